@@ -1,0 +1,1 @@
+"""Configuration: YAML files, overrides and variables in; one frozen, typed `Environment` out."""

@@ -1,0 +1,119 @@
+"""The one wait loop: every wait has a deadline, a way to be cancelled, and ends with the last reason seen."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import tenacity
+
+from envkit.errors import Cancelled, EnvkitError, NotReady
+
+T = TypeVar("T")
+
+Attempt = Callable[[], str | None]
+"""One attempt: None when satisfied, otherwise what was seen instead. It may raise `EnvkitError` to end the wait."""
+
+FIRST_POLL = 0.02
+"""Seconds before the second attempt; compose's fixed interval cost 30.9 s where 3.4 s were needed."""
+
+SLOWEST_POLL = 0.5
+"""Seconds between attempts at the most."""
+
+
+@dataclass
+class Cancel:
+    """Set once from a signal handler; every wait and every step looks at it."""
+
+    signum: int = 0
+    event: threading.Event = field(default_factory=threading.Event)
+
+    def set(self, signum: int = 2) -> None:
+        """Ask everything that waits to stop."""
+        self.signum = self.signum or signum
+        self.event.set()
+
+    def check(self) -> None:
+        """Raise `Cancelled` when stopping was asked for."""
+        if self.event.is_set():
+            raise Cancelled(self.signum or 2)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but wake and raise `Cancelled` when stopping is asked for."""
+        if self.event.wait(seconds):
+            self.check()
+
+
+def until(
+    attempt: Attempt,
+    *,
+    what: str,
+    seconds: float,
+    cancel: Cancel | None = None,
+    progress: Callable[[str], None] | None = None,
+    hint: str = "",
+    slowest: float = SLOWEST_POLL,
+) -> float:
+    """Call `attempt` until it is satisfied; return the seconds that took.
+
+    Raises `NotReady` after `seconds`, with `what` was expected and what was last seen; whatever `attempt` raises ends
+    the wait at once (a dead service is an answer, not a reason to go on).
+    """
+    cancel = cancel or Cancel()
+    began = time.monotonic()
+    last = "nothing yet"
+
+    def once() -> bool:
+        nonlocal last
+        cancel.check()
+        seen = attempt()
+        if seen is not None and seen != last and progress:
+            progress(seen)
+        last = last if seen is None else seen
+        return seen is None
+
+    loop = tenacity.Retrying(
+        stop=tenacity.stop_after_delay(seconds),
+        wait=tenacity.wait_exponential(multiplier=FIRST_POLL, exp_base=1.5, max=slowest),
+        retry=tenacity.retry_if_result(lambda satisfied: not satisfied),
+        sleep=cancel.sleep,
+    )
+    try:
+        loop(once)
+    except tenacity.RetryError as error:
+        message = f"{what}: not within {seconds:g} s; last seen: {last}"
+        raise NotReady(message, hint=hint) from error
+    return time.monotonic() - began
+
+
+class TryAgain(EnvkitError):
+    """An answer that asks to be tried again later (429, 5xx, a connection cut)."""
+
+
+def retry(
+    call: Callable[[], T],
+    *,
+    seconds: float,
+    cancel: Cancel | None = None,
+    progress: Callable[[str], None] | None = None,
+    first: float = 1.0,
+) -> T:
+    """Call until it does not raise `TryAgain`, waiting `first`, 2x, 4x ... seconds; the last `TryAgain` is raised."""
+    cancel = cancel or Cancel()
+
+    def say(state: tenacity.RetryCallState) -> None:
+        if progress and state.outcome:
+            progress(f"trying again: {state.outcome.exception()}")
+
+    loop = tenacity.Retrying(
+        stop=tenacity.stop_after_delay(seconds),
+        wait=tenacity.wait_exponential(multiplier=first, max=8),
+        retry=tenacity.retry_if_exception_type(TryAgain),
+        sleep=cancel.sleep,
+        before_sleep=say,
+        reraise=True,
+    )
+    return loop(call)
