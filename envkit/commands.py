@@ -1,0 +1,101 @@
+"""Programs that envkit runs: argv lists, a deadline, cancellation, and errors that carry command, output and code."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from envkit.errors import EnvironmentFailed, ToolMissing
+from envkit.waiting import Cancel, until
+
+GRACE = 10.0
+"""Seconds between SIGTERM and SIGKILL for a program that is stopped early."""
+
+
+class CommandFailed(EnvironmentFailed):
+    """A program ended with a code other than 0; carries argv, code and its output."""
+
+    def __init__(self, argv: Sequence[str], code: int, output: str) -> None:
+        super().__init__(f"{shlex.join(argv)} ended with {code}", detail=output[-8000:])
+        self.argv, self.code, self.output = tuple(argv), code, output
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A program that ended."""
+
+    argv: tuple[str, ...]
+    code: int
+    output: str
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    seconds: float,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    cancel: Cancel | None = None,
+    on_line: Callable[[str], None] | None = None,
+    check: bool = True,
+    marker: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run to the end, stdout and stderr together; its whole process group is ended on cancel or deadline.
+
+    Raises `CommandFailed` (with `check`), `NotReady` after `seconds`, `Cancelled`, `ToolMissing`.
+    """
+    environment = {**(os.environ if env is None else env), **(marker or {})}
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        try:
+            process = subprocess.Popen(
+                list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                env=environment, cwd=cwd, start_new_session=True,
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise ToolMissing(f"{argv[0]} is not installed or not on PATH") from error
+        try:
+            _wait(process, argv, seconds, cancel, output, on_line)
+        finally:
+            end_group(process)
+        output.seek(0)
+        finished = Finished(tuple(argv), process.returncode, output.read())
+    if check and finished.code != 0:
+        raise CommandFailed(argv, finished.code, finished.output)
+    return finished
+
+
+def _wait(process, argv, seconds, cancel, output, on_line) -> None:  # type: ignore[no-untyped-def]
+    read_to = 0
+
+    def attempt() -> str | None:
+        nonlocal read_to
+        done = process.poll() is not None
+        if on_line:
+            text = os.pread(output.fileno(), 1 << 20, read_to).decode(errors="replace")
+            whole, newline, _ = text.rpartition("\n")
+            read_to += len((whole + newline).encode(errors="replace"))
+            for line in whole.splitlines():
+                on_line(line)
+        return None if done else "still running"
+
+    until(attempt, what=f"{shlex.join(argv)} to end", seconds=seconds, cancel=cancel, slowest=0.1)
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """End the program and its children: SIGTERM, and SIGKILL after `GRACE` seconds."""
+    if process.poll() is not None:
+        return
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, signum)
+            process.wait(GRACE)
+            return
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue

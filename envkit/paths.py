@@ -1,0 +1,78 @@
+"""Where envkit keeps what is its own: one folder an environment in the user's state directory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def state_home(environ: dict[str, str] | os._Environ[str]) -> Path:
+    """`$ENVKIT_STATE_DIR`, else the platform's state directory."""
+    if environ.get("ENVKIT_STATE_DIR"):
+        return Path(environ["ENVKIT_STATE_DIR"]).absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("envkit"))
+
+
+def cache_home(environ: dict[str, str] | os._Environ[str]) -> Path:
+    """`$ENVKIT_CACHE_DIR`, else the platform's cache directory."""
+    if environ.get("ENVKIT_CACHE_DIR"):
+        return Path(environ["ENVKIT_CACHE_DIR"]).absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("envkit"))
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files of one environment; all of them can be lost without `down` losing its way."""
+
+    home: Path
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """Everything of this environment, mode 0700."""
+        return self.home / self.name
+
+    @property
+    def state(self) -> Path:
+        """What was brought up, a cache."""
+        return self.folder / "state.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while the environment is changed; outside the folder, which `down` removes."""
+        return self.home / f".{self.name}.lock"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The admin kubeconfig as seen from the host, mode 0600."""
+        return self.folder / "kubeconfig"
+
+    @property
+    def tokens(self) -> Path:
+        """One file for each identity's token, mode 0600."""
+        return self.folder / "tokens"
+
+    @property
+    def logs(self) -> Path:
+        """Logs saved from failures; kept after `down`."""
+        return self.home / "logs" / self.name
+
+    def make(self) -> None:
+        """Create the folder for the user alone."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.chmod(0o700)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write beside, then replace, mode 0600 from the first byte on."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    beside.replace(path)

@@ -1,0 +1,1 @@
+"""The faces of one event stream: a live view, plain lines, JSON lines."""

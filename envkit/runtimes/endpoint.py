@@ -1,0 +1,31 @@
+"""The address of one container engine, as everything else needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+EngineName = Literal["docker", "podman"]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One engine that answered. `url` is what DOCKER_HOST would hold; `source` says where it was found.
+
+    `default` is true when the engine's own command line, with no variable set, reaches the same engine.
+    """
+
+    engine: EngineName
+    url: str
+    version: str
+    source: str
+    rootless: bool = False
+    default: bool = False
+
+    @property
+    def local(self) -> bool:
+        """Whether ports published by this engine are on this machine's 127.0.0.1."""
+        return self.url.startswith(("unix://", "npipe://"))
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.version} at {self.url} ({self.source})"

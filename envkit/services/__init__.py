@@ -1,0 +1,1 @@
+"""What a service needs, told as pure data: references resolved, fingerprints, exports."""

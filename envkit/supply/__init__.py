@@ -1,0 +1,1 @@
+"""Where images and binaries come from: present, built here, a registry."""

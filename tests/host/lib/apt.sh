@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# Debian packages: into the host, or unpacked into the cache. Only the mirror that apt already uses is asked.
+
+LOCK_WAIT=(-o DPkg::Lock::Timeout=600)
+
+# install_packages PACKAGE...: those that are missing, in one transaction.
+install_packages() {
+  local missing=() package
+  for package; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  refresh_lists
+  DEBIAN_FRONTEND=noninteractive apt-get "${LOCK_WAIT[@]}" install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# The lists are fetched once a day at most: with everything cached, nothing here needs the network.
+refresh_lists() {
+  [[ -n $(find "$CACHE/lists-fresh" -mmin -1440 2>/dev/null) && -n $(mirror) ]] && return 0
+  apt-get "${LOCK_WAIT[@]}" -qq update
+  touch "$CACHE/lists-fresh"
+}
+
+# The first mirror of Debian bookworm proper among apt's sources.
+mirror() {
+  # shellcheck disable=SC2016 # apt's own placeholder, not the shell's
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Codename: bookworm' | sed -n 1p
+}
+
+# side_apt ARGUMENTS...: apt-get with sources of its own (source packages, the newer suite), so that the host's stay
+# as they are.
+side_apt() {
+  local root=$CACHE/apt
+  local options=(-o "Dir::Etc::sourcelist=$root/sources.list" -o Dir::Etc::sourceparts=/dev/null
+    -o "Dir::State::Lists=$root/lists" -o "Dir::Cache=$root/cache" -o APT::Sandbox::User=root)
+  if [[ ! -e $root/complete ]]; then
+    local key=/usr/share/keyrings/debian-archive-keyring.gpg uri suite type
+    uri=$(mirror)
+    mkdir -p "$root/lists/partial" "$root/cache/archives/partial"
+    for type in deb deb-src; do
+      for suite in bookworm "$KIND_SUITE"; do echo "$type [signed-by=$key] $uri $suite main"; done
+    done >"$root/sources.list"
+    apt-get "${options[@]}" -qq update
+    touch "$root/complete"
+  fi
+  apt-get "${options[@]}" -qq "$@"
+}
+
+# fetch_source PACKAGE[/SUITE] FOLDER: unpacks upstream's part of a source package into FOLDER, which must not exist.
+fetch_source() {
+  local beside=$2.new
+  rm -rf "$beside"
+  mkdir -p "$beside/download"
+  # apt wants dpkg-dev to check the signature of the .dsc; the tarball itself is checked against the signed list.
+  (cd "$beside/download" && side_apt source --download-only "$1")
+  tar -xf "$beside"/download/*.orig.tar.* -C "$beside" --strip-components=1
+  rm -rf "$beside/download"
+  mv "$beside" "$2"
+}

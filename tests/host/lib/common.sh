@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# What every part of the preparation shares: the cache, progress lines, timed stages. Source it; it runs nothing.
+
+CACHE=${ENVKIT_HOST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/envkit-host}
+# Only a proof from nothing beside a prepared host changes these two: see README.md, "Proving it".
+PREFIX=${ENVKIT_HOST_PREFIX:-localhost/envkit-standin}
+NODE_REPOSITORY=${ENVKIT_HOST_NODE_REPOSITORY:-docker.io/kindest/node}
+
+K8S_VERSION=v1.20.2 # what Debian bookworm's source package `kubernetes` holds
+KIND_SUITE=trixie   # bookworm has no kind; this one needs libc6 >= 2.34 and nothing else
+
+log() { printf '[host %4ss] %s\n' "$SECONDS" "$*" >&2; }
+die() { log "error: $*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# stage NAME COMMAND...: runs it, says how long it took; its output is shown only when it fails.
+stage() {
+  local name=$1 started=$SECONDS out code=0
+  shift
+  out=$CACHE/log/$name.log
+  mkdir -p "$CACHE/log"
+  # A subshell with its own `set -e`: `if stage`, `stage ||` would switch errexit off inside the command.
+  (set -euo pipefail; "$@") </dev/null >"$out" 2>&1 &
+  wait $! || code=$?
+  if ((code)); then
+    log "$name failed with $code after $((SECONDS - started))s; the end of $out:"
+    tail -n 40 "$out" | sed 's/^/    /' >&2
+    return "$code"
+  fi
+  log "$(printf '%-24s %4ss' "$name" $((SECONDS - started)))"
+}
+
+# settle TIMEOUT_SECONDS COMMAND...: asks four times a second until the command succeeds.
+settle() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < deadline)) || return 1
+    sleep 0.25
+  done
+}
+
+# recipe PATH...: one short hash of the content of files and folders, which names what was made from them.
+recipe() {
+  find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | awk '{print $1}' | sha256sum | cut -c1-12
+}

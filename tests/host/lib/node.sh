@@ -1,0 +1,1 @@
+provide_node_image() { :; }
