@@ -1,0 +1,63 @@
+"""What is there now: plain values, found by label and never by memory, that the plan is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+State = Literal["created", "running", "paused", "exited", "dead", "other"]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One container (later: process) of the environment. `published` maps inner ports to host ports."""
+
+    id: str
+    name: str
+    service: str
+    state: State
+    fingerprint: str = ""
+    image_id: str = ""
+    root: str = ""
+    published: Mapping[int, int] = field(default_factory=dict)
+    exit_code: int | None = None
+    oom_killed: bool = False
+    started_at: str = ""
+    memory: int = 0
+    swap: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there and not paused."""
+        return self.state == "running"
+
+    def death(self) -> str:
+        """How it ended, for people."""
+        if self.oom_killed:
+            return f"was killed by the kernel because it ran out of memory (exit {self.exit_code})"
+        return f"exited with {self.exit_code}" if self.state in ("exited", "dead") else f"is {self.state}"
+
+
+@dataclass(frozen=True)
+class ClusterFact:
+    """The environment's cluster: `fingerprint` is empty while (or because) it was never finished."""
+
+    state: Literal["absent", "running", "paused", "stopped"] = "absent"
+    fingerprint: str = ""
+    unready: str = ""
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that the plan may look at."""
+
+    network: bool = False
+    instances: Mapping[str, Instance] = field(default_factory=dict)
+    strays: tuple[Instance, ...] = ()
+    image_ids: Mapping[str, str] = field(default_factory=dict)
+    cluster: ClusterFact = ClusterFact()
+    unready: Mapping[str, str] = field(default_factory=dict)
+    done: Mapping[str, str] = field(default_factory=dict)
+    """One-shots that have no container: name -> fingerprint of the run that succeeded."""

@@ -1,0 +1,78 @@
+"""Host ports: is one free, and if not, who holds it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a port: a process (pid 0 when it belongs to somebody else and cannot be seen) or a container."""
+
+    port: int
+    pid: int = 0
+    command: str = ""
+    container: str = ""
+
+    def __str__(self) -> str:
+        if self.container:
+            return f"container {self.container}"
+        if self.pid:
+            return f"process {self.pid} ({self.command})"
+        return "a process of another user (`sudo ss -ltnp` names it)"
+
+
+def bindable(port: int) -> bool:
+    """Whether 127.0.0.1:port can be bound now, which is the only test that cannot be wrong at this moment."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+    return True
+
+
+def accepts(port: int, host: str = LOOPBACK, seconds: float = 1.0) -> bool:
+    """Whether anything accepts connections there."""
+    try:
+        with socket.create_connection((host, port), timeout=seconds):
+            return True
+    except OSError:
+        return False
+
+
+def process_on(port: int) -> Holder:
+    """The process that listens on the port, as far as this user may see."""
+    import psutil
+
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.AccessDenied:  # macOS tells only root about every process
+        return Holder(port)
+    for connection in connections:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            try:
+                command = " ".join(psutil.Process(connection.pid).cmdline())[:120]
+            except psutil.Error:
+                command = "?"
+            return Holder(port, connection.pid, command)
+    return Holder(port)
+
+
+def holders(ports: Iterable[int], containers: Mapping[int, str]) -> list[Holder]:
+    """Who holds those of `ports` that are not free; `containers` maps published ports to container names."""
+    found = []
+    for port in ports:
+        if port in containers:
+            found.append(Holder(port, container=containers[port]))
+        elif not bindable(port):
+            found.append(process_on(port))
+    return found

@@ -1,0 +1,180 @@
+"""Is it ready? One attempt each: None when it demonstrably works, otherwise what was seen instead."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from envkit.config import models
+from envkit.config.units import show_size
+from envkit.ports import LOOPBACK
+
+ATTEMPT_SECONDS = 2.0
+"""One attempt's own timeout: longer than a healthy answer on a busy machine, short enough to be tried again."""
+
+Executor = Callable[[tuple[str, ...]], tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a service is, as seen from the host; `execute` runs a command beside it."""
+
+    port: Callable[[str], int]
+    execute: Executor
+    host: str = LOOPBACK
+
+
+def attempt(probe: models.Probe, target: Target) -> str | None:
+    """Ask once. Never raises for what a probe may meet: refusal, silence and nonsense are answers."""
+    match probe:
+        case models.HttpProbe():
+            return _http(probe, target)
+        case models.TcpProbe():
+            return _tcp(probe, target)
+        case models.RedisProbe():
+            return _redis(probe, target)
+        case models.PostgresProbe():
+            return _postgres(probe, target)
+        case models.ExecProbe():
+            code, output = target.execute(probe.command)
+            return None if code == 0 else f"{probe.command[0]} ended with {code}: {output.strip()[-200:]}"
+        case models.CommandProbe():
+            return _command(probe)
+        case models.AuditProbe():
+            return _audit(probe, target)
+
+
+def describe(probe: models.Probe, target: Target) -> str:
+    """What the probe expects, for the message of a wait that failed."""
+    match probe:
+        case models.HttpProbe():
+            return f"{probe.status} from http://{target.host}:{target.port(probe.port)}{probe.path}"
+        case models.TcpProbe():
+            return f"a connection on {target.host}:{target.port(probe.port)}"
+        case models.RedisProbe():
+            return f"a correctly configured Redis on {target.host}:{target.port(probe.port)}"
+        case models.PostgresProbe():
+            return f"an answer to {probe.query!r} on {target.host}:{target.port(probe.port)}/{probe.database}"
+        case models.AuditProbe():
+            return f"an audit event written and read back on {target.host}:{target.port(probe.port)}"
+        case models.ExecProbe() | models.CommandProbe():
+            return f"0 from `{' '.join(probe.command)}`"
+
+
+def _http(probe: models.HttpProbe, target: Target) -> str | None:
+    status, body = _request("GET", probe.path, probe.port, target, headers=dict(probe.headers))
+    if status == probe.status:
+        return None
+    return f"HTTP {status}: {body[:200]}" if status else body
+
+
+def _request(
+    method: str, path: str, port: str, target: Target, *, body: str | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """Status and text; status 0 and the reason when there was no answer."""
+    import http.client
+
+    connection = http.client.HTTPConnection(target.host, target.port(port), timeout=ATTEMPT_SECONDS)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read(1 << 20).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return 0, f"no answer: {error or type(error).__name__}"
+    finally:
+        connection.close()
+
+
+def _tcp(probe: models.TcpProbe, target: Target) -> str | None:
+    import socket
+
+    try:
+        with socket.create_connection((target.host, target.port(probe.port)), timeout=ATTEMPT_SECONDS):
+            return None
+    except OSError as error:
+        return f"no connection: {error}"
+
+
+def _redis(probe: models.RedisProbe, target: Target) -> str | None:
+    """PING, then what the running server says of itself: flags that were passed are no proof."""
+    import redis
+
+    client = redis.Redis(
+        host=target.host,
+        port=target.port(probe.port),
+        password=probe.password or None,
+        socket_timeout=ATTEMPT_SECONDS,
+        socket_connect_timeout=ATTEMPT_SECONDS,
+        decode_responses=True,
+    )
+    try:
+        client.ping()
+        return _redis_settings(probe, client)
+    except (redis.RedisError, OSError) as error:
+        return f"no PONG: {error}"
+    finally:
+        client.close()
+
+
+def _redis_settings(probe: models.RedisProbe, client: object) -> str | None:
+    import redis
+
+    assert isinstance(client, redis.Redis)
+    memory = client.info("memory")
+    if probe.maxmemory is not None and int(memory["maxmemory"]) != probe.maxmemory:
+        return f"maxmemory is {show_size(int(memory['maxmemory']))}, expected {show_size(probe.maxmemory)}"
+    if probe.policy is not None and memory["maxmemory_policy"] != probe.policy:
+        return f"the eviction policy is {memory['maxmemory_policy']}, expected {probe.policy}"
+    if probe.decay and str(memory.get("mem_allocator", "")).startswith("jemalloc"):
+        stats = str(client.execute_command("MEMORY", "MALLOC-STATS"))  # type: ignore[no-untyped-call]
+        if "opt.dirty_decay_ms: 0 " not in stats.replace("\n", " \n"):
+            return "jemalloc keeps freed memory (opt.dirty_decay_ms is not 0): MALLOC_CONF did not reach the server"
+    return None
+
+
+def _postgres(probe: models.PostgresProbe, target: Target) -> str | None:
+    """Over TCP: the temporary server of initdb listens on the unix socket only."""
+    from envkit.services.sql import SqlError, connect
+
+    try:
+        with connect(probe, target.host, target.port(probe.port), ATTEMPT_SECONDS) as connection:
+            connection.run(probe.query)
+        return None
+    except SqlError as error:
+        return f"no answer: {error}"
+
+
+def _command(probe: models.CommandProbe) -> str | None:
+    try:
+        done = subprocess.run(probe.command, capture_output=True, timeout=ATTEMPT_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    output = (done.stdout + done.stderr).decode(errors="replace").strip()
+    return None if done.returncode == 0 else f"ended with {done.returncode}: {output[-200:]}"
+
+
+def _audit(probe: models.AuditProbe, target: Target) -> str | None:
+    """Write one event and read it back by its correlation id, as a suite will."""
+    correlation = f"envkit-ready-{uuid.uuid4()}"
+    event = {
+        "version": "1.0",
+        "event_type": "envkit.environment.ready",
+        "event_timestamp": datetime.now(UTC).isoformat(),
+        "event_category": "gateway",
+        "event_action": "probe",
+        "event_outcome": "success",
+        "correlation_id": correlation,
+        "event_data": {"probe": "envkit"},
+    }
+    headers = {"Content-Type": "application/json"}
+    status, body = _request("POST", probe.path, probe.port, target, body=json.dumps(event), headers=headers)
+    if status != 201:
+        return f"writing an event: HTTP {status}: {body[:200]}"
+    status, body = _request("GET", f"{probe.path}?correlation_id={correlation}", probe.port, target)
+    if status != 200 or correlation not in body:
+        return f"reading the event back: HTTP {status}: {body[:200]}"
+    return None

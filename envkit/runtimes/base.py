@@ -1,0 +1,52 @@
+"""The seam between deciding and doing: what every runtime can do with a service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from envkit.config.models import Service
+from envkit.facts import Instance
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A service made ready to start: references resolved for the inside, image and host ports chosen.
+
+    `host_ports` maps inner ports to ports on 127.0.0.1; 0 lets the engine pick one.
+    """
+
+    environment: str
+    root: str
+    name: str
+    service: Service
+    image: str
+    fingerprint: str
+    host_ports: Mapping[int, int] = field(default_factory=dict)
+
+
+class Runtime(Protocol):
+    """Where services run. Every call has a deadline; failures are `EngineError`, `PortTaken` or `ImageUnavailable`."""
+
+    def observe(self, environment: str) -> Sequence[Instance]:
+        """Everything that carries the environment's label."""
+
+    def start(self, unit: Unit) -> Instance:
+        """Create, label first, and start; nothing of a failed start stays."""
+
+    def look(self, instance: Instance) -> Instance:
+        """The instance as it is now; state `dead` when it is gone."""
+
+    def logs(self, instance: Instance, tail: int | None = None) -> str:
+        """Its output so far, or the last `tail` lines."""
+
+    def remove(self, instance: Instance, grace: float = 0.0) -> None:
+        """Stop it (SIGTERM, `grace` seconds, SIGKILL) and remove it with its anonymous volumes; gone is fine."""
+
+
+class Executes(Protocol):
+    """A runtime that can run a command beside a service."""
+
+    def execute(self, instance: Instance, argv: Sequence[str], seconds: float = 10.0) -> tuple[int, str]:
+        """Exit code and output."""

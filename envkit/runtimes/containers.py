@@ -1,0 +1,237 @@
+"""Services as containers. One class for Docker and Podman: Podman is a second address for the same SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from envkit import labels
+from envkit.errors import EngineError, PortTaken
+from envkit.facts import Instance, State
+from envkit.ports import LOOPBACK, holders
+from envkit.runtimes.base import Unit
+from envkit.runtimes.endpoint import Endpoint
+from envkit.runtimes.sdk import connect, pack, text, translated, unpack_one
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_STATES: dict[str, State] = {
+    "created": "created", "configured": "created", "initialized": "created", "running": "running",
+    "paused": "paused", "exited": "exited", "stopped": "exited", "dead": "dead",
+}  # fmt: skip
+
+
+class Containers:
+    """The runtime `containers`, and with it what only an engine can do: networks, files in and out, commands."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+
+    @cached_property
+    def api(self) -> APIClient:
+        """The SDK's client, made when first needed: importing it costs 0.14 s."""
+        return connect(self.endpoint)
+
+    # Runtime
+
+    def observe(self, environment: str) -> list[Instance]:
+        """Every container with the environment's label, inspected."""
+        with translated("listing containers"):
+            rows = self.api.containers(all=True, filters={"label": f"{labels.ENV}={environment}"})
+        found = [self._inspect(row["Id"]) for row in rows]
+        return [instance for instance in found if instance is not None]
+
+    def start(self, unit: Unit) -> Instance:
+        """Create with labels, copy files in, start. A start that fails leaves no container."""
+        name = labels.resource_name(unit.environment, unit.name)
+        self._clear_namesake(name, unit.environment)
+        with translated(f"creating {name}"):
+            created = self.api.create_container(**self._request(unit, name))
+        identity = str(created["Id"])
+        try:
+            with translated(f"starting {name}"):
+                if unit.service.files:
+                    self.api.put_archive(identity, "/", pack(unit.service.files))
+                self.api.start(identity)
+        except EngineError as error:
+            self._remove(identity)
+            self._explain_ports(unit, error)
+            raise
+        return self._inspect(identity) or Instance(identity, name, unit.name, "dead")
+
+    def look(self, instance: Instance) -> Instance:
+        """The container now."""
+        from dataclasses import replace
+
+        return self._inspect(instance.id) or replace(instance, state="dead")
+
+    def logs(self, instance: Instance, tail: int | None = None) -> str:
+        """stdout and stderr, with the engine's timestamps when all of it is asked for."""
+        with translated(f"reading the log of {instance.name}"):
+            return text(self.api.logs(instance.id, tail=tail or "all", timestamps=tail is None))
+
+    def remove(self, instance: Instance, grace: float = 0.0) -> None:
+        """Stop and remove, anonymous volumes included."""
+        if grace and instance.running:
+            from docker.errors import NotFound
+
+            try:
+                with translated(f"stopping {instance.name}"):
+                    self.api.stop(instance.id, timeout=int(grace))
+            except EngineError as error:
+                if not isinstance(error.__cause__, NotFound):
+                    raise
+        self._remove(instance.id)
+
+    # What only an engine can do
+
+    def execute(self, instance: Instance, argv: Sequence[str], seconds: float = 10.0) -> tuple[int, str]:
+        """Run a command in the container; exit code and output."""
+        with translated(f"running {argv[0]} in {instance.name}"):
+            made = self.api.exec_create(instance.id, list(argv))
+            output = text(self.api.exec_start(made["Id"]))
+            return int(self.api.exec_inspect(made["Id"])["ExitCode"] or 0), output
+
+    def read_file(self, container: str, path: str) -> bytes | None:
+        """A file's content through the archive API, which also works on a stopped container; None when absent."""
+        from docker.errors import NotFound
+
+        try:
+            with translated(f"reading {path} in {container}"):
+                stream, _ = self.api.get_archive(container, path)
+                return unpack_one(stream)
+        except EngineError as error:
+            if isinstance(error.__cause__, NotFound):
+                return None
+            raise
+
+    def write_file(self, container: str, path: str, content: bytes) -> None:
+        """Put a file (root, 0644) into a container."""
+        from envkit.config.models import File
+
+        with translated(f"writing {path} in {container}"):
+            self.api.put_archive(container, "/", pack([File(path=path, content=content.decode())]))
+
+    def published(self) -> dict[int, str]:
+        """Host ports that running containers of this engine publish, with the container's name."""
+        with translated("listing containers"):
+            rows = self.api.containers()
+        taken: dict[int, str] = {}
+        for row in rows:
+            for port in row.get("Ports") or []:
+                if port.get("PublicPort"):
+                    taken[int(port["PublicPort"])] = str(row["Names"][0]).lstrip("/")
+        return taken
+
+    # Inside
+
+    def _request(self, unit: Unit, name: str) -> dict[str, Any]:
+        service = unit.service
+        host = self.api.create_host_config(
+            port_bindings={f"{inner}/tcp": (LOOPBACK, outer or None) for inner, outer in unit.host_ports.items()},
+            mem_limit=service.memory,
+            memswap_limit=service.memory,  # equal: no swap, or the limit would not be one
+            shm_size=service.shm,
+            tmpfs=dict.fromkeys(service.tmpfs, ""),
+            cap_add=list(service.capabilities) or None,
+            network_mode=labels.resource_name(unit.environment),
+        )
+        alias = self.api.create_endpoint_config(aliases=[unit.name])
+        marks = {labels.SERVICE: unit.name, labels.FINGERPRINT: unit.fingerprint, labels.IMAGE: unit.image}
+        return {
+            "image": unit.image,
+            "name": name,
+            "hostname": unit.name,
+            "command": list(service.command) if service.command is not None else None,
+            "entrypoint": list(service.entrypoint) if service.entrypoint is not None else None,
+            "user": service.user,
+            "working_dir": service.workdir,
+            "environment": dict(service.env),
+            "ports": [(port.container, "tcp") for port in service.ports.values()],
+            "labels": labels.owned(unit.environment, "service", unit.root, **marks),
+            "host_config": host,
+            "networking_config": self.api.create_networking_config(
+                {labels.resource_name(unit.environment): alias}
+            ),
+        }  # fmt: skip
+
+    def _clear_namesake(self, name: str, environment: str) -> None:
+        """A container of ours that was created and never seen again is removed; anybody else's is an error."""
+        there = self._inspect(name)
+        if there is None:
+            return
+        if there.service and self._owner(name) == environment:
+            self._remove(there.id)
+            return
+        raise EngineError(
+            f"a container named {name} exists and is not envkit's (it lacks the label {labels.ENV}={environment})",
+            hint=f"rename or remove it (`{self.endpoint.engine} rm {name}`), or use another --name",
+        )
+
+    def _owner(self, container: str) -> str:
+        with translated(f"inspecting {container}"):
+            return str((self.api.inspect_container(container)["Config"]["Labels"] or {}).get(labels.ENV, ""))
+
+    def _remove(self, container: str) -> None:
+        from docker.errors import APIError, NotFound
+
+        try:
+            with translated(f"removing {container[:12]}"):
+                self.api.remove_container(container, v=True, force=True)
+        except EngineError as error:
+            cause = error.__cause__
+            already = isinstance(cause, APIError) and cause.response is not None and cause.response.status_code == 409
+            if not isinstance(cause, NotFound) and not already:
+                raise
+
+    def _explain_ports(self, unit: Unit, error: EngineError) -> None:
+        """A start that failed while a port is held by another failed because of it, whatever the engine's words."""
+        wanted = [outer for outer in unit.host_ports.values() if outer]
+        taken = holders(wanted, self.published())
+        if taken:
+            raise port_taken({holder.port: unit.name for holder in taken}, taken) from error
+
+    def _inspect(self, container: str) -> Instance | None:
+        from docker.errors import NotFound
+
+        try:
+            with translated(f"inspecting {container[:12]}"):
+                return instance_of(self.api.inspect_container(container))
+        except EngineError as error:
+            if isinstance(error.__cause__, NotFound):
+                return None
+            raise
+
+
+def port_taken(wanted: Mapping[int, str], taken: Sequence[Any]) -> PortTaken:
+    """One error for every port that is held, each with its holder."""
+    lines = [f"port {holder.port} (wanted by {wanted[holder.port]}) is held by {holder}" for holder in taken]
+    return PortTaken(
+        "\n".join(lines),
+        hint="stop what holds the port, or move all ports of this environment with --port-offset N",
+    )
+
+
+def instance_of(raw: Mapping[str, Any]) -> Instance:
+    """An inspected container as plain facts; both engines answer in the same shape."""
+    state, marks = raw["State"], raw["Config"].get("Labels") or {}
+    limits = raw.get("HostConfig") or {}
+    bindings = (raw.get("NetworkSettings") or {}).get("Ports") or {}
+    status = str(state.get("Status", "")).lower()
+    return Instance(
+        id=str(raw["Id"]),
+        name=str(raw["Name"]).lstrip("/"),
+        service=marks.get(labels.SERVICE, ""),
+        state=_STATES.get(status, cast(State, "other")),
+        fingerprint=marks.get(labels.FINGERPRINT, ""),
+        image_id=str(raw.get("Image", "")),
+        root=marks.get(labels.ROOT, ""),
+        published={int(k.split("/")[0]): int(v[0]["HostPort"]) for k, v in bindings.items() if v},
+        exit_code=state.get("ExitCode"),
+        oom_killed=bool(state.get("OOMKilled")),
+        started_at=str(state.get("StartedAt", "")),
+        memory=int(limits.get("Memory") or 0),
+        swap=int(limits.get("MemorySwap") or 0),
+    )

@@ -1,0 +1,195 @@
+"""Finds a container engine that answers, as the user's own tools would, and says where it was found."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from envkit.errors import EngineError
+from envkit.runtimes.endpoint import Endpoint, EngineName
+
+ASK_SECONDS = 5.0
+"""How long an engine may take to say its version; a socket without a daemon refuses at once."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An address worth asking; `explicit` ones were set by the user, and must answer."""
+
+    url: str
+    source: str
+    explicit: bool = False
+    default_for: EngineName | None = None
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket, enough to ask for /version without the SDK's 0.14 s of imports."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=ASK_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def ask(url: str) -> dict[str, Any]:
+    """What the engine at `url` answers to `/version`. Raises `OSError` or `ValueError` when nothing sensible does."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        connection: http.client.HTTPConnection = _UnixConnection(parts.path)
+        try:
+            connection.request("GET", "/version")
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        except http.client.HTTPException as error:
+            raise ValueError(f"not an engine's answer: {error!r}") from error
+        finally:
+            connection.close()
+        return answer
+    return _ask_with_sdk(url)
+
+
+def _ask_with_sdk(url: str) -> dict[str, Any]:
+    """tcp with TLS, ssh and Windows' named pipes are the SDK's business."""
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.DockerClient(base_url=url, timeout=int(ASK_SECONDS), tls=tls_of(url), use_ssh_client=True)
+        answer: dict[str, Any] = client.version()
+        client.close()
+    except DockerException as error:
+        raise OSError(str(error)) from error
+    return answer
+
+
+def tls_of(url: str) -> Any:
+    """Certificates of DOCKER_CERT_PATH for a tcp endpoint that wants them."""
+    if not url.startswith("tcp://") or not os.environ.get("DOCKER_TLS_VERIFY"):
+        return False
+    import docker
+
+    folder = Path(os.environ.get("DOCKER_CERT_PATH", Path.home() / ".docker"))
+    pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
+    return docker.tls.TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
+
+
+def engine_of(version: Mapping[str, Any]) -> EngineName:
+    """Told apart by what `/version` answers: DOCKER_HOST may well be Podman."""
+    components = [str(part.get("Name", "")) for part in version.get("Components") or []]
+    return "podman" if any("Podman" in name for name in components) else "docker"
+
+
+def candidates(environ: Mapping[str, str]) -> Iterator[Candidate]:
+    """Addresses in the order in which the user's own tools would try them."""
+    home = Path(environ.get("HOME") or Path.home())
+    runtime = Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    if environ.get("DOCKER_HOST"):
+        yield Candidate(environ["DOCKER_HOST"], "DOCKER_HOST", explicit=True)
+    if environ.get("CONTAINER_HOST"):
+        yield Candidate(environ["CONTAINER_HOST"], "CONTAINER_HOST", explicit=True)
+    yield from _context(environ, home)
+    usual: list[tuple[Path, str, EngineName | None]] = [
+        (Path("/var/run/docker.sock"), "usual socket", "docker"),
+        (runtime / "docker.sock", "rootless Docker", None),
+        (home / ".docker/run/docker.sock", "Docker Desktop", None),
+        (home / ".docker/desktop/docker.sock", "Docker Desktop", None),
+        (home / ".orbstack/run/docker.sock", "OrbStack", None),
+        (home / ".colima/default/docker.sock", "Colima", None),
+        (home / ".rd/docker.sock", "Rancher Desktop", None),
+        (runtime / "podman/podman.sock", "rootless Podman", "podman" if os.getuid() else None),
+        (Path("/run/podman/podman.sock"), "usual socket", None if os.getuid() else "podman"),
+    ]
+    for path, source, default_for in usual:
+        if path.exists():
+            yield Candidate(f"unix://{path}", source, default_for=default_for)
+
+
+def _context(environ: Mapping[str, str], home: Path) -> Iterator[Candidate]:
+    """The endpoint of Docker's current context, as `docker context` stores it."""
+    folder = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
+    name = environ.get("DOCKER_CONTEXT", "")
+    try:
+        name = name or json.loads((folder / "config.json").read_text()).get("currentContext", "")
+        if name and name != "default":
+            meta = folder / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+            host = json.loads(meta.read_text())["Endpoints"]["docker"]["Host"]
+            yield Candidate(host, f"docker context {name}", explicit="DOCKER_CONTEXT" in environ)
+    except (OSError, ValueError, KeyError):
+        return
+
+
+def _machine(environ: Mapping[str, str]) -> Iterator[Candidate]:
+    """The socket of a running `podman machine` (macOS, Windows)."""
+    podman = shutil.which("podman", path=environ.get("PATH"))
+    if not podman:
+        return
+    try:
+        found = subprocess.run([podman, "machine", "inspect"], capture_output=True, timeout=ASK_SECONDS, check=True)
+        for machine in json.loads(found.stdout):
+            path = (machine.get("ConnectionInfo") or {}).get("PodmanSocket", {}).get("Path", "")
+            if path:
+                yield Candidate(f"unix://{path}", f"podman machine {machine.get('Name', '')}", default_for="podman")
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return
+
+
+def find(engine: str, environ: Mapping[str, str]) -> Endpoint:
+    """The first engine of the wanted kind (`docker`, `podman`, `auto`) that answers.
+
+    Raises `EngineError` listing every address that was asked and what it said.
+    """
+    asked: list[str] = []
+    for candidate in (*candidates(environ), *_machine(environ)):
+        try:
+            version = ask(candidate.url)
+        except (OSError, ValueError) as error:
+            asked.append(f"{candidate.url} ({candidate.source}): {error}")
+            if candidate.explicit and engine == "auto":
+                raise EngineError(
+                    f"{candidate.source}={candidate.url} does not answer: {error}",
+                    hint=f"start that engine, or unset {candidate.source} to let envkit look for another",
+                ) from error
+            continue
+        kind = engine_of(version)
+        if engine in ("auto", kind):
+            return _endpoint(candidate, version, kind)
+        asked.append(f"{candidate.url} ({candidate.source}): is {kind}")
+    raise EngineError(_nothing(engine, asked), hint=remedy(engine, environ))
+
+
+def _endpoint(candidate: Candidate, version: Mapping[str, Any], kind: EngineName) -> Endpoint:
+    path = urlsplit(candidate.url).path
+    rootless = path.startswith(("/run/user/", "/home/")) or (kind == "podman" and bool(os.getuid()))
+    default = candidate.default_for == kind
+    return Endpoint(kind, candidate.url, str(version.get("Version", "?")), candidate.source, rootless, default)
+
+
+def _nothing(engine: str, asked: list[str]) -> str:
+    wanted = "no container engine" if engine == "auto" else f"no {engine} engine"
+    where = "".join(f"\n  - {line}" for line in asked) or "\n  - no socket found, DOCKER_HOST and CONTAINER_HOST not set"
+    return f"{wanted} answers; asked:{where}"
+
+
+def remedy(engine: str, environ: Mapping[str, str]) -> str:
+    """What to do so that an engine answers, by what is installed."""
+    path = environ.get("PATH")
+    if engine in ("auto", "docker") and shutil.which("dockerd", path=path):
+        return "Docker is installed but not running: start it (`sudo systemctl start docker`, or `sudo service docker start`)"
+    if engine in ("auto", "docker") and Path("/Applications/Docker.app").exists():
+        return "start Docker Desktop (`open -a Docker`)"
+    if engine in ("auto", "podman") and shutil.which("podman", path=path):
+        return "Podman is installed but its API service does not answer: `systemctl --user start podman.socket`"
+    return "install Docker (https://docs.docker.com/engine/install/) or Podman (https://podman.io/docs/installation)"

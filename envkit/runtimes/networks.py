@@ -1,0 +1,56 @@
+"""The environment's own network: labelled, one for services and cluster, so that everything finds everything by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envkit import labels
+from envkit.errors import EngineError
+from envkit.runtimes.sdk import translated
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+
+class Networks:
+    """Networks of one engine, by label."""
+
+    def __init__(self, api: APIClient) -> None:
+        self._api = api
+
+    def exists(self, environment: str) -> bool:
+        """Whether the environment's network is there and ours. Raises `EngineError` when a stranger has its name."""
+        name = labels.resource_name(environment)
+        with translated("listing networks"):
+            rows = [row for row in self._api.networks(names=[name]) if row["Name"] == name]
+        if not rows:
+            return False
+        if (rows[0].get("Labels") or {}).get(labels.ENV) != environment:
+            raise EngineError(
+                f"a network named {name} exists and is not envkit's (it lacks the label {labels.ENV}={environment})",
+                hint="rename or remove it, or use another --name",
+            )
+        return True
+
+    def create(self, environment: str, root: str) -> None:
+        """Make it; there already is fine."""
+        if self.exists(environment):
+            return
+        name = labels.resource_name(environment)
+        with translated(f"creating network {name}"):
+            self._api.create_network(name, driver="bridge", labels=labels.owned(environment, "network", root))
+
+    def remove_all(self, environment: str) -> list[str]:
+        """Remove every network with the environment's label; their names."""
+        from docker.errors import NotFound
+
+        with translated("listing networks"):
+            rows = self._api.networks(filters={"label": f"{labels.ENV}={environment}"})
+        for row in rows:
+            try:
+                with translated(f"removing network {row['Name']}"):
+                    self._api.remove_network(row["Id"])
+            except EngineError as error:
+                if not isinstance(error.__cause__, NotFound):
+                    raise
+        return [str(row["Name"]) for row in rows]

@@ -1,0 +1,49 @@
+"""PostgreSQL over TCP from the host, with pg8000: pure Python, so it comes with the base dependencies everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from envkit.config.models import PostgresProbe
+
+
+class SqlError(Exception):
+    """The server refused, was silent, or is not there; the text says which."""
+
+
+class Connection(Protocol):
+    """What is used of a connection; without parameters `run` takes several statements at once."""
+
+    def run(self, sql: str, **parameters: Any) -> list[list[Any]] | None:
+        """Rows, or None when the statement has none."""
+
+
+@contextmanager
+def connect(login: PostgresProbe, host: str, port: int, seconds: float | None) -> Iterator[Connection]:
+    """A connection, closed at the end; `seconds` bounds every read. Everything that goes wrong is `SqlError`."""
+    import pg8000.native
+
+    try:
+        connection = pg8000.native.Connection(
+            login.user, host=host, port=port, database=login.database, password=login.password, timeout=seconds
+        )
+    except (pg8000.native.Error, OSError) as error:
+        raise SqlError(_words(error)) from error
+    try:
+        yield connection
+    except (pg8000.native.Error, OSError) as error:
+        raise SqlError(_words(error)) from error
+    finally:
+        try:
+            connection.close()
+        except (pg8000.native.Error, OSError):
+            pass
+
+
+def _words(error: Exception) -> str:
+    """The server's message out of pg8000's dictionary of one-letter fields (M message, D detail, H hint)."""
+    fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    words = ". ".join(str(fields[key]) for key in ("M", "D", "H") if fields.get(key))
+    return words or str(error) or type(error).__name__

@@ -1,0 +1,104 @@
+"""Recipes for images built here: the tag is a digest of all that goes in, so present means current."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from envkit.config.models import Build
+from envkit.supply.wheels import site_folder
+from envkit.waiting import Cancel
+
+OWN = "datastorage"
+"""The build context that stands for envkit's own DataStorage service."""
+
+Folders = Callable[[Callable[[str], None], Cancel], Iterator[tuple[str, Path]]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a build needs; `entries` yields (name in the context, file) when the build begins."""
+
+    tag: str
+    dockerfile: str
+    args: Mapping[str, str]
+    target: str | None
+    platform: str | None
+    entries: Folders
+
+    def open_context(self, report: Callable[[str], None], cancel: Cancel) -> IO[bytes]:
+        """The context as a tar archive; times and owners are left out so that equal content is equal."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for name, path in self.entries(report, cancel):
+                info = tar.gettarinfo(str(path), name)
+                info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
+                if info.isreg():
+                    with path.open("rb") as file:
+                        tar.addfile(info, file)
+                else:
+                    tar.addfile(info)
+        buffer.seek(0)
+        return buffer
+
+
+def recipe(service: str, build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recipe:
+    """The recipe of a service's image; `args` are the build's with stand-in images put in."""
+    if build.context == OWN:
+        return _own(build, args, arch, cache)
+    files = list(_context(Path(build.context), build.dockerfile))
+    tag = f"envkit/{service}:{_digest(files, build, args, arch)}"
+    return Recipe(tag, build.dockerfile, args, build.target, build.platform, lambda _report, _cancel: iter(files))
+
+
+def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recipe:
+    """envkit's own service: its sources, and its dependencies as wheels fetched by this host."""
+    source = Path(__file__).parent.parent / "datastorage"
+    requirements, dockerfile = source / "requirements.txt", source / "image" / "Dockerfile"
+    base = args.get("BASE_IMAGE", "")
+    app = [("app/envkit/__init__.py", source.parent / "__init__.py")]
+    app += [(f"app/envkit/datastorage/{name}", path) for name, path in _tree(source) if not name.startswith("image/")]
+    files = [("Dockerfile", dockerfile), ("requirements.txt", requirements), *app]
+    tag = f"envkit/datastorage:{_digest(files, build, args, arch)}"
+
+    def entries(report: Callable[[str], None], cancel: Cancel) -> Iterator[tuple[str, Path]]:
+        site = site_folder(requirements, base, arch, cache, report, cancel)
+        yield from [("Dockerfile", dockerfile), *app]
+        yield from ((f"site/{name}", path) for name, path in _tree(site))
+
+    return Recipe(tag, "Dockerfile", args, build.target, build.platform, entries)
+
+
+def _tree(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Files below a folder, sorted, byte code left out."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path.relative_to(folder).as_posix(), path
+
+
+def _context(folder: Path, dockerfile: str) -> Iterator[tuple[str, Path]]:
+    """The user's context as the docker command line would send it, `.dockerignore` respected."""
+    from docker.utils.build import exclude_paths
+
+    ignore = folder / ".dockerignore"
+    patterns = ignore.read_text().splitlines() if ignore.exists() else []
+    patterns = [line.strip() for line in patterns if line.strip() and not line.startswith("#")]
+    for name in sorted(exclude_paths(str(folder), [*patterns, f"!{dockerfile}"], dockerfile=dockerfile)):
+        path = folder / name
+        if path.is_file() or path.is_symlink():
+            yield Path(name).as_posix(), path
+
+
+def _digest(files: list[tuple[str, Path]], build: Build, args: Mapping[str, str], arch: str) -> str:
+    digest = hashlib.sha256()
+    digest.update(repr((sorted(args.items()), build.dockerfile, build.target, build.platform, arch)).encode())
+    for name, path in files:
+        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,127 @@
+"""Images: the first candidate that is here, else the first that can be pulled, else built; never removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from envkit.errors import EngineError, ImageUnavailable
+from envkit.runtimes.sdk import translated
+from envkit.waiting import Cancel
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from envkit.supply.build import Recipe
+
+PULL_TRIES = 3
+"""Pulls of one image; registries fail for a moment more often than for good."""
+
+
+class Images:
+    """The images of one engine."""
+
+    def __init__(self, api: APIClient) -> None:
+        self._api = api
+
+    def ids(self, references: Sequence[str]) -> dict[str, str]:
+        """Ids of those that are present."""
+        found = {reference: self.id_of(reference) for reference in dict.fromkeys(references)}
+        return {reference: identity for reference, identity in found.items() if identity}
+
+    def id_of(self, reference: str) -> str:
+        """The image's id, empty when it is not here."""
+        from docker.errors import NotFound
+
+        try:
+            with translated(f"looking for image {reference}"):
+                return str(self._api.inspect_image(reference)["Id"])
+        except EngineError as error:
+            if isinstance(error.__cause__, NotFound):
+                return ""
+            raise
+
+    def pull_first(
+        self, candidates: Sequence[str], platform: str | None, report: Callable[[str], None], cancel: Cancel
+    ) -> str:
+        """Pull the first candidate that can be had; its name. Raises `ImageUnavailable` with every reason."""
+        reasons = []
+        for reference in candidates:
+            try:
+                self._pull_patiently(reference, platform, report, cancel)
+                return reference
+            except EngineError as error:
+                reasons.append(f"{reference}: {error.message}")
+        raise ImageUnavailable(
+            "the image cannot be had:\n" + "\n".join(f"  - {reason}" for reason in reasons),
+            hint="check the name and the registry, log in with `docker login`, or where no registry can be reached "
+            "name local images in an overlay (`--overlay standins` shows how)",
+        )
+
+    def _pull_patiently(
+        self, reference: str, platform: str | None, report: Callable[[str], None], cancel: Cancel
+    ) -> None:
+        from docker.errors import NotFound
+
+        for attempt in range(1, PULL_TRIES + 1):
+            report(f"pulling {reference}" + (f" (try {attempt})" if attempt > 1 else ""))
+            try:
+                self._pull(reference, platform, report, cancel)
+                return
+            except EngineError as error:
+                final = isinstance(error.__cause__, NotFound) or attempt == PULL_TRIES
+                if final:
+                    raise
+                report(f"{error.message}; trying again")
+                cancel.sleep(2.0 ** (attempt - 1))
+
+    def _pull(self, reference: str, platform: str | None, report: Callable[[str], None], cancel: Cancel) -> None:
+        repository, _, tag = reference.rpartition(":") if ":" in reference.rpartition("/")[2] else (reference, "", "latest")
+        if "@" in reference:
+            repository, tag = reference, ""
+        layers: dict[str, tuple[int, int]] = {}
+        with translated(f"pulling {reference}"):
+            for row in self._api.pull(repository, tag or None, stream=True, decode=True, platform=platform):
+                cancel.check()
+                if row.get("error"):
+                    raise EngineError(str(row["error"]))
+                _note(layers, row, report)
+
+    def build(self, recipe: Recipe, labels: Mapping[str, str], report: Callable[[str], None], cancel: Cancel) -> str:
+        """Build the recipe's image and return its tag. Raises `ImageUnavailable` with the last lines of the build."""
+        report(f"building {recipe.tag}")
+        lines: list[str] = []
+        with translated(f"building {recipe.tag}"):
+            rows = self._api.build(
+                fileobj=recipe.open_context(report, cancel), custom_context=True, dockerfile=recipe.dockerfile, tag=recipe.tag,
+                buildargs=dict(recipe.args), target=recipe.target or "", platform=recipe.platform, rm=True, forcerm=True,
+                labels=dict(labels), decode=True,
+            )  # fmt: skip
+            for row in rows:
+                cancel.check()
+                _collect(lines, row, report, recipe.tag)
+        if not self.id_of(recipe.tag):
+            raise _build_failed(recipe.tag, lines, "the engine ended the build without an image")
+        return recipe.tag
+
+
+def _note(layers: dict[str, tuple[int, int]], row: Mapping[str, Any], report: Callable[[str], None]) -> None:
+    """Sum the layers' progress into one line."""
+    progress = row.get("progressDetail") or {}
+    if row.get("id") and progress.get("total"):
+        layers[str(row["id"])] = (int(progress.get("current", 0)), int(progress["total"]))
+        done, total = (sum(pair[i] for pair in layers.values()) for i in (0, 1))
+        report(f"{done / 2**20:.0f} of {total / 2**20:.0f} MiB")
+
+
+def _collect(lines: list[str], row: Mapping[str, Any], report: Callable[[str], None], tag: str) -> None:
+    if row.get("error"):
+        raise _build_failed(tag, lines, str(row["error"]))
+    for line in str(row.get("stream", "")).splitlines():
+        if line.strip():
+            lines.append(line)
+            report(line.strip()[:100])
+
+
+def _build_failed(tag: str, lines: Sequence[str], why: str) -> ImageUnavailable:
+    return ImageUnavailable(f"building {tag} failed: {why.strip()}", detail="\n".join(lines[-25:]))
