@@ -12,12 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from envkit.config.names import NAME, VARIABLE
 from envkit.config.units import Duration, Size
-
-NAME = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
-"""Names become container, network, cluster and host names: DNS labels, short enough for kind's node names."""
-
-VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 Name = Annotated[str, Field(pattern=NAME)]
 Variable = Annotated[str, Field(pattern=VARIABLE)]
@@ -43,8 +39,13 @@ def _scalar(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-Text = Annotated[str, BeforeValidator(_scalar)]
-Strings = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many)]
+def _no_token(value: Any) -> Any:
+    """`token: none`; null would mean the default."""
+    return None if value in ("none", False) else value
+
+
+Text = Annotated[str, BeforeValidator(_scalar, json_schema_input_type=str | int | float | bool)]
+Strings = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[Text, ...])]
 
 
 class Model(BaseModel):
@@ -66,7 +67,7 @@ class File(Model):
     path: str = Field(pattern=r"^/", description="absolute path in the container")
     content: str | None = Field(None, description="the text, references resolved")
     source: str | None = Field(None, description="a file of the host, relative to the configuration file")
-    mode: str = Field("0644", pattern=r"^0?[0-7]{3}$")
+    mode: Text = Field("0644", pattern=r"^0?[0-7]{3}$")
     owner: int = Field(0, ge=0, description="uid and gid")
 
     @model_validator(mode="after")
@@ -83,7 +84,7 @@ class HttpProbe(Model):
     port: str = Field("", description="name of the port; the first one when empty")
     path: str = "/"
     status: int = 200
-    headers: dict[str, str] = {}
+    headers: dict[str, Text] = {}
 
 
 class TcpProbe(Model):
@@ -98,7 +99,7 @@ class RedisProbe(Model):
 
     type: Literal["redis"]
     port: str = ""
-    password: str = ""
+    password: Text = ""
     maxmemory: Size | None = None
     policy: str | None = None
     decay: bool = Field(False, description="expect jemalloc to return freed memory at once")
@@ -109,9 +110,9 @@ class PostgresProbe(Model):
 
     type: Literal["postgres"]
     port: str = ""
-    user: str
-    password: str
-    database: str
+    user: Text
+    password: Text
+    database: Text
     query: str = "SELECT 1"
 
 
@@ -170,7 +171,7 @@ class Service(Model):
     platform: str | None = None
     entrypoint: Strings | None = None
     command: Strings | None = None
-    user: str | None = None
+    user: Text | None = None
     workdir: str | None = None
     env: dict[Variable, Text] = {}
     ports: dict[Name, Annotated[Port, BeforeValidator(_port)]] = {}
@@ -179,7 +180,7 @@ class Service(Model):
     shm: Size | None = None
     tmpfs: Strings = ()
     capabilities: Strings = ()
-    needs: tuple[str, ...] = Field((), description="services that must be ready first; `cluster` is the cluster")
+    needs: Strings = Field((), description="services that must be ready first; `cluster` is the cluster")
     probe: Probe | None = Field(None, description="ready means this is satisfied")
     first_probe: Probe | None = Field(None, description="asked once, when the service was created")
     once: bool = Field(False, description="runs to its end; 0 is success")
@@ -248,7 +249,7 @@ class Identity(Model):
     role: str | None = Field(None, description="name of the ClusterRole made from `rules`, or of one that exists")
     rules: tuple[Rule, ...] = ()
     namespaces: tuple[str, ...] = Field((), description="bound in these only; everywhere when empty")
-    token: Token | None = Token()
+    token: Annotated[Token | None, BeforeValidator(_no_token)] = Field(Token(), description="`none` for no token")
     can: tuple[Access, ...] = ()
     cannot: tuple[Access, ...] = ()
 

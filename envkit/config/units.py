@@ -43,7 +43,13 @@ def show_size(size: int) -> str:
     return f"{size}B"
 
 
-Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0, json_schema_extra={"type": ["integer", "string"]})]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size, json_schema_input_type=int | str),
+    Field(ge=0, description="a size such as 512MiB or 2GiB", examples=["512MiB", "2GiB"]),
+]
 Duration = Annotated[
-    float, BeforeValidator(parse_duration), Field(gt=0, json_schema_extra={"type": ["number", "string"]})
+    float,
+    BeforeValidator(parse_duration, json_schema_input_type=float | str),
+    Field(gt=0, description="a duration such as 500ms, 30s or 2m", examples=["30s", "2m"]),
 ]

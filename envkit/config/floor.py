@@ -1,0 +1,57 @@
+"""What lies beneath the layers: presets for the services that name one, and the cluster's usual export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from envkit.config.interpolate import Broken
+from envkit.config.merge import Keys, Merged
+from envkit.config.models import Cluster
+from envkit.config.names import did_you_mean
+from envkit.config.presets import PRESETS, expanded
+from envkit.config.words import parsed
+
+
+@dataclass
+class Floor:
+    """Services by name, and which file asked for each."""
+
+    services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    cluster: dict[str, Any] = field(default_factory=dict)
+
+    def lay_missing(self, merged: Merged) -> None:
+        """Put in what is not there: at the beginning, and again where a layer took a service out."""
+        for name, service in self.services.items():
+            if name not in merged.data.get("services", {}):
+                merged.lay({"services": {name: service}}, self.origins[name])
+        if self.cluster and "cluster" not in merged.data:
+            merged.lay({"cluster": self.cluster}, "envkit")
+
+
+def floor(wanted: Merged) -> tuple[Floor, dict[Keys, str]]:
+    """The presets that the merged layers ask for, expanded with the options they give, and faults of these."""
+    beneath, findings = Floor(), dict[Keys, str]()
+    services = wanted.data.get("services")
+    for name, service in services.items() if isinstance(services, dict) else ():
+        if isinstance(service, dict) and "preset" in service:
+            expansion, wrong = _expansion(service)
+            findings.update({("services", name, *keys): message for keys, message in wrong.items()})
+            beneath.services[name] = expansion
+            beneath.origins[name] = wanted.origin(("services", name, "preset"))
+    if isinstance(wanted.data.get("cluster"), dict):
+        beneath.cluster = {"exports": dict(Cluster.model_fields["exports"].default)}
+    return beneath, findings
+
+
+def _expansion(service: dict[str, Any]) -> tuple[dict[str, Any], dict[Keys, str]]:
+    word, options = service["preset"], service.get("options", {})
+    if isinstance(word, Broken):
+        return {}, {}
+    if word not in PRESETS:
+        known = ", ".join(PRESETS)
+        return {}, {("preset",): f"expected one of {known}; found '{word}'{did_you_mean(str(word), PRESETS)}"}
+    typed, wrong = parsed(PRESETS[word].options, options if isinstance(options, dict) else {})
+    own = typed or PRESETS[word].options()
+    return expanded(PRESETS[word], own, service), {("options", *keys): message for keys, message in wrong.items()}

@@ -1,0 +1,87 @@
+"""The way in: a request becomes one frozen, typed `Environment`, or a `ConfigError` with everything that is wrong.
+
+Layers, lowest first: what the file `extends`, the file, overlays, the git-ignored local override, `--set`, flags and
+`ENVKIT_*`. Nothing here imports the typed model until `load` is called: `identify` serves commands that have no time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from envkit.config.interpolate import Broken
+from envkit.config.merge import Keys, Merged, dotted, leaves
+from envkit.config.prepare import prepared
+from envkit.config.request import Request
+from envkit.config.sources import Identified, Layer, Sources, collect, identify
+from envkit.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from envkit.config.models import Environment
+
+__all__ = ["Identified", "Request", "identify", "load"]
+
+SET_BY_LOADING = ("root", "files")
+"""Keys of the model that no file may write."""
+
+
+def load(request: Request) -> Environment:
+    """Read, merge, type and judge. Raises `ConfigError` with every fault, each with the file that wrote the value."""
+    from envkit.config.checks import judged
+    from envkit.config.models import Environment
+    from envkit.config.settle import settled
+    from envkit.config.words import parsed
+
+    sources = collect(request)
+    if sources.broken:
+        raise ConfigError(sources.faults)
+    merged, findings = _merged(_layers(sources, request))
+    raw = _complete(merged.data, sources, findings)
+    environment, wrong = parsed(Environment, raw)
+    findings = {**wrong, **findings}
+    if environment is not None:
+        findings.update(judged(environment, raw, findings))
+    faults = [*sources.faults, *_faults(findings, merged, sources)]
+    if faults or environment is None:
+        raise ConfigError(faults)
+    return settled(environment)
+
+
+def _layers(sources: Sources, request: Request) -> list[Layer]:
+    return [
+        Layer(layer.origin, layer.folder, prepared(layer.data, layer.folder, request.environ), layer.file)
+        for layer in sources.layers
+    ]
+
+
+def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
+    """All layers over the presets they ask for, which are known only once all layers are."""
+    from envkit.config.floor import floor
+
+    wanted = Merged()
+    for layer in layers:
+        wanted.lay(layer.data, layer.origin)
+    beneath, findings = floor(wanted)
+    merged = Merged()
+    for layer in (None, *layers):
+        if layer:
+            merged.lay(layer.data, layer.origin)
+        beneath.lay_missing(merged)
+    return merged, findings
+
+
+def _complete(data: dict[str, Any], sources: Sources, findings: dict[Keys, str]) -> dict[str, Any]:
+    """The merged data with the name by default; notes values that could not be had and keys that are envkit's own."""
+    raw = {key: value for key, value in data.items() if key not in SET_BY_LOADING}
+    for key in SET_BY_LOADING:
+        if key in data:
+            findings[(key,)] = "unknown key"
+    for keys, value in leaves(raw):
+        if isinstance(value, Broken):
+            findings[keys] = value.message
+    raw.setdefault("name", sources.main.name)
+    return {**raw, "root": str(sources.main.root), "files": list(sources.files)}
+
+
+def _faults(findings: dict[Keys, str], merged: Merged, sources: Sources) -> list[Fault]:
+    main = next((layer.origin for layer in sources.layers if layer.file == sources.main.file), "")
+    return [Fault(merged.origin(keys) or main, dotted(keys), message) for keys, message in findings.items()]

@@ -1,0 +1,33 @@
+"""What things may be called. Imports nothing: the fast commands read names without the typed model."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+NAME = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+"""Names become container, network, cluster and host names: DNS labels, short enough for kind's node names."""
+
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+RESERVED = frozenset({"self", "env", "cluster", "network", "host", "identity"})
+"""The first words of references that are no service's name."""
+
+NAME_IN_WORDS = "lower-case letters, digits and dashes, at most 40, a letter or digit first and last"
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` may name an environment."""
+    return re.fullmatch(NAME, text) is not None
+
+
+def made_name(text: str) -> str:
+    """`text` bent into a valid name: `My_Project.v2` becomes `my-project-v2`, nothing usable becomes `env`."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-") or "env"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known word, else nothing."""
+    nearest = difflib.get_close_matches(word, list(known), 1, 0.6)
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""

@@ -1,0 +1,66 @@
+"""One layer made ready for merging: short forms written out, paths made absolute against the file that wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from envkit.config.lookup import absolute
+from envkit.config.shipped import OWN, PREFIX, shipped
+
+Change = Callable[[Any], Any]
+
+PATHS = (
+    ("cluster", "manifests", "*"),
+    ("cluster", "kubeconfig"),
+    ("services", "*", "files", "*", "source"),
+    ("services", "*", "build", "context"),
+    ("services", "*", "migrations", "folder"),
+)
+"""Where values are paths of the host."""
+
+
+def prepared(data: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The layer with `cluster: kind`, `ports: {redis: 16380}` written out and its paths absolute."""
+    data = changed(data, ("cluster",), _cluster)
+    data = changed(data, ("services", "*", "ports", "*"), _port)
+    for keys in PATHS:
+        own = keys[-1] in ("context", "folder")
+        data = changed(data, keys, lambda value, own=own: _path(value, folder, environ, own))
+    return data
+
+
+def changed(value: Any, keys: tuple[str, ...], change: Change) -> Any:
+    """A copy with `change` applied at `keys`; `*` is every item, or the value itself where one stands for a list."""
+    if not keys:
+        return change(value)
+    head, rest = keys[0], keys[1:]
+    if isinstance(value, dict):
+        return {key: changed(item, rest, change) if head in ("*", key) else item for key, item in value.items()}
+    if isinstance(value, list):
+        return [changed(item, rest, change) for item in value] if head == "*" else value
+    return change(value) if keys == ("*",) else value
+
+
+def _cluster(value: Any) -> Any:
+    """A type's name says only the type; `none` is left to replace all that lower layers say."""
+    return {"type": value} if isinstance(value, str) and value != "none" else value
+
+
+def _port(value: Any) -> Any:
+    """`16380` and `auto` are the host's side; `16380:6379` is both, `127.0.0.1:` before it is what it is anyway."""
+    if isinstance(value, str) and ":" in value:
+        host, _, container = value.removeprefix("127.0.0.1:").rpartition(":")
+        return {"host": host, "container": container}
+    return {"host": value} if isinstance(value, int | str) and not isinstance(value, bool) else value
+
+
+def _path(value: Any, folder: Path, environ: Mapping[str, str], own: bool) -> Any:
+    if not isinstance(value, str) or not value or (own and value == OWN):
+        return value
+    if value.startswith(PREFIX):
+        return str(shipped(".") / value.removeprefix(PREFIX))
+    if value == "~" or value.startswith("~/"):
+        value = environ.get("HOME", "~") + value[1:]
+    return str(absolute(value, folder))

@@ -1,0 +1,163 @@
+"""redis, postgres and datastorage as data: functions from a preset's options to a service, as a user would write it.
+
+The user's own keys are merged over the result. References (`${self.port}`) keep it right whatever they change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from envkit.config.models import Model, Text
+from envkit.config.units import Size
+
+GIB = 1024**3
+
+
+class RedisOptions(Model):
+    """How much data Redis holds, what it does when full, and whether it asks for a password."""
+
+    maxmemory: Size = 2 * GIB
+    policy: Literal[
+        "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random",
+        "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
+    ] = "allkeys-lru"  # fmt: skip
+    password: Text | None = None
+
+
+class PostgresOptions(Model):
+    """Who logs in where; `durable` keeps data through a crash of the machine, which tests do not need."""
+
+    user: Text = "slm_user"
+    password: Text = "test_password"  # noqa: S105  the suites' documented default
+    database: Text = "action_history"
+    durable: bool = False
+
+
+class DataStorageOptions(Model):
+    """What the image is built on, and the services it stores in; `migrations: none` when something else migrates."""
+
+    base_image: str = "docker.io/library/python:3.12-slim"
+    postgres: str = "postgres"
+    redis: str = "redis"
+    migrations: str = "migrate"
+
+
+MEMORY_FOR_DATA = 2
+"""Times `maxmemory`: 2 GiB of mixed 1 KB and 100 KB values peaked at 2.85 GiB even with jemalloc's decay at 0."""
+
+DECAY = "dirty_decay_ms:0,muzzy_decay_ms:0"
+"""jemalloc gives freed memory back at once."""
+
+
+def redis(options: RedisOptions) -> dict[str, Any]:
+    """A cache without persistence that evicts at `maxmemory` and has room beyond it."""
+    login = ":${self.env.REDISCLI_AUTH|url}@" if options.password else ""
+    secret = {"REDISCLI_AUTH": options.password} if options.password else {}
+    command = [
+        "redis-server", "--maxmemory", str(options.maxmemory), "--maxmemory-policy", options.policy,
+        "--save", "", "--appendonly", "no", "--bind", "0.0.0.0",
+    ]  # fmt: skip
+    return {
+        "image": "docker.io/library/redis:7-alpine",
+        "command": [*command, *(["--requirepass", "${self.env.REDISCLI_AUTH}"] if options.password else [])],
+        # The jemalloc inside redis' own images is built with the prefix je_; Debian's is not.
+        "env": {"MALLOC_CONF": DECAY, "JE_MALLOC_CONF": DECAY, **secret},
+        "memory": MEMORY_FOR_DATA * options.maxmemory,
+        "ports": {"redis": {"container": 6379}},
+        "probe": {
+            "type": "redis",
+            "port": "redis",
+            "maxmemory": options.maxmemory,
+            "policy": options.policy,
+            "decay": True,
+            **({"password": "${self.env.REDISCLI_AUTH}"} if options.password else {}),
+        },
+        "exports": {
+            "REDIS_URL": f"redis://{login}${{self.address}}/0",
+            "REDIS_HOST": "${self.host}",
+            "REDIS_PORT": "${self.port}",
+            "REDIS_ADDR": "${self.address}",
+            **({"REDIS_PASSWORD": "${self.env.REDISCLI_AUTH}"} if options.password else {}),
+        },
+    }
+
+
+def postgres(options: PostgresOptions) -> dict[str, Any]:
+    """A database tuned for tests, its data on the image's anonymous volume."""
+    fast = ["postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
+    user, password, database = (f"${{self.env.POSTGRES_{part}|url}}" for part in ("USER", "PASSWORD", "DB"))
+    return {
+        "image": "docker.io/library/postgres:16-alpine",
+        **({} if options.durable else {"command": fast}),
+        "env": {
+            "POSTGRES_USER": options.user,
+            "POSTGRES_PASSWORD": options.password,
+            "POSTGRES_DB": options.database,
+        },
+        "shm": "256MiB",
+        "ports": {"postgres": {"container": 5432}},
+        "probe": {
+            "type": "postgres",
+            "port": "postgres",
+            "user": "${self.env.POSTGRES_USER}",
+            "password": "${self.env.POSTGRES_PASSWORD}",
+            "database": "${self.env.POSTGRES_DB}",
+        },
+        "exports": {
+            "POSTGRES_HOST": "${self.host}",
+            "POSTGRES_PORT": "${self.port}",
+            "POSTGRES_USER": "${self.env.POSTGRES_USER}",
+            "POSTGRES_PASSWORD": "${self.env.POSTGRES_PASSWORD}",
+            "POSTGRES_DB": "${self.env.POSTGRES_DB}",
+            # Go's lib/pq insists on TLS unless told otherwise.
+            "DATABASE_URL": f"postgresql://{user}:{password}@${{self.address}}/{database}?sslmode=disable",
+        },
+    }
+
+
+def datastorage(options: DataStorageOptions) -> dict[str, Any]:
+    """The reference audit service, built here; it reaches its stores by the addresses that they export."""
+    needs = [options.postgres, options.redis, *([options.migrations] if options.migrations != "none" else [])]
+    api, metrics, health = (f"http://${{self.host}}:${{self.ports.{port}}}" for port in ("api", "metrics", "health"))
+    names = ("TEST_DATA_STORAGE", "DATA_STORAGE")
+    urls = {"URL": api, "HEALTH_URL": health, "METRICS_URL": f"{metrics}/metrics"}
+    return {
+        "build": {"context": "datastorage", "args": {"BASE_IMAGE": options.base_image}},
+        "env": {
+            "DATABASE_URL": f"${{{options.postgres}.exports.DATABASE_URL}}",
+            "REDIS_URL": f"${{{options.redis}.exports.REDIS_URL}}",
+        },
+        "ports": {"api": {"container": 8080}, "metrics": {"container": 9090}, "health": {"container": 8081}},
+        "needs": needs,
+        "probe": {"type": "http", "port": "health", "path": "/readyz"},
+        "first_probe": {"type": "audit", "port": "api"},
+        "exports": {f"{name}_{suffix}": url for name in names for suffix, url in urls.items()},
+    }
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The type of its options, and the function from them to a service."""
+
+    options: type[Model]
+    expand: Callable[[Any], dict[str, Any]]
+
+
+PRESETS = {
+    "redis": Preset(RedisOptions, redis),
+    "postgres": Preset(PostgresOptions, postgres),
+    "datastorage": Preset(DataStorageOptions, datastorage),
+}
+
+
+def expanded(preset: Preset, options: Any, own: dict[str, Any]) -> dict[str, Any]:
+    """The preset's service, less the way to get an image that the user's own keys replace."""
+    service = preset.expand(options)
+    if own.get("image") or own.get("build"):
+        service.pop("image", None)
+        service.pop("build", None)
+    if own.get("host_command") or own.get("migrations"):
+        service = {key: value for key, value in service.items() if key in ("exports", "needs")}
+    return service

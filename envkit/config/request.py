@@ -1,0 +1,69 @@
+"""What was asked for on the command line and by `ENVKIT_*`: the only way into the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from envkit.errors import UsageError
+
+COMMAND_LINE = {
+    "name": ("--name", "ENVKIT_NAME"),
+    "engine": ("--engine", "ENVKIT_ENGINE"),
+    "lane": ("--lane", "ENVKIT_LANE"),
+    "port_offset": ("--port-offset", "ENVKIT_PORT_OFFSET"),
+}
+"""Keys of the environment that a flag or a variable sets directly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Which configuration, and what overrides it. `port_offset` may be a variable's text; loading judges it."""
+
+    cwd: Path
+    environ: Mapping[str, str] = field(repr=False)
+    file: str | None = None
+    profile: str | None = None
+    overlays: tuple[str, ...] = ()
+    name: str | None = None
+    engine: str | None = None
+    lane: str | None = None
+    port_offset: int | str | None = None
+    sets: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], cwd: Path, **flags: Any) -> Request:
+        """What the flags leave out comes from `ENVKIT_FILE`, `_PROFILE`, `_OVERLAY`, `_NAME`, `_ENGINE`, `_LANE` and
+        `_PORT_OFFSET`. Raises `UsageError` for a file and a profile in one breath."""
+        given = {key: value for key, value in flags.items() if value not in (None, "", (), [])}
+        for key in ("overlays", "sets"):
+            given[key] = tuple(given.get(key, ()))
+        _one_choice(given, environ)
+        for key, (_, variable) in COMMAND_LINE.items():
+            if key not in given and environ.get(variable):
+                given[key] = environ[variable]
+        given["overlays"] = given["overlays"] or _split(environ.get("ENVKIT_OVERLAY", ""))
+        return cls(cwd=Path(cwd), environ=environ, **given)
+
+    def origin(self, key: str) -> str:
+        """The flag or the variable that set `key`, for messages."""
+        flag, variable = COMMAND_LINE[key]
+        return variable if str(getattr(self, key)) == self.environ.get(variable) else flag
+
+
+def _one_choice(given: dict[str, Any], environ: Mapping[str, str]) -> None:
+    if "file" in given or "profile" in given:
+        chosen = (given.get("file"), given.get("profile"))
+        names = "-f and --profile"
+    else:
+        chosen = (environ.get("ENVKIT_FILE") or None, environ.get("ENVKIT_PROFILE") or None)
+        names = "ENVKIT_FILE and ENVKIT_PROFILE"
+    if all(chosen):
+        raise UsageError(f"{names} each choose the configuration", hint="give one of them")
+    given["file"], given["profile"] = chosen
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,28 @@
+"""`--set services.redis.options.maxmemory=1GiB`: one value of the configuration, from the command line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from envkit.config.yamlfile import parse_value
+
+_SET = re.compile(r'((?:[^."=]+|"[^"]+")(?:\.(?:[^."=]+|"[^"]+"))*)=(.*)', re.DOTALL)
+_KEY = re.compile(r'"([^"]+)"|([^."]+)')
+
+
+def parsed_set(text: str) -> tuple[dict[str, Any], str]:
+    """The nested mapping that the text means, and what is wrong with it.
+
+    The value is YAML (`null` deletes, `[a, b]` is a list); a key that holds dots is written in double quotes.
+    """
+    found = _SET.fullmatch(text)
+    if not found:
+        return {}, f"expected PATH=VALUE, services.redis.options.maxmemory=1GiB for example; found '{text}'"
+    try:
+        value: Any = parse_value(found[2])
+    except ValueError as error:
+        return {}, f"{found[1]}: {error}"
+    for quoted, plain in reversed(_KEY.findall(found[1])):
+        value = {quoted or plain: value}
+    return value, ""

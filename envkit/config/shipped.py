@@ -1,0 +1,34 @@
+"""What comes with envkit: profiles, manifests, and its own DataStorage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PREFIX = "envkit:"
+"""Before a path: inside envkit's own files, `envkit:manifests` for example."""
+
+OWN = "datastorage"
+"""The word for envkit's own service in `build.context` and `migrations.folder`."""
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped(name: str) -> Path:
+    """`config` or `manifests`: inside the package when installed from a wheel, else of the repository."""
+    inside = _PACKAGE / "_shipped"
+    return (inside if inside.is_dir() else _PACKAGE.parent) / name
+
+
+def is_shipped(path: Path) -> bool:
+    """Whether the file is one of the shipped profiles."""
+    return path.resolve().parent == shipped("config").resolve()
+
+
+def migrations_folder(written: str) -> Path:
+    """The folder of a service's `migrations.folder`, `datastorage` being envkit's own."""
+    return _PACKAGE / "datastorage" / "migrations" if written == OWN else Path(written)
+
+
+def profiles() -> list[str]:
+    """Names of the shipped profiles and overlays."""
+    return sorted(path.stem for path in shipped("config").glob("*.yaml"))

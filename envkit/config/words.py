@@ -1,0 +1,237 @@
+"""What is wrong with a value, in words for people: what was expected there, and what was found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from envkit.config.interpolate import Broken
+from envkit.config.merge import Keys
+from envkit.config.names import NAME, NAME_IN_WORDS, VARIABLE, did_you_mean
+from envkit.config.yamlfile import Finding
+
+M = TypeVar("M", bound=BaseModel)
+Node = dict[str, Any]
+
+PATTERNS = {
+    NAME: NAME_IN_WORDS,
+    VARIABLE: "a variable's name: letters, digits and underscores, no digit first",
+    r"^/": "an absolute path",
+    r"^0?[0-7]{3}$": "a file mode such as 0644",
+    r"^v?\d+\.\d+\.\d+$": "a version such as 1.31.2",
+}
+_SECRET = re.compile(r"(password|secret|token|auth|_key)", re.IGNORECASE)
+_TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "text",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "",
+}
+
+
+def parsed(model: type[M], raw: dict[str, Any]) -> tuple[M | None, dict[Keys, str]]:
+    """The model of what is right in `raw`, and a message for each path that is wrong.
+
+    Wrong values are taken out, so that the rest can be judged in the same run; None when nothing is left to judge.
+    """
+    findings: dict[Keys, str] = {}
+    taken: list[Keys] = []
+    for _ in range(8):
+        try:
+            return model.model_validate(raw), findings
+        except ValidationError as error:
+            found = explained(error, model, raw)
+        for keys, message in found.items():
+            follows = any(other[: len(keys)] == keys for other in taken)
+            if not follows:
+                findings.setdefault(keys, message)
+        taken += found
+        if not all(found):
+            return None, findings
+        raw = _without(raw, sorted(found, key=_deepest_last_first, reverse=True))
+    return None, findings
+
+
+def _deepest_last_first(keys: Keys) -> tuple[int, tuple[str, ...]]:
+    return len(keys), tuple(f"{key:09d}" if isinstance(key, int) else key for key in keys)
+
+
+def _without(raw: Any, all_keys: list[Keys]) -> Any:
+    for keys in all_keys:
+        raw = _cut(raw, keys)
+    return raw
+
+
+def _cut(raw: Any, keys: Keys) -> Any:
+    """A copy without the value at `keys`; where a key is missing, without the mapping that lacks it."""
+    head, rest = keys[0], keys[1:]
+    copied = dict(raw) if isinstance(raw, dict) else list(raw) if isinstance(raw, list) else raw
+    if not _has(copied, head):
+        return copied
+    if not rest or (len(rest) == 1 and not _has(copied[head], rest[0])):
+        del copied[head]
+    else:
+        copied[head] = _cut(copied[head], rest)
+    return copied
+
+
+def _has(value: Any, key: Any) -> bool:
+    return key in value if isinstance(value, dict) else isinstance(value, list) and key in range(len(value))
+
+
+def explained(error: ValidationError, model: type[BaseModel], raw: Any) -> dict[Keys, str]:
+    """One message for each path, however many alternatives pydantic tried there."""
+    found: dict[Keys, str] = {}
+    for detail in error.errors(include_url=False):
+        keys, value = _place(detail, raw)
+        if not isinstance(value, Broken):
+            found.setdefault(keys, _message(detail["type"], detail, keys, value, schema_at(model, keys)))
+        else:
+            found.setdefault(keys, value.message)
+    return found
+
+
+def _place(detail: Mapping[str, Any], raw: Any) -> tuple[Keys, Any]:
+    """The path as it was written: pydantic's own also names the alternatives it tried."""
+    keys: list[str | int] = []
+    value = raw
+    location = [part for part in detail["loc"] if part != "[key]"]
+    for index, part in enumerate(location):
+        if _has(value, part):
+            keys.append(part)
+            value = value[part]
+        elif detail["type"] == "missing" and index == len(location) - 1:
+            keys.append(part)
+            value = None
+    if detail["type"].startswith("union_tag"):
+        keys.append("type")
+        value = value.get("type") if isinstance(value, dict) else value
+    return tuple(keys), value
+
+
+def _message(kind: str, detail: Mapping[str, Any], keys: Keys, value: Any, node: Node) -> str:
+    if kind == "value_error":
+        return str(detail["ctx"]["error"])
+    if kind == "extra_forbidden":
+        known = sorted(_properties(node))
+        return f"unknown key{did_you_mean(str(keys[-1]), known)} Known here: {', '.join(known)}".replace("key Known", "key; known")
+    if kind == "missing":
+        return f"is missing; expected {expected(node)}"
+    if detail["loc"] and detail["loc"][-1] == "[key]":
+        return f"expected {PATTERNS.get(detail.get('ctx', {}).get('pattern', ''), 'another key')}; found '{keys[-1]}'"
+    if kind.startswith("union_tag"):
+        known = sorted(node.get("discriminator", {}).get("mapping", {}))
+        if value is None:
+            return f"is missing; expected one of {', '.join(known)}"
+        return f"expected one of {', '.join(known)}; found {found(value, keys)}{did_you_mean(str(value), known)}"
+    wish = expected(node)
+    near = did_you_mean(value, _choices(node)) if isinstance(value, str) else ""
+    return f"expected {wish}; found {found(value, keys)}{_privileged(value, node)}{near}"
+
+
+def _privileged(value: Any, node: Node) -> str:
+    minimum = [option.get("minimum") for option in _options(node)]
+    number = int(value) if isinstance(value, str) and value.isdigit() else value
+    if 1024 in minimum and isinstance(number, int) and not isinstance(number, bool) and 0 < number < 1024:
+        return ", which is privileged"
+    return ""
+
+
+def found(value: Any, keys: Keys = ()) -> str:
+    """The value as it may be shown."""
+    if isinstance(value, dict | list | tuple):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if value is None:
+        return "nothing"
+    if any(isinstance(key, str) and _SECRET.search(key) for key in keys[-1:]):
+        return f"{'text' if isinstance(value, str) else 'a value'} (not shown)"
+    return f"'{value}'" if isinstance(value, str) else str(value).lower()
+
+
+def expected(node: Node) -> str:
+    """What the schema wants here."""
+    wishes = [_wish(option) for option in _options(node)]
+    return " or ".join(dict.fromkeys(wish for wish in wishes if wish)) or "something else"
+
+
+def _wish(node: Node) -> str:
+    if "examples" in node:
+        return str(node["description"])
+    if "enum" in node or "const" in node:
+        return "one of " + ", ".join(map(str, node["enum"])) if "enum" in node else f"'{node['const']}'"
+    if "discriminator" in node:
+        return "a mapping with a type"
+    if "pattern" in node:
+        return PATTERNS.get(node["pattern"], f"text like {node['pattern']}")
+    kind = node.get("type", "")
+    low, high = node.get("minimum"), node.get("maximum")
+    span = f" from {low} to {high}" if high is not None else f", at least {low}" if low is not None else ""
+    return f"{_TYPES.get(kind, '')}{span}" if isinstance(kind, str) else ""
+
+
+def _choices(node: Node) -> list[str]:
+    return [str(choice) for option in _options(node) for choice in option.get("enum", [option.get("const", "")])]
+
+
+@cache
+def schema(model: type[BaseModel]) -> Node:
+    """The model's JSON schema, which knows what is expected at every path."""
+    return model.model_json_schema()
+
+
+def schema_at(model: type[BaseModel], keys: Keys) -> Node:
+    """The node for a path; for an unknown key, the node around it."""
+    root = schema(model)
+    node = _resolved(root, root)
+    for key in keys:
+        if key == "type" and "discriminator" in node:
+            return node
+        inner = next(_steps(root, node, key), None)
+        if inner is None:
+            return node
+        node = _resolved(root, inner)
+    return node
+
+
+def _steps(root: Node, node: Node, key: str | int) -> Iterator[Node]:
+    for option in _options(node):
+        option = _resolved(root, option)
+        if isinstance(key, int):
+            yield from [option["items"]] if "items" in option else []
+        elif key in option.get("properties", {}):
+            yield option["properties"][key]
+        elif isinstance(option.get("additionalProperties"), dict):
+            yield option["additionalProperties"]
+        elif isinstance(option.get("patternProperties"), dict):
+            yield from option["patternProperties"].values()
+
+
+def _resolved(root: Node, node: Node) -> Node:
+    """The node with its references put in, one level deep."""
+    if "$ref" in node:
+        node = {**root["$defs"][node["$ref"].rpartition("/")[2]], **{k: v for k, v in node.items() if k != "$ref"}}
+    for word in ("anyOf", "oneOf"):
+        if word in node:
+            node = {**node, word: [_resolved(root, option) for option in node[word]]}
+    return node
+
+
+def _options(node: Node) -> list[Node]:
+    """The alternatives of a node, flat."""
+    inner = node.get("anyOf") or node.get("oneOf")
+    if not inner or "examples" in node:
+        return [node]
+    if "discriminator" in node:
+        return [node, *inner]
+    return [flat for option in inner for flat in _options(option)]
+
+
+def _properties(node: Node) -> set[str]:
+    return {name for option in _options(node) for name in option.get("properties", {})}

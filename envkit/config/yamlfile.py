@@ -1,0 +1,116 @@
+"""YAML as people mean it: only `true`, `false`, `null` and plain whole numbers are more than text.
+
+YAML 1.1 reads `22022:22` as a number to the base of 60, `no` as false and `1.10` as 1.1; here they stay as written, and
+the typed model, which knows what it expects, converts them. A key that is written twice is a fault.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Finding = tuple[tuple[str | int, ...], str]
+"""A fault before its file is known: the path inside the configuration, and the message."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One file's content; `broken` when there is none to go on with."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    broken: bool = False
+
+
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):  # type: ignore[misc]  # whichever of two classes PyYAML was built with
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+        """Keys are the text that was written, so that `on:` and `8080:` are keys like any other."""
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be text", key.start_mark)
+        return {str(key.value): self.construct_object(value, deep=True) for key, value in node.value}
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"-?(?:0|[1-9][0-9]*)", list("-0123456789")),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
+
+
+def parse_value(text: str) -> Any:
+    """The value of one `--set`; raises `ValueError` with the reason."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  # a subclass of the safe loader
+    except yaml.YAMLError as error:
+        raise ValueError(_reason(error)) from error
+
+
+def read(path: Path) -> Parsed:
+    """The file's mapping, with every duplicate key; an empty file is an empty mapping."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        return _broken(f"cannot be read: {error.strerror or error}")
+    except UnicodeDecodeError as error:
+        return _broken(f"is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}")
+
+
+def parse(text: str) -> Parsed:
+    """The mapping that `text` holds; syntax faults come with line and column."""
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        twice = tuple(_duplicates(node, (), 0))
+        data = {} if node is None else loader.construct_document(node)
+    except (yaml.YAMLError, RecursionError) as error:
+        return _broken(_reason(error))
+    if data is not None and not isinstance(data, dict):
+        return _broken("expected a mapping of keys at the top")
+    return Parsed(data or {}, twice)
+
+
+def _broken(message: str) -> Parsed:
+    return Parsed({}, (((), message),), broken=True)
+
+
+def _reason(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"is not valid YAML: {error}" if isinstance(error, yaml.YAMLError) else "an anchor contains itself"
+    problem = getattr(error, "problem", None) or "cannot be understood"
+    return f"line {mark.line + 1}, column {mark.column + 1}: not valid YAML: {problem}"
+
+
+DEEPEST = 200
+"""Levels of nesting; beyond it an anchor refers to itself."""
+
+
+def _duplicates(node: Any, at: tuple[str | int, ...], depth: int) -> list[Finding]:
+    if depth > DEEPEST:
+        raise RecursionError
+    if isinstance(node, yaml.SequenceNode):
+        return [one for i, item in enumerate(node.value) for one in _duplicates(item, (*at, i), depth + 1)]
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    found: list[Finding] = []
+    first: dict[str, int] = {}
+    for key, value in node.value:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in first and name != "<<":
+            found.append(((*at, name), f"is written twice, on lines {first[name]} and {line}; keep one of them"))
+        first.setdefault(name, line)
+        found += _duplicates(value, (*at, name), depth + 1)
+    return found

@@ -1,0 +1,233 @@
+"""`${postgres.host}` and its like: what a service's text means, as seen from the host or from inside the network.
+
+    ${NAME.host} ${NAME.port} ${NAME.address}    of the service's first port; address is host:port
+    ${NAME.ports.PORT}                           of the port of that name
+    ${NAME.env.VAR} ${NAME.exports.VAR}          another service's variable, itself resolved from here
+    ${self...}                                   the service that the text belongs to
+    ${env.name} ${cluster.name} ${cluster.kubeconfig} ${identity.NAME.token} ${identity.NAME.token_file}
+
+`|url` after a name percent-encodes: `${self.env.POSTGRES_PASSWORD|url}`. The grammar is `config.interpolate`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+from envkit.config.interpolate import REFERENCE
+from envkit.config.names import did_you_mean
+from envkit.errors import EnvironmentFailed
+
+if TYPE_CHECKING:
+    from envkit.config.models import Environment, Port, Probe, Service
+
+LOCALHOST = "127.0.0.1"
+"""Never `localhost`, which is ::1 first on many machines where ports are published on IPv4 only."""
+
+FILTERS: Mapping[str, Callable[[str], str]] = {"url": lambda text: quote(text, safe="")}
+
+FORMS = ("host", "port", "address", "ports.PORT", "env.VAR", "exports.VAR")
+
+
+class UnresolvedReference(EnvironmentFailed):
+    """A reference that means nothing here; loading finds all but those to ports and tokens that do not exist yet."""
+
+
+class Addressing(Protocol):
+    """From where a service is looked at."""
+
+    def host(self, service: str) -> str:
+        """The host part of its address."""
+
+    def port(self, service: str, port_name: str) -> int:
+        """The number under which that port is reached."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """As seen from the host: 127.0.0.1 and the published port; `auto_ports` maps `service.port` to what was given."""
+
+    environment: Environment
+    auto_ports: Mapping[str, int] = field(default_factory=dict)
+
+    def host(self, service: str) -> str:
+        """127.0.0.1, for every service."""
+        return LOCALHOST
+
+    def port(self, service: str, port_name: str) -> int:
+        """The host port, moved by the offset. Raises `UnresolvedReference` when it is not published, or not yet."""
+        host = _port(self.environment, service, port_name).host
+        if host is None:
+            how = f"set services.{service}.ports.{port_name} to a host port, or to auto"
+            raise UnresolvedReference(f"port {port_name} of {service} is not published; {how}")
+        if host != "auto":
+            return host + self.environment.port_offset
+        if f"{service}.{port_name}" not in self.auto_ports:
+            raise UnresolvedReference(f"port {port_name} of {service} has not been given a number yet")
+        return self.auto_ports[f"{service}.{port_name}"]
+
+
+@dataclass(frozen=True)
+class Inside:
+    """As seen from the environment's own network: the service's name and the container's port."""
+
+    environment: Environment
+
+    def host(self, service: str) -> str:
+        """The service's name, which the network resolves."""
+        return service
+
+    def port(self, service: str, port_name: str) -> int:
+        """The container's port."""
+        return _port(self.environment, service, port_name).container
+
+
+def _port(environment: Environment, service: str, port_name: str) -> Port:
+    ports = environment.services[service].ports
+    if port_name not in ports:
+        known = ", ".join(ports) or "none"
+        raise UnresolvedReference(f"{service} has no port {port_name}{did_you_mean(port_name, ports)}; it has: {known}")
+    return ports[port_name]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What references mean: `values` holds what is no service's, by full name (`cluster.kubeconfig`)."""
+
+    environment: Environment
+    addressing: Addressing
+    self_name: str = ""
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    _within: tuple[str, ...] = ()
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The names of the references in the text, `redis.port` for example, each once."""
+    return tuple(dict.fromkeys(found[2] for found in REFERENCE.finditer(text) if len(found[1]) % 2))
+
+
+def resolve(text: str, scope: Scope) -> str:
+    """The text with every reference resolved. Raises `UnresolvedReference` for the first that means nothing."""
+
+    def one(found: Any) -> str:
+        dollars, name, filtered = found.groups()
+        literal = "$" * (len(dollars) // 2)
+        if len(dollars) % 2 == 0:
+            return literal + str(found[0]).lstrip("$")
+        return literal + _filter(filtered)(_value(name, scope))
+
+    return REFERENCE.sub(one, text) if "$" in text else text
+
+
+def problems(text: str, scope: Scope) -> list[str]:
+    """Why references in the text cannot be resolved, all of them."""
+    found = []
+    for match in REFERENCE.finditer(text):
+        if len(match[1]) % 2:
+            try:
+                resolve(f"${{{match[2]}{'|' + match[3] if match[3] else ''}}}", scope)
+            except UnresolvedReference as error:
+                found.append(f"${{{match[2]}}}: {error.message}")
+    return list(dict.fromkeys(found))
+
+
+def _filter(name: str | None) -> Callable[[str], str]:
+    if name and name not in FILTERS:
+        raise UnresolvedReference(f"there is no filter |{name}; expected |{', |'.join(FILTERS)}")
+    return FILTERS[name] if name else str
+
+
+def _value(name: str, scope: Scope) -> str:
+    if name in scope.values:
+        return scope.values[name]
+    head, _, rest = name.partition(".")
+    if head == "self" and not scope.self_name:
+        raise UnresolvedReference("self has no meaning outside a service")
+    service = scope.self_name if head == "self" else head
+    services = scope.environment.services
+    if service not in services:
+        known = sorted([*services, *scope.values])
+        raise UnresolvedReference(f"means nothing here{did_you_mean(name, known)}; known: {', '.join(known)}")
+    return _of_service(service, rest, replace(scope, self_name=service))
+
+
+def _of_service(name: str, what: str, scope: Scope) -> str:
+    service = scope.environment.services[name]
+    first = next(iter(service.ports), "")
+    match what.split("."):
+        case ["host"]:
+            return scope.addressing.host(name)
+        case ["port"] | ["address"] if not first:
+            raise UnresolvedReference(f"{name} has no ports")
+        case ["port"]:
+            return str(scope.addressing.port(name, first))
+        case ["address"]:
+            return f"{scope.addressing.host(name)}:{scope.addressing.port(name, first)}"
+        case ["ports", port]:
+            return str(scope.addressing.port(name, port))
+        case ["env", variable]:
+            return _variable(name, "env", service.env, variable, scope)
+        case ["exports", variable]:
+            return _variable(name, "exports", service.exports, variable, scope)
+    raise UnresolvedReference(f"expected one of {', '.join(f'{name}.{form}' for form in FORMS)}")
+
+
+def _variable(name: str, kind: str, variables: Mapping[str, str], variable: str, scope: Scope) -> str:
+    if variable not in variables:
+        known = ", ".join(variables) or "none"
+        near = did_you_mean(variable, variables)
+        raise UnresolvedReference(f"{name} has no {variable} in its {kind}{near}; it has: {known}")
+    step = f"{name}.{kind}.{variable}"
+    if step in scope._within:
+        raise UnresolvedReference(f"refers to itself: {' -> '.join([*scope._within, step])}")
+    return resolve(variables[variable], replace(scope, _within=(*scope._within, step)))
+
+
+def resolved_service(service: Service, scope: Scope) -> Service:
+    """The service with its env, command, entrypoint, host command, files' content and probes resolved.
+
+    Not its exports, which are always seen from the host. `scope.self_name` is the service's name.
+    """
+    update: dict[str, Any] = {
+        "env": {name: resolve(text, scope) for name, text in service.env.items()},
+        "files": tuple(
+            file if file.content is None else file.model_copy(update={"content": resolve(file.content, scope)})
+            for file in service.files
+        ),
+    }
+    for key in ("command", "entrypoint", "host_command"):
+        words: tuple[str, ...] | None = getattr(service, key)
+        update[key] = words if words is None else tuple(resolve(word, scope) for word in words)
+    for key in ("probe", "first_probe"):
+        probe: Probe | None = getattr(service, key)
+        update[key] = probe and resolved_probe(probe, scope)
+    return service.model_copy(update=update)
+
+
+def resolved_probe(probe: Probe, scope: Scope) -> Probe:
+    """The probe with every text resolved."""
+    return probe.model_copy(update={key: _each(value, scope) for key, value in iter(probe)})
+
+
+def _each(value: Any, scope: Scope) -> Any:
+    if isinstance(value, dict):
+        return {key: _each(item, scope) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_each(item, scope) for item in value)
+    return resolve(value, scope) if isinstance(value, str) else value
+
+
+def identity_values(environment: Environment) -> Iterator[str]:
+    """Names of the values that the environment's identities give."""
+    for name, identity in environment.cluster.identities.items():
+        if identity.token is not None:
+            yield from (f"identity.{name}.token", f"identity.{name}.token_file")
+
+
+def value_names(environment: Environment) -> frozenset[str]:
+    """Every name that `Scope.values` must hold when the environment is up."""
+    cluster = environment.cluster.type != "none"
+    names = ["env.name", *(["cluster.name", "cluster.kubeconfig"] if cluster else [])]
+    return frozenset([*names, *(identity_values(environment) if cluster else ())])
