@@ -51,8 +51,9 @@ fetch_source() {
   local beside=$2.new
   rm -rf "$beside"
   mkdir -p "$beside/download"
-  # apt wants dpkg-dev to check the signature of the .dsc; the tarball itself is checked against the signed list.
-  (cd "$beside/download" && side_apt source --download-only "$1")
+  # A mirror may lack the .dsc and Debian's patches, which are not needed: the tarball itself is what must be there, and
+  # apt has checked it against the signed list.
+  (cd "$beside/download" && side_apt source --download-only "$1") || ls "$beside"/download/*.orig.tar.*
   tar -xf "$beside"/download/*.orig.tar.* -C "$beside" --strip-components=1
   rm -rf "$beside/download"
   mv "$beside" "$2"

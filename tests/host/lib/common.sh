@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # the other parts use these names
 # What every part of the preparation shares: the cache, progress lines, timed stages. Source it; it runs nothing.
 
 CACHE=${ENVKIT_HOST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/envkit-host}
@@ -13,6 +14,19 @@ log() { printf '[host %4ss] %s\n' "$SECONDS" "$*" >&2; }
 die() { log "error: $*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# end_tree PID: the process and all that it started, children first.
+end_tree() {
+  local child
+  for child in $(ps -o pid= --ppid "$1"); do end_tree "$child"; done
+  kill "$1" 2>/dev/null || true
+}
+
+# A compiler left behind would keep both cores busy for minutes.
+end_children() {
+  local child
+  for child in $(jobs -p); do end_tree "$child"; done
+}
+
 # stage NAME COMMAND...: runs it, says how long it took; its output is shown only when it fails.
 stage() {
   local name=$1 started=$SECONDS out code=0
@@ -20,7 +34,7 @@ stage() {
   out=$CACHE/log/$name.log
   mkdir -p "$CACHE/log"
   # A subshell with its own `set -e`: `if stage`, `stage ||` would switch errexit off inside the command.
-  (set -euo pipefail; "$@") </dev/null >"$out" 2>&1 &
+  (set -euo pipefail; "$@") </dev/null >"$out" 2>&1 9>&- &
   wait $! || code=$?
   if ((code)); then
     log "$name failed with $code after $((SECONDS - started))s; the end of $out:"

@@ -65,7 +65,7 @@ launch() {
     return
   fi
   mkdir -p "$CACHE/log"
-  setsid "$@" </dev/null >>"$CACHE/log/$name-daemon.log" 2>&1 {LOCK_FD}>&- {OUT_FD}>&- &
+  setsid "$@" </dev/null >>"$CACHE/log/$name-daemon.log" 2>&1 8>&- 9>&- &
   disown
 }
 

@@ -30,60 +30,59 @@ save() {
   mv "$2.new" "$2"
 }
 
-# load ENGINE FILE: gives back the full names, which Docker shortens when it saves.
+# load ENGINE FILE IMAGE...: Docker drops docker.io/ from the names that it saves, and Podman takes that for localhost/.
 load() {
-  local line name
-  "$1" load --input "$2" | while read -r line; do
-    echo "$line"
-    name=${line##*: }
-    if [[ $1 == podman && $name == localhost/kindest/* ]]; then podman tag "$name" "docker.io/${name#localhost/}"; fi
+  "$1" load --input "$2"
+  local image shortened
+  for image in "${@:3}"; do
+    shortened=localhost/${image#docker.io/}
+    if [[ $1 == podman && $image == docker.io/* ]] && podman image exists "$shortened"; then
+      podman tag "$shortened" "$image"
+      podman untag "$shortened"
+    fi
   done
 }
 
-standin_names() { printf "$PREFIX/%s\n" "${STANDINS[@]}"; }
-
-# The tarball of the base, kept on its own: it is most of the time, and changes with no recipe but its own.
-bootstrap_debian() { # bootstrap_debian FILE
-  [[ ! -s $1 ]] || return 0
-  mmdebstrap --quiet --mode=root --format=tar --variant=minbase \
-    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-    --dpkgopt='path-exclude=/usr/share/info/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    bookworm "$1.new" "$(mirror)"
-  mv "$1.new" "$1"
+# provide KIND RECIPE BUILDER IMAGE... -- ENGINE...: the images on every engine. BUILDER ENGINE RECIPE makes them on the
+# first engine when the cache has none of this recipe; archives of older recipes go.
+provide() {
+  local kind=$1 hash=$2 builder=$3 archive=$CACHE/$1-$2.tar engine names=()
+  for ((shift_by = 4; shift_by <= $#; shift_by++)); do
+    [[ ${!shift_by} != -- ]] || break
+    names+=("${!shift_by}")
+  done
+  for engine in "${@:shift_by+1}"; do
+    if present "$engine" "$hash" "${names[@]}"; then continue; fi
+    if [[ -s $archive ]]; then
+      load "$engine" "$archive" "${names[@]}"
+    else
+      "$builder" "$engine" "$hash"
+      save "$engine" "$archive" "${names[@]}"
+      find "$CACHE" -maxdepth 1 -name "$kind-*.tar" ! -path "$archive" -delete
+    fi
+    present "$engine" "$hash" "${names[@]}" || die "$engine does not hold all of ${names[*]}"
+  done
 }
 
 # build_standins ENGINE RECIPE: the base, then the three on it at the same time.
 build_standins() {
-  local engine=$1 hash=$2 work image pids=() pid code=0
-  work=$(mktemp -d "$CACHE/standins.XXXX")
-  bootstrap_debian "$CACHE/debian-rootfs.tar"
-  cp -r "$HERE/images/debian" "$work/debian"
-  ln "$CACHE/debian-rootfs.tar" "$work/debian/rootfs.tar"
-  build "$engine" "$hash" "$PREFIX/debian:bookworm" "$work/debian"
+  local engine=$1 hash=$2 work image pids=() pid code=0 rootfs=$CACHE/rootfs-debian.tar
+  [[ -s $rootfs ]] || "$HERE/images/debian/bootstrap" "$rootfs" "$(mirror)"
+  work=$(mktemp -d "$CACHE/standins.XXXXXX")
+  ln "$rootfs" "$work/rootfs.tar"
+  cp "$HERE/images/debian/Dockerfile" "$work/"
+  build "$engine" "$hash" "$PREFIX/debian:bookworm" "$work"
+  rm -rf "$work"
   for image in "${STANDINS[@]:1}"; do
     build "$engine" "$hash" "$PREFIX/$image" "$HERE/images/${image%:*}" --build-arg "BASE=$PREFIX/debian:bookworm" &
     pids+=($!)
   done
   for pid in "${pids[@]}"; do wait "$pid" || code=$?; done
-  rm -rf "$work"
   return "$code"
 }
 
-# provide_standins ENGINE...: the first one builds if nobody has.
 provide_standins() {
-  local hash archive engine names
-  hash=$(recipe "$HERE/images"/{debian,redis,postgres,python} "$HERE/lib/images.sh")
-  archive=$CACHE/standins-$hash.tar
-  mapfile -t names < <(standin_names)
-  for engine; do
-    if present "$engine" "$hash" "${names[@]}"; then continue; fi
-    if [[ ! -s $archive ]]; then
-      build_standins "$engine" "$hash"
-      save "$engine" "$archive" "${names[@]}"
-      find "$CACHE" -maxdepth 1 -name 'standins-*.tar' ! -path "$archive" -delete
-    else
-      load "$engine" "$archive"
-    fi
-    present "$engine" "$hash" "${names[@]}" || die "$engine holds not all of ${names[*]}"
-  done
+  local hash
+  hash=$(recipe "$HERE/images"/{debian,redis,postgres,python})
+  provide standins "$hash" build_standins "${STANDINS[@]/#/$PREFIX/}" -- "$@"
 }
