@@ -18,6 +18,7 @@ class Instance:
     service: str
     state: State
     fingerprint: str = ""
+    image: str = ""
     image_id: str = ""
     root: str = ""
     published: Mapping[int, int] = field(default_factory=dict)

@@ -45,7 +45,7 @@ class Paths:
     @property
     def lock(self) -> Path:
         """Held while the environment is changed; outside the folder, which `down` removes."""
-        return self.home / f".{self.name}.lock"
+        return self.home / ".locks" / self.name
 
     @property
     def kubeconfig(self) -> Path:

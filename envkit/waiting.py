@@ -24,9 +24,13 @@ SLOWEST_POLL = 0.5
 """Seconds between attempts at the most."""
 
 
+class Aborted(EnvkitError):
+    """This step was stopped because another one failed; never the error to show."""
+
+
 @dataclass
 class Cancel:
-    """Set once from a signal handler; every wait and every step looks at it."""
+    """Set once, from a signal handler or by a step that failed; every wait and every step looks at it."""
 
     signum: int = 0
     event: threading.Event = field(default_factory=threading.Event)
@@ -36,13 +40,17 @@ class Cancel:
         self.signum = self.signum or signum
         self.event.set()
 
+    def abort(self) -> None:
+        """Ask everything that waits to stop, because something failed."""
+        self.event.set()
+
     def check(self) -> None:
-        """Raise `Cancelled` when stopping was asked for."""
+        """Raise `Cancelled` when a signal asked to stop, `Aborted` when a failure did."""
         if self.event.is_set():
-            raise Cancelled(self.signum or 2)
+            raise Cancelled(self.signum) if self.signum else Aborted("stopped because another step failed")
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, but wake and raise `Cancelled` when stopping is asked for."""
+        """Sleep, but wake and raise as `check` does when stopping is asked for."""
         if self.event.wait(seconds):
             self.check()
 

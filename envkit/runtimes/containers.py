@@ -94,6 +94,12 @@ class Containers:
             output = text(self.api.exec_start(made["Id"]))
             return int(self.api.exec_inspect(made["Id"])["ExitCode"] or 0), output
 
+    def restart(self, instance: Instance, grace: float) -> Instance:
+        """Stop (SIGTERM, `grace` seconds, SIGKILL) and start the same container; its data stays."""
+        with translated(f"restarting {instance.name}"):
+            self.api.restart(instance.id, timeout=int(grace))
+        return self.look(instance)
+
     def read_file(self, container: str, path: str) -> bytes | None:
         """A file's content through the archive API, which also works on a stopped container; None when absent."""
         from docker.errors import NotFound
@@ -226,6 +232,7 @@ def instance_of(raw: Mapping[str, Any]) -> Instance:
         service=marks.get(labels.SERVICE, ""),
         state=_STATES.get(status, cast(State, "other")),
         fingerprint=marks.get(labels.FINGERPRINT, ""),
+        image=marks.get(labels.IMAGE, ""),
         image_id=str(raw.get("Image", "")),
         root=marks.get(labels.ROOT, ""),
         published={int(k.split("/")[0]): int(v[0]["HostPort"]) for k, v in bindings.items() if v},

@@ -170,6 +170,26 @@ def find(engine: str, environ: Mapping[str, str]) -> Endpoint:
     raise EngineError(_nothing(engine, asked), hint=remedy(engine, environ))
 
 
+def find_all(engine: str, environ: Mapping[str, str]) -> tuple[list[Endpoint], dict[str, str]]:
+    """Every engine of the wanted kind that answers, each once; and why the others did not, by address."""
+    found: dict[str, Endpoint] = {}
+    silent: dict[str, str] = {}
+    for candidate in (*candidates(environ), *_machine(environ)):
+        parts = urlsplit(candidate.url)
+        key = str(Path(parts.path).resolve()) if parts.scheme == "unix" else candidate.url
+        if key in found:
+            continue
+        try:
+            version = ask(candidate.url)
+        except (OSError, ValueError) as error:
+            silent[candidate.url] = str(error)
+            continue
+        kind = engine_of(version)
+        if engine in ("auto", kind):
+            found[key] = _endpoint(candidate, version, kind)
+    return list(found.values()), silent
+
+
 def _endpoint(candidate: Candidate, version: Mapping[str, Any], kind: EngineName) -> Endpoint:
     path = urlsplit(candidate.url).path
     rootless = path.startswith(("/run/user/", "/home/")) or (kind == "podman" and bool(os.getuid()))

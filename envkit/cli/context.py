@@ -1,0 +1,148 @@
+"""From flags to an open session: configuration, engine, event sinks, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from envkit.paths import Paths, cache_home, state_home
+
+if TYPE_CHECKING:
+    from envkit.config.load import Request
+    from envkit.config.models import Environment
+    from envkit.session import Session
+    from envkit.waiting import Cancel
+
+
+DOWN_WAITS = 60.0
+"""Seconds `down` waits for an `up` of another terminal to end."""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What every command takes; None and empty mean: not said on the command line."""
+
+    file: str | None = None
+    profile: str | None = None
+    overlay: tuple[str, ...] = ()
+    name: str | None = None
+    engine: str | None = None
+    lane: str | None = None
+    port_offset: int | None = None
+    sets: tuple[str, ...] = ()
+    json: bool = False
+    debug: bool = False
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def request(self) -> Request:
+        """What the configuration is loaded from."""
+        from envkit.config.load import Request
+
+        given: dict[str, Any] = {
+            "file": self.file,
+            "profile": self.profile,
+            "overlays": self.overlay,
+            "name": self.name,
+            "engine": self.engine,
+            "lane": self.lane,
+            "port_offset": self.port_offset,
+            "sets": self.sets,
+        }
+        return Request.of(self.environ, Path.cwd(), **given)
+
+    def paths(self) -> Paths:
+        """The environment's files, found without loading the whole configuration."""
+        from envkit.config.load import identify
+
+        return Paths(state_home(dict(self.environ)), identify(self.request()).name)
+
+
+def program() -> str:
+    """How the user called us, for the commands that messages suggest."""
+    return os.environ.get("ENVKIT_PROGRAM") or Path(sys.argv[0]).name.removesuffix(".py")
+
+
+@contextmanager
+def opened(flags: Flags) -> Iterator[Session]:
+    """A session for one command; its live view is put away and its helpers are ended at the end."""
+    from envkit.config.load import load
+    from envkit.events import Stream
+    from envkit.runtimes.podman_service import engine
+    from envkit.session import Session, choose_lane
+    from envkit.waiting import Cancel
+
+    environment: Environment = load(flags.request())
+    choose_lane(environment)
+    sink = sink_for(flags)
+    stream, cancel = Stream([sink]), Cancel()
+    environ = dict(flags.environ)
+    paths = Paths(state_home(environ), environment.name)
+    try:
+        with signals(cancel), engine(environment.engine, environ, paths, stream) as endpoint:
+            yield Session(environment, paths, endpoint, stream, cancel, environ, cache_home(environ))
+    finally:
+        sink.close()
+
+
+def opened_down(flags: Flags) -> tuple[str, list[str]]:
+    """`down` needs the environment's name only: it works without an engine's consent and with a broken configuration.
+
+    Signals are heeded between removals no more: what was asked for is taken away.
+    """
+    from envkit.config.load import identify
+    from envkit.events import Stream
+    from envkit.runtimes.podman_service import serving
+    from envkit.session import locked
+    from envkit.verbs.remove import down
+    from envkit.waiting import Cancel
+
+    environ = dict(flags.environ)
+    request = flags.request()
+    paths = Paths(state_home(environ), identify(request).name)
+    sink = sink_for(flags)
+    stream = Stream([sink])
+    try:
+        with locked(paths, DOWN_WAITS, stream, Cancel()), serving(request.engine or "auto", environ, paths, stream) as extra:
+            return paths.name, down(paths.name, paths, request.engine or "auto", extra, stream.note)
+    finally:
+        sink.close()
+
+
+def sink_for(flags: Flags) -> Any:
+    """The face that fits where the output goes: JSON lines, a live view on a terminal, plain lines elsewhere."""
+    if flags.json:
+        from envkit.report.lines import JsonLines
+
+        return JsonLines()
+    dumb = flags.environ.get("TERM") == "dumb" or flags.environ.get("CI")
+    if sys.stderr.isatty() and not dumb:
+        from envkit.report.live import LiveView
+
+        return LiveView()
+    from envkit.report.plain import Plain
+
+    return Plain()
+
+
+@contextmanager
+def signals(cancel: Cancel) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP ask everything to stop; what was begun is then taken back in order."""
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        cancel.set(signum)
+
+    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+

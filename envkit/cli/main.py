@@ -1,0 +1,82 @@
+"""The program `envkit`: the tasks with the words in the order in which people type them."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+
+from invoke import Collection, Program
+from invoke.exceptions import Exit, ParseError
+
+from envkit import __version__
+from envkit.cli.command import COMMON, SHORT
+from envkit.errors import USAGE
+
+TAKES_SERVICES = ("up", "plan", "logs", "restart")
+"""Commands whose further words are names of services; invoke knows no such arguments."""
+
+_VALUED = {f"--{name.replace('_', '-')}" for name, default in COMMON.items() if default is None}
+_VALUED |= {f"-{letter}" for letter in SHORT.values()} | {"--service", "--tail", "--format"}
+_EVERYWHERE = _VALUED | {"--json", "--debug"}
+
+
+class EnvkitProgram(Program):
+    """Invoke's program with envkit's exit codes; byte code of lazily imported modules is kept."""
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Invoke turns byte code off, which would cost every later command its imports again."""
+        super().parse_core(argv)
+        sys.dont_write_bytecode = False
+
+    def parse_tasks(self) -> None:
+        """What cannot be parsed ends with 2, and with the nearest command when one was mistyped."""
+        try:
+            super().parse_tasks()
+        except ParseError as error:
+            raise Exit(self._explain(error), code=USAGE) from error
+
+    def _explain(self, error: ParseError) -> str:
+        unknown = self.core.unparsed[0] if self.core.unparsed else ""
+        names = sorted(self.collection.task_names)
+        near = difflib.get_close_matches(unknown, names, 1)
+        if unknown not in names and near:
+            return f"error: there is no command {unknown!r}\nnext: did you mean {near[0]!r}?"
+        return f"error: {error}\nnext: `--help` after the command shows its options; `--list` the commands"
+
+
+def arranged(argv: Sequence[str]) -> list[str]:
+    """The words as invoke wants them: options after the command, services as `--service`, nothing after `--`."""
+    words = list(argv[1 : argv.index("--")] if "--" in argv else argv[1:])
+    front: list[str] = []
+    while words and words[0].startswith("-") and words[0].partition("=")[0] in _EVERYWHERE:
+        count = 2 if words[0] in _VALUED and len(words) > 1 else 1
+        front, words = front + words[:count], words[count:]
+    if words and words[0].startswith("-"):
+        return [argv[0], *words]
+    if not words:
+        return [argv[0], *(front or ["--list"])]
+    command, rest = words[0], words[1:]
+    return [argv[0], command, *front, *(_services(rest) if command in TAKES_SERVICES else rest)]
+
+
+def _services(words: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    expect_value = False
+    for word in words:
+        plain = not expect_value and not word.startswith("-")
+        found += ["--service", word] if plain else [word]
+        expect_value = not expect_value and word in _VALUED
+    return found
+
+
+def run(namespace: Collection, argv: Sequence[str] | None = None) -> None:
+    """Run a collection as a program; the whole of `argv`, the program's name first."""
+    EnvkitProgram(version=__version__, namespace=namespace, name="envkit", binary="envkit").run(arranged(argv or sys.argv))
+
+
+def main() -> None:
+    """The entry point of the `envkit` command."""
+    from envkit.cli.tasks import namespace
+
+    run(namespace)

@@ -1,0 +1,94 @@
+"""Results as people or programs read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from envkit.cli.context import Flags, program
+from envkit.export import masked
+
+if TYPE_CHECKING:
+    from envkit.plan import Plan
+    from envkit.verbs.status import Status
+    from envkit.verbs.up import Outcome
+
+Out = Callable[[str], None]
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as what is in them; the last one takes what is left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows)
+
+
+def plan(steps: Plan, flags: Flags, out: Out) -> None:
+    """Each step with what would be done and why."""
+    if flags.json:
+        rows: list[dict[str, Any]] = [
+            {"step": s.id, "action": s.action.value, "reason": s.reason, "needs": list(s.needs)} for s in steps.steps
+        ]
+        out(json.dumps(rows, indent=2) + "\n")
+        return
+    if steps.steps:
+        out(table([(step.action.value, step.id, step.reason) for step in steps.steps]))
+    count = len(steps.changes)
+    out(f"{count} of {len(steps.steps)} steps would change something\n" if count else "nothing to do\n")
+
+
+def up(outcome: Outcome, flags: Flags, out: Out) -> None:
+    """The environment's addresses, and the lines to use it."""
+    record = outcome.record
+    if flags.json:
+        rows = {step: round(seconds, 3) for step, seconds in outcome.times.items()}
+        body = {"name": record.name, "engine": record.engine, "seconds": rows, "ports": dict(record.ports)}
+        variables = {name: masked(name, value) for name, value in sorted(record.variables.items())}
+        out(json.dumps({**body, "variables": variables}, indent=2) + "\n")
+        return
+    out(f"\nenvironment {record.name} is up ({record.lane} on {record.engine}); its variables:\n\n")
+    for name, value in sorted(record.variables.items()):
+        out(f"  {name}={masked(name, value)}\n")
+    words = _again(flags)
+    out(f'\nuse it:   eval "$({program()} env{words})"      or   {program()} run{words} -- COMMAND\n')
+    out(f"stop it:  {program()} down{words}\n")
+
+
+def _again(flags: Flags) -> str:
+    """The options with which the same environment is found again."""
+    import shlex
+
+    words = []
+    for option, value in (("--file", flags.file), ("--profile", flags.profile), ("--name", flags.name)):
+        words += [option, value] if value else []
+    return f" {shlex.join(words)}" if words else ""
+
+
+def down(name: str, removed: Sequence[str], flags: Flags, out: Out) -> None:
+    """What went."""
+    if flags.json:
+        out(json.dumps({"name": name, "removed": list(removed)}, indent=2) + "\n")
+    elif removed:
+        out(f"environment {name} is down: {len(removed)} things removed\n")
+    else:
+        out(f"environment {name} was not up: nothing to remove\n")
+
+
+def status(found: Status, flags: Flags, out: Out) -> None:
+    """A row for each service."""
+    if flags.json:
+        rows = [
+            {
+                "name": row.name, "state": row.state, "health": row.health, "addresses": dict(row.addresses),
+                "image": row.image, "age": row.since,
+            }
+            for row in found.rows
+        ]  # fmt: skip
+        out(json.dumps({"name": found.name, "engine": found.engine, "up": found.up, "services": rows}, indent=2) + "\n")
+        return
+    out(f"environment {found.name} on {found.engine}: {'up' if found.up else 'not up'}\n\n")
+    body = [
+        (row.name, row.state, row.health, ", ".join(f"{k} {v}" for k, v in row.addresses.items()), row.since, row.image)
+        for row in found.rows
+    ]
+    out(table([("SERVICE", "STATE", "HEALTH", "ADDRESS", "AGE", "IMAGE"), *body]))

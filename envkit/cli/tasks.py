@@ -1,0 +1,152 @@
+"""The tasks. Another repository's `tasks.py` has them all with `from envkit.cli.tasks import namespace`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from invoke import Collection
+
+from envkit.cli.command import command
+from envkit.cli.context import Flags, opened, program
+from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, UsageError
+
+ENVIRONMENT_FAILED = 125
+"""`run`'s exit code when not the command but its environment failed, as docker and timeout use it."""
+
+
+def out(text: str) -> None:
+    """Results go to standard output; everything else goes to standard error."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+@command
+def up(flags: Flags, service: Sequence[str], build: bool = False, keep: bool = False) -> None:
+    """Bring the environment up, or some services and what they need; keeps what is right already."""
+    from envkit.cli import show
+    from envkit.verbs.up import up as bring_up
+
+    with opened(flags) as session:
+        outcome = bring_up(session, service, rebuild=build, keep=keep)
+    show.up(outcome, flags, out)
+
+
+@command
+def down(flags: Flags) -> None:
+    """Take everything of the environment away; nothing else is touched."""
+    from envkit.cli import show
+    from envkit.cli.context import opened_down
+
+    show.down(*opened_down(flags), flags, out)
+
+
+@command
+def plan(flags: Flags, service: Sequence[str], build: bool = False) -> None:
+    """Show what `up` would do, and why. Changes nothing."""
+    from envkit.cli import show
+    from envkit.verbs.up import make_plan
+
+    with opened(flags) as session:
+        steps, _, _ = make_plan(session, service, build)
+    show.plan(steps, flags, out)
+
+
+@command
+def status(flags: Flags) -> int:
+    """Show each service: state, health, address, image. Exits with 4 when the environment is not up."""
+    from envkit.cli import show
+    from envkit.verbs.status import status as look
+
+    with opened(flags) as session:
+        found = look(session)
+    show.status(found, flags, out)
+    return 0 if found.up else NOT_UP
+
+
+@command
+def env(flags: Flags, format: str = "shell") -> None:
+    """Print the variables of an environment that is up: `eval "$(./dev env)"`."""
+    from envkit.export import FORMATS, render
+    from envkit.verbs.env import read
+
+    form = "json" if flags.json else format
+    if form not in FORMATS:
+        raise UsageError(f"--format is one of {', '.join(FORMATS)}, got {form!r}")
+    out(render(read(flags.paths(), suggested(flags, "up")).variables, form))
+
+
+@command
+def logs(flags: Flags, service: Sequence[str], tail: str | None = None) -> None:
+    """Print services' logs."""
+    from envkit.verbs.services import logs as write_logs
+
+    if tail is not None and not tail.isdigit():
+        raise UsageError(f"--tail takes a number of lines, got {tail!r}")
+    with opened(flags) as session:
+        write_logs(session, service, int(tail) if tail else None, lambda line: out(line + "\n"))
+
+
+@command
+def restart(flags: Flags, service: Sequence[str]) -> None:
+    """Restart services, data kept, and wait until they work again."""
+    from envkit.verbs.services import restart as again
+
+    if not service:
+        raise UsageError("restart needs the name of a service", hint="for example: restart redis")
+    with opened(flags) as session:
+        again(session, service)
+
+
+@command
+def run(flags: Flags, keep: bool = False) -> int:
+    """Run a command in the environment: `run -- COMMAND`. Up if needed; what it brought up it takes down again."""
+    argv = verbatim(sys.argv)
+    if not argv:
+        raise UsageError("run needs a command after --", hint=f"for example: {program()} run -- pytest tests/integration")
+    try:
+        return _run(flags, argv, keep)
+    except EnvironmentFailed as error:
+        error.exit_code = ENVIRONMENT_FAILED
+        raise
+
+
+def _run(flags: Flags, argv: list[str], keep: bool) -> int:
+    from envkit.cli.context import opened_down
+    from envkit.verbs.run import child
+    from envkit.verbs.up import up as bring_up
+
+    with opened(flags) as session:
+        outcome = bring_up(session, keep=keep)
+    code = 0
+    try:
+        code = child(argv, flags.environ, outcome.record.variables)
+    finally:
+        if outcome.from_nothing and not keep:
+            try:
+                opened_down(flags)
+            except EnvkitError as error:
+                from envkit.cli.reporting import show
+
+                show(error, flags.debug)
+                code = code or ENVIRONMENT_FAILED
+    return code
+
+
+def verbatim(argv: Sequence[str]) -> list[str]:
+    """What stands after the first `--`, word for word: invoke would join it with spaces."""
+    return list(argv[argv.index("--") + 1 :]) if "--" in argv else []
+
+
+def suggested(flags: Flags, verb: str) -> str:
+    """The command to suggest, for the same environment."""
+    words = [program(), verb]
+    for option, value in (("--file", flags.file), ("--profile", flags.profile), ("--name", flags.name)):
+        words += [option, value] if value else []
+    return shlex.join(words)
+
+
+namespace = Collection(up, down, plan, status, env, logs, restart, run)
+"""Everything, for `ns = namespace`, or `ns.add_collection(namespace, "env")` beside tasks of one's own."""
+

@@ -1,0 +1,46 @@
+"""Variables for the suite, in the syntax of whoever reads them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+
+FORMATS = ("dotenv", "shell", "json")
+
+_PLAIN = re.compile(r"^[A-Za-z0-9_./:@%+,=?&-]*$")
+_SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|_KEY|CREDENTIAL)", re.IGNORECASE)
+_USERINFO = re.compile(r"(://[^:/@\s]*:)[^@/\s]+(@)")
+
+
+def render(variables: Mapping[str, str], form: str) -> str:
+    """The variables, one a line, sorted; `form` is one of `FORMATS`."""
+    ordered = dict(sorted(variables.items()))
+    if form == "json":
+        return json.dumps(ordered, indent=2) + "\n"
+    line = _shell if form == "shell" else _dotenv
+    return "".join(line(name, value) for name, value in ordered.items())
+
+
+def _shell(name: str, value: str) -> str:
+    """For `eval`: POSIX quoting holds every value, newlines included."""
+    return f"export {name}={shlex.quote(value)}\n"
+
+
+def _dotenv(name: str, value: str) -> str:
+    """Plain where it may be; in single quotes, which every reader takes literally; else double-quoted and escaped."""
+    if _PLAIN.match(value):
+        return f"{name}={value}\n"
+    if "'" not in value and "\n" not in value:
+        return f"{name}='{value}'\n"
+    for raw, escaped in (("\\", "\\\\"), ('"', '\\"'), ("$", "\\$"), ("\n", "\\n")):
+        value = value.replace(raw, escaped)
+    return f'{name}="{value}"\n'
+
+
+def masked(name: str, value: str) -> str:
+    """The value as it may be shown to bystanders: secrets by name, and passwords inside URLs, are hidden."""
+    if _SECRET.search(name) and not name.endswith("_FILE"):
+        return "********"
+    return _USERINFO.sub(r"\1********\2", value)

@@ -1,0 +1,118 @@
+"""Facts: what of the environment is there now and whether it works. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from envkit import probes, state
+from envkit.config.models import Service
+from envkit.errors import NotReady
+from envkit.facts import ClusterFact, Facts, Instance
+from envkit.plan import CLUSTER, Desired, Want
+from envkit.services import desired as wanted
+from envkit.services.fingerprint import cluster_fingerprint
+from envkit.session import Session
+from envkit.waiting import until
+
+PATIENCE = 3.0
+"""Seconds within which a service that runs must satisfy its probe before it is called broken and replaced."""
+
+
+def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> tuple[Desired, Facts]:
+    """What is wanted and what is there, gathered in parallel."""
+    environment = session.environment
+    with ThreadPoolExecutor(8, thread_name_prefix="look") as pool:
+        network = pool.submit(session.networks.exists, environment.name)
+        cluster = pool.submit(_cluster, session, selected)
+        instances = {found.service: found for found in session.runtime.observe(environment.name)}
+        image_ids = pool.submit(session.images.ids, _references(session))
+        unready_work = pool.submit(_unready, session, instances, selected)
+        wants = _wants(session, instances, image_ids.result())
+        record = state.read(session.paths)
+        facts = Facts(
+            network=network.result(),
+            instances=instances,
+            strays=tuple(found for found in instances.values() if found.service not in environment.services),
+            image_ids=image_ids.result(),
+            cluster=cluster.result(),
+            unready=unready_work.result(),
+            done=record.done if record else {},
+        )
+    fingerprint = cluster_fingerprint(environment.cluster, environment.port_offset)
+    return Desired(environment, wants, fingerprint, selected, rebuild), facts
+
+
+def _references(session: Session) -> list[str]:
+    """Every image name that might be used."""
+    names = [
+        image
+        for service in session.environment.services.values()
+        for image in wanted.candidates(service, session.environment.images)
+    ]
+    return names + [recipe.tag for recipe in session.recipes.values()]
+
+
+def _wants(session: Session, instances: Mapping[str, Instance], image_ids: Mapping[str, str]) -> dict[str, Want]:
+    environment = session.environment
+    return {
+        name: wanted.want(environment, name, session.paths, session.recipes, image_ids, instances.get(name))
+        for name in environment.services
+    }
+
+
+def _cluster(session: Session, selected: frozenset[str]) -> ClusterFact:
+    if CLUSTER not in selected:
+        return ClusterFact()
+    return session.kind.observe(session.environment.cluster)
+
+
+def _unready(session: Session, instances: Mapping[str, Instance], selected: frozenset[str]) -> dict[str, str]:
+    """Probes of everything that runs; a moment's patience, for a busy machine is no broken service."""
+    running = {
+        name: instance
+        for name, instance in instances.items()
+        if instance.running and name in selected and name in session.environment.services
+    }
+    with ThreadPoolExecutor(8, thread_name_prefix="probe") as pool:
+        seen = dict(zip(running, pool.map(lambda name: health(session, name, running[name]), running), strict=True))
+    return {name: reason for name, reason in seen.items() if reason}
+
+
+def health(session: Session, name: str, instance: Instance, patience: float = PATIENCE) -> str:
+    """What is wrong with a running service, empty when its probe passes."""
+    service = probed(session, name, {name: instance})
+    if service.probe is None:
+        return ""
+    probe, target = service.probe, target_of(session, service, instance)
+    try:
+        until(lambda: probes.attempt(probe, target), what=name, seconds=patience, cancel=session.cancel)
+    except NotReady as error:
+        return error.message
+    return ""
+
+
+def probed(session: Session, name: str, instances: Mapping[str, Instance]) -> Service:
+    """The service as seen from this host: what probes are asked with."""
+    return wanted.outside(session.environment, name, session.paths, chosen_ports(session, instances))
+
+
+def chosen_ports(session: Session, instances: Mapping[str, Instance]) -> dict[tuple[str, str], int]:
+    """Host ports as the engine published them, by service and port name."""
+    found = {}
+    for name, instance in instances.items():
+        service = session.environment.services.get(name)
+        for port_name, port in service.ports.items() if service else ():
+            if port.container in instance.published:
+                found[name, port_name] = instance.published[port.container]
+    return found
+
+
+def target_of(session: Session, service: Service, instance: Instance) -> probes.Target:
+    """Where to ask, and how to run a command there."""
+
+    def port(name: str) -> int:
+        key = name or next(iter(service.ports))
+        return instance.published[service.ports[key].container]
+
+    return probes.Target(port, lambda argv: session.runtime.execute(instance, argv))

@@ -1,0 +1,264 @@
+"""Decide: what is wanted and what is there become a graph of steps, each with its reason. Pure; imports no SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from graphlib import TopologicalSorter
+
+from envkit.config.models import Environment, Service
+from envkit.errors import UsageError
+from envkit.facts import ClusterFact, Facts, Instance
+
+
+class Action(StrEnum):
+    """What a step does; `keep` does nothing, because it is right already."""
+
+    CREATE = "create"
+    KEEP = "keep"
+    REPLACE = "replace"
+    RESUME = "resume"
+    APPLY = "apply"
+    RUN = "run"
+    PULL = "pull"
+    BUILD = "build"
+    REMOVE = "remove"
+
+
+class Subject(StrEnum):
+    """What a step is about."""
+
+    NETWORK = "network"
+    IMAGE = "image"
+    CLUSTER = "cluster"
+    BOOTSTRAP = "bootstrap"
+    SERVICE = "service"
+    STRAY = "stray"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of the graph. `id` is what people see; `needs` are ids of steps that must be done before."""
+
+    id: str
+    subject: Subject
+    name: str
+    action: Action
+    reason: str
+    needs: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether it does anything."""
+        return self.action is not Action.KEEP
+
+
+@dataclass(frozen=True)
+class Want:
+    """A service as it should be: references resolved, ports moved by the offset, image chosen.
+
+    `image` is empty while none of `candidates` is here; the fingerprint then is, too. `tag` is that of a build.
+    """
+
+    name: str
+    service: Service
+    image: str = ""
+    candidates: tuple[str, ...] = ()
+    tag: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class Desired:
+    """All that is wanted of one environment, ready to be compared with facts."""
+
+    environment: Environment
+    services: Mapping[str, Want]
+    cluster_fingerprint: str = ""
+    selected: frozenset[str] = frozenset()
+    rebuild: bool = False
+
+    @property
+    def has_cluster(self) -> bool:
+        """Whether a cluster is among what is wanted."""
+        return self.environment.cluster.type != "none"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in an order in which they could run one by one."""
+
+    steps: tuple[Step, ...] = field(default_factory=tuple)
+
+    @property
+    def changes(self) -> tuple[Step, ...]:
+        """Steps that do something."""
+        return tuple(step for step in self.steps if step.changes)
+
+
+CLUSTER, NETWORK, BOOTSTRAP = "cluster", "network", "bootstrap"
+
+
+def select(environment: Environment, names: Iterable[str]) -> frozenset[str]:
+    """The named services and what they need, transitively; everything when none is named."""
+    known = {*environment.services, *([CLUSTER] if environment.cluster.type != "none" else [])}
+    wanted = list(names) or sorted(known)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise UsageError(
+            f"no service named {', '.join(unknown)} in environment {environment.name}",
+            hint=f"there are: {', '.join(sorted(known)) or 'none'}",
+        )
+    closure: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        if name not in closure:
+            closure.add(name)
+            wanted += environment.services[name].needs if name in environment.services else ()
+    return frozenset(closure)
+
+
+def make(desired: Desired, facts: Facts) -> Plan:
+    """The steps that turn `facts` into `desired`."""
+    steps: dict[str, Step] = {}
+    network_needed = any(desired.services[n].service.in_container for n in desired.selected if n in desired.services)
+    if network_needed or desired.environment.cluster.type == "kind" and CLUSTER in desired.selected:
+        steps[NETWORK] = _network(facts)
+    if CLUSTER in desired.selected:
+        steps[CLUSTER] = _cluster(desired, facts.cluster)
+        steps[BOOTSTRAP] = _bootstrap(steps[CLUSTER], facts.cluster)
+    for name in _in_order(desired):
+        want = desired.services[name]
+        image = _image(want, desired.rebuild)
+        if image:
+            steps.setdefault(image.id, image)
+        steps[name] = _service(want, facts, steps, image)
+    if desired.selected >= set(desired.services):
+        for stray in facts.strays:
+            step = Step(f"remove {stray.name}", Subject.STRAY, stray.name, Action.REMOVE, _stray_reason(stray))
+            steps[step.id] = step
+    return Plan(tuple(steps.values()))
+
+
+def _in_order(desired: Desired) -> list[str]:
+    graph = {
+        name: [need for need in want.service.needs if need != CLUSTER]
+        for name, want in desired.services.items()
+        if name in desired.selected
+    }
+    return [name for name in TopologicalSorter(graph).static_order() if name in desired.services]
+
+
+def _network(facts: Facts) -> Step:
+    action, reason = (Action.KEEP, "is there") if facts.network else (Action.CREATE, "is not there")
+    return Step(NETWORK, Subject.NETWORK, NETWORK, action, reason)
+
+
+def _cluster(desired: Desired, fact: ClusterFact) -> Step:
+    action, reason = _cluster_verdict(desired, fact)
+    needs = (NETWORK,) if desired.environment.cluster.type == "kind" else ()
+    return Step(CLUSTER, Subject.CLUSTER, desired.environment.cluster.type, action, reason, needs)
+
+
+def _cluster_verdict(desired: Desired, fact: ClusterFact) -> tuple[Action, str]:
+    if fact.state == "absent":
+        return Action.CREATE, "is not there"
+    if not fact.fingerprint:
+        return Action.REPLACE, "its creation never finished"
+    if fact.fingerprint != desired.cluster_fingerprint:
+        return Action.REPLACE, "its configuration changed"
+    if fact.state == "stopped":
+        return Action.REPLACE, "its node has stopped, and etcd in memory does not survive that"
+    if fact.state == "paused":
+        return Action.RESUME, "is paused"
+    if fact.unready:
+        return Action.REPLACE, f"does not work: {fact.unready}"
+    return Action.KEEP, "is ready"
+
+
+def _bootstrap(cluster: Step, fact: ClusterFact) -> Step:
+    if cluster.action in (Action.CREATE, Action.REPLACE):
+        action, reason = Action.APPLY, "the cluster is new"
+    elif cluster.action is Action.RESUME:
+        action, reason = Action.APPLY, "the cluster was paused"
+    elif fact.missing:
+        action, reason = Action.APPLY, f"missing or changed: {', '.join(fact.missing)}"
+    else:
+        action, reason = Action.KEEP, "is as it should be"
+    return Step(BOOTSTRAP, Subject.BOOTSTRAP, BOOTSTRAP, action, reason, (CLUSTER,))
+
+
+def _image(want: Want, rebuild: bool) -> Step | None:
+    """A step only where something must be fetched or built."""
+    if not want.service.in_container:
+        return None
+    if want.tag and (rebuild or not want.image):
+        reason = "asked for by --build" if rebuild else "no image of these sources is here"
+        return Step(f"image {want.name}", Subject.IMAGE, want.name, Action.BUILD, reason)
+    if want.image:
+        return None
+    first = want.candidates[0]
+    return Step(f"image {first}", Subject.IMAGE, want.name, Action.PULL, "is not here")
+
+
+def _service(want: Want, facts: Facts, steps: Mapping[str, Step], image: Step | None) -> Step:
+    needs = [NETWORK] if want.service.in_container else []
+    needs += [image.id] if image else []
+    for need in want.service.needs:
+        needs.append(BOOTSTRAP if need == CLUSTER else need)
+    fresh = [need for need in want.service.needs if _is_new(steps.get(need))]
+    instance = facts.instances.get(want.name)
+    if not want.service.in_container:
+        action, reason = _host_one_shot(want, facts.done, fresh)
+    elif want.service.once:
+        action, reason = _one_shot(want, instance, fresh, image)
+    else:
+        action, reason = _running(want, instance, facts.unready, fresh, image)
+    return Step(want.name, Subject.SERVICE, want.name, action, reason, tuple(dict.fromkeys(needs)))
+
+
+def _is_new(step: Step | None) -> bool:
+    return step is not None and step.action in (Action.CREATE, Action.REPLACE, Action.RUN)
+
+
+def _running(
+    want: Want, instance: Instance | None, unready: Mapping[str, str], fresh: Collection[str], image: Step | None
+) -> tuple[Action, str]:
+    if instance is None:
+        return Action.CREATE, "is not there"
+    if not instance.running:
+        return Action.REPLACE, instance.death()
+    if image is not None:
+        return Action.REPLACE, f"its image must be had first: {image.reason}"
+    if instance.fingerprint != want.fingerprint:
+        return Action.REPLACE, "its configuration or image changed"
+    if fresh:
+        return Action.REPLACE, f"what it needs is new: {', '.join(fresh)}"
+    if want.name in unready:
+        return Action.REPLACE, f"does not work: {unready[want.name]}"
+    return Action.KEEP, "runs and answers"
+
+
+def _one_shot(
+    want: Want, instance: Instance | None, fresh: Collection[str], image: Step | None
+) -> tuple[Action, str]:
+    if instance is None:
+        return Action.RUN, "has not run"
+    if instance.state != "exited" or instance.exit_code != 0:
+        return Action.RUN, f"did not succeed: {instance.death()}"
+    if image is not None or instance.fingerprint != want.fingerprint:
+        return Action.RUN, "its configuration or image changed"
+    return (Action.RUN, f"what it needs is new: {', '.join(fresh)}") if fresh else (Action.KEEP, "ran and succeeded")
+
+
+def _host_one_shot(want: Want, done: Mapping[str, str], fresh: Collection[str]) -> tuple[Action, str]:
+    if want.name not in done:
+        return Action.RUN, "is not known to have run"
+    if done[want.name] != want.fingerprint:
+        return Action.RUN, "it changed"
+    return (Action.RUN, f"what it needs is new: {', '.join(fresh)}") if fresh else (Action.KEEP, "ran and succeeded")
+
+
+def _stray_reason(stray: Instance) -> str:
+    return f"service {stray.service or '?'} is not in the configuration any more"

@@ -1,0 +1,27 @@
+"""JSON lines: one object for each event, for programs that follow along."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TextIO
+
+from envkit.events import Event
+
+
+class JsonLines:
+    """An event sink that writes one JSON object a line."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stderr
+
+    def __call__(self, event: Event) -> None:
+        """Write the event; keys without a value are left out."""
+        row = {"event": event.kind.value, "step": event.step, "message": event.message, "at": round(event.at, 3)}
+        if event.seconds is not None:
+            row["seconds"] = round(event.seconds, 3)
+        self._out.write(json.dumps(row) + "\n")
+        self._out.flush()
+
+    def close(self) -> None:
+        """Nothing to put away."""

@@ -1,0 +1,86 @@
+"""The live view: every step with its state, its time and what it does at this moment, drawn in place."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from envkit.events import Event, Kind
+
+_MARKS = {
+    Kind.DONE: ("✓", "green"),
+    Kind.KEPT: ("=", "dim"),
+    Kind.FAILED: ("✗", "bold red"),
+    Kind.SKIPPED: ("-", "yellow"),
+    Kind.PROGRESS: ("·", "dim"),
+}
+
+
+@dataclass
+class _Line:
+    kind: Kind = Kind.PROGRESS
+    message: str = ""
+    began: float | None = None
+    seconds: float | None = None
+
+
+class LiveView:
+    """An event sink for a terminal. Notes are printed above the table, which stays on the screen at the end."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(file=sys.stderr)
+        self._lines: dict[str, _Line] = {}
+        self._spinner = Spinner("dots")
+        self._live = Live(console=self._console, refresh_per_second=10, get_renderable=self._table)
+        self._on = False
+
+    def __call__(self, event: Event) -> None:
+        """Take the event into the picture."""
+        if not event.step:
+            self._console.print(Text(event.message, style="dim"))
+            return
+        line = self._lines.setdefault(event.step, _Line())
+        if event.kind is Kind.STARTED:
+            line.began = time.monotonic()
+            self._start()
+        if event.kind is not Kind.PROGRESS:
+            line.kind = event.kind
+        line.message, line.seconds = event.message, event.seconds
+
+    def _start(self) -> None:
+        if not self._on:
+            self._on = True
+            self._live.start()
+
+    def close(self) -> None:
+        """Draw for the last time and give the terminal back."""
+        if self._on:
+            self._on = False
+            self._live.stop()
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 1))
+        table.add_column(width=1)
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(overflow="ellipsis", no_wrap=True, ratio=1)
+        for name, line in self._lines.items():
+            if line.kind is Kind.STARTED:
+                took = time.monotonic() - (line.began or time.monotonic())
+                table.add_row(self._spinner, name, f"{took:.1f}s", Text(_first(line.message), style="dim"))
+            else:
+                mark, style = _MARKS.get(line.kind, ("·", "dim"))
+                took_text = f"{line.seconds:.1f}s" if line.seconds else ""
+                table.add_row(Text(mark, style=style), Text(name, style=style), took_text, Text(_first(line.message), style="dim"))
+        return table
+
+
+def _first(text: str) -> str:
+    return text.splitlines()[0] if text else ""

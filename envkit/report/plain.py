@@ -1,0 +1,44 @@
+"""Plain lines: one for each thing that happens, with the time since the command began. For CI and pipes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from envkit.events import Event, Kind
+
+
+class Plain:
+    """An event sink that writes lines; progress is told only when it is new, kept steps in one line at the end."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stderr
+        self._last: dict[str, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Write the event, if it is worth a line."""
+        text = self._text(event)
+        if text:
+            step = f"{event.step:<12} " if event.step else ""
+            self._out.write(f"[{event.at:7.2f}s] {step}{text}\n")
+            self._out.flush()
+
+    def close(self) -> None:
+        """Nothing to put away."""
+
+    def _text(self, event: Event) -> str:
+        match event.kind:
+            case Kind.STARTED | Kind.NOTE:
+                return event.message
+            case Kind.PROGRESS:
+                fresh = self._last.get(event.step) != event.message
+                self._last[event.step] = event.message
+                return f"  {event.message}" if fresh and not event.message.startswith("waiting for") else ""
+            case Kind.KEPT:
+                return f"keep: {event.message}"
+            case Kind.SKIPPED:
+                return f"stopped: {event.message}"
+            case Kind.FAILED:
+                return f"FAILED after {event.seconds or 0:.1f} s: {event.message.splitlines()[0]}"
+            case Kind.DONE:
+                return f"done in {event.seconds or 0:.1f} s: {event.message}"

@@ -1,0 +1,118 @@
+"""From the configuration to what is wanted: references resolved, ports moved, images chosen, fingerprints taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from envkit.config.images import substitute
+from envkit.config.models import Environment, Port, Service
+from envkit.facts import Instance
+from envkit.labels import resource_name
+from envkit.paths import Paths
+from envkit.plan import Want
+from envkit.services.fingerprint import fingerprint
+from envkit.services.references import Addressing, Inside, Published, Scope, resolved_service
+from envkit.supply.build import Recipe, recipe
+
+NODE_REPOSITORY = "docker.io/kindest/node"
+
+
+def values(environment: Environment, paths: Paths) -> dict[str, str]:
+    """What references outside of services mean: `${env.name}`, `${cluster.kubeconfig}`, `${identity.x.token}` ..."""
+    found = {
+        "env.name": environment.name,
+        "env.root": environment.root,
+        "cluster.name": resource_name(environment.name),
+        "cluster.kubeconfig": str(paths.kubeconfig),
+    }
+    for name in environment.cluster.identities:
+        path = paths.tokens / name
+        found[f"identity.{name}.token_file"] = str(path)
+        found[f"identity.{name}.token"] = path.read_text() if path.exists() else ""
+    return found
+
+
+def inside(environment: Environment, name: str, paths: Paths) -> Service:
+    """The service with every reference as seen from inside the environment's network, and its ports moved."""
+    scope = Scope(environment, Inside(environment), name, values(environment, paths))
+    return moved(resolved_service(environment.services[name], scope), environment.port_offset)
+
+
+def outside(environment: Environment, name: str, paths: Paths, ports: Mapping[tuple[str, str], int]) -> Service:
+    """The service with every reference as seen from this host."""
+    scope = Scope(environment, published(environment, ports), name, values(environment, paths))
+    return resolved_service(environment.services[name], scope)
+
+
+def published(environment: Environment, ports: Mapping[tuple[str, str], int]) -> Addressing:
+    """Addresses as seen from this host; `ports` are those that an engine chose."""
+    return Published(environment, ports)
+
+
+def moved(service: Service, offset: int) -> Service:
+    """Host ports as they will be published."""
+
+    def move(port: Port) -> Port:
+        return port.model_copy(update={"host": port.host + offset}) if isinstance(port.host, int) else port
+
+    return service.model_copy(update={"ports": {name: move(port) for name, port in service.ports.items()}})
+
+
+def recipes(environment: Environment, arch: str, cache: Path) -> dict[str, Recipe]:
+    """How to build each service that is built here, base images replaced by their stand-ins."""
+    found = {}
+    for name, service in environment.services.items():
+        if service.build:
+            args = {key: _stand_in(value, environment.images) for key, value in service.build.args.items()}
+            found[name] = recipe(name, service.build, args, arch, cache)
+    return found
+
+
+def _stand_in(value: str, images: Mapping[str, str]) -> str:
+    """Build arguments that name an image which has a stand-in."""
+    return substitute(value, images) if "/" in value or ":" in value else value
+
+
+def candidates(service: Service, images: Mapping[str, str]) -> tuple[str, ...]:
+    """The images to try, stand-ins put in."""
+    return tuple(substitute(image, images) for image in service.image)
+
+
+def node_image(environment: Environment) -> str | None:
+    """The kind node image: configured, by version, a stand-in, or None for kind's own default."""
+    cluster = environment.cluster
+    version = f"v{cluster.kubernetes.removeprefix('v')}" if cluster.kubernetes else ""
+    wanted = cluster.node_image or (f"{NODE_REPOSITORY}:{version}" if version else NODE_REPOSITORY)
+    chosen = substitute(wanted, environment.images)
+    return None if chosen == NODE_REPOSITORY else chosen
+
+
+def want(
+    environment: Environment,
+    name: str,
+    paths: Paths,
+    recipes_: Mapping[str, Recipe],
+    image_ids: Mapping[str, str],
+    instance: Instance | None,
+) -> Want:
+    """One service as it should be; the image of a running container counts even when its name is gone."""
+    service = inside(environment, name, paths)
+    tag = recipes_[name].tag if name in recipes_ else ""
+    options = candidates(service, environment.images)
+    wanted = Want(name, service, candidates=options, tag=tag)
+    if not service.in_container:
+        return replace(wanted, fingerprint=fingerprint(service, ""))
+    ids = dict(image_ids)
+    if instance is not None and instance.image:
+        ids.setdefault(instance.image, instance.image_id)
+    chosen = next((image for image in (*options, tag) if image and ids.get(image)), "")
+    return with_image(wanted, chosen, ids.get(chosen, ""))
+
+
+def with_image(wanted: Want, image: str, identity: str) -> Want:
+    """The same want once its image is here."""
+    if not image:
+        return wanted
+    return replace(wanted, image=image, fingerprint=fingerprint(wanted.service, identity))

@@ -1,0 +1,66 @@
+"""The state record: a cache of what was brought up, so that `env` answers at once. Losing it loses nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from envkit.paths import Paths, write_private
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """A token that ends: the identity it belongs to, and the variable that carries it."""
+
+    identity: str
+    namespace: str
+    account: str
+    seconds: int
+    audiences: tuple[str, ...] = ()
+    variable: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the last successful `up` left: `variables` are what `env` prints, `ports` what must accept connections."""
+
+    name: str
+    root: str
+    files: tuple[str, ...] = ()
+    engine: str = ""
+    engine_url: str = ""
+    lane: str = ""
+    status: str = "up"
+    variables: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[str, int] = field(default_factory=dict)
+    done: Mapping[str, str] = field(default_factory=dict)
+    tokens: tuple[Renewal, ...] = ()
+    schema: int = SCHEMA
+
+
+def read(paths: Paths) -> Record | None:
+    """The record, or None when there is none that this version understands."""
+    try:
+        raw: dict[str, Any] = json.loads(paths.state.read_text())
+        if raw.get("schema") != SCHEMA:
+            return None
+        tokens = tuple(Renewal(**{**row, "audiences": tuple(row["audiences"])}) for row in raw.pop("tokens", ()))
+        return Record(**{**raw, "files": tuple(raw.get("files", ())), "tokens": tokens})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def write(paths: Paths, record: Record) -> None:
+    """Replace the record; it holds secrets, so it is the user's alone."""
+    paths.make()
+    write_private(paths.state, json.dumps(asdict(record), indent=1))
+
+
+def names(home: Path) -> list[str]:
+    """Environments that have a folder here."""
+    return sorted(path.parent.name for path in home.glob("*/state.json"))

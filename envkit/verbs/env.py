@@ -1,0 +1,61 @@
+"""`env`: the variables of an environment that is up. Fast: no SDK, no model, only the record and a look at the ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from envkit import state
+from envkit.errors import NotUp
+from envkit.paths import Paths
+from envkit.ports import accepts
+
+
+def read(paths: Paths, up: str) -> state.Record:
+    """The record of an environment that is up, tokens renewed where they near their end.
+
+    Raises `NotUp`, with `up` as the command to run, when it is not up or something of it has gone since.
+    """
+    record = state.read(paths)
+    if record is None:
+        raise NotUp(f"environment {paths.name} is not up", hint=f"bring it up with `{up}`")
+    gone = [f"{name} (port {port})" for name, port in record.ports.items() if not accepts(port)]
+    if gone:
+        raise NotUp(
+            f"environment {paths.name} was up, but does not answer any more: {', '.join(gone)}",
+            hint=f"`{up}` repairs it",
+        )
+    return renewed(record, paths)
+
+
+def renewed(record: state.Record, paths: Paths) -> state.Record:
+    """The record with tokens that will last; it is written back when one was renewed."""
+    variables: dict[str, str] = dict(record.variables)
+    for token in record.tokens:
+        path = paths.tokens / token.identity
+        text = path.read_text().strip() if path.exists() else ""
+        if text and not _ends_soon(text, token.seconds):
+            continue
+        from envkit.clusters.identities import renew
+
+        text = renew(paths, token)
+        if token.variable:
+            variables[token.variable] = text
+    if variables != dict(record.variables):
+        record = replace(record, variables=variables)
+        state.write(paths, record)
+    return record
+
+
+def _ends_soon(token: str, lifetime: int) -> bool:
+    """Whether less than a quarter of the token's life is left, told by its own `exp` claim."""
+    import base64
+    import json
+    import time
+
+    try:
+        payload = token.split(".")[1]
+        claims: Mapping[str, float] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return claims["exp"] - time.time() < lifetime / 4
+    except (ValueError, KeyError, IndexError):
+        return True

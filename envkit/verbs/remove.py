@@ -1,0 +1,130 @@
+"""`down`, and the way back of an `up` that failed: by label, on every engine that answers, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from envkit import labels, state
+from envkit.errors import EngineError, EnvironmentFailed, EnvkitError
+from envkit.facts import Instance
+from envkit.paths import Paths
+from envkit.runtimes.containers import Containers
+from envkit.runtimes.discovery import find_all
+from envkit.runtimes.endpoint import Endpoint
+from envkit.runtimes.networks import Networks
+
+if TYPE_CHECKING:
+    from envkit.effects import Effects
+    from envkit.session import Session
+
+KILL_SECONDS = 5.0
+"""For a helper process of an earlier run to end after SIGTERM."""
+
+
+def undo(session: Session, effects: Effects) -> list[str]:
+    """Remove what one `up` made; what went wrong on the way."""
+    made = effects.made.values()
+    tasks: list[Callable[[], object]] = [lambda found=found: session.runtime.remove(found) for found in made]  # type: ignore[misc]
+    if effects.made_cluster:
+        tasks.append(session.kind.delete)
+    problems = _all(tasks)
+    if effects.made_network and not session.runtime.observe(session.environment.name):
+        problems += _all([lambda: session.networks.remove_all(session.environment.name)])
+        shutil.rmtree(session.paths.folder, ignore_errors=True)
+    return problems
+
+
+def _all(tasks: Iterable[Callable[[], object]]) -> list[str]:
+    """Run them side by side, every one to its end."""
+    with ThreadPoolExecutor(8, thread_name_prefix="remove") as pool:
+        futures = [pool.submit(task) for task in tasks]
+        errors = [future.exception() for future in futures]
+    return [getattr(error, "message", repr(error)) for error in errors if error is not None]
+
+
+def down(name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: Callable[[str], None]) -> list[str]:
+    """Remove everything labelled as this environment; names of what went. Twice in a row is fine.
+
+    Raises `EnvironmentFailed` listing what could not be removed.
+    """
+    removed = end_processes(name)
+    endpoints, silent = find_all(engine, environ)
+    record = state.read(paths)
+    problems: list[str] = []
+    for endpoint in endpoints:
+        gone, wrong = _clear(name, paths, endpoint, say)
+        removed += gone
+        problems += wrong
+    if record and record.engine_url and record.engine_url not in {endpoint.url for endpoint in endpoints}:
+        reason = silent.get(record.engine_url, "it is not among the engines that answer")
+        problems.append(f"{record.engine} at {record.engine_url}, where the environment was brought up: {reason}")
+    if problems:
+        raise EnvironmentFailed(
+            "not everything could be removed:\n" + "\n".join(f"  - {problem}" for problem in problems),
+            hint="start that engine, then run `down` again; it goes by labels and misses nothing",
+        )
+    if paths.folder.exists():
+        shutil.rmtree(paths.folder)
+        removed.append(str(paths.folder))
+    return removed
+
+
+def _clear(name: str, paths: Paths, endpoint: Endpoint, say: Callable[[str], None]) -> tuple[list[str], list[str]]:
+    """Everything of the environment on one engine."""
+    from envkit.clusters.kind import Kind
+
+    runtime = Containers(endpoint)
+    kind = Kind(endpoint, name, labels.resource_name(name), paths, files=runtime)
+    try:
+        found: list[Instance] = runtime.observe(name)
+        networks = Networks(runtime.api)
+        nodes = kind.nodes()
+        tasks: list[Callable[[], object]] = [lambda it=it: runtime.remove(it) for it in found]  # type: ignore[misc]
+        if nodes:
+            tasks.append(kind.delete)
+        for item in (*(it.name for it in found), *nodes):
+            say(f"removing {item} ({endpoint.engine})")
+        problems = _all(tasks)
+        gone = [it.name for it in found] + list(nodes)
+        if not problems:
+            gone += networks.remove_all(name)
+        return gone, problems
+    except EngineError as error:
+        return [], [f"{endpoint.engine}: {error.message}"]
+    finally:
+        runtime.api.close()
+
+
+def end_processes(name: str) -> list[str]:
+    """End helpers (kind, a host one-shot) that an earlier run left behind, found by the marker in their environment."""
+    import psutil
+
+    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in spared and process.environ().get(labels.MARKER) == name:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    for process in found:
+        _quietly(process.terminate)
+    _, alive = psutil.wait_procs(found, timeout=KILL_SECONDS)
+    for process in alive:
+        _quietly(process.kill)
+    return [f"process {process.pid}" for process in found]
+
+
+def _quietly(end: Callable[[], None]) -> None:
+    import psutil
+
+    try:
+        end()
+    except psutil.NoSuchProcess:
+        return
+    except psutil.Error as error:
+        raise EnvkitError(f"a process of this environment could not be ended: {error}") from error

@@ -1,0 +1,57 @@
+"""`logs` and `restart`: one service at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from envkit import observe, plan, state
+from envkit.effects import Effects
+from envkit.errors import NotReady, NotUp, ServiceDied
+from envkit.facts import Facts, Instance
+from envkit.session import Session, locked
+
+
+def instances(session: Session, names: Sequence[str]) -> dict[str, Instance]:
+    """The named services' containers, all of them when none is named. Raises `NotUp` when one is not there."""
+    found = {instance.service: instance for instance in session.runtime.observe(session.environment.name)}
+    plan.select(session.environment, names)
+    missing = [name for name in names if name not in found]
+    if missing or not found:
+        what = ", ".join(missing) or "nothing"
+        raise NotUp(f"environment {session.environment.name}: {what} {'is not' if missing else 'is'} there", hint="run `up` first")
+    return {name: found[name] for name in (names or found)}
+
+
+def logs(session: Session, names: Sequence[str], tail: int | None, write: Callable[[str], None]) -> None:
+    """Write the services' logs, each line headed by its service's name when there are several."""
+    found = instances(session, names)
+    for name, instance in found.items():
+        head = f"{name} | " if len(found) > 1 else ""
+        for line in session.runtime.logs(instance, tail).splitlines():
+            write(f"{head}{line}")
+
+
+def restart(session: Session, names: Sequence[str]) -> None:
+    """Restart processes, data kept, and wait until their probes pass again."""
+    with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
+        for name, instance in instances(session, names).items():
+            session.stream.note(f"restarting {name}")
+            service = session.environment.services[name]
+            again = session.runtime.restart(instance, service.stop_timeout)
+            broken = observe.health(session, name, again, patience=service.timeout)
+            if broken and not session.runtime.look(again).running:
+                raise ServiceDied(f"{name} {session.runtime.look(again).death()}", detail=session.runtime.logs(again, 20))
+            if broken:
+                raise NotReady(broken, detail=session.runtime.logs(again, 20))
+        _remember(session)
+
+
+def _remember(session: Session) -> None:
+    """Ports that an engine chose may have changed."""
+    from envkit.verbs.up import write_record
+
+    record = state.read(session.paths)
+    if record:
+        found = {it.service: it for it in session.runtime.observe(session.environment.name)}
+        effects = Effects(session, plan.Desired(session.environment, {}), Facts(instances=found, done=record.done))
+        write_record(session, effects)

@@ -1,0 +1,100 @@
+"""`status`: what is there, where it listens, whether it works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from envkit import observe, plan
+from envkit.facts import Facts, Instance
+from envkit.plan import CLUSTER
+from envkit.session import Session
+
+
+@dataclass(frozen=True)
+class Row:
+    """One service (or the cluster) as `status` shows it."""
+
+    name: str
+    state: str
+    health: str
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    since: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole environment; `up` only when everything that should run does and answers."""
+
+    name: str
+    engine: str
+    rows: tuple[Row, ...]
+
+    @property
+    def up(self) -> bool:
+        """Whether every row is well."""
+        return bool(self.rows) and all(row.health in ("ready", "done") for row in self.rows)
+
+    @property
+    def there(self) -> bool:
+        """Whether anything of it exists."""
+        return any(row.state != "absent" for row in self.rows)
+
+
+def status(session: Session) -> Status:
+    """Look at everything, change nothing."""
+    selected = plan.select(session.environment, ())
+    _, facts = observe.look(session, selected)
+    rows = [_row(session, name, facts) for name in session.environment.services]
+    if CLUSTER in selected:
+        rows.insert(0, _cluster_row(facts))
+    rows += [Row(stray.name, stray.state, "not in the configuration") for stray in facts.strays]
+    return Status(session.environment.name, str(session.endpoint), tuple(rows))
+
+
+def _cluster_row(facts: Facts) -> Row:
+    fact = facts.cluster
+    well = fact.state == "running" and bool(fact.fingerprint) and not fact.unready and not fact.missing
+    wrong = fact.unready or (f"missing: {', '.join(fact.missing)}" if fact.missing else "") or "creation never finished"
+    if fact.state == "absent":
+        return Row(CLUSTER, "absent", "-")
+    return Row(CLUSTER, fact.state, "ready" if well else wrong if fact.state == "running" else fact.state)
+
+
+def _row(session: Session, name: str, facts: Facts) -> Row:
+    service = session.environment.services[name]
+    instance = facts.instances.get(name)
+    if not service.in_container:
+        done = name in facts.done
+        return Row(name, "done" if done else "absent", "done" if done else "-")
+    if instance is None:
+        return Row(name, "absent", "-")
+    return Row(
+        name,
+        instance.state,
+        _health(service.once, instance, facts.unready.get(name, "")),
+        {port: f"127.0.0.1:{host}" for (_, port), host in observe.chosen_ports(session, {name: instance}).items()},
+        instance.image,
+        age(instance.started_at) if instance.running else "",
+    )
+
+
+def _health(once: bool, instance: Instance, unready: str) -> str:
+    if once and instance.state == "exited" and instance.exit_code == 0:
+        return "done"
+    return (unready or "ready") if instance.running else instance.death()
+
+
+def age(started_at: str) -> str:
+    """`3m` of an engine's timestamp (RFC 3339 with nanoseconds)."""
+    try:
+        began = datetime.fromisoformat(started_at[:19]).replace(tzinfo=UTC)
+    except ValueError:
+        return ""
+    seconds = max(0, int((datetime.now(UTC) - began).total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,168 @@
+"""`up` and `plan`: from wanted to proved, or back to where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from envkit import apply, observe, plan, state
+from envkit.effects import Effects, record_of
+from envkit.errors import EnvironmentFailed, EnvkitError, HolderError
+from envkit.events import Kind
+from envkit.facts import Facts
+from envkit.plan import CLUSTER, Action, Desired, Plan, Subject
+from envkit.ports import holders
+from envkit.runtimes.containers import port_taken
+from envkit.services import desired as wanted
+from envkit.services.references import Scope, resolve
+from envkit.session import Session, locked
+from envkit.verbs.evidence import save_logs
+from envkit.verbs.remove import undo
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an `up` did: the plan, seconds by step, the variables, and whether nothing of it was there before."""
+
+    plan: Plan
+    times: Mapping[str, float]
+    record: state.Record
+    from_nothing: bool
+
+
+def make_plan(session: Session, services: Sequence[str] = (), rebuild: bool = False) -> tuple[Plan, Desired, Facts]:
+    """What `up` would do. Changes nothing."""
+    selected = plan.select(session.environment, services)
+    desired, facts = observe.look(session, selected, rebuild)
+    _check_holder(session, facts)
+    return plan.make(desired, facts), desired, facts
+
+
+def up(session: Session, services: Sequence[str] = (), *, rebuild: bool = False, keep: bool = False) -> Outcome:
+    """Bring the environment (or a part, with what it needs) up; a second run keeps what is right.
+
+    When it fails, logs are saved first, then what this run made is taken down again, unless `keep`.
+    """
+    with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
+        return _up(session, services, rebuild, keep)
+
+
+def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool) -> Outcome:
+    steps, desired, facts = make_plan(session, services, rebuild)
+    for step in steps.steps:
+        session.stream.emit(Kind.PROGRESS, step.id, "waiting for " + ", ".join(step.needs) if step.needs else "")
+    _check_ports(session, steps, desired, facts)
+    session.paths.make()
+    effects = Effects(session, desired, facts)
+    try:
+        times = apply.run(steps, effects, session.stream, session.cancel)
+        _still_there(session, effects, steps)
+        record = write_record(session, effects)
+    except EnvkitError as error:
+        _back(session, effects, keep, error)
+        raise
+    from_nothing = not facts.instances and facts.cluster.state == "absent" and not facts.network
+    return Outcome(steps, times, record, from_nothing)
+
+
+def _check_holder(session: Session, facts: Facts) -> None:
+    """One holder per machine and name: a second checkout gets told where the first is."""
+    environment = session.environment
+    roots = {found.root for found in facts.instances.values() if found.root}
+    record = state.read(session.paths)
+    if record and not roots and facts.network:
+        roots = {record.root}
+    others = roots - {environment.root}
+    if others:
+        raise HolderError(
+            f"environment {environment.name} on this machine is held by {', '.join(sorted(others))}, not by {environment.root}",
+            hint="run `down` there first, or bring this one up beside it with --name OTHER --port-offset N",
+        )
+    if record and facts.network is False and record.engine_url != session.endpoint.url and record.root != environment.root:
+        raise HolderError(f"environment {environment.name} is held by {record.root}", hint="run `down` there first")
+
+
+def _check_ports(session: Session, steps: Plan, desired: Desired, facts: Facts) -> None:
+    """Every port that is about to be bound and is held by somebody else, named at once, before anything is made."""
+    offset = session.environment.port_offset
+    wanted_ports: dict[int, str] = {}
+    for step in steps.changes:
+        if step.subject is Subject.SERVICE:
+            for port in desired.services[step.name].service.ports.values():
+                if isinstance(port.host, int):
+                    wanted_ports[port.host] = step.name
+        if step.subject is Subject.CLUSTER and step.action is not Action.RESUME:
+            wanted_ports |= {port.host + offset: CLUSTER for port in session.environment.cluster.ports}
+    ours = {host for found in facts.instances.values() for host in found.published.values()}
+    published = {port: name for port, name in session.runtime.published().items() if port not in ours} if wanted_ports else {}
+    ask = [port for port in wanted_ports if port not in ours]
+    if facts.cluster.state != "absent":
+        ask = [port for port in ask if wanted_ports[port] != CLUSTER]
+    taken = holders(ask, published)
+    if taken:
+        raise port_taken(wanted_ports, taken)
+
+
+def _still_there(session: Session, effects: Effects, steps: Plan) -> None:
+    """A service that was ready may have died while others came up: look once more before saying that all is well."""
+    if not steps.changes:
+        return
+    for name, instance in effects.instances.items():
+        service = session.environment.services.get(name)
+        if service is None or service.once or name not in effects.desired.selected:
+            continue
+        now = session.runtime.look(instance)
+        broken = now.death() if not now.running else observe.health(session, name, now)
+        if broken:
+            raise EnvironmentFailed(f"{name} was ready, but {broken}", hint=f"see its log: `logs {name}` with --keep")
+
+
+def variables(session: Session, effects_ports: Mapping[tuple[str, str], int]) -> dict[str, str]:
+    """Everything the environment exports, references resolved as seen from this host."""
+    environment = session.environment
+    addressing = wanted.published(environment, effects_ports)
+    values = wanted.values(environment, session.paths)
+    found: dict[str, str] = {}
+    available = {service for service, _ in effects_ports}
+    for name, service in environment.services.items():
+        if service.ports and name not in available:
+            continue
+        scope = Scope(environment, addressing, name, values)
+        found |= {key: resolve(value, scope) for key, value in service.exports.items()}
+    scope = Scope(environment, addressing, "", values)
+    if environment.cluster.type != "none" and session.paths.kubeconfig.exists():
+        found |= {key: resolve(value, scope) for key, value in environment.cluster.exports.items()}
+        found |= _tokens(session)
+    return found | {key: resolve(value, scope) for key, value in environment.exports.items()}
+
+
+def _tokens(session: Session) -> dict[str, str]:
+    found = {}
+    for name, identity in session.environment.cluster.identities.items():
+        path = session.paths.tokens / name
+        if identity.token and identity.token.variable and path.exists():
+            found[identity.token.variable] = path.read_text().strip()
+            found[f"{identity.token.variable}_FILE"] = str(path)
+    return found
+
+
+def write_record(session: Session, effects: Effects) -> state.Record:
+    """Remember what is up now, for `env`."""
+    ports = observe.chosen_ports(session, effects.instances)
+    record = record_of(session, effects, variables(session, ports))
+    state.write(session.paths, record)
+    return record
+
+
+def _back(session: Session, effects: Effects, keep: bool, error: EnvkitError) -> None:
+    """Logs first, then away with what this run made; trouble on the way is told, never hidden."""
+    folder = save_logs(session, effects.instances.values())
+    if folder:
+        session.stream.note(f"logs saved in {folder}")
+    if keep:
+        session.stream.note("left as it is (--keep); `down` takes it away")
+        return
+    if effects.made or effects.made_cluster or effects.made_network:
+        session.stream.note("taking down what this run made")
+        for problem in undo(session, effects):
+            session.stream.note(f"while taking down: {problem}")

@@ -1,0 +1,32 @@
+"""This repository's tasks: envkit's own, and `test`."""
+
+import sys
+from pathlib import Path
+
+from invoke import Collection, Context, task
+from invoke.exceptions import Exit
+
+from envkit.cli.tasks import namespace as envkit_tasks
+
+HERE = Path(__file__).parent
+
+
+@task(help={"fast": "lint, types and unit tests only: seconds, no engine"})
+def test(context: Context, fast: bool = False) -> None:
+    """The project's own tests on every backend that answers; PYTEST ARGS after `--`."""
+    from tests.runner import main
+
+    argv = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    code = main(HERE, fast=fast, pytest_args=argv)
+    if code:
+        raise Exit(code=code)
+
+
+namespace = Collection.from_module(sys.modules[__name__])
+for name, shared in envkit_tasks.tasks.items():
+    namespace.add_task(shared, name)
+
+if __name__ == "__main__":
+    from envkit.cli.main import run
+
+    run(namespace)

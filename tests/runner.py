@@ -1,0 +1,36 @@
+"""What `./dev test` runs: lint, types, then pytest; the same on a laptop and in CI."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+STATIC = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+)
+
+
+def main(root: Path, *, fast: bool, pytest_args: Sequence[str]) -> int:
+    """Run everything, or with `fast` what needs no engine; the first exit code that is not 0."""
+    if not pytest_args:
+        for tool in STATIC:
+            code = _timed(root, [sys.executable, "-m", *tool])
+            if code:
+                return code
+    chosen = list(pytest_args) or (["tests/unit"] if fast else ["tests"])
+    return _timed(root, [sys.executable, "-m", "pytest", *chosen])
+
+
+def _timed(root: Path, argv: Sequence[str]) -> int:
+    words = " ".join(argv[2:])
+    print(f"$ {words}", flush=True)
+    began = time.monotonic()
+    code = subprocess.run(argv, cwd=root, env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""}).returncode
+    print(f"  {words.split()[0]}: {time.monotonic() - began:.1f} s, exit {code}", file=sys.stderr, flush=True)
+    return code
