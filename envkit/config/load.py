@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from envkit.config.interpolate import Broken
 from envkit.config.merge import Keys, Merged, dotted, leaves
+from envkit.config.names import NAME_IN_WORDS, is_name
 from envkit.config.prepare import prepared
 from envkit.config.request import Request
 from envkit.config.sources import Identified, Layer, Sources, collect, identify
@@ -36,8 +37,8 @@ def load(request: Request) -> Environment:
         raise ConfigError(sources.faults)
     merged, findings = _merged(_layers(sources, request))
     raw = _complete(merged.data, sources, findings)
-    environment, wrong = parsed(Environment, raw)
-    findings = {**wrong, **findings}
+    environment, wrong = parsed(Environment, raw, also=("extends",))
+    findings = {**_less_followers(wrong, findings), **findings}
     if environment is not None:
         findings.update(judged(environment, raw, findings))
     faults = [*sources.faults, *_faults(findings, merged, sources)]
@@ -62,9 +63,9 @@ def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
         wanted.lay(layer.data, layer.origin)
     beneath, findings = floor(wanted)
     merged = Merged()
-    for layer in (None, *layers):
-        if layer:
-            merged.lay(layer.data, layer.origin)
+    beneath.lay_missing(merged)
+    for layer in layers:
+        merged.lay(layer.data, layer.origin)
         beneath.lay_missing(merged)
     return merged, findings
 
@@ -72,14 +73,21 @@ def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
 def _complete(data: dict[str, Any], sources: Sources, findings: dict[Keys, str]) -> dict[str, Any]:
     """The merged data with the name by default; notes values that could not be had and keys that are envkit's own."""
     raw = {key: value for key, value in data.items() if key not in SET_BY_LOADING}
-    for key in SET_BY_LOADING:
-        if key in data:
-            findings[(key,)] = "unknown key"
+    findings.update({(key,): "unknown key: envkit sets it itself" for key in SET_BY_LOADING if key in data})
     for keys, value in leaves(raw):
         if isinstance(value, Broken):
             findings[keys] = value.message
-    raw.setdefault("name", sources.main.name)
+    name = raw.setdefault("name", sources.main.name)
+    if not isinstance(name, str) or not is_name(name):
+        findings.setdefault(("name",), f"expected {NAME_IN_WORDS}; found '{name}'")
+        raw["name"] = sources.main.name
     return {**raw, "root": str(sources.main.root), "files": list(sources.files)}
+
+
+def _less_followers(wrong: dict[Keys, str], findings: dict[Keys, str]) -> dict[Keys, str]:
+    """Without complaints about services that are incomplete because their preset could not be had."""
+    incomplete = {keys[:2] for keys in findings if keys[0] == "services" and keys[2:3] == ("preset",)}
+    return {keys: message for keys, message in wrong.items() if keys not in incomplete}
 
 
 def _faults(findings: dict[Keys, str], merged: Merged, sources: Sources) -> list[Fault]:

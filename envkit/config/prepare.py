@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,14 @@ PATHS = (
 """Where values are paths of the host."""
 
 
-def prepared(data: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+def prepared(written: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     """The layer with `cluster: kind`, `ports: {redis: 16380}` written out and its paths absolute."""
-    data = changed(data, ("cluster",), _cluster)
+    data: Any = changed(written, ("cluster",), _cluster)
     data = changed(data, ("services", "*", "ports", "*"), _port)
     for keys in PATHS:
         own = keys[-1] in ("context", "folder")
-        data = changed(data, keys, lambda value, own=own: _path(value, folder, environ, own))
-    return data
+        data = changed(data, keys, partial(_path, folder=folder, environ=environ, own=own))
+    return dict(data)
 
 
 def changed(value: Any, keys: tuple[str, ...], change: Change) -> Any:

@@ -35,8 +35,10 @@ class Request:
 
     @classmethod
     def of(cls, environ: Mapping[str, str], cwd: Path, **flags: Any) -> Request:
-        """What the flags leave out comes from `ENVKIT_FILE`, `_PROFILE`, `_OVERLAY`, `_NAME`, `_ENGINE`, `_LANE` and
-        `_PORT_OFFSET`. Raises `UsageError` for a file and a profile in one breath."""
+        """What the flags leave out comes from `ENVKIT_FILE`, `_PROFILE`, `_OVERLAY`, `_NAME` ...; flags win.
+
+        Raises `UsageError` for a file and a profile in one breath.
+        """
         given = {key: value for key, value in flags.items() if value not in (None, "", (), [])}
         for key in ("overlays", "sets"):
             given[key] = tuple(given.get(key, ()))

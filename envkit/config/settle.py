@@ -9,11 +9,11 @@ from envkit.services.references import Scope, UnresolvedReference, resolved_prob
 class _Nowhere:
     """The addressing of a file: it knows none."""
 
-    def host(self, service: str) -> str:
+    def host(self, _service: str) -> str:
         """Raises `UnresolvedReference`."""
         raise UnresolvedReference("addresses are known when it runs")
 
-    def port(self, service: str, port_name: str) -> int:
+    def port(self, _service: str, _port: str) -> int:
         """Raises `UnresolvedReference`."""
         raise UnresolvedReference("ports are known when it runs")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -12,7 +12,6 @@ from pydantic import BaseModel, ValidationError
 from envkit.config.interpolate import Broken
 from envkit.config.merge import Keys
 from envkit.config.names import NAME, NAME_IN_WORDS, VARIABLE, did_you_mean
-from envkit.config.yamlfile import Finding
 
 M = TypeVar("M", bound=BaseModel)
 Node = dict[str, Any]
@@ -36,10 +35,11 @@ _TYPES = {
 }
 
 
-def parsed(model: type[M], raw: dict[str, Any]) -> tuple[M | None, dict[Keys, str]]:
+def parsed(model: type[M], raw: dict[str, Any], also: tuple[str, ...] = ()) -> tuple[M | None, dict[Keys, str]]:
     """The model of what is right in `raw`, and a message for each path that is wrong.
 
     Wrong values are taken out, so that the rest can be judged in the same run; None when nothing is left to judge.
+    `also` are keys at the top that a file may hold and the model does not.
     """
     findings: dict[Keys, str] = {}
     taken: list[Keys] = []
@@ -47,7 +47,7 @@ def parsed(model: type[M], raw: dict[str, Any]) -> tuple[M | None, dict[Keys, st
         try:
             return model.model_validate(raw), findings
         except ValidationError as error:
-            found = explained(error, model, raw)
+            found = explained(error, model, raw, also)
         for keys, message in found.items():
             follows = any(other[: len(keys)] == keys for other in taken)
             if not follows:
@@ -69,10 +69,10 @@ def _without(raw: Any, all_keys: list[Keys]) -> Any:
     return raw
 
 
-def _cut(raw: Any, keys: Keys) -> Any:
+def _cut(raw: Any, keys: tuple[Any, ...]) -> Any:
     """A copy without the value at `keys`; where a key is missing, without the mapping that lacks it."""
     head, rest = keys[0], keys[1:]
-    copied = dict(raw) if isinstance(raw, dict) else list(raw) if isinstance(raw, list) else raw
+    copied: Any = dict(raw) if isinstance(raw, dict) else list(raw) if isinstance(raw, list) else raw
     if not _has(copied, head):
         return copied
     if not rest or (len(rest) == 1 and not _has(copied[head], rest[0])):
@@ -86,15 +86,19 @@ def _has(value: Any, key: Any) -> bool:
     return key in value if isinstance(value, dict) else isinstance(value, list) and key in range(len(value))
 
 
-def explained(error: ValidationError, model: type[BaseModel], raw: Any) -> dict[Keys, str]:
+def explained(error: ValidationError, model: type[BaseModel], raw: Any, also: tuple[str, ...] = ()) -> dict[Keys, str]:
     """One message for each path, however many alternatives pydantic tried there."""
     found: dict[Keys, str] = {}
     for detail in error.errors(include_url=False):
         keys, value = _place(detail, raw)
-        if not isinstance(value, Broken):
-            found.setdefault(keys, _message(detail["type"], detail, keys, value, schema_at(model, keys)))
+        node = schema_at(model, keys)
+        if isinstance(value, Broken):
+            message = value.message
+        elif detail["type"] == "extra_forbidden":
+            message = unknown_key(str(keys[-1]), {*_properties(node), *(also if len(keys) == 1 else ())})
         else:
-            found.setdefault(keys, value.message)
+            message = _message(detail["type"], detail, keys, value, node)
+        found.setdefault(keys, message)
     return found
 
 
@@ -116,12 +120,14 @@ def _place(detail: Mapping[str, Any], raw: Any) -> tuple[Keys, Any]:
     return tuple(keys), value
 
 
+def unknown_key(key: str, known: Collection[str]) -> str:
+    """What to say of a key that nobody reads."""
+    return f"unknown key{did_you_mean(key, known) or ';'} known here: {', '.join(sorted(known))}"
+
+
 def _message(kind: str, detail: Mapping[str, Any], keys: Keys, value: Any, node: Node) -> str:
     if kind == "value_error":
         return str(detail["ctx"]["error"])
-    if kind == "extra_forbidden":
-        known = sorted(_properties(node))
-        return f"unknown key{did_you_mean(str(keys[-1]), known)} Known here: {', '.join(known)}".replace("key Known", "key; known")
     if kind == "missing":
         return f"is missing; expected {expected(node)}"
     if detail["loc"] and detail["loc"][-1] == "[key]":
@@ -191,8 +197,9 @@ def schema_at(model: type[BaseModel], keys: Keys) -> Node:
     root = schema(model)
     node = _resolved(root, root)
     for key in keys:
-        if key == "type" and "discriminator" in node:
-            return node
+        tagged = next((option for option in _options(node) if "discriminator" in option), None)
+        if key == "type" and tagged:
+            return tagged
         inner = next(_steps(root, node, key), None)
         if inner is None:
             return node

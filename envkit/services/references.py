@@ -58,7 +58,7 @@ class Published:
 
     def port(self, service: str, port_name: str) -> int:
         """The host port, moved by the offset. Raises `UnresolvedReference` when it is not published, or not yet."""
-        host = _port(self.environment, service, port_name).host
+        host = port_of(self.environment, service, port_name).host
         if host is None:
             how = f"set services.{service}.ports.{port_name} to a host port, or to auto"
             raise UnresolvedReference(f"port {port_name} of {service} is not published; {how}")
@@ -81,10 +81,11 @@ class Inside:
 
     def port(self, service: str, port_name: str) -> int:
         """The container's port."""
-        return _port(self.environment, service, port_name).container
+        return port_of(self.environment, service, port_name).container
 
 
-def _port(environment: Environment, service: str, port_name: str) -> Port:
+def port_of(environment: Environment, service: str, port_name: str) -> Port:
+    """The port of that name. Raises `UnresolvedReference` when the service has none."""
     ports = environment.services[service].ports
     if port_name not in ports:
         known = ", ".join(ports) or "none"

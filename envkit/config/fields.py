@@ -1,0 +1,35 @@
+"""The types that configuration is written in: names, ports, text, lists, and the model they stand in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from envkit.config.names import NAME, VARIABLE
+
+Name = Annotated[str, Field(pattern=NAME)]
+Variable = Annotated[str, Field(pattern=VARIABLE)]
+HostPort = Annotated[int, Field(ge=1024, le=65535)]
+ContainerPort = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _scalar(value: Any) -> Any:
+    """YAML turns `PORT: 8080` and `DEBUG: true` into numbers and booleans; a variable is text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+Text = Annotated[str, BeforeValidator(_scalar, json_schema_input_type=str | int | float | bool)]
+Strings = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[Text, ...])]
+
+
+class Model(BaseModel):
+    """Frozen, and a key it does not know is a fault."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

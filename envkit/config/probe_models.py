@@ -1,0 +1,77 @@
+"""What ready means, as data; `envkit.probes` asks it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from envkit.config.fields import Model, Strings, Text
+from envkit.config.units import Size
+
+
+class HttpProbe(Model):
+    """Satisfied by `status` at http://127.0.0.1:PORT/path."""
+
+    type: Literal["http"]
+    port: str = Field(default="", description="name of the port; the first one when empty")
+    path: str = "/"
+    status: int = 200
+    headers: dict[str, Text] = {}
+
+
+class TcpProbe(Model):
+    """Satisfied by an accepted connection. Weak: a published port accepts before the process behind it listens."""
+
+    type: Literal["tcp"]
+    port: str = ""
+
+
+class RedisProbe(Model):
+    """Satisfied when PING is answered and the running server has the size, policy and allocator it should have."""
+
+    type: Literal["redis"]
+    port: str = ""
+    password: Text = ""
+    maxmemory: Size | None = None
+    policy: str | None = None
+    decay: bool = Field(default=False, description="expect jemalloc to return freed memory at once")
+
+
+class PostgresProbe(Model):
+    """Satisfied when a query is answered over TCP from the host."""
+
+    type: Literal["postgres"]
+    port: str = ""
+    user: Text
+    password: Text
+    database: Text
+    query: str = "SELECT 1"
+
+
+class ExecProbe(Model):
+    """Satisfied when the command, run inside the container, ends with 0."""
+
+    type: Literal["exec"]
+    command: Strings
+
+
+class CommandProbe(Model):
+    """Satisfied when the command, run on the host, ends with 0."""
+
+    type: Literal["command"]
+    command: Strings
+
+
+class AuditProbe(Model):
+    """Satisfied when an audit event was written and read back as a client would; used once, at creation."""
+
+    type: Literal["audit"]
+    port: str = ""
+    path: str = "/api/v1/audit/events"
+
+
+Probe = Annotated[
+    HttpProbe | TcpProbe | RedisProbe | PostgresProbe | ExecProbe | CommandProbe | AuditProbe,
+    Field(discriminator="type"),
+]
