@@ -1,0 +1,220 @@
+"""Light access to an API server for probes: urllib3 and a kubeconfig, because `import kubernetes` alone takes 0.3 s."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envkit.clusters import kubeconfig
+from envkit.clusters.kubeconfig import Access
+from envkit.errors import ClusterError
+from envkit.waiting import TryAgain
+
+if TYPE_CHECKING:
+    from urllib3 import HTTPSConnectionPool
+
+CALL_SECONDS = 5.0
+"""One call; what hangs longer is asked again."""
+
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+FINGERPRINT = "/api/v1/namespaces/kube-system/configmaps/envkit"
+
+
+class Busy(TryAgain):
+    """The API server asked to come back later or did not answer; `after` is what Retry-After said, in seconds."""
+
+    def __init__(self, message: str, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class ApiError(ClusterError):
+    """The API server said no; `status` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API server said."""
+
+    status: int
+    body: Any
+    after: float = 0.0
+
+    def reason(self) -> str:
+        """For people: the message of a Status object, or the beginning of the text."""
+        said = self.body.get("message") if isinstance(self.body, Mapping) else str(self.body).strip()[:300]
+        return f"{self.status} {said}".strip()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a bootstrapped cluster has: checked by a run of `up` that has nothing to do."""
+
+    namespaces: frozenset[str] = frozenset()
+    crds: frozenset[str] = frozenset()
+    accounts: frozenset[tuple[str, str]] = frozenset()
+    fingerprint: str = ""
+
+
+@dataclass
+class Api:
+    """One API server, one connection kept open; safe for several threads."""
+
+    access: Access
+    seconds: float = CALL_SECONDS
+    _at: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, path: Path, context: str | None = None) -> Api:
+        """From a kubeconfig file."""
+        return cls(kubeconfig.read(path, context))
+
+    def request(
+        self, method: str, path: str, body: Any = None, *, content_type: str = "application/json",
+        seconds: float | None = None,
+    ) -> Answer:  # fmt: skip
+        """One call, never repeated. Raises `Busy` when no answer came."""
+        import urllib3
+
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        if self.access.token:
+            headers["Authorization"] = f"Bearer {self.access.token}"
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            got = self._pool.request(
+                method, path, body=data, headers=headers, retries=False, timeout=seconds or self.seconds
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Busy(f"{method} {path}: no answer: {error}") from error
+        return Answer(got.status, _decoded(got.data), _seconds(got.headers.get("Retry-After")))
+
+    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """The body of a successful answer. Raises `Busy` for 429 and 5xx, `ApiError` for any other failure."""
+        answer = self.request(method, path, body, **more)
+        if answer.status == 429 or answer.status >= 500:
+            raise Busy(f"{method} {path.partition('?')[0]}: {answer.reason()}", answer.after)
+        if answer.status >= 400:
+            raise ApiError(f"{method} {path.partition('?')[0]}: {answer.reason()}", answer.status)
+        return answer.body
+
+    # Probes: None when satisfied, else what was seen
+
+    def readyz(self) -> str | None:
+        """Whether the API server says that it is ready."""
+        return self._probe("/readyz", lambda answer: None if answer.status == 200 else answer.reason())
+
+    def node_ready(self, count: int = 1) -> str | None:
+        """Whether at least `count` nodes are there, and all of them Ready."""
+        return self._probe("/api/v1/nodes", lambda answer: _nodes_unready(answer, count))
+
+    def default_account(self) -> str | None:
+        """Whether pods can be made in `default`: the controllers run, and its ServiceAccount exists."""
+        path = "/api/v1/namespaces/default/serviceaccounts/default"
+        return self._probe(path, lambda answer: None if answer.status == 200 else answer.reason())
+
+    def missing(self, wanted: Wanted) -> list[str]:
+        """What is wanted and not there; raises `Busy` or `ApiError` when the API server cannot be asked."""
+        found = self.ask("GET", "/api/v1/namespaces")["items"]
+        active = {item["metadata"]["name"] for item in found if item["status"].get("phase") == "Active"}
+        lacking = [f"namespace {name}" for name in sorted(wanted.namespaces - active)]
+        lacking += [f"CRD {name}" for name in sorted(wanted.crds) if not self.established(name)]
+        lacking += [
+            f"ServiceAccount {namespace}/{name}"
+            for namespace, name in sorted(wanted.accounts)
+            if self.find(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}") is None
+        ]
+        applied = ((self.find(FINGERPRINT) or {}).get("data") or {}).get("fingerprint", "")
+        return lacking + ([] if applied == wanted.fingerprint else ["the bootstrap as it is configured now"])
+
+    def established(self, crd: str) -> bool:
+        """Whether the CRD exists and its API is served."""
+        return condition(self.find(f"{CRDS}/{crd}") or {}, "Established")
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        """The object, or None when there is none."""
+        try:
+            return dict(self.ask("GET", path))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _probe(self, path: str, judge: Any) -> str | None:
+        try:
+            answer = self.request("GET", path, seconds=2.0)
+        except Busy as error:
+            return error.message
+        return str(seen) if (seen := judge(answer)) is not None else None
+
+    @cached_property
+    def _pool(self) -> HTTPSConnectionPool:
+        import urllib3
+
+        url = urllib3.util.parse_url(self.access.server)
+        host, port = str(url.host).strip("[]"), url.port or 443
+        return urllib3.HTTPSConnectionPool(
+            host, port, maxsize=8, ssl_context=_context(self.access), server_hostname=self.access.server_name or None
+        )
+
+
+def condition(item: Mapping[str, Any], kind: str) -> bool:
+    """Whether the object's condition of that type is True."""
+    found = (item.get("status") or {}).get("conditions") or []
+    return any(entry.get("type") == kind and entry.get("status") == "True" for entry in found)
+
+
+def _nodes_unready(answer: Answer, count: int) -> str | None:
+    if answer.status != 200:
+        return answer.reason()
+    items = answer.body.get("items") or []
+    if len(items) < count:
+        return f"{len(items)} of {count} nodes registered"
+    return next((_why(item) for item in items if not condition(item, "Ready")), None)
+
+
+def _why(node: Mapping[str, Any]) -> str:
+    found: Iterable[Mapping[str, Any]] = (node.get("status") or {}).get("conditions") or []
+    said = next((entry.get("message", "") for entry in found if entry.get("type") == "Ready"), "no status yet")
+    return f"node {node['metadata']['name']} is not Ready: {said}"
+
+
+def _context(access: Access) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=access.ca or None)
+    if not access.verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if access.certificate:
+        _load_chain(context, access.certificate + "\n" + access.key)
+    return context
+
+
+def _load_chain(context: ssl.SSLContext, chain: str) -> None:
+    """Python reads certificates from files only: one of mode 0600, for a moment."""
+    handle, name = tempfile.mkstemp(suffix=".pem")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(chain)
+        context.load_cert_chain(name)
+    finally:
+        Path(name).unlink()
+
+
+def _decoded(data: bytes) -> Any:
+    with suppress(ValueError):
+        return json.loads(data)
+    return data.decode(errors="replace")
+
+
+def _seconds(header: str | None) -> float:
+    return float(header) if header and header.isdigit() else 0.0

@@ -1,0 +1,173 @@
+"""The cluster's nodes as containers of an engine: found by kind's label and our own network, never by memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from envkit.errors import EngineError
+from envkit.runtimes.sdk import text, translated
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+CLUSTER_LABEL = "io.x-k8s.kind.cluster"
+ROLE_LABEL = "io.x-k8s.kind.role"
+MARKER_FILE = "/kind/envkit-fingerprint"
+"""Written into the first control plane when creation has succeeded: without it the cluster is half made."""
+
+API_PORT = 6443
+
+
+class Engine(Protocol):
+    """What a cluster needs of the engine; `envkit.runtimes.containers.Containers` is one."""
+
+    @property
+    def api(self) -> APIClient:
+        """The SDK's low-level client."""
+
+    def read_file(self, container: str, path: str) -> bytes | None:
+        """A file's content, None when there is no such file or container."""
+
+    def write_file(self, container: str, path: str, content: bytes) -> None:
+        """Put a file into a container."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node. `address` is host:port of the API server on this machine, empty where the node publishes none."""
+
+    name: str
+    role: str
+    state: str
+    address: str = ""
+    network_ip: str = ""
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class ClusterFacts:
+    """What there is of the cluster. `fingerprint` is empty for a cluster whose creation never succeeded."""
+
+    nodes: tuple[Node, ...] = ()
+    fingerprint: str = ""
+
+    @property
+    def state(self) -> Literal["absent", "running", "paused", "stopped"]:
+        """Of all nodes together: one that stopped stops the cluster."""
+        states = {node.state for node in self.nodes}
+        if not states:
+            return "absent"
+        if states == {"running"}:
+            return "running"
+        return "paused" if states <= {"running", "paused"} else "stopped"
+
+    @property
+    def control_plane(self) -> Node | None:
+        """The first control plane, which carries the marker."""
+        planes = sorted((node for node in self.nodes if node.role == "control-plane"), key=lambda node: len(node.name))
+        return planes[0] if planes else None
+
+    @property
+    def address(self) -> str:
+        """host:port of the API server as seen from this machine."""
+        return next((node.address for node in self.nodes if node.address), "")
+
+
+class Nodes:
+    """The containers of one cluster: what carries its exact label *and* is in the environment's network."""
+
+    def __init__(self, engine: Engine, cluster: str, network: str) -> None:
+        self.engine, self.cluster, self.network = engine, cluster, network
+
+    def all(self) -> tuple[Node, ...]:
+        """All of them, running or not, by name."""
+        with translated("listing the cluster's nodes"):
+            rows = self.engine.api.containers(all=True, filters={"label": f"{CLUSTER_LABEL}={self.cluster}"})
+        found = [self._inspect(row["Id"]) for row in rows]
+        return tuple(sorted((node for node in found if node), key=lambda node: node.name))
+
+    def remove_all(self) -> list[str]:
+        """Remove them with their volumes until none is left; the names of what was removed."""
+        removed = []
+        for _ in range(5):  # a `run` that the engine was still working on may finish after the first listing
+            nodes = self.all()
+            if not nodes:
+                break
+            for node in nodes:
+                self._remove(node.name)
+                removed.append(node.name)
+        self._remove_volumes()
+        return removed
+
+    def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a command in a node; exit code and output."""
+        with translated(f"running {argv[0]} in {node}"):
+            made = self.engine.api.exec_create(node, list(argv))
+            output = text(self.engine.api.exec_start(made["Id"]))
+            return int(self.engine.api.exec_inspect(made["Id"])["ExitCode"] or 0), output
+
+    def logs(self, node: str) -> str:
+        """What the node's own init printed."""
+        with translated(f"reading the log of {node}"):
+            return text(self.engine.api.logs(node, tail=500))
+
+    def unpause(self) -> None:
+        """Resume paused nodes: `/readyz` answers 0.3 s later."""
+        for node in self.all():
+            if node.state == "paused":
+                with translated(f"resuming {node.name}"):
+                    self.engine.api.unpause(node.name)
+
+    def _inspect(self, container: str) -> Node | None:
+        from docker.errors import NotFound
+
+        try:
+            with translated(f"inspecting {container[:12]}"):
+                raw = self.engine.api.inspect_container(container)
+        except EngineError as error:
+            if isinstance(error.__cause__, NotFound):
+                return None
+            raise
+        networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+        return _node(raw, networks[self.network] or {}) if self.network in networks else None
+
+    def _remove(self, container: str) -> None:
+        from docker.errors import NotFound
+
+        try:
+            with translated(f"removing {container}"):
+                self.engine.api.remove_container(container, v=True, force=True)
+        except EngineError as error:
+            gone = isinstance(error.__cause__, NotFound) or "already in progress" in error.message
+            if not gone:
+                raise
+
+    def _remove_volumes(self) -> None:
+        """On Podman, kind makes a named volume for /var, labelled like the node; one in use is not ours."""
+        from docker.errors import APIError
+
+        with translated("listing volumes"):
+            found = self.engine.api.volumes(filters={"label": f"{CLUSTER_LABEL}={self.cluster}"})
+        for volume in found.get("Volumes") or []:
+            try:
+                with translated(f"removing volume {volume['Name']}"):
+                    self.engine.api.remove_volume(volume["Name"])
+            except EngineError as error:
+                if not isinstance(error.__cause__, APIError):
+                    raise
+
+
+def _node(raw: dict[str, Any], network: dict[str, Any]) -> Node:
+    bindings = ((raw.get("NetworkSettings") or {}).get("Ports") or {}).get(f"{API_PORT}/tcp") or []
+    address = f"{bindings[0].get('HostIp') or '127.0.0.1'}:{bindings[0]['HostPort']}" if bindings else ""
+    labels = raw["Config"].get("Labels") or {}
+    return Node(
+        name=str(raw["Name"]).lstrip("/"),
+        role=labels.get(ROLE_LABEL, ""),
+        state=str(raw["State"].get("Status", "")).lower(),
+        address=address,
+        network_ip=str(network.get("IPAddress", "")),
+        image=str(raw["Config"].get("Image", "")),
+    )

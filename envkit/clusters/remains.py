@@ -1,0 +1,74 @@
+"""What a creation that was killed or failed leaves: its processes, ended; its logs, saved before anything goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit import labels
+from envkit.errors import EnvkitError
+
+if TYPE_CHECKING:
+    import psutil
+
+    from envkit.clusters.nodes import Nodes
+
+TOLD = {
+    "kubelet.log": ("journalctl", "--unit=kubelet", "--no-pager", "--lines=2000"),
+    "containerd.log": ("journalctl", "--unit=containerd", "--no-pager", "--lines=500"),
+    "containers.txt": ("ctr", "--namespace=k8s.io", "containers", "list"),
+    "pods.log": ("sh", "-c", 'for f in /var/log/pods/*/*/*.log; do echo "== $f"; tail -n 200 "$f"; done'),
+}
+"""File name -> the command that is run in every node."""
+
+
+def save_logs(nodes: Nodes, folder: Path) -> list[Path]:
+    """Save what every node says; what cannot be had is noted in its place. Never raises `EnvkitError`."""
+    saved: list[Path] = []
+    with suppress(EnvkitError):
+        for node in nodes.all():
+            place = folder / node.name
+            place.mkdir(parents=True, exist_ok=True)
+            saved.append(_kept(place / "node.log", lambda name=node.name: nodes.logs(name)))
+            for name, argv in TOLD.items() if node.state == "running" else ():
+                saved.append(_kept(place / name, lambda argv=argv, node=node: nodes.execute(node.name, argv)[1]))
+    return saved
+
+
+def _kept(path: Path, ask) -> Path:  # type: ignore[no-untyped-def]
+    try:
+        path.write_text(ask())
+    except EnvkitError as error:
+        path.write_text(f"not to be had: {error.message}\n")
+    return path
+
+
+def end_processes(environment: str, cluster: str) -> list[int]:
+    """End every `kind create` of this environment that outlived its envkit, with its process group; their pids.
+
+    Ours is what carries `ENVKIT_ENV` of this environment and names this cluster on its command line.
+    """
+    import psutil
+
+    ended = []
+    for process in _orphans(environment, cluster):
+        with suppress(ProcessLookupError, PermissionError, psutil.Error):
+            group = os.getpgid(process.pid)
+            os.killpg(group, signal.SIGKILL) if group == process.pid else process.kill()
+            process.wait(5)
+            ended.append(process.pid)
+    return ended
+
+
+def _orphans(environment: str, cluster: str) -> Iterator[psutil.Process]:
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            argv = process.cmdline()
+            if cluster in argv and "create" in argv and process.environ().get(labels.MARKER) == environment:
+                yield process
