@@ -23,11 +23,10 @@ def references(environment: Environment, raw: Mapping[str, Any], doubtful: set[s
     values = dict.fromkeys(value_names(environment), "")
     published = _FromHost(environment)
     for name, service in environment.services.items():
-        if name not in doubtful:
-            inside: Addressing = Inside(environment) if service.in_container else published
-            yield from _texts(_of_service(name, service), Scope(environment, inside, name, values), doubtful)
-            seen_from_host = Scope(environment, published, name, values)
-            yield from _texts(_mapping(("services", name, "exports"), service.exports), seen_from_host, doubtful)
+        inside: Addressing = Inside(environment) if service.in_container else published
+        yield from _texts(_of_service(name, service), Scope(environment, inside, name, values), doubtful)
+        seen_from_host = Scope(environment, published, name, values)
+        yield from _texts(_mapping(("services", name, "exports"), service.exports), seen_from_host, doubtful)
     outside = Scope(environment, published, "", values)
     if environment.cluster.type != "none":
         yield from _texts(_mapping(("cluster", "exports"), environment.cluster.exports), outside, doubtful)
@@ -75,7 +74,8 @@ def _mapping(at: Keys, texts: Mapping[str, str]) -> Iterator[tuple[Keys, str]]:
 
 def _texts(texts: Iterator[tuple[Keys, str]], scope: Scope, doubtful: set[str]) -> Iterator[Finding]:
     for keys, text in texts:
-        if not any(name.partition(".")[0] in doubtful for name in names_in(text)):
+        heads = {name.partition(".")[0] for name in names_in(text)}
+        if not doubtful & {scope.self_name if head == "self" else head for head in heads}:
             for problem in problems(text, scope):
                 yield keys, problem
 

@@ -10,7 +10,7 @@ from envkit.config.merge import Keys, Merged
 from envkit.config.models import Cluster
 from envkit.config.names import did_you_mean
 from envkit.config.presets import PRESETS, expanded
-from envkit.config.words import parsed
+from envkit.config.typed import parsed
 
 
 @dataclass
@@ -49,9 +49,10 @@ def _expansion(service: dict[str, Any]) -> tuple[dict[str, Any], dict[Keys, str]
     word, options = service["preset"], service.get("options", {})
     if isinstance(word, Broken):
         return {}, {}
-    if word not in PRESETS:
+    if not isinstance(word, str) or word not in PRESETS:
         known = ", ".join(PRESETS)
         return {}, {("preset",): f"expected one of {known}; found '{word}'{did_you_mean(str(word), PRESETS)}"}
-    typed, wrong = parsed(PRESETS[word].options, options if isinstance(options, dict) else {})
-    own = typed or PRESETS[word].options()
-    return expanded(PRESETS[word], own, service), {("options", *keys): message for keys, message in wrong.items()}
+    typed = parsed(PRESETS[word].options, options if isinstance(options, dict) else {})
+    own = typed.value or PRESETS[word].options()
+    wrong = {("options", *keys): message for keys, message in typed.findings.items()}
+    return expanded(PRESETS[word], own, service), wrong

@@ -30,21 +30,22 @@ def load(request: Request) -> Environment:
     from envkit.config.checks import judged
     from envkit.config.models import Environment
     from envkit.config.settle import settled
-    from envkit.config.words import parsed
+    from envkit.config.typed import parsed
 
     sources = collect(request)
     if sources.broken:
         raise ConfigError(sources.faults)
     merged, findings = _merged(_layers(sources, request))
     raw = _complete(merged.data, sources, findings)
-    environment, wrong = parsed(Environment, raw, also=("extends",))
-    findings = {**_less_followers(wrong, findings), **findings}
-    if environment is not None:
-        findings.update(judged(environment, raw, findings))
+    typed = parsed(Environment, raw, also=("extends",))
+    findings = {**_less_followers(typed.findings, findings), **findings}
+    if typed.value is not None:
+        for keys, message in judged(typed.value, raw, findings).items():
+            findings.setdefault(typed.written(keys), message)
     faults = [*sources.faults, *_faults(findings, merged, sources)]
-    if faults or environment is None:
+    if faults or typed.value is None:
         raise ConfigError(faults)
-    return settled(environment)
+    return settled(typed.value)
 
 
 def _layers(sources: Sources, request: Request) -> list[Layer]:

@@ -16,7 +16,7 @@ LOCAL_FILE = "envkit.local.yaml"
 DEFAULT_PROFILE = "gateway"
 
 
-class NotFound(Exception):
+class NotFoundError(Exception):
     """No such file; the message names the candidates."""
 
 
@@ -50,7 +50,7 @@ def main_file(request: Request) -> Main:
 def _given(path: Path) -> Main:
     path = path / OWN_FILE if path.is_dir() else path
     if not path.is_file():
-        raise NotFound(f"there is no file {path}")
+        raise NotFoundError(f"there is no file {path}")
     name = path.parent.name if path.name == OWN_FILE else path.stem
     return Main(path, path.parent, made_name(name))
 
@@ -68,7 +68,7 @@ def named(name: str, beside: Path, relative_to: Path, but: Path | None = None) -
         return find(name, _folders(beside), but)
     path = absolute(name, relative_to)
     if not path.is_file():
-        raise NotFound(f"there is no file {path}")
+        raise NotFoundError(f"there is no file {path}")
     return path
 
 
@@ -80,7 +80,7 @@ def find(name: str, folders: Iterable[Path], but: Path | None = None) -> Path:
         if path.is_file() and path != but:
             return path
     known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml") if _may_be_named(path)})
-    raise NotFound(f"there is no profile '{name}'{did_you_mean(name, known)} There are: {', '.join(known)}")
+    raise NotFoundError(f"there is no profile '{name}'{did_you_mean(name, known)} There are: {', '.join(known)}")
 
 
 def _may_be_named(path: Path) -> bool:

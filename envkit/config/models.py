@@ -153,10 +153,10 @@ class Access(Model):
 class Rule(Model):
     """A rule of a Role or ClusterRole, as Kubernetes writes it."""
 
-    apiGroups: Strings = ("",)
+    apiGroups: Strings = ("",)  # noqa: N815  Kubernetes' own spelling
     resources: Strings
     verbs: Strings
-    resourceNames: Strings = ()
+    resourceNames: Strings = ()  # noqa: N815
 
 
 class Token(Model):

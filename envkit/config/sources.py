@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from envkit.config.interpolate import interpolated
-from envkit.config.lookup import LOCAL_FILE, Main, NotFound, main_file, named, upwards
+from envkit.config.lookup import LOCAL_FILE, Main, NotFoundError, main_file, named, upwards
 from envkit.config.merge import dotted
 from envkit.config.names import NAME_IN_WORDS, is_name
 from envkit.config.request import COMMAND_LINE, Request
@@ -72,7 +72,7 @@ def collect(request: Request) -> Sources:
     """
     try:
         sources = Sources(main_file(request))
-    except NotFound as error:
+    except NotFoundError as error:
         raise ConfigError([Fault(_asked(request), "", str(error))]) from error
     reader = _Reader(request, sources)
     reader.add(sources.main.file)
@@ -133,7 +133,7 @@ class _Reader:
         keys = (key,) if key else ()
         try:
             path = named(name, beside, relative_to, but)
-        except NotFound as error:
+        except NotFoundError as error:
             self.fault(origin, [(keys, str(error))], broken=True)
             return
         if path in self.open:

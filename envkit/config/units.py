@@ -18,7 +18,7 @@ def parse_size(value: Any) -> Any:
         return value
     found = _SIZE.match(value)
     if not found:
-        raise ValueError(f"expected a size such as 512MiB or 2GiB, got {value!r}")
+        raise ValueError(f"expected a size such as 512MiB or 2GiB, found {value!r}")
     return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
 
 
@@ -31,7 +31,7 @@ def parse_duration(value: Any) -> Any:
         return float(text)
     parts = _DURATION_PART.findall(text)
     if not parts or "".join(a + b for a, b in parts) != text:
-        raise ValueError(f"expected a duration such as 500ms, 30s or 2m, got {value!r}")
+        raise ValueError(f"expected a duration such as 500ms, 30s or 2m, found {value!r}")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 

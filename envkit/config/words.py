@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,7 +13,6 @@ from envkit.config.interpolate import Broken
 from envkit.config.merge import Keys
 from envkit.config.names import NAME, NAME_IN_WORDS, VARIABLE, did_you_mean
 
-M = TypeVar("M", bound=BaseModel)
 Node = dict[str, Any]
 
 PATTERNS = {
@@ -35,54 +34,8 @@ _TYPES = {
 }
 
 
-def parsed(model: type[M], raw: dict[str, Any], also: tuple[str, ...] = ()) -> tuple[M | None, dict[Keys, str]]:
-    """The model of what is right in `raw`, and a message for each path that is wrong.
-
-    Wrong values are taken out, so that the rest can be judged in the same run; None when nothing is left to judge.
-    `also` are keys at the top that a file may hold and the model does not.
-    """
-    findings: dict[Keys, str] = {}
-    taken: list[Keys] = []
-    for _ in range(8):
-        try:
-            return model.model_validate(raw), findings
-        except ValidationError as error:
-            found = explained(error, model, raw, also)
-        for keys, message in found.items():
-            follows = any(other[: len(keys)] == keys for other in taken)
-            if not follows:
-                findings.setdefault(keys, message)
-        taken += found
-        if not all(found):
-            return None, findings
-        raw = _without(raw, sorted(found, key=_deepest_last_first, reverse=True))
-    return None, findings
-
-
-def _deepest_last_first(keys: Keys) -> tuple[int, tuple[str, ...]]:
-    return len(keys), tuple(f"{key:09d}" if isinstance(key, int) else key for key in keys)
-
-
-def _without(raw: Any, all_keys: list[Keys]) -> Any:
-    for keys in all_keys:
-        raw = _cut(raw, keys)
-    return raw
-
-
-def _cut(raw: Any, keys: tuple[Any, ...]) -> Any:
-    """A copy without the value at `keys`; where a key is missing, without the mapping that lacks it."""
-    head, rest = keys[0], keys[1:]
-    copied: Any = dict(raw) if isinstance(raw, dict) else list(raw) if isinstance(raw, list) else raw
-    if not _has(copied, head):
-        return copied
-    if not rest or (len(rest) == 1 and not _has(copied[head], rest[0])):
-        del copied[head]
-    else:
-        copied[head] = _cut(copied[head], rest)
-    return copied
-
-
-def _has(value: Any, key: Any) -> bool:
+def has(value: Any, key: Any) -> bool:
+    """Whether the mapping or list has something at `key`."""
     return key in value if isinstance(value, dict) else isinstance(value, list) and key in range(len(value))
 
 
@@ -108,7 +61,7 @@ def _place(detail: Mapping[str, Any], raw: Any) -> tuple[Keys, Any]:
     value = raw
     location = [part for part in detail["loc"] if part != "[key]"]
     for index, part in enumerate(location):
-        if _has(value, part):
+        if has(value, part):
             keys.append(part)
             value = value[part]
         elif detail["type"] == "missing" and index == len(location) - 1:

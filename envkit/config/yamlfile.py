@@ -32,7 +32,7 @@ _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class _Loader(_Base):  # type: ignore[misc]  # whichever of two classes PyYAML was built with
     yaml_implicit_resolvers: dict[str, Any] = {}
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:  # noqa: ARG002  PyYAML's signature
         """Keys are the text that was written, so that `on:` and `8080:` are keys like any other."""
         self.flatten_mapping(node)
         for key, _ in node.value:

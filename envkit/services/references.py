@@ -4,7 +4,7 @@
     ${NAME.ports.PORT}                           of the port of that name
     ${NAME.env.VAR} ${NAME.exports.VAR}          another service's variable, itself resolved from here
     ${self...}                                   the service that the text belongs to
-    ${env.name} ${cluster.name} ${cluster.kubeconfig} ${identity.NAME.token} ${identity.NAME.token_file}
+    ${env.name} ${env.root} ${cluster.name} ${cluster.kubeconfig} ${identity.NAME.token} ${identity.NAME.token_file}
 
 `|url` after a name percent-encodes: `${self.env.POSTGRES_PASSWORD|url}`. The grammar is `config.interpolate`'s.
 """
@@ -52,7 +52,7 @@ class Published:
     environment: Environment
     auto_ports: Mapping[str, int] = field(default_factory=dict)
 
-    def host(self, service: str) -> str:
+    def host(self, _service: str) -> str:
         """127.0.0.1, for every service."""
         return LOCALHOST
 
@@ -149,9 +149,16 @@ def _value(name: str, scope: Scope) -> str:
     service = scope.self_name if head == "self" else head
     services = scope.environment.services
     if service not in services:
-        known = sorted([*services, *scope.values])
-        raise UnresolvedReference(f"means nothing here{did_you_mean(name, known)}; known: {', '.join(known)}")
+        raise UnresolvedReference(f"means nothing here{_nearest(name, scope)}")
     return _of_service(service, rest, replace(scope, self_name=service))
+
+
+def _nearest(name: str, scope: Scope) -> str:
+    head, _, rest = name.partition(".")
+    services = sorted(scope.environment.services)
+    near = did_you_mean(name, [*scope.values, *(f"{service}.{rest}" for service in services)])
+    short = sorted({"identity.NAME.token" if n.startswith("identity.") else n for n in scope.values})
+    return f"{near or ';'} known: {', '.join([*services, *short])}"
 
 
 def _of_service(name: str, what: str, scope: Scope) -> str:
@@ -230,5 +237,5 @@ def identity_values(environment: Environment) -> Iterator[str]:
 def value_names(environment: Environment) -> frozenset[str]:
     """Every name that `Scope.values` must hold when the environment is up."""
     cluster = environment.cluster.type != "none"
-    names = ["env.name", *(["cluster.name", "cluster.kubeconfig"] if cluster else [])]
+    names = ["env.name", "env.root", *(["cluster.name", "cluster.kubeconfig"] if cluster else [])]
     return frozenset([*names, *(identity_values(environment) if cluster else ())])
