@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -123,6 +124,22 @@ class Api:
         """Whether pods can be made in `default`: the controllers run, and its ServiceAccount exists."""
         path = "/api/v1/namespaces/default/serviceaccounts/default"
         return self._probe(path, lambda answer: None if answer.status == 200 else answer.reason())
+
+    def version(self) -> tuple[int, int]:
+        """Major and minor of the API server; a trailing `+` of some distributions is dropped."""
+        said = self.ask("GET", "/version")
+        return int(said["major"]), int(re.sub(r"\D.*", "", said["minor"]))
+
+    def give_pod_range(self, wanted: str) -> str | None:
+        """Give the only node its pod range, where no controller does; a node that has one keeps it."""
+        found = self.ask("GET", "/api/v1/nodes").get("items") or []
+        if not found:
+            return "no node registered yet"
+        if not found[0]["spec"].get("podCIDR"):
+            path = f"/api/v1/nodes/{found[0]['metadata']['name']}"
+            body = {"spec": {"podCIDR": wanted, "podCIDRs": [wanted]}}
+            self.ask("PATCH", path, body, content_type="application/merge-patch+json")
+        return None
 
     def missing(self, wanted: Wanted) -> list[str]:
         """What is wanted and not there; raises `Busy` or `ApiError` when the API server cannot be asked."""

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from envkit import commands, labels
 from envkit.clusters import images, kind_config, kind_errors, kubeconfig
@@ -157,9 +158,7 @@ def _image_of(version: str | None) -> str | None:
 class _Creation:
     """One run of `kind create`, raced against probes of our own."""
 
-    def __init__(
-        self, kind: Kind, cluster: Cluster, config: Mapping[str, object], report: Report, cancel: Cancel
-    ) -> None:
+    def __init__(self, kind: Kind, cluster: Cluster, config: Mapping[str, Any], report: Report, cancel: Cancel) -> None:
         self.kind, self.cluster, self.config, self.report, self.cancel = kind, cluster, config, report, cancel
         self.deadline = time.monotonic() + cluster.timeout
         self.stop = Cancel()
@@ -219,9 +218,16 @@ class _Creation:
         return None
 
     def _nodes_ready(self, api: Api) -> None:
-        count = len(self.config["nodes"])  # type: ignore[arg-type]
-        self._until(lambda: api.node_ready(count), "every node to be Ready")
-        self._until(api.default_account, "the ServiceAccount default/default")
+        count = len(self.config["nodes"])
+        ours = kind_config.pod_range(self.config)
+        if ours and api.version() < kind_config.RANGES_BY_CONTROLLER:
+            self._until(lambda: api.give_pod_range(ours), "the node to register")
+        for probe, what in (
+            (lambda: api.node_ready(count), "every node to be Ready"),
+            (api.default_account, "the ServiceAccount default/default"),
+        ):
+            seconds = self._until(probe, what)
+            self.report(f"waited {seconds:.1f} s for {what}")
 
     def _until(self, probe: Callable[[], str | None], what: str) -> float:
         """Wait, but not for a kind that has failed."""
@@ -244,7 +250,7 @@ class _Creation:
         logs = ""
         with suppress(EnvkitError):
             logs = "\n".join(self.kind.nodes.logs(node.name) for node in self.kind.nodes.all())
-        named = [str(node.get("image", "")) for node in self.config["nodes"]]  # type: ignore[attr-defined]
+        named = [str(node.get("image", "")) for node in self.config["nodes"]]
         path = self.kind.paths.logs / "kind-create.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(error.output)

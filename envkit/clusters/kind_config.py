@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,10 @@ APPENDED = frozenset({
 """Lists of the user's that are added to ours; kind applies patches in order, so theirs have the last word."""
 
 ETCD = "/tmp/etcd"  # noqa: S108 - inside the node
-"""/tmp is a tmpfs in every kind node: fast, and lost when the node stops, which is then replaced."""
+"""In every kind node that folder is a tmpfs: fast, and lost when the node stops, which is then replaced."""
+
+RANGES_BY_CONTROLLER = (1, 23)
+"""From this Kubernetes on, kind writes v1beta3 or later, and the controller that hands out pod ranges is left on."""
 
 KUBELET = {
     "kind": "KubeletConfiguration",
@@ -35,7 +39,7 @@ def generate(cluster: Cluster, *, name: str, image: str | None = None, port_offs
     config = merge(_base(name), {key: value for key, value in cluster.config.items() if key != "nodes"})
     config["nodes"] = _nodes(cluster, image)
     _apply_offset(config, port_offset)
-    tuned = _patches(cluster.limits, single=_single(config), kube_proxy=_kube_proxy(config))
+    tuned = _patches(config, cluster.limits)
     config["kubeadmConfigPatches"] = [*tuned, *config.get("kubeadmConfigPatches", [])]
     return config
 
@@ -106,7 +110,16 @@ def _kube_proxy(config: Mapping[str, Any]) -> bool:
     return str(config["networking"].get("kubeProxyMode")) != "none"
 
 
-def _patches(limits: Limits, *, single: bool, kube_proxy: bool) -> list[str]:
+def pod_range(config: Mapping[str, Any]) -> str:
+    """The one node's pod range, where nothing needs to hand out ranges; empty for several nodes and for IPv6."""
+    network = config["networking"]
+    if len(config["nodes"]) > 1 or network.get("ipFamily", "ipv4") != "ipv4":
+        return ""
+    subnet = ipaddress.IPv4Network(network.get("podSubnet", "10.244.0.0/16"))
+    return str(next(subnet.subnets(new_prefix=max(24, subnet.prefixlen))))
+
+
+def _patches(config: Mapping[str, Any], limits: Limits) -> list[str]:
     """One set for each version of kubeadm's API: kind ignores patches for versions that it does not write.
 
     kind writes v1beta2 for Kubernetes < 1.23, v1beta3 from there, and v1beta4 from 1.36 on since
@@ -114,18 +127,21 @@ def _patches(limits: Limits, *, single: bool, kube_proxy: bool) -> list[str]:
     """
     documents: list[dict[str, Any]] = [KUBELET]
     for version in ("v1beta2", "v1beta3", "v1beta4"):
-        documents.append(_cluster_configuration(version, limits, single))
-        documents.append(_init_configuration(version, kube_proxy))
+        ranges = version != "v1beta2" or not pod_range(config)
+        documents.append(_cluster_configuration(version, limits, single=_single(config), ranges=ranges))
+        documents.append(_init_configuration(version, kube_proxy=_kube_proxy(config)))
     return [yaml.safe_dump(document, sort_keys=False) for document in documents]
 
 
-def _cluster_configuration(version: str, limits: Limits, single: bool) -> dict[str, Any]:
+def _cluster_configuration(version: str, limits: Limits, *, single: bool, ranges: bool) -> dict[str, Any]:
     elect = {} if not single else {"leader-elect": "false"}  # nobody to lose to: 0.3 s and a lease every 2 s less
     inflight = {
         "max-requests-inflight": str(limits.inflight),
         "max-mutating-requests-inflight": str(limits.mutating_inflight),
     }
     controllers = {"kube-api-qps": str(limits.controller_qps), "kube-api-burst": str(limits.controller_burst), **elect}
+    if not ranges:  # until Kubernetes 1.31 this controller slept 10 s, and every other one with it: kubernetes#124113
+        controllers["allocate-node-cidrs"] = "false"
     return {
         "kind": "ClusterConfiguration",
         "apiVersion": f"kubeadm.k8s.io/{version}",
@@ -147,7 +163,7 @@ def _elliptic(version: str) -> dict[str, Any]:
     return {"featureGates": {"PublicKeysECDSA": True}}
 
 
-def _init_configuration(version: str, kube_proxy: bool) -> dict[str, Any]:
+def _init_configuration(version: str, *, kube_proxy: bool) -> dict[str, Any]:
     """No restart of the kubelet for certificate rotation, which a cluster that lives less than a year never needs.
 
     The list of phases replaces kind's, so it repeats what kind puts there. v1beta2 has none: without rotation

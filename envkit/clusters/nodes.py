@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -145,12 +146,13 @@ class Nodes:
                 raise
 
     def _remove_volumes(self) -> None:
-        """On Podman, kind makes a named volume for /var, labelled like the node; one in use is not ours."""
+        """On Podman, kind makes a volume for a node's /var, its label the node's name; one in use is not ours."""
         from docker.errors import APIError
 
+        ours = re.compile(rf"{re.escape(self.cluster)}-(control-plane|worker)\d*")
         with translated("listing volumes"):
-            found = self.engine.api.volumes(filters={"label": f"{CLUSTER_LABEL}={self.cluster}"})
-        for volume in found.get("Volumes") or []:
+            found = self.engine.api.volumes().get("Volumes") or []
+        for volume in (row for row in found if any(ours.fullmatch(key) for key in row.get("Labels") or {})):
             try:
                 with translated(f"removing volume {volume['Name']}"):
                     self.engine.api.remove_volume(volume["Name"])
