@@ -1,7 +1,10 @@
 # shellcheck shell=bash
 # Debian packages: into the host, or unpacked into the cache. Only the mirror that apt already uses is asked.
 
-LOCK_WAIT=(-o DPkg::Lock::Timeout=600)
+APT=(-o DPkg::Lock::Timeout=600 -o Acquire::Retries=3)
+
+# is_fresh FILE: it exists and is younger than a day.
+is_fresh() { [[ -n $(find "$1" -mmin -1440 2>/dev/null) ]]; }
 
 # install_packages PACKAGE...: those that are missing, in one transaction.
 install_packages() {
@@ -11,29 +14,36 @@ install_packages() {
   done
   ((${#missing[@]})) || return 0
   refresh_lists
-  DEBIAN_FRONTEND=noninteractive apt-get "${LOCK_WAIT[@]}" install -y -qq --no-install-recommends "${missing[@]}"
+  DEBIAN_FRONTEND=noninteractive apt-get "${APT[@]}" install -y -qq --no-install-recommends "${missing[@]}"
 }
 
 # The lists are fetched once a day at most: with everything cached, nothing here needs the network.
 refresh_lists() {
-  [[ -n $(find "$CACHE/lists-fresh" -mmin -1440 2>/dev/null) && -n $(mirror) ]] && return 0
-  apt-get "${LOCK_WAIT[@]}" -qq update
+  is_fresh "$CACHE/lists-fresh" && return 0
+  apt-get "${APT[@]}" -qq update
   touch "$CACHE/lists-fresh"
 }
 
-# The first mirror of Debian bookworm proper among apt's sources.
+# The first mirror of Debian bookworm proper among apt's sources; apt knows it once the lists are there.
 mirror() {
+  local found
+  found=$(known_mirrors | sed -n 1p)
+  [[ -n $found ]] || { apt-get "${APT[@]}" -qq update >&2; found=$(known_mirrors | sed -n 1p); }
+  [[ -n $found ]] || die 'apt has no source for Debian bookworm'
+  echo "$found"
+}
+known_mirrors() {
   # shellcheck disable=SC2016 # apt's own placeholder, not the shell's
-  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Codename: bookworm' | sed -n 1p
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Codename: bookworm'
 }
 
 # side_apt ARGUMENTS...: apt-get with sources of its own (source packages, the newer suite), so that the host's stay
 # as they are.
 side_apt() {
   local root=$CACHE/apt
-  local options=(-o "Dir::Etc::sourcelist=$root/sources.list" -o Dir::Etc::sourceparts=/dev/null
+  local options=("${APT[@]}" -o "Dir::Etc::sourcelist=$root/sources.list" -o Dir::Etc::sourceparts=/dev/null
     -o "Dir::State::Lists=$root/lists" -o "Dir::Cache=$root/cache" -o APT::Sandbox::User=root)
-  if [[ ! -e $root/complete ]]; then
+  if ! is_fresh "$root/complete"; then
     local key=/usr/share/keyrings/debian-archive-keyring.gpg uri suite type
     uri=$(mirror)
     mkdir -p "$root/lists/partial" "$root/cache/archives/partial"

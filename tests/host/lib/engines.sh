@@ -12,6 +12,7 @@ host_is_restricted() {
 }
 
 docker_answers() { docker version --format '{{.Server.Version}}'; }
+docker_has_settled() { docker_answers || ! pgrep --runstates D,R,S -x dockerd; }
 podman_answers() { curl --silent --fail --max-time 5 --unix-socket "$PODMAN_SOCKET" http://podman/_ping; }
 
 # write_once FILE: standard input becomes FILE, unless somebody has settled that file already.
@@ -20,6 +21,12 @@ write_once() {
   mkdir -p "${1%/*}"
   cat >"$1.new"
   mv "$1.new" "$1"
+}
+
+# The kernel's default of 128 is too small for two clusters: "too many open files". Until the next boot only.
+raise_inotify() {
+  local file=/proc/sys/fs/inotify/max_user_instances
+  (($(<"$file") >= 1024)) || echo 1024 >"$file" || log "could not raise $file: more than one cluster may fail"
 }
 
 # `docker run --privileged`, and so every kind node, asks for all capabilities: runc is given what the host has.
@@ -43,7 +50,7 @@ CONF
 }
 
 install_engines() {
-  local packages=(curl ca-certificates jq iptables)
+  local packages=(ca-certificates curl iptables jq procps)
   if wants docker; then
     # The configuration comes first: where the package starts the daemon itself, it must find it.
     if host_is_restricted; then configure_docker; fi
@@ -70,20 +77,19 @@ launch() {
 }
 
 start_docker() {
-  if ! docker_answers >/dev/null 2>&1; then
-    # An older daemon may be on its way up or down; two of them never share a folder.
-    settle 5 docker_answers || launch docker dockerd
-    settle 60 docker_answers || die "dockerd does not answer: see $CACHE/log/docker-daemon.log"
-  fi
+  docker_answers >/dev/null 2>&1 && return
+  # Two never share a folder: one on its way up will answer, one on its way down will be gone.
+  settle 20 docker_has_settled || true
+  docker_answers >/dev/null 2>&1 || launch docker dockerd
+  settle 60 docker_answers || die "dockerd does not answer: see $CACHE/log/docker-daemon.log"
 }
 
 start_podman() {
-  if ! podman_answers >/dev/null 2>&1; then
-    mkdir -p "${PODMAN_SOCKET%/*}"
-    # --time=0: by default the service ends by itself after five idle seconds.
-    launch podman podman system service --time=0 "unix://$PODMAN_SOCKET"
-    settle 30 podman_answers || die "podman's API does not answer: see $CACHE/log/podman-daemon.log"
-  fi
+  podman_answers >/dev/null 2>&1 && return
+  mkdir -p "${PODMAN_SOCKET%/*}"
+  # --time=0: by default the service ends by itself after five idle seconds.
+  launch podman podman system service --time=0 "unix://$PODMAN_SOCKET"
+  settle 30 podman_answers || die "podman's API does not answer: see $CACHE/log/podman-daemon.log"
 }
 
 install_kind() {
