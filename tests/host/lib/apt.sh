@@ -45,12 +45,12 @@ side_apt() {
     -o "Dir::State::Lists=$root/lists" -o "Dir::Cache=$root/cache" -o APT::Sandbox::User=root)
   if ! is_fresh "$root/complete"; then
     local key=/usr/share/keyrings/debian-archive-keyring.gpg uri suite type
-    uri=$(mirror)
+    uri=$(mirror) || return
     mkdir -p "$root/lists/partial" "$root/cache/archives/partial"
     for type in deb deb-src; do
       for suite in bookworm "$KIND_SUITE"; do echo "$type [signed-by=$key] $uri $suite main"; done
     done >"$root/sources.list"
-    apt-get "${options[@]}" -qq update
+    apt-get "${options[@]}" -qq update || return # callers chain with &&, where errexit sleeps
     touch "$root/complete"
   fi
   apt-get "${options[@]}" -qq "$@"

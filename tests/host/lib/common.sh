@@ -28,12 +28,12 @@ end_children() {
 }
 
 # stage NAME COMMAND...: runs it, says how long it took; its output is shown only when it fails.
+# Never in a condition (`if stage`, `stage &&`): bash ignores errexit in everything that a condition runs.
 stage() {
   local name=$1 started=$SECONDS out code=0
   shift
   out=$CACHE/log/$name.log
   mkdir -p "$CACHE/log"
-  # A subshell with its own `set -e`: `if stage`, `stage ||` would switch errexit off inside the command.
   (set -euo pipefail; "$@") </dev/null >"$out" 2>&1 9>&- &
   wait $! || code=$?
   if ((code)); then
