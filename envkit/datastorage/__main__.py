@@ -1,0 +1,26 @@
+"""``python -m envkit.datastorage``: reads the environment, serves until SIGTERM. Exit code 2: the configuration."""
+
+import os
+import sys
+
+from envkit.datastorage import logs
+from envkit.datastorage.errors import ConfigurationError
+from envkit.datastorage.settings import load
+
+
+def main() -> int:
+    """Exit code 0 after a signal, 2 when the configuration is at fault."""
+    try:
+        settings = load(os.environ)
+        logs.configure(settings.log_level)
+        from envkit.datastorage.server import Runner  # the rest of the service, once it is known that it can start
+
+        Runner(settings).run()
+    except ConfigurationError as exc:
+        print(exc, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

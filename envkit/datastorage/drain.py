@@ -1,0 +1,113 @@
+"""From the queue to PostgreSQL, as soon as PostgreSQL works again; and the search for what the queue has lost."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+
+from envkit.datastorage.database import Database
+from envkit.datastorage.deadletter import DeadLetterQueue, Entry
+from envkit.datastorage.errors import DatabaseUnavailable, EventRefused, QueueUnavailable
+from envkit.datastorage.ledger import Ledger
+from envkit.datastorage.metrics import Metrics
+
+LOG = logging.getLogger(__name__)
+ENTRIES_AT_ONCE = 32  # each may be as large as a body, 5 MiB
+
+
+class Drain:
+    """One worker. Several, in several processes, may work on one queue: writing twice stores once."""
+
+    def __init__(
+        self, database: Database, queue: DeadLetterQueue, ledger: Ledger, metrics: Metrics, *, interval: float
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._ledger = ledger
+        self._metrics = metrics
+        self._interval = interval
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Steps until ``stop``; at once while there is work, else every ``interval`` seconds."""
+        while not self._stopping.is_set():
+            if not await self.step():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), self._interval)
+
+    def stop(self) -> None:
+        """Ends ``run`` after the step it is in."""
+        self._stopping.set()
+
+    async def step(self) -> bool:
+        """Writes the oldest entries, if any; False when there is nothing to do now, or nothing can be done."""
+        try:
+            if self._database.connections.fault is not None:
+                await self._recover()
+            return await self._advance()
+        except (DatabaseUnavailable, QueueUnavailable) as exc:
+            LOG.debug("the queue cannot be drained now", extra={"reason": str(exc)})
+        except Exception:
+            LOG.exception("a step of the drain failed")  # it must go on: nobody else writes the queue
+        return False
+
+    async def _recover(self) -> None:
+        try:
+            await self._database.recover()
+        except DatabaseUnavailable:
+            await self.measure()  # the queue is worth watching just now
+            raise
+
+    async def _advance(self) -> bool:
+        promised = self._ledger.outstanding()  # before reading: what is promised later may be read or not
+        entries = await self._queue.oldest(ENTRIES_AT_ONCE)
+        if entries:
+            await self._write(entries)
+        elif promised:
+            await self._find_lost(promised)
+        await self.measure()
+        return bool(entries)
+
+    async def _write(self, entries: Sequence[Entry]) -> None:
+        try:
+            await self._insert(entries)
+        except EventRefused:
+            for entry in entries:
+                await self._write_alone(entry)
+
+    async def _write_alone(self, entry: Entry) -> None:
+        try:
+            await self._insert([entry])
+        except EventRefused as exc:
+            await self._queue.park(entry, str(exc))
+            self._metrics.parked.inc()
+            self._ledger.settled([entry.event_id])
+            LOG.error("a queued event can never be written: parked", extra=_named(entry.event_id, reason=str(exc)))
+
+    async def _insert(self, entries: Sequence[Entry]) -> None:
+        if not all(entry.document.lstrip().startswith(b"{") for entry in entries):
+            raise EventRefused("not a JSON object")
+        written = await self._database.insert(b"[" + b",".join(entry.document for entry in entries) + b"]")
+        await self._queue.remove(entries)
+        self._metrics.drained.inc(written)
+        self._ledger.settled(entry.event_id for entry in entries)
+
+    async def _find_lost(self, promised: Mapping[str, str]) -> None:
+        """Of what was promised and is no longer queued: what is neither stored nor parked was lost by Redis."""
+        gone = promised.keys() - await self._database.stored(promised.keys())
+        lost = gone - await self._queue.parked() if gone else gone
+        self._ledger.settled(promised)
+        self._metrics.lost.inc(len(lost))
+        for event_id in lost:
+            LOG.error("a queued event was lost by Redis", extra=_named(event_id, correlation_id=promised[event_id]))
+
+    async def measure(self) -> None:
+        """Brings the gauges up to date. Raises QueueUnavailable."""
+        waiting, parked = await self._queue.lengths()
+        self._metrics.queue_depth.set(waiting)
+        self._metrics.queue_parked.set(parked)
+        self._metrics.queue_missing.set(max(0, len(self._ledger) - waiting))
+
+
+def _named(event_id: str, **more: str) -> dict[str, str]:
+    return {"event_id": event_id, **more}

@@ -1,0 +1,111 @@
+"""From the parameters of a query to its SQL. Values are always parameters; the text comes from here alone."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from envkit.datastorage import durations
+from envkit.datastorage.contract import FIELDS, RFC3339
+from envkit.datastorage.events import Invalid
+
+DEFAULT_LIMIT, MAX_LIMIT = 50, 1000
+MAX_OFFSET = 2**63 - 1  # PostgreSQL's bigint
+DETAIL_KEY = r"^[a-zA-Z0-9_]+$"
+OUTCOMES = ("success", "failure", "pending")
+EQUAL_TO = ("correlation_id", "event_type", "event_category", "event_outcome", "severity")
+TIMES = {"since": ">=", "until": "<="}
+
+_COLUMNS = ", ".join(
+    {"event_timestamp": "event_timestamp_given", "event_data": "event_data::text AS event_data"}.get(name, name)
+    for name in FIELDS
+)
+# One statement, so one snapshot: the total and the page agree. The page is counted before it is sent.
+_PAGE = """
+WITH page AS (
+    SELECT event_timestamp AS instant, event_id, {columns} FROM audit_events WHERE {where}
+    ORDER BY event_timestamp DESC, event_id DESC LIMIT %(limit)s OFFSET %(offset)s
+)
+SELECT counted.total, size.bytes, page.*
+FROM (SELECT count(*) AS total FROM audit_events WHERE {where}) AS counted
+CROSS JOIN (SELECT coalesce(sum(octet_length(event_data)), 0) AS bytes FROM page) AS size
+LEFT JOIN page ON size.bytes <= %(max_bytes)s
+ORDER BY instant DESC, event_id DESC
+"""
+
+
+@dataclass(frozen=True)
+class EventQuery:
+    """A valid query: what to match, and which page of it."""
+
+    where: str
+    values: Mapping[str, object]
+    limit: int
+    offset: int
+
+    def statement(self) -> str:
+        return _PAGE.format(columns=_COLUMNS, where=self.where)
+
+    def parameters(self, max_bytes: int) -> dict[str, object]:
+        return {**self.values, "limit": self.limit, "offset": self.offset, "max_bytes": max_bytes}
+
+
+def parse(given: Mapping[str, str], now: datetime | None = None) -> EventQuery:
+    """The query that the parameters describe; empty ones count as absent. Raises Invalid with every fault.
+
+    ``since`` and ``until`` take a time with its zone, or a duration before ``now``, such as 24h.
+    """
+    faults = {name: "contains U+0000" for name, value in given.items() if "\0" in value}
+    values: dict[str, object] = {name: given[name] for name in EQUAL_TO if given.get(name)}
+    conditions = [f"{name} = %({name})s" for name in values]
+    if given.get("event_outcome") and given["event_outcome"] not in OUTCOMES:
+        faults["event_outcome"] = f"expected one of {', '.join(OUTCOMES)}"
+    for name, operator in TIMES.items():
+        if given.get(name):
+            values[name] = _moment(name, given[name], now or datetime.now(UTC), faults)
+            conditions.append(f"event_timestamp {operator} %({name})s")
+    conditions += _detail(given, values, faults)
+    limit = _integer("limit", given, DEFAULT_LIMIT, 1, MAX_LIMIT, faults)
+    offset = _integer("offset", given, 0, 0, MAX_OFFSET, faults)
+    if faults:
+        plural = "" if len(faults) == 1 else "s"
+        raise Invalid(f"{len(faults)} query parameter{plural} invalid", faults)
+    return EventQuery(" AND ".join(conditions) or "true", values, limit, offset)
+
+
+def _detail(given: Mapping[str, str], values: dict[str, object], faults: dict[str, str]) -> list[str]:
+    """``detail_key`` alone: the key is there. With ``detail_value``: its value, as text, is that."""
+    key, value = given.get("detail_key"), given.get("detail_value")
+    if value is not None and not key:
+        faults["detail_key"] = "is required with detail_value"
+    if not key:
+        return []
+    if not re.fullmatch(DETAIL_KEY, key):
+        faults["detail_key"] = f"expected {DETAIL_KEY}"
+    values["detail_key"] = key
+    if value is None:
+        return ["event_data -> %(detail_key)s IS NOT NULL"]
+    values["detail_value"] = value
+    return ["event_data ->> %(detail_key)s = %(detail_value)s"]
+
+
+def _integer(name: str, given: Mapping[str, str], default: int, least: int, most: int, faults: dict[str, str]) -> int:
+    text = given.get(name)
+    if text is None:
+        return default
+    if re.fullmatch(r"[0-9]{1,19}", text) and least <= int(text) <= most:
+        return int(text)
+    faults[name] = f"expected an integer from {least} to {most}"
+    return default
+
+
+def _moment(name: str, text: str, now: datetime, faults: dict[str, str]) -> datetime:
+    """The instant that ``text`` names; a plus sign that was not percent-encoded arrives as a space."""
+    text = re.sub(r" (?=[0-9]{2}:[0-9]{2}$)", "+", text)
+    try:
+        if re.fullmatch(RFC3339, text):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+        return now - timedelta(seconds=durations.seconds(text))
+    except (ValueError, OverflowError):
+        faults[name] = f"expected a time with its zone, such as 2025-01-31T12:00:00Z, or {durations.EXPECTED}"
+        return now

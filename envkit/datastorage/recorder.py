@@ -1,0 +1,66 @@
+"""What a status promises: 201 is in PostgreSQL, 202 is in the queue, anything else is in neither."""
+
+import enum
+import logging
+from collections.abc import Sequence
+
+from envkit.datastorage import events as event_documents
+from envkit.datastorage.database import Database
+from envkit.datastorage.deadletter import DeadLetterQueue
+from envkit.datastorage.errors import DatabaseUnavailable, DataStorageError, EventRefused, QueueUnavailable
+from envkit.datastorage.events import Stored
+from envkit.datastorage.ledger import Ledger
+from envkit.datastorage.metrics import Metrics
+
+LOG = logging.getLogger(__name__)
+
+
+class NotKept(DataStorageError):
+    """Neither PostgreSQL nor the queue took the events; nothing was promised."""
+
+
+class Kept(enum.Enum):
+    """Where the events are now."""
+
+    STORED = "stored"
+    QUEUED = "queued"
+
+
+class Recorder:
+    """Keeps events in PostgreSQL, or else in the queue."""
+
+    def __init__(self, database: Database, queue: DeadLetterQueue, ledger: Ledger, metrics: Metrics) -> None:
+        self._database = database
+        self._queue = queue
+        self._ledger = ledger
+        self._metrics = metrics
+
+    async def keep(self, events: Sequence[Stored]) -> Kept:
+        """All of ``events`` in one place. Raises EventRefused or NotKept when they are in none."""
+        try:
+            kept = await self._keep(events)
+        except EventRefused:
+            self._metrics.events.labels("refused").inc(len(events))
+            raise
+        except NotKept:
+            self._metrics.events.labels("unavailable").inc(len(events))
+            raise
+        self._metrics.events.labels(kept.value).inc(len(events))
+        return kept
+
+    async def _keep(self, events: Sequence[Stored]) -> Kept:
+        try:
+            await self._database.insert(event_documents.document_array(events))
+        except DatabaseUnavailable as exc:
+            await self._enqueue(events, exc)
+            return Kept.QUEUED
+        return Kept.STORED
+
+    async def _enqueue(self, events: Sequence[Stored], cause: DatabaseUnavailable) -> None:
+        ids = [event["event_id"] for event in events]
+        try:
+            await self._queue.enqueue(ids, event_documents.documents(events))
+        except QueueUnavailable as exc:
+            LOG.error("events could not be kept", extra={"events": len(ids), "database": str(cause), "queue": str(exc)})
+            raise NotKept(f"PostgreSQL: {cause}; dead-letter queue: {exc}") from exc
+        self._ledger.promised(events)

@@ -1,0 +1,126 @@
+"""Listens on the three ports until a signal, then lets what is under way end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
+
+from envkit.datastorage.errors import ConfigurationError
+from envkit.datastorage.service import Service, create_service
+from envkit.datastorage.settings import Settings
+
+LOG = logging.getLogger(__name__)
+BACKLOG = 1024
+IDLE_SECONDS = 30  # of a kept-alive connection
+
+
+class _Server(uvicorn.Server):
+    """One port; signals are the runner's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Runner:
+    """Serves one service. ``ports`` are known from construction on, port 0 included."""
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry | None = None) -> None:
+        self._settings = settings
+        self._stop: Callable[[], object] | None = None
+        self._sockets = _bound(settings)
+        self.ports = {name: listener.getsockname()[1] for name, listener in self._sockets.items()}
+        self._registry = registry or _process_registry()
+
+    def run(self) -> None:
+        """Serves until SIGTERM, SIGINT or ``stop``."""
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self.serve())
+
+    async def serve(self) -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._stop = partial(loop.call_soon_threadsafe, stopping.set)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError, RuntimeError):  # not the main thread: there are no signals for us
+                loop.add_signal_handler(number, stopping.set)
+        service = create_service(self._settings, self._registry)
+        async with service.running():
+            await self._until(stopping, service)
+
+    def stop(self) -> None:
+        """Ends ``run``, from any thread, as SIGTERM does."""
+        if self._stop is not None:
+            self._stop()
+
+    def close(self) -> None:
+        """Frees the ports of a service that was never run."""
+        for listener in self._sockets.values():
+            listener.close()
+
+    async def _until(self, stopping: asyncio.Event, service: Service) -> None:
+        servers = {name: self._server(name, getattr(service, name)) for name in self._sockets}
+        tasks = {name: asyncio.create_task(servers[name].serve([self._sockets[name]])) for name in servers}
+        LOG.info("listening", extra={"host": self._settings.host, **{f"{n}_port": p for n, p in self.ports.items()}})
+        await asyncio.wait([asyncio.create_task(stopping.wait()), *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+        LOG.info("shutting down: what is under way ends", extra={"at_most_seconds": self._settings.shutdown_timeout})
+        service.readiness.shutting_down = True
+        for names in (("api",), ("health", "metrics")):  # the last two can be asked while the first one ends
+            for name in names:
+                servers[name].should_exit = True
+            await asyncio.gather(*(tasks[name] for name in names))
+        LOG.info("stopped")
+
+    def _server(self, name: str, app: ASGIApp) -> _Server:
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=int(self._settings.shutdown_timeout) if name == "api" else 1,
+            limit_concurrency=None,
+        )
+        return _Server(config)
+
+
+def _bound(settings: Settings) -> dict[str, socket.socket]:
+    """A listening socket for each port. Raises ConfigurationError with every port that cannot be had."""
+    sockets, faults = {}, []
+    for name, port in (("api", settings.port), ("health", settings.health_port), ("metrics", settings.metrics_port)):
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        try:
+            sockets[name] = socket.create_server((settings.host, port), family=family, backlog=BACKLOG)
+        except OSError as exc:
+            faults.append(f"{name} port {port} on {settings.host}: {exc.strerror}")
+    if faults:
+        for listener in sockets.values():
+            listener.close()
+        raise ConfigurationError(faults)
+    return sockets
+
+
+def _process_registry() -> CollectorRegistry:
+    from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,78 @@
+"""One service, put together from its settings and a registry; nothing here is global, so many live in one process."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
+
+from envkit.datastorage import api
+from envkit.datastorage.database import Database
+from envkit.datastorage.deadletter import DeadLetterQueue
+from envkit.datastorage.drain import Drain
+from envkit.datastorage.errors import DatabaseUnavailable
+from envkit.datastorage.health import Health, health_application, metrics_application
+from envkit.datastorage.ledger import Ledger
+from envkit.datastorage.metrics import Metrics
+from envkit.datastorage.recorder import Recorder
+from envkit.datastorage.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Service:
+    """The three ASGI applications and what stands behind them. They work inside ``running()``."""
+
+    settings: Settings
+    api: ASGIApp
+    health: ASGIApp
+    metrics: ASGIApp
+    database: Database
+    queue: DeadLetterQueue
+    drain: Drain
+    readiness: Health
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Opens the pools and starts the drain; closes both at the end. What is queued stays queued."""
+        await self.database.connections.open()
+        worker = asyncio.create_task(self._work(), name="datastorage-drain")
+        try:
+            yield
+        finally:
+            self.readiness.shutting_down = True
+            self.drain.stop()
+            await asyncio.wait({worker}, timeout=self.settings.shutdown_timeout)
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
+            await self.database.connections.close()
+            await self.queue.close()
+
+    async def _work(self) -> None:
+        try:
+            await self.database.recover()
+        except DatabaseUnavailable as exc:
+            LOG.warning("PostgreSQL cannot be used yet", extra={"reason": str(exc)})
+        await self.drain.run()
+
+
+def create_service(settings: Settings, registry: CollectorRegistry) -> Service:
+    """A service that has touched nothing yet. Its metrics go to ``registry``."""
+    metrics = Metrics(registry)
+    database, queue, ledger = Database(settings), DeadLetterQueue(settings), Ledger()
+    recorder = Recorder(database, queue, ledger, metrics)
+    readiness = Health(database, queue)
+    return Service(
+        settings=settings,
+        api=api.application(api.Api(settings, recorder, database), readiness, settings, metrics),
+        health=health_application(readiness),
+        metrics=metrics_application(registry, metrics, database),
+        database=database,
+        queue=queue,
+        drain=Drain(database, queue, ledger, metrics, interval=settings.drain_interval),
+        readiness=readiness,
+    )
