@@ -19,7 +19,7 @@ HIGHEST_PORT = 65535
 
 
 def judged(environment: Environment, raw: Mapping[str, Any], known: Mapping[Keys, str]) -> dict[Keys, str]:
-    """Further findings by path. What is `known` is not said again, nor what only follows from it."""
+    """Further findings by path, less what only follows from those `known`."""
     named = raw.get("services")
     names = {name for name, service in named.items() if service} if isinstance(named, dict) else set()
     doubtful = {str(keys[1]) for keys in known if keys[0] == "services" and len(keys) > 1}
@@ -36,7 +36,7 @@ def judged(environment: Environment, raw: Mapping[str, Any], known: Mapping[Keys
     )
     findings: dict[Keys, str] = {}
     for keys, message in found:
-        if keys not in known and message not in findings.get(keys, ""):
+        if message not in findings.get(keys, ""):
             findings[keys] = f"{findings[keys]}; {message}" if keys in findings else message
     return findings
 

@@ -93,4 +93,6 @@ def _less_followers(wrong: dict[Keys, str], findings: dict[Keys, str]) -> dict[K
 
 def _faults(findings: dict[Keys, str], merged: Merged, sources: Sources) -> list[Fault]:
     main = next((layer.origin for layer in sources.layers if layer.file == sources.main.file), "")
-    return [Fault(merged.origin(keys) or main, dotted(keys), message) for keys, message in findings.items()]
+    order = [layer.origin for layer in sources.layers]
+    faults = [Fault(merged.origin(keys) or main, dotted(keys), message) for keys, message in findings.items()]
+    return sorted(faults, key=lambda fault: (order.index(fault.file) if fault.file in order else 0, fault.path))

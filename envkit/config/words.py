@@ -44,7 +44,7 @@ def explained(error: ValidationError, model: type[BaseModel], raw: Any, also: tu
     found: dict[Keys, str] = {}
     for detail in error.errors(include_url=False):
         keys, value = _place(detail, raw)
-        node = schema_at(model, keys)
+        node = schema_at(model, keys, raw)
         if isinstance(value, Broken):
             message = value.message
         elif detail["type"] == "extra_forbidden":
@@ -145,14 +145,18 @@ def schema(model: type[BaseModel]) -> Node:
     return model.model_json_schema()
 
 
-def schema_at(model: type[BaseModel], keys: Keys) -> Node:
-    """The node for a path; for an unknown key, the node around it."""
+def schema_at(model: type[BaseModel], keys: Keys, raw: Any = None) -> Node:
+    """The node for a path of `raw`, whose `type` tells alternatives apart; for an unknown key, the node around it."""
     root = schema(model)
     node = _resolved(root, root)
     for key in keys:
         tagged = next((option for option in _options(node) if "discriminator" in option), None)
         if key == "type" and tagged:
             return tagged
+        if tagged and isinstance(raw, dict) and isinstance(raw.get("type"), str):
+            chosen = tagged["discriminator"]["mapping"].get(raw["type"])
+            node = _resolved(root, {"$ref": chosen}) if chosen else node
+        raw = raw[key] if has(raw, key) else None
         inner = next(_steps(root, node, key), None)
         if inner is None:
             return node

@@ -154,7 +154,7 @@ def _value(name: str, scope: Scope) -> str:
 
 
 def _nearest(name: str, scope: Scope) -> str:
-    head, _, rest = name.partition(".")
+    rest = name.partition(".")[2]
     services = sorted(scope.environment.services)
     near = did_you_mean(name, [*scope.values, *(f"{service}.{rest}" for service in services)])
     short = sorted({"identity.NAME.token" if n.startswith("identity.") else n for n in scope.values})
