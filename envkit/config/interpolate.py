@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-REFERENCE = re.compile(r"(\$+)\{([\w-]+(?:\.[\w-]+)+)(?:\|([a-z]+))?\}", re.ASCII)
+REFERENCE = re.compile(r"(\$+)\{([\w-]+(?:\.[\w-]+)+)(?:\|(\w+))?\}", re.ASCII)
 """An odd number of dollars makes a reference of what follows; pairs of them are literal dollars."""
 
 _TOKEN = re.compile(r"\$(?:(\$)|\{([^{}]*)\}|(\{))")

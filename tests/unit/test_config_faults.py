@@ -1,5 +1,6 @@
 """Every kind of fault, in people's words, with the file that wrote it; and all of them in one run."""
 
+# ruff: noqa: E501  one line a case
 import re
 from pathlib import Path
 
@@ -152,7 +153,9 @@ def test_a_circle_of_needs_is_shown(tmp_path: Path) -> None:
 
 
 def test_syntax_and_duplicates_name_the_file(tmp_path: Path) -> None:
-    assert faults(tmp_path, "extends: other\n", other="a: [1\n")[0].startswith("other.yaml: line 2, column 1: not valid YAML")
+    assert faults(tmp_path, "extends: other\n", other="a: [1\n")[0].startswith(
+        "other.yaml: line 2, column 1: not valid YAML"
+    )
     assert faults(tmp_path, "timeout: 3\ntimeout: 4\n") == [
         "envkit.yaml: timeout: is written twice, on lines 1 and 2; keep one of them"
     ]

@@ -115,8 +115,13 @@ def test_extending_in_a_circle_shows_the_circle(tmp_path: Path) -> None:
 def test_unknown_profiles_come_with_candidates(tmp_path: Path) -> None:
     write(tmp_path, envkit="extends: gatewey\n")
     (message,) = faults(tmp_path, overlays=["standin"])[:1]
-    assert message.startswith("envkit.yaml: extends: there is no profile 'gatewey'; did you mean 'gateway'? There are: ")
-    assert "--overlay: there is no profile 'standin'; did you mean 'standins'?" in faults(tmp_path, overlays=["standin"])[1]
+    assert message.startswith(
+        "envkit.yaml: extends: there is no profile 'gatewey'; did you mean 'gateway'? There are: "
+    )
+    assert (
+        "--overlay: there is no profile 'standin'; did you mean 'standins'?"
+        in faults(tmp_path, overlays=["standin"])[1]
+    )
     assert "--profile: there is no profile 'x'" in faults(tmp_path, profile="x")[0]
     assert faults(tmp_path, file="no.yaml") == [f"-f: there is no file {tmp_path}/no.yaml"]
 
@@ -165,7 +170,11 @@ def test_the_kubeconfig_is_exported_beside_the_users_own(tmp_path: Path) -> None
 
 def test_set_reads_yaml_and_quoted_keys(tmp_path: Path) -> None:
     write(tmp_path, envkit=IMAGE % 1)
-    sets = ['images."docker.io/library/redis:7"=localhost/redis:7', "services.a.needs=[]", "services.a.command=[a, b=c]"]
+    sets = [
+        'images."docker.io/library/redis:7"=localhost/redis:7',
+        "services.a.needs=[]",
+        "services.a.command=[a, b=c]",
+    ]
     environment = load(request(tmp_path, sets=sets))
     assert environment.images == {"docker.io/library/redis:7": "localhost/redis:7"}
     assert environment.services["a"].command == ("a", "b=c")

@@ -98,7 +98,9 @@ def test_variables_that_cannot_be_had(text: str) -> None:
 
 
 def test_a_variable_keeps_the_type_that_is_wanted(tmp_path: Path) -> None:
-    text = "services: {a: {image: x, ports: {p: {host: '${P:-15000}', container: '${C}'}}, memory: '${M}', once: '${O}'}}"
+    text = (
+        "services: {a: {image: x, ports: {p: {host: '${P:-15000}', container: '${C}'}}, memory: '${M}', once: '${O}'}}"
+    )
     service = environment(tmp_path, text, {"C": "80", "M": "1GiB", "O": "true"}).services["a"]
     assert (service.ports["p"].host, service.ports["p"].container) == (15000, 80)
     assert (service.memory, service.once) == (1024**3, True)
@@ -131,8 +133,8 @@ def test_paths_are_relative_to_the_file_that_wrote_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("written", "host", "container"),
-    [("17000", 17000, 6379), ("auto", "auto", 6379), ("17000:6380", 17000, 6380), ("'127.0.0.1:17000:6380'", 17000, 6380),
-     ("{container: 6380}", 16379, 6380), ("'${P:-17000}'", 17000, 6379), ("'${P:-17000}:7'", 17000, 7)],
+    [("17000", 17000, 6379), ("auto", "auto", 6379), ("17000:6380", 17000, 6380),
+     ("'127.0.0.1:17000:6380'", 17000, 6380), ("{container: 6380}", 16379, 6380), ("'${P:-17000}'", 17000, 6379), ("'${P:-17000}:7'", 17000, 7)],
 )  # fmt: skip
 def test_short_forms_of_ports_over_a_preset(tmp_path: Path, written: str, host: object, container: int) -> None:
     text = f"extends: datastorage\nservices: {{redis: {{ports: {{redis: {written}}}}}}}"
@@ -141,7 +143,11 @@ def test_short_forms_of_ports_over_a_preset(tmp_path: Path, written: str, host: 
 
 
 def test_numbers_and_booleans_become_variables_as_written(tmp_path: Path) -> None:
-    env = environment(tmp_path, "services: {a: {image: x, env: {A: 1.10, B: no, C: true, D: 007, E: 5}}}").services["a"].env
+    env = (
+        environment(tmp_path, "services: {a: {image: x, env: {A: 1.10, B: no, C: true, D: 007, E: 5}}}")
+        .services["a"]
+        .env
+    )
     assert env == {"A": "1.10", "B": "no", "C": "true", "D": "007", "E": "5"}
 
 

@@ -1,0 +1,143 @@
+"""redis, postgres and datastorage: data that a user's own keys are merged over."""
+
+from pathlib import Path
+
+import pytest
+
+from envkit.config.load import Request, load
+from envkit.config.models import Environment, PostgresProbe, RedisProbe
+from envkit.errors import ConfigError
+from envkit.services.references import Inside, Published, Scope, resolve, resolved_service
+
+REDIS = "services: {redis: {preset: redis, ports: {redis: 16000}%s}}\n"
+POSTGRES = "services: {postgres: {preset: postgres, ports: {postgres: 15000}%s}}\n"
+
+
+def environment(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -> Environment:
+    (tmp_path / "envkit.yaml").write_text(text)
+    return load(Request(cwd=tmp_path, environ=environ or {}))
+
+
+def exports(found: Environment, name: str) -> dict[str, str]:
+    scope = Scope(found, Published(found), name)
+    return {variable: resolve(text, scope) for variable, text in found.services[name].exports.items()}
+
+
+def test_redis_holds_two_gib_and_has_room_beyond(tmp_path: Path) -> None:
+    service = environment(tmp_path, REDIS % "").services["redis"]
+    assert service.image == ("docker.io/library/redis:7-alpine",)
+    assert service.command == (
+        "redis-server", "--maxmemory", "2147483648", "--maxmemory-policy", "allkeys-lru",
+        "--save", "", "--appendonly", "no", "--bind", "0.0.0.0",
+    )  # fmt: skip
+    assert service.memory == 2 * 2147483648
+    decay = "dirty_decay_ms:0,muzzy_decay_ms:0"
+    assert service.env == {"MALLOC_CONF": decay, "JE_MALLOC_CONF": decay}
+    assert service.probe == RedisProbe(type="redis", port="redis", maxmemory=2 << 30, policy="allkeys-lru", decay=True)
+
+
+def test_redis_options_reach_everything_they_concern(tmp_path: Path) -> None:
+    text = REDIS % ", options: {maxmemory: 1GiB, policy: noeviction, password: 'p@ss/${W}'}"
+    found = environment(tmp_path, text, {"W": "$w"})
+    service = resolved_service(found.services["redis"], Scope(found, Inside(found), "redis"))
+    assert service.memory == 2 << 30
+    assert service.command is not None
+    assert service.command[2:5] == ("1073741824", "--maxmemory-policy", "noeviction")
+    assert service.command[-2:] == ("--requirepass", "p@ss/$w")
+    assert isinstance(service.probe, RedisProbe)
+    assert (service.probe.password, service.probe.maxmemory, service.probe.policy) == ("p@ss/$w", 1 << 30, "noeviction")
+    assert exports(found, "redis")["REDIS_URL"] == "redis://:p%40ss%2F%24w@127.0.0.1:16000/0"
+
+
+def test_an_option_from_a_higher_layer_counts(tmp_path: Path) -> None:
+    (tmp_path / "envkit.local.yaml").write_text("services: {redis: {options: {maxmemory: 256MiB}}}\n")
+    assert environment(tmp_path, REDIS % "").services["redis"].memory == 512 << 20
+
+
+def test_the_users_keys_win_over_the_preset(tmp_path: Path) -> None:
+    text = (
+        REDIS % ", memory: 3GiB, image: [mine, other], env: {EXTRA: 1, MALLOC_CONF: null}, exports: {REDIS_URL: null}"
+    )
+    service = environment(tmp_path, text).services["redis"]
+    assert service.memory == 3 << 30
+    assert service.image == ("mine", "other")
+    assert set(service.env) == {"EXTRA", "JE_MALLOC_CONF"}
+    assert set(service.exports) == {"REDIS_HOST", "REDIS_PORT", "REDIS_ADDR"}
+
+
+def test_postgres_is_fast_by_default_and_durable_on_request(tmp_path: Path) -> None:
+    service = environment(tmp_path, POSTGRES % "").services["postgres"]
+    assert service.command == (
+        "postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
+    )  # fmt: skip
+    assert service.shm == 256 << 20
+    durable = environment(tmp_path, POSTGRES % ", options: {durable: true}").services["postgres"]
+    assert durable.command is None
+
+
+def test_a_password_is_quoted_in_the_url_and_plain_elsewhere(tmp_path: Path) -> None:
+    found = environment(tmp_path, POSTGRES % ", options: {user: me, password: 'a:b@c/d%20 $${x.y}', database: d b}")
+    variables = exports(found, "postgres")
+    assert variables["POSTGRES_PASSWORD"] == "a:b@c/d%20 ${x.y}"
+    quoted = "postgresql://me:a%3Ab%40c%2Fd%2520%20%24%7Bx.y%7D@127.0.0.1:15000/d%20b?sslmode=disable"
+    assert variables["DATABASE_URL"] == quoted
+    probe = found.services["postgres"].probe
+    assert isinstance(probe, PostgresProbe)
+    assert (probe.user, probe.password, probe.database) == ("me", "a:b@c/d%20 ${x.y}", "d b")
+
+
+def test_a_changed_variable_changes_probe_and_urls(tmp_path: Path) -> None:
+    found = environment(tmp_path, POSTGRES % ", env: {POSTGRES_PASSWORD: other}")
+    assert exports(found, "postgres")["POSTGRES_PASSWORD"] == "other"
+    probe = found.services["postgres"].probe
+    assert isinstance(probe, PostgresProbe)
+    assert probe.password == "other"
+
+
+def test_datastorage_reaches_its_stores_from_inside(tmp_path: Path) -> None:
+    text = """
+        services:
+          pg: {preset: postgres, ports: {postgres: 15000}, options: {password: 'p@ss'}}
+          cache: {preset: redis, ports: {redis: 16000}, options: {password: 'r@d'}}
+          ds:
+            preset: datastorage
+            options: {postgres: pg, redis: cache, migrations: none, base_image: mine/python}
+            ports: {api: 18000, metrics: 19000, health: 28000}
+    """
+    found = environment(tmp_path, text)
+    service = found.services["ds"]
+    assert service.build is not None
+    assert (service.build.context, service.build.args) == ("datastorage", {"BASE_IMAGE": "mine/python"})
+    assert service.needs == ("pg", "cache")
+    env = resolved_service(service, Scope(found, Inside(found), "ds")).env
+    assert env["DATABASE_URL"] == "postgresql://slm_user:p%40ss@pg:5432/action_history?sslmode=disable"
+    assert env["REDIS_URL"] == "redis://:r%40d@cache:6379/0"
+
+
+def test_another_image_takes_the_place_of_the_build(tmp_path: Path) -> None:
+    text = "extends: gateway\nservices: {datastorage: {image: real/datastorage:1, command: [serve]}}\n"
+    service = environment(tmp_path, text).services["datastorage"]
+    assert service.build is None
+    assert (service.image, service.command) == (("real/datastorage:1",), ("serve",))
+
+
+def test_an_image_with_a_build_to_fall_back_on_keeps_both(tmp_path: Path) -> None:
+    text = "extends: gateway\nservices: {datastorage: {image: ci/datastorage:1, build: {context: datastorage}}}\n"
+    service = environment(tmp_path, text).services["datastorage"]
+    assert service.image
+    assert service.build
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("{maxmemry: 1}", "services.redis.options.maxmemry: unknown key; did you mean 'maxmemory'?"),
+        ("{policy: lru}", "services.redis.options.policy: expected one of noeviction, allkeys-lru"),
+        ("{maxmemory: lots}", "services.redis.options.maxmemory: expected a size such as 512MiB or 2GiB"),
+    ],
+)
+def test_options_are_judged(tmp_path: Path, options: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        environment(tmp_path, REDIS % f", options: {options}")
+    (fault,) = caught.value.faults
+    assert str(fault).startswith(f"envkit.yaml: {message}")
