@@ -64,7 +64,6 @@ class Wanted:
     """What a bootstrapped cluster has: checked by a run of `up` that has nothing to do."""
 
     namespaces: frozenset[str] = frozenset()
-    crds: frozenset[str] = frozenset()
     accounts: frozenset[tuple[str, str]] = frozenset()
     fingerprint: str = ""
 
@@ -146,18 +145,30 @@ class Api:
         found = self.ask("GET", "/api/v1/namespaces")["items"]
         active = {item["metadata"]["name"] for item in found if item["status"].get("phase") == "Active"}
         lacking = [f"namespace {name}" for name in sorted(wanted.namespaces - active)]
-        lacking += [f"CRD {name}" for name in sorted(wanted.crds) if not self.established(name)]
         lacking += [
             f"ServiceAccount {namespace}/{name}"
             for namespace, name in sorted(wanted.accounts)
             if self.find(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}") is None
         ]
-        applied = ((self.find(FINGERPRINT) or {}).get("data") or {}).get("fingerprint", "")
-        return lacking + ([] if applied == wanted.fingerprint else ["the bootstrap as it is configured now"])
+        marked = (self.find(FINGERPRINT) or {}).get("data") or {}
+        if marked.get("fingerprint") != wanted.fingerprint:
+            return [*lacking, "the bootstrap as it is configured now"]
+        crds = json.loads(marked.get("applied", "{}")).get("crds", [])
+        return lacking + [f"CRD {name}" for name in crds if not self.established(name)]
 
     def established(self, crd: str) -> bool:
         """Whether the CRD exists and its API is served."""
         return condition(self.find(f"{CRDS}/{crd}") or {}, "Established")
+
+    def kinds(self, api_version: str) -> frozenset[str] | None:
+        """The kinds that an apiVersion has here; None when the API server does not know it."""
+        found = self.find(f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}")
+        return frozenset(str(one["kind"]) for one in found["resources"]) if found else None
+
+    def apply(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Server-side apply of one object at its own path."""
+        sent = f"{path}?fieldManager=envkit&force=true"
+        return dict(self.ask("PATCH", sent, body, content_type="application/apply-patch+yaml"))
 
     def find(self, path: str) -> dict[str, Any] | None:
         """The object, or None when there is none."""

@@ -96,6 +96,27 @@ class Kind:
         api = Api.of(self.paths.kubeconfig)
         until(api.readyz, what="the API server of the resumed cluster", seconds=seconds, cancel=cancel, progress=report)
 
+    def restore_kubeconfig(self) -> None:
+        """Write the admin's kubeconfig again when it was lost."""
+        if not self.paths.kubeconfig.exists():
+            self.write_kubeconfig(ClusterFacts(self.nodes.all()))
+
+    def write_kubeconfig(self, facts: ClusterFacts) -> str | None:
+        """Take the admin's kubeconfig from the node, addressed to the host's port; why it cannot be had, if so."""
+        plane = facts.control_plane
+        if plane is None or not facts.address:
+            return "no node yet"
+        raw = self.engine.read_file(plane.name, ADMIN) if plane.state in ("running", "paused") else None
+        if not raw:
+            return f"node {plane.name} is {plane.state}, no kubeconfig yet"
+        try:
+            access = kubeconfig.parse(raw.decode())
+        except ClusterError as error:  # kubeadm is writing it
+            return error.message
+        text = kubeconfig.render(replace(access, server=f"https://{facts.address}"), self.name)
+        write_private(self.paths.kubeconfig, text)
+        return None
+
     def delete(self) -> list[str]:
         """Remove every node, volume, process and file of it; gone already is fine. What was removed, by name."""
         end_processes(self.environment, self.name)
@@ -202,20 +223,7 @@ class _Creation:
         return api
 
     def _admin(self) -> str | None:
-        facts = ClusterFacts(self.kind.nodes.all())
-        plane = facts.control_plane
-        if plane is None or not facts.address:
-            return "no node yet"
-        raw = self.kind.engine.read_file(plane.name, ADMIN) if plane.state == "running" else None
-        if not raw:
-            return f"node {plane.name} is {plane.state}, no kubeconfig yet"
-        try:
-            access = kubeconfig.parse(raw.decode())
-        except ClusterError as error:  # kubeadm is writing it
-            return error.message
-        text = kubeconfig.render(replace(access, server=f"https://{facts.address}"), self.kind.name)
-        write_private(self.kind.paths.kubeconfig, text)
-        return None
+        return self.kind.write_kubeconfig(ClusterFacts(self.kind.nodes.all()))
 
     def _nodes_ready(self, api: Api) -> None:
         count = len(self.config["nodes"])
