@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -29,5 +28,7 @@ def made_name(text: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest known word, else nothing."""
+    import difflib  # here, because only a mistake needs it
+
     nearest = difflib.get_close_matches(word, list(known), 1, 0.6)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""

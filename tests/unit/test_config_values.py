@@ -134,7 +134,8 @@ def test_paths_are_relative_to_the_file_that_wrote_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "host", "container"),
     [("17000", 17000, 6379), ("auto", "auto", 6379), ("17000:6380", 17000, 6380),
-     ("'127.0.0.1:17000:6380'", 17000, 6380), ("{container: 6380}", 16379, 6380), ("'${P:-17000}'", 17000, 6379), ("'${P:-17000}:7'", 17000, 7)],
+     ("'127.0.0.1:17000:6380'", 17000, 6380), ("{container: 6380}", 16379, 6380),
+     ("'${P:-17000}'", 17000, 6379), ("'${P:-17000}:7'", 17000, 7)],
 )  # fmt: skip
 def test_short_forms_of_ports_over_a_preset(tmp_path: Path, written: str, host: object, container: int) -> None:
     text = f"extends: datastorage\nservices: {{redis: {{ports: {{redis: {written}}}}}}}"
