@@ -8,9 +8,10 @@ import asyncio
 import logging
 import os
 import socket
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
@@ -46,6 +47,7 @@ class Connections:
         self._pool = AsyncConnectionPool(
             self._conninfo,
             kwargs=self._options,
+            connection_class=_Connection,
             min_size=min(2, settings.pool_max_size),
             max_size=settings.pool_max_size,
             max_waiting=settings.max_requests_in_flight,
@@ -85,7 +87,7 @@ class Connections:
     async def probe(self, work: Work[None], seconds: float) -> None:
         """Tries ``work`` on a connection of its own; success lets ``run`` work again. Raises DatabaseUnavailable."""
         try:
-            connection = await AsyncConnection.connect(self._conninfo, **self._options)
+            connection = await _Connection.connect(self._conninfo, **self._options)
             async with connection, _deadline(connection, asyncio.get_running_loop().time() + seconds):
                 await work(connection)
         except psycopg.Error as exc:
@@ -117,6 +119,23 @@ class Connections:
             LOG.warning("PostgreSQL failed", extra={"reason": str(error)})
         self.fault = str(error)
         return error
+
+
+class _Connection(AsyncConnection):
+    """Lets go of an attempt to connect that failed.
+
+    psycopg's exception refers, in a cycle, to the frames that hold the half-open socket. Until the next garbage
+    collection the server would keep a backend waiting for a password; in PostgreSQL 15 that holds up DROP DATABASE.
+    """
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        try:
+            return await super().connect(conninfo, **options)
+        except psycopg.Error as exc:
+            traceback.clear_frames(exc.__traceback__)
+            exc.__context__ = None
+            raise
 
 
 class _ConnectionLost(Exception):
