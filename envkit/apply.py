@@ -51,6 +51,8 @@ def run(plan: Plan, do: Do, stream: Stream, cancel: Cancel, jobs: int = JOBS) ->
                     errors[identity] = error
                 else:
                     errors[identity] = _bug(identity, error)
+                if error is not None:
+                    cancel.abort()
     _raise(errors, cancel)
     return times
 
@@ -68,8 +70,8 @@ def _one(step: Step, do: Do, stream: Stream, cancel: Cancel) -> float:
         stream.emit(Kind.SKIPPED, step.id, error.message, time.monotonic() - began)
         raise
     except Exception as error:
-        stream.emit(Kind.FAILED, step.id, getattr(error, "message", repr(error)), time.monotonic() - began)
         cancel.abort()
+        stream.emit(Kind.FAILED, step.id, getattr(error, "message", repr(error)), time.monotonic() - began)
         raise
     took = time.monotonic() - began
     stream.emit(Kind.DONE, step.id, said, took)

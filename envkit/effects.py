@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from envkit import labels, observe, probes, state
+from envkit.config.shipped import migrations_folder
 from envkit.config.models import PostgresProbe, Probe, Service
 from envkit.config.units import show_size
 from envkit.errors import EnvironmentFailed, ServiceDied
@@ -283,11 +284,6 @@ class Effects:
         return f"ended with 0 after {time.monotonic() - began:.1f} s"
 
 
-def migrations_folder(folder: str) -> Path:
-    """The folder that `migrations.folder` names; `datastorage` stands for envkit's own service's."""
-    return Path(__file__).parent / "datastorage" / "migrations" if folder == "datastorage" else Path(folder)
-
-
 def _save(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.write_text(text)
@@ -296,10 +292,7 @@ def _save(path: Path, text: str) -> None:
 def record_of(session: Session, effects: Effects, variables: dict[str, str]) -> state.Record:
     """What `env` and the next `up` want to know."""
     environment = session.environment
-    ports = {
-        f"{name}.{port_name}": host
-        for (name, port_name), host in observe.chosen_ports(session, effects.instances).items()
-    }
+    ports = observe.chosen_ports(session, effects.instances)
     tokens = tuple(
         state.Renewal(
             name, identity.namespace, identity.account or name, identity.token.seconds,

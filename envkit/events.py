@@ -48,8 +48,11 @@ class Stream:
         """Stamp an event and pass it on."""
         with self._lock:
             event = Event(kind, step, message, self.clock() - self.began, seconds)
-            for sink in self.sinks:
-                sink(event)
+            for sink in tuple(self.sinks):
+                try:
+                    sink(event)
+                except OSError:  # a reader that went away (`up | head`) must not end the work
+                    self.sinks.remove(sink)
 
     def note(self, message: str) -> None:
         """Say something that belongs to no step."""

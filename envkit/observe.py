@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from envkit import probes, state
 from envkit.config.models import Service
@@ -39,7 +40,7 @@ def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> t
             unready=unready_work.result(),
             done=record.done if record else {},
         )
-    fingerprint = cluster_fingerprint(environment.cluster, environment.port_offset)
+    fingerprint = cluster_fingerprint(wanted.settled_cluster(environment), environment.port_offset)
     return Desired(environment, wants, fingerprint, selected, rebuild), facts
 
 
@@ -64,7 +65,29 @@ def _wants(session: Session, instances: Mapping[str, Instance], image_ids: Mappi
 def _cluster(session: Session, selected: frozenset[str]) -> ClusterFact:
     if CLUSTER not in selected:
         return ClusterFact()
-    return session.kind.observe(session.environment.cluster)
+    seen = session.kind.observe()
+    fact = ClusterFact(seen.state, seen.fingerprint)
+    if seen.state != "running" or not seen.fingerprint:
+        return fact
+    return _cluster_health(session, fact, len(seen.nodes))
+
+
+def _cluster_health(session: Session, fact: ClusterFact, nodes: int) -> ClusterFact:
+    """Whether a finished cluster works, and what of its bootstrap is missing; one kept-open connection, no SDK."""
+    from envkit.clusters.api import Api, ApiError, Busy
+    from envkit.clusters.bootstrap import wanted as bootstrap_wanted
+
+    session.kind.restore_kubeconfig()
+    api = Api.of(session.paths.kubeconfig)
+    for probe in (api.readyz, lambda: api.node_ready(nodes), api.default_account):
+        try:
+            until(probe, what="the cluster", seconds=PATIENCE, cancel=session.cancel)
+        except NotReady as error:
+            return replace(fact, unready=error.message)
+    try:
+        return replace(fact, missing=tuple(api.missing(bootstrap_wanted(session.environment.cluster))))
+    except (ApiError, Busy) as error:
+        return replace(fact, unready=error.message)
 
 
 def _unready(session: Session, instances: Mapping[str, Instance], selected: frozenset[str]) -> dict[str, str]:
@@ -97,14 +120,14 @@ def probed(session: Session, name: str, instances: Mapping[str, Instance]) -> Se
     return wanted.outside(session.environment, name, session.paths, chosen_ports(session, instances))
 
 
-def chosen_ports(session: Session, instances: Mapping[str, Instance]) -> dict[tuple[str, str], int]:
-    """Host ports as the engine published them, by service and port name."""
+def chosen_ports(session: Session, instances: Mapping[str, Instance]) -> dict[str, int]:
+    """Host ports as the engine published them, by `service.port`."""
     found = {}
     for name, instance in instances.items():
         service = session.environment.services.get(name)
         for port_name, port in service.ports.items() if service else ():
             if port.container in instance.published:
-                found[name, port_name] = instance.published[port.container]
+                found[f"{name}.{port_name}"] = instance.published[port.container]
     return found
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from envkit.config import models
 from envkit.config.units import show_size
 from envkit.ports import LOOPBACK
+
+if TYPE_CHECKING:
+    from envkit.services.resp import Redis
 
 ATTEMPT_SECONDS = 2.0
 """One attempt's own timeout: longer than a healthy answer on a busy machine, short enough to be tried again."""
@@ -101,38 +106,27 @@ def _tcp(probe: models.TcpProbe, target: Target) -> str | None:
 
 def _redis(probe: models.RedisProbe, target: Target) -> str | None:
     """PING, then what the running server says of itself: flags that were passed are no proof."""
-    import redis
+    from envkit.services.resp import RedisError, connect
 
-    client = redis.Redis(
-        host=target.host,
-        port=target.port(probe.port),
-        password=probe.password or None,
-        socket_timeout=ATTEMPT_SECONDS,
-        socket_connect_timeout=ATTEMPT_SECONDS,
-        decode_responses=True,
-    )
     try:
-        client.ping()
-        return _redis_settings(probe, client)
-    except (redis.RedisError, OSError) as error:
+        with connect(target.host, target.port(probe.port), probe.password, ATTEMPT_SECONDS) as client:
+            client.call("PING")
+            return _redis_settings(probe, client)
+    except RedisError as error:
         return f"no PONG: {error}"
-    finally:
-        client.close()
 
 
-def _redis_settings(probe: models.RedisProbe, client: object) -> str | None:
-    import redis
-
-    assert isinstance(client, redis.Redis)
+def _redis_settings(probe: models.RedisProbe, client: Redis) -> str | None:
     memory = client.info("memory")
-    if probe.maxmemory is not None and int(memory["maxmemory"]) != probe.maxmemory:
-        return f"maxmemory is {show_size(int(memory['maxmemory']))}, expected {show_size(probe.maxmemory)}"
-    if probe.policy is not None and memory["maxmemory_policy"] != probe.policy:
-        return f"the eviction policy is {memory['maxmemory_policy']}, expected {probe.policy}"
-    if probe.decay and str(memory.get("mem_allocator", "")).startswith("jemalloc"):
-        stats = str(client.execute_command("MEMORY", "MALLOC-STATS"))  # type: ignore[no-untyped-call]
-        if "opt.dirty_decay_ms: 0 " not in stats.replace("\n", " \n"):
-            return "jemalloc keeps freed memory (opt.dirty_decay_ms is not 0): MALLOC_CONF did not reach the server"
+    seen = int(memory.get("maxmemory", 0))
+    if probe.maxmemory is not None and seen != probe.maxmemory:
+        return f"maxmemory is {show_size(seen)}, expected {show_size(probe.maxmemory)}"
+    if probe.policy is not None and memory.get("maxmemory_policy") != probe.policy:
+        return f"the eviction policy is {memory.get('maxmemory_policy')}, expected {probe.policy}"
+    if probe.decay and memory.get("mem_allocator", "").startswith("jemalloc"):
+        decay = re.search(r"opt\.dirty_decay_ms: (-?\d+)", client.call("MEMORY", "MALLOC-STATS"))
+        if decay and decay[1] != "0":
+            return f"jemalloc keeps freed memory for {decay[1]} ms, expected 0: MALLOC_CONF did not reach the server"
     return None
 
 

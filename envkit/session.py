@@ -72,7 +72,7 @@ class Session:
         from envkit.clusters.kind import Kind
 
         network = labels.resource_name(self.environment.name)
-        return Kind(self.endpoint, self.environment.name, network, self.paths, files=self.runtime)
+        return Kind(self.endpoint, self.environment.name, network, self.paths, self.runtime)
 
 
 def choose_lane(environment: Environment) -> None:

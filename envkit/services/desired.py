@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from envkit.config.images import substitute
-from envkit.config.models import Environment, Port, Service
+from envkit.config.models import Cluster, Environment, Port, Service
 from envkit.facts import Instance
 from envkit.labels import resource_name
 from envkit.paths import Paths
@@ -40,14 +40,14 @@ def inside(environment: Environment, name: str, paths: Paths) -> Service:
     return moved(resolved_service(environment.services[name], scope), environment.port_offset)
 
 
-def outside(environment: Environment, name: str, paths: Paths, ports: Mapping[tuple[str, str], int]) -> Service:
+def outside(environment: Environment, name: str, paths: Paths, ports: Mapping[str, int]) -> Service:
     """The service with every reference as seen from this host."""
     scope = Scope(environment, published(environment, ports), name, values(environment, paths))
     return resolved_service(environment.services[name], scope)
 
 
-def published(environment: Environment, ports: Mapping[tuple[str, str], int]) -> Addressing:
-    """Addresses as seen from this host; `ports` are those that an engine chose."""
+def published(environment: Environment, ports: Mapping[str, int]) -> Addressing:
+    """Addresses as seen from this host; `ports` are those that an engine chose, by `service.port`."""
     return Published(environment, ports)
 
 
@@ -87,6 +87,11 @@ def node_image(environment: Environment) -> str | None:
     wanted = cluster.node_image or (f"{NODE_REPOSITORY}:{version}" if version else NODE_REPOSITORY)
     chosen = substitute(wanted, environment.images)
     return None if chosen == NODE_REPOSITORY else chosen
+
+
+def settled_cluster(environment: Environment) -> Cluster:
+    """The cluster with its stand-in node image put in."""
+    return environment.cluster.model_copy(update={"node_image": node_image(environment)})
 
 
 def want(

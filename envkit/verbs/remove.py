@@ -78,11 +78,11 @@ def _clear(name: str, paths: Paths, endpoint: Endpoint, say: Callable[[str], Non
     from envkit.clusters.kind import Kind
 
     runtime = Containers(endpoint)
-    kind = Kind(endpoint, name, labels.resource_name(name), paths, files=runtime)
+    kind = Kind(endpoint, name, labels.resource_name(name), paths, runtime)
     try:
         found: list[Instance] = runtime.observe(name)
         networks = Networks(runtime.api)
-        nodes = kind.nodes()
+        nodes = [node.name for node in kind.nodes.all()]
         tasks: list[Callable[[], object]] = [lambda it=it: runtime.remove(it) for it in found]  # type: ignore[misc]
         if nodes:
             tasks.append(kind.delete)

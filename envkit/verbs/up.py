@@ -117,13 +117,13 @@ def _still_there(session: Session, effects: Effects, steps: Plan) -> None:
             raise EnvironmentFailed(f"{name} was ready, but {broken}", hint=f"see its log: `logs {name}` with --keep")
 
 
-def variables(session: Session, effects_ports: Mapping[tuple[str, str], int]) -> dict[str, str]:
+def variables(session: Session, effects_ports: Mapping[str, int]) -> dict[str, str]:
     """Everything the environment exports, references resolved as seen from this host."""
     environment = session.environment
     addressing = wanted.published(environment, effects_ports)
     values = wanted.values(environment, session.paths)
     found: dict[str, str] = {}
-    available = {service for service, _ in effects_ports}
+    available = {port.partition(".")[0] for port in effects_ports}
     for name, service in environment.services.items():
         if service.ports and name not in available:
             continue
