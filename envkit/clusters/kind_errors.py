@@ -130,7 +130,7 @@ def too_old(version: tuple[int, int]) -> EnvkitError:
 def _which(cause: Cause, text: str, image: str) -> str:
     """The port or the image that it is about."""
     if cause.error is PortTaken:
-        ports = re.findall(r"(?:\d+\.\d+\.\d+\.\d+|\[?::\]?):(\d+)[^\n]*(?:allocated|in use|failed)", text)
+        ports = re.findall(r":(\d+)(?:: bind: address already in use| failed: port is already allocated)", text)
         return f": {', '.join(sorted(set(ports)))}" if ports else ""
     if "node image" in cause.says and "cannot be had" in cause.says:
         named = re.search(r"failed to pull image \\?\"([^\"\\]+)", text)
