@@ -14,7 +14,7 @@ from envkit.config.models import PostgresProbe, Probe, Service
 from envkit.config.units import show_size
 from envkit.errors import EnvironmentFailed, ServiceDied
 from envkit.facts import Facts, Instance
-from envkit.plan import Action, Desired, Step, Subject, Want
+from envkit.plan import BOOTSTRAP, Action, Desired, Step, Subject, Want
 from envkit.runtimes.base import Unit
 from envkit.services import desired as wanted
 from envkit.session import Session
@@ -40,6 +40,7 @@ class Effects:
     made: dict[str, Instance] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     done: dict[str, str] = field(default_factory=dict)
+    bootstrapped: bool = False
     made_cluster: bool = False
     made_network: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -99,16 +100,25 @@ class Effects:
             fingerprint=self.desired.cluster_fingerprint,
             report=report,
             cancel=cancel,
+            work=lambda _kubeconfig: self._apply_bootstrap(self.session.stream.reporter(BOOTSTRAP), cancel),
         )
         return "API server, node and default ServiceAccount are ready"
 
     def _bootstrap(self, report: Report, cancel: Cancel) -> str:
+        """Mostly done already: CRDs, namespaces and identities need no node, so a new cluster gets them on the way."""
+        cluster = self.session.environment.cluster
+        if not self.bootstrapped:
+            self._apply_bootstrap(report, cancel)
+        loaded = self.session.kind.load(cluster.images, report, cancel) if cluster.images else []
+        said = f"{len(cluster.namespaces)} namespaces, {len(cluster.identities)} identities proved"
+        return f"{said}, {len(loaded)} images loaded" if loaded else said
+
+    def _apply_bootstrap(self, report: Report, cancel: Cancel) -> None:
         from envkit.clusters.bootstrap import bootstrap
 
         environment = self.session.environment
         bootstrap(environment.cluster, self.session.paths, environment.name, report, cancel)
-        cluster = environment.cluster
-        return f"{len(cluster.namespaces)} namespaces, {len(cluster.identities)} identities proved"
+        self.bootstrapped = True
 
     def _stray(self, step: Step) -> str:
         for stray in self.facts.strays:

@@ -47,7 +47,7 @@ def cluster_fingerprint(cluster: Cluster, offset: int = 0) -> str:
 
 def bootstrap_fingerprint(cluster: Cluster) -> str:
     """What is applied inside the cluster: the manifests' contents, namespaces and identities."""
-    seen = cluster.model_dump(mode="json", include={"namespaces", "identities"})
+    seen = cluster.model_dump(mode="json", include={"namespaces", "identities", "images"})
     seen["manifests"] = [dict(_tree(Path(manifest))) for manifest in cluster.manifests]
     return _digest(seen)
 
