@@ -3,8 +3,10 @@
 import sys
 from pathlib import Path
 
-from invoke import Collection, Context, task
+from invoke.collection import Collection
+from invoke.context import Context
 from invoke.exceptions import Exit
+from invoke.tasks import task
 
 from envkit.cli.tasks import namespace as envkit_tasks
 
@@ -12,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 @task(help={"fast": "lint, types and unit tests only: seconds, no engine"})
-def test(context: Context, fast: bool = False) -> None:
+def test(_context: Context, fast: bool = False) -> None:
     """The project's own tests on every backend that answers; PYTEST ARGS after `--`."""
     from tests.runner import main
 

@@ -36,7 +36,7 @@ def run(plan: Plan, do: Do, stream: Stream, cancel: Cancel, jobs: int = JOBS) ->
     errors: dict[str, EnvkitError] = {}
     with ThreadPoolExecutor(jobs, thread_name_prefix="step") as pool:
         running: dict[Future[float], str] = {}
-        while sorter.is_active() and not cancel.event.is_set() or running:
+        while (sorter.is_active() and not cancel.event.is_set()) or running:
             if not cancel.event.is_set():
                 for identity in sorter.get_ready():
                     running[pool.submit(_one, steps[identity], do, stream, cancel)] = identity
@@ -79,7 +79,9 @@ def _one(step: Step, do: Do, stream: Stream, cancel: Cancel) -> float:
 
 
 def _bug(identity: str, error: BaseException) -> EnvkitError:
-    wrapped = Bug(f"step {identity} met an error that envkit did not expect: {error!r}", hint="run it again with --debug")
+    wrapped = Bug(
+        f"step {identity} met an error that envkit did not expect: {error!r}", hint="run it again with --debug"
+    )
     wrapped.__cause__ = error
     return wrapped
 

@@ -86,7 +86,7 @@ def _wait(process, argv, seconds, cancel, output, on_line) -> None:  # type: ign
     until(attempt, what=f"{shlex.join(argv)} to end", seconds=seconds, cancel=cancel, slowest=0.1)
 
 
-def end_group(process: subprocess.Popen[str]) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """End the program and its children: SIGTERM, and SIGKILL after `GRACE` seconds."""
     if process.poll() is not None:
         return

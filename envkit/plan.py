@@ -123,7 +123,7 @@ def make(desired: Desired, facts: Facts) -> Plan:
     """The steps that turn `facts` into `desired`."""
     steps: dict[str, Step] = {}
     network_needed = any(desired.services[n].service.in_container for n in desired.selected if n in desired.services)
-    if network_needed or desired.environment.cluster.type == "kind" and CLUSTER in desired.selected:
+    if network_needed or (desired.environment.cluster.type == "kind" and CLUSTER in desired.selected):
         steps[NETWORK] = _network(facts)
     if CLUSTER in desired.selected:
         steps[CLUSTER] = _cluster(desired, facts.cluster)
@@ -240,9 +240,7 @@ def _running(
     return Action.KEEP, "runs and answers"
 
 
-def _one_shot(
-    want: Want, instance: Instance | None, fresh: Collection[str], image: Step | None
-) -> tuple[Action, str]:
+def _one_shot(want: Want, instance: Instance | None, fresh: Collection[str], image: Step | None) -> tuple[Action, str]:
     if instance is None:
         return Action.RUN, "has not run"
     if instance.state != "exited" or instance.exit_code != 0:

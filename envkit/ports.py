@@ -58,7 +58,8 @@ def process_on(port: int) -> Holder:
     except psutil.AccessDenied:  # macOS tells only root about every process
         return Holder(port)
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+        if listens and connection.pid:
             try:
                 command = " ".join(psutil.Process(connection.pid).cmdline())[:120]
             except psutil.Error:

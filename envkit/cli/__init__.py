@@ -1,1 +1,1 @@
-"""The command line: parses, calls, reports. The only place that prints, exits, and looks at the process's environment."""
+"""The command line: parses, calls, reports. The only place that prints, exits, and looks at `os.environ`."""

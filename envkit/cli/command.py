@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from invoke import Task
+from invoke.tasks import Task
 
 from envkit.cli.context import Flags
 from envkit.cli.reporting import reported
@@ -92,6 +92,8 @@ def flags_of(
     offset: int | None = None
     if port_offset is not None:
         if not str(port_offset).isdigit():
-            raise UsageError(f"--port-offset takes a whole number, got {port_offset!r}", hint="for example --port-offset 100")
+            raise UsageError(
+                f"--port-offset takes a whole number, got {port_offset!r}", hint="for example --port-offset 100"
+            )
         offset = int(port_offset)
     return Flags(sets=tuple(set or ()), overlay=tuple(overlay or ()), port_offset=offset, **rest)

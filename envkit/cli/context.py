@@ -109,7 +109,10 @@ def opened_down(flags: Flags) -> tuple[str, list[str]]:
     sink = sink_for(flags)
     stream = Stream([sink])
     try:
-        with locked(paths, DOWN_WAITS, stream, Cancel()), serving(request.engine or "auto", environ, paths, stream) as extra:
+        with (
+            locked(paths, DOWN_WAITS, stream, Cancel()),
+            serving(request.engine or "auto", environ, paths, stream) as extra,
+        ):
             return paths.name, down(paths.name, paths, request.engine or "auto", extra, stream.note)
     finally:
         sink.close()
@@ -144,5 +147,3 @@ def signals(cancel: Cancel) -> Iterator[None]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-
-

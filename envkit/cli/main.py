@@ -6,8 +6,9 @@ import difflib
 import sys
 from collections.abc import Sequence
 
-from invoke import Collection, Program
+from invoke.collection import Collection
 from invoke.exceptions import Exit, ParseError
+from invoke.program import Program
 
 from envkit import __version__
 from envkit.cli.command import COMMON, SHORT
@@ -72,7 +73,9 @@ def _services(words: Sequence[str]) -> list[str]:
 
 def run(namespace: Collection, argv: Sequence[str] | None = None) -> None:
     """Run a collection as a program; the whole of `argv`, the program's name first."""
-    EnvkitProgram(version=__version__, namespace=namespace, name="envkit", binary="envkit").run(arranged(argv or sys.argv))
+    EnvkitProgram(version=__version__, namespace=namespace, name="envkit", binary="envkit").run(
+        arranged(argv or sys.argv)
+    )
 
 
 def main() -> None:

@@ -20,7 +20,9 @@ Out = Callable[[str], None]
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as what is in them; the last one takes what is left."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows)
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows
+    )
 
 
 def plan(steps: Plan, flags: Flags, out: Out) -> None:

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from invoke import Collection
+from invoke.collection import Collection
 
 from envkit.cli.command import command
 from envkit.cli.context import Flags, opened, program
@@ -104,7 +104,9 @@ def run(flags: Flags, keep: bool = False) -> int:
     """Run a command in the environment: `run -- COMMAND`. Up if needed; what it brought up it takes down again."""
     argv = verbatim(sys.argv)
     if not argv:
-        raise UsageError("run needs a command after --", hint=f"for example: {program()} run -- pytest tests/integration")
+        raise UsageError(
+            "run needs a command after --", hint=f"for example: {program()} run -- pytest tests/integration"
+        )
     try:
         return _run(flags, argv, keep)
     except EnvironmentFailed as error:
@@ -149,4 +151,3 @@ def suggested(flags: Flags, verb: str) -> str:
 
 namespace = Collection(up, down, plan, status, env, logs, restart, run)
 """Everything, for `ns = namespace`, or `ns.add_collection(namespace, "env")` beside tasks of one's own."""
-

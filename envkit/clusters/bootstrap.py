@@ -72,6 +72,7 @@ class _Bootstrap:
         subjects = [Subject(name, one, self.environment) for name, one in self.cluster.identities.items()]
         self._together([
             *([lambda: self._others(rest)] if rest else []),
+            lambda: identities.remove_unwanted(subjects, self.api, self.environment, self.steps),
             *(lambda one=one: identities.establish(one, self.api, self.paths, self.steps) for one in subjects),
         ])  # fmt: skip
         self.steps.run("mark", lambda: self.steps.ask(lambda: self._mark(first)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 from envkit import labels
 from envkit.clusters.api import Api, ApiError
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RBAC = "rbac.authorization.k8s.io"
+MADE_FOR = "identity"
+"""The role label of everything made here, apart from what manifests made."""
+
 RENEW_SECONDS = 15.0
 """For a renewal, repeats included: it stands between a user and `env`."""
 
@@ -92,6 +97,20 @@ def establish(subject: Subject, api: Api, paths: Paths, steps: Steps) -> None:
         steps.run(f"identity {name}: rights proved", lambda: _prove_rights(subject, api, steps))
 
 
+def remove_unwanted(subjects: Sequence[Subject], api: Api, environment: str, steps: Steps) -> None:
+    """Remove rights and accounts of identities that are not configured any more: a stale right proves a wrong yes."""
+    wanted = {path for subject in subjects for path, _ in objects(subject)}
+    marks = quote(f"{labels.ENV}={environment},{labels.ROLE}={MADE_FOR}")
+    for kind in ("clusterrolebindings", "rolebindings", "clusterroles", "serviceaccounts"):
+        everywhere = "/api/v1/serviceaccounts" if kind == "serviceaccounts" else f"/apis/{RBAC}/v1/{kind}"
+        found = steps.ask(partial(api.ask, "GET", f"{everywhere}?labelSelector={marks}"))
+        for metadata in (item["metadata"] for item in found["items"]):
+            path = _path(kind, metadata["name"], metadata.get("namespace", ""))
+            if path not in wanted and not metadata.get("deletionTimestamp"):
+                steps.report(f"removing {kind[:-1]} {metadata['name']}, which no identity needs any more")
+                steps.ask(partial(api.ask, "DELETE", path))
+
+
 def renew(paths: Paths, token: Renewal, cancel: Cancel | None = None) -> str:
     """A new token in place of the one in its file. Raises `ClusterError` when the API server does not give one."""
     api = Api.of(paths.kubeconfig)
@@ -140,14 +159,14 @@ def objects(subject: Subject) -> Iterator[tuple[str, dict[str, Any]]]:
     """Path and body of everything an identity is made of, in the order of application."""
     identity, namespace = subject.identity, subject.identity.namespace
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(subject, subject.account, namespace)}
-    yield f"/api/v1/namespaces/{namespace}/serviceaccounts/{subject.account}", account
+    yield _path("serviceaccounts", subject.account, namespace), account
     if identity.rules:
         rules = [
             {key: value for key, value in rule.model_dump(mode="json").items() if value} for rule in identity.rules
         ]
         rules = [{"apiGroups": [""], **rule} for rule in rules]
         body = {"kind": "ClusterRole", "metadata": _metadata(subject, subject.role), "rules": rules}
-        yield _rbac("clusterroles", subject.role), {"apiVersion": f"{RBAC}/v1", **body}
+        yield _path("clusterroles", subject.role), {"apiVersion": f"{RBAC}/v1", **body}
     if subject.role:
         yield from _bindings(subject)
 
@@ -159,31 +178,31 @@ def _bindings(subject: Subject) -> Iterator[tuple[str, dict[str, Any]]]:
     common = {"apiVersion": f"{RBAC}/v1", "roleRef": role, "subjects": [who]}
     if not subject.identity.namespaces:
         body = {**common, "kind": "ClusterRoleBinding", "metadata": _metadata(subject, name)}
-        yield _rbac("clusterrolebindings", name), body
+        yield _path("clusterrolebindings", name), body
     for namespace in subject.identity.namespaces:
         body = {**common, "kind": "RoleBinding", "metadata": _metadata(subject, name, namespace)}
-        yield _rbac("rolebindings", name, namespace), body
+        yield _path("rolebindings", name, namespace), body
 
 
 def _metadata(subject: Subject, name: str, namespace: str = "") -> dict[str, Any]:
     place = {"namespace": namespace} if namespace else {}
-    return {"name": name, **place, "labels": {labels.ENV: subject.environment}}
+    return {"name": name, **place, "labels": {labels.ENV: subject.environment, labels.ROLE: MADE_FOR}}
 
 
-def _rbac(plural: str, name: str, namespace: str = "") -> str:
-    place = f"namespaces/{namespace}/" if namespace else ""
-    return f"/apis/{RBAC}/v1/{place}{plural}/{name}"
+def _path(kind: str, name: str, namespace: str = "") -> str:
+    group = "/api/v1" if kind == "serviceaccounts" else f"/apis/{RBAC}/v1"
+    return f"{group}/{f'namespaces/{namespace}/' if namespace else ''}{kind}/{name}"
 
 
 def _apply(subject: Subject, api: Api, steps: Steps) -> None:
     for path, body in objects(subject):
         try:
-            steps.ask(lambda path=path, body=body: api.apply(path, body))  # type: ignore[misc]
+            steps.ask(partial(api.apply, path, body))
         except ApiError as error:
             if error.status != 422 or "roleRef" not in body:
                 raise
-            steps.ask(lambda path=path: api.ask("DELETE", path))  # type: ignore[misc] # a binding's role cannot change
-            steps.ask(lambda path=path, body=body: api.apply(path, body))  # type: ignore[misc]
+            steps.ask(partial(api.ask, "DELETE", path))  # a binding's role cannot be changed
+            steps.ask(partial(api.apply, path, body))
 
 
 def _prove_token(subject: Subject, api: Api, steps: Steps, token: str) -> None:

@@ -78,7 +78,9 @@ class LiveView:
             else:
                 mark, style = _MARKS.get(line.kind, ("·", "dim"))
                 took_text = f"{line.seconds:.1f}s" if line.seconds else ""
-                table.add_row(Text(mark, style=style), Text(name, style=style), took_text, Text(_first(line.message), style="dim"))
+                table.add_row(
+                    Text(mark, style=style), Text(name, style=style), took_text, Text(_first(line.message), style="dim")
+                )
         return table
 
 

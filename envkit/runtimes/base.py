@@ -48,5 +48,5 @@ class Runtime(Protocol):
 class Executes(Protocol):
     """A runtime that can run a command beside a service."""
 
-    def execute(self, instance: Instance, argv: Sequence[str], seconds: float = 10.0) -> tuple[int, str]:
+    def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
         """Exit code and output."""

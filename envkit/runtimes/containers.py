@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from envkit import labels
 from envkit.errors import EngineError, PortTaken
@@ -23,6 +23,10 @@ _STATES: dict[str, State] = {
 }  # fmt: skip
 
 
+EXECUTE_SECONDS = 10
+"""For a command in a container to say something."""
+
+
 class Containers:
     """The runtime `containers`, and with it what only an engine can do: networks, files in and out, commands."""
 
@@ -33,6 +37,10 @@ class Containers:
     def api(self) -> APIClient:
         """The SDK's client, made when first needed: importing it costs 0.14 s."""
         return connect(self.endpoint)
+
+    @cached_property
+    def _executor(self) -> APIClient:
+        return connect(self.endpoint, EXECUTE_SECONDS)
 
     # Runtime
 
@@ -68,7 +76,7 @@ class Containers:
         return self._inspect(instance.id) or replace(instance, state="dead")
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """stdout and stderr, with the engine's timestamps when all of it is asked for."""
+        """Stdout and stderr, with the engine's timestamps when all of it is asked for."""
         with translated(f"reading the log of {instance.name}"):
             return text(self.api.logs(instance.id, tail=tail or "all", timestamps=tail is None))
 
@@ -87,12 +95,12 @@ class Containers:
 
     # What only an engine can do
 
-    def execute(self, instance: Instance, argv: Sequence[str], seconds: float = 10.0) -> tuple[int, str]:
-        """Run a command in the container; exit code and output."""
+    def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a command in the container; exit code and output. Raises `EngineError` after `EXECUTE_SECONDS`."""
         with translated(f"running {argv[0]} in {instance.name}"):
-            made = self.api.exec_create(instance.id, list(argv))
-            output = text(self.api.exec_start(made["Id"]))
-            return int(self.api.exec_inspect(made["Id"])["ExitCode"] or 0), output
+            made = self._executor.exec_create(instance.id, list(argv))
+            output = text(self._executor.exec_start(made["Id"]))
+            return int(self._executor.exec_inspect(made["Id"])["ExitCode"] or 0), output
 
     def restart(self, instance: Instance, grace: float) -> Instance:
         """Stop (SIGTERM, `grace` seconds, SIGKILL) and start the same container; its data stays."""
@@ -230,7 +238,7 @@ def instance_of(raw: Mapping[str, Any]) -> Instance:
         id=str(raw["Id"]),
         name=str(raw["Name"]).lstrip("/"),
         service=marks.get(labels.SERVICE, ""),
-        state=_STATES.get(status, cast(State, "other")),
+        state=_STATES.get(status, "other"),
         fingerprint=marks.get(labels.FINGERPRINT, ""),
         image=marks.get(labels.IMAGE, ""),
         image_id=str(raw.get("Image", "")),

@@ -62,7 +62,7 @@ def ask(url: str) -> dict[str, Any]:
 
 
 def _ask_with_sdk(url: str) -> dict[str, Any]:
-    """tcp with TLS, ssh and Windows' named pipes are the SDK's business."""
+    """Tcp with TLS, ssh and Windows' named pipes are the SDK's business."""
     import docker
     from docker.errors import DockerException
 
@@ -199,7 +199,9 @@ def _endpoint(candidate: Candidate, version: Mapping[str, Any], kind: EngineName
 
 def _nothing(engine: str, asked: list[str]) -> str:
     wanted = "no container engine" if engine == "auto" else f"no {engine} engine"
-    where = "".join(f"\n  - {line}" for line in asked) or "\n  - no socket found, DOCKER_HOST and CONTAINER_HOST not set"
+    where = (
+        "".join(f"\n  - {line}" for line in asked) or "\n  - no socket found, DOCKER_HOST and CONTAINER_HOST not set"
+    )
     return f"{wanted} answers; asked:{where}"
 
 
@@ -207,7 +209,7 @@ def remedy(engine: str, environ: Mapping[str, str]) -> str:
     """What to do so that an engine answers, by what is installed."""
     path = environ.get("PATH")
     if engine in ("auto", "docker") and shutil.which("dockerd", path=path):
-        return "Docker is installed but not running: start it (`sudo systemctl start docker`, or `sudo service docker start`)"
+        return "Docker is installed but not running: `sudo systemctl start docker`, or `sudo service docker start`"
     if engine in ("auto", "docker") and Path("/Applications/Docker.app").exists():
         return "start Docker Desktop (`open -a Docker`)"
     if engine in ("auto", "podman") and shutil.which("podman", path=path):

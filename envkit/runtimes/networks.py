@@ -1,4 +1,4 @@
-"""The environment's own network: labelled, one for services and cluster, so that everything finds everything by name."""
+"""The environment's own network: labelled, and one for services and cluster, so that all find each other by name."""
 
 from __future__ import annotations
 

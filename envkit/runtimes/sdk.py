@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import queue
 import tarfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from envkit.config.models import File
 from envkit.errors import EngineError
 from envkit.runtimes.endpoint import Endpoint
+from envkit.waiting import Cancel
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -46,7 +49,9 @@ def translated(doing: str) -> Iterator[None]:
     except APIError as error:
         raise EngineError(f"{doing}: the engine answered: {error.explanation or error}") from error
     except (DockerException, requests.RequestException, OSError) as error:
-        raise EngineError(f"{doing}: the engine did not answer: {error}", hint="is the engine still running?") from error
+        raise EngineError(
+            f"{doing}: the engine did not answer: {error}", hint="is the engine still running?"
+        ) from error
 
 
 def pack(files: Sequence[File]) -> bytes:
@@ -70,6 +75,36 @@ def unpack_one(stream: Iterator[bytes]) -> bytes:
             if opened:
                 return opened.read()
     return b""
+
+
+def stepwise(rows: Iterator[dict[str, Any]], cancel: Cancel) -> Iterator[dict[str, Any]]:
+    """The rows of a pull or build as they come, but heeding `cancel` while the engine is silent.
+
+    The stream is read in a thread of its own, which is left behind on cancel: the engine stops when the process ends.
+    """
+    end = object()
+    received: queue.Queue[Any] = queue.Queue()
+
+    def pump() -> None:
+        try:
+            for row in rows:
+                received.put(row)
+            received.put(end)
+        except Exception as error:  # noqa: BLE001  handed over, and raised in the thread that asked
+            received.put(error)
+
+    threading.Thread(target=pump, daemon=True, name="stream").start()
+    while True:
+        cancel.check()
+        try:
+            row = received.get(timeout=0.2)
+        except queue.Empty:
+            continue
+        if row is end:
+            return
+        if isinstance(row, Exception):
+            raise row
+        yield row
 
 
 def text(raw: Any) -> str:

@@ -122,19 +122,21 @@ def migrate(
     except SqlError as error:
         raise ServiceDied(
             f"migration {current} failed: {error}",
-            hint=f"mend {folder / current} and run `up` again; migrations before it are recorded and will not be repeated",
+            hint=f"mend {folder / current} and run `up` again; those before it are recorded and not repeated",
         ) from error
     return applied
 
 
 def versions(connection: Connection) -> set[int]:
     """Versions whose latest record says that they are applied."""
-    rows = connection.run("SELECT DISTINCT ON (version_id) version_id, is_applied FROM goose_db_version ORDER BY version_id, id DESC")
+    rows = connection.run(
+        "SELECT DISTINCT ON (version_id) version_id, is_applied FROM goose_db_version ORDER BY version_id, id DESC"
+    )
     return {int(version) for version, applied in rows or [] if applied}
 
 
 def _apply(connection: Connection, migration: Migration) -> None:
-    record = f"INSERT INTO goose_db_version (version_id, is_applied) VALUES ({migration.version}, true)"
+    record = f"INSERT INTO goose_db_version (version_id, is_applied) VALUES ({migration.version:d}, true)"  # noqa: S608  a number
     if not migration.transaction:
         for statement in (*migration.statements, record):
             connection.run(statement)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import IO, cast
 
 
 class RedisError(Exception):
@@ -19,7 +19,7 @@ class RedisError(Exception):
 class Redis:
     """One connection; every call is bound by the timeout it was opened with."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
 
     def call(self, *words: str) -> str:
@@ -53,7 +53,7 @@ def connect(host: str, port: int, password: str, seconds: float) -> Iterator[Red
     """A connection, logged in when there is a password. Everything that goes wrong is `RedisError`."""
     try:
         with socket.create_connection((host, port), timeout=seconds) as plug, plug.makefile("rwb") as stream:
-            client = Redis(stream)
+            client = Redis(cast("IO[bytes]", stream))
             if password:
                 client.call("AUTH", password)
             yield client

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from envkit.config.models import PostgresProbe
@@ -36,10 +36,8 @@ def connect(login: PostgresProbe, host: str, port: int, seconds: float | None) -
     except (pg8000.native.Error, OSError) as error:
         raise SqlError(_words(error)) from error
     finally:
-        try:
+        with suppress(pg8000.native.Error, OSError):
             connection.close()
-        except (pg8000.native.Error, OSError):
-            pass
 
 
 def _words(error: Exception) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -58,7 +57,7 @@ def recipe(service: str, build: Build, args: Mapping[str, str], arch: str, cache
 
 
 def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recipe:
-    """envkit's own service: its sources, and its dependencies as wheels fetched by this host."""
+    """Envkit's own service: its sources, and its dependencies as wheels fetched by this host."""
     source = Path(__file__).parent.parent / "datastorage"
     requirements, dockerfile = source / "requirements.txt", source / "image" / "Dockerfile"
     base = args.get("BASE_IMAGE", "")
@@ -99,6 +98,6 @@ def _digest(files: list[tuple[str, Path]], build: Build, args: Mapping[str, str]
     digest = hashlib.sha256()
     digest.update(repr((sorted(args.items()), build.dockerfile, build.target, build.platform, arch)).encode())
     for name, path in files:
-        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
         digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
     return digest.hexdigest()[:16]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from envkit.errors import EngineError, ImageUnavailable
-from envkit.runtimes.sdk import translated
+from envkit.runtimes.sdk import stepwise, translated
 from envkit.waiting import Cancel
 
 if TYPE_CHECKING:
@@ -76,13 +76,15 @@ class Images:
                 cancel.sleep(2.0 ** (attempt - 1))
 
     def _pull(self, reference: str, platform: str | None, report: Callable[[str], None], cancel: Cancel) -> None:
-        repository, _, tag = reference.rpartition(":") if ":" in reference.rpartition("/")[2] else (reference, "", "latest")
+        repository, _, tag = (
+            reference.rpartition(":") if ":" in reference.rpartition("/")[2] else (reference, "", "latest")
+        )
         if "@" in reference:
             repository, tag = reference, ""
         layers: dict[str, tuple[int, int]] = {}
         with translated(f"pulling {reference}"):
-            for row in self._api.pull(repository, tag or None, stream=True, decode=True, platform=platform):
-                cancel.check()
+            rows = self._api.pull(repository, tag or None, stream=True, decode=True, platform=platform)
+            for row in stepwise(rows, cancel):
                 if row.get("error"):
                     raise EngineError(str(row["error"]))
                 _note(layers, row, report)
@@ -93,12 +95,11 @@ class Images:
         lines: list[str] = []
         with translated(f"building {recipe.tag}"):
             rows = self._api.build(
-                fileobj=recipe.open_context(report, cancel), custom_context=True, dockerfile=recipe.dockerfile, tag=recipe.tag,
-                buildargs=dict(recipe.args), target=recipe.target or "", platform=recipe.platform, rm=True, forcerm=True,
-                labels=dict(labels), decode=True,
+                fileobj=recipe.open_context(report, cancel), custom_context=True, dockerfile=recipe.dockerfile,
+                tag=recipe.tag, buildargs=dict(recipe.args), target=recipe.target or "", platform=recipe.platform,
+                rm=True, forcerm=True, labels=dict(labels), decode=True,
             )  # fmt: skip
-            for row in rows:
-                cancel.check()
+            for row in stepwise(rows, cancel):
                 _collect(lines, row, report, recipe.tag)
         if not self.id_of(recipe.tag):
             raise _build_failed(recipe.tag, lines, "the engine ended the build without an image")

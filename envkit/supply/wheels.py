@@ -69,7 +69,7 @@ def _install(requirements: Path, python: str, machine: str, target: Path, cancel
 
 
 def installer(python: str, machine: str) -> list[str]:
-    """pip where this Python has it, else uv; both only unpack wheels, nothing of the image's is run."""
+    """Pip where this Python has it, else uv; both only unpack wheels, nothing of the image's is run."""
     if importlib.util.find_spec("pip"):
         platforms = [f"{tag}_{machine}" for tag in ("manylinux2014", "manylinux_2_17", "manylinux_2_28")]
         flags = [word for platform in platforms for word in ("--platform", platform)]
@@ -82,4 +82,15 @@ def installer(python: str, machine: str) -> list[str]:
             hint="install uv, or pip into the environment that runs envkit",
         )
     platform = f"{machine}-manylinux_2_28"
-    return [uv, "pip", "install", "--quiet", "--python-version", python, "--python-platform", platform, "--only-binary", ":all:"]
+    return [
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python-version",
+        python,
+        "--python-platform",
+        platform,
+        "--only-binary",
+        ":all:",
+    ]

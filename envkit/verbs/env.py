@@ -1,4 +1,4 @@
-"""`env`: the variables of an environment that is up. Fast: no SDK, no model, only the record and a look at the ports."""
+"""`env`: the variables of an environment that is up. Fast: no SDK, no models, the record and a look at the ports."""
 
 from __future__ import annotations
 

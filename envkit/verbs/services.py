@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from envkit import observe, plan, state
-from envkit.effects import Effects
 from envkit.errors import NotReady, NotUp, ServiceDied
-from envkit.facts import Facts, Instance
+from envkit.facts import Instance
 from envkit.session import Session, locked
+from envkit.verbs.record import write_record
 
 
 def instances(session: Session, names: Sequence[str]) -> dict[str, Instance]:
@@ -18,7 +18,10 @@ def instances(session: Session, names: Sequence[str]) -> dict[str, Instance]:
     missing = [name for name in names if name not in found]
     if missing or not found:
         what = ", ".join(missing) or "nothing"
-        raise NotUp(f"environment {session.environment.name}: {what} {'is not' if missing else 'is'} there", hint="run `up` first")
+        raise NotUp(
+            f"environment {session.environment.name}: {what} {'is not' if missing else 'is'} there",
+            hint="run `up` first",
+        )
     return {name: found[name] for name in (names or found)}
 
 
@@ -40,7 +43,9 @@ def restart(session: Session, names: Sequence[str]) -> None:
             again = session.runtime.restart(instance, service.stop_timeout)
             broken = observe.health(session, name, again, patience=service.timeout)
             if broken and not session.runtime.look(again).running:
-                raise ServiceDied(f"{name} {session.runtime.look(again).death()}", detail=session.runtime.logs(again, 20))
+                raise ServiceDied(
+                    f"{name} {session.runtime.look(again).death()}", detail=session.runtime.logs(again, 20)
+                )
             if broken:
                 raise NotReady(broken, detail=session.runtime.logs(again, 20))
         _remember(session)
@@ -48,10 +53,7 @@ def restart(session: Session, names: Sequence[str]) -> None:
 
 def _remember(session: Session) -> None:
     """Ports that an engine chose may have changed."""
-    from envkit.verbs.up import write_record
-
     record = state.read(session.paths)
     if record:
         found = {it.service: it for it in session.runtime.observe(session.environment.name)}
-        effects = Effects(session, plan.Desired(session.environment, {}), Facts(instances=found, done=record.done))
-        write_record(session, effects)
+        write_record(session, found, record.done)

@@ -75,7 +75,10 @@ def _row(session: Session, name: str, facts: Facts) -> Row:
         name,
         instance.state,
         _health(service.once, instance, facts.unready.get(name, "")),
-        {key.partition(".")[2]: f"127.0.0.1:{port}" for key, port in observe.chosen_ports(session, {name: instance}).items()},
+        {
+            key.partition(".")[2]: f"127.0.0.1:{port}"
+            for key, port in observe.chosen_ports(session, {name: instance}).items()
+        },
         instance.image,
         age(instance.started_at) if instance.running else "",
     )

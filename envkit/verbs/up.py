@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from envkit import apply, observe, plan, state
-from envkit.effects import Effects, record_of
+from envkit.effects import Effects
 from envkit.errors import EnvironmentFailed, EnvkitError, HolderError
 from envkit.events import Kind
 from envkit.facts import Facts
 from envkit.plan import CLUSTER, Action, Desired, Plan, Subject
 from envkit.ports import holders
 from envkit.runtimes.containers import port_taken
-from envkit.services import desired as wanted
-from envkit.services.references import Scope, resolve
 from envkit.session import Session, locked
 from envkit.verbs.evidence import save_logs
+from envkit.verbs.record import write_record
 from envkit.verbs.remove import undo
 
 
@@ -57,9 +56,9 @@ def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool) ->
     try:
         times = apply.run(steps, effects, session.stream, session.cancel)
         _still_there(session, effects, steps)
-        record = write_record(session, effects)
-    except EnvkitError as error:
-        _back(session, effects, keep, error)
+        record = write_record(session, effects.instances, effects.done)
+    except EnvkitError:
+        _back(session, effects, keep)
         raise
     from_nothing = not facts.instances and facts.cluster.state == "absent" and not facts.network
     return Outcome(steps, times, record, from_nothing)
@@ -75,10 +74,16 @@ def _check_holder(session: Session, facts: Facts) -> None:
     others = roots - {environment.root}
     if others:
         raise HolderError(
-            f"environment {environment.name} on this machine is held by {', '.join(sorted(others))}, not by {environment.root}",
+            f"environment {environment.name} of this machine belongs to {', '.join(sorted(others))}, "
+            f"and this is {environment.root}",
             hint="run `down` there first, or bring this one up beside it with --name OTHER --port-offset N",
         )
-    if record and facts.network is False and record.engine_url != session.endpoint.url and record.root != environment.root:
+    if (
+        record
+        and facts.network is False
+        and record.engine_url != session.endpoint.url
+        and record.root != environment.root
+    ):
         raise HolderError(f"environment {environment.name} is held by {record.root}", hint="run `down` there first")
 
 
@@ -94,7 +99,9 @@ def _check_ports(session: Session, steps: Plan, desired: Desired, facts: Facts) 
         if step.subject is Subject.CLUSTER and step.action is not Action.RESUME:
             wanted_ports |= {port.host + offset: CLUSTER for port in session.environment.cluster.ports}
     ours = {host for found in facts.instances.values() for host in found.published.values()}
-    published = {port: name for port, name in session.runtime.published().items() if port not in ours} if wanted_ports else {}
+    published = (
+        {port: name for port, name in session.runtime.published().items() if port not in ours} if wanted_ports else {}
+    )
     ask = [port for port in wanted_ports if port not in ours]
     if facts.cluster.state != "absent":
         ask = [port for port in ask if wanted_ports[port] != CLUSTER]
@@ -117,44 +124,7 @@ def _still_there(session: Session, effects: Effects, steps: Plan) -> None:
             raise EnvironmentFailed(f"{name} was ready, but {broken}", hint=f"see its log: `logs {name}` with --keep")
 
 
-def variables(session: Session, effects_ports: Mapping[str, int]) -> dict[str, str]:
-    """Everything the environment exports, references resolved as seen from this host."""
-    environment = session.environment
-    addressing = wanted.published(environment, effects_ports)
-    values = wanted.values(environment, session.paths)
-    found: dict[str, str] = {}
-    available = {port.partition(".")[0] for port in effects_ports}
-    for name, service in environment.services.items():
-        if service.ports and name not in available:
-            continue
-        scope = Scope(environment, addressing, name, values)
-        found |= {key: resolve(value, scope) for key, value in service.exports.items()}
-    scope = Scope(environment, addressing, "", values)
-    if environment.cluster.type != "none" and session.paths.kubeconfig.exists():
-        found |= {key: resolve(value, scope) for key, value in environment.cluster.exports.items()}
-        found |= _tokens(session)
-    return found | {key: resolve(value, scope) for key, value in environment.exports.items()}
-
-
-def _tokens(session: Session) -> dict[str, str]:
-    found = {}
-    for name, identity in session.environment.cluster.identities.items():
-        path = session.paths.tokens / name
-        if identity.token and identity.token.variable and path.exists():
-            found[identity.token.variable] = path.read_text().strip()
-            found[f"{identity.token.variable}_FILE"] = str(path)
-    return found
-
-
-def write_record(session: Session, effects: Effects) -> state.Record:
-    """Remember what is up now, for `env`."""
-    ports = observe.chosen_ports(session, effects.instances)
-    record = record_of(session, effects, variables(session, ports))
-    state.write(session.paths, record)
-    return record
-
-
-def _back(session: Session, effects: Effects, keep: bool, error: EnvkitError) -> None:
+def _back(session: Session, effects: Effects, keep: bool) -> None:
     """Logs first, then away with what this run made; trouble on the way is told, never hidden."""
     folder = save_logs(session, effects.instances.values())
     if folder:

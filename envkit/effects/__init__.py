@@ -1,0 +1,166 @@
+"""What each step of a plan does. `Effects` is handed to `apply.run`; it decides nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from envkit import labels
+from envkit.effects import on_host
+from envkit.effects.proof import Proof
+from envkit.facts import Facts, Instance
+from envkit.plan import BOOTSTRAP, Action, Desired, Step, Subject, Want
+from envkit.runtimes.base import Unit
+from envkit.services import desired as wanted
+from envkit.session import Session
+from envkit.waiting import Cancel
+
+Report = Callable[[str], None]
+
+
+@dataclass
+class Effects:
+    """The doing of one `up`. `made` collects what this run brought into being, for the way back."""
+
+    session: Session
+    desired: Desired
+    facts: Facts
+    instances: dict[str, Instance] = field(default_factory=dict)
+    made: dict[str, Instance] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+    done: dict[str, str] = field(default_factory=dict)
+    bootstrapped: bool = False
+    made_cluster: bool = False
+    made_network: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.instances.update(self.facts.instances)
+        self.done.update(self.facts.done)
+
+    def __call__(self, step: Step, report: Report, cancel: Cancel) -> str:
+        """Carry out one step."""
+        match step.subject:
+            case Subject.NETWORK:
+                return self._network()
+            case Subject.IMAGE:
+                return self._image(step, report, cancel)
+            case Subject.CLUSTER:
+                return self._cluster(step, report, cancel)
+            case Subject.BOOTSTRAP:
+                return self._bootstrap(report, cancel)
+            case Subject.STRAY:
+                return self._stray(step)
+            case Subject.SERVICE:
+                return self._service(step, report, cancel)
+
+    # Network, images, cluster
+
+    def _network(self) -> str:
+        environment = self.session.environment
+        self.made_network = True
+        self.session.networks.create(environment.name, environment.root)
+        return "created"
+
+    def _image(self, step: Step, report: Report, cancel: Cancel) -> str:
+        want = self.desired.services[step.name]
+        if step.action is Action.BUILD:
+            marks = {labels.SCHEMA: labels.SCHEMA_VERSION, labels.ROLE: "image"}
+            image = self.session.images.build(self.session.recipes[step.name], marks, report, cancel)
+        else:
+            image = self.session.images.pull_first(want.candidates, want.service.platform, report, cancel)
+        with self._lock:
+            self.images[step.id] = image
+        return f"{image} is here"
+
+    def _cluster(self, step: Step, report: Report, cancel: Cancel) -> str:
+        cluster, kind = self.session.environment.cluster, self.session.kind
+        if step.action is Action.RESUME:
+            kind.resume(report, cancel)
+            return "resumed"
+        if step.action is Action.REPLACE:
+            report("deleting the old cluster")
+            kind.delete()
+        self.made_cluster = True
+        kind.create(
+            cluster,
+            node_image=wanted.node_image(self.session.environment),
+            port_offset=self.session.environment.port_offset,
+            fingerprint=self.desired.cluster_fingerprint,
+            report=report,
+            cancel=cancel,
+            work=lambda _kubeconfig: self._apply_bootstrap(self.session.stream.reporter(BOOTSTRAP), cancel),
+        )
+        return "API server, node and default ServiceAccount are ready"
+
+    def _bootstrap(self, report: Report, cancel: Cancel) -> str:
+        """Mostly done already: CRDs, namespaces and identities need no node, so a new cluster gets them on the way."""
+        cluster = self.session.environment.cluster
+        if not self.bootstrapped:
+            self._apply_bootstrap(report, cancel)
+        loaded = self.session.kind.load(cluster.images, report, cancel) if cluster.images else []
+        said = f"{len(cluster.namespaces)} namespaces, {len(cluster.identities)} identities proved"
+        return f"{said}, {len(loaded)} images loaded" if loaded else said
+
+    def _apply_bootstrap(self, report: Report, cancel: Cancel) -> None:
+        from envkit.clusters.bootstrap import bootstrap
+
+        environment = self.session.environment
+        bootstrap(environment.cluster, self.session.paths, environment.name, report, cancel)
+        self.bootstrapped = True
+
+    def _stray(self, step: Step) -> str:
+        for stray in self.facts.strays:
+            if stray.name == step.name:
+                self.session.runtime.remove(stray)
+        return "removed"
+
+    # Services
+
+    def _service(self, step: Step, report: Report, cancel: Cancel) -> str:
+        want = self._with_image(step)
+        if want.service.host_command is not None or want.service.migrations is not None:
+            return self._on_host(want, report, cancel)
+        old = self.facts.instances.get(step.name)
+        if old is not None:
+            report(f"removing the old one: {step.reason}")
+            self.session.runtime.remove(old)
+        proof = Proof(self.session, self._start(want, report), report, cancel)
+        if not want.service.once:
+            return proof.ready()
+        instance, said = proof.ended(want.service.timeout)
+        with self._lock:
+            self.instances[want.name] = instance
+        return said
+
+    def _on_host(self, want: Want, report: Report, cancel: Cancel) -> str:
+        if want.service.migrations:
+            said = on_host.migrations(self.session, want, self.instances, report)
+        else:
+            said = on_host.command(self.session, want, self.instances, report, cancel)
+        with self._lock:
+            self.done[want.name] = want.fingerprint
+        return said
+
+    def _with_image(self, step: Step) -> Want:
+        want = self.desired.services[step.name]
+        for need in step.needs:
+            if need in self.images:
+                image = self.images[need]
+                return wanted.with_image(want, image, self.session.images.id_of(image))
+        return want
+
+    def _start(self, want: Want, report: Report) -> Instance:
+        environment = self.session.environment
+        ports = {
+            port.container: 0 if port.host == "auto" else int(port.host)
+            for port in want.service.ports.values()
+            if port.host is not None
+        }
+        report(f"starting {want.image}")
+        unit = Unit(environment.name, environment.root, want.name, want.service, want.image, want.fingerprint, ports)
+        instance = self.session.runtime.start(unit)
+        with self._lock:
+            self.instances[want.name] = self.made[want.name] = instance
+        return instance

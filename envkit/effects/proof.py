@@ -1,0 +1,123 @@
+"""The proof that a started service works: its probe raced against its death, its first use, its memory limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from envkit import observe, probes
+from envkit.config.models import Probe, Service
+from envkit.config.units import show_size
+from envkit.errors import EnvironmentFailed, ServiceDied
+from envkit.facts import Instance
+from envkit.session import Session
+from envkit.waiting import Cancel, until
+
+LOG_LINES = 20
+"""Last lines of a service's log that go into the message about its death."""
+
+LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where a container reads its own memory limit: cgroup v2, then v1."""
+
+
+@dataclass
+class Proof:
+    """Of one running service; every failure carries the last lines of its log."""
+
+    session: Session
+    instance: Instance
+    report: Callable[[str], None]
+    cancel: Cancel
+
+    @property
+    def name(self) -> str:
+        """The service."""
+        return self.instance.service
+
+    def ready(self) -> str:
+        """Wait until it works; what to say about it. Raises `ServiceDied`, `NotReady`, `EnvironmentFailed`."""
+        service = observe.probed(self.session, self.name, {self.name: self.instance})
+        said = f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
+        if service.first_probe:
+            self.report("proving it once, as a client would")
+            self._wait(service, service.first_probe)
+        if service.memory:
+            self._check_limit(service.memory)
+        return said
+
+    def ended(self, seconds: float) -> tuple[Instance, str]:
+        """Wait for a one-shot's end; 0 is success. Raises `ServiceDied` for any other."""
+        now = self.instance
+
+        def attempt() -> str | None:
+            nonlocal now
+            now = self.session.runtime.look(self.instance)
+            return None if now.state in ("exited", "dead") else f"it is {now.state}"
+
+        try:
+            took = until(attempt, what=f"{self.name} to end", seconds=seconds, cancel=self.cancel, slowest=0.1)
+        except EnvironmentFailed as error:
+            error.detail = self.tail()
+            raise
+        if now.exit_code != 0 or now.state == "dead":
+            raise ServiceDied(f"{self.name} {now.death()}", hint="its log says why", detail=self.tail())
+        return now, f"ended with 0 after {took:.1f} s"
+
+    def tail(self) -> str:
+        """The last lines of its log."""
+        try:
+            lines = self.session.runtime.logs(self.instance, tail=LOG_LINES).rstrip()
+        except EnvironmentFailed as error:
+            return f"(the log of {self.name} cannot be read: {error.message})"
+        return f"last lines of {self.name}:\n{lines}" if lines else f"({self.name} wrote no log)"
+
+    def _runs(self) -> str:
+        self._alive()
+        return "runs (it has no probe)"
+
+    def _wait(self, service: Service, probe: Probe) -> float:
+        target = observe.target_of(self.session, service, self.instance)
+
+        def attempt() -> str | None:
+            seen = probes.attempt(probe, target)
+            if seen is not None:
+                self._alive()
+            return seen
+
+        try:
+            return until(
+                attempt,
+                what=f"{self.name} should give {probes.describe(probe, target)}",
+                seconds=service.timeout,
+                cancel=self.cancel,
+                progress=lambda seen: self.report(f"waiting: {seen}"),
+                hint=f"is services.{self.name}.timeout long enough, the probe right? `up --keep` leaves it to look at",
+            )
+        except EnvironmentFailed as error:
+            error.detail = error.detail or self.tail()
+            raise
+
+    def _alive(self) -> None:
+        """Raise `ServiceDied`, with the exit code and the last log lines, when it does not run any more."""
+        now = self.session.runtime.look(self.instance)
+        if now.running or now.state == "created":
+            return
+        more = f"give it more memory (services.{self.name}.memory)"
+        raise ServiceDied(
+            f"{self.name} {now.death()} while envkit waited for it",
+            hint=more if now.oom_killed else "the reason is usually in its last log lines",
+            detail=self.tail(),
+        )
+
+    def _check_limit(self, memory: int) -> None:
+        """The limit as the container's own kernel tells it; an engine may accept one and ignore it."""
+        for path in LIMIT_FILES:
+            code, output = self.session.runtime.execute(self.instance, ["cat", path])
+            if code != 0:
+                continue
+            if output.strip() != str(memory):
+                raise EnvironmentFailed(
+                    f"{self.name} should have a memory limit of {show_size(memory)}; its cgroup says {output.strip()}",
+                    hint="does this engine have the memory controller? (rootless engines need cgroup delegation)",
+                )
+            return

@@ -1,0 +1,71 @@
+"""What is remembered of an environment that is up: its variables, its ports, when its tokens end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from envkit import observe, state
+from envkit.config.models import Environment
+from envkit.facts import Instance
+from envkit.services import desired as wanted
+from envkit.services.references import Scope, resolve
+from envkit.session import Session
+
+
+def write_record(session: Session, instances: Mapping[str, Instance], done: Mapping[str, str]) -> state.Record:
+    """Remember what is up now, for `env` and for the next `up`."""
+    environment = session.environment
+    ports = observe.chosen_ports(session, instances)
+    record = state.Record(
+        name=environment.name,
+        root=environment.root,
+        files=environment.files,
+        engine=session.endpoint.engine,
+        engine_url=session.endpoint.url,
+        lane=session.lane,
+        variables=variables(session, ports),
+        ports=ports,
+        done=done,
+        tokens=tuple(_renewals(environment)),
+    )
+    state.write(session.paths, record)
+    return record
+
+
+def variables(session: Session, ports: Mapping[str, int]) -> dict[str, str]:
+    """Everything the environment exports, references resolved as seen from this host.
+
+    A service that is not up (after `up SERVICE...`) exports nothing, and neither does an absent cluster.
+    """
+    environment = session.environment
+    addressing = wanted.published(environment, ports)
+    values = wanted.values(environment, session.paths)
+    there = {port.partition(".")[0] for port in ports}
+    found: dict[str, str] = {}
+    for name, service in environment.services.items():
+        if name in there or not service.ports:
+            scope = Scope(environment, addressing, name, values)
+            found |= {key: resolve(value, scope) for key, value in service.exports.items()}
+    scope = Scope(environment, addressing, "", values)
+    if environment.cluster.type != "none" and session.paths.kubeconfig.exists():
+        found |= {key: resolve(value, scope) for key, value in environment.cluster.exports.items()}
+        found |= _tokens(session)
+    return found | {key: resolve(value, scope) for key, value in environment.exports.items()}
+
+
+def _tokens(session: Session) -> dict[str, str]:
+    found = {}
+    for name, identity in session.environment.cluster.identities.items():
+        path = session.paths.tokens / name
+        if identity.token and identity.token.variable and path.exists():
+            found[identity.token.variable] = path.read_text().strip()
+            found[f"{identity.token.variable}_FILE"] = str(path)
+    return found
+
+
+def _renewals(environment: Environment) -> Iterator[state.Renewal]:
+    for name, identity in environment.cluster.identities.items():
+        token = identity.token
+        if token:
+            account = identity.account or name
+            yield state.Renewal(name, identity.namespace, account, token.seconds, token.audiences, token.variable or "")
