@@ -83,14 +83,14 @@ def test_a_server_that_stays_busy_is_a_failure_with_what_it_said() -> None:
         raise Busy("429 too many requests")
 
     run = steps(0.05)
-    with pytest.raises(ClusterError, match="did not end within.*429 too many requests"):
+    with pytest.raises(ClusterError, match=r"did not end within.*429 too many requests"):
         run.run("five", lambda: run.ask(call))
 
 
 def test_an_identity_without_rules_is_an_account_alone() -> None:
     made = list(objects(Subject("nobody", Identity(namespace="n"), "env")))
     assert [path for path, _ in made] == ["/api/v1/namespaces/n/serviceaccounts/nobody"]
-    assert made[0][1]["metadata"]["labels"] == {"envkit.env": "env"}
+    assert made[0][1]["metadata"]["labels"] == {"envkit.env": "env", "envkit.role": "identity"}
 
 
 def test_rules_become_a_cluster_role_bound_everywhere() -> None:

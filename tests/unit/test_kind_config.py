@@ -47,8 +47,9 @@ def test_limits_reach_api_server_and_controllers() -> None:
     limits = {"inflight": 10, "mutating_inflight": 5, "controller_qps": 7, "controller_burst": 9}
     found = patches(generated(limits=limits), "ClusterConfiguration")["v1beta3"]
     assert found["apiServer"]["extraArgs"] == {"max-requests-inflight": "10", "max-mutating-requests-inflight": "5"}
-    assert found["controllerManager"]["extraArgs"] | {"kube-api-qps": "7", "kube-api-burst": "9"} == (
-        found["controllerManager"]["extraArgs"]
+    assert (
+        found["controllerManager"]["extraArgs"] | {"kube-api-qps": "7", "kube-api-burst": "9"}
+        == (found["controllerManager"]["extraArgs"])
     )
 
 

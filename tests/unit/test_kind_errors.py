@@ -23,7 +23,9 @@ PORT_DOCKER = (
     RUN + "docker: Error response from daemon: driver failed programming external connectivity on endpoint "
     "e-control-plane: Error starting userland proxy: listen tcp4 127.0.0.1:23456: bind: address already in use\n"
 )
-PORT_DOCKER_28 = RUN + "docker: Error response from daemon: Bind for 127.0.0.1:23456 failed: port is already allocated\n"
+PORT_DOCKER_28 = (
+    RUN + "docker: Error response from daemon: Bind for 127.0.0.1:23456 failed: port is already allocated\n"
+)
 PORT_PODMAN = (
     RUN + "failed to connect to syslog: Initialization\n"
     "Error: cannot listen on the TCP port: listen tcp4 127.0.0.1:23456: bind: address already in use\n"
@@ -36,9 +38,10 @@ NO_CLI = """using docker due to KIND_EXPERIMENTAL_PROVIDER
 ERROR: failed to create cluster: failed to get docker info: command "docker info --format '{{json .}}'" failed with \
 error: exec: "docker": executable file not found in $PATH
 
-Command Output: 
+Command Output:
 """
-NO_DAEMON = """ERROR: failed to create cluster: failed to list nodes: command "docker ps -a" failed with error: exit status 1
+NO_DAEMON = """ERROR: failed to create cluster: failed to list nodes: command "docker ps -a" failed with error:
+ exit status 1
 
 Command Output: Cannot connect to the Docker daemon at unix:///nonexistent.sock. Is the docker daemon running?
 """
@@ -52,7 +55,8 @@ e-control-plane kubeadm init" failed with error: exit status 1
 Command Output: I1120 09:16:08.895287     169 initconfiguration.go:201] loading configuration
 your configuration file uses an old API spec: "kubeadm.k8s.io/v1beta3" (kind: "ClusterConfiguration")
 """
-TIMEOUT = """ERROR: failed to create cluster: failed to init node with kubeadm: command "..." failed with error: exit status 1
+TIMEOUT = """ERROR: failed to create cluster: failed to init node with kubeadm: command "..." failed:
+ exit status 1
 Command Output: [kubelet-check] Initial timeout of 40s passed.
 I1120 09:16:13.178693     169 round_trippers.go:445] GET https://e-control-plane:6443/healthz?timeout=10s
 	timed out waiting for the condition
@@ -76,9 +80,7 @@ I1120 09:16:13.178693     169 round_trippers.go:445] GET https://e-control-plane
         (TIMEOUT, "", ClusterError, "the control plane did not start"),
     ],
 )
-def test_the_real_cause_is_named_with_a_next_step(
-    output: str, node_log: str, kind: type[Exception], says: str
-) -> None:
+def test_the_real_cause_is_named_with_a_next_step(output: str, node_log: str, kind: type[Exception], says: str) -> None:
     error = explain(output, node_log)
     assert type(error) is kind
     assert says in error.message

@@ -1,0 +1,434 @@
+"""One real cluster on each engine: made, observed, bootstrapped, given an image, paused, and gone without a trace."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psutil
+import pytest
+
+from envkit import labels
+from envkit.clusters import identities
+from envkit.clusters.api import Api
+from envkit.clusters.bootstrap import bootstrap, wanted
+from envkit.clusters.kind import Kind
+from envkit.clusters.nodes import CLUSTER_LABEL
+from envkit.config.models import Cluster
+from envkit.errors import Cancelled, ClusterError, EngineError, ImageUnavailable, PortTaken, ToolMissing
+from envkit.paths import Paths
+from envkit.runtimes.containers import Containers
+from envkit.runtimes.discovery import find
+from envkit.runtimes.networks import Networks
+from envkit.state import Renewal
+from envkit.waiting import Cancel, until
+
+pytestmark = [pytest.mark.integration, pytest.mark.kind]
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]
+
+THING = """apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: things.example.org}
+spec:
+  group: example.org
+  scope: Namespaced
+  names: {kind: Thing, plural: things, singular: thing}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+apiVersion: example.org/v1
+kind: Thing
+metadata: {name: first, namespace: staging}
+spec: {size: 1}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: from-manifest, labels: {mine: "yes"}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: from-manifest}
+data: {a: b}
+"""
+
+
+@dataclass
+class Place:
+    """An engine, an environment's name, and where its files are."""
+
+    containers: Containers
+    paths: Paths
+    image: str | None
+
+    @property
+    def name(self) -> str:
+        return self.paths.name
+
+    @property
+    def kind(self) -> Kind:
+        endpoint = self.containers.endpoint
+        return Kind(endpoint, self.name, labels.resource_name(self.name), self.paths, self.containers)
+
+    @property
+    def networks(self) -> Networks:
+        return Networks(self.containers.api)
+
+    def create(self, cancel: Cancel | None = None, said: list[str] | None = None, **cluster: Any) -> Any:
+        report = (said if said is not None else []).append
+        return self.kind.create(Cluster(**cluster), self.image, 0, "fp", report, cancel or Cancel())
+
+    def remains(self) -> list[str]:
+        """Everything of it that the engine or the machine still has."""
+        api: Any = self.containers.api
+        mark = f"envkit-{self.name}"
+        found = [row["Names"][0] for row in api.containers(all=True, filters={"label": f"{CLUSTER_LABEL}={mark}"})]
+        volumes = api.volumes().get("Volumes") or []
+        found += [row["Name"] for row in volumes if any(mark in key for key in row.get("Labels") or {})]
+        found += [str(process.pid) for process in processes(self.name)]
+        return found + [str(path) for path in (self.paths.kubeconfig,) if path.exists()]
+
+
+def processes(name: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(labels.MARKER) == name and "kind" in process.name():
+                yield process
+        except psutil.Error:
+            continue
+
+
+def absent(reason: str) -> NoReturn:
+    """What is missing skips on a laptop and fails in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def containers(request: pytest.FixtureRequest) -> Iterator[Containers]:
+    try:
+        endpoint = find(request.param, {key: value for key, value in os.environ.items() if key != "DOCKER_HOST"})
+    except EngineError as error:
+        absent(error.message)
+    if not shutil.which("kind"):
+        absent("kind is not on PATH")
+    runtime = Containers(endpoint)
+    yield runtime
+    runtime.api.close()
+
+
+@pytest.fixture(scope="module")
+def image(containers: Containers) -> str | None:
+    """A node image that is here already; kind's own default, which may be pulled, when there is none."""
+    api: Any = containers.api
+    tags = [tag for row in api.images() for tag in row.get("RepoTags") or [] if "kindest/node:" in tag]
+    return sorted(tags)[-1] if tags else None
+
+
+@pytest.fixture(scope="module")
+def places(
+    containers: Containers, image: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Place]]:
+    """Makes places with a network; takes everything down at the end and sees that nothing remains."""
+    made: list[Place] = []
+
+    def make() -> Place:
+        name = f"kt-{containers.endpoint.engine[0]}{uuid.uuid4().hex[:6]}"
+        place = Place(containers, Paths(tmp_path_factory.mktemp(name), name), image)
+        place.networks.create(name, "/tmp")
+        made.append(place)
+        return place
+
+    yield make
+    for place in made:
+        place.kind.delete()
+        place.networks.remove_all(place.name)
+    assert [place.remains() for place in made] == [[] for _ in made]
+
+
+@pytest.fixture(scope="module")
+def cluster(places: Callable[[], Place]) -> Place:
+    """One cluster, made once for the tests that change nothing about it."""
+    place = places()
+    (place.paths.home / "users-kubeconfig").write_text("untouched")
+    facts = place.create()
+    assert facts.state == "running"
+    return place
+
+
+def configured(folder: Path, **more: Any) -> Cluster:
+    (folder / "things.yaml").write_text(THING)
+    rights = [{"apiGroups": "example.org", "resources": "things", "verbs": ["get", "create"]}]
+    asked = {"group": "example.org", "resource": "things", "namespace": "staging"}
+    return Cluster.model_validate({
+        "manifests": str(folder),
+        "namespaces": ["staging", "production"],
+        "identities": {
+            "writer": {
+                "namespace": "production", "rules": rights,
+                "can": [{"verb": "create", **asked}], "cannot": [{"verb": "delete", **asked}],
+            },
+            "stranger": {"namespace": "production", "cannot": [{"verb": "get", **asked}]},
+        },
+        **more,
+    })  # fmt: skip
+
+
+def brought_up(place: Place, wish: Cluster) -> list[str]:
+    said: list[str] = []
+    bootstrap(wish, place.paths, place.name, said.append, Cancel())
+    return said
+
+
+def test_ready_means_api_server_node_and_account(cluster: Place) -> None:
+    api = Api.of(cluster.paths.kubeconfig)
+    assert [api.readyz(), api.node_ready(1), api.default_account()] == [None, None, None]
+
+
+def test_it_is_found_by_label_and_network_with_its_mark(cluster: Place) -> None:
+    facts = cluster.kind.observe()
+    assert (facts.state, facts.fingerprint) == ("running", "fp")
+    assert [node.name for node in facts.nodes] == [f"envkit-{cluster.name}-control-plane"]
+
+
+def test_a_namesake_in_another_network_is_not_ours(cluster: Place) -> None:
+    elsewhere = Kind(cluster.kind.endpoint, cluster.name, "another-network", cluster.paths, cluster.containers)
+    assert elsewhere.observe().state == "absent"
+
+
+def test_the_kubeconfig_is_private_and_on_loopback(cluster: Place) -> None:
+    path = cluster.paths.kubeconfig
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert re.search(r"server: https://127\.0\.0\.1:\d+", path.read_text())
+    path.unlink()
+    cluster.kind.restore_kubeconfig()
+    assert Api.of(path).readyz() is None
+
+
+def test_the_limits_are_those_of_the_running_api_server(cluster: Place) -> None:
+    node = f"envkit-{cluster.name}-control-plane"
+    raw = cluster.containers.read_file(node, "/etc/kubernetes/manifests/kube-apiserver.yaml") or b""
+    assert b"--max-requests-inflight=800" in raw
+    assert b"--max-mutating-requests-inflight=400" in raw
+
+
+def test_the_node_has_its_pod_range(cluster: Place) -> None:
+    (node,) = Api.of(cluster.paths.kubeconfig).ask("GET", "/api/v1/nodes")["items"]
+    assert node["spec"]["podCIDR"] == "10.244.0.0/24"
+
+
+def test_bootstrap_brings_in_proves_and_marks_everything(cluster: Place, tmp_path: Path) -> None:
+    wish = configured(tmp_path)
+    api = Api.of(cluster.paths.kubeconfig)
+    assert api.missing(wanted(wish))
+    said = brought_up(cluster, wish)
+    assert any(re.fullmatch(r"identity writer: rights proved: \d+\.\d s", line) for line in said), said
+    assert api.missing(wanted(wish)) == []
+    thing = api.find("/apis/example.org/v1/namespaces/staging/things/first")
+    assert thing is not None
+    assert thing["metadata"]["labels"] == {labels.ENV: cluster.name}
+    space = api.find("/api/v1/namespaces/from-manifest")
+    assert space is not None
+    assert space["metadata"]["labels"]["mine"] == "yes"
+    token = cluster.paths.tokens / "writer"
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert 3500 < identities.expires_at(token.read_text()) - time.time() < 3700
+
+
+def test_bootstrap_again_changes_nothing_and_finds_drift(cluster: Place, tmp_path: Path) -> None:
+    wish = configured(tmp_path)
+    brought_up(cluster, wish)
+    brought_up(cluster, wish)
+    api = Api.of(cluster.paths.kubeconfig)
+    api.ask("DELETE", "/api/v1/namespaces/production/serviceaccounts/stranger")
+    assert api.missing(wanted(wish)) == ["ServiceAccount production/stranger"]
+    changed = configured(tmp_path, namespaces=["staging", "production", "more"])
+    assert "the bootstrap as it is configured now" in api.missing(wanted(changed))
+
+
+def test_a_namespace_that_is_terminating_is_waited_out(cluster: Place, tmp_path: Path) -> None:
+    brought_up(cluster, configured(tmp_path))
+    api = Api.of(cluster.paths.kubeconfig)
+    path = "/api/v1/namespaces/staging"
+    old = api.ask("GET", path)["metadata"]["uid"]
+    api.ask("DELETE", path)
+    brought_up(cluster, configured(tmp_path))
+    new = api.ask("GET", path)
+    assert new["metadata"]["uid"] != old
+    assert new["status"]["phase"] == "Active"
+
+
+def test_a_role_that_changes_is_bound_anew(cluster: Place, tmp_path: Path) -> None:
+    brought_up(cluster, configured(tmp_path))
+    wish = configured(tmp_path).model_dump()
+    wish["identities"]["stranger"]["role"] = "view"
+    brought_up(cluster, Cluster.model_validate(wish))
+    wish["identities"]["stranger"]["role"] = "edit"
+    brought_up(cluster, Cluster.model_validate(wish))
+
+
+def test_a_right_that_is_not_there_is_named_with_its_step(cluster: Place, tmp_path: Path) -> None:
+    wish = configured(tmp_path).model_dump()
+    wish["identities"]["stranger"]["can"] = [{"verb": "get", "resource": "secrets"}]
+    wish["bootstrap_timeout"] = 8.0
+    with pytest.raises(
+        ClusterError, match=r"`identity stranger: rights proved` did not end .*may get secrets"
+    ) as caught:
+        brought_up(cluster, Cluster.model_validate(wish))
+    assert "denied" in caught.value.message
+
+
+def test_manifests_too_new_are_refused_before_anything_is_applied(cluster: Place, tmp_path: Path) -> None:
+    api = Api.of(cluster.paths.kubeconfig)
+    (tmp_path / "new.yaml").write_text(
+        "apiVersion: example.com/v9\nkind: Widget\nmetadata: {name: w}\n---\n"
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: never-made}\n"
+    )
+    with pytest.raises(ClusterError, match=r"knows example\.com/v9 Widget"):
+        brought_up(cluster, Cluster(manifests=(str(tmp_path),)))
+    assert api.find("/api/v1/namespaces/never-made") is None
+
+
+def test_a_token_is_renewed(cluster: Place, tmp_path: Path) -> None:
+    brought_up(cluster, configured(tmp_path))
+    old = (cluster.paths.tokens / "writer").read_text()
+    time.sleep(1.1)
+    new = identities.renew(cluster.paths, Renewal("writer", "production", "writer", 3600))
+    assert new != old
+    assert (cluster.paths.tokens / "writer").read_text() == new
+    assert identities.expires_at(new) > identities.expires_at(old)
+
+
+def test_a_local_image_is_brought_in_once(cluster: Place) -> None:
+    api: Any = cluster.containers.api
+    tags = [tag for row in api.images() for tag in row.get("RepoTags") or []]
+    chosen = next((tag for tag in tags if "standin/debian" in tag or "pause" in tag or "busybox" in tag), None)
+    if not chosen:
+        pytest.skip("no small image here")
+    assert cluster.kind.load([chosen], lambda _: None, Cancel()) == [chosen]
+    assert cluster.kind.load([chosen], lambda _: None, Cancel()) == []
+    node = f"envkit-{cluster.name}-control-plane"
+    _, listed = cluster.kind.nodes.execute(node, ["ctr", "-n", "k8s.io", "images", "list", "-q"])
+    assert chosen.rpartition("/")[2] in listed
+
+
+def test_an_image_that_is_not_here_is_named(cluster: Place) -> None:
+    with pytest.raises(ImageUnavailable, match=r"example\.invalid/none:1"):
+        cluster.kind.load(["example.invalid/none:1"], lambda _: None, Cancel())
+
+
+def test_a_paused_cluster_is_resumed(cluster: Place) -> None:
+    api: Any = cluster.containers.api
+    api.pause(f"envkit-{cluster.name}-control-plane")
+    assert cluster.kind.observe().state == "paused"
+    assert cluster.kind.observe().fingerprint == "fp"
+    cluster.kind.resume(lambda _: None, Cancel())
+    assert cluster.kind.observe().state == "running"
+
+
+def test_a_taken_port_is_named_and_logs_are_saved(places: Callable[[], Place]) -> None:
+    place = places()
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(PortTaken, match=str(port)) as caught:
+            place.create(ports=[{"node": 30081, "host": port}])
+    assert caught.value.hint
+    assert (place.paths.logs / "kind-create.log").read_text()
+    place.kind.delete()
+    assert place.remains() == []
+
+
+def test_a_missing_kind_is_said_with_the_remedy(places: Callable[[], Place]) -> None:
+    kind = places().kind
+    kind.program = "no-such-kind"
+    with pytest.raises(ToolMissing, match="not installed") as caught:
+        kind.create(Cluster(), None, 0, "fp", lambda _: None, Cancel())
+    assert "install" in caught.value.hint
+
+
+def test_a_cancelled_creation_stops_at_once_and_leaves_nothing(places: Callable[[], Place]) -> None:
+    place, cancel, seen = places(), Cancel(), []
+
+    def report(message: str) -> None:
+        if "Starting control-plane" in message:
+            seen.append(time.monotonic())
+            cancel.set(15)
+
+    with pytest.raises(Cancelled):
+        place.kind.create(Cluster(), place.image, 0, "fp", report, cancel)
+    assert time.monotonic() - seen[0] < 5
+    assert list(processes(place.name)) == []
+    assert place.kind.observe().fingerprint == ""
+    assert place.kind.delete()
+    assert place.kind.delete() == []
+    assert place.remains() == []
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from envkit import labels
+from envkit.clusters.kind import Kind
+from envkit.config.models import Cluster
+from envkit.paths import Paths
+from envkit.runtimes.containers import Containers
+from envkit.runtimes.endpoint import Endpoint
+from envkit.waiting import Cancel
+engine, url, name, home, image = sys.argv[1:]
+endpoint = Endpoint(engine, url, "", "test", default=True)
+kind = Kind(endpoint, name, labels.resource_name(name), Paths(Path(home), name), Containers(endpoint))
+kind.create(Cluster(), image or None, 0, "fp", lambda message: print(message, flush=True), Cancel())
+"""
+
+
+@pytest.mark.parametrize("moment", ["Preparing nodes", "Starting control-plane"])
+def test_a_killed_creation_leaves_nothing_after_delete(places: Callable[[], Place], moment: str) -> None:
+    place = places()
+    endpoint = place.containers.endpoint
+    argv = [sys.executable, "-c", CHILD, endpoint.engine, endpoint.url, place.name, str(place.paths.home)]
+    with subprocess.Popen(
+        [*argv, place.image or ""], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as child:
+        assert child.stdout
+        said = ""
+        for line in child.stdout:
+            said += line
+            if moment in line:
+                break
+        child.kill()
+    assert moment in said, said
+    assert list(processes(place.name)), "kind outlives its killed parent, which is what delete must cope with"
+    place.kind.delete()
+    assert place.remains() == []
+    time.sleep(2)
+    assert place.remains() == []
+
+
+def test_a_half_made_cluster_has_no_mark_and_is_replaced(places: Callable[[], Place]) -> None:
+    place, cancel = places(), Cancel()
+    with pytest.raises(Cancelled):
+        place.kind.create(
+            Cluster(), place.image, 0, "fp", lambda said: cancel.set(2) if "Starting control" in said else None, cancel
+        )
+    said: list[str] = []
+    assert place.create(said=said).fingerprint == "fp"
+    assert "removing what an earlier attempt left" in said
+    until(Api.of(place.paths.kubeconfig).readyz, what="the new API server", seconds=5)
