@@ -166,9 +166,7 @@ class Containers:
             "ports": [(port.container, "tcp") for port in service.ports.values()],
             "labels": labels.owned(unit.environment, "service", unit.root, **marks),
             "host_config": host,
-            "networking_config": self.api.create_networking_config(
-                {labels.resource_name(unit.environment): alias}
-            ),
+            "networking_config": {"EndpointsConfig": {labels.resource_name(unit.environment): alias}},
         }  # fmt: skip
 
     def _clear_namesake(self, name: str, environment: str) -> None:

@@ -35,7 +35,7 @@ class Images:
 
         try:
             with translated(f"looking for image {reference}"):
-                return str(self._api.inspect_image(reference)["Id"])
+                return str(self._api.inspect_image(reference)["Id"])  # type: ignore[no-untyped-call]  # the stubs lack it
         except EngineError as error:
             if isinstance(error.__cause__, NotFound):
                 return ""
