@@ -29,6 +29,7 @@ FROM json_to_recordset(%s::json) AS event(event_id uuid, {", ".join(f"{f} {_TYPE
 ON CONFLICT (event_id) DO NOTHING
 """  # noqa: S608  made of the contract's own names
 _STORED = "SELECT event_id::text FROM audit_events WHERE event_id = ANY(%s::uuid[])"
+_WITHDRAW = "DELETE FROM audit_events WHERE event_id = ANY(%s::uuid[])"
 _COLUMNS = """
 SELECT attname FROM pg_attribute
 WHERE attrelid = to_regclass('audit_events') AND attnum > 0 AND NOT attisdropped
@@ -57,7 +58,6 @@ class Database:
 
         Raises EventRefused when PostgreSQL will never take one of them.
         """
-
         try:
             text = document_array.decode()
         except UnicodeDecodeError as exc:
@@ -86,6 +86,14 @@ class Database:
         async def work(connection: AsyncConnection) -> set[str]:
             rows = await (await connection.execute(_STORED, [list(event_ids)])).fetchall()
             return {row[0] for row in rows}
+
+        return await self.connections.run(work, self._settings.query_timeout)
+
+    async def withdraw(self, event_ids: Collection[str]) -> int:
+        """Takes back events that were answered with 503; how many there were."""
+
+        async def work(connection: AsyncConnection) -> int:
+            return (await connection.execute(_WITHDRAW, [list(event_ids)])).rowcount
 
         return await self.connections.run(work, self._settings.query_timeout)
 

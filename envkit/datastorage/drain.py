@@ -10,6 +10,7 @@ from envkit.datastorage.deadletter import DeadLetterQueue, Entry
 from envkit.datastorage.errors import DatabaseUnavailable, EventRefused, QueueUnavailable
 from envkit.datastorage.ledger import Ledger
 from envkit.datastorage.metrics import Metrics
+from envkit.datastorage.withdrawals import Withdrawals
 
 LOG = logging.getLogger(__name__)
 ENTRIES_AT_ONCE = 32  # each may be as large as a body, 5 MiB
@@ -19,21 +20,27 @@ class Drain:
     """One worker. Several, in several processes, may work on one queue: writing twice stores once."""
 
     def __init__(
-        self, database: Database, queue: DeadLetterQueue, ledger: Ledger, metrics: Metrics, *, interval: float
+        self,
+        database: Database,
+        queue: DeadLetterQueue,
+        *,
+        ledger: Ledger,
+        withdrawals: Withdrawals,
+        metrics: Metrics,
     ) -> None:
         self._database = database
         self._queue = queue
         self._ledger = ledger
+        self._withdrawals = withdrawals
         self._metrics = metrics
-        self._interval = interval
         self._stopping = asyncio.Event()
 
-    async def run(self) -> None:
+    async def run(self, interval: float) -> None:
         """Steps until ``stop``; at once while there is work, else every ``interval`` seconds."""
         while not self._stopping.is_set():
             if not await self.step():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), self._interval)
+                    await asyncio.wait_for(self._stopping.wait(), interval)
 
     def stop(self) -> None:
         """Ends ``run`` after the step it is in."""
@@ -49,6 +56,7 @@ class Drain:
             LOG.debug("the queue cannot be drained now", extra={"reason": str(exc)})
         except Exception:
             LOG.exception("a step of the drain failed")  # it must go on: nobody else writes the queue
+        self._withdrawals.ill()
         return False
 
     async def _recover(self) -> None:
@@ -61,12 +69,25 @@ class Drain:
     async def _advance(self) -> bool:
         promised = self._ledger.outstanding()  # before reading: what is promised later may be read or not
         entries = await self._queue.oldest(ENTRIES_AT_ONCE)
-        if entries:
-            await self._write(entries)
-        elif promised:
+        await self._take_back([entry for entry in entries if entry.event_id in self._withdrawals])
+        if wanted := [entry for entry in entries if entry.event_id not in self._withdrawals]:
+            await self._write(wanted)
+        elif promised and not entries:
             await self._find_lost(promised)
         await self.measure()
+        self._withdrawals.well()
         return bool(entries)
+
+    async def _take_back(self, entries: Sequence[Entry]) -> None:
+        """Removes what a server did after its event was refused with 503: from the queue, and from PostgreSQL."""
+        if not (refused := self._withdrawals.ids()):
+            return
+        written = await self._database.withdraw(refused)
+        if entries:
+            await self._queue.remove(entries)
+        if late := written + len(entries):
+            self._metrics.withdrawn.inc(late)
+            LOG.warning("events that had been refused were written late, and taken back", extra={"events": late})
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         try:

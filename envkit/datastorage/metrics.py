@@ -36,6 +36,7 @@ class Metrics:
         )
         self.drained = counter("deadletter_drained", "Queued events written to PostgreSQL.")
         self.parked = counter("deadletter_parked_events", "Queued events given up as poison.")
+        self.withdrawn = counter("withdrawn_events", "Events answered with 503, written late all the same, taken back.")
         self.lost = counter("deadletter_lost", "Events answered with 202 that Redis lost or evicted.")
         self.events = counter("events", "Events received, by what became of them.", "outcome")
         for outcome in OUTCOMES:

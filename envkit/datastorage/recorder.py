@@ -11,6 +11,7 @@ from envkit.datastorage.errors import DatabaseUnavailable, DataStorageError, Eve
 from envkit.datastorage.events import Stored
 from envkit.datastorage.ledger import Ledger
 from envkit.datastorage.metrics import Metrics
+from envkit.datastorage.withdrawals import Withdrawals
 
 LOG = logging.getLogger(__name__)
 
@@ -29,10 +30,19 @@ class Kept(enum.Enum):
 class Recorder:
     """Keeps events in PostgreSQL, or else in the queue."""
 
-    def __init__(self, database: Database, queue: DeadLetterQueue, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        database: Database,
+        queue: DeadLetterQueue,
+        *,
+        ledger: Ledger,
+        withdrawals: Withdrawals,
+        metrics: Metrics,
+    ) -> None:
         self._database = database
         self._queue = queue
         self._ledger = ledger
+        self._withdrawals = withdrawals
         self._metrics = metrics
 
     async def keep(self, events: Sequence[Stored]) -> Kept:
@@ -61,6 +71,7 @@ class Recorder:
         try:
             await self._queue.enqueue(ids, event_documents.documents(events))
         except QueueUnavailable as exc:
+            self._withdrawals.refused(ids)
             LOG.error("events could not be kept", extra={"events": len(ids), "database": str(cause), "queue": str(exc)})
             raise NotKept(f"PostgreSQL: {cause}; dead-letter queue: {exc}") from exc
         self._ledger.promised(events)

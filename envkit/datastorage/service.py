@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from envkit.datastorage.ledger import Ledger
 from envkit.datastorage.metrics import Metrics
 from envkit.datastorage.recorder import Recorder
 from envkit.datastorage.settings import Settings
+from envkit.datastorage.withdrawals import Withdrawals
 
 LOG = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class Service:
     database: Database
     queue: DeadLetterQueue
     drain: Drain
+    ledger: Ledger
     readiness: Health
 
     @contextlib.asynccontextmanager
@@ -51,20 +54,23 @@ class Service:
             await asyncio.gather(worker, return_exceptions=True)
             await self.database.connections.close()
             await self.queue.close()
+            self.ledger.close()
 
     async def _work(self) -> None:
         try:
             await self.database.recover()
         except DatabaseUnavailable as exc:
             LOG.warning("PostgreSQL cannot be used yet", extra={"reason": str(exc)})
-        await self.drain.run()
+        await self.drain.run(self.settings.drain_interval)
 
 
 def create_service(settings: Settings, registry: CollectorRegistry) -> Service:
     """A service that has touched nothing yet. Its metrics go to ``registry``."""
     metrics = Metrics(registry)
-    database, queue, ledger = Database(settings), DeadLetterQueue(settings), Ledger()
-    recorder = Recorder(database, queue, ledger, metrics)
+    database, queue = Database(settings), DeadLetterQueue(settings)
+    ledger, withdrawals = Ledger(settings.ledger_path), Withdrawals(time.monotonic)
+    recorder = Recorder(database, queue, ledger=ledger, withdrawals=withdrawals, metrics=metrics)
+    drain = Drain(database, queue, ledger=ledger, withdrawals=withdrawals, metrics=metrics)
     readiness = Health(database, queue)
     return Service(
         settings=settings,
@@ -73,6 +79,7 @@ def create_service(settings: Settings, registry: CollectorRegistry) -> Service:
         metrics=metrics_application(registry, metrics, database),
         database=database,
         queue=queue,
-        drain=Drain(database, queue, ledger, metrics, interval=settings.drain_interval),
+        drain=drain,
+        ledger=ledger,
         readiness=readiness,
     )

@@ -5,6 +5,7 @@ its field's name in capitals; PostgreSQL and Redis can be given as DATABASE_URL 
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -84,6 +85,7 @@ class Settings(BaseModel):
     queue_max_length: int = Field(10_000, ge=1)
     queue_max_bytes: int = Field(256 * MIB, ge=1024)
     drain_interval: Seconds = 0.25
+    ledger_path: Path | None = None  # where to remember what was queued; None: in memory
 
 
 def load(environ: Mapping[str, str]) -> Settings:
