@@ -12,6 +12,7 @@ from enum import StrEnum
 class Kind(StrEnum):
     """What happened to a step."""
 
+    PLANNED = "planned"
     STARTED = "started"
     PROGRESS = "progress"
     DONE = "done"

@@ -57,6 +57,20 @@ class Flags:
         }
         return Request.of(self.environ, Path.cwd(), **given)
 
+    def words(self) -> list[str]:
+        """The options that choose this environment, as they would be typed again."""
+        single = {
+            "--file": self.file,
+            "--profile": self.profile,
+            "--name": self.name,
+            "--engine": self.engine,
+            "--lane": self.lane,
+            "--port-offset": self.port_offset,
+        }
+        words = [word for option, value in single.items() if value is not None for word in (option, str(value))]
+        words += [word for overlay in self.overlay for word in ("--overlay", overlay)]
+        return words + [word for one in self.sets for word in ("--set", one)]
+
     def paths(self) -> Paths:
         """The environment's files, found without loading the whole configuration."""
         from envkit.config.load import identify

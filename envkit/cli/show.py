@@ -51,19 +51,12 @@ def up(outcome: Outcome, flags: Flags, out: Out) -> None:
     out(f"\nenvironment {record.name} is up ({record.lane} on {record.engine}); its variables:\n\n")
     for name, value in sorted(record.variables.items()):
         out(f"  {name}={masked(name, value)}\n")
-    words = _again(flags)
-    out(f'\nuse it:   eval "$({program()} env{words})"      or   {program()} run{words} -- COMMAND\n')
-    out(f"stop it:  {program()} down{words}\n")
-
-
-def _again(flags: Flags) -> str:
-    """The options with which the same environment is found again."""
     import shlex
 
-    words = []
-    for option, value in (("--file", flags.file), ("--profile", flags.profile), ("--name", flags.name)):
-        words += [option, value] if value else []
-    return f" {shlex.join(words)}" if words else ""
+    given = flags.words()
+    words = f" {shlex.join(given)}" if given else ""
+    out(f'\nuse it:   eval "$({program()} env{words})"      or   {program()} run{words} -- COMMAND\n')
+    out(f"stop it:  {program()} down{words}\n")
 
 
 def down(name: str, removed: Sequence[str], flags: Flags, out: Out) -> None:

@@ -143,10 +143,7 @@ def verbatim(argv: Sequence[str]) -> list[str]:
 
 def suggested(flags: Flags, verb: str) -> str:
     """The command to suggest, for the same environment."""
-    words = [program(), verb]
-    for option, value in (("--file", flags.file), ("--profile", flags.profile), ("--name", flags.name)):
-        words += [option, value] if value else []
-    return shlex.join(words)
+    return shlex.join([program(), verb, *flags.words()])
 
 
 namespace = Collection(up, down, plan, status, env, logs, restart, run)

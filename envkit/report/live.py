@@ -19,13 +19,13 @@ _MARKS = {
     Kind.KEPT: ("=", "dim"),
     Kind.FAILED: ("✗", "bold red"),
     Kind.SKIPPED: ("-", "yellow"),
-    Kind.PROGRESS: ("·", "dim"),
+    Kind.PLANNED: ("·", "dim"),
 }
 
 
 @dataclass
 class _Line:
-    kind: Kind = Kind.PROGRESS
+    kind: Kind = Kind.PLANNED
     message: str = ""
     began: float | None = None
     seconds: float | None = None

@@ -28,12 +28,14 @@ class Plain:
 
     def _text(self, event: Event) -> str:
         match event.kind:
+            case Kind.PLANNED:
+                return ""
             case Kind.STARTED | Kind.NOTE:
                 return event.message
             case Kind.PROGRESS:
-                fresh = self._last.get(event.step) != event.message
+                fresh = event.message and self._last.get(event.step) != event.message
                 self._last[event.step] = event.message
-                return f"  {event.message}" if fresh and not event.message.startswith("waiting for") else ""
+                return f"  {event.message}" if fresh else ""
             case Kind.KEPT:
                 return f"keep: {event.message}"
             case Kind.SKIPPED:

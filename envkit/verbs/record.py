@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from envkit import observe, state
 from envkit.config.models import Environment
@@ -24,12 +25,22 @@ def write_record(session: Session, instances: Mapping[str, Instance], done: Mapp
         engine_url=session.endpoint.url,
         lane=session.lane,
         variables=variables(session, ports),
-        ports=ports,
+        ports=ports | _api_port(session),
         done=done,
         tokens=tuple(_renewals(environment)),
     )
     state.write(session.paths, record)
     return record
+
+
+def _api_port(session: Session) -> dict[str, int]:
+    """Where the API server listens on this host: a port that must accept connections, like the services'."""
+    from envkit.clusters import kubeconfig
+
+    if session.environment.cluster.type == "none" or not session.paths.kubeconfig.exists():
+        return {}
+    port = urlsplit(kubeconfig.read(session.paths.kubeconfig).server).port
+    return {"cluster.api": port} if port else {}
 
 
 def variables(session: Session, ports: Mapping[str, int]) -> dict[str, str]:

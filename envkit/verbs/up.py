@@ -14,6 +14,7 @@ from envkit.plan import CLUSTER, Action, Desired, Plan, Subject
 from envkit.ports import holders
 from envkit.runtimes.containers import port_taken
 from envkit.session import Session, locked
+from envkit.verbs.env import renewed
 from envkit.verbs.evidence import save_logs
 from envkit.verbs.record import write_record
 from envkit.verbs.remove import undo
@@ -49,14 +50,14 @@ def up(session: Session, services: Sequence[str] = (), *, rebuild: bool = False,
 def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool) -> Outcome:
     steps, desired, facts = make_plan(session, services, rebuild)
     for step in steps.steps:
-        session.stream.emit(Kind.PROGRESS, step.id, "waiting for " + ", ".join(step.needs) if step.needs else "")
+        session.stream.emit(Kind.PLANNED, step.id, f"after {', '.join(step.needs)}" if step.needs else "")
     _check_ports(session, steps, desired, facts)
     session.paths.make()
     effects = Effects(session, desired, facts)
     try:
         times = apply.run(steps, effects, session.stream, session.cancel)
         _still_there(session, effects, steps)
-        record = write_record(session, effects.instances, effects.done)
+        record = renewed(write_record(session, effects.instances, effects.done), session.paths)
     except EnvkitError:
         _back(session, effects, keep)
         raise
