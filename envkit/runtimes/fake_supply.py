@@ -1,0 +1,98 @@
+"""Networks and images of the fake engine."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from envkit import labels
+from envkit.errors import EngineError, ImageUnavailable
+from envkit.supply.build import Recipe
+from envkit.waiting import Cancel
+
+Call = Callable[[str, str], None]
+
+
+class FakeNetworks:
+    """Networks by name, each with the environment whose label it carries; a stranger's has none."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.there: dict[str, str] = {}
+
+    def exists(self, environment: str) -> bool:
+        """Whether the environment's network is there and ours."""
+        self._call("network exists", environment)
+        owner = self.there.get(labels.resource_name(environment))
+        if owner is not None and owner != environment:
+            raise EngineError(f"a network named {labels.resource_name(environment)} exists and is not envkit's")
+        return owner is not None
+
+    def create(self, environment: str, root: str) -> None:  # noqa: ARG002
+        """Make it; there already is fine."""
+        if not self.exists(environment):
+            self._call("network create", environment)
+            self.there[labels.resource_name(environment)] = environment
+
+    def remove_all(self, environment: str) -> list[str]:
+        """Remove every network with the environment's label; their names."""
+        self._call("network remove", environment)
+        gone = [name for name, owner in self.there.items() if owner == environment]
+        for name in gone:
+            del self.there[name]
+        return gone
+
+
+@dataclass
+class FakeImages:
+    """Images by name and id. `registry` can be pulled; `declares` holds the paths of an image's volumes."""
+
+    there: dict[str, str] = field(default_factory=dict)
+    registry: dict[str, str] = field(default_factory=dict)
+    declares: dict[str, Sequence[str]] = field(default_factory=dict)
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    call: Call = lambda _what, _which: None
+
+    def ids(self, references: Sequence[str]) -> dict[str, str]:
+        """Ids of those that are present."""
+        return {reference: self.id_of(reference) for reference in references if self.id_of(reference)}
+
+    def id_of(self, reference: str) -> str:
+        """The image's id, empty when it is not here."""
+        self.call("image", reference)
+        return self.there.get(reference, "")
+
+    def pull_first(
+        self,
+        candidates: Sequence[str],
+        platform: str | None,  # noqa: ARG002
+        report: Callable[[str], None],
+        cancel: Cancel,
+    ) -> str:
+        """The first candidate that the registry has."""
+        for reference in candidates:
+            cancel.check()
+            report(f"pulling {reference}")
+            self.call("pull", reference)
+            if reference in self.registry:
+                self.there[reference] = self.registry[reference]
+                return reference
+        reasons = "\n".join(f"  - {reference}: not found" for reference in candidates)
+        raise ImageUnavailable(f"the image cannot be had:\n{reasons}", hint="check the name and the registry")
+
+    def build(self, recipe: Recipe, labels: Mapping[str, str], report: Callable[[str], None], cancel: Cancel) -> str:  # noqa: ARG002
+        """Take the context in: what `COPY . FOLDER` of its Dockerfile brings along can be read in the container."""
+        self.call("build", recipe.tag)
+        with tarfile.open(fileobj=recipe.open_context(report, cancel)) as tar:
+            content = {it.name: opened.read() for it in tar if (opened := tar.extractfile(it))}
+        dockerfile = content.get(recipe.dockerfile, b"").decode()
+        if re.search(r"^RUN false$", dockerfile, re.MULTILINE):
+            raise ImageUnavailable(f"building {recipe.tag} failed: false ended with 1", detail="RUN false")
+        copied = re.search(r"^COPY \. (\S+)$", dockerfile, re.MULTILINE)
+        if copied:
+            self.files[recipe.tag] = {f"{copied[1]}/{name}": data for name, data in content.items()}
+        self.there[recipe.tag] = "sha256:" + hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()
+        return recipe.tag

@@ -1,0 +1,204 @@
+"""One face for the fake and the real engines: what the contract's cases need beyond the runtime itself."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from envkit import labels
+from envkit.config.models import Service
+from envkit.facts import Instance
+from envkit.runtimes.base import Unit
+from envkit.runtimes.containers import Containers
+from envkit.runtimes.endpoint import Endpoint
+from envkit.runtimes.fake import FakeEngine, Script
+from envkit.runtimes.fake_supply import FakeImages
+from envkit.runtimes.networks import Networks
+from envkit.supply.images import Images
+
+STANDINS = "localhost/envkit-standin"
+DEBIAN, REDIS = f"{STANDINS}/debian:bookworm", f"{STANDINS}/redis:7"
+ROOT = "/some/checkout"
+NUMBER = itertools.count(1)
+
+
+class Bench:
+    """An engine under test, one environment's name, and its network. `script` speaks to the fake only."""
+
+    runtime: Any
+    networks: Any
+    images: Any
+
+    def __init__(self, environment: str) -> None:
+        self.environment = environment
+
+    def unit(
+        self, service: str = "", *, image: str = DEBIAN, ports: Mapping[int, int] | None = None, **fields: Any
+    ) -> Unit:
+        """A unit that sleeps, unless told otherwise; each has a name of its own."""
+        name = service or f"s{next(NUMBER)}"
+        fields.setdefault("command", ["sleep", "1000"])
+        fields.setdefault("ports", {f"p{inner}": {"container": inner, "host": "auto"} for inner in ports or {}})
+        model = Service.model_validate({"image": [image], **fields})
+        return Unit(self.environment, ROOT, name, model, image, "f1ngerpr1nt", dict(ports or {}))
+
+    def start(self, service: str = "", *, fake: Script | None = None, **given: Any) -> Instance:
+        """Start such a unit; `fake` is what the fake is told of a command that it cannot run."""
+        unit = self.unit(service, **given)
+        if fake is not None:
+            self.script(unit.name, fake)
+        return self.runtime.start(unit)
+
+    def ended(self, instance: Instance, seconds: float = 20.0) -> Instance:
+        """The instance once it has ended."""
+        from envkit.waiting import until
+
+        now = instance
+
+        def attempt() -> str | None:
+            nonlocal now
+            now = self.runtime.look(instance)
+            return None if not now.running else "running"
+
+        until(attempt, what=f"{instance.service} to end", seconds=seconds)
+        return now
+
+    def script(self, service: str, script: Script) -> None:
+        """Tell the fake how a service behaves; a real engine finds out by itself."""
+
+    def names(self) -> list[str]:
+        """Every container of the engine, also those that are not ours."""
+        raise NotImplementedError
+
+    def stranger(self, name: str, *, port: int = 0) -> str:
+        """A container that is not envkit's; its id."""
+        raise NotImplementedError
+
+    def foreign_network(self, name: str) -> None:
+        """A network that is not envkit's."""
+        raise NotImplementedError
+
+    def volumes_of(self, instance: Instance) -> list[str]:
+        """Names of the anonymous volumes that the instance has."""
+        raise NotImplementedError
+
+    def volumes(self) -> set[str]:
+        """Every volume of the engine."""
+        raise NotImplementedError
+
+    def forget(self, image: str) -> None:
+        """Remove an image that a case built."""
+        raise NotImplementedError
+
+    def clean(self) -> None:
+        """Away with every container that a case made."""
+        for instance in self.runtime.observe(self.environment):
+            self.runtime.remove(instance)
+
+    def close(self) -> None:
+        """Away with everything."""
+        self.clean()
+        self.networks.remove_all(self.environment)
+
+
+class FakeBench(Bench):
+    """The fake."""
+
+    def __init__(self, environment: str) -> None:
+        super().__init__(environment)
+        images = FakeImages(
+            there={DEBIAN: "sha256:debian", REDIS: "sha256:redis"}, declares={REDIS: ["/data"]}, registry={}
+        )
+        self.runtime = FakeEngine(images=images)
+        self.networks, self.images = self.runtime.networks, self.runtime.images
+
+    def script(self, service: str, script: Script) -> None:
+        self.runtime.scripts[service] = script
+
+    def names(self) -> list[str]:
+        return self.runtime.names()
+
+    def stranger(self, name: str, *, port: int = 0) -> str:
+        return self.runtime.stranger(name, port).id
+
+    def foreign_network(self, name: str) -> None:
+        self.networks.there[name] = ""
+
+    def volumes_of(self, instance: Instance) -> list[str]:
+        return [name for name in self.runtime.volumes if name.startswith(instance.id)]
+
+    def volumes(self) -> set[str]:
+        return set(self.runtime.volumes)
+
+    def forget(self, image: str) -> None:
+        del self.images.there[image]
+
+    def close(self) -> None:
+        self.runtime.close()
+
+
+@dataclass
+class _Made:
+    containers: list[str] = field(default_factory=list)
+    networks: list[str] = field(default_factory=list)
+
+
+class RealBench(Bench):
+    """Docker or Podman."""
+
+    def __init__(self, environment: str, endpoint: Endpoint) -> None:
+        super().__init__(environment)
+        self.runtime = Containers(endpoint)
+        self.api = self.runtime.api
+        self.networks, self.images = Networks(self.api), Images(self.api)
+        self.made = _Made()
+
+    def names(self) -> list[str]:
+        return sorted(str(row["Names"][0]).lstrip("/") for row in self.api.containers(all=True) if row.get("Names"))
+
+    def stranger(self, name: str, *, port: int = 0) -> str:
+        made = self.api.create_container(
+            image=DEBIAN, command=["sleep", "1000"], name=name, ports=[80],
+            host_config=self.api.create_host_config(port_bindings={80: ("127.0.0.1", port)} if port else {}),
+        )  # fmt: skip
+        self.made.containers.append(made["Id"])
+        self.api.start(made["Id"])
+        return str(made["Id"])
+
+    def foreign_network(self, name: str) -> None:
+        self.made.networks.append(self.api.create_network(name, driver="bridge")["Id"])
+
+    def volumes_of(self, instance: Instance) -> list[str]:
+        mounts: Sequence[Mapping[str, Any]] = self.api.inspect_container(instance.id)["Mounts"]
+        return [str(mount["Name"]) for mount in mounts if mount["Type"] == "volume"]
+
+    def volumes(self) -> set[str]:
+        return {str(row["Name"]) for row in self.api.volumes()["Volumes"] or []}
+
+    def forget(self, image: str) -> None:
+        self.api.remove_image(image, force=True)
+
+    def clean(self) -> None:
+        from docker.errors import NotFound
+
+        super().clean()
+        for identity in self.made.containers:
+            with suppress(NotFound):
+                self.api.remove_container(identity, v=True, force=True)
+        self.made.containers.clear()
+        for network in self.made.networks:
+            with suppress(NotFound):
+                self.api.remove_network(network)
+        self.made.networks.clear()
+
+    def close(self) -> None:
+        super().close()
+        self.runtime.api.close()
+
+
+def labels_of(environment: str) -> dict[str, str]:
+    """What a service's container carries at least."""
+    return labels.owned(environment, "service", ROOT)

@@ -1,0 +1,340 @@
+"""What every engine does with a service's container, the fake included."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+import pytest
+from bench import DEBIAN, REDIS, ROOT, Bench, RealBench, labels_of
+
+from envkit import labels
+from envkit.errors import EngineError, PortTaken
+from envkit.ports import accepts
+from envkit.runtimes.fake import Script
+
+MIB = 2**20
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def outer_address() -> str:
+    """An address of this host that is not loopback, empty when it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # documentation's network: nothing is sent
+        except OSError:
+            return ""
+        address = str(probe.getsockname()[0])
+    return "" if address.startswith("127.") else address
+
+
+# Finding
+
+
+def test_a_started_service_is_told_with_all_that_it_was_made_from(engine: Bench) -> None:
+    unit = engine.unit()
+
+    made = engine.runtime.start(unit)
+
+    assert (made.service, made.state, made.running) == (unit.name, "running", True)
+    assert (made.name, made.root) == (f"envkit-{engine.environment}-{unit.name}", ROOT)
+    assert (made.fingerprint, made.image) == ("f1ngerpr1nt", DEBIAN)
+    assert made.image_id == engine.images.id_of(DEBIAN)
+    assert engine.runtime.look(made) == made
+    assert engine.runtime.observe(engine.environment) == [made]
+
+
+def test_labels_are_there_before_life(engine: Bench) -> None:
+    """A start that the engine refuses halfway, or a process that dies at once, is still found by its label."""
+    made = engine.start(command=["false"])
+
+    gone = engine.ended(made)
+
+    assert gone.exit_code == 1
+    assert [it.id for it in engine.runtime.observe(engine.environment)] == [made.id]
+    if isinstance(engine, RealBench):
+        marks = engine.api.inspect_container(made.id)["Config"]["Labels"]
+        assert labels_of(engine.environment).items() <= marks.items()
+        assert marks[labels.SERVICE] == made.service
+
+
+def test_observing_goes_by_label_and_by_nothing_else(engine: Bench) -> None:
+    made = engine.start()
+    stranger = f"envkit-{engine.environment}-lookalike"
+    engine.stranger(stranger)
+
+    assert [it.id for it in engine.runtime.observe(engine.environment)] == [made.id]
+    assert engine.runtime.observe(f"{engine.environment}x") == []
+    assert engine.runtime.observe(engine.environment[:-1]) == []
+    assert stranger in engine.names()
+
+
+def test_what_is_gone_looks_dead(engine: Bench) -> None:
+    made = engine.start()
+    engine.runtime.remove(made)
+
+    assert engine.runtime.look(made).state == "dead"
+    assert not engine.runtime.look(made).running
+
+
+# Ports
+
+
+def test_a_port_is_published_on_loopback_only(engine: Bench) -> None:
+    port = free_port()
+
+    made = engine.start(ports={8080: port})
+
+    assert made.published == {8080: port}
+    assert engine.runtime.published()[port] == made.name
+    if outer_address():
+        assert not accepts(port, outer_address())
+    if isinstance(engine, RealBench):
+        bindings = engine.api.inspect_container(made.id)["NetworkSettings"]["Ports"]["8080/tcp"]
+        assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+
+
+def test_the_engine_chooses_a_port_for_zero(engine: Bench) -> None:
+    first, second = engine.start(ports={8080: 0}), engine.start(ports={8080: 0})
+
+    assert first.published[8080] > 0
+    assert first.published[8080] != second.published[8080]
+
+
+def test_a_port_held_by_a_process_is_named_with_its_pid_and_nothing_stays(engine: Bench) -> None:
+    import os
+
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        unit = engine.unit(ports={8080: port})
+        with pytest.raises(
+            PortTaken, match=rf"port {port} \(wanted by {unit.name}\).*process {os.getpid()} \("
+        ) as caught:
+            engine.runtime.start(unit)
+
+    assert "--port-offset" in caught.value.hint
+    assert engine.runtime.observe(engine.environment) == []
+
+
+def test_a_port_held_by_a_container_is_named_with_it_and_nothing_stays(engine: Bench) -> None:
+    port, name = free_port(), f"{engine.environment}-holder"
+    engine.stranger(name, port=port)
+
+    with pytest.raises(PortTaken, match=f"port {port} .*container {name}"):
+        engine.start(ports={8080: port})
+
+    assert engine.runtime.observe(engine.environment) == []
+    assert name in engine.names()
+
+
+# Inside
+
+
+def test_files_are_there_before_the_process_with_owner_and_mode(engine: Bench) -> None:
+    files = [
+        {"path": "/etc/app/secret.conf", "content": "k€y=1\n", "mode": "0400", "owner": 1000},
+        {"path": "/etc/app/open.conf", "content": "", "mode": "0644"},
+    ]
+
+    made = engine.start(files=files, user="1000:1000", command=["cat", "/etc/app/secret.conf"])
+
+    assert engine.ended(made).exit_code == 0, engine.runtime.logs(made)
+    assert engine.runtime.logs(made, tail=10) == "k€y=1\n"
+
+
+def test_files_keep_owner_and_mode(engine: Bench) -> None:
+    files = [
+        {"path": "/srv/tool", "content": "x", "mode": "0755", "owner": 0},
+        {"path": "/srv/key", "content": "x", "mode": "0600", "owner": 999},
+    ]
+    made = engine.start(files=files)
+
+    assert engine.runtime.execute(made, ["stat", "-c", "%u:%g %a", "/srv/tool"]) == (0, "0:0 755\n")
+    assert engine.runtime.execute(made, ["stat", "-c", "%u:%g %a", "/srv/key"]) == (0, "999:999 600\n")
+
+
+def test_a_strangers_file_is_not_readable_to_the_user(engine: Bench) -> None:
+    files = [{"path": "/etc/key", "content": "x", "mode": "0600", "owner": 0}]
+
+    made = engine.ended(engine.start(files=files, user="1000", command=["cat", "/etc/key"]))
+
+    assert made.exit_code == 1
+    assert "Permission denied" in engine.runtime.logs(made, tail=5)
+
+
+def test_environment_user_and_folder_reach_the_process(engine: Bench) -> None:
+    made = engine.start(env={"GREETING": "a b 'c' \"d\" $e"}, user="1000", workdir="/tmp")
+
+    assert engine.runtime.execute(made, ["printenv", "GREETING"]) == (0, "a b 'c' \"d\" $e\n")
+    assert engine.runtime.execute(made, ["id", "-u"]) == (0, "1000\n")
+    assert engine.runtime.execute(made, ["pwd"]) == (0, "/tmp\n")
+
+
+def test_entrypoint_and_command_are_words_and_not_shell(engine: Bench) -> None:
+    made = engine.start(entrypoint=["echo", "a  b"], command=["$HOME", "*", "; exit 3"])
+
+    assert engine.ended(made).exit_code == 0
+    assert engine.runtime.logs(made, tail=5) == "a  b $HOME * ; exit 3\n"
+
+
+def test_a_memory_limit_holds_without_swap(engine: Bench) -> None:
+    made = engine.start(memory=64 * MIB)
+
+    assert (made.memory, made.swap) == (64 * MIB, 64 * MIB)
+    answers = [
+        engine.runtime.execute(made, ["cat", path])
+        for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+    ]
+    assert (0, f"{64 * MIB}\n") in answers
+
+
+def test_services_find_each_other_by_name(engine: Bench) -> None:
+    first, second = engine.start(), engine.start()
+
+    code, output = engine.runtime.execute(first, ["getent", "hosts", second.service])
+    assert code == 0, output
+    assert second.service in output
+    assert engine.runtime.execute(first, ["getent", "hosts", "nobody-is-called-so"])[0] != 0
+
+
+def test_a_command_beside_a_service_tells_code_and_output(engine: Bench) -> None:
+    made = engine.start()
+
+    assert engine.runtime.execute(made, ["true"]) == (0, "")
+    assert engine.runtime.execute(made, ["sh", "-c", "exit 7"]) == (7, "")
+    assert engine.runtime.execute(made, ["echo", "ü"]) == (0, "ü\n")
+
+
+def test_a_command_beside_a_dead_service_is_an_error(engine: Bench) -> None:
+    made = engine.ended(engine.start(command=["true"]))
+
+    with pytest.raises(EngineError):
+        engine.runtime.execute(made, ["true"])
+
+
+# Ends
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_death_tells_its_exit_code(engine: Bench, code: int) -> None:
+    gone = engine.ended(engine.start(command=["sh", "-c", f"exit {code}"]))
+
+    assert (gone.state, gone.exit_code, gone.oom_killed) == ("exited", code, False)
+    assert gone.death() == f"exited with {code}"
+    assert gone.published == {}
+
+
+def test_a_process_killed_for_its_memory_is_told_as_such(engine: Bench) -> None:
+    made = engine.start(command=["tail", "/dev/zero"], memory=16 * MIB, fake=Script(dies=0.01, oom=True))
+
+    gone = engine.ended(made)
+
+    assert (gone.oom_killed, gone.exit_code) == (True, 137)
+    assert "ran out of memory" in gone.death()
+
+
+def test_logs_whole_and_last_lines(engine: Bench) -> None:
+    text = "".join(f"line {number}\n" for number in range(1, 6))
+    made = engine.start(command=["sh", "-c", f"printf '{text}'; echo to-stderr >&2; exit 1"],
+                        fake=Script(log=text + "to-stderr\n", dies=0.0, exit_code=1))  # fmt: skip
+    engine.ended(made)
+
+    assert engine.runtime.logs(made, tail=2).splitlines()[-1] in ("line 5", "to-stderr")
+    assert len(engine.runtime.logs(made, tail=2).splitlines()) == 2
+    whole = engine.runtime.logs(made).splitlines()
+    assert len(whole) == 6
+    assert all(line[:4].isdigit() and "T" in line.split()[0] for line in whole), "stamped with the time"
+    assert {line.partition(" ")[2] for line in whole} == {*text.splitlines(), "to-stderr"}
+
+
+def test_a_silent_service_has_an_empty_log(engine: Bench) -> None:
+    assert engine.runtime.logs(engine.ended(engine.start(command=["true"])), tail=5) == ""
+
+
+def test_removing_takes_anonymous_volumes_along_and_can_be_repeated(engine: Bench) -> None:
+    made = engine.start(image=REDIS)
+    volumes = engine.volumes_of(made)
+    assert volumes, "the redis image declares a volume"
+
+    engine.runtime.remove(made)
+    engine.runtime.remove(made)
+    engine.runtime.remove(made, grace=1.0)
+
+    assert engine.runtime.observe(engine.environment) == []
+    assert not set(volumes) & engine.volumes()
+
+
+def test_a_restart_keeps_the_container_and_what_is_in_it(engine: Bench) -> None:
+    files = [{"path": "/srv/data", "content": "kept\n"}]
+    made = engine.start(files=files)
+
+    again = engine.runtime.restart(made, 0)
+
+    assert (again.id, again.state) == (made.id, "running")
+    assert engine.runtime.execute(again, ["cat", "/srv/data"]) == (0, "kept\n")
+
+
+def test_a_restart_brings_a_dead_service_back(engine: Bench) -> None:
+    made = engine.start(command=["sh", "-c", "test -e /again && sleep 1000; touch /again; exit 4"],
+                        fake=Script(dies=0.0, exit_code=4))  # fmt: skip
+    assert engine.ended(made).exit_code == 4
+    engine.script(made.service, Script())
+
+    assert engine.runtime.restart(made, 0).state == "running"
+
+
+# Refusals
+
+
+def test_a_strangers_container_of_the_same_name_is_an_error_and_untouched(engine: Bench) -> None:
+    unit = engine.unit()
+    name = labels.resource_name(engine.environment, unit.name)
+    identity = engine.stranger(name)
+
+    with pytest.raises(EngineError, match=f"{name} exists and is not envkit's"):
+        engine.runtime.start(unit)
+
+    assert engine.names().count(name) == 1
+    if isinstance(engine, RealBench):
+        assert engine.api.inspect_container(identity)["State"]["Running"]
+
+
+def test_our_own_container_of_the_same_name_is_replaced(engine: Bench) -> None:
+    """What a killed `up` created, and did not live to tell."""
+    unit = engine.unit()
+    old = engine.runtime.start(unit)
+
+    new = engine.runtime.start(replace(unit, fingerprint="other"))
+
+    assert new.id != old.id
+    assert [it.fingerprint for it in engine.runtime.observe(engine.environment)] == ["other"]
+
+
+def test_a_program_that_is_not_there_leaves_nothing(engine: Bench) -> None:
+    with pytest.raises(EngineError, match="start"):
+        engine.start(command=["no-such-program"])
+
+    assert engine.runtime.observe(engine.environment) == []
+
+
+def test_an_image_that_is_not_here_leaves_nothing(engine: Bench) -> None:
+    with pytest.raises(EngineError, match="image"):
+        engine.start(image="localhost/envkit-standin/nothing:0")
+
+    assert engine.runtime.observe(engine.environment) == []
+
+
+def test_a_network_that_is_not_there_leaves_nothing(engine: Bench) -> None:
+    unit = replace(engine.unit(), environment=f"{engine.environment}-other")
+
+    with pytest.raises(EngineError, match="network"):
+        engine.runtime.start(unit)
+
+    assert engine.runtime.observe(unit.environment) == []
