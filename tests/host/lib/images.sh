@@ -60,6 +60,8 @@ provide() {
       save "$engine" "$archive" "${names[@]}"
       find "$CACHE" -maxdepth 1 -name "$kind-*.tar" ! -path "$archive" -delete
     fi
+    # Only what has lost its name to the new images; a container that still uses one keeps it.
+    "$engine" image prune --force --filter "label=$RECIPE_LABEL" || true
     present "$engine" "$hash" "${names[@]}" || die "$engine does not hold all of ${names[*]}"
   done
 }
