@@ -72,8 +72,9 @@ class ClusterFacts:
 
     @property
     def address(self) -> str:
-        """host:port of the API server as seen from this machine."""
-        return next((node.address for node in self.nodes if node.address), "")
+        """host:port of the API server as seen from this machine; several control planes have a balancer before them."""
+        balanced = sorted(self.nodes, key=lambda node: node.role != "external-load-balancer")
+        return next((node.address for node in balanced if node.address), "")
 
 
 class Nodes:

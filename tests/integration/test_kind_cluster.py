@@ -89,9 +89,9 @@ class Place:
     def networks(self) -> Networks:
         return Networks(self.containers.api)
 
-    def create(self, cancel: Cancel | None = None, said: list[str] | None = None, **cluster: Any) -> Any:
+    def create(self, said: list[str] | None = None, work: Any = None, **cluster: Any) -> Any:
         report = (said if said is not None else []).append
-        return self.kind.create(Cluster(**cluster), self.image, 0, "fp", report, cancel or Cancel())
+        return self.kind.create(Cluster(**cluster), self.image, 0, "fp", report, Cancel(), work)
 
     def remains(self) -> list[str]:
         """Everything of it that the engine or the machine still has."""
@@ -164,11 +164,15 @@ def places(
 
 @pytest.fixture(scope="module")
 def cluster(places: Callable[[], Place]) -> Place:
-    """One cluster, made once for the tests that change nothing about it."""
+    """One cluster, made once for the tests that change nothing about it; the user's own kubeconfig stays untouched."""
     place = places()
-    (place.paths.home / "users-kubeconfig").write_text("untouched")
-    facts = place.create()
+    users, began = place.paths.home / "users-kubeconfig", []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(users))
+        facts = place.create(work=lambda path: began.append(Api.of(path).readyz()))
     assert facts.state == "running"
+    assert began == [None]
+    assert not users.exists()
     return place
 
 
@@ -377,6 +381,8 @@ def test_a_cancelled_creation_stops_at_once_and_leaves_nothing(places: Callable[
     assert time.monotonic() - seen[0] < 5
     assert list(processes(place.name)) == []
     assert place.kind.observe().fingerprint == ""
+    api: Any = place.containers.api
+    api.pause(f"envkit-{place.name}-control-plane")
     assert place.kind.delete()
     assert place.kind.delete() == []
     assert place.remains() == []
