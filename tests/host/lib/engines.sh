@@ -40,7 +40,7 @@ JSON
 # Podman would raise open files and processes to a million; crun refuses a host with both cgroup versions mounted.
 configure_podman() {
   local files
-  files=$(ulimit -Hn)
+  files=$(ulimit -Hn) # for processes too: the host's own hard limit of these was refused (measured)
   write_once /etc/containers/containers.conf <<CONF
 [containers]
 default_ulimits = ["nofile=$files:$files", "nproc=$files:$files"]
