@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+KILLED = 137
+"""Exit code of SIGKILL. Podman on cgroup v1 leaves its OOM flag false, so that the code is all there is."""
+
 State = Literal["created", "running", "paused", "exited", "dead", "other"]
 
 
@@ -33,10 +36,17 @@ class Instance:
         """Whether its process is there and not paused."""
         return self.state == "running"
 
+    @property
+    def short_of_memory(self) -> bool:
+        """Whether it ended, as far as can be told, for want of memory."""
+        return self.oom_killed or (self.state == "exited" and self.exit_code == KILLED and self.memory > 0)
+
     def death(self) -> str:
         """How it ended, for people."""
         if self.oom_killed:
             return f"was killed by the kernel because it ran out of memory (exit {self.exit_code})"
+        if self.short_of_memory:
+            return f"was killed (exit {KILLED}), probably because of its memory limit of {self.memory // 2**20} MiB"
         return f"exited with {self.exit_code}" if self.state in ("exited", "dead") else f"is {self.state}"
 
 

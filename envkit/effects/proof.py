@@ -105,7 +105,7 @@ class Proof:
         more = f"give it more memory (services.{self.name}.memory)"
         raise ServiceDied(
             f"{self.name} {now.death()} while envkit waited for it",
-            hint=more if now.oom_killed else "the reason is usually in its last log lines",
+            hint=more if now.short_of_memory else "the reason is usually in its last log lines",
             detail=self.tail(),
         )
 
