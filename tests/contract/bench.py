@@ -18,9 +18,12 @@ from envkit.runtimes.fake import FakeEngine, Script
 from envkit.runtimes.fake_supply import FakeImages
 from envkit.runtimes.networks import Networks
 from envkit.supply.images import Images
+from envkit.waiting import Cancel, until
 
-STANDINS = "localhost/envkit-standin"
-DEBIAN, REDIS = f"{STANDINS}/debian:bookworm", f"{STANDINS}/redis:7"
+DEBIAN = ("localhost/envkit-standin/debian:bookworm", "docker.io/library/debian:bookworm-slim")
+REDIS = ("localhost/envkit-standin/redis:7", "docker.io/library/redis:7-alpine")
+"""Candidates: a host without a registry has the stand-ins, any other can pull."""
+
 ROOT = "/some/checkout"
 NUMBER = itertools.count(1)
 
@@ -32,14 +35,19 @@ class Bench:
     networks: Any
     images: Any
 
+    debian = DEBIAN[0]
+    redis = REDIS[0]
+    tells_oom = True
+    """Podman on cgroup v1 does not always: its flag stays false although the kernel killed for memory."""
+
     def __init__(self, environment: str) -> None:
         self.environment = environment
 
     def unit(
-        self, service: str = "", *, image: str = DEBIAN, ports: Mapping[int, int] | None = None, **fields: Any
+        self, service: str = "", *, image: str = "", ports: Mapping[int, int] | None = None, **fields: Any
     ) -> Unit:
         """A unit that sleeps, unless told otherwise; each has a name of its own."""
-        name = service or f"s{next(NUMBER)}"
+        name, image = service or f"s{next(NUMBER)}", image or self.debian
         fields.setdefault("command", ["sleep", "1000"])
         fields.setdefault("ports", {f"p{inner}": {"container": inner, "host": "auto"} for inner in ports or {}})
         model = Service.model_validate({"image": [image], **fields})
@@ -54,8 +62,6 @@ class Bench:
 
     def ended(self, instance: Instance, seconds: float = 20.0) -> Instance:
         """The instance once it has ended."""
-        from envkit.waiting import until
-
         now = instance
 
         def attempt() -> str | None:
@@ -110,7 +116,7 @@ class FakeBench(Bench):
     def __init__(self, environment: str) -> None:
         super().__init__(environment)
         images = FakeImages(
-            there={DEBIAN: "sha256:debian", REDIS: "sha256:redis"}, declares={REDIS: ["/data"]}, registry={}
+            there={self.debian: "sha256:debian", self.redis: "sha256:redis"}, declares={self.redis: ["/data"]}
         )
         self.runtime = FakeEngine(images=images)
         self.networks, self.images = self.runtime.networks, self.runtime.images
@@ -155,13 +161,19 @@ class RealBench(Bench):
         self.api = self.runtime.api
         self.networks, self.images = Networks(self.api), Images(self.api)
         self.made = _Made()
+        self.tells_oom = endpoint.engine == "docker"
+        self.debian, self.redis = self._image(DEBIAN), self._image(REDIS)
+
+    def _image(self, candidates: Sequence[str]) -> str:
+        here = self.images.ids(candidates)
+        return next(iter(here), "") or self.images.pull_first(candidates[1:], None, lambda _said: None, Cancel())
 
     def names(self) -> list[str]:
         return sorted(str(row["Names"][0]).lstrip("/") for row in self.api.containers(all=True) if row.get("Names"))
 
     def stranger(self, name: str, *, port: int = 0) -> str:
         made = self.api.create_container(
-            image=DEBIAN, command=["sleep", "1000"], name=name, ports=[80],
+            image=self.debian, command=["sleep", "1000"], name=name, ports=[80],
             host_config=self.api.create_host_config(port_bindings={80: ("127.0.0.1", port)} if port else {}),
         )  # fmt: skip
         self.made.containers.append(made["Id"])

@@ -6,12 +6,12 @@ import socket
 from dataclasses import replace
 
 import pytest
-from bench import DEBIAN, REDIS, ROOT, Bench, RealBench, labels_of
 
 from envkit import labels
 from envkit.errors import EngineError, PortTaken
 from envkit.ports import accepts
 from envkit.runtimes.fake import Script
+from tests.contract.bench import ROOT, Bench, RealBench, labels_of
 
 MIB = 2**20
 
@@ -43,8 +43,8 @@ def test_a_started_service_is_told_with_all_that_it_was_made_from(engine: Bench)
 
     assert (made.service, made.state, made.running) == (unit.name, "running", True)
     assert (made.name, made.root) == (f"envkit-{engine.environment}-{unit.name}", ROOT)
-    assert (made.fingerprint, made.image) == ("f1ngerpr1nt", DEBIAN)
-    assert made.image_id == engine.images.id_of(DEBIAN)
+    assert (made.fingerprint, made.image) == ("f1ngerpr1nt", engine.debian)
+    assert made.image_id == engine.images.id_of(engine.debian)
     assert engine.runtime.look(made) == made
     assert engine.runtime.observe(engine.environment) == [made]
 
@@ -236,8 +236,11 @@ def test_a_process_killed_for_its_memory_is_told_as_such(engine: Bench) -> None:
 
     gone = engine.ended(made)
 
-    assert (gone.oom_killed, gone.exit_code) == (True, 137)
-    assert "ran out of memory" in gone.death()
+    assert gone.exit_code == 137
+    assert "memory" in gone.death()
+    if engine.tells_oom:
+        assert gone.oom_killed
+        assert "ran out of memory" in gone.death()
 
 
 def test_logs_whole_and_last_lines(engine: Bench) -> None:
@@ -259,7 +262,7 @@ def test_a_silent_service_has_an_empty_log(engine: Bench) -> None:
 
 
 def test_removing_takes_anonymous_volumes_along_and_can_be_repeated(engine: Bench) -> None:
-    made = engine.start(image=REDIS)
+    made = engine.start(image=engine.redis)
     volumes = engine.volumes_of(made)
     assert volumes, "the redis image declares a volume"
 

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from bench import DEBIAN, REDIS, ROOT, Bench, RealBench
 
 from envkit import labels
 from envkit.config.models import Build
 from envkit.errors import EngineError, ImageUnavailable
 from envkit.supply.build import Recipe, recipe
 from envkit.waiting import Aborted, Cancel
+from tests.contract.bench import ROOT, Bench, RealBench
 
 UNKNOWN = "localhost/envkit-standin/no-such-image:0"
 
@@ -57,10 +57,10 @@ def test_a_strangers_network_is_an_error_and_stays(engine: Bench) -> None:
 
 
 def test_ids_are_told_of_images_that_are_here_only(engine: Bench) -> None:
-    found = engine.images.ids([DEBIAN, UNKNOWN, REDIS, DEBIAN])
+    found = engine.images.ids([engine.debian, UNKNOWN, engine.redis, engine.debian])
 
-    assert set(found) == {DEBIAN, REDIS}
-    assert found[DEBIAN] == engine.images.id_of(DEBIAN) != found[REDIS]
+    assert set(found) == {engine.debian, engine.redis}
+    assert found[engine.debian] == engine.images.id_of(engine.debian) != found[engine.redis]
     assert engine.images.id_of(UNKNOWN) == ""
 
 
@@ -87,9 +87,9 @@ def test_a_pull_heeds_cancel(engine: Bench) -> None:
 # Builds
 
 
-def context(folder: Path, unique: str, *, dockerfile: str = "") -> Path:
+def context(folder: Path, unique: str, dockerfile: str) -> Path:
     folder.mkdir(exist_ok=True)
-    (folder / "Dockerfile").write_text(dockerfile or f"FROM {DEBIAN}\nCOPY . /ctx\n")
+    (folder / "Dockerfile").write_text(dockerfile)
     (folder / ".dockerignore").write_text("secret\n*.log\n!kept.log\n# a comment\n")
     for name, text in {"kept.txt": unique, "kept.log": "k", "secret": "s", "noise.log": "n"}.items():
         (folder / name).write_text(text)
@@ -101,7 +101,8 @@ def recipe_of(folder: Path, name: str) -> Recipe:
 
 
 def test_a_build_takes_its_context_but_what_is_ignored(engine: Bench, tmp_path: Path) -> None:
-    made = recipe_of(context(tmp_path / "ctx", engine.environment), f"{engine.environment}-built")
+    folder = context(tmp_path / "ctx", engine.environment, f"FROM {engine.debian}\nCOPY . /ctx\n")
+    made = recipe_of(folder, f"{engine.environment}-built")
     marks = {labels.SCHEMA: labels.SCHEMA_VERSION, labels.ROLE: "image"}
 
     tag = engine.images.build(made, marks, silent, Cancel())
@@ -122,7 +123,7 @@ def test_a_build_takes_its_context_but_what_is_ignored(engine: Bench, tmp_path: 
 
 
 def test_a_build_that_fails_shows_its_last_lines(engine: Bench, tmp_path: Path) -> None:
-    folder = context(tmp_path / "ctx", engine.environment, dockerfile=f"FROM {DEBIAN}\nRUN false\n")
+    folder = context(tmp_path / "ctx", engine.environment, f"FROM {engine.debian}\nRUN false\n")
     made = recipe_of(folder, f"{engine.environment}-broken")
 
     with pytest.raises(ImageUnavailable, match="failed") as caught:
