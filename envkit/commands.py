@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,10 @@ from envkit.waiting import Cancel, until
 
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for a program that is stopped early."""
+
+
+ORPHAN_GRACE = 1.0
+"""Seconds that children get when the program itself has ended."""
 
 
 class CommandFailed(EnvironmentFailed):
@@ -56,8 +61,10 @@ def run(
                 list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 env=environment, cwd=cwd, start_new_session=True,
             )  # fmt: skip
-        except FileNotFoundError as error:
-            raise ToolMissing(f"{argv[0]} is not installed or not on PATH") from error
+        except OSError as error:
+            absent = isinstance(error, FileNotFoundError) and error.filename == argv[0]
+            why = "is not installed or not on PATH" if absent else f"cannot be started: {error}"
+            raise ToolMissing(f"{argv[0]} {why}") from error
         try:
             _wait(process, argv, seconds, cancel, output, on_line)
         finally:
@@ -76,10 +83,10 @@ def _wait(process, argv, seconds, cancel, output, on_line) -> None:  # type: ign
         nonlocal read_to
         done = process.poll() is not None
         if on_line:
-            text = os.pread(output.fileno(), 1 << 20, read_to).decode(errors="replace")
-            whole, newline, _ = text.rpartition("\n")
-            read_to += len((whole + newline).encode(errors="replace"))
-            for line in whole.splitlines():
+            raw = os.pread(output.fileno(), os.fstat(output.fileno()).st_size - read_to, read_to)
+            whole = len(raw) if done else raw.rfind(b"\n") + 1
+            read_to += whole
+            for line in raw[:whole].decode(errors="replace").splitlines():
                 on_line(line)
         return None if done else "still running"
 
@@ -91,11 +98,27 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
     for signum in (signal.SIGTERM, signal.SIGKILL):
+        _signal_group(process.pid, signum)
         try:
-            os.killpg(process.pid, signum)
             process.wait(GRACE)
-            return
-        except ProcessLookupError:
-            return
+            break
         except subprocess.TimeoutExpired:
             continue
+    _end_orphans(process.pid)
+
+
+def _end_orphans(group: int) -> None:
+    """Children that outlived the program: they have had SIGTERM with it, and get a moment more."""
+    end = time.monotonic() + min(GRACE, ORPHAN_GRACE)
+    while _signal_group(group, 0) and time.monotonic() < end:
+        time.sleep(0.02)
+    _signal_group(group, signal.SIGKILL)
+
+
+def _signal_group(group: int, signum: int) -> bool:
+    """Whether anybody of the group was there to hear it."""
+    try:
+        os.killpg(group, signum)
+    except (ProcessLookupError, PermissionError):  # macOS answers so for a group of zombies
+        return False
+    return True
