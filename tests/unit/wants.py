@@ -1,0 +1,35 @@
+"""Environments, wants and instances in one line, for tests that decide rather than do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from envkit.config.models import Environment
+from envkit.facts import Instance, State
+from envkit.plan import Desired, Want, select
+
+
+def environment(services: Mapping[str, Mapping[str, Any]], **fields: Any) -> Environment:
+    """An environment named `t` without a cluster; each service has image `i` unless it says how else it runs."""
+    body = {name: _service(dict(given)) for name, given in services.items()}
+    return Environment.model_validate({"name": "t", "root": "/here", "services": body, **fields})
+
+
+def _service(given: dict[str, Any]) -> dict[str, Any]:
+    ways = {"image", "build", "host_command", "migrations"}
+    return given if ways & given.keys() else {"image": ["i"], **given}
+
+
+def desired(env: Environment, *names: str, rebuild: bool = False, **wants: Want) -> Desired:
+    """Everything wanted with fingerprint `f` and its image here, where `wants` says nothing else."""
+    services = {
+        name: wants.get(name) or Want(name, service, image="i" if service.in_container else "", fingerprint="f")
+        for name, service in env.services.items()
+    }
+    return Desired(env, services, "cf", select(env, names), rebuild)
+
+
+def instance(service: str, state: State = "running", fingerprint: str = "f", **fields: Any) -> Instance:
+    """A container of the environment `t`."""
+    return Instance(f"id-{service}", f"envkit-t-{service}", service, state, fingerprint, root="/here", **fields)
