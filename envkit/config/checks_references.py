@@ -14,7 +14,7 @@ from envkit.services.references import LOCALHOST, Addressing, Inside, Scope, nam
 UNPUBLISHED = "expected a host port, or auto: a probe or an exported variable reaches this port from the host"
 
 RESOLVED_IN_SERVICE = frozenset(
-    {"env", "command", "entrypoint", "host_command", "exports", "probe", "first_probe", "options"}
+    {"env", "command", "entrypoint", "host_command", "exports", "probe", "first_probe", "options", "process"}
 )
 
 
@@ -50,6 +50,9 @@ class _FromHost:
             self.findings.append((("services", service, "ports", port_name), UNPUBLISHED))
         return 1
 
+    def place(self, service: str, what: str) -> str:
+        return Inside(self.environment).place(service, what)
+
 
 def _of_service(name: str, service: Service) -> Iterator[tuple[Keys, str]]:
     at: Keys = ("services", name)
@@ -57,6 +60,10 @@ def _of_service(name: str, service: Service) -> Iterator[tuple[Keys, str]]:
     for key in ("command", "entrypoint", "host_command"):
         for index, word in enumerate(getattr(service, key) or ()):
             yield (*at, key, index), word
+    if service.process:
+        yield from _mapping((*at, "process", "env"), service.process.env)
+        for index, word in enumerate(service.process.command):
+            yield (*at, "process", "command", index), word
     for index, file in enumerate(service.files):
         if file.content is not None:
             yield (*at, "files", index, "content"), file.content

@@ -85,6 +85,18 @@ class Migrations(Model):
     service: str = Field(default="postgres", description="the service whose postgres probe says how to connect")
 
 
+class Process(Model):
+    """How a service runs as a process of the user's own, where no engine does."""
+
+    command: Strings = Field(description="the first word is a program of `supply`, or on PATH")
+    supply: Literal["redis", "postgres", "etcd", "kubernetes", "datastorage"] | None = Field(
+        default=None, description="where the program comes from, when not from PATH"
+    )
+    path: str | None = Field(default=None, description="folder of the programs, before any other place")
+    minimum: str | None = Field(default=None, pattern=r"^v?\d+(\.\d+)*$", description="oldest version that will do")
+    env: dict[Variable, Text] = {}
+
+
 class Service(Model):
     """Anything the environment runs: a container, or a one-shot (`once`) container, host command or migration."""
 
@@ -92,6 +104,7 @@ class Service(Model):
     options: dict[str, Any] = Field(default={}, description="the preset's options")
     image: Strings = Field(default=(), description="candidates; the first that is present or can be pulled is used")
     build: Build | None = None
+    process: Process | None = Field(default=None, description="used instead of the image in the embedded lane")
     platform: str | None = None
     entrypoint: Strings | None = None
     command: Strings | None = None
@@ -118,9 +131,9 @@ class Service(Model):
 
     @model_validator(mode="after")
     def _one_way_to_run(self) -> Service:
-        ways = [bool(self.image or self.build), self.host_command is not None, self.migrations is not None]
+        ways = [self.runs, self.host_command is not None, self.migrations is not None]
         if sum(ways) != 1:
-            raise ValueError("expected exactly one of image/build, host_command and migrations")
+            raise ValueError("expected exactly one of image/build/process, host_command and migrations")
         if not ways[0] and not self.once:
             raise ValueError("host_command and migrations need once: true")
         if self.once and self.probe:
@@ -131,6 +144,11 @@ class Service(Model):
     def in_container(self) -> bool:
         """Whether an engine runs it."""
         return bool(self.image or self.build)
+
+    @property
+    def runs(self) -> bool:
+        """Whether a runtime runs it, as a container or as a process; otherwise it is done on the host."""
+        return self.in_container or self.process is not None
 
 
 class NodePort(Model):

@@ -57,11 +57,13 @@ def redis(options: RedisOptions) -> dict[str, Any]:
     secret = {"REDISCLI_AUTH": options.password} if options.password else {}
     command = [
         "redis-server", "--maxmemory", str(options.maxmemory), "--maxmemory-policy", options.policy,
-        "--save", "", "--appendonly", "no", "--bind", "0.0.0.0",  # noqa: S104  inside the container; published on 127.0.0.1 only
+        "--save", "", "--appendonly", "no", "--bind", "${self.listen}",
+        *(["--requirepass", "${self.env.REDISCLI_AUTH}"] if options.password else []),
     ]  # fmt: skip
     return {
         "image": "docker.io/library/redis:7-alpine",
-        "command": [*command, *(["--requirepass", "${self.env.REDISCLI_AUTH}"] if options.password else [])],
+        "command": command,
+        "process": {"supply": "redis", "command": [*command, "--port", "${self.port}", "--dir", "${self.data}"]},
         # The jemalloc inside redis' own images is built with the prefix je_; Debian's is not.
         "env": {"MALLOC_CONF": DECAY, "JE_MALLOC_CONF": DECAY, **secret},
         "memory": MEMORY_FOR_DATA * options.maxmemory,
@@ -91,6 +93,13 @@ def postgres(options: PostgresOptions) -> dict[str, Any]:
     return {
         "image": "docker.io/library/postgres:16-alpine",
         **({} if options.durable else {"command": fast}),
+        "process": {
+            "supply": "postgres",
+            "command": [
+                *(["postgres"] if options.durable else fast), "-D", "${self.data}", "-h", "${self.listen}",
+                "-p", "${self.port}", "-c", "unix_socket_directories=",
+            ],  # fmt: skip
+        },
         "env": {
             "POSTGRES_USER": options.user,
             "POSTGRES_PASSWORD": options.password,
@@ -125,6 +134,16 @@ def datastorage(options: DataStorageOptions) -> dict[str, Any]:
     urls = {"URL": api, "HEALTH_URL": health, "METRICS_URL": f"{metrics}/metrics"}
     return {
         "build": {"context": "datastorage", "args": {"BASE_IMAGE": options.base_image}},
+        "process": {
+            "supply": "datastorage",
+            "command": ["python3", "-m", "envkit.datastorage"],
+            "env": {
+                "HOST": "${self.listen}",
+                "PORT": "${self.ports.api}",
+                "HEALTH_PORT": "${self.ports.health}",
+                "METRICS_PORT": "${self.ports.metrics}",
+            },
+        },
         "env": {
             "DATABASE_URL": f"${{{options.postgres}.exports.DATABASE_URL}}",
             "REDIS_URL": f"${{{options.redis}.exports.REDIS_URL}}",
@@ -156,8 +175,8 @@ def expanded(preset: Preset, options: Any, own: dict[str, Any]) -> dict[str, Any
     """The preset's service, less the way to get an image that the user's own keys replace."""
     service = preset.expand(options)
     if own.get("image") or own.get("build"):
-        service.pop("image", None)
-        service.pop("build", None)
+        for key in ("image", "build", "process"):
+            service.pop(key, None)
     if own.get("host_command") or own.get("migrations"):
         service = {key: value for key, value in service.items() if key in ("exports", "needs")}
     return service

@@ -17,6 +17,10 @@ class _Nowhere:
         """Raises `UnresolvedReference`."""
         raise UnresolvedReference("ports are known when it runs")
 
+    def place(self, _service: str, _what: str) -> str:
+        """Raises `UnresolvedReference`."""
+        raise UnresolvedReference("places are known when it runs")
+
 
 def settled(environment: Environment) -> Environment:
     """The environment with its probes resolved where no address, token or cluster is needed for it."""

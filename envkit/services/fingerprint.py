@@ -19,7 +19,7 @@ LENGTH = 16
 
 INSIDE = {
     "platform", "entrypoint", "command", "user", "workdir", "env", "memory", "shm", "tmpfs", "capabilities",
-    "once", "host_command", "migrations",
+    "once", "host_command", "migrations", "process",
 }  # fmt: skip
 """Fields of a service that the running thing is made from as they stand."""
 

@@ -3,6 +3,7 @@
     ${NAME.host} ${NAME.port} ${NAME.address}    of the service's first port; address is host:port
     ${NAME.ports.PORT}                           of the port of that name
     ${NAME.env.VAR} ${NAME.exports.VAR}          another service's variable, itself resolved from here
+    ${NAME.listen} ${NAME.root} ${NAME.data}     the address to bind, the folder its files are in, a folder for data
     ${self...}                                   the service that the text belongs to
     ${env.name} ${env.root} ${cluster.name} ${cluster.kubeconfig} ${identity.NAME.token} ${identity.NAME.token_file}
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
@@ -21,14 +23,14 @@ from envkit.config.names import did_you_mean
 from envkit.errors import EnvironmentFailed
 
 if TYPE_CHECKING:
-    from envkit.config.models import Environment, Port, Probe, Service
+    from envkit.config.models import Environment, Port, Probe, Process, Service
 
 LOCALHOST = "127.0.0.1"
 """Never `localhost`, which is ::1 first on many machines where ports are published on IPv4 only."""
 
 FILTERS: Mapping[str, Callable[[str], str]] = {"url": lambda text: quote(text, safe="")}
 
-FORMS = ("host", "port", "address", "ports.PORT", "env.VAR", "exports.VAR")
+FORMS = ("host", "port", "address", "ports.PORT", "env.VAR", "exports.VAR", "listen", "root", "data")
 
 
 class UnresolvedReference(EnvironmentFailed):
@@ -43,6 +45,9 @@ class Addressing(Protocol):
 
     def port(self, service: str, port_name: str) -> int:
         """The number under which that port is reached."""
+
+    def place(self, service: str, what: str) -> str:
+        """`listen`, `root` or `data` of the service, where it runs."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,23 @@ class Published:
             raise UnresolvedReference(f"port {port_name} of {service} has not been given a number yet")
         return self.auto_ports[f"{service}.{port_name}"]
 
+    def place(self, service: str, what: str) -> str:
+        """127.0.0.1; a folder is known only where the service runs."""
+        if what == "listen":
+            return LOCALHOST
+        raise UnresolvedReference(f"the {what} folder of {service} means nothing outside of it")
+
+
+@dataclass(frozen=True)
+class AsProcess(Published):
+    """As a process sees the others and itself: the host's addresses, and folders below `home`."""
+
+    home: Path = Path()
+
+    def place(self, service: str, what: str) -> str:
+        """127.0.0.1, and the service's own folders."""
+        return LOCALHOST if what == "listen" else str(self.home / service / what)
+
 
 @dataclass(frozen=True)
 class Inside:
@@ -82,6 +104,10 @@ class Inside:
     def port(self, service: str, port_name: str) -> int:
         """The container's port."""
         return port_of(self.environment, service, port_name).container
+
+    def place(self, service: str, what: str) -> str:
+        """Every address of the container, its root, and /data."""
+        return {"listen": "0.0.0.0", "root": "", "data": "/data"}[what]  # noqa: S104  published on 127.0.0.1 only
 
 
 def port_of(environment: Environment, service: str, port_name: str) -> Port:
@@ -167,6 +193,8 @@ def _of_service(name: str, what: str, scope: Scope) -> str:
     match what.split("."):
         case ["host"]:
             return scope.addressing.host(name)
+        case ["listen" | "root" | "data" as place]:
+            return scope.addressing.place(name, place)
         case ["port"] | ["address"] if not first:
             raise UnresolvedReference(f"{name} has no ports")
         case ["port"]:
@@ -211,7 +239,14 @@ def resolved_service(service: Service, scope: Scope) -> Service:
     for key in ("probe", "first_probe"):
         probe: Probe | None = getattr(service, key)
         update[key] = probe and resolved_probe(probe, scope)
+    update["process"] = service.process and _resolved_process(service.process, scope)
     return service.model_copy(update=update)
+
+
+def _resolved_process(process: Process, scope: Scope) -> Process:
+    command = tuple(resolve(word, scope) for word in process.command)
+    env = {name: resolve(text, scope) for name, text in process.env.items()}
+    return process.model_copy(update={"command": command, "env": env})
 
 
 def resolved_probe(probe: Probe, scope: Scope) -> Probe:

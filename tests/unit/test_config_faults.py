@@ -58,7 +58,7 @@ ONE_BY_ONE = [
     ("cluster: {kubernetes: latest}", "cluster.kubernetes: expected a version such as 1.31.2; found 'latest'"),
     ("extends: 3", "extends: expected a profile's name, a file, or a list of them"),
     # what a service is
-    ("services: {a: {}}", "services.a: expected exactly one of image/build, host_command and migrations"),
+    ("services: {a: {}}", "services.a: expected exactly one of image/build/process, host_command and migrations"),
     ("services: {a: {host_command: x}}", "services.a: host_command and migrations need once: true"),
     ("services: {a: {preset: rediss}}", "services.a.preset: expected one of redis, postgres, datastorage; found 'rediss'"),
     ("services: {self: {image: x}}", "services.self: 'self' has a meaning of its own in references"),

@@ -28,7 +28,7 @@ def test_redis_holds_two_gib_and_has_room_beyond(tmp_path: Path) -> None:
     assert service.image == ("docker.io/library/redis:7-alpine",)
     assert service.command == (
         "redis-server", "--maxmemory", "2147483648", "--maxmemory-policy", "allkeys-lru",
-        "--save", "", "--appendonly", "no", "--bind", "0.0.0.0",
+        "--save", "", "--appendonly", "no", "--bind", "${self.listen}",
     )  # fmt: skip
     assert service.memory == 2 * 2147483648
     decay = "dirty_decay_ms:0,muzzy_decay_ms:0"
