@@ -18,13 +18,11 @@ from envkit.datastorage.errors import DatabaseUnavailable, EventRefused, Overloa
 from envkit.datastorage.front import Front, too_much
 from envkit.datastorage.health import Health
 from envkit.datastorage.metrics import Metrics
-from envkit.datastorage.openapi import document
+from envkit.datastorage.openapi import BATCH, EVENTS, document
 from envkit.datastorage.problems import Problem
 from envkit.datastorage.recorder import Kept, NotKept, Recorder
 from envkit.datastorage.settings import Settings
 
-EVENTS = "/api/v1/audit/events"
-BATCH = f"{EVENTS}/batch"
 _STATUS = {Kept.STORED: HTTPStatus.CREATED, Kept.QUEUED: HTTPStatus.ACCEPTED}
 _MESSAGE = {
     Kept.STORED: "Audit event{s} stored",
@@ -40,6 +38,9 @@ class Api:
         self._settings = settings
         self._recorder = recorder
         self._database = database
+
+    async def events(self, request: Request) -> Response:
+        return await (self.create if request.method == "POST" else self.query)(request)
 
     async def create(self, request: Request) -> Response:
         body = await self._body(request)
@@ -67,6 +68,9 @@ class Api:
             raise events.Invalid("the page is too large", {"limit": fault})
         return Response(_rendered(page, query), media_type="application/json")
 
+    async def openapi(self, request: Request) -> Response:
+        return JSONResponse(document(max_batch_events=self._settings.max_batch_events, bearer=False))
+
     async def _body(self, request: Request) -> bytes:
         settings = self._settings
         return await bodies.read(request, max_bytes=settings.max_body_bytes, seconds=settings.body_timeout)
@@ -75,21 +79,16 @@ class Api:
 def application(api: Api, health: Health, settings: Settings, metrics: Metrics) -> Front:
     """The ASGI application of the API's port."""
     routes = [
-        Route(EVENTS, api.create, methods=["POST"]),
-        Route(EVENTS, api.query, methods=["GET"]),
+        Route(EVENTS, api.events, methods=["GET", "POST"]),  # one route, so that Allow names both
         Route(BATCH, api.create_batch, methods=["POST"]),
         Route("/readyz", health.ready),
         Route("/health", health.ready),  # what older versions had
-        Route("/openapi.json", _openapi),
+        Route("/openapi.json", api.openapi),
     ]
     app = Starlette(routes=routes, exception_handlers=_HANDLERS)
     admission = Admission(max_requests=settings.max_requests_in_flight, max_bytes=settings.max_bytes_in_flight)
     metrics.in_flight.set_function(lambda: admission.requests)
     return Front(app, admission=admission, metrics=metrics, routes=frozenset(route.path for route in routes))
-
-
-async def _openapi(request: Request) -> Response:
-    return JSONResponse(document())
 
 
 def _answer(kept: Kept, content: dict[str, Any], *, plural: str) -> Response:

@@ -3,15 +3,13 @@
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+PATTERN = r"^([0-9]{1,9}(\.[0-9]{1,9})?(ms|s|m|h|d))+$"
 _PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 EXPECTED = "a duration such as 500ms, 30s, 1m30s, 24h or 7d"
 
 
 def seconds(text: str) -> float:
-    """``text`` in seconds; a bare number is seconds already. Raises ValueError with what was expected."""
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-        return float(text)
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    """``text`` in seconds. Raises ValueError with what was expected."""
+    if "\n" in text or not re.match(PATTERN, text):
         raise ValueError(f"expected {EXPECTED}")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))

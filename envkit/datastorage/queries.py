@@ -51,7 +51,7 @@ class EventQuery:
 
 
 def parse(given: Mapping[str, str], now: datetime | None = None) -> EventQuery:
-    """The query that the parameters describe; empty ones count as absent. Raises Invalid with every fault.
+    """The query that the parameters describe; empty texts count as absent. Raises Invalid with every fault.
 
     ``since`` and ``until`` take a time with its zone, or a duration before ``now``, such as 24h.
     """
@@ -61,7 +61,7 @@ def parse(given: Mapping[str, str], now: datetime | None = None) -> EventQuery:
     if given.get("event_outcome") and given["event_outcome"] not in OUTCOMES:
         faults["event_outcome"] = f"expected one of {', '.join(OUTCOMES)}"
     for name, operator in TIMES.items():
-        if given.get(name):
+        if name in given:
             values[name] = _moment(name, given[name], now or datetime.now(UTC), faults)
             conditions.append(f"event_timestamp {operator} %({name})s")
     conditions += _detail(given, values, faults)
@@ -76,9 +76,9 @@ def parse(given: Mapping[str, str], now: datetime | None = None) -> EventQuery:
 def _detail(given: Mapping[str, str], values: dict[str, object], faults: dict[str, str]) -> list[str]:
     """``detail_key`` alone: the key is there. With ``detail_value``: its value, as text, is that."""
     key, value = given.get("detail_key"), given.get("detail_value")
-    if value is not None and not key:
-        faults["detail_key"] = "is required with detail_value"
-    if not key:
+    if key is None:
+        if value is not None:
+            faults["detail_key"] = "is required with detail_value"
         return []
     if not re.fullmatch(DETAIL_KEY, key):
         faults["detail_key"] = f"expected {DETAIL_KEY}"
@@ -103,9 +103,11 @@ def _moment(name: str, text: str, now: datetime, faults: dict[str, str]) -> date
     """The instant that ``text`` names; a plus sign that was not percent-encoded arrives as a space."""
     text = re.sub(r" (?=[0-9]{2}:[0-9]{2}$)", "+", text)
     try:
-        if re.fullmatch(RFC3339, text):
+        if re.match(RFC3339, text):
             return datetime.fromisoformat(text.upper()).astimezone(UTC)
         return now - timedelta(seconds=durations.seconds(text))
-    except (ValueError, OverflowError):
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)  # before the calendar begins
+    except ValueError:
         faults[name] = f"expected a time with its zone, such as 2025-01-31T12:00:00Z, or {durations.EXPECTED}"
         return now

@@ -20,7 +20,11 @@ REDIS_FORM = "redis://[:PASSWORD@]HOST:PORT/NUMBER"
 
 
 def _as_seconds(value: object) -> object:
-    return durations.seconds(value) if isinstance(value, str) else value
+    """A duration's text in seconds; what is no duration is left to be read as a number of seconds."""
+    try:
+        return durations.seconds(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _as_level(value: object) -> object:

@@ -116,7 +116,15 @@ class Postgres(Server):
         secret.chmod(0o644)
         argv = [str(binaries.postgres / "initdb"), "-D", str(self._data), "-U", "slm_user", "-A", "scram-sha-256"]
         argv += ["--pwfile", str(secret), "-E", "UTF8", "--no-locale", "--no-sync"]
-        subprocess.run(argv, env=self._environment, check=True, timeout=60, user=self._user, group=self._user)
+        subprocess.run(
+            argv,
+            env=self._environment,
+            check=True,
+            timeout=60,
+            user=self._user,
+            group=self._user,
+            stdout=subprocess.DEVNULL,
+        )
 
     def argv(self) -> list[str]:
         settings = {

@@ -116,13 +116,13 @@ def test_a_missing_file_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("30s", 30), ("1m30s", 90), ("500ms", 0.5), ("24h", 86400), ("7d", 604800), ("2", 2)]
+    ("text", "expected"), [("30s", 30), ("1m30s", 90), ("500ms", 0.5), ("24h", 86400), ("7d", 604800), ("1.5s", 1.5)]
 )
 def test_durations(text: str, expected: float) -> None:
     assert seconds(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "s", "1x", "-1s", "1s2", "1 s", "٣s"])
+@pytest.mark.parametrize("text", ["", "2", "s", "1x", "1s\n", "-1s", "1s2", "1 s", "٣s"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="expected a duration"):
         seconds(text)
