@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from envkit import probes, state
 from envkit.config.models import Service
-from envkit.errors import NotReady
+from envkit.errors import EngineError, NotReady
 from envkit.facts import ClusterFact, Facts, Instance
 from envkit.plan import CLUSTER, Desired, Want
 from envkit.services import desired as wanted
@@ -110,7 +110,7 @@ def health(session: Session, name: str, instance: Instance, patience: float = PA
     probe, target = service.probe, target_of(session, service, instance)
     try:
         until(lambda: probes.attempt(probe, target), what=name, seconds=patience, cancel=session.cancel)
-    except NotReady as error:
+    except (NotReady, EngineError) as error:
         return error.message
     return ""
 

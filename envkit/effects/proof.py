@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from envkit import observe, probes
 from envkit.config.models import Probe, Service
 from envkit.config.units import show_size
-from envkit.errors import EnvironmentFailed, ServiceDied
+from envkit.errors import EngineError, EnvironmentFailed, ServiceDied
 from envkit.facts import Instance
 from envkit.session import Session
 from envkit.waiting import Cancel, until
@@ -36,6 +36,8 @@ class Proof:
 
     def ready(self) -> str:
         """Wait until it works; what to say about it. Raises `ServiceDied`, `NotReady`, `EnvironmentFailed`."""
+        if not self.instance.running:
+            self._alive()  # dead so soon, it publishes no ports that could be asked
         service = observe.probed(self.session, self.name, {self.name: self.instance})
         said = f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
         if service.first_probe:
@@ -79,7 +81,11 @@ class Proof:
         target = observe.target_of(self.session, service, self.instance)
 
         def attempt() -> str | None:
-            seen = probes.attempt(probe, target)
+            try:
+                seen = probes.attempt(probe, target)
+            except EngineError:  # nothing can be run beside a dead service
+                self._alive()
+                raise
             if seen is not None:
                 self._alive()
             return seen

@@ -32,10 +32,16 @@ def undo(session: Session, effects: Effects) -> list[str]:
     if effects.made_cluster:
         tasks.append(session.kind.delete)
     problems = _all(tasks)
-    if effects.made_network and not session.runtime.observe(session.environment.name):
-        problems += _all([lambda: session.networks.remove_all(session.environment.name)])
-        shutil.rmtree(session.paths.folder, ignore_errors=True)
+    if effects.made_network:
+        problems += _all([lambda: _forget(session)])
     return problems
+
+
+def _forget(session: Session) -> None:
+    """Network and files of an environment that has nothing in it any more."""
+    if not session.runtime.observe(session.environment.name):
+        session.networks.remove_all(session.environment.name)
+        shutil.rmtree(session.paths.folder, ignore_errors=True)
 
 
 def _all(tasks: Iterable[Callable[[], object]]) -> list[str]:

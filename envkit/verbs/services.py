@@ -41,11 +41,10 @@ def restart(session: Session, names: Sequence[str]) -> None:
             session.stream.note(f"restarting {name}")
             service = session.environment.services[name]
             again = session.runtime.restart(instance, service.stop_timeout)
-            broken = observe.health(session, name, again, patience=service.timeout)
-            if broken and not session.runtime.look(again).running:
-                raise ServiceDied(
-                    f"{name} {session.runtime.look(again).death()}", detail=session.runtime.logs(again, 20)
-                )
+            broken = observe.health(session, name, again, patience=service.timeout) if again.running else again.death()
+            now = session.runtime.look(again)
+            if not now.running:
+                raise ServiceDied(f"{name} {now.death()}", detail=session.runtime.logs(again, 20))
             if broken:
                 raise NotReady(broken, detail=session.runtime.logs(again, 20))
         _remember(session)
