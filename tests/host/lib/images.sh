@@ -38,7 +38,7 @@ load() {
     shortened=localhost/${image#docker.io/}
     if [[ $1 == podman && $image == docker.io/* ]] && podman image exists "$shortened"; then
       podman tag "$shortened" "$image"
-      podman untag "$shortened"
+      podman untag "$shortened" "$shortened" # given once, it would take all names of the image
     fi
   done
 }
