@@ -1,0 +1,187 @@
+"""Debian's packages without installing any: apt-get with lists, caches and sources of its own, then `dpkg -x`.
+
+Works for any user; the system's apt state is read, never written. Where packages come from is what the system's own
+sources say.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from envkit.commands import CommandFailed, Finished, run
+from envkit.errors import EnvironmentFailed
+from envkit.supply.binaries.models import Unfit
+from envkit.waiting import Cancel
+
+UPDATE_SECONDS = 180.0
+"""For the lists: 10 MB, 7-12 s measured."""
+
+DOWNLOAD_SECONDS = 600.0
+"""For the packages of one set: PostgreSQL's have 19 MB, Kubernetes' source 30 MB, Go's compiler 80 MB."""
+
+FRESH = 86400.0
+"""Seconds that lists are used before they are fetched again: a mirror drops superseded files after a while."""
+
+_NEVER = re.compile(r"^(libc6|libc-bin|libcrypt1|libllvm.*|libz3.*)$|-(dev|doc|perl|dbg|dbgsym)$")
+"""The C library must be the system's own; LLVM is PostgreSQL's JIT, 110 MB that no test needs."""
+
+
+@dataclass(frozen=True)
+class Deb:
+    """A package that apt would fetch."""
+
+    name: str
+    version: str
+
+
+def is_needed(name: str, wanted: Sequence[str]) -> bool:
+    """Whether a dependency is unpacked: the packages themselves and shared libraries, not scripts and services."""
+    return name in wanted or (name.startswith(("lib", "lua-")) and not _NEVER.search(name))
+
+
+def planned(uris: str) -> list[Deb]:
+    """The packages in what `apt-get --print-uris` says: `'URI' name_version_arch.deb size hash` lines."""
+    rows = (line.split() for line in uris.splitlines() if line.startswith("'"))
+    files = [unquote(row[1]) for row in rows if len(row) >= 3 and row[1].endswith(".deb")]
+    return [Deb(*file.split("_")[:2]) for file in files if file.count("_") == 2]
+
+
+def with_sources(text: str, *, stanzas: bool) -> str:
+    """A sources file with source packages asked for beside binary ones; `stanzas` is the newer format."""
+    if stanzas:
+        return re.sub(r"(?mi)^Types:.*$", "Types: deb deb-src", text)
+    lines = [line for line in text.splitlines() if line.startswith("deb ")]
+    return "\n".join(line for deb in lines for line in (deb, deb.replace("deb ", "deb-src ", 1))) + "\n"
+
+
+class Apt:
+    """Apt-get with its own state below `root`; `etc` is where the system's sources are."""
+
+    def __init__(
+        self, root: Path, environ: Mapping[str, str], report: Callable[[str], None], cancel: Cancel, *,
+        sources: bool = False, etc: Path = Path("/etc/apt"),
+    ) -> None:  # fmt: skip
+        self._root = root / ("apt-src" if sources else "apt")
+        self._environ = {**environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+        self._report, self._cancel = report, cancel
+        self._sources, self._etc = sources, etc
+
+    def missing(self) -> str:
+        """The tool that is not here, empty on Debian and its kin."""
+        path = self._environ.get("PATH")
+        return next((tool for tool in ("apt-get", "apt-cache", "dpkg-deb") if not shutil.which(tool, path=path)), "")
+
+    def update(self) -> None:
+        """Fetch the lists, once a day; a source that does not answer only matters if its packages are needed."""
+        stamp = self._root / "fresh"
+        if stamp.exists() and 0 <= time.time() - stamp.stat().st_mtime < FRESH:
+            return
+        self._report("fetching the package lists")
+        self._lay_out()
+        done = self._run("apt-get", "update", seconds=UPDATE_SECONDS, check=False)
+        if not any((self._root / "state" / "lists").glob("*Packages*")):
+            raise Unfit(f"no package lists could be fetched: {_error_in(done.output)}")
+        stamp.touch()
+
+    def newest(self, pattern: str) -> str:
+        """`postgresql-*` becomes the package with the highest number; other names stay as they are."""
+        if "*" not in pattern:
+            return pattern
+        prefix, _, suffix = pattern.partition("*")
+        names = self._run("apt-cache", "pkgnames", prefix).output.split()
+        numbered = [re.fullmatch(re.escape(prefix) + r"(\d+)" + re.escape(suffix), name) for name in names]
+        numbers = [int(match[1]) for match in numbered if match]
+        if not numbers:
+            raise Unfit(f"the package lists have no {pattern}")
+        return f"{prefix}{max(numbers)}{suffix}"
+
+    def unpack(self, packages: Sequence[str], folder: Path) -> list[Deb]:
+        """Unpack the packages, and the shared libraries that the system lacks for them, into the folder."""
+        done = self._run(
+            "apt-get", "install", "--print-uris", "-qq", "--reinstall", "--no-install-recommends", *packages
+        )
+        debs = [deb for deb in planned(done.output) if is_needed(deb.name, packages)]
+        if lost := set(packages) - {deb.name for deb in debs}:
+            raise Unfit(f"apt has no download for {', '.join(sorted(lost))}")
+        self._download(debs, folder)
+        return debs
+
+    def unpack_alone(self, packages: Sequence[str], folder: Path) -> None:
+        """The same without any dependency, whatever the system has."""
+        self._download([Deb(package, "") for package in packages], folder)
+
+    def _download(self, debs: Sequence[Deb], folder: Path) -> None:
+        aside = self._root / "debs"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        self._report(f"downloading {', '.join(deb.name for deb in debs)}")
+        names = [f"{deb.name}={deb.version}" if deb.version else deb.name for deb in debs]
+        self._run("apt-get", "download", *names, cwd=aside, seconds=DOWNLOAD_SECONDS)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in sorted(aside.glob("*.deb")):
+            self._run("dpkg-deb", "-x", str(file), str(folder), plain=True)
+        shutil.rmtree(aside)
+
+    def source(self, package: str, folder: Path) -> Path:
+        """Download a source package; the path of upstream's archive, which apt checked against the signed list.
+
+        A mirror may lack Debian's own part of it, which is not needed.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._report(f"downloading the source package {package}")
+        done = self._run("apt-get", "source", "--download-only", package, cwd=folder, seconds=DOWNLOAD_SECONDS,
+                         check=False)  # fmt: skip
+        found = sorted(folder.glob(f"{package}_*.orig.tar.*"))
+        archives = [path for path in found if path.suffix != ".asc"]
+        if not archives:
+            raise Unfit(f"the source package {package} cannot be had: {_error_in(done.output)}")
+        return archives[-1]
+
+    def _lay_out(self) -> None:
+        for folder in ("state/lists/partial", "cache/archives/partial", "sources"):
+            (self._root / folder).mkdir(parents=True, exist_ok=True)
+        if not self._sources:
+            return
+        for path in (self._etc / "sources.list", *sorted((self._etc / "sources.list.d").glob("*"))):
+            if path.is_file() and path.suffix in (".list", ".sources"):
+                text = with_sources(path.read_text(), stanzas=path.suffix == ".sources")
+                (self._root / "sources" / path.name).write_text(text)
+
+    def _options(self) -> list[str]:
+        words = [
+            f"Dir::State={self._root / 'state'}",
+            "Dir::State::status=/var/lib/dpkg/status",
+            f"Dir::Cache={self._root / 'cache'}",
+            "APT::Sandbox::User=root",  # _apt cannot enter a private folder; without root there is no such change
+            "Acquire::Languages=none",
+            "Acquire::Retries=2",
+            "Acquire::http::Timeout=20",
+            "Acquire::https::Timeout=20",
+            "Debug::NoLocking=1",  # the state is ours, and so is the lock around it
+        ]
+        if self._sources:
+            words += ["Dir::Etc::sourcelist=/dev/null", f"Dir::Etc::sourceparts={self._root / 'sources'}"]
+        return [word for option in words for word in ("-o", option)]
+
+    def _run(
+        self, tool: str, *words: str, cwd: Path | None = None, seconds: float = 60.0, check: bool = True,
+        plain: bool = False,
+    ) -> Finished:  # fmt: skip
+        argv = [tool, *([] if plain else self._options()), *words]
+        try:
+            return run(argv, seconds=seconds, env=self._environ, cwd=str(cwd or "/"), cancel=self._cancel, check=check)
+        except CommandFailed as error:
+            raise Unfit(f"{tool} {words[0]} ended with {error.code}: {_error_in(error.output)}") from error
+        except EnvironmentFailed as error:
+            raise Unfit(error.message) from error
+
+
+def _error_in(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return ([line for line in lines if line.startswith("E:")] or lines or ["no output"])[-1][:300]

@@ -1,0 +1,167 @@
+"""The official releases: etcd's archives, Kubernetes' own binaries, and for macOS the archives made for envtest.
+
+Redis and PostgreSQL publish sources only. `ENVKIT_MIRROR_ETCD`, `ENVKIT_MIRROR_KUBERNETES` and `ENVKIT_MIRROR_ENVTEST`
+replace the addresses below, for a mirror with the same layout. What concerns macOS and arm64 is written from the
+projects' documentation and was never run on such a machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from envkit.supply.binaries.http import Digest, Http
+from envkit.supply.binaries.judge import must_suit
+from envkit.supply.binaries.models import Unfit, Version
+from envkit.supply.binaries.sources import Job
+from envkit.supply.binaries.store import Made
+
+MIRRORS = {
+    "ENVKIT_MIRROR_ETCD": "https://github.com/etcd-io/etcd/releases/download",
+    "ENVKIT_MIRROR_KUBERNETES": "https://dl.k8s.io/release",
+    "ENVKIT_MIRROR_ENVTEST": "https://github.com/kubernetes-sigs/controller-tools/releases/download",
+}
+
+SOURCE = "official release"
+
+
+def mirror(variable: str, environ: Mapping[str, str]) -> str:
+    """The base address, without a slash at its end."""
+    return (environ.get(variable) or MIRRORS[variable]).rstrip("/")
+
+
+class Release:
+    """What the releases share: which version is asked for, and the entry's name."""
+
+    source = SOURCE
+
+    def __init__(self, http: Http | None = None) -> None:
+        self._http = http
+
+    def http(self, job: Job) -> Http:
+        """The injected client, else one with the job's proxy settings."""
+        return self._http or Http(job.environ)
+
+    def version(self, job: Job) -> Version:
+        """The version asked for, else the pinned one, else the minimum where it is newer and names a release."""
+        pinned, minimum = job.supply.release, job.wanted.minimum
+        chosen = job.wanted.version or pinned
+        if chosen is None:
+            raise Unfit("publishes no binaries")
+        if job.wanted.version is None and minimum and len(minimum.parts) == 3 and not chosen.at_least(minimum):
+            chosen = minimum
+        if len(chosen.parts) == 3:
+            must_suit(job.wanted, chosen)
+        return chosen
+
+    def key(self, job: Job) -> str:
+        """Named after the version; a completing download is an entry of its own."""
+        part = "" if job.programs == job.supply.programs else "-rest"
+        return f"release-{self.version(job)}{part}"
+
+
+class EtcdRelease(Release):
+    """etcd's archive, checked against the SHA256SUMS beside it."""
+
+    def fetch(self, job: Job, folder: Path) -> Made:
+        """Download and keep the one program."""
+        version = self.version(job)
+        name = f"etcd-v{version}-{job.host}.{'zip' if job.host.os == 'darwin' else 'tar.gz'}"
+        base = f"{mirror('ENVKIT_MIRROR_ETCD', job.environ)}/v{version}"
+        http = self.http(job)
+        digest = digest_of(name, http.text(f"{base}/SHA256SUMS", job.cancel), "sha256")
+        archive = http.file(
+            f"{base}/{name}", digest, job.work, what=f"etcd {version}", report=job.report, cancel=job.cancel
+        )
+        unpack(archive, job.programs, folder, zipped=name.endswith(".zip"))
+        archive.unlink()
+        return _made(folder, job)
+
+
+class KubernetesRelease(Release):
+    """Kubernetes' binaries, one file each; for macOS, which has none, envtest's archive without controller manager."""
+
+    def fetch(self, job: Job, folder: Path) -> Made:
+        """Download what is asked for, each file checked against the digest beside it."""
+        version = self._whole(job)
+        must_suit(job.wanted, version)
+        fetch = self._archive if job.host.os == "darwin" else self._files
+        fetch(job, version, folder)
+        return _made(folder, job)
+
+    def _whole(self, job: Job) -> Version:
+        """`1.34` becomes the newest patch; envtest's archives begin at .0 and have few others."""
+        version = self.version(job)
+        if len(version.parts) == 3:
+            return version
+        if job.host.os == "darwin":
+            return Version((*version.parts, 0))
+        base = mirror("ENVKIT_MIRROR_KUBERNETES", job.environ)
+        return Version.parse(self.http(job).text(f"{base}/stable-{version}.txt", job.cancel))
+
+    def _files(self, job: Job, version: Version, folder: Path) -> None:
+        base = mirror("ENVKIT_MIRROR_KUBERNETES", job.environ)
+        http = self.http(job)
+        for program in job.programs:
+            url = f"{base}/v{version}/bin/{job.host.os}/{job.host.arch}/{program}"
+            digest = digest_of(program, http.text(f"{url}.sha256", job.cancel), "sha256")
+            path = http.file(url, digest, job.work, what=f"{program} {version}", report=job.report, cancel=job.cancel)
+            shutil.move(path, folder / program)
+            (folder / program).chmod(0o755)
+
+    def _archive(self, job: Job, version: Version, folder: Path) -> None:
+        if job.supply.main not in job.programs:
+            raise Unfit(f"there is no {', '.join(job.programs)} for macOS")
+        name = f"envtest-v{version}-{job.host}.tar.gz"
+        url = f"{mirror('ENVKIT_MIRROR_ENVTEST', job.environ)}/envtest-v{version}/{name}"
+        http = self.http(job)
+        digest = digest_of(name, http.text(f"{url}.sha512", job.cancel), "sha512")
+        archive = http.file(url, digest, job.work, what=f"Kubernetes {version}", report=job.report, cancel=job.cancel)
+        unpack(archive, job.programs, folder)
+        archive.unlink()
+
+
+def digest_of(name: str, published: str, algorithm: str) -> Digest:
+    """The digest of `name` in a list of `digest  name` lines, or the only word of the file. Raises `Unfit`."""
+    rows = [line.split() for line in published.splitlines() if line.strip()]
+    if len(rows) == 1 and (len(rows[0]) == 1 or rows[0][-1].lstrip("*").endswith(name)):
+        return _digest(rows[0][0], name, algorithm)
+    for row in rows:
+        if row[-1].lstrip("*") == name:
+            return _digest(row[0], name, algorithm)
+    raise Unfit(f"no {algorithm} is published for {name}")
+
+
+def _digest(value: str, name: str, algorithm: str) -> Digest:
+    length = {"sha256": 64, "sha512": 128}[algorithm]
+    if len(value) != length or not all(letter in "0123456789abcdef" for letter in value.lower()):
+        raise Unfit(f"what is published for {name} is no {algorithm}: {value[:40]!r}")
+    return Digest(algorithm, value.lower())
+
+
+def unpack(archive: Path, programs: tuple[str, ...], folder: Path, *, zipped: bool = False) -> None:
+    """Take the programs out of the archive, by their last name, whatever folder they are in there."""
+    if zipped:
+        with zipfile.ZipFile(archive) as bundle:
+            for member in bundle.namelist():
+                if (name := PurePosixPath(member).name) in programs:
+                    with bundle.open(member) as source, (folder / name).open("wb") as target:
+                        shutil.copyfileobj(source, target)
+    else:
+        with tarfile.open(archive) as bundle:
+            for entry in bundle:
+                if (name := PurePosixPath(entry.name).name) in programs and (content := bundle.extractfile(entry)):
+                    with content, (folder / name).open("wb") as target:
+                        shutil.copyfileobj(content, target)
+    for path in folder.iterdir():
+        path.chmod(0o755)
+
+
+def _made(folder: Path, job: Job) -> Made:
+    present = {name: name for name in job.programs if (folder / name).is_file()}
+    if not present:
+        raise Unfit(f"the release holds none of {', '.join(job.programs)}")
+    return Made(present)

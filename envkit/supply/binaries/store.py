@@ -1,0 +1,174 @@
+"""Envkit's cache of programs: whole entries, each with a manifest written last and moved into place as one.
+
+<cache>/binaries/<name>/<key>/manifest.json    an entry
+<cache>/binaries/<name>/.<key>.<pid>.new/      one that is being made; whoever holds the lock removes it
+<cache>/binaries/<name>/.work/                 partial downloads and compiled packages, to go on from
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envkit.supply.binaries.models import Candidate, Host, Refusal, Unfit, Version
+from envkit.supply.binaries.versions import Versions
+from envkit.waiting import Cancel
+
+CACHE = "envkit's cache"
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+LOCK_SECONDS = 2400.0
+"""For another envkit that fetches the same: as long as the longest source may take, the build of Kubernetes."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a fetcher put into the folder it was given: paths relative to that folder."""
+
+    programs: Mapping[str, str]
+    libraries: tuple[str, ...] = ()
+    """Folders for LD_LIBRARY_PATH."""
+
+
+def binaries_home(cache: Path, environ: Mapping[str, str], uid: int) -> Path:
+    """Where programs are kept: below the cache, but for root at a place that other users can reach.
+
+    PostgreSQL refuses to run as root, and the user it runs as cannot pass root's home.
+    """
+    if uid == 0 and not environ.get("ENVKIT_CACHE_DIR"):
+        return Path("/var/cache/envkit/binaries")
+    return cache / "binaries"
+
+
+@dataclass(frozen=True)
+class Store:
+    """The entries of one name on one machine."""
+
+    root: Path
+    name: str
+    host: Host
+
+    @property
+    def folder(self) -> Path:
+        """All entries."""
+        return self.root / self.name
+
+    @property
+    def work(self) -> Path:
+        """What a fetch that was cut short leaves to go on from."""
+        return self.folder / ".work"
+
+    def entry(self, key: str) -> Path:
+        """The place of an entry; the same home may serve machines of several kinds."""
+        return self.folder / f"{key}-{self.host}"
+
+    def candidates(self) -> Iterator[Candidate | Refusal]:
+        """Whole entries for this machine, the newest version first; broken ones as refusals."""
+        read = [self.read(path.parent) for path in sorted(self.folder.glob(f"*-{self.host}/{MANIFEST}"))]
+        good = [seen for seen in read if isinstance(seen, Candidate)]
+        yield from sorted(good, key=lambda seen: seen.version.parts if seen.version else (), reverse=True)
+        yield from (seen for seen in read if isinstance(seen, Refusal))
+        if not read:
+            yield Refusal(CACHE, f"empty ({self.folder})")
+
+    def read(self, entry: Path) -> Candidate | Refusal:
+        """The entry as its manifest describes it, provided its files are still as they were."""
+        try:
+            manifest = json.loads((entry / MANIFEST).read_text())
+            for relative, size in manifest["sizes"].items():
+                if (entry / relative).stat().st_size != size:
+                    return Refusal(CACHE, f"{entry / relative} is not {size} bytes long; it will be fetched anew")
+            return _candidate(entry, manifest)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return Refusal(CACHE, f"{entry} is not whole ({error}); it will be fetched anew")
+
+    def make(
+        self, key: str, origin: str, main: str, versions: Versions, fetch: Callable[[Path], Made]
+    ) -> Candidate | Refusal:
+        """Have an entry filled by `fetch`, prove that it runs, and move it into place; the lock must be held."""
+        entry = self.entry(key)
+        beside = self.folder / f".{entry.name}.{os.getpid()}.new"
+        try:
+            beside.mkdir(parents=True)
+            made = fetch(beside)
+            _open_to_all(beside)
+            self._seal(beside, made, origin, main, versions)
+            shutil.rmtree(entry, ignore_errors=True)
+            beside.rename(entry)
+        except OSError as error:
+            raise Unfit(f"{error.strerror or error} ({error.filename or self.folder})") from error
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        return self.read(entry)
+
+    def _seal(self, beside: Path, made: Made, origin: str, main: str, versions: Versions) -> None:
+        environ = _library_path(beside, made.libraries)
+        asked = {name: versions.ask(beside / path, environ) for name, path in made.programs.items()}
+        leader = asked.get(main) or next(iter(asked.values()))
+        manifest = {
+            "schema": SCHEMA,
+            "origin": origin,
+            "version": str(leader),
+            "programs": dict(made.programs),
+            "libraries": list(made.libraries),
+            "sizes": {path: (beside / path).stat().st_size for path in made.programs.values()},
+        }
+        (beside / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+    @contextmanager
+    def locked(self, report: Callable[[str], None], cancel: Cancel, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+        """Hold the lock of this name, which dies with its holder; remove what dead holders left half-made."""
+        from filelock import FileLock, Timeout
+
+        from envkit.waiting import until
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unfit(f"{self.folder} cannot be written: {error.strerror}") from error
+        lock = FileLock(self.folder / ".lock")
+
+        def attempt() -> str | None:
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                return f"another envkit is fetching {self.name}: waiting for it"
+            return None
+
+        until(attempt, what=f"the lock {lock.lock_file}", seconds=seconds, cancel=cancel, progress=report)
+        try:
+            for left in self.folder.glob(".*.new"):
+                shutil.rmtree(left, ignore_errors=True)
+            yield
+        finally:
+            lock.release()
+
+
+def _candidate(entry: Path, manifest: Mapping[str, Any]) -> Candidate:
+    if manifest["schema"] != SCHEMA:
+        raise ValueError(f"made by another envkit, schema {manifest['schema']}")
+    programs = {name: entry / relative for name, relative in manifest["programs"].items()}
+    environ = _library_path(entry, manifest["libraries"])
+    return Candidate(f"{CACHE} ({manifest['origin']})", programs, environ, Version.parse(manifest["version"]))
+
+
+def _library_path(entry: Path, libraries: list[str] | tuple[str, ...]) -> dict[str, str]:
+    return {"LD_LIBRARY_PATH": ":".join(str(entry / folder) for folder in libraries)} if libraries else {}
+
+
+def _open_to_all(folder: Path) -> None:
+    """As readable as the files of a package, whatever the umask: another user may have to run them."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
+            continue
+        mode = path.stat().st_mode
+        wide = 0o755 if path.is_dir() or mode & stat.S_IXUSR else 0o644
+        path.chmod(wide)

