@@ -119,6 +119,20 @@ class Api:
         """Whether at least `count` nodes are there, and all of them Ready."""
         return self._probe("/api/v1/nodes", lambda answer: _nodes_unready(answer, count))
 
+    def may_everything(self) -> str | None:
+        """Whether we are the administrator already: since 1.29 kubeadm binds that right after /readyz."""
+        attributes = {"verb": "*", "group": "*", "resource": "*"}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        try:
+            status = self.ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)["status"]
+        except (Busy, ApiError) as error:
+            return error.message
+        return None if status.get("allowed") else "the administrator has no rights yet"
+
     def default_account(self) -> str | None:
         """Whether pods can be made in `default`: the controllers run, and its ServiceAccount exists."""
         path = "/api/v1/namespaces/default/serviceaccounts/default"

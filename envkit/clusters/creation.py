@@ -81,6 +81,7 @@ class Creation:
         self._until(self._admin, "the control plane's kubeconfig", NODE_POLL)
         api = Api.of(self.kind.paths.kubeconfig)
         seconds = self._until(api.readyz, "the API server")
+        self._until(api.may_everything, "the administrator's rights")
         self.report(f"the API server is ready, {seconds:.1f} s after its kubeconfig")
         return api
 

@@ -14,12 +14,13 @@ from urllib.parse import quote
 from envkit import labels
 from envkit.clusters.api import Api, ApiError
 from envkit.clusters.steps import Steps
-from envkit.config.models import Access, Identity
 from envkit.paths import Paths, write_private
 from envkit.waiting import Cancel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from envkit.config.models import Access, Identity
 
 RBAC = "rbac.authorization.k8s.io"
 MADE_FOR = "identity"

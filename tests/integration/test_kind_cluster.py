@@ -1,22 +1,14 @@
-"""One real cluster on each engine: made, observed, bootstrapped, given an image, paused, and gone without a trace."""
+"""One real cluster on each engine: made, observed, bootstrapped, given an image, paused and resumed."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import socket
 import stat
-import subprocess
-import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import psutil
 import pytest
 
 from envkit import labels
@@ -24,20 +16,13 @@ from envkit.clusters import identities
 from envkit.clusters.api import Api
 from envkit.clusters.bootstrap import bootstrap, wanted
 from envkit.clusters.kind import Kind
-from envkit.clusters.nodes import CLUSTER_LABEL
 from envkit.config.models import Cluster
-from envkit.errors import Cancelled, ClusterError, EngineError, ImageUnavailable, PortTaken, ToolMissing
-from envkit.paths import Paths
-from envkit.runtimes.containers import Containers
-from envkit.runtimes.discovery import find
-from envkit.runtimes.networks import Networks
+from envkit.errors import ClusterError, ImageUnavailable
 from envkit.state import Renewal
-from envkit.waiting import Cancel, until
+from envkit.waiting import Cancel
+from tests.integration.kind_place import ENGINES, Place, made_on
 
 pytestmark = [pytest.mark.integration, pytest.mark.kind]
-
-ROOT = Path(__file__).resolve().parents[2]
-ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]
 
 THING = """apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -68,98 +53,10 @@ data: {a: b}
 """
 
 
-@dataclass
-class Place:
-    """An engine, an environment's name, and where its files are."""
-
-    containers: Containers
-    paths: Paths
-    image: str | None
-
-    @property
-    def name(self) -> str:
-        return self.paths.name
-
-    @property
-    def kind(self) -> Kind:
-        endpoint = self.containers.endpoint
-        return Kind(endpoint, self.name, labels.resource_name(self.name), self.paths, self.containers)
-
-    @property
-    def networks(self) -> Networks:
-        return Networks(self.containers.api)
-
-    def create(self, said: list[str] | None = None, work: Any = None, **cluster: Any) -> Any:
-        report = (said if said is not None else []).append
-        return self.kind.create(Cluster(**cluster), self.image, 0, "fp", report, Cancel(), work)
-
-    def remains(self) -> list[str]:
-        """Everything of it that the engine or the machine still has."""
-        api: Any = self.containers.api
-        mark = f"envkit-{self.name}"
-        found = [row["Names"][0] for row in api.containers(all=True, filters={"label": f"{CLUSTER_LABEL}={mark}"})]
-        volumes = api.volumes().get("Volumes") or []
-        found += [row["Name"] for row in volumes if any(mark in key for key in row.get("Labels") or {})]
-        found += [str(process.pid) for process in processes(self.name)]
-        return found + [str(path) for path in (self.paths.kubeconfig,) if path.exists()]
-
-
-def processes(name: str) -> Iterator[psutil.Process]:
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(labels.MARKER) == name and "kind" in process.name():
-                yield process
-        except psutil.Error:
-            continue
-
-
-def absent(reason: str) -> NoReturn:
-    """What is missing skips on a laptop and fails in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module", params=ENGINES)
-def containers(request: pytest.FixtureRequest) -> Iterator[Containers]:
-    try:
-        endpoint = find(request.param, {key: value for key, value in os.environ.items() if key != "DOCKER_HOST"})
-    except EngineError as error:
-        absent(error.message)
-    if not shutil.which("kind"):
-        absent("kind is not on PATH")
-    runtime = Containers(endpoint)
-    yield runtime
-    runtime.api.close()
-
-
-@pytest.fixture(scope="module")
-def image(containers: Containers) -> str | None:
-    """A node image that is here already; kind's own default, which may be pulled, when there is none."""
-    api: Any = containers.api
-    tags = [tag for row in api.images() for tag in row.get("RepoTags") or [] if "kindest/node:" in tag]
-    return sorted(tags)[-1] if tags else None
-
-
-@pytest.fixture(scope="module")
-def places(
-    containers: Containers, image: str | None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], Place]]:
-    """Makes places with a network; takes everything down at the end and sees that nothing remains."""
-    made: list[Place] = []
-
-    def make() -> Place:
-        name = f"kt-{containers.endpoint.engine[0]}{uuid.uuid4().hex[:6]}"
-        place = Place(containers, Paths(tmp_path_factory.mktemp(name), name), image)
-        place.networks.create(name, "/tmp")
-        made.append(place)
-        return place
-
-    yield make
-    for place in made:
-        place.kind.delete()
-        place.networks.remove_all(place.name)
-    assert [place.remains() for place in made] == [[] for _ in made]
+def places(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Place]]:
+    with made_on(request.param, tmp_path_factory) as make:
+        yield make
 
 
 @pytest.fixture(scope="module")
@@ -344,97 +241,3 @@ def test_a_paused_cluster_is_resumed(cluster: Place) -> None:
     assert cluster.kind.observe().fingerprint == "fp"
     cluster.kind.resume(lambda _: None, Cancel())
     assert cluster.kind.observe().state == "running"
-
-
-def test_a_taken_port_is_named_and_logs_are_saved(places: Callable[[], Place]) -> None:
-    place = places()
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        port = holder.getsockname()[1]
-        with pytest.raises(PortTaken, match=str(port)) as caught:
-            place.create(ports=[{"node": 30081, "host": port}])
-    assert caught.value.hint
-    assert (place.paths.logs / "kind-create.log").read_text()
-    place.kind.delete()
-    assert place.remains() == []
-
-
-def test_a_missing_kind_is_said_with_the_remedy(places: Callable[[], Place]) -> None:
-    kind = places().kind
-    kind.program = "no-such-kind"
-    with pytest.raises(ToolMissing, match="not installed") as caught:
-        kind.create(Cluster(), None, 0, "fp", lambda _: None, Cancel())
-    assert "install" in caught.value.hint
-
-
-def test_a_cancelled_creation_stops_at_once_and_leaves_nothing(places: Callable[[], Place]) -> None:
-    place, cancel, seen = places(), Cancel(), []
-
-    def report(message: str) -> None:
-        if "Starting control-plane" in message:
-            seen.append(time.monotonic())
-            cancel.set(15)
-
-    with pytest.raises(Cancelled):
-        place.kind.create(Cluster(), place.image, 0, "fp", report, cancel)
-    assert time.monotonic() - seen[0] < 5
-    assert list(processes(place.name)) == []
-    assert place.kind.observe().fingerprint == ""
-    api: Any = place.containers.api
-    api.pause(f"envkit-{place.name}-control-plane")
-    assert place.kind.delete()
-    assert place.kind.delete() == []
-    assert place.remains() == []
-
-
-CHILD = """
-import sys
-from pathlib import Path
-from envkit import labels
-from envkit.clusters.kind import Kind
-from envkit.config.models import Cluster
-from envkit.paths import Paths
-from envkit.runtimes.containers import Containers
-from envkit.runtimes.endpoint import Endpoint
-from envkit.waiting import Cancel
-engine, url, name, home, image = sys.argv[1:]
-endpoint = Endpoint(engine, url, "", "test", default=True)
-kind = Kind(endpoint, name, labels.resource_name(name), Paths(Path(home), name), Containers(endpoint))
-kind.create(Cluster(), image or None, 0, "fp", lambda message: print(message, flush=True), Cancel())
-"""
-
-
-@pytest.mark.parametrize("moment", ["Preparing nodes", "Starting control-plane"])
-def test_a_killed_creation_leaves_nothing_after_delete(places: Callable[[], Place], moment: str) -> None:
-    place = places()
-    endpoint = place.containers.endpoint
-    argv = [sys.executable, "-c", CHILD, endpoint.engine, endpoint.url, place.name, str(place.paths.home)]
-    with subprocess.Popen(
-        [*argv, place.image or ""], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as child:
-        assert child.stdout
-        said = ""
-        for line in child.stdout:
-            said += line
-            if moment in line:
-                break
-        child.kill()
-    assert moment in said, said
-    assert list(processes(place.name)), "kind outlives its killed parent, which is what delete must cope with"
-    place.kind.delete()
-    assert place.remains() == []
-    time.sleep(2)
-    assert place.remains() == []
-
-
-def test_a_half_made_cluster_has_no_mark_and_is_replaced(places: Callable[[], Place]) -> None:
-    place, cancel = places(), Cancel()
-    with pytest.raises(Cancelled):
-        place.kind.create(
-            Cluster(), place.image, 0, "fp", lambda said: cancel.set(2) if "Starting control" in said else None, cancel
-        )
-    said: list[str] = []
-    assert place.create(said=said).fingerprint == "fp"
-    assert "removing what an earlier attempt left" in said
-    until(Api.of(place.paths.kubeconfig).readyz, what="the new API server", seconds=5)

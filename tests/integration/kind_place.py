@@ -1,0 +1,101 @@
+"""Where the tests of real clusters happen: an engine, a name nobody else has, and nothing left of it at the end."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import pytest
+
+from envkit import labels
+from envkit.clusters.kind import Kind
+from envkit.clusters.nodes import CLUSTER_LABEL
+from envkit.config.models import Cluster
+from envkit.paths import Paths
+from envkit.runtimes.containers import Containers
+from envkit.runtimes.discovery import find
+from envkit.runtimes.networks import Networks
+from envkit.waiting import Cancel
+
+ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]
+
+
+@dataclass
+class Place:
+    """An engine, an environment's name, and where its files are."""
+
+    containers: Containers
+    paths: Paths
+    image: str | None
+
+    @property
+    def name(self) -> str:
+        return self.paths.name
+
+    @property
+    def kind(self) -> Kind:
+        endpoint = self.containers.endpoint
+        return Kind(endpoint, self.name, labels.resource_name(self.name), self.paths, self.containers)
+
+    @property
+    def networks(self) -> Networks:
+        return Networks(self.containers.api)
+
+    def create(self, said: list[str] | None = None, work: Any = None, **cluster: Any) -> Any:
+        report = (said if said is not None else []).append
+        return self.kind.create(Cluster(**cluster), self.image, 0, "fp", report, Cancel(), work)
+
+    def remains(self) -> list[str]:
+        """Everything of it that the engine or the machine still has."""
+        api: Any = self.containers.api
+        mark = f"envkit-{self.name}"
+        found = [row["Names"][0] for row in api.containers(all=True, filters={"label": f"{CLUSTER_LABEL}={mark}"})]
+        volumes = api.volumes().get("Volumes") or []
+        found += [row["Name"] for row in volumes if any(mark in key for key in row.get("Labels") or {})]
+        found += [str(process.pid) for process in processes(self.name)]
+        return found + [str(path) for path in (self.paths.kubeconfig,) if path.exists()]
+
+
+def processes(name: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(labels.MARKER) == name and "kind" in process.name():
+                yield process
+        except psutil.Error:
+            continue
+
+
+@contextmanager
+def made_on(engine: str, factory: pytest.TempPathFactory) -> Iterator[Callable[[], Place]]:
+    """Makes places with a network; takes all of them down at the end and sees that nothing remains."""
+    containers = Containers(find(engine, os.environ))
+    image = _node_image(containers)
+    made: list[Place] = []
+
+    def make() -> Place:
+        name = f"kt-{engine[0]}{uuid.uuid4().hex[:6]}"
+        place = Place(containers, Paths(factory.mktemp(name), name), image)
+        place.networks.create(name, "/tmp")
+        made.append(place)
+        return place
+
+    try:
+        yield make
+    finally:
+        for place in made:
+            place.kind.delete()
+            place.networks.remove_all(place.name)
+    assert [place.remains() for place in made] == [[] for _ in made]
+    containers.api.close()
+
+
+def _node_image(containers: Containers) -> str | None:
+    """A node image that is here already; kind's own default, which may be pulled, when there is none."""
+    api: Any = containers.api
+    tags = [tag for row in api.images() for tag in row.get("RepoTags") or [] if "kindest/node:" in tag]
+    return max(tags, default=None)

@@ -1,0 +1,123 @@
+"""Creations that fail, are cancelled or killed: the cause is named, and nothing is left after `delete`."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envkit.clusters.api import Api
+from envkit.config.models import Cluster
+from envkit.errors import Cancelled, PortTaken, ToolMissing
+from envkit.waiting import Cancel, until
+from tests.integration.kind_place import ENGINES, Place, made_on, processes
+
+pytestmark = [pytest.mark.integration, pytest.mark.kind]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def places(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Place]]:
+    with made_on(request.param, tmp_path_factory) as make:
+        yield make
+
+
+def test_a_taken_port_is_named_and_logs_are_saved(places: Callable[[], Place]) -> None:
+    place = places()
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(PortTaken, match=str(port)) as caught:
+            place.create(ports=[{"node": 30081, "host": port}])
+    assert caught.value.hint
+    assert (place.paths.logs / "kind-create.log").read_text()
+    place.kind.delete()
+    assert place.remains() == []
+
+
+def test_a_missing_kind_is_said_with_the_remedy(places: Callable[[], Place]) -> None:
+    kind = places().kind
+    kind.program = "no-such-kind"
+    with pytest.raises(ToolMissing, match="not installed") as caught:
+        kind.create(Cluster(), None, 0, "fp", lambda _: None, Cancel())
+    assert "install" in caught.value.hint
+
+
+def test_a_cancelled_creation_stops_at_once_and_leaves_nothing(places: Callable[[], Place]) -> None:
+    place, cancel, seen = places(), Cancel(), []
+
+    def report(message: str) -> None:
+        if "Starting control-plane" in message:
+            seen.append(time.monotonic())
+            cancel.set(15)
+
+    with pytest.raises(Cancelled):
+        place.kind.create(Cluster(), place.image, 0, "fp", report, cancel)
+    assert time.monotonic() - seen[0] < 5
+    assert list(processes(place.name)) == []
+    assert place.kind.observe().fingerprint == ""
+    api: Any = place.containers.api
+    api.pause(f"envkit-{place.name}-control-plane")
+    assert place.kind.delete()
+    assert place.kind.delete() == []
+    assert place.remains() == []
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from envkit import labels
+from envkit.clusters.kind import Kind
+from envkit.config.models import Cluster
+from envkit.paths import Paths
+from envkit.runtimes.containers import Containers
+from envkit.runtimes.endpoint import Endpoint
+from envkit.waiting import Cancel
+engine, url, name, home, image = sys.argv[1:]
+endpoint = Endpoint(engine, url, "", "test", default=True)
+kind = Kind(endpoint, name, labels.resource_name(name), Paths(Path(home), name), Containers(endpoint))
+kind.create(Cluster(), image or None, 0, "fp", lambda message: print(message, flush=True), Cancel())
+"""
+
+
+@pytest.mark.parametrize("moment", ["Preparing nodes", "Starting control-plane"])
+def test_a_killed_creation_leaves_nothing_after_delete(places: Callable[[], Place], moment: str) -> None:
+    place = places()
+    endpoint = place.containers.endpoint
+    argv = [sys.executable, "-c", CHILD, endpoint.engine, endpoint.url, place.name, str(place.paths.home)]
+    with subprocess.Popen(
+        [*argv, place.image or ""], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as child:
+        assert child.stdout
+        said = ""
+        for line in child.stdout:
+            said += line
+            if moment in line:
+                break
+        child.kill()
+    assert moment in said, said
+    assert list(processes(place.name)), "kind outlives its killed parent, which is what delete must cope with"
+    place.kind.delete()
+    assert place.remains() == []
+    time.sleep(2)
+    assert place.remains() == []
+
+
+def test_a_half_made_cluster_has_no_mark_and_is_replaced(places: Callable[[], Place]) -> None:
+    place, cancel = places(), Cancel()
+    with pytest.raises(Cancelled):
+        place.kind.create(
+            Cluster(), place.image, 0, "fp", lambda said: cancel.set(2) if "Starting control" in said else None, cancel
+        )
+    said: list[str] = []
+    assert place.create(said=said).fingerprint == "fp"
+    assert "removing what an earlier attempt left" in said
+    until(Api.of(place.paths.kubeconfig).readyz, what="the new API server", seconds=5)
