@@ -17,7 +17,7 @@ def main() -> int:
 
         Runner(settings).run()
     except ConfigurationError as exc:
-        print(exc, file=sys.stderr)
+        sys.stderr.write(f"{exc}\n")
         return 2
     return 0
 

@@ -29,6 +29,7 @@ class Admission:
             self.bytes -= ticket.bytes
 
     def hold(self, count: int) -> None:
+        """Adds to what all requests hold. Raises Overloaded."""
         if self.bytes + count > self._max_bytes:
             raise Overloaded(f"{self._max_bytes} bytes of requests are being worked on")
         self.bytes += count

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from envkit.datastorage import bodies, events, queries
 from envkit.datastorage.admission import Admission
+from envkit.datastorage.auth import Gate
 from envkit.datastorage.database import Database, Page
 from envkit.datastorage.errors import DatabaseUnavailable, EventRefused, Overloaded
 from envkit.datastorage.front import Front, too_much
@@ -40,9 +41,11 @@ class Api:
         self._database = database
 
     async def events(self, request: Request) -> Response:
+        """Create or query, by the method."""
         return await (self.create if request.method == "POST" else self.query)(request)
 
     async def create(self, request: Request) -> Response:
+        """201 or 202 with the event's id. Raises what ``_problem`` knows."""
         body = await self._body(request)
         event = events.parse_one(body, max_depth=self._settings.max_json_depth)
         request.state.log |= {"correlation_id": event["correlation_id"], "event_id": event["event_id"]}
@@ -51,6 +54,7 @@ class Api:
         return _answer(kept, content, plural="")
 
     async def create_batch(self, request: Request) -> Response:
+        """201 or 202 with every id, in the batch's order. Raises what ``_problem`` knows."""
         body = await self._body(request)
         most = self._settings.max_batch_events
         batch = events.parse_many(body, max_depth=self._settings.max_json_depth, max_events=most)
@@ -59,6 +63,7 @@ class Api:
         return _answer(kept, {"event_ids": [event["event_id"] for event in batch]}, plural="s")
 
     async def query(self, request: Request) -> Response:
+        """200 with a page. Raises what ``_problem`` knows."""
         query = queries.parse(request.query_params)
         if correlation_id := request.query_params.get("correlation_id"):
             request.state.log["correlation_id"] = correlation_id
@@ -68,16 +73,19 @@ class Api:
             raise events.Invalid("the page is too large", {"limit": fault})
         return Response(_rendered(page, query), media_type="application/json")
 
-    async def openapi(self, request: Request) -> Response:
-        return JSONResponse(document(max_batch_events=self._settings.max_batch_events, bearer=False))
+    async def openapi(self, _request: Request) -> Response:
+        """The document of this very service: its batch bound, and whether it asks for tokens."""
+        return JSONResponse(
+            document(max_batch_events=self._settings.max_batch_events, bearer=self._settings.auth_enabled)
+        )
 
     async def _body(self, request: Request) -> bytes:
         settings = self._settings
         return await bodies.read(request, max_bytes=settings.max_body_bytes, seconds=settings.body_timeout)
 
 
-def application(api: Api, health: Health, settings: Settings, metrics: Metrics) -> Front:
-    """The ASGI application of the API's port."""
+def application(api: Api, health: Health, settings: Settings, metrics: Metrics, gate: Gate | None) -> Front:
+    """The ASGI application of the API's port; with a ``gate``, all of /api/v1 asks for a bearer token."""
     routes = [
         Route(EVENTS, api.events, methods=["GET", "POST"]),  # one route, so that Allow names both
         Route(BATCH, api.create_batch, methods=["POST"]),
@@ -88,7 +96,7 @@ def application(api: Api, health: Health, settings: Settings, metrics: Metrics) 
     app = Starlette(routes=routes, exception_handlers=_HANDLERS)
     admission = Admission(max_requests=settings.max_requests_in_flight, max_bytes=settings.max_bytes_in_flight)
     metrics.in_flight.set_function(lambda: admission.requests)
-    return Front(app, admission=admission, metrics=metrics, routes=frozenset(route.path for route in routes))
+    return Front(app, admission=admission, metrics=metrics, routes=frozenset(route.path for route in routes), gate=gate)
 
 
 def _answer(kept: Kept, content: dict[str, Any], *, plural: str) -> Response:

@@ -61,6 +61,7 @@ class Connections:
         await self._pool.open(wait=False)
 
     async def close(self) -> None:
+        """Closes the pool, waiting a second at most for what is in use."""
         await self._pool.close(timeout=1.0)
 
     def in_use(self) -> int:

@@ -59,6 +59,7 @@ class DeadLetterQueue:
         self._enqueue = self._redis.register_script(_ENQUEUE)
 
     async def close(self) -> None:
+        """Closes the connections; what is queued stays."""
         await self._redis.aclose()
 
     async def enqueue(self, event_ids: Sequence[str], documents: Sequence[bytes]) -> None:
@@ -79,6 +80,7 @@ class DeadLetterQueue:
         ]
 
     async def remove(self, entries: Sequence[Entry]) -> None:
+        """Takes entries out, once they are committed."""
         await self._ask(self._redis.xdel(self._key, *(entry.place for entry in entries)))
 
     async def park(self, entry: Entry, reason: str) -> None:

@@ -103,7 +103,7 @@ class Drain:
             await self._queue.park(entry, str(exc))
             self._metrics.parked.inc()
             self._ledger.settled([entry.event_id])
-            LOG.error("a queued event can never be written: parked", extra=_named(entry.event_id, reason=str(exc)))
+            LOG.warning("a queued event can never be written: parked", extra=_named(entry.event_id, reason=str(exc)))
 
     async def _insert(self, entries: Sequence[Entry]) -> None:
         if not all(entry.document.lstrip().startswith(b"{") for entry in entries):

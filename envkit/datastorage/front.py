@@ -12,11 +12,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from envkit.datastorage.admission import Admission
+from envkit.datastorage.auth import Gate
 from envkit.datastorage.errors import Overloaded
 from envkit.datastorage.metrics import Metrics
 from envkit.datastorage.problems import Problem
 
 LOG = logging.getLogger(__name__)
+PROTECTED = "/api/v1/"
 METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -24,13 +26,17 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 class Front:
     """ASGI middleware. Handlers add what the log line should carry to ``scope["state"]["log"]``."""
 
-    def __init__(self, app: ASGIApp, *, admission: Admission, metrics: Metrics, routes: frozenset[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, admission: Admission, metrics: Metrics, routes: frozenset[str], gate: Gate | None
+    ) -> None:
         self._app = app
         self._admission = admission
         self._metrics = metrics
         self._routes = routes
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, or hands it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -44,10 +50,19 @@ class Front:
         with ExitStack() as stack:
             try:
                 scope["state"]["ticket"] = stack.enter_context(self._admission.ticket())
+                await self._identified(scope)
             except Overloaded as exc:
                 await too_much(exc).response(scope["path"])(scope, receive, send)
                 return
+            except Problem as exc:
+                await exc.response(scope["path"])(scope, receive, send)
+                return
             await self._app(scope, receive, send)
+
+    async def _identified(self, scope: Scope) -> None:
+        if self._gate is not None and scope["path"].startswith(PROTECTED):
+            authorization = Headers(scope=scope).get("authorization")
+            scope["state"]["log"]["user"] = await self._gate.admit(authorization, scope["method"])
 
     def _finished(self, scope: Scope, visit: "_Visit") -> None:
         route = scope["path"] if scope["path"] in self._routes else "other"
@@ -77,12 +92,14 @@ class _Visit:
         scope["state"] = {**scope.get("state", {}), "log": {}}
 
     async def send(self, message: Message) -> None:
+        """Notes the status and adds the request's id on the way."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             MutableHeaders(scope=message)["x-request-id"] = self._request_id
         await self._send(message)
 
     def fields(self, scope: Scope, seconds: float) -> dict[str, Any]:
+        """What the log line carries."""
         return {
             "method": scope["method"],
             "path": scope["path"],

@@ -1,4 +1,4 @@
-"""Is it alive, and can it work? On the health port, and `/readyz` on the API port too."""
+"""Is it alive, can it work, is its queue empty? On the health port, and `/readyz` on the API port too."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -14,21 +14,24 @@ from starlette.routing import Route
 from envkit.datastorage.database import Database
 from envkit.datastorage.deadletter import DeadLetterQueue
 from envkit.datastorage.errors import DataStorageError
+from envkit.datastorage.ledger import Ledger
 from envkit.datastorage.metrics import Metrics
 
 
 class Health:
     """Answers for the process (`/healthz`) and for what it needs (`/readyz`)."""
 
-    def __init__(self, database: Database, queue: DeadLetterQueue) -> None:
+    def __init__(self, database: Database, queue: DeadLetterQueue, ledger: Ledger) -> None:
         self._database = database
         self._queue = queue
+        self._ledger = ledger
         self.shutting_down = False
 
-    async def alive(self, request: Request) -> Response:
+    async def alive(self, _request: Request) -> Response:
+        """200, always: the process answers."""
         return JSONResponse({"status": "alive"})
 
-    async def ready(self, request: Request) -> Response:
+    async def ready(self, _request: Request) -> Response:
         """200 when PostgreSQL and Redis answer, the schema is there and no shutdown has begun; else 503 with why."""
         postgresql, redis = await asyncio.gather(_state(self._database.check()), _state(self._queue.check()))
         checks = {"postgresql": postgresql, "redis": redis}
@@ -37,6 +40,18 @@ class Health:
         if all(state == "ok" for state in checks.values()):
             return JSONResponse({"status": "ready", "checks": checks})
         return JSONResponse({"status": "not ready", "checks": checks}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def drained(self, _request: Request) -> Response:
+        """200 when nothing waits in the queue and every promise has met its end: Redis may be flushed now."""
+        try:
+            waiting, parked = await self._queue.lengths()
+        except DataStorageError as exc:
+            return JSONResponse({"status": "unknown", "reason": str(exc)}, HTTPStatus.SERVICE_UNAVAILABLE)
+        open_promises = len(self._ledger)
+        drained = not waiting and not open_promises
+        content = {"status": "drained" if drained else "waiting", "waiting": waiting, "parked": parked}
+        content["promised"] = open_promises
+        return JSONResponse(content, HTTPStatus.OK if drained else HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 async def _state(check: Awaitable[None]) -> str:
@@ -49,7 +64,8 @@ async def _state(check: Awaitable[None]) -> str:
 
 def health_application(health: Health) -> Starlette:
     """The ASGI application of the health port."""
-    return Starlette(routes=[Route("/healthz", health.alive), Route("/readyz", health.ready)])
+    routes = [Route("/healthz", health.alive), Route("/readyz", health.ready), Route("/drained", health.drained)]
+    return Starlette(routes=routes)
 
 
 def metrics_application(registry: CollectorRegistry, metrics: Metrics, database: Database) -> Starlette:
@@ -57,7 +73,7 @@ def metrics_application(registry: CollectorRegistry, metrics: Metrics, database:
     metrics.database_up.set_function(lambda: float(database.connections.fault is None))
     metrics.database_connections.set_function(database.connections.in_use)
 
-    async def expose(request: Request) -> Response:
+    async def expose(_request: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(routes=[Route("/metrics", expose)])

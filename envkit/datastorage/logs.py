@@ -14,6 +14,7 @@ class JsonFormatter(logging.Formatter):
     """time, level, logger, message, and every ``extra`` under its own name."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -44,9 +44,11 @@ class EventQuery:
     offset: int
 
     def statement(self) -> str:
+        """The SQL; its values are ``parameters``."""
         return _PAGE.format(columns=_COLUMNS, where=self.where)
 
     def parameters(self, max_bytes: int) -> dict[str, object]:
+        """The statement's values; a page with more than ``max_bytes`` of event_data comes without rows."""
         return {**self.values, "limit": self.limit, "offset": self.offset, "max_bytes": max_bytes}
 
 

@@ -72,6 +72,8 @@ class Recorder:
             await self._queue.enqueue(ids, event_documents.documents(events))
         except QueueUnavailable as exc:
             self._withdrawals.refused(ids)
-            LOG.error("events could not be kept", extra={"events": len(ids), "database": str(cause), "queue": str(exc)})
+            LOG.warning(
+                "events could not be kept", extra={"events": len(ids), "database": str(cause), "queue": str(exc)}
+            )
             raise NotKept(f"PostgreSQL: {cause}; dead-letter queue: {exc}") from exc
         self._ledger.promised(events)

@@ -45,6 +45,7 @@ class Runner:
             runner.run(self.serve())
 
     async def serve(self) -> None:
+        """As ``run``, in a loop that is there already."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._stop = partial(loop.call_soon_threadsafe, stopping.set)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
-from envkit.datastorage import api
+from envkit.datastorage import api, apiserver
+from envkit.datastorage.auth import Gate, Target
 from envkit.datastorage.database import Database
 from envkit.datastorage.deadletter import DeadLetterQueue
 from envkit.datastorage.drain import Drain
@@ -37,6 +38,7 @@ class Service:
     queue: DeadLetterQueue
     drain: Drain
     ledger: Ledger
+    gate: Gate | None
     readiness: Health
 
     @contextlib.asynccontextmanager
@@ -55,6 +57,8 @@ class Service:
             await self.database.connections.close()
             await self.queue.close()
             self.ledger.close()
+            if self.gate is not None:
+                self.gate.close()
 
     async def _work(self) -> None:
         try:
@@ -65,21 +69,34 @@ class Service:
 
 
 def create_service(settings: Settings, registry: CollectorRegistry) -> Service:
-    """A service that has touched nothing yet. Its metrics go to ``registry``."""
+    """A service that has connected to nothing yet. Its metrics go to ``registry``. Raises ConfigurationError."""
     metrics = Metrics(registry)
     database, queue = Database(settings), DeadLetterQueue(settings)
     ledger, withdrawals = Ledger(settings.ledger_path), Withdrawals(time.monotonic)
     recorder = Recorder(database, queue, ledger=ledger, withdrawals=withdrawals, metrics=metrics)
     drain = Drain(database, queue, ledger=ledger, withdrawals=withdrawals, metrics=metrics)
-    readiness = Health(database, queue)
+    readiness = Health(database, queue, ledger)
+    gate = _gate(settings)
     return Service(
         settings=settings,
-        api=api.application(api.Api(settings, recorder, database), readiness, settings, metrics),
+        api=api.application(api.Api(settings, recorder, database), readiness, settings, metrics, gate),
         health=health_application(readiness),
         metrics=metrics_application(registry, metrics, database),
         database=database,
         queue=queue,
         drain=drain,
         ledger=ledger,
+        gate=gate,
         readiness=readiness,
+    )
+
+
+def _gate(settings: Settings) -> Gate | None:
+    if not settings.auth_enabled:
+        return None
+    return Gate(
+        apiserver.find(settings.kubeconfig, settings.kubernetes_service_host, settings.kubernetes_service_port),
+        Target(settings.pod_namespace, settings.auth_service_name),
+        timeout=settings.auth_timeout,
+        remember=settings.auth_cache,
     )

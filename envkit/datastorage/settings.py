@@ -89,6 +89,15 @@ class Settings(BaseModel):
     queue_max_length: int = Field(10_000, ge=1)
     queue_max_bytes: int = Field(256 * MIB, ge=1024)
     drain_interval: Seconds = 0.25
+    auth_enabled: bool = False
+    kubeconfig: Path | None = None  # None: what Kubernetes mounts into a pod
+    kubernetes_service_host: str = ""  # these two Kubernetes sets in every pod
+    kubernetes_service_port: int = Field(443, ge=1, le=65535)
+    pod_namespace: str = "default"
+    auth_service_name: str = "data-storage-service"  # the object whose verbs a caller must be allowed
+    auth_timeout: Seconds = 5.0
+    auth_cache: Seconds = 10.0
+
     ledger_path: Path | None = None  # where to remember what was queued; None: in memory
 
 

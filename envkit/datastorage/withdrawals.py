@@ -26,6 +26,7 @@ class Withdrawals:
             del self._refused[event_id]
 
     def ids(self) -> frozenset[str]:
+        """Those that may still be written late."""
         return frozenset(self._refused)
 
     def __contains__(self, event_id: str) -> bool:

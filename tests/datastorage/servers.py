@@ -33,7 +33,7 @@ def wait_for(ready: Callable[[], object], what: str, seconds: float = 20.0) -> N
             if value := ready():
                 return
             seen = repr(value)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001  whatever it is, it is not ready
             seen = repr(exc)
         time.sleep(0.02)
     raise AssertionError(f"expected {what} within {seconds} s; last seen: {seen}")

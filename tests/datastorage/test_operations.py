@@ -157,3 +157,17 @@ def test_sigterm_lets_a_request_under_way_end(spawn: Spawn, postgres: Postgres, 
     thread.join()
     assert statuses == [201]
     assert postgres.execute("SELECT count(*) FROM audit_events", database=database) == [(1,)]
+
+
+@pytest.mark.integration
+def test_drained_says_when_redis_may_be_flushed(start: Start, postgres: Postgres) -> None:
+    service = start(database_timeout=0.4)
+    assert service.ask("GET", "/drained", port="health").status == 200
+    postgres.stop()
+    service.post(event())
+    answer = service.ask("GET", "/drained", port="health")
+    assert answer.status == 503
+    assert answer.json() == {"status": "waiting", "waiting": 1, "parked": 0, "promised": 1}
+    postgres.start()
+    wait_for(lambda: service.ask("GET", "/drained", port="health").status == 200, "the queue to be drained")
+    assert service.query()["pagination"]["total"] == 1

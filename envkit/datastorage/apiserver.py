@@ -1,0 +1,123 @@
+"""The environment's Kubernetes API server: where it is, how to be known there, and one call.
+
+From the kubeconfig that KUBECONFIG names, else from what Kubernetes mounts into a pod. Nothing but the standard
+library: two kinds of POST are all that is needed.
+"""
+
+import base64
+import json
+import ssl
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from envkit.datastorage.errors import ConfigurationError
+
+MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+MAX_ANSWER_BYTES = 1024 * 1024
+
+
+class ApiServerError(Exception):
+    """The API server could not be asked; the text says why."""
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """One API server and one identity there. A token in a file is read anew for every call: it is renewed in place."""
+
+    url: str
+    context: ssl.SSLContext | None
+    token: str | None = None
+    token_file: Path | None = None
+
+    def create(self, path: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
+        """POSTs ``body``; the API server's object. Blocks for at most about ``seconds``. Raises ApiServerError."""
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), self._headers())  # noqa: S310
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.context)
+        )
+        try:
+            with opener.open(request, timeout=seconds) as answer:
+                content: Mapping[str, Any] = json.loads(answer.read(MAX_ANSWER_BYTES))
+        except urllib.error.HTTPError as exc:
+            with exc:
+                raise ApiServerError(f"{path}: HTTP {exc.code}: {exc.read(300).decode(errors='replace')}") from exc
+        except (OSError, ValueError) as exc:
+            raise ApiServerError(f"{path}: {exc}") from exc
+        return content
+
+    def _headers(self) -> dict[str, str]:
+        token = self.token_file.read_text().strip() if self.token_file else self.token
+        return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+
+
+def find(kubeconfig: Path | None, host: str, port: int) -> ApiServer:
+    """The API server to ask; ``host`` and ``port`` are a pod's. Raises ConfigurationError with what was expected."""
+    try:
+        if kubeconfig is not None:
+            return _from_kubeconfig(kubeconfig)
+        if host:
+            return _from_pod(host, port)
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, ssl.SSLError) as exc:
+        where = kubeconfig or MOUNTED
+        raise ConfigurationError([f"KUBECONFIG: {where} cannot be used: {type(exc).__name__}: {exc}"]) from exc
+    raise ConfigurationError(["KUBECONFIG: is missing; AUTH_ENABLED needs an API server to ask"])
+
+
+def _from_pod(host: str, port: int) -> ApiServer:
+    bracketed = f"[{host}]" if ":" in host else host
+    context = ssl.create_default_context(cafile=str(MOUNTED / "ca.crt"))
+    return ApiServer(f"https://{bracketed}:{port}", context, token_file=MOUNTED / "token")
+
+
+def _from_kubeconfig(path: Path) -> ApiServer:
+    document = yaml.safe_load(path.read_bytes())
+    context = _named(document, "context", document["current-context"])
+    cluster = _named(document, "cluster", context["cluster"])
+    user = _named(document, "user", context["user"])
+    if "exec" in user or "auth-provider" in user:
+        raise ValueError("the user's credentials come from a plug-in; expected a token or a client certificate")
+    token_file = user.get("tokenFile")
+    return ApiServer(
+        cluster["server"].rstrip("/"),
+        _tls(cluster, user, path.parent) if cluster["server"].startswith("https://") else None,
+        token=user.get("token"),
+        token_file=path.parent / token_file if token_file else None,
+    )
+
+
+def _named(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
+    for item in document[f"{kind}s"]:
+        if item["name"] == name and isinstance(item[kind], dict):
+            found: Mapping[str, Any] = item[kind]
+            return found
+    raise ValueError(f"there is no {kind} {name!r}")
+
+
+def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> ssl.SSLContext:
+    authority = _pem(cluster, "certificate-authority", folder)
+    context = ssl.create_default_context(cadata=authority)
+    if cluster.get("tls-server-name"):
+        raise ValueError("tls-server-name is not understood; expected a server name that is in its certificate")
+    if cluster.get("insecure-skip-tls-verify"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    certificate, key = _pem(user, "client-certificate", folder), _pem(user, "client-key", folder)
+    if certificate and key:
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as both:  # the ssl module reads files only; mode 0600
+            both.write(f"{certificate}\n{key}\n")
+            both.flush()
+            context.load_cert_chain(both.name)
+    return context
+
+
+def _pem(section: Mapping[str, Any], name: str, folder: Path) -> str | None:
+    if data := section.get(f"{name}-data"):
+        return base64.b64decode(data).decode()
+    return (folder / section[name]).read_text() if section.get(name) else None
