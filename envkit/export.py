@@ -9,13 +9,16 @@ from collections.abc import Mapping
 
 FORMATS = ("dotenv", "shell", "json")
 
-_PLAIN = re.compile(r"^[A-Za-z0-9_./:@%+,=?&-]*$")
+_PLAIN = re.compile(r"^[A-Za-z0-9_./:@%+,=?-]*$")
+_NOT_SINGLE = re.compile(r"['\r]|\\\\|\\\Z")
+"""A quote ends them, text files change carriage returns, and some readers unescape `\\\\` and `\\'` even there."""
+
 _SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|_KEY|CREDENTIAL)", re.IGNORECASE)
 _USERINFO = re.compile(r"(://[^:/@\s]*:)[^@/\s]+(@)")
 
 
 def render(variables: Mapping[str, str], form: str) -> str:
-    """The variables, one a line, sorted; `form` is one of `FORMATS`."""
+    """The variables, sorted; `form` is one of `FORMATS`."""
     ordered = dict(sorted(variables.items()))
     if form == "json":
         return json.dumps(ordered, indent=2) + "\n"
@@ -29,12 +32,16 @@ def _shell(name: str, value: str) -> str:
 
 
 def _dotenv(name: str, value: str) -> str:
-    """Plain where it may be; in single quotes, which every reader takes literally; else double-quoted and escaped."""
-    if _PLAIN.match(value):
+    r"""Plain where it may be; in single quotes, which readers take literally; else double-quoted and escaped.
+
+    The escapes are those of a shell, which godotenv and compose read likewise. python-dotenv keeps the backslash of
+    `\$` and `` \` ``: the one case without a spelling that all of them agree on.
+    """
+    if _PLAIN.fullmatch(value):
         return f"{name}={value}\n"
-    if "'" not in value and "\n" not in value:
+    if not _NOT_SINGLE.search(value):
         return f"{name}='{value}'\n"
-    for raw, escaped in (("\\", "\\\\"), ('"', '\\"'), ("$", "\\$"), ("\n", "\\n")):
+    for raw, escaped in (("\\", "\\\\"), ('"', '\\"'), ("$", "\\$"), ("`", "\\`"), ("\r", "\\r")):
         value = value.replace(raw, escaped)
     return f'{name}="{value}"\n'
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +53,14 @@ def ask(url: str) -> dict[str, Any]:
         connection: http.client.HTTPConnection = _UnixConnection(parts.path)
         try:
             connection.request("GET", "/version")
-            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+            response = connection.getresponse()
+            answer = json.loads(response.read())
         except http.client.HTTPException as error:
             raise ValueError(f"not an engine's answer: {error!r}") from error
         finally:
             connection.close()
+        if response.status != http.HTTPStatus.OK or not isinstance(answer, dict):
+            raise ValueError(f"not an engine's answer to /version: HTTP {response.status}")
         return answer
     return _ask_with_sdk(url)
 
@@ -170,13 +174,18 @@ def find(engine: str, environ: Mapping[str, str]) -> Endpoint:
     raise EngineError(_nothing(engine, asked), hint=remedy(engine, environ))
 
 
+def place(url: str) -> str:
+    """The same for every address of one socket: `/var/run` is a link to `/run`, and so on."""
+    parts = urlsplit(url)
+    return str(Path(parts.path).resolve()) if parts.scheme == "unix" else url
+
+
 def find_all(engine: str, environ: Mapping[str, str]) -> tuple[list[Endpoint], dict[str, str]]:
     """Every engine of the wanted kind that answers, each once; and why the others did not, by address."""
     found: dict[str, Endpoint] = {}
     silent: dict[str, str] = {}
     for candidate in (*candidates(environ), *_machine(environ)):
-        parts = urlsplit(candidate.url)
-        key = str(Path(parts.path).resolve()) if parts.scheme == "unix" else candidate.url
+        key = place(candidate.url)
         if key in found:
             continue
         try:
@@ -203,6 +212,19 @@ def _nothing(engine: str, asked: list[str]) -> str:
         "".join(f"\n  - {line}" for line in asked) or "\n  - no socket found, DOCKER_HOST and CONTAINER_HOST not set"
     )
     return f"{wanted} answers; asked:{where}"
+
+
+def can_start(engine: str, environ: Mapping[str, str]) -> bool:
+    """Whether an engine is here, running or not: an address is set, a socket exists, or a daemon is installed.
+
+    A client alone is none.
+    """
+    if engine != "auto" or any(True for _ in candidates(environ)):
+        return True
+    path = environ.get("PATH")
+    apps = [Path(f"/Applications/{name}.app") for name in ("Docker", "OrbStack", "Podman Desktop", "Rancher Desktop")]
+    daemon = shutil.which("dockerd", path=path) or (sys.platform == "linux" and shutil.which("podman", path=path))
+    return bool(daemon) or any(app.exists() for app in apps) or any(True for _ in _machine(environ))
 
 
 def remedy(engine: str, environ: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from envkit.errors import EngineError, EnvironmentFailed, EnvkitError
 from envkit.facts import Instance
 from envkit.paths import Paths
 from envkit.runtimes.containers import Containers
-from envkit.runtimes.discovery import find_all
+from envkit.runtimes.discovery import find_all, place
 from envkit.runtimes.endpoint import Endpoint
 from envkit.runtimes.networks import Networks
 
@@ -65,7 +65,7 @@ def down(name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: 
         gone, wrong = _clear(name, paths, endpoint, say)
         removed += gone
         problems += wrong
-    if record and record.engine_url and record.engine_url not in {endpoint.url for endpoint in endpoints}:
+    if record and record.engine_url and not _seen(record, endpoints, paths):
         reason = silent.get(record.engine_url, "it is not among the engines that answer")
         problems.append(f"{record.engine} at {record.engine_url}, where the environment was brought up: {reason}")
     if problems:
@@ -77,6 +77,16 @@ def down(name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: 
         shutil.rmtree(paths.folder)
         removed.append(str(paths.folder))
     return removed
+
+
+def _seen(record: state.Record, endpoints: Iterable[Endpoint], paths: Paths) -> bool:
+    """Whether the engine of the last `up` was among them, under whichever address.
+
+    What Podman's service showed that envkit started for the run, every other API of that Podman shows.
+    """
+    if place(record.engine_url) == place(f"unix://{paths.home / 'podman.sock'}"):
+        return any(endpoint.engine == "podman" for endpoint in endpoints)
+    return place(record.engine_url) in {place(endpoint.url) for endpoint in endpoints}
 
 
 def _clear(name: str, paths: Paths, endpoint: Endpoint, say: Callable[[str], None]) -> tuple[list[str], list[str]]:
