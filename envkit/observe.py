@@ -84,8 +84,10 @@ def _cluster_health(session: Session, fact: ClusterFact, nodes: int) -> ClusterF
             until(probe, what="the cluster", seconds=PATIENCE, cancel=session.cancel)
         except NotReady as error:
             return replace(fact, unready=error.message)
+    cluster, tokens = session.environment.cluster, session.paths.tokens
+    lost = [f"token of {name}" for name, it in cluster.identities.items() if it.token and not (tokens / name).exists()]
     try:
-        return replace(fact, missing=tuple(api.missing(bootstrap_wanted(session.environment.cluster))))
+        return replace(fact, missing=(*api.missing(bootstrap_wanted(cluster)), *lost))
     except (ApiError, Busy) as error:
         return replace(fact, unready=error.message)
 
