@@ -1,0 +1,81 @@
+"""Fixtures: each engine that answers, one gateway environment a session and engine, small environments at will."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.support import ports
+from tests.support.box import ROOT, Box, Small
+from tests.support.engines import Engine
+
+ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):  # type: ignore[no-untyped-def]
+    """Note a failed test for the fixtures that clean up after it."""
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Tests of one engine run together, so that one cluster at a time is there."""
+    found = Engine(request.param)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    """The default profile's environment, brought up as a user does."""
+    number = ports.offset()
+    box = Box(
+        engine,
+        f"e2e-{engine.name}-{uuid.uuid4().hex[:4]}",
+        tmp_path_factory.mktemp(f"gateway-{engine.name}"),
+        ("--port-offset", str(number)),
+        ports=tuple(port + number for port in ports.GATEWAY),
+    )
+    try:
+        box("up").ok()
+        yield box
+        box.untouched()
+    finally:
+        left = box.close()
+    assert not left, left
+
+
+@pytest.fixture
+def gateway(shared_gateway: Box, request: pytest.FixtureRequest) -> Iterator[Box]:
+    """The shared environment; repaired after a test that failed, so that the next one is judged by itself."""
+    yield shared_gateway
+    if request.node.stash.get(FAILED, False):
+        print(shared_gateway("up"))
+
+
+@pytest.fixture
+def small(engine: Engine, tmp_path: Path) -> Iterator[Small]:
+    """Makes environments from a configuration's text, without a cluster where the text says so."""
+    made: list[Box] = []
+
+    def make(text: str, *flags: str, ports: tuple[int, ...] = (), name: str = "", file: str = "envkit.yaml") -> Box:
+        folder = tmp_path / f"box-{len(made)}"
+        folder.mkdir()
+        (folder / file).write_text(dedent(text))
+        chosen = name or f"e2e-{uuid.uuid4().hex[:8]}"
+        box = Box(engine, chosen, folder, ("-f", str(folder / file), *flags), ROOT, ports)
+        made.append(box)
+        return box
+
+    yield make
+    left = [line for box in made for line in box.close()]
+    assert not left, left
