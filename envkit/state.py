@@ -51,7 +51,7 @@ def read(paths: Paths) -> Record | None:
             return None
         tokens = tuple(Renewal(**{**row, "audiences": tuple(row["audiences"])}) for row in raw.pop("tokens", ()))
         return Record(**{**raw, "files": tuple(raw.get("files", ())), "tokens": tokens})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

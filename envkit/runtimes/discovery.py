@@ -131,7 +131,7 @@ def _context(environ: Mapping[str, str], home: Path) -> Iterator[Candidate]:
             meta = folder / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
             host = json.loads(meta.read_text())["Endpoints"]["docker"]["Host"]
             yield Candidate(host, f"docker context {name}", explicit="DOCKER_CONTEXT" in environ)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not there, or not as Docker writes them
         return
 
 

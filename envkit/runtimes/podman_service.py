@@ -87,4 +87,7 @@ def _service(podman: str, socket: Path, stream: Stream, error: EngineError) -> I
             process.wait(5)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
+        if process.stderr:
+            process.stderr.close()
         socket.unlink(missing_ok=True)
