@@ -1,0 +1,87 @@
+"""Tiny servers in threads, for what talks to sockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+Handle = Callable[[socket.socket], None]
+
+
+@contextmanager
+def serving(listener: socket.socket, handle: Handle) -> Iterator[None]:
+    """Hand each connection to `handle`, one after the other, until the end."""
+    listener.listen()
+
+    def work() -> None:
+        while True:
+            try:
+                plug, _ = listener.accept()
+            except OSError:
+                return
+            with plug, suppress(OSError):
+                plug.settimeout(10)
+                handle(plug)
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        worker.join(10)
+
+
+@contextmanager
+def tcp(handle: Handle) -> Iterator[int]:
+    """A server on a free port of 127.0.0.1."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    with serving(listener, handle):
+        yield port
+
+
+def answering(body: bytes, status: str = "200 OK", seen: list[str] | None = None) -> Handle:
+    """An HTTP answer to whatever is asked; `seen` collects the requests."""
+
+    def handle(plug: socket.socket) -> None:
+        request = _request(plug)
+        if seen is not None:
+            seen.append(request)
+        plug.sendall(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+
+    return handle
+
+
+def _request(plug: socket.socket) -> str:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += plug.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            while len(body) < int(line.split(b":")[1]):
+                body += plug.recv(65536)
+    return (head + b"\r\n\r\n" + body).decode()
+
+
+DOCKER: dict[str, Any] = {"Version": "24.0.7", "Components": [{"Name": "Engine"}]}
+PODMAN: dict[str, Any] = {"Version": "4.9.4", "Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}]}
+
+
+@contextmanager
+def engine(path: Path, version: dict[str, Any]) -> Iterator[str]:
+    """A socket that answers `/version` as that engine does; its url."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    with serving(listener, answering(json.dumps(version).encode())):
+        yield f"unix://{path}"
