@@ -42,10 +42,17 @@ class Redis:
         kind, rest = line[:1], line[1:-2].decode(errors="replace")
         if kind == b"-":
             raise RedisError(rest)
-        if kind != b"$":
+        if kind in (b"+", b":"):
             return rest
+        if kind != b"$":
+            raise RedisError(f"not Redis' protocol: {line[:80]!r}")
         length = int(rest)
-        return self._stream.read(length + 2)[:length].decode(errors="replace") if length >= 0 else ""
+        if length < 0:
+            return ""
+        data = self._stream.read(length + 2)
+        if len(data) < length + 2:
+            raise RedisError("the connection was closed in the middle of an answer")
+        return data[:length].decode(errors="replace")
 
 
 @contextmanager

@@ -23,21 +23,23 @@ class Connection(Protocol):
 @contextmanager
 def connect(login: PostgresProbe, host: str, port: int, seconds: float | None) -> Iterator[Connection]:
     """A connection, closed at the end; `seconds` bounds every read. Everything that goes wrong is `SqlError`."""
+    import socket
+
     import pg8000.native
 
     try:
-        connection = pg8000.native.Connection(
-            login.user, host=host, port=port, database=login.database, password=login.password, timeout=seconds
-        )
+        # pg8000 leaves its own socket open when the server accepts and then says nothing
+        with socket.create_connection((host, port), timeout=seconds) as plug:
+            connection = pg8000.native.Connection(
+                login.user, sock=plug, database=login.database, password=login.password, timeout=seconds
+            )
+            try:
+                yield connection
+            finally:
+                with suppress(pg8000.native.Error, OSError):
+                    connection.close()
     except (pg8000.native.Error, OSError) as error:
         raise SqlError(_words(error)) from error
-    try:
-        yield connection
-    except (pg8000.native.Error, OSError) as error:
-        raise SqlError(_words(error)) from error
-    finally:
-        with suppress(pg8000.native.Error, OSError):
-            connection.close()
 
 
 def _words(error: Exception) -> str:
