@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 
-from envkit.errors import Cancelled, EnvkitError, StepsFailed
+from envkit.errors import Bug, Cancelled, EnvkitError, StepsFailed
 from envkit.events import Kind, Stream
 from envkit.plan import Plan, Step
 from envkit.waiting import Aborted, Cancel
@@ -17,10 +17,6 @@ JOBS = 12
 
 Do = Callable[[Step, Callable[[str], None], Cancel], str]
 """Carries out one step; returns what to say about it. Raises `EnvkitError`."""
-
-
-class Bug(EnvkitError):
-    """A step raised something that is not an `EnvkitError`: envkit's own fault, shown with its type."""
 
 
 def run(plan: Plan, do: Do, stream: Stream, cancel: Cancel, jobs: int = JOBS) -> dict[str, float]:

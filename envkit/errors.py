@@ -15,6 +15,7 @@ EnvkitError
     StepsFailed         3  several of the above, from steps that ran in parallel
   NotUp                 4  the environment asked for is not up
   Cancelled       130/143  SIGINT or SIGTERM
+  Bug                   3  envkit's own fault
 """
 
 from __future__ import annotations
@@ -131,3 +132,7 @@ class Cancelled(EnvkitError):
         super().__init__("cancelled" if signum == 2 else f"stopped by signal {signum}")
         self.signum = signum
         self.exit_code = 128 + signum
+
+
+class Bug(EnvkitError):
+    """Something raised what is not an `EnvkitError`: envkit's own fault, shown with its type."""

@@ -58,6 +58,14 @@ class Paths:
         return self.folder / "tokens"
 
     @property
+    def services(self) -> Path:
+        """Folders of services that run as processes.
+
+        Root's state directory is closed to the unprivileged user that PostgreSQL then runs as; `/var/tmp` is not.
+        """
+        return Path(f"/var/tmp/envkit-{self.name}") if os.getuid() == 0 else self.folder / "services"  # noqa: S108
+
+    @property
     def logs(self) -> Path:
         """Logs saved from failures; kept after `down`."""
         return self.home / "logs" / self.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from graphlib import TopologicalSorter
@@ -115,7 +115,7 @@ def select(environment: Environment, names: Iterable[str]) -> frozenset[str]:
         name = wanted.pop()
         if name not in closure:
             closure.add(name)
-            wanted += environment.services[name].needs if name in environment.services else ()
+            wanted += environment.services[name].needs if name in environment.services else environment.cluster_parts
     return frozenset(closure)
 
 
@@ -125,20 +125,29 @@ def make(desired: Desired, facts: Facts) -> Plan:
     network_needed = any(desired.services[n].service.in_container for n in desired.selected if n in desired.services)
     if network_needed or (desired.environment.cluster.type == "kind" and CLUSTER in desired.selected):
         steps[NETWORK] = _network(facts)
+    order = _in_order(desired)
+    parts = [name for name in order if name in desired.environment.cluster_parts]
+    for name in parts:
+        _add_service(steps, desired, facts, name)
     if CLUSTER in desired.selected:
-        steps[CLUSTER] = _cluster(desired, facts.cluster)
+        steps[CLUSTER] = _cluster(desired, facts.cluster, [steps[name] for name in parts])
         steps[BOOTSTRAP] = _bootstrap(steps[CLUSTER], facts.cluster)
-    for name in _in_order(desired):
-        want = desired.services[name]
-        image = _image(want, desired.rebuild)
-        if image:
-            steps.setdefault(image.id, image)
-        steps[name] = _service(want, facts, steps, image)
+    for name in order:
+        if name not in parts:
+            _add_service(steps, desired, facts, name)
     if desired.selected >= set(desired.services):
         for stray in facts.strays:
             step = Step(f"remove {stray.name}", Subject.STRAY, stray.name, Action.REMOVE, _stray_reason(stray))
             steps[step.id] = step
     return Plan(tuple(steps.values()))
+
+
+def _add_service(steps: dict[str, Step], desired: Desired, facts: Facts, name: str) -> None:
+    want = desired.services[name]
+    image = _image(want, desired.rebuild)
+    if image:
+        steps.setdefault(image.id, image)
+    steps[name] = _service(want, facts, steps, image)
 
 
 def _in_order(desired: Desired) -> list[str]:
@@ -155,9 +164,14 @@ def _network(facts: Facts) -> Step:
     return Step(NETWORK, Subject.NETWORK, NETWORK, action, reason)
 
 
-def _cluster(desired: Desired, fact: ClusterFact) -> Step:
+def _cluster(desired: Desired, fact: ClusterFact, parts: Sequence[Step]) -> Step:
     action, reason = _cluster_verdict(desired, fact)
-    needs = (NETWORK,) if desired.environment.cluster.type == "kind" else ()
+    fresh = [step.id for step in parts if _is_new(step)]
+    if fresh:
+        action, reason = Action.CREATE, f"new: {', '.join(fresh)}"
+    needs = tuple(step.id for step in parts)
+    if desired.environment.cluster.type == "kind":
+        needs = (NETWORK,)
     return Step(CLUSTER, Subject.CLUSTER, desired.environment.cluster.type, action, reason, needs)
 
 
@@ -191,7 +205,7 @@ def _bootstrap(cluster: Step, fact: ClusterFact) -> Step:
 
 def _image(want: Want, rebuild: bool) -> Step | None:
     """A step only where something must be fetched or built."""
-    if not want.service.in_container:
+    if not want.service.runs:
         return None
     if want.tag and (rebuild or not want.image):
         reason = "asked for by --build" if rebuild else "no image of these sources is here"
@@ -209,7 +223,7 @@ def _service(want: Want, facts: Facts, steps: Mapping[str, Step], image: Step | 
         needs.append(BOOTSTRAP if need == CLUSTER else need)
     fresh = [need for need in want.service.needs if _is_new(steps.get(need))]
     instance = facts.instances.get(want.name)
-    if not want.service.in_container:
+    if not want.service.runs:
         action, reason = _host_one_shot(want, facts.done, fresh)
     elif want.service.once:
         action, reason = _one_shot(want, instance, fresh, image)

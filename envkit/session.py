@@ -1,36 +1,36 @@
-"""One environment opened for work: its engine, its runtime, its cluster, its files, and where events go."""
+"""One environment opened for work: its runtime, its cluster, its files, and where events go."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from envkit import labels
 from envkit.config.models import Environment
-from envkit.errors import EnvironmentFailed, UsageError
+from envkit.errors import EnvironmentFailed
 from envkit.events import Stream
 from envkit.paths import Paths
-from envkit.runtimes.containers import Containers
 from envkit.runtimes.endpoint import Endpoint
-from envkit.runtimes.networks import Networks
-from envkit.supply.images import Images
 from envkit.waiting import Cancel
 
 if TYPE_CHECKING:
-    from envkit.clusters.kind import Kind
     from envkit.supply.build import Recipe
 
 
 @dataclass
 class Session:
-    """What every verb needs. `environ` is the caller's environment, handed in by the command line."""
+    """What every verb needs. `environ` is the caller's environment, handed in by the command line.
+
+    `endpoint` is None in the embedded lane. The parts are made when first asked for: their imports cost time.
+    """
 
     environment: Environment
     paths: Paths
-    endpoint: Endpoint
+    endpoint: Endpoint | None
     stream: Stream
     cancel: Cancel
     environ: Mapping[str, str]
@@ -38,25 +38,55 @@ class Session:
     lane: str = "containers"
     why: str = ""
 
-    @cached_property
-    def runtime(self) -> Containers:
-        """Where the services run."""
-        return Containers(self.endpoint)
+    @property
+    def engine(self) -> str:
+        """`docker`, `podman`, or empty where no engine runs anything."""
+        return self.endpoint.engine if self.endpoint else ""
+
+    @property
+    def engine_url(self) -> str:
+        """The engine's address, or empty."""
+        return self.endpoint.url if self.endpoint else ""
+
+    @property
+    def where(self) -> str:
+        """Where it all runs, for people."""
+        return str(self.endpoint) if self.endpoint else "plain processes"
 
     @cached_property
-    def networks(self) -> Networks:
-        """The engine's networks."""
-        return Networks(self.runtime.api)
+    def runtime(self) -> Any:
+        """Where the services run: a `runtimes.base.Runtime`, and what else it can do."""
+        if self.endpoint:
+            from envkit.runtimes.containers import Containers
+
+            return Containers(self.endpoint)
+        from envkit.runtimes.launching import Launching
+        from envkit.runtimes.processes import Processes
+
+        return Processes(self.paths.services, Launching(self.images, self.cache))
 
     @cached_property
-    def images(self) -> Images:
-        """The engine's images."""
-        return Images(self.runtime.api)
+    def networks(self) -> Any:
+        """The engine's networks; processes have none of their own."""
+        from envkit.runtimes.networks import Networks, NoNetworks
+
+        return Networks(self.runtime.api) if self.endpoint else NoNetworks()
+
+    @cached_property
+    def images(self) -> Any:
+        """What services are started from: an engine's images, or programs."""
+        if self.endpoint:
+            from envkit.supply.images import Images
+
+            return Images(self.runtime.api)
+        from envkit.supply.programs import Programs
+
+        return Programs(self.environment.services, self.environ, self.cache)
 
     @cached_property
     def arch(self) -> str:
         """The engine's machine, `amd64` or `arm64`: it need not be this host's."""
-        return str(self.runtime.api.version().get("Arch", "amd64"))
+        return str(self.runtime.api.version().get("Arch", "amd64")) if self.endpoint else ""
 
     @cached_property
     def recipes(self) -> Mapping[str, Recipe]:
@@ -66,23 +96,17 @@ class Session:
         return recipes(self.environment, self.arch, self.cache)
 
     @cached_property
-    def kind(self) -> Kind:
-        """The environment's cluster."""
-        from envkit import labels
+    def kind(self) -> Any:
+        """The environment's cluster: kind's, or an API server made of services."""
+        if self.environment.cluster.type == "envtest":
+            from envkit.clusters.parts import Parts
+
+            return Parts(self)
         from envkit.clusters.kind import Kind
 
+        assert self.endpoint is not None
         network = labels.resource_name(self.environment.name)
         return Kind(self.endpoint, self.environment.name, network, self.paths, self.runtime)
-
-
-def choose_lane(environment: Environment) -> None:
-    """Refuse what this version cannot do, with the reason, before anything is touched."""
-    if environment.lane in ("mixed", "embedded") or environment.cluster.type == "envtest":
-        wanted = f"lane {environment.lane}" if environment.lane != "auto" else "cluster type envtest"
-        raise UsageError(
-            f"{wanted} is not available in this version of envkit",
-            hint="use lane containers, with cluster kind, existing or none",
-        )
 
 
 @contextmanager
@@ -119,6 +143,3 @@ def locked(paths: Paths, seconds: float, stream: Stream, cancel: Cancel) -> Iter
         yield
     finally:
         lock.release()
-
-
-Report = Callable[[str], None]

@@ -88,19 +88,21 @@ def opened(flags: Flags) -> Iterator[Session]:
     """A session for one command; its live view is put away and its helpers are ended at the end."""
     from envkit.config.load import load
     from envkit.events import Stream
-    from envkit.runtimes.podman_service import engine
-    from envkit.session import Session, choose_lane
+    from envkit.lanes import entered
+    from envkit.session import Session
     from envkit.waiting import Cancel
 
     environment: Environment = load(flags.request())
-    choose_lane(environment)
     sink = sink_for(flags)
     stream, cancel = Stream([sink]), Cancel()
     environ = dict(flags.environ)
     paths = Paths(state_home(environ), environment.name)
     try:
-        with signals(cancel), engine(environment.engine, environ, paths, stream) as endpoint:
-            yield Session(environment, paths, endpoint, stream, cancel, environ, cache_home(environ))
+        with signals(cancel), entered(environment, environ, paths, stream) as lane:
+            yield Session(
+                lane.environment, paths, lane.endpoint, stream, cancel, environ, cache_home(environ),
+                lane.choice.lane, lane.choice.why,
+            )  # fmt: skip
     finally:
         sink.close()
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from envkit.errors import EnvkitError
+from envkit.errors import FAILED, Bug, EnvkitError
 
 
 def show(error: EnvkitError, debug: bool = False) -> None:
@@ -30,7 +30,9 @@ def reported(task: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(task)
     def wrapper(context: Any, *args: Any, **kwargs: Any) -> None:
-        from invoke.exceptions import Exit
+        from invoke.exceptions import Exit, Failure, UnexpectedExit
+
+        invoke_errors = (Exit, Failure, UnexpectedExit)
 
         try:
             code = task(context, *args, **kwargs) or 0
@@ -39,6 +41,17 @@ def reported(task: Callable[..., int | None]) -> Callable[..., None]:
             code = error.exit_code
         except BrokenPipeError:
             code = 141
+        except invoke_errors:
+            raise
+        except Exception as error:  # the last line of defence: a bug is told as one, without a traceback
+            if kwargs.get("debug"):
+                raise
+            show(
+                Bug(
+                    f"envkit met an error of its own: {error!r}", hint="run it again with --debug, and please report it"
+                )
+            )
+            code = FAILED
         if code:
             raise Exit(code=code)
 

@@ -128,6 +128,7 @@ class Service(Model):
     exports: dict[Variable, Text] = {}
     timeout: Duration = 60.0
     stop_timeout: Duration = 10.0
+    part_of_cluster: SkipJsonSchema[bool] = Field(default=False, description="set by envkit, for etcd and its like")
 
     @model_validator(mode="after")
     def _one_way_to_run(self) -> Service:
@@ -257,6 +258,11 @@ class Environment(Model):
         default="", description="the folder of the configuration file: who holds this environment"
     )
     files: SkipJsonSchema[tuple[str, ...]] = Field(default=(), description="the files it was read from, last one wins")
+
+    @property
+    def cluster_parts(self) -> tuple[str, ...]:
+        """Services that together are the cluster, where it is made of services."""
+        return tuple(name for name, service in self.services.items() if service.part_of_cluster)
 
     def host_ports(self) -> dict[int, str]:
         """Fixed host ports, the offset applied, with who publishes them (`redis.redis`, `cluster.30081`)."""

@@ -96,8 +96,15 @@ def postgres(options: PostgresOptions) -> dict[str, Any]:
         "process": {
             "supply": "postgres",
             "command": [
-                *(["postgres"] if options.durable else fast), "-D", "${self.data}", "-h", "${self.listen}",
-                "-p", "${self.port}", "-c", "unix_socket_directories=",
+                *(["postgres"] if options.durable else fast),
+                "-D",
+                "${self.data}",
+                "-h",
+                "${self.listen}",
+                "-p",
+                "${self.port}",
+                "-c",
+                "unix_socket_directories=",
             ],  # fmt: skip
         },
         "env": {

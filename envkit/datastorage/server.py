@@ -18,6 +18,7 @@ from envkit.datastorage.settings import Settings
 
 LOG = logging.getLogger(__name__)
 BACKLOG = 1024
+MAX_CONNECTIONS = 4096  # of each port, idle ones too; what exceeds them gets 503 from uvicorn itself
 IDLE_SECONDS = 30  # of a kept-alive connection
 
 
@@ -89,7 +90,7 @@ class Runner:
             backlog=BACKLOG,
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=int(self._settings.shutdown_timeout) if name == "api" else 1,
-            limit_concurrency=None,
+            limit_concurrency=MAX_CONNECTIONS,
         )
         return _Server(config)
 

@@ -160,7 +160,7 @@ class Effects:
         }
         report(f"starting {want.image}")
         unit = Unit(environment.name, environment.root, want.name, want.service, want.image, want.fingerprint, ports)
-        instance = self.session.runtime.start(unit)
+        instance: Instance = self.session.runtime.start(unit)
         with self._lock:
             self.instances[want.name] = self.made[want.name] = instance
         return instance

@@ -45,6 +45,13 @@ class Runtime(Protocol):
         """Stop it (SIGTERM, `grace` seconds, SIGKILL) and remove it with its anonymous volumes; gone is fine."""
 
 
+class Limits(Protocol):
+    """A runtime that can tell the memory limit that is really in force."""
+
+    def limit_of(self, instance: Instance) -> str | None:
+        """Bytes, as the control group writes them; None where that cannot be asked or there is none."""
+
+
 class Executes(Protocol):
     """A runtime that can run a command beside a service."""
 

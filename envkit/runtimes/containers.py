@@ -10,6 +10,7 @@ from envkit import labels
 from envkit.errors import EngineError, PortTaken
 from envkit.facts import Instance, State
 from envkit.ports import LOOPBACK, holders
+from envkit.runtimes import limits
 from envkit.runtimes.base import Unit
 from envkit.runtimes.endpoint import Endpoint
 from envkit.runtimes.sdk import connect, pack, text, translated, unpack_one
@@ -101,6 +102,10 @@ class Containers:
             made = self._executor.exec_create(instance.id, list(argv))
             output = text(self._executor.exec_start(made["Id"]))
             return int(self._executor.exec_inspect(made["Id"])["ExitCode"] or 0), output
+
+    def limit_of(self, instance: Instance) -> str | None:
+        """The memory limit, as the container's own kernel tells it."""
+        return limits.inside(lambda argv: self.execute(instance, argv))
 
     def restart(self, instance: Instance, grace: float) -> Instance:
         """Stop (SIGTERM, `grace` seconds, SIGKILL) and start the same container; its data stays."""

@@ -25,6 +25,7 @@ from envkit.events import Sink, Stream
 from envkit.facts import Instance
 from envkit.paths import Paths
 from envkit.ports import LOOPBACK, holders
+from envkit.runtimes import limits
 from envkit.runtimes.base import Unit
 from envkit.runtimes.containers import port_taken
 from envkit.runtimes.endpoint import Endpoint
@@ -146,6 +147,10 @@ class FakeEngine:
                 return self._program(found, argv)
             ready = self.clock() >= found.began + found.script.ready
             return (0, "") if ready else (1, "not ready yet")
+
+    def limit_of(self, instance: Instance) -> str | None:
+        """As a container tells it."""
+        return limits.inside(lambda argv: self.execute(instance, argv))
 
     def restart(self, instance: Instance, grace: float) -> Instance:  # noqa: ARG002
         """Begin again, the same container."""

@@ -54,3 +54,18 @@ class Networks:
                 if not isinstance(error.__cause__, NotFound):
                     raise
         return [str(row["Name"]) for row in rows]
+
+
+class NoNetworks:
+    """What processes have: the host's own network, of which nothing is made or removed."""
+
+    def exists(self, _environment: str) -> bool:
+        """Always there."""
+        return True
+
+    def create(self, _environment: str, _root: str) -> None:
+        """Nothing to do."""
+
+    def remove_all(self, _environment: str) -> list[str]:
+        """Nothing to remove."""
+        return []

@@ -13,8 +13,9 @@ from envkit.labels import resource_name
 from envkit.paths import Paths
 from envkit.plan import Want
 from envkit.services.fingerprint import fingerprint
-from envkit.services.references import Addressing, Inside, Published, Scope, resolved_service
+from envkit.services.references import Addressing, AsProcess, Inside, Published, Scope, resolved_service
 from envkit.supply.build import Recipe, recipe
+from envkit.supply.programs import reference_of
 
 NODE_REPOSITORY = "docker.io/kindest/node"
 
@@ -36,14 +37,17 @@ def values(environment: Environment, paths: Paths) -> dict[str, str]:
 
 def inside(environment: Environment, name: str, paths: Paths) -> Service:
     """The service with every reference as seen from inside the environment's network, and its ports moved."""
-    scope = Scope(environment, Inside(environment), name, values(environment, paths))
+    service = environment.services[name]
+    where: Addressing = AsProcess(environment, {}, paths.services) if service.process else Inside(environment)
+    scope = Scope(environment, where, name, values(environment, paths))
     return moved(resolved_service(environment.services[name], scope), environment.port_offset)
 
 
 def outside(environment: Environment, name: str, paths: Paths, ports: Mapping[str, int]) -> Service:
-    """The service with every reference as seen from this host."""
+    """What is done from this host with the service (probes, a host command), references resolved as seen from here."""
     scope = Scope(environment, published(environment, ports), name, values(environment, paths))
-    return resolved_service(environment.services[name], scope)
+    within = {"process": None, "command": None, "entrypoint": None, "files": ()}
+    return resolved_service(environment.services[name].model_copy(update=within), scope)
 
 
 def published(environment: Environment, ports: Mapping[str, int]) -> Addressing:
@@ -76,7 +80,9 @@ def _stand_in(value: str, images: Mapping[str, str]) -> str:
 
 
 def candidates(service: Service, images: Mapping[str, str]) -> tuple[str, ...]:
-    """The images to try, stand-ins put in."""
+    """The images to try, stand-ins put in; for a process, the reference of its program."""
+    if service.process and not service.in_container:
+        return (reference_of(service.process),)
     return tuple(substitute(image, images) for image in service.image)
 
 
@@ -107,7 +113,7 @@ def want(
     tag = recipes_[name].tag if name in recipes_ else ""
     options = candidates(service, environment.images)
     wanted = Want(name, service, candidates=options, tag=tag)
-    if not service.in_container:
+    if not service.runs:
         return replace(wanted, fingerprint=fingerprint(service, ""))
     ids = dict(image_ids)
     if instance is not None and instance.image:

@@ -19,6 +19,8 @@ from envkit.commands import CommandFailed, run
 from envkit.errors import ImageUnavailable
 from envkit.waiting import Cancel
 
+OWN_REQUIREMENTS = Path(__file__).resolve().parent.parent / "datastorage" / "requirements.txt"
+
 SECONDS = 240.0
 """For fetching about 15 MB of wheels."""
 
@@ -40,24 +42,45 @@ def site_folder(
     requirements: Path, base: str, arch: str, cache: Path, report: Callable[[str], None], cancel: Cancel
 ) -> Path:
     """The folder with everything installed for that image; made once, whole or not at all."""
-    from filelock import FileLock
-
     python, machine = python_of(base), _MACHINES.get(arch, arch)
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     folder = cache / "sites" / f"{key}-py{python}-{machine}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            report(f"fetching wheels for Python {python} on {machine}")
-            beside = folder.with_name(f".{folder.name}.new")
-            shutil.rmtree(beside, ignore_errors=True)
-            _install(requirements, python, machine, beside, cancel)
-            beside.rename(folder)
+    _fetch(folder, installer(python, machine), requirements, report, cancel)
     return folder
 
 
-def _install(requirements: Path, python: str, machine: str, target: Path, cancel: Cancel) -> None:
-    argv = installer(python, machine)
+def _fetch(folder: Path, argv: list[str], requirements: Path, report: Callable[[str], None], cancel: Cancel) -> None:
+    """Install into the folder, once, whoever asks at the same time."""
+    from filelock import FileLock
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock", timeout=SECONDS):
+        if not folder.exists():
+            report(f"fetching wheels for {folder.name.partition('-')[2]}")
+            beside = folder.with_name(f".{folder.name}.new")
+            shutil.rmtree(beside, ignore_errors=True)
+            _install(argv, requirements, beside, cancel)
+            beside.rename(folder)
+
+
+def site_here(cache: Path) -> Path:
+    """The folder with everything installed for this very Python; it need not exist."""
+    key = hashlib.sha256(OWN_REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    return cache / "sites" / f"{key}-here-{sys.implementation.cache_tag}"
+
+
+def fetch_site_here(cache: Path, report: Callable[[str], None], cancel: Cancel) -> None:
+    """Make that folder, whole or not at all; this host's own wheels, whatever system it is."""
+    _fetch(site_here(cache), [*_own_installer()], OWN_REQUIREMENTS, report, cancel)
+
+
+def _own_installer() -> list[str]:
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--only-binary=:all:"]
+    return [_uv(), "pip", "install", "--quiet", "--python", sys.executable, "--only-binary", ":all:"]
+
+
+def _install(argv: list[str], requirements: Path, target: Path, cancel: Cancel) -> None:
     try:
         run([*argv, "--target", str(target), "-r", str(requirements)], seconds=SECONDS, cancel=cancel)
     except CommandFailed as error:
@@ -75,12 +98,7 @@ def installer(python: str, machine: str) -> list[str]:
         flags = [word for platform in platforms for word in ("--platform", platform)]
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
         return [*pip, "--python-version", python, "--implementation", "cp", *flags, "--only-binary=:all:"]
-    uv = os.environ.get("UV") or shutil.which("uv")
-    if not uv:
-        raise ImageUnavailable(
-            "neither pip nor uv is there to fetch the DataStorage service's dependencies",
-            hint="install uv, or pip into the environment that runs envkit",
-        )
+    uv = _uv()
     platform = f"{machine}-manylinux_2_28"
     return [
         uv,
@@ -94,3 +112,13 @@ def installer(python: str, machine: str) -> list[str]:
         "--only-binary",
         ":all:",
     ]
+
+
+def _uv() -> str:
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if not uv:
+        raise ImageUnavailable(
+            "neither pip nor uv is there to fetch the DataStorage service's dependencies",
+            hint="install uv, or pip into the environment that runs envkit",
+        )
+    return uv

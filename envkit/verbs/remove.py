@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from envkit.effects import Effects
     from envkit.session import Session
 
+GRACE = 3.0
+"""Seconds for a service to end by itself: nothing of a test environment is worth a longer goodbye."""
+
 KILL_SECONDS = 5.0
 """For a helper process of an earlier run to end after SIGTERM."""
 
@@ -57,10 +60,10 @@ def down(name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: 
 
     Raises `EnvironmentFailed` listing what could not be removed.
     """
-    removed = end_processes(name)
+    removed, problems = _clear_processes(name, paths, say)
+    removed += end_processes(name)
     endpoints, silent = find_all(engine, environ)
     record = state.read(paths)
-    problems: list[str] = []
     for endpoint in endpoints:
         gone, wrong = _clear(name, paths, endpoint, say)
         removed += gone
@@ -73,10 +76,23 @@ def down(name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: 
             "not everything could be removed:\n" + "\n".join(f"  - {problem}" for problem in problems),
             hint="start that engine, then run `down` again; it goes by labels and misses nothing",
         )
-    if paths.folder.exists():
-        shutil.rmtree(paths.folder)
-        removed.append(str(paths.folder))
+    for folder in (paths.services, paths.folder):
+        if folder.exists():
+            shutil.rmtree(folder)
+            removed.append(str(folder))
     return removed
+
+
+def _clear_processes(name: str, paths: Paths, say: Callable[[str], None]) -> tuple[list[str], list[str]]:
+    """Services that run as plain processes, whole trees of them."""
+    from envkit.runtimes.processes import Processes, never
+
+    runtime = Processes(paths.services, never)
+    found = runtime.observe(name)
+    for item in found:
+        say(f"removing {item.name} (process {item.id})")
+    problems = _all(lambda it=it: runtime.remove(it, GRACE) for it in found)  # type: ignore[misc]
+    return [item.name for item in found], problems
 
 
 def _seen(record: state.Record, endpoints: Iterable[Endpoint], paths: Paths) -> bool:

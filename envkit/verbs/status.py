@@ -51,7 +51,7 @@ def status(session: Session) -> Status:
     if CLUSTER in selected:
         rows.insert(0, _cluster_row(facts))
     rows += [Row(stray.name, stray.state, "not in the configuration") for stray in facts.strays]
-    return Status(session.environment.name, str(session.endpoint), tuple(rows))
+    return Status(session.environment.name, session.where, tuple(rows))
 
 
 def _cluster_row(facts: Facts) -> Row:
@@ -66,7 +66,7 @@ def _cluster_row(facts: Facts) -> Row:
 def _row(session: Session, name: str, facts: Facts) -> Row:
     service = session.environment.services[name]
     instance = facts.instances.get(name)
-    if not service.in_container:
+    if not service.runs:
         done = name in facts.done
         return Row(name, "done" if done else "absent", "done" if done else "-")
     if instance is None:

@@ -82,7 +82,7 @@ def _check_holder(session: Session, facts: Facts) -> None:
     if (
         record
         and facts.network is False
-        and record.engine_url != session.endpoint.url
+        and record.engine_url != session.engine_url
         and record.root != environment.root
     ):
         raise HolderError(f"environment {environment.name} is held by {record.root}", hint="run `down` there first")

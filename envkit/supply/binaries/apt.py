@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from envkit.commands import CommandFailed, Finished, run
 from envkit.errors import EnvironmentFailed
+from envkit.supply.binaries.locks import held
 from envkit.supply.binaries.models import Unfit
-from envkit.waiting import Cancel
+from envkit.supply.binaries.sources import Job
 
 UPDATE_SECONDS = 180.0
 """For the lists: 10 MB, 7-12 s measured."""
@@ -61,15 +62,13 @@ def with_sources(text: str, *, stanzas: bool) -> str:
 
 
 class Apt:
-    """Apt-get with its own state below `root`; `etc` is where the system's sources are."""
+    """Apt-get with its own state, which all fetches share; `etc` is where the system's sources are."""
 
-    def __init__(
-        self, root: Path, environ: Mapping[str, str], report: Callable[[str], None], cancel: Cancel, *,
-        sources: bool = False, etc: Path = Path("/etc/apt"),
-    ) -> None:  # fmt: skip
-        self._root = root / ("apt-src" if sources else "apt")
-        self._environ = {**environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-        self._report, self._cancel = report, cancel
+    def __init__(self, job: Job, *, sources: bool = False, etc: Path = Path("/etc/apt")) -> None:
+        self._root = job.shared / ("apt-sources" if sources else "apt")
+        self._debs = job.work / "debs"
+        self._environ = {**job.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+        self._report, self._cancel = job.report, job.cancel
         self._sources, self._etc = sources, etc
 
     def missing(self) -> str:
@@ -79,15 +78,16 @@ class Apt:
 
     def update(self) -> None:
         """Fetch the lists, once a day; a source that does not answer only matters if its packages are needed."""
-        stamp = self._root / "fresh"
-        if stamp.exists() and 0 <= time.time() - stamp.stat().st_mtime < FRESH:
-            return
-        self._report("fetching the package lists")
-        self._lay_out()
-        done = self._run("apt-get", "update", seconds=UPDATE_SECONDS, check=False)
-        if not any((self._root / "state" / "lists").glob("*Packages*")):
-            raise Unfit(f"no package lists could be fetched: {_error_in(done.output)}")
-        stamp.touch()
+        with held(self._root / "lock", "package lists", self._report, self._cancel, UPDATE_SECONDS):
+            stamp = self._root / "fresh"
+            if stamp.exists() and 0 <= time.time() - stamp.stat().st_mtime < FRESH:
+                return
+            self._report("fetching the package lists")
+            self._lay_out()
+            done = self._run("apt-get", "update", seconds=UPDATE_SECONDS, check=False)
+            if not any((self._root / "state" / "lists").glob("*Packages*")):
+                raise Unfit(f"no package lists could be fetched: {_error_in(done.output)}")
+            stamp.touch()
 
     def newest(self, pattern: str) -> str:
         """`postgresql-*` becomes the package with the highest number; other names stay as they are."""
@@ -117,7 +117,7 @@ class Apt:
         self._download([Deb(package, "") for package in packages], folder)
 
     def _download(self, debs: Sequence[Deb], folder: Path) -> None:
-        aside = self._root / "debs"
+        aside = self._debs
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         self._report(f"downloading {', '.join(deb.name for deb in debs)}")

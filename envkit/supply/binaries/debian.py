@@ -17,14 +17,14 @@ class FromPackages:
 
     def key(self, job: Job) -> str:
         """One entry; refused where there is no apt."""
-        missing = Apt(job.work, job.environ, job.report, job.cancel).missing()
+        missing = Apt(job).missing()
         if missing:
             raise Unfit(f"this system has no {missing}")
         return "debian-packages"
 
     def fetch(self, job: Job, folder: Path) -> Made:
         """The newest packages that the system's own sources have."""
-        apt = Apt(job.work, job.environ, job.report, job.cancel)
+        apt = Apt(job)
         apt.update()
         apt.unpack([apt.newest(pattern) for pattern in job.supply.packages], folder)
         _drop_ballast(folder)

@@ -46,10 +46,10 @@ class FromSource:
         must_suit(job.wanted, KNOWN)
         if job.host.os != "linux":
             raise Unfit("is for Debian and its kin")
-        missing = Apt(job.work, job.environ, job.report, job.cancel).missing()
+        missing = Apt(job).missing()
         if missing:
             raise Unfit(f"this system has no {missing}")
-        return f"debian-source-{KNOWN}"
+        return f"debian-source-{KNOWN}{job.suffix}"
 
     def fetch(self, job: Job, folder: Path) -> Made:
         """Say so, fetch compiler and source, prepare the source, compile."""
@@ -77,7 +77,7 @@ class _Tree:
         prepared = self._work / "prepared"
         if prepared.exists():
             return
-        apt = Apt(self._work, self._job.environ, self._job.report, self._job.cancel, sources=True)
+        apt = Apt(self._job, sources=True)
         apt.update()
         archive = apt.source("kubernetes", self._work / "download")
         self._must_be_known(archive)
@@ -97,9 +97,8 @@ class _Tree:
                  seconds=SECONDS, counting=total)  # fmt: skip
 
     def _must_be_known(self, archive: Path) -> None:
-        found = re.search(r"(\d+\.\d+\.\d+)\+dfsg|really(\d+\.\d+\.\d+)|_(\d+\.\d+\.\d+)", archive.name)
-        version = next((word for word in found.groups() if word), "") if found else ""
-        if version != str(KNOWN):
+        version = re.findall(r"\d+\.\d+\.\d+", archive.name)[-1:]  # 1.20.5+really1.20.2
+        if version != [str(KNOWN)]:
             raise Unfit(f"the source package is {archive.name}; envkit knows how to build {KNOWN}")
 
     def _unpack(self, archive: Path) -> None:
@@ -107,7 +106,9 @@ class _Tree:
         shutil.rmtree(self._source, ignore_errors=True)
         self._source.mkdir(parents=True)
         with tarfile.open(archive) as bundle:
-            bundle.extractall(self._source, members=_without_first(bundle), filter="tar")
+            if hasattr(tarfile, "tar_filter"):  # Python 3.11.4; apt has checked the archive against the signed lists
+                bundle.extraction_filter = tarfile.tar_filter
+            bundle.extractall(self._source, members=_without_first(bundle))  # noqa: S202
 
     def _replace_reflect2(self) -> None:
         """Go 1.18 changed the iterator of maps: the vendored reflect2 1.0.1 panics with it, Debian's 1.0.2 does not."""

@@ -105,7 +105,7 @@ class Http:
 
     def _chunks(self, url: str, response: BaseHTTPResponse) -> Any:
         ends = time.monotonic() + self._seconds
-        while chunk := self._translated(url, lambda: response.read(CHUNK)):
+        while chunk := self._translated(url, lambda: response.read(CHUNK, decode_content=False)):
             if time.monotonic() > ends:
                 raise Unfit(f"{url}: not whole within {self._seconds:g} s; the next run goes on from here")
             yield chunk

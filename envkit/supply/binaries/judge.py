@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from envkit.supply.binaries.catalog import Supply
+from envkit.supply.binaries.files import is_file
 from envkit.supply.binaries.models import Candidate, Found, Refusal, Unfit, Version, Wanted
 from envkit.supply.binaries.versions import Versions
 
@@ -35,7 +36,7 @@ def judge(wanted: Wanted, supply: Supply, candidate: Candidate, versions: Versio
 
 def complete(wanted: Wanted, supply: Supply, found: Found, candidate: Candidate, versions: Versions) -> Found:
     """Take from the candidate what is still missing and goes with the rest; what does not is noted in `refused`."""
-    programs, refused = dict(found.programs), list(found.refused)
+    programs, refused, source = dict(found.programs), list(found.refused), found.source
     for name in found.missing:
         if name not in candidate.programs:
             continue
@@ -45,8 +46,9 @@ def complete(wanted: Wanted, supply: Supply, found: Found, candidate: Candidate,
             refused.append(Refusal(candidate.source, error.message))
         else:
             programs[name] = candidate.programs[name]
+            source += "" if candidate.source == found.source else f"; {name} from {candidate.source}"
     missing = tuple(name for name in found.missing if name not in programs)
-    return replace(found, programs=programs, missing=missing, refused=tuple(refused))
+    return replace(found, programs=programs, source=source, missing=missing, refused=tuple(refused))
 
 
 def _must_go_with(
@@ -69,8 +71,8 @@ def must_suit(wanted: Wanted, version: Version) -> None:
 
 
 def _must_run(program: Path, user: int | None) -> None:
-    if not program.is_file():
-        raise Unfit(f"{program} is not a file")
+    if not is_file(program):
+        raise Unfit(f"{program} is not there")
     if not os.access(program, os.X_OK):
         raise Unfit(f"{program} is not executable")
     if user:
@@ -80,7 +82,10 @@ def _must_run(program: Path, user: int | None) -> None:
 def _must_reach(program: Path, user: int) -> None:
     """By owner and by everybody's rights; groups are left out, which can only refuse too much."""
     for path in (program, *program.parents):
-        facts = path.stat()
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise Unfit(f"{path}: {error.strerror}") from error
         needed = stat.S_IXUSR if facts.st_uid == user else stat.S_IXOTH
         if not facts.st_mode & needed:
             raise Unfit(f"user {user}, who is to run {program}, cannot pass {path}")

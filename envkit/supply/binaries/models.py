@@ -48,8 +48,8 @@ class Version:
 class Wanted:
     """A request for programs.
 
-    `path` is what the configuration names: the folder that holds the programs, or the program itself. `version` asks
-    for one version as far as it is given (`1.34`: any 1.34), and is what would be downloaded; `minimum` refuses older
+    `path` is what the configuration names: the folder that holds the programs, or the program itself. `version` is
+    what would be downloaded; what is here already serves when its minor version is the same. `minimum` refuses older
     ones. `user` is the uid that will run the programs: those that it cannot reach are refused.
     """
 

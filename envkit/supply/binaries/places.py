@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envkit.supply.binaries.catalog import POSTGRES_FOLDERS, Supply
+from envkit.supply.binaries.files import entries, is_file
 from envkit.supply.binaries.models import Candidate, Host, Refusal, Unfit, Version, Wanted
 from envkit.supply.binaries.store import Store
 
@@ -52,7 +53,7 @@ def places(search: Search) -> Iterator[Seen]:
 
 def programs_in(folder: Path, supply: Supply) -> dict[str, Path]:
     """Those of the supply's programs that are files in the folder."""
-    return {name: folder / name for name in supply.programs if (folder / name).is_file()}
+    return {name: folder / name for name in supply.programs if is_file(folder / name)}
 
 
 def configured(search: Search) -> Iterator[Seen]:
@@ -60,11 +61,10 @@ def configured(search: Search) -> Iterator[Seen]:
     if search.wanted.path is None:
         return
     path = Path(search.wanted.path).expanduser()
-    if path.is_dir():
-        programs = programs_in(path, search.supply) or programs_in(path / "bin", search.supply)
+    if is_file(path):
+        programs = {**programs_in(path.parent, search.supply), search.supply.main: path}
     else:
-        programs = programs_in(path.parent, search.supply)
-        programs.update({search.supply.main: path} if path.is_file() else {})
+        programs = programs_in(path, search.supply) or programs_in(path / "bin", search.supply)
     if search.supply.main not in programs:
         # Anything else would be used in silence where the user's word was a slip of the pen.
         raise Unfit(f"the configuration names {path}, and there is no {search.supply.main}")
@@ -87,7 +87,7 @@ def envtest_store(search: Search) -> Iterator[Seen]:
     """`<version>-<os>-<arch>` folders, the newest first; the name tells the version of the Kubernetes programs."""
     folder = _envtest_home(search) / "k8s"
     found = []
-    for entry in folder.iterdir() if folder.is_dir() else ():
+    for entry in entries(folder):
         match = re.fullmatch(rf"(\d+\.\d+\.\d+)-{re.escape(str(search.host))}", entry.name)
         if match and programs_in(entry, search.supply):
             found.append((Version.parse(match[1]), entry))
@@ -113,7 +113,7 @@ def on_path(search: Search) -> Iterator[Seen]:
         folders += _postgres_folders(search.root)
     # A client alone is no server: Debian has psql on PATH and the server elsewhere.
     must = search.supply.programs if search.supply.one_minor else (search.supply.main,)
-    found = [folder for folder in dict.fromkeys(folders) if any((folder / name).is_file() for name in must)]
+    found = [folder for folder in dict.fromkeys(folders) if any(is_file(folder / name) for name in must)]
     for folder in found:
         programs = programs_in(folder, search.supply)
         yield Candidate(PATH, programs)

@@ -59,8 +59,7 @@ class Release:
 
     def key(self, job: Job) -> str:
         """Named after the version; a completing download is an entry of its own."""
-        part = "" if job.programs == job.supply.programs else "-rest"
-        return f"release-{self.version(job)}{part}"
+        return f"release-{self.version(job)}{job.suffix}"
 
 
 class EtcdRelease(Release):

@@ -157,7 +157,10 @@ def _fetch(search: Search, fetchers: Iterable[Fetcher], report: Callable[[str], 
     if found:
         wanted, programs = replace(wanted, version=found.version), found.missing
         report(f"{found.source} has no {', '.join(found.missing)}: looking for {found.version} of it")
-    job = Job(wanted, search.supply, programs, search.environ, search.host, search.store.work, report, cancel)
+    store = search.store
+    job = Job(
+        wanted, search.supply, programs, search.environ, search.host, store.work, store.shared, report, cancel
+    )  # fmt: skip
     failed: list[Refusal] = []
     for fetcher in fetchers:
         cancel.check()
@@ -188,7 +191,7 @@ def _attempt(search: Search, job: Job, fetcher: Fetcher) -> list[Refusal]:
     if isinstance(made, Refusal):
         return [made]
     refused: list[Refusal] = []
-    if job.programs == job.supply.programs:
+    if not job.suffix:
         _judged(search, replace(made, source=fetcher.source), _versions(search), refused)
     return refused
 

@@ -24,8 +24,15 @@ class Job:
     environ: Mapping[str, str]
     host: Host
     work: Path
+    shared: Path
+    """What fetches of other supplies use as well, at the same time."""
     report: Callable[[str], None]
     cancel: Cancel
+
+    @property
+    def suffix(self) -> str:
+        """For the key of an entry that holds only what a set lacked."""
+        return "" if self.programs == self.supply.programs else "-rest"
 
 
 class Fetcher(Protocol):

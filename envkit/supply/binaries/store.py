@@ -3,6 +3,8 @@
 <cache>/binaries/<name>/<key>/manifest.json    an entry
 <cache>/binaries/<name>/.<key>.<pid>.new/      one that is being made; whoever holds the lock removes it
 <cache>/binaries/<name>/.work/                 partial downloads and compiled packages, to go on from
+    <cache>/binaries/.shared/                      package lists
+    <cache>/binaries/.versions/                    what programs said about their version
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from envkit.supply.binaries.locks import held
 from envkit.supply.binaries.models import Candidate, Host, Refusal, Unfit, Version
 from envkit.supply.binaries.versions import Versions
 from envkit.waiting import Cancel
@@ -60,6 +63,11 @@ class Store:
     def folder(self) -> Path:
         """All entries."""
         return self.root / self.name
+
+    @property
+    def shared(self) -> Path:
+        """What fetches of all names share: package lists."""
+        return self.root / ".shared"
 
     @property
     def work(self) -> Path:
@@ -126,30 +134,14 @@ class Store:
     @contextmanager
     def locked(self, report: Callable[[str], None], cancel: Cancel, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         """Hold the lock of this name, which dies with its holder; remove what dead holders left half-made."""
-        from filelock import FileLock, Timeout
-
-        from envkit.waiting import until
-
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Unfit(f"{self.folder} cannot be written: {error.strerror}") from error
-        lock = FileLock(self.folder / ".lock")
-
-        def attempt() -> str | None:
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                return f"another envkit is fetching {self.name}: waiting for it"
-            return None
-
-        until(attempt, what=f"the lock {lock.lock_file}", seconds=seconds, cancel=cancel, progress=report)
-        try:
+        with held(self.folder / ".lock", self.name, report, cancel, seconds):
             for left in self.folder.glob(".*.new"):
                 shutil.rmtree(left, ignore_errors=True)
             yield
-        finally:
-            lock.release()
 
 
 def _candidate(entry: Path, manifest: Mapping[str, Any]) -> Candidate:

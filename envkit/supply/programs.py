@@ -1,0 +1,148 @@
+"""Programs for services that run as processes, with the face that images have: ids of what is here, fetch what is not.
+
+A reference is `program:SUPPLY`, or `program:` and a path for what is simply on PATH.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from envkit.config.models import Process, Service
+from envkit.errors import EnvironmentFailed, ImageUnavailable
+from envkit.runtimes.postgres_data import unprivileged
+from envkit.supply.binaries import Found, Version, Wanted, ensure, find
+from envkit.waiting import Cancel
+
+OWN = "datastorage"
+NEEDED = (
+    "psycopg",
+    "psycopg_pool",
+    "redis",
+    "starlette",
+    "uvicorn",
+    "httptools",
+    "prometheus_client",
+    "yaml",
+    "pydantic",
+)
+"""What the DataStorage service imports."""
+
+PACKAGES = Path(__file__).resolve().parent.parent.parent
+"""The folder that holds the package envkit."""
+
+
+def reference_of(process: Process) -> str:
+    """The name under which a process's program is looked for."""
+    return f"program:{process.supply or process.command[0]}"
+
+
+@dataclass(frozen=True)
+class Program:
+    """Programs of one supply: their paths by name, where they come from, and the variables they need."""
+
+    version: str
+    paths: Mapping[str, Path]
+    source: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, found: Found) -> Program:
+        """From what the supply of binaries found."""
+        return cls(str(found.version), found.programs, found.source, found.environ, found.missing)
+
+
+@dataclass
+class Programs:
+    """Where the programs of one environment's services come from."""
+
+    services: Mapping[str, Service]
+    environ: Mapping[str, str]
+    cache: Path
+    _found: dict[str, Program] = field(default_factory=dict)
+
+    def ids(self, references: Sequence[str]) -> dict[str, str]:
+        """Version and path of those that are here."""
+        found = {name: self.id_of(name) for name in dict.fromkeys(references)}
+        return {name: identity for name, identity in found.items() if identity}
+
+    def id_of(self, reference: str) -> str:
+        """Version and path; empty when it would have to be fetched."""
+        found = self._lookup(reference)
+        return f"{found.version} {next(iter(found.paths.values()))}" if found else ""
+
+    def pull_first(
+        self, candidates: Sequence[str], _platform: str | None, report: Callable[[str], None], cancel: Cancel
+    ) -> str:
+        """Fetch it. Raises `EnvironmentFailed` with every source that was tried and why it did not serve."""
+        name = candidates[0]
+        if name == f"program:{OWN}":
+            self._found[name] = self._own(report, cancel)
+        elif wanted := self._wanted(name):
+            self._found[name] = Program.of(ensure(wanted, self.environ, self.cache, report=report, cancel=cancel))
+        else:
+            raise ImageUnavailable(f"{name.partition(':')[2]} is not on PATH", hint="install it, or write its path")
+        return name
+
+    def found(self, reference: str) -> Program:
+        """What was found. Raises `EnvironmentFailed` when nothing was: a step must have fetched it."""
+        found = self._lookup(reference)
+        if found is None:
+            raise EnvironmentFailed(f"{reference} is not here")
+        return found
+
+    def _lookup(self, reference: str) -> Program | None:
+        if reference not in self._found:
+            found = self._look(reference)
+            if found is None:
+                return None
+            self._found[reference] = found
+        return self._found[reference]
+
+    def _look(self, reference: str) -> Program | None:
+        name = reference.partition(":")[2]
+        if name == OWN:
+            return self._own_here()
+        wanted = self._wanted(reference)
+        if wanted:
+            found = find(wanted, self.environ, self.cache)
+            return Program.of(found) if found else None
+        path = shutil.which(name, path=self.environ.get("PATH"))
+        return Program("", {name: Path(path)}, "PATH") if path else None
+
+    def _wanted(self, reference: str) -> Wanted | None:
+        for service in self.services.values():
+            process = service.process
+            if process is None or process.supply is None or process.supply == "datastorage":
+                continue
+            if reference_of(process) == reference:
+                minimum = Version.parse(process.minimum) if process.minimum else None
+                account = unprivileged() if process.supply == "postgres" else None
+                return Wanted(process.supply, minimum, process.path, user=account.uid if account else None)
+        return None
+
+    def _own_here(self) -> Program | None:
+        """This Python, when it has what the service needs, or the folder in the cache."""
+        if all(find_spec(name) for name in NEEDED):
+            return self._python({"PYTHONPATH": str(PACKAGES)}, "this Python (extra datastorage)")
+        from envkit.supply.wheels import site_here
+
+        site = site_here(self.cache)
+        return self._python({"PYTHONPATH": f"{PACKAGES}:{site}"}, "envkit's cache") if site.exists() else None
+
+    def _own(self, report: Callable[[str], None], cancel: Cancel) -> Program:
+        from envkit.supply.wheels import fetch_site_here
+
+        fetch_site_here(self.cache, report, cancel)
+        found = self._own_here()
+        assert found is not None
+        return found
+
+    def _python(self, environ: Mapping[str, str], source: str) -> Program:
+        version = ".".join(str(part) for part in sys.version_info[:3])
+        return Program(version, {"python3": Path(sys.executable)}, source, environ)
