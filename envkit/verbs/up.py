@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from envkit import apply, observe, plan, state
@@ -137,3 +138,5 @@ def _back(session: Session, effects: Effects, keep: bool) -> None:
         session.stream.note("taking down what this run made")
         for problem in undo(session, effects):
             session.stream.note(f"while taking down: {problem}")
+    with suppress(OSError):  # of an environment without a network nothing else is left; a record keeps the folder
+        session.paths.folder.rmdir()
