@@ -67,7 +67,10 @@ def test_a_service_of_the_users_own(small: Small) -> None:
                 owner: 1001
             ports: {{http: "{app}:8080"}}
             probe: {{type: http, path: /ready, headers: {{X-Probe: envkit}}}}
-            exports: {{APP_URL: "${{self.address}}", APP_GREETING: "${{self.env.GREETING}}", APP_QUOTED: "a'b\\"c$$d\\ne"}}
+            exports:
+              APP_URL: ${{self.address}}
+              APP_GREETING: ${{self.env.GREETING}}
+              APP_QUOTED: "a'b\\"c$$d\\ne f"
         exports: {{MINE: "http://${{app.address}}/${{env.name}}"}}
         """,
         ports=(peer, app),
@@ -79,7 +82,7 @@ def test_a_service_of_the_users_own(small: Small) -> None:
     assert variables["APP_URL"] == f"127.0.0.1:{app}"
     assert variables["MINE"] == f"http://127.0.0.1:{app}/{box.name}"
     assert variables["APP_GREETING"] == 'it\'s $5 & "more"'
-    assert variables["APP_QUOTED"] == "a'b\"c$d\ne"
+    assert variables["APP_QUOTED"] == "a'b\"c$d\ne f"
     exports = box("env").ok().out
     told = subprocess.run(
         ["sh", "-c", f'{exports}\nprintf %s "$APP_QUOTED"'], capture_output=True, text=True, check=True

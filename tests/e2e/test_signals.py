@@ -34,7 +34,7 @@ def several(small: Small) -> Box:
             ports: {{http: "{second}:80"}}
             probe: {{type: http}}
           once: {{image: {PYTHON}, once: true, command: [sleep, "0.3"], needs: web}}
-          host: {{once: true, host_command: [sleep, "0.5"], needs: once}}
+          prepare: {{once: true, host_command: [sleep, "0.5"], needs: once}}
         """,
         ports=(first, second),
     )

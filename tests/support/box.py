@@ -99,6 +99,7 @@ class Box:
     cwd: Path = ROOT
     ports: tuple[int, ...] = ()
     started: list[Running] = field(default_factory=list)
+    wanted_engine: str = ""
 
     def __post_init__(self) -> None:
         for name in OWN:
@@ -135,7 +136,16 @@ class Box:
 
     def argv(self, verb: str, *words: str) -> tuple[str, ...]:
         """The command line."""
-        return (str(ROOT / "dev"), verb, "-e", self.engine.name, "-n", self.name, *self.flags, *words)
+        return (
+            str(ROOT / "dev"),
+            verb,
+            "-e",
+            self.wanted_engine or self.engine.name,
+            "-n",
+            self.name,
+            *self.flags,
+            *words,
+        )
 
     def start(self, verb: str, *words: str, **environ: str) -> Running:
         """Begin a command."""
@@ -167,7 +177,11 @@ class Box:
         found = [f"container {row['Name']}" for row in self.engine.rows(self.name)]
         found += [f"network {name}" for name in self.engine.networks_of(self.name)]
         found += [f"volume {name}" for name in self.engine.existing(set(volumes))]
-        found += [f"process {line}" for line in self._processes()]
+        return found + self.left_on_the_host()
+
+    def left_on_the_host(self) -> list[str]:
+        """Processes, ports and files of the environment."""
+        found = [f"process {line}" for line in self._processes()]
         found += [f"port {port}" for port in self.ports if not bindable(port)]
         folder = self.state / self.name
         return found + ([f"file {path}" for path in (folder, *folder.rglob("*"))] if folder.exists() else [])
