@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from envkit.supply.binaries.http import Digest, Http
+from envkit.supply.binaries.download import Digest, Http
 from envkit.supply.binaries.judge import must_suit
 from envkit.supply.binaries.models import Unfit, Version
 from envkit.supply.binaries.sources import Job
