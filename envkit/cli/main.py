@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Sequence
 
@@ -43,7 +44,9 @@ class EnvkitProgram(Program):
         near = difflib.get_close_matches(unknown, names, 1)
         if unknown not in names and near:
             return f"error: there is no command {unknown!r}\nnext: did you mean {near[0]!r}?"
-        return f"error: {error}\nnext: `--help` after the command shows its options; `--list` the commands"
+        lacking = re.match(r"Flag <Argument: (\w+)", str(error))
+        said = f"--{lacking[1].replace('_', '-')} needs a value" if lacking else str(error)
+        return f"error: {said}\nnext: `--help` after the command shows its options; `--list` the commands"
 
 
 def arranged(argv: Sequence[str]) -> list[str]:

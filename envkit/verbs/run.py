@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,28 +20,38 @@ def child(argv: Sequence[str], environ: Mapping[str, str], variables: Mapping[st
 
     Raises `UsageError` when it cannot be started.
     """
-    try:
-        process = subprocess.Popen(list(argv), env={**environ, **variables})
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot run {argv[0]}: {error}", hint="is it installed and on PATH?") from error
-    with _forwarding(process):
+    with _forwarding() as begun:
+        try:
+            process = subprocess.Popen(list(argv), env={**environ, **variables})
+        except (OSError, ValueError) as error:
+            raise UsageError(f"cannot run {argv[0]}: {error}", hint="is it installed and on PATH?") from error
+        begun(process)
         code = process.wait()
     return code if code >= 0 else 128 - code
 
 
 @contextmanager
-def _forwarding(process: subprocess.Popen[bytes]):  # type: ignore[no-untyped-def]
-    """While it runs, the wrapper does not die of signals: it hands them on."""
+def _forwarding() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """The wrapper does not die of signals: it hands them on to the child, once that has begun."""
+    running: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
+
+    def begun(process: subprocess.Popen[bytes]) -> None:
+        running.append(process)
+        for signum in early:
+            process.send_signal(signum)
 
     def hand_on(signum: int, _frame: FrameType | None) -> None:
         if signum == signal.SIGINT and from_terminal():
             return  # the terminal has sent it to the whole foreground group already
-        if process.poll() is None:
-            process.send_signal(signum)
+        if not running:
+            early.append(signum)
+        elif running[0].poll() is None:
+            running[0].send_signal(signum)
 
     before = {signum: signal.signal(signum, hand_on) for signum in FORWARDED}
     try:
-        yield
+        yield begun
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
