@@ -1,0 +1,235 @@
+"""Tokens that are renewed in time, failures whose logs are kept, and what `down` takes away without an engine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envkit import state
+from envkit.errors import EnvironmentFailed, NotUp
+from envkit.paths import Paths
+from envkit.runtimes.endpoint import Endpoint
+from envkit.runtimes.fake import FakeEngine, Script, opened
+from envkit.verbs import env, evidence, remove
+from tests.unit.sockets import tcp
+from tests.unit.wants import environment
+
+
+def token(ends_in: float) -> str:
+    """A JWT, as far as anybody looks into it here."""
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": time.time() + ends_in}).encode()).rstrip(b"=").decode()
+    return f"e30.{claims}.signature"
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(tmp_path / "state", "t")
+
+
+def remember(paths: Paths, **fields: object) -> None:
+    state.write(paths, state.Record("t", "/here", **fields))  # type: ignore[arg-type]
+
+
+# env
+
+
+def test_without_a_record_nothing_is_up(paths: Paths) -> None:
+    with pytest.raises(NotUp, match="environment t is not up") as caught:
+        env.read(paths, "./dev up -n t")
+
+    assert caught.value.hint == "bring it up with `./dev up -n t`"
+
+
+def test_with_ports_that_answer_the_record_is_given(paths: Paths) -> None:
+    with tcp(lambda _plug: None) as port:
+        remember(paths, variables={"A": "1"}, ports={"a.main": port})
+
+        assert env.read(paths, "up").variables == {"A": "1"}
+
+
+def test_every_port_that_does_not_answer_is_named(paths: Paths) -> None:
+    with tcp(lambda _plug: None) as port:
+        remember(paths, ports={"good.main": port, "bad.main": 1, "worse.main": 2})
+
+        with pytest.raises(NotUp, match=r"any more: bad\.main \(port 1\), worse\.main \(port 2\)") as caught:
+            env.read(paths, "up")
+
+    assert "good" not in caught.value.message
+
+
+RENEWAL = state.Renewal("reader", "default", "reader", 3600, (), "READER_TOKEN")
+
+
+@pytest.mark.parametrize("left", [3500, 1000])
+def test_a_token_with_time_left_is_kept(paths: Paths, left: float) -> None:
+    paths.make()
+    paths.tokens.mkdir()
+    (paths.tokens / "reader").write_text(token(left))
+    remember(paths, variables={"READER_TOKEN": "as written"}, tokens=(RENEWAL,))
+
+    assert env.read(paths, "up").variables == {"READER_TOKEN": "as written"}
+
+
+@pytest.mark.parametrize("held", [token(800), token(-5), "no.token", "nothing", "a.!!!!.c", ""])
+def test_a_token_near_its_end_is_renewed_and_remembered(
+    paths: Paths, held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from envkit.clusters import identities
+
+    paths.make()
+    paths.tokens.mkdir()
+    (paths.tokens / "reader").write_text(held)
+    asked: list[str] = []
+
+    def renew(_paths: Paths, renewal: state.Renewal) -> str:
+        asked.append(renewal.identity)
+        return "fresh"
+
+    monkeypatch.setattr(identities, "renew", renew)
+    remember(paths, variables={"READER_TOKEN": held, "A": "1"}, tokens=(RENEWAL,))
+
+    assert env.read(paths, "up").variables == {"READER_TOKEN": "fresh", "A": "1"}
+    record = state.read(paths)
+    assert record is not None
+    assert record.variables["READER_TOKEN"] == "fresh"
+    assert asked == ["reader"]
+
+
+# Evidence
+
+
+def test_only_the_last_failures_logs_are_kept(tmp_path: Path) -> None:
+    engine = FakeEngine(scripts={"a": Script(log="words\n")})
+    engine.images.there["i"] = "sha256:i"
+    session = opened(environment({"a": {}}), tmp_path, engine)
+    engine.networks.create("t", "/")
+    from envkit.runtimes.base import Unit
+
+    made = engine.start(Unit("t", "/", "a", session.environment.services["a"], "i", "f"))
+
+    folders = [evidence.save_logs(session, [made]) for _ in range(evidence.KEPT + 3)]
+
+    left = sorted(path for path in session.paths.logs.iterdir())
+    assert left == folders[-evidence.KEPT :]
+    assert "words" in (left[-1] / "a.log").read_text()
+    assert evidence.save_logs(session, []) is None
+
+
+def test_a_log_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    session = opened(environment({"a": {}}), tmp_path, engine)
+    from envkit.facts import Instance
+
+    folder = evidence.save_logs(session, [Instance("gone", "envkit-t-a", "a", "running")])
+
+    assert folder is not None
+    assert "the log could not be read" in (folder / "a.log").read_text()
+
+
+# down
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A machine without engines, but for those of this one, of which nothing is named `t-...`."""
+    yield {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "PATH": str(tmp_path)}
+
+
+NAME = f"t-{os.getpid()}"
+
+
+def test_down_twice_without_anything_is_fine(tmp_path: Path, nowhere: dict[str, str]) -> None:
+    paths = Paths(tmp_path / "state", NAME)
+
+    assert remove.down(NAME, paths, "neither", nowhere, lambda _said: None) == []
+    assert remove.down(NAME, paths, "neither", nowhere, lambda _said: None) == []
+
+
+def test_down_names_the_engine_that_it_could_not_ask_and_keeps_the_record(
+    tmp_path: Path, nowhere: dict[str, str]
+) -> None:
+    paths = Paths(tmp_path / "state", NAME)
+    state.write(paths, state.Record(NAME, "/", engine="docker", engine_url=f"unix://{tmp_path}/gone.sock"))
+
+    with pytest.raises(EnvironmentFailed, match=rf"docker at unix://{tmp_path}/gone\.sock") as caught:
+        remove.down(NAME, paths, "neither", nowhere, lambda _said: None)
+
+    assert "run `down` again" in caught.value.hint
+    assert state.read(paths) is not None
+
+
+def test_an_engine_is_known_by_every_address_of_its_socket(tmp_path: Path) -> None:
+    (tmp_path / "real.sock").touch()
+    (tmp_path / "link.sock").symlink_to(tmp_path / "real.sock")
+    paths = Paths(tmp_path, "t")
+
+    def seen(url: str, *engines: Endpoint) -> bool:
+        return remove._seen(state.Record("t", "/", engine_url=url), engines, paths)
+
+    docker = Endpoint("docker", f"unix://{tmp_path}/real.sock", "1", "x")
+    podman = Endpoint("podman", "unix:///run/podman/podman.sock", "1", "x")
+    assert seen(f"unix://{tmp_path}/link.sock", docker)
+    assert not seen(f"unix://{tmp_path}/other.sock", docker, podman)
+    assert seen(f"unix://{tmp_path}/podman.sock", docker, podman), "the service that envkit starts for a run"
+    assert not seen(f"unix://{tmp_path}/podman.sock", docker)
+    assert not seen("tcp://far:2376", docker)
+
+
+def sleeper(marker: str, script: str = "import time; time.sleep(300)", **more: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "ENVKIT_ENV": marker}, **more)
+
+
+def test_processes_that_carry_the_marker_are_ended_and_no_others() -> None:
+    name = f"{NAME}-marked"
+    ours, other = sleeper(name), sleeper(name)
+    neighbour, longer = sleeper(f"{name}2"), sleeper(name[:-1])
+    try:
+        ended = remove.end_processes(name)
+
+        assert sorted(ended) == sorted([f"process {ours.pid}", f"process {other.pid}"])
+        assert ours.wait(5) is not None
+        assert other.wait(5) is not None
+        assert neighbour.poll() is None
+        assert longer.poll() is None
+        assert remove.end_processes(name) == []
+    finally:
+        for process in (ours, other, neighbour, longer):
+            process.kill()
+            process.wait()
+
+
+def test_a_process_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remove, "KILL_SECONDS", 0.3)
+    name = f"{NAME}-stubborn"
+    script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(300)"
+    stubborn = sleeper(name, script, stdout=subprocess.PIPE)
+    assert stubborn.stdout is not None
+    stubborn.stdout.readline()
+
+    remove.end_processes(name)
+
+    stubborn.stdout.close()
+    assert stubborn.wait(5) == -signal.SIGKILL
+
+
+def test_the_caller_and_its_parents_are_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`envkit run -- envkit down`: the marker is inherited by the very process that takes everything down."""
+    script = (
+        "import os, sys; from envkit.verbs.remove import end_processes; "
+        "print(end_processes(os.environ['ENVKIT_ENV'])); print('alive')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "ENVKIT_ENV": f"{NAME}-self"}, capture_output=True, text=True
+    )
+
+    assert (done.returncode, done.stdout) == (0, "[]\nalive\n")
