@@ -72,7 +72,8 @@ def test_an_older_configured_program_is_passed_over_with_the_reason(tmp_path: Pa
     put(tmp_path / "path", "redis-server", "redis-cli", version="7.0.15")
     found = look(Wanted("redis", minimum=Version((7,)), path=str(tmp_path / "mine")), tmp_path)
     assert source(found) == "PATH"
-    assert "configured path: is 6.2.14, older than 7, the minimum that the configuration states" in reasons(found)
+    old = f"{tmp_path}/mine/redis-server is 6.2.14, older than 7, the minimum that the configuration states"
+    assert f"configured path: {old}" in reasons(found)
 
 
 def test_kubebuilder_assets_come_before_the_store_and_path(tmp_path: Path) -> None:
@@ -131,7 +132,15 @@ def test_every_folder_of_path_is_tried(tmp_path: Path) -> None:
     put(tmp_path / "new", "redis-server", version="7.2.4")
     found = look(Wanted("redis", minimum=Version((6, 2))), tmp_path, PATH=f"{tmp_path / 'old'}:{tmp_path / 'new'}:/bin")
     assert found and str(found.version) == "7.2.4"
-    assert "PATH: is 5.0.14, older than 6.2" in reasons(found)
+    assert f"PATH: {tmp_path}/old/redis-server is 5.0.14, older than 6.2" in reasons(found)
+
+
+def test_the_first_folder_of_path_wins_even_when_it_is_there_twice(tmp_path: Path) -> None:
+    put(tmp_path / "a", "redis-server", version="7.0.1")
+    put(tmp_path / "b", "redis-server", version="7.0.2")
+    (tmp_path / "also-a").symlink_to(tmp_path / "a")
+    found = look(Wanted("redis"), tmp_path, PATH=":".join(str(tmp_path / name) for name in ("a", "b", "also-a")))
+    assert found and found.programs["redis-server"].parent == tmp_path / "a"
 
 
 def test_a_client_on_path_is_no_server(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class FromSource:
 
     def key(self, job: Job) -> str:
         """One entry; refused for another version, and where there is no apt."""
-        must_suit(job.wanted, KNOWN)
+        must_suit(job.wanted, KNOWN, "the package")
         if job.host.os != "linux":
             raise Unfit("is for Debian and its kin")
         missing = Apt(job).missing()

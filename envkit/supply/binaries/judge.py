@@ -18,11 +18,12 @@ def judge(wanted: Wanted, supply: Supply, candidate: Candidate, versions: Versio
     """The candidate as something found. Raises `Unfit` with the reason why it will not do."""
     absent = [name for name in supply.required if name not in candidate.programs]
     if absent:
-        raise Unfit(f"has {_words(candidate.programs)} but no {_words(absent)}")
+        folder = next((path.parent for path in candidate.programs.values()), "it")
+        raise Unfit(f"{folder} has {_words(candidate.programs)} but no {_words(absent)}")
     for name in supply.required:
         _must_run(candidate.programs[name], wanted.user)
     version = candidate.version or versions.of(candidate.programs[supply.main], candidate.environ)
-    must_suit(wanted, version)
+    must_suit(wanted, version, str(candidate.programs[supply.main]))
     found = Found(
         wanted.name,
         version,
@@ -62,12 +63,12 @@ def _must_go_with(
             raise Unfit(f"{name} {version} does not go with {supply.main} {found.version}: one minor version is needed")
 
 
-def must_suit(wanted: Wanted, version: Version) -> None:
-    """Raise `Unfit` when this version is not the one asked for, or older than the minimum."""
+def must_suit(wanted: Wanted, version: Version, subject: str) -> None:
+    """Raise `Unfit` when the subject's version is not the one asked for, or older than the minimum."""
     if wanted.minimum and not version.at_least(wanted.minimum):
-        raise Unfit(f"is {version}, older than {wanted.minimum}, the minimum that the configuration states")
+        raise Unfit(f"{subject} is {version}, older than {wanted.minimum}, the minimum that the configuration states")
     if wanted.version and version.parts[: len(wanted.version.parts[:2])] != wanted.version.parts[:2]:
-        raise Unfit(f"is {version}, asked for is {wanted.version}")
+        raise Unfit(f"{subject} is {version}, asked for is {wanted.version}")
 
 
 def _must_run(program: Path, user: int | None) -> None:

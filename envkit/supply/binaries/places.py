@@ -7,6 +7,7 @@ seen by a test on such a machine.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -113,10 +114,12 @@ def on_path(search: Search) -> Iterator[Seen]:
         folders += _postgres_folders(search.root)
     # A client alone is no server: Debian has psql on PATH and the server elsewhere.
     must = search.supply.programs if search.supply.one_minor else (search.supply.main,)
-    found = [folder for folder in dict.fromkeys(folders) if any(is_file(folder / name) for name in must)]
+    once: dict[str, Path] = {}
+    for folder in folders:
+        once.setdefault(os.path.realpath(folder), folder)  # /bin is /usr/bin on most systems
+    found = [folder for folder in once.values() if any(is_file(folder / name) for name in must)]
     for folder in found:
-        programs = programs_in(folder, search.supply)
-        yield Candidate(PATH, programs)
+        yield Candidate(PATH, programs_in(folder, search.supply))
     if not found:
         yield Refusal(PATH, f"no {search.supply.main}")
 

@@ -54,7 +54,7 @@ class Release:
         if job.wanted.version is None and minimum and len(minimum.parts) == 3 and not chosen.at_least(minimum):
             chosen = minimum
         if len(chosen.parts) == 3:
-            must_suit(job.wanted, chosen)
+            must_suit(job.wanted, chosen, "what would be fetched")
         return chosen
 
     def key(self, job: Job) -> str:
@@ -86,7 +86,7 @@ class KubernetesRelease(Release):
     def fetch(self, job: Job, folder: Path) -> Made:
         """Download what is asked for, each file checked against the digest beside it."""
         version = self._whole(job)
-        must_suit(job.wanted, version)
+        must_suit(job.wanted, version, "its newest patch")
         fetch = self._archive if job.host.os == "darwin" else self._files
         fetch(job, version, folder)
         return _made(folder, job)

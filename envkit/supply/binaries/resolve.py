@@ -166,7 +166,7 @@ def _fetch(search: Search, fetchers: Iterable[Fetcher], report: Callable[[str], 
         cancel.check()
         failed += _attempt(search, job, fetcher)
         now, _ = _look(search)
-        if now and not _lacks(search.supply, now):
+        if now and (found is None or not _lacks(search.supply, now)):
             return now
     if found:
         with suppress(OSError):

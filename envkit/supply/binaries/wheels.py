@@ -61,7 +61,7 @@ class FromWheel:
         reasons = []
         for folder, version in self._wheel.folders:
             try:
-                must_suit(job.wanted, version)
+                must_suit(job.wanted, version, "what it carries")
             except Unfit as error:
                 reasons.append(error.message)
             else:
