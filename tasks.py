@@ -1,6 +1,12 @@
 """This repository's tasks: envkit's own, and `test`."""
 
+# ruff: noqa: E402  the signal comes first: the imports are most of a command's first half second
+
+import signal
 import sys
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends at once, without a traceback
+
 from pathlib import Path
 
 from invoke.collection import Collection
@@ -18,6 +24,7 @@ def test(_context: Context, fast: bool = False) -> None:
     """The project's own tests on every backend that answers; PYTEST ARGS after `--`."""
     from tests.runner import main
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's own clean-up is waited for
     argv = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     code = main(HERE, fast=fast, pytest_args=argv)
     if code:
