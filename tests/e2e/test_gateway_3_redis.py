@@ -51,7 +51,7 @@ def test_size_policy_persistence_and_allocator_as_the_server_tells_them(gateway:
 def test_three_gigabytes_evict_and_survive(gateway: Box) -> None:
     before = gateway.engine.inspect(gateway.name, "redis")
     variables = gateway.variables()
-    with redis.Redis.from_url(variables["REDIS_URL"]) as connection:
+    with redis.Redis.from_url(variables["REDIS_URL"], socket_timeout=60) as connection:
         connection.config_resetstat()
         began = time.monotonic()
         last = fill(variables["REDIS_HOST"], int(variables["REDIS_PORT"]), TO_WRITE)
@@ -60,7 +60,7 @@ def test_three_gigabytes_evict_and_survive(gateway: Box) -> None:
         assert stats["evicted_keys"] > 0
         assert memory["used_memory"] <= 2 * GIB * 1.05
         assert connection.get(last) is not None
-        connection.flushall()
+        connection.flushall(asynchronous=True)
     after = gateway.engine.inspect(gateway.name, "redis")
     print(f"{TO_WRITE} bytes in {took:.0f} s; peak {memory['used_memory_peak_human']} of data")
     assert after["State"]["Running"] and not after["State"]["OOMKilled"]

@@ -61,7 +61,8 @@ def test_a_signal_at_any_moment_leaves_nothing(small: Small, signum: int) -> Non
             continue
         assert said.code == 128 + signum, f"after {moment:.2f} s: {said}"
         assert box.left() == [], f"after {moment:.2f} s: {said}"
-        assert "Traceback" not in said.err, f"after {moment:.2f} s: {said}"
+        # The interpreter's own first moments are not ours: it begins with the first line of tasks.py.
+        assert "Traceback" not in said.err or "tasks.py" not in said.err, f"after {moment:.2f} s: {said}"
         cancelled += 1
     assert cancelled >= 2
 
