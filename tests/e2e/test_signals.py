@@ -59,10 +59,11 @@ def test_a_signal_at_any_moment_leaves_nothing(small: Small, signum: int) -> Non
         if said.code == 0:  # it had ended
             box("down").ok()
             continue
-        assert said.code == 128 + signum, f"after {moment:.2f} s: {said}"
         assert box.left() == [], f"after {moment:.2f} s: {said}"
-        # The interpreter's own first moments are not ours: it begins with the first line of tasks.py.
-        assert "Traceback" not in said.err or "tasks.py" not in said.err, f"after {moment:.2f} s: {said}"
+        if "Traceback" in said.err and "tasks.py" not in said.err:
+            continue  # the interpreter's own first moments: nothing of ours has begun
+        assert said.code == 128 + signum, f"after {moment:.2f} s: {said}"
+        assert "Traceback" not in said.err, f"after {moment:.2f} s: {said}"
         cancelled += 1
     assert cancelled >= 2
 
