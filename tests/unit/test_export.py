@@ -88,13 +88,13 @@ def test_a_nasty_value_comes_back_from_every_format(value: str) -> None:
 
 
 @given(VARIABLES)
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=25, deadline=None, database=None)
 def test_every_value_comes_back_from_eval(variables: Mapping[str, str]) -> None:
     assert evaluated(render(variables, "shell"), list(variables)) == variables
 
 
 @given(VARIABLES)
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=100, deadline=None, database=None)
 @example({"A": "trailing\n"})
 @example({"A": "end\\"})
 @example({"A": "two\\\\", "B": "'"})
