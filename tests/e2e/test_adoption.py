@@ -38,7 +38,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     call([sys.executable, "-m", "venv", folder / "venv"], folder)
     call([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, sources], folder)
     (wheel,) = folder.glob("envkit-*.whl")
-    call([python, "-m", "pip", "install", "--quiet", wheel], folder)
+    call([python, "-m", "pip", "install", "--quiet", "--no-compile", wheel], folder)
     shutil.rmtree(sources)
     return python.parent
 
