@@ -13,8 +13,10 @@ _PLAIN = re.compile(r"^[A-Za-z0-9_./:@%+,=?-]*$")
 _NOT_SINGLE = re.compile(r"['\r]|\\\\|\\\Z")
 """A quote ends them, text files change carriage returns, and some readers unescape `\\\\` and `\\'` even there."""
 
-_SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|_KEY|CREDENTIAL)", re.IGNORECASE)
+_SECRET = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|_KEY|CREDENTIAL)", re.IGNORECASE)
 _USERINFO = re.compile(r"(://[^:/@\s]*:)[^@/\s]+(@)")
+_KEYWORD = re.compile(r"(\bpassword=)('[^']*'|[^\s&]+)", re.IGNORECASE)
+"""In connection strings: `host=h password=p`, `?user=u&password=p`."""
 
 
 def render(variables: Mapping[str, str], form: str) -> str:
@@ -50,4 +52,4 @@ def masked(name: str, value: str) -> str:
     """The value as it may be shown to bystanders: secrets by name, and passwords inside URLs, are hidden."""
     if _SECRET.search(name) and not name.endswith("_FILE"):
         return "********"
-    return _USERINFO.sub(r"\1********\2", value)
+    return _KEYWORD.sub(r"\1********", _USERINFO.sub(r"\1********\2", value))

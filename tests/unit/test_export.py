@@ -119,7 +119,8 @@ def test_a_dotenv_file_that_is_sourced_runs_nothing(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["POSTGRES_PASSWORD", "api_token", "MY_SECRET", "AWS_ACCESS_KEY_ID", "CREDENTIALS", "GATEWAY_TOKEN"]
+    "name",
+    ["POSTGRES_PASSWORD", "api_token", "MY_SECRET", "DB_PASSWD", "AWS_ACCESS_KEY_ID", "CREDENTIALS", "GATEWAY_TOKEN"],
 )
 def test_secrets_are_hidden_by_name(name: str) -> None:
     assert masked(name, "hunter2") == "********"
@@ -131,6 +132,9 @@ def test_secrets_are_hidden_by_name(name: str) -> None:
         ("postgres://u:hunter2@h:5432/d", "postgres://u:********@h:5432/d"),
         ("redis://:hunter2@h:6379/0", "redis://:********@h:6379/0"),
         ("a://u:one@h,b://u:two@h", "a://u:********@h,b://u:********@h"),
+        ("host=h user=u password=hunter2 dbname=d", "host=h user=u password=******** dbname=d"),
+        ("host=h password='two words' dbname=d", "host=h password=******** dbname=d"),
+        ("postgres://h/d?user=u&password=hunter2&x=1", "postgres://h/d?user=u&password=********&x=1"),
         ("postgres://u@h/d", "postgres://u@h/d"),
         ("http://127.0.0.1:8080/a@b", "http://127.0.0.1:8080/a@b"),
         ("plain", "plain"),
