@@ -139,7 +139,11 @@ def test_the_first_folder_of_path_wins_even_when_it_is_there_twice(tmp_path: Pat
     put(tmp_path / "a", "redis-server", version="7.0.1")
     put(tmp_path / "b", "redis-server", version="7.0.2")
     (tmp_path / "also-a").symlink_to(tmp_path / "a")
-    found = look(Wanted("redis"), tmp_path, PATH=":".join(str(tmp_path / name) for name in ("a", "b", "also-a")))
+    found = look(
+        Wanted("redis"),
+        tmp_path,
+        PATH=":".join(str(tmp_path / name) for name in ("a", "b", "also-a")) + ":/usr/bin:/bin",
+    )
     assert found and found.programs["redis-server"].parent == tmp_path / "a"
 
 
