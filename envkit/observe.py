@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> t
     with ThreadPoolExecutor(8, thread_name_prefix="look") as pool:
         network = pool.submit(session.networks.exists, environment.name)
         cluster = pool.submit(_cluster, session, selected)
-        instances = {found.service: found for found in session.runtime.observe(environment.name)}
+        instances, doubles = _by_service(session.runtime.observe(environment.name))
         image_ids = pool.submit(session.images.ids, _references(session))
         unready_work = pool.submit(_unready, session, instances, selected)
         wants = _wants(session, instances, image_ids.result())
@@ -34,7 +34,7 @@ def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> t
         facts = Facts(
             network=network.result(),
             instances=instances,
-            strays=tuple(found for found in instances.values() if found.service not in environment.services),
+            strays=(*(found for found in instances.values() if found.service not in environment.services), *doubles),
             image_ids=image_ids.result(),
             cluster=cluster.result(),
             unready=unready_work.result(),
@@ -42,6 +42,18 @@ def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> t
         )
     fingerprint = cluster_fingerprint(wanted.settled_cluster(environment), environment.port_offset)
     return Desired(environment, wants, fingerprint, selected, rebuild), facts
+
+
+def _by_service(found: Sequence[Instance]) -> tuple[dict[str, Instance], list[Instance]]:
+    """One instance for each service, the running one first; what else carries the label is a stray."""
+    instances: dict[str, Instance] = {}
+    doubles = []
+    for instance in sorted(found, key=lambda one: not one.running):
+        if instance.service in instances:
+            doubles.append(instance)
+        else:
+            instances[instance.service] = instance
+    return instances, doubles
 
 
 def _references(session: Session) -> list[str]:

@@ -97,7 +97,8 @@ class Envtest:
             f"--max-mutating-requests-inflight={cluster.limits.mutating_inflight}",
             "--watch-cache=true", "--event-ttl=1h",
         ]  # fmt: skip
-        return self._kubernetes("kube-apiserver", command, files, cluster, Port(container=6443, host="auto"))
+        port = Port(container=6443, host="auto")
+        return self._kubernetes("kube-apiserver", command, files, cluster, port, (ETCD,))
 
     def _controllers(self, cluster: Cluster) -> Service:
         certificate, key = self.pki.client("controllers", "system:kube-controller-manager")
@@ -110,8 +111,7 @@ class Envtest:
             "--root-ca-file=${self.root}/pki/ca.crt", "--profiling=false",
             f"--kube-api-qps={cluster.limits.controller_qps}", f"--kube-api-burst={cluster.limits.controller_burst}",
         ]  # fmt: skip
-        service = self._kubernetes("kube-controller-manager", command, files, cluster, None)
-        return service.model_copy(update={"needs": (APISERVER,)})
+        return self._kubernetes("kube-controller-manager", command, files, cluster, None, (APISERVER,))
 
     def _controller_config(self, certificate: Path, key: Path) -> str:
         access = Access(
@@ -121,15 +121,15 @@ class Envtest:
         return render(access, self.environment.name).replace("@@apiserver@@", "${apiserver.address}")
 
     def _kubernetes(
-        self, program: str, command: Sequence[str], files: tuple[File, ...], cluster: Cluster, port: Port | None
-    ) -> Service:
+        self, program: str, command: Sequence[str], files: tuple[File, ...], cluster: Cluster, port: Port | None,
+        needs: tuple[str, ...],
+    ) -> Service:  # fmt: skip
         version = (cluster.kubernetes or DEFAULT_KUBERNETES).removeprefix("v")
         image = KUBERNETES_IMAGE.format(program=program, version=version)
+        process = Process(supply="kubernetes", command=tuple(command), minimum=cluster.kubernetes)
         more: dict[str, Any] = {"ports": {"https": port}, "probe": TcpProbe(type="tcp")} if port else {}
-        return Service(
-            image=(image,), command=without_refused(command, version), files=files,
-            process=Process(supply="kubernetes", command=tuple(command), minimum=cluster.kubernetes), **more,
-        )  # fmt: skip
+        words = without_refused(command, version)
+        return Service(image=(image,), command=words, files=files, process=process, needs=needs, **more)
 
     def _files(self, paths: Sequence[Path]) -> tuple[File, ...]:
         named = {path.name: path for path in (self.pki.ca, *paths)}

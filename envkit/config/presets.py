@@ -89,24 +89,12 @@ def redis(options: RedisOptions) -> dict[str, Any]:
 def postgres(options: PostgresOptions) -> dict[str, Any]:
     """A database tuned for tests, its data on the image's anonymous volume."""
     fast = ["postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
+    place = ["-D", "${self.data}", "-h", "${self.listen}", "-p", "${self.port}", "-c", "unix_socket_directories="]
     user, password, database = (f"${{self.env.POSTGRES_{part}|url}}" for part in ("USER", "PASSWORD", "DB"))
     return {
         "image": "docker.io/library/postgres:16-alpine",
         **({} if options.durable else {"command": fast}),
-        "process": {
-            "supply": "postgres",
-            "command": [
-                *(["postgres"] if options.durable else fast),
-                "-D",
-                "${self.data}",
-                "-h",
-                "${self.listen}",
-                "-p",
-                "${self.port}",
-                "-c",
-                "unix_socket_directories=",
-            ],  # fmt: skip
-        },
+        "process": {"supply": "postgres", "command": [*(["postgres"] if options.durable else fast), *place]},
         "env": {
             "POSTGRES_USER": options.user,
             "POSTGRES_PASSWORD": options.password,

@@ -131,8 +131,10 @@ def _context(environ: Mapping[str, str], home: Path) -> Iterator[Candidate]:
             meta = folder / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
             host = json.loads(meta.read_text())["Endpoints"]["docker"]["Host"]
             yield Candidate(host, f"docker context {name}", explicit="DOCKER_CONTEXT" in environ)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not there, or not as Docker writes them
-        return
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # not there, or not as Docker writes it
+        if environ.get("DOCKER_CONTEXT"):
+            hint = "`docker context ls` lists those there are; unset DOCKER_CONTEXT to let envkit look for an engine"
+            raise EngineError(f"DOCKER_CONTEXT={name}: there is no such context", hint=hint) from error
 
 
 def _machine(environ: Mapping[str, str]) -> Iterator[Candidate]:

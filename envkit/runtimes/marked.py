@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from envkit import labels
 
+SERVICE = "ENVKIT_SERVICE"
+"""Beside the marker: which service a process belongs to."""
+
 CLOSE = 1.0
 """Start times closer than this, in seconds, are the same process: kernels tell them in clock ticks."""
 
@@ -19,7 +22,6 @@ class Marked:
     pid: int
     environment: str
     service: str
-    fingerprint: str
     leader: bool
 
 
@@ -58,5 +60,5 @@ def marked_processes(environment: str) -> Iterator[Marked]:
             leader = os.getsid(process.pid) == process.pid
         except (psutil.Error, OSError):
             continue
-        service = environ.get("ENVKIT_SERVICE", "")
-        yield Marked(process.pid, environment, service, environ.get("ENVKIT_FINGERPRINT", ""), leader)
+        service = environ.get(SERVICE, "")
+        yield Marked(process.pid, environment, service, leader)

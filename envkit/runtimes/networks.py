@@ -60,8 +60,8 @@ class NoNetworks:
     """What processes have: the host's own network, of which nothing is made or removed."""
 
     def exists(self, _environment: str) -> bool:
-        """Always there."""
-        return True
+        """There is none of the environment's own."""
+        return False
 
     def create(self, _environment: str, _root: str) -> None:
         """Nothing to do."""

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from envkit.ports import holders
 from envkit.runtimes import limits
 from envkit.runtimes.base import Unit
 from envkit.runtimes.containers import port_taken
-from envkit.runtimes.marked import Marked, alive, marked_processes, start_time
+from envkit.runtimes.marked import CLOSE, SERVICE, Marked, alive, marked_processes, start_time
 
 _SHIM = 'cd "$2" || exit 126; exit_file=$1; shift 2; "$@"; code=$?; printf %s "$code" >"$exit_file"; exit "$code"'
 """Runs the program as its child and keeps the exit code, which a parent that has ended cannot be told."""
@@ -46,7 +47,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Launch:
-    """A unit made ready: argv with the program's real path, its variables, who it runs as, and the program's identity."""
+    """A unit made ready: argv with the program's real path, its variables, who it runs as, which program it is."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -85,14 +86,16 @@ class Processes:
         """Start it in its own session; recorded before anything else happens."""
         folder = self.home / unit.name
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o711)
+        self._own_home()
+        folder.mkdir(mode=0o711)
         taken = holders([port for port in unit.host_ports.values() if port], {})
         if taken:
             raise port_taken({holder.port: unit.name for holder in taken}, taken)
         launch = self._prepare(unit, folder)
-        process = self._spawn(unit, folder, launch)
+        marks = {labels.MARKER: unit.environment, SERVICE: unit.name}
+        launch = replace(launch, env={**launch.env, **marks})
         instance = Instance(
-            id=str(process.pid),
+            id=str(_spawn(folder, launch)),
             name=labels.resource_name(unit.environment, unit.name),
             service=unit.name,
             state="running",
@@ -104,9 +107,15 @@ class Processes:
             started_at=datetime.now(UTC).isoformat(),
             memory=unit.service.memory or 0,
         )
-        self._write(folder, instance, start_time(process.pid))
-        if unit.service.memory and (group := limits.group(unit.environment, unit.name)):
-            limits.confine(group, process.pid, unit.service.memory)
+        return self._begun(folder, instance)
+
+    def _begun(self, folder: Path, instance: Instance) -> Instance:
+        """Record it, then put it under its limit."""
+        pid = int(instance.id)
+        record = {**asdict(instance), "began": start_time(pid)}
+        write_private(folder / "instance.json", json.dumps(record))
+        if instance.memory and (group := _group_of(instance)):
+            limits.confine(group, pid, instance.memory)
         return instance
 
     def look(self, instance: Instance) -> Instance:
@@ -123,13 +132,7 @@ class Processes:
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
         """End the whole session: SIGTERM, `grace` seconds, SIGKILL; then its folder."""
-        members = _session(int(instance.id)) if instance.id.isdigit() else []
-        if grace:
-            _signal(members, signal.SIGTERM)
-            _wait_gone(members, grace)
-        _signal(members, signal.SIGKILL)
-        if not _wait_gone(members, FOUND):
-            raise EngineError(f"{instance.name} (pid {instance.id}) does not end", hint=f"kill -9 {instance.id}")
+        self._end(instance, grace)
         shutil.rmtree(self.home / instance.service, ignore_errors=True)
         if group := _group_of(instance):
             limits.remove(group)
@@ -137,7 +140,7 @@ class Processes:
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command beside it, with its variables: exit code and output."""
         folder = self.home / instance.service
-        env = {**os.environ, **json.loads((folder / "environ.json").read_text())}
+        env = {**os.environ, **json.loads((folder / "launch.json").read_text())["env"]}
         try:
             done = subprocess.run(list(argv), capture_output=True, timeout=10, env=env, cwd=folder, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -151,9 +154,13 @@ class Processes:
 
     def restart(self, instance: Instance, grace: float) -> Instance:
         """Stop and start with the same words, variables and data."""
-        raise EngineError(
-            f"{instance.service} cannot be restarted in lane embedded yet", hint="`up` replaces what died"
-        )
+        folder = self.home / instance.service
+        raw = json.loads((folder / "launch.json").read_text())
+        account = Account(**raw.pop("account")) if raw.get("account") else None
+        self._end(instance, grace)
+        (folder / "exit").unlink(missing_ok=True)
+        pid = _spawn(folder, Launch(tuple(raw["argv"]), raw["env"], account, raw["identity"]))
+        return self._begun(folder, replace(instance, id=str(pid), state="running", exit_code=None))
 
     def published(self) -> dict[int, str]:
         """Ports that containers hold: none; a process holds its port itself."""
@@ -164,22 +171,27 @@ class Processes:
     def _names(self) -> list[str]:
         return sorted(path.parent.name for path in self.home.glob("*/instance.json"))
 
-    def _spawn(self, unit: Unit, folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
-        marks = {labels.MARKER: unit.environment, "ENVKIT_SERVICE": unit.name, "ENVKIT_FINGERPRINT": unit.fingerprint}
-        write_private(folder / "environ.json", json.dumps(dict(launch.env)))
-        as_user: dict[str, Any] = {}
-        if launch.account:
-            as_user = {"user": launch.account.uid, "group": launch.account.gid, "extra_groups": []}
-            os.chown(folder, launch.account.uid, launch.account.gid)
-        with (folder / "log").open("wb") as log:
-            return subprocess.Popen(
-                ["/bin/sh", "-c", _SHIM, "envkit", str(folder / "exit"), str(folder), *launch.argv],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env={"PATH": os.environ.get("PATH", os.defpath), **launch.env, **marks}, **as_user,
-            )  # fmt: skip
+    def _own_home(self) -> None:
+        """The folder of all services, ours alone to write: where it is below `/var/tmp`, others could have made it."""
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o711)
+        if self.home.is_symlink() or self.home.stat().st_uid != os.getuid():
+            raise EngineError(f"{self.home} belongs to somebody else", hint="remove it, or use another --name")
 
-    def _write(self, folder: Path, instance: Instance, began: float) -> None:
-        write_private(folder / "instance.json", json.dumps({**asdict(instance), "began": began}))
+    def _began(self, instance: Instance) -> float | None:
+        """When its leader began, as recorded; None when the record is lost and only the marker is known."""
+        try:
+            return float(json.loads((self.home / instance.service / "instance.json").read_text())["began"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _end(self, instance: Instance, grace: float) -> None:
+        members = _session(int(instance.id), self._began(instance))
+        if grace:
+            _signal(members, signal.SIGTERM)
+            _wait_gone(members, grace)
+        _signal(members, signal.SIGKILL)
+        if not _wait_gone(members, FOUND):
+            raise EngineError(f"{instance.name} (pid {instance.id}) does not end", hint=f"kill -9 {instance.id}")
 
     def _read(self, name: str) -> Instance | None:
         folder = self.home / name
@@ -212,17 +224,37 @@ def _lost(marked: Marked) -> Instance:
     return Instance(str(marked.pid), name, marked.service, "other", fingerprint="")
 
 
-def _session(leader: int) -> list[int]:
-    """Every process of the leader's session."""
+def _spawn(folder: Path, launch: Launch) -> int:
+    """Start it as the leader of a new session; its pid. What it was started with is kept for a restart."""
+    write_private(folder / "launch.json", json.dumps(asdict(launch)))
+    as_user: dict[str, Any] = {}
+    if launch.account:
+        as_user = {"user": launch.account.uid, "group": launch.account.gid, "extra_groups": []}
+        os.chown(folder, launch.account.uid, launch.account.gid)
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", _SHIM, "envkit", str(folder / "exit"), str(folder), *launch.argv],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            env={"PATH": os.environ.get("PATH", os.defpath), **launch.env}, **as_user,
+        )  # fmt: skip
+    return process.pid
+
+
+def _session(leader: int, began: float | None) -> list[int]:
+    """Every process of that session; none when the number belongs to a stranger by now.
+
+    Programs rewrite the memory that their variables are read from (Redis, PostgreSQL), so a member is known by its
+    session alone: its number is not given away while one member lives.
+    """
     import psutil
 
+    if psutil.pid_exists(leader) and began is not None and abs(start_time(leader) - began) > CLOSE:
+        return []
     found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == leader:
-                found.append(process.pid)
-        except OSError:
-            continue
+    for pid in psutil.pids():
+        with suppress(OSError):
+            if os.getsid(pid) == leader:
+                found.append(pid)
     return found
 
 

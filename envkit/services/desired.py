@@ -118,6 +118,8 @@ def want(
     ids = dict(image_ids)
     if instance is not None and instance.image:
         ids.setdefault(instance.image, instance.image_id)
+        if service.process:  # a program found elsewhere today is no reason to replace what runs
+            ids[instance.image] = instance.image_id
     chosen = next((image for image in (*options, tag) if image and ids.get(image)), "")
     return with_image(wanted, chosen, ids.get(chosen, ""))
 

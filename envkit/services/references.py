@@ -105,7 +105,7 @@ class Inside:
         """The container's port."""
         return port_of(self.environment, service, port_name).container
 
-    def place(self, service: str, what: str) -> str:
+    def place(self, _service: str, what: str) -> str:
         """Every address of the container, its root, and /data."""
         return {"listen": "0.0.0.0", "root": "", "data": "/data"}[what]  # noqa: S104  published on 127.0.0.1 only
 

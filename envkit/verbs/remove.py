@@ -116,8 +116,7 @@ def _clear(name: str, paths: Paths, endpoint: Endpoint, say: Callable[[str], Non
         networks = Networks(runtime.api)
         nodes = [node.name for node in kind.nodes.all()]
         tasks: list[Callable[[], object]] = [lambda it=it: runtime.remove(it) for it in found]  # type: ignore[misc]
-        if nodes:
-            tasks.append(kind.delete)
+        tasks.append(kind.delete)  # also without nodes: a kind that outlived its envkit may be about to make one
         for item in (*(it.name for it in found), *nodes):
             say(f"removing {item} ({endpoint.engine})")
         problems = _all(tasks)
@@ -148,6 +147,7 @@ def end_processes(name: str) -> list[str]:
     _, alive = psutil.wait_procs(found, timeout=KILL_SECONDS)
     for process in alive:
         _quietly(process.kill)
+    psutil.wait_procs(alive, timeout=KILL_SECONDS)
     return [f"process {process.pid}" for process in found]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from envkit import apply, observe, plan, state
 from envkit.effects import Effects
-from envkit.errors import EnvironmentFailed, EnvkitError, HolderError
+from envkit.errors import EnvironmentFailed, HolderError
 from envkit.events import Kind
 from envkit.facts import Facts
 from envkit.plan import CLUSTER, Action, Desired, Plan, Subject
@@ -59,7 +59,7 @@ def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool) ->
         times = apply.run(steps, effects, session.stream, session.cancel)
         _still_there(session, effects, steps)
         record = renewed(write_record(session, effects.instances, effects.done), session.paths)
-    except EnvkitError:
+    except Exception:  # whatever it was: what this run made must not stay
         _back(session, effects, keep)
         raise
     from_nothing = not facts.instances and facts.cluster.state == "absent" and not facts.network
