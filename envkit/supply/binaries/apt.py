@@ -184,4 +184,6 @@ class Apt:
 
 def _error_in(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return ([line for line in lines if line.startswith("E:")] or lines or ["no output"])[-1][:300]
+    errors = [line for line in lines if line.startswith("E:")]
+    unfetched = [line for line in lines if line.startswith("W: Failed to fetch")][:1]
+    return (errors or unfetched or lines or ["no output"])[-1][:300]

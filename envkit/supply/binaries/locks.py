@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from envkit.waiting import Cancel
+if TYPE_CHECKING:
+    from envkit.waiting import Cancel
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -108,7 +108,7 @@ class Host:
     @classmethod
     def this(cls) -> Host:
         """The machine that envkit runs on."""
-        machine = platform.machine().lower()
+        machine = os.uname().machine.lower()
         return cls(sys.platform, {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine))
 
     def __str__(self) -> str:

@@ -53,8 +53,12 @@ def places(search: Search) -> Iterator[Seen]:
 
 
 def programs_in(folder: Path, supply: Supply) -> dict[str, Path]:
-    """Those of the supply's programs that are files in the folder."""
-    return {name: folder / name for name in supply.programs if is_file(folder / name)}
+    """Those of the supply's programs that are files in the folder, or beside what its main program is a link to."""
+    found = {name: folder / name for name in supply.programs if is_file(folder / name)}
+    if supply.main in found and len(found) < len(supply.programs):
+        real = Path(os.path.realpath(found[supply.main])).parent
+        found |= {name: real / name for name in supply.programs if name not in found and is_file(real / name)}
+    return found
 
 
 def configured(search: Search) -> Iterator[Seen]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envkit.supply.binaries.catalog import SUPPLIES, Supply
 from envkit.supply.binaries.judge import complete, judge
@@ -24,7 +25,9 @@ from envkit.supply.binaries.places import CONFIGURED, Search, places
 from envkit.supply.binaries.sources import Fetcher, Job
 from envkit.supply.binaries.store import Store, binaries_home
 from envkit.supply.binaries.versions import Versions
-from envkit.waiting import Cancel
+
+if TYPE_CHECKING:
+    from envkit.waiting import Cancel
 
 INCOMPLETE_SECONDS = 3600.0
 """Before a set without its controller manager is tried to be completed again: offline that would cost every start."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from envkit.supply.binaries.catalog import Supply
 from envkit.supply.binaries.models import Host, Wanted
 from envkit.supply.binaries.store import Made
-from envkit.waiting import Cancel
+
+if TYPE_CHECKING:
+    from envkit.waiting import Cancel
 
 
 @dataclass(frozen=True)

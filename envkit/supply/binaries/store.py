@@ -17,12 +17,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envkit.supply.binaries.locks import held
 from envkit.supply.binaries.models import Candidate, Host, Refusal, Unfit, Version
 from envkit.supply.binaries.versions import Versions
-from envkit.waiting import Cancel
+
+if TYPE_CHECKING:
+    from envkit.waiting import Cancel
+
 
 CACHE = "envkit's cache"
 MANIFEST = "manifest.json"

@@ -79,6 +79,8 @@ def translated(url: str) -> Iterator[None]:
         cause = (error.reason if isinstance(error, wrong.MaxRetryError) else None) or error
         if isinstance(cause, wrong.ReadTimeoutError | wrong.ProtocolError):
             raise TryAgain(f"the line to {host} was cut: {cause}") from error
+        if isinstance(cause, wrong.ProxyError):
+            raise Unfit(f"{host} cannot be reached: its proxy fails: {_plain(cause.original_error)}") from error
         raise Unfit(f"{host} cannot be reached: {_plain(cause)}") from error
 
 

