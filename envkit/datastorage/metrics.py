@@ -1,5 +1,7 @@
 """The service's metrics, in a registry that is passed in: several servers live in one process, each with its own."""
 
+import math
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 # Seconds; the contract's 20 ms for a single write lies on an edge.
@@ -8,7 +10,7 @@ OUTCOMES = ("stored", "queued", "refused", "unavailable")
 
 
 class Metrics:
-    """Every metric of one service, registered in ``registry``; all are there, as zero, from the start."""
+    """Every metric of one service, registered in ``registry``; all are there from the start."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -39,5 +41,7 @@ class Metrics:
         self.withdrawn = counter("withdrawn_events", "Events answered with 503, written late all the same, taken back.")
         self.lost = counter("deadletter_lost", "Events answered with 202 that Redis lost or evicted.")
         self.events = counter("events", "Events received, by what became of them.", "outcome")
+        for unknown in (self.queue_depth, self.queue_parked, self.queue_missing):
+            unknown.set(math.nan)  # until the queue has been asked: an earlier process may have left events there
         for outcome in OUTCOMES:
             self.events.labels(outcome)

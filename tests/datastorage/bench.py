@@ -67,9 +67,11 @@ def stage(events: int) -> Iterator[tuple[Postgres, Spawned]]:
         postgres.execute("VACUUM ANALYZE audit_events")
         environment = {"DATABASE_URL": postgres.url(), "REDIS_URL": redis.url, "HOST": "127.0.0.1", "LOG_LEVEL": "INFO"}
         service = Spawned(environment | {"PORT": "0", "HEALTH_PORT": "0", "METRICS_PORT": "0"})
-        service.wait_until_ready()
-        yield postgres, service
-        service.stop()
+        try:
+            service.wait_until_ready()
+            yield postgres, service
+        finally:
+            service.stop()
     finally:
         postgres.kill()
         redis.kill()

@@ -30,6 +30,12 @@ def test_metrics_of_two_services_live_side_by_side() -> None:
     assert second.get_sample_value("datastorage_events_total", {"outcome": "stored"}) == 0
 
 
+def test_what_the_queue_holds_is_unknown_until_it_was_asked() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    assert str(registry.get_sample_value("datastorage_deadletter_depth")) == "nan"
+
+
 def test_a_log_line_is_one_json_object() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)

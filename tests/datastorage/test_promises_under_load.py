@@ -27,8 +27,7 @@ def back(server: Server) -> None:
 def settle(client: Client, postgres: Postgres) -> None:
     """Waits until the queue is empty and what was refused has been taken back."""
     client.wait_until_ready()
-    wait_for(lambda: client.metric("datastorage_deadletter_depth") == 0, "the queue to be empty")
-    wait_for(lambda: client.metric("datastorage_deadletter_missing") == 0, "every promise to be settled")
+    wait_for(lambda: client.ask("GET", "/drained", port="health").status == 200, "every promise to be settled", 60)
 
 
 @by_every_end
