@@ -95,6 +95,7 @@ class Process(Model):
     path: str | None = Field(default=None, description="folder of the programs, before any other place")
     minimum: str | None = Field(default=None, pattern=r"^v?\d+(\.\d+)*$", description="oldest version that will do")
     env: dict[Variable, Text] = {}
+    stop_signal: Literal["TERM", "INT", "QUIT"] = "TERM"
 
 
 class Service(Model):

@@ -53,6 +53,7 @@ class Launch:
     env: Mapping[str, str]
     account: Account | None = None
     identity: str = ""
+    stop_signal: str = "TERM"
 
 
 Prepare = Callable[[Unit, Path], Launch]
@@ -156,10 +157,10 @@ class Processes:
         """Stop and start with the same words, variables and data."""
         folder = self.home / instance.service
         raw = json.loads((folder / "launch.json").read_text())
-        account = Account(**raw.pop("account")) if raw.get("account") else None
+        account = Account(**raw["account"]) if raw["account"] else None
         self._end(instance, grace)
         (folder / "exit").unlink(missing_ok=True)
-        pid = _spawn(folder, Launch(tuple(raw["argv"]), raw["env"], account, raw["identity"]))
+        pid = _spawn(folder, Launch(**{**raw, "argv": tuple(raw["argv"]), "account": account}))
         return self._begun(folder, replace(instance, id=str(pid), state="running", exit_code=None))
 
     def published(self) -> dict[int, str]:
@@ -184,10 +185,17 @@ class Processes:
         except (OSError, ValueError, KeyError):
             return None
 
+    def _stop_signal(self, instance: Instance) -> signal.Signals:
+        try:
+            raw = json.loads((self.home / instance.service / "launch.json").read_text())
+            return signal.Signals[f"SIG{raw['stop_signal']}"]
+        except (OSError, ValueError, KeyError):
+            return signal.SIGTERM
+
     def _end(self, instance: Instance, grace: float) -> None:
         members = _session(int(instance.id), self._began(instance))
         if grace:
-            _signal(members, signal.SIGTERM)
+            _signal(members, self._stop_signal(instance))
             _wait_gone(members, grace)
         _signal(members, signal.SIGKILL)
         if not _wait_gone(members, FOUND):

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from envkit.commands import CommandFailed, Finished, run
-from envkit.errors import EnvironmentFailed
+from envkit.errors import EnvironmentFailed, NotReady
 from envkit.supply.binaries.locks import held
 from envkit.supply.binaries.models import Unfit
 from envkit.supply.binaries.sources import Job
@@ -78,6 +78,12 @@ class Apt:
 
     def update(self) -> None:
         """Fetch the lists, once a day; a source that does not answer only matters if its packages are needed."""
+        try:
+            self._update_once()
+        except NotReady as error:
+            raise Unfit(error.message) from error
+
+    def _update_once(self) -> None:
         with held(self._root / "lock", "package lists", self._report, self._cancel, UPDATE_SECONDS):
             stamp = self._root / "fresh"
             if stamp.exists() and 0 <= time.time() - stamp.stat().st_mtime < FRESH:
