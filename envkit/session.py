@@ -86,7 +86,7 @@ class Session:
     @cached_property
     def arch(self) -> str:
         """The engine's machine, `amd64` or `arm64`: it need not be this host's."""
-        return str(self.runtime.api.version().get("Arch", "amd64")) if self.endpoint else ""
+        return self.endpoint.arch if self.endpoint else ""
 
     @cached_property
     def recipes(self) -> Mapping[str, Recipe]:

@@ -97,6 +97,11 @@ class Process(Model):
     env: dict[Variable, Text] = {}
     stop_signal: Literal["TERM", "INT", "QUIT"] = "TERM"
 
+    @property
+    def reference(self) -> str:
+        """The name under which its program is looked for, as an image has one."""
+        return f"program:{self.supply or self.command[0]}"
+
 
 class Service(Model):
     """Anything the environment runs: a container, or a one-shot (`once`) container, host command or migration."""

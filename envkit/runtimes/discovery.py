@@ -205,7 +205,8 @@ def _endpoint(candidate: Candidate, version: Mapping[str, Any], kind: EngineName
     path = urlsplit(candidate.url).path
     rootless = path.startswith(("/run/user/", "/home/")) or (kind == "podman" and bool(os.getuid()))
     default = candidate.default_for == kind
-    return Endpoint(kind, candidate.url, str(version.get("Version", "?")), candidate.source, rootless, default)
+    known = str(version.get("Version", "?")), candidate.source, rootless, default, str(version.get("Arch") or "amd64")
+    return Endpoint(kind, candidate.url, *known)
 
 
 def _nothing(engine: str, asked: list[str]) -> str:

@@ -21,6 +21,7 @@ class Endpoint:
     source: str
     rootless: bool = False
     default: bool = False
+    arch: str = "amd64"
 
     @property
     def local(self) -> bool:

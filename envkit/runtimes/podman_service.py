@@ -31,7 +31,9 @@ def engine(wanted: str, environ: Mapping[str, str], paths: Paths, stream: Stream
         if podman is None:
             raise
         with _service(podman, paths.home / "podman.sock", stream, error) as url:
-            yield Endpoint("podman", url, str(ask(url).get("Version", "?")), "started for this run", default=True)
+            said = ask(url)
+            version, arch = str(said.get("Version", "?")), str(said.get("Arch") or "amd64")
+            yield Endpoint("podman", url, version, "started for this run", default=True, arch=arch)
         return
     yield endpoint
 

@@ -15,7 +15,6 @@ from envkit.plan import Want
 from envkit.services.fingerprint import fingerprint
 from envkit.services.references import Addressing, AsProcess, Inside, Published, Scope, resolved_service
 from envkit.supply.build import Recipe, recipe
-from envkit.supply.programs import reference_of
 
 NODE_REPOSITORY = "docker.io/kindest/node"
 
@@ -82,7 +81,7 @@ def _stand_in(value: str, images: Mapping[str, str]) -> str:
 def candidates(service: Service, images: Mapping[str, str]) -> tuple[str, ...]:
     """The images to try, stand-ins put in; for a process, the reference of its program."""
     if service.process and not service.in_container:
-        return (reference_of(service.process),)
+        return (service.process.reference,)
     return tuple(substitute(image, images) for image in service.image)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from envkit.config.models import Process, Service
+from envkit.config.models import Service
 from envkit.errors import EnvironmentFailed, ImageUnavailable
 from envkit.runtimes.postgres_data import unprivileged
 from envkit.supply.binaries import Found, Version, Wanted, ensure, find
@@ -34,11 +34,6 @@ NEEDED = (
 
 PACKAGES = Path(__file__).resolve().parent.parent.parent
 """The folder that holds the package envkit."""
-
-
-def reference_of(process: Process) -> str:
-    """The name under which a process's program is looked for."""
-    return f"program:{process.supply or process.command[0]}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +115,7 @@ class Programs:
             process = service.process
             if process is None or process.supply is None or process.supply == "datastorage":
                 continue
-            if reference_of(process) == reference:
+            if process.reference == reference:
                 minimum = Version.parse(process.minimum) if process.minimum else None
                 account = unprivileged() if process.supply == "postgres" else None
                 return Wanted(process.supply, minimum, process.path, user=account.uid if account else None)
