@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -134,7 +134,7 @@ print(get(home, Wanted("redis"), [Maker("wheel", seconds=0.5, log=home / "log")]
 
 def start(tmp_path: Path) -> subprocess.Popen[str]:
     root = Path(__file__).parents[2]
-    variables = {**os.environ, "PYTHONPATH": str(root)}
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *filter(None, sys.path)])}
     return subprocess.Popen(
         [sys.executable, "-c", PROCESS, str(tmp_path)], env=variables, cwd=root, text=True, stdout=subprocess.PIPE
     )
@@ -150,8 +150,7 @@ def test_processes_that_ask_at_the_same_time_fetch_once(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_lock_and_leftovers_to_the_next(tmp_path: Path) -> None:
     process = start(tmp_path)
-    while not (tmp_path / "log").exists():
-        time.sleep(0.02)
+    wait_for(lambda: (tmp_path / "log").exists())
     process.kill()
     process.communicate()
     assert list((tmp_path / "cache" / "binaries" / "redis").glob(".*.new"))
@@ -164,8 +163,7 @@ def test_whoever_waits_for_another_can_be_cancelled(tmp_path: Path) -> None:
     stop = Cancel()
     holder = threading.Thread(target=lambda: swallow(tmp_path, busy, stop))
     holder.start()
-    while not busy.calls:
-        time.sleep(0.01)
+    wait_for(lambda: bool(busy.calls))
     threading.Timer(0.1, cancel.set).start()
     began = time.monotonic()
     with pytest.raises(Cancelled):
@@ -173,6 +171,13 @@ def test_whoever_waits_for_another_can_be_cancelled(tmp_path: Path) -> None:
     assert time.monotonic() - began < 2
     stop.set()
     holder.join()
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < ends, "nothing happened within 60 s"
+        time.sleep(0.02)
 
 
 def swallow(tmp_path: Path, maker: Maker, cancel: Cancel) -> None:
