@@ -110,7 +110,7 @@ def opened(flags: Flags) -> Iterator[Session]:
 def opened_down(flags: Flags) -> tuple[str, list[str]]:
     """`down` needs the environment's name only: it works without an engine's consent and with a broken configuration.
 
-    Signals are heeded between removals no more: what was asked for is taken away.
+    A signal ends the wait for another envkit, but no removal that has begun: what was asked for is taken away.
     """
     from envkit.config.load import identify
     from envkit.events import Stream
@@ -125,8 +125,10 @@ def opened_down(flags: Flags) -> tuple[str, list[str]]:
     sink = sink_for(flags)
     stream = Stream([sink])
     try:
+        cancel = Cancel()
         with (
-            locked(paths, DOWN_WAITS, stream, Cancel()),
+            signals(cancel),
+            locked(paths, DOWN_WAITS, stream, cancel),
             serving(request.engine or "auto", environ, paths, stream) as extra,
         ):
             return paths.name, down(paths.name, paths, request.engine or "auto", extra, stream.note)

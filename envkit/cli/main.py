@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 import re
 import sys
 from collections.abc import Sequence
@@ -82,7 +83,8 @@ def run(namespace: Collection, argv: Sequence[str] | None = None) -> None:
 
 
 def main() -> None:
-    """The entry point of the `envkit` command."""
+    """The entry point of the `envkit` command. Ctrl-C during the imports ends it at once, without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     from envkit.cli.tasks import namespace
 
     run(namespace)

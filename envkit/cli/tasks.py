@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 
 from envkit.cli.command import command
-from envkit.cli.context import Flags, opened, program
+from envkit.cli.context import Flags, opened, program, signals
+from envkit.cli.reporting import show as show_error
 from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, UsageError
 
 ENVIRONMENT_FAILED = 125
@@ -115,24 +116,33 @@ def run(flags: Flags, keep: bool = False) -> int:
 
 
 def _run(flags: Flags, argv: list[str], keep: bool) -> int:
-    from envkit.cli.context import opened_down
     from envkit.verbs.run import child
     from envkit.verbs.up import up as bring_up
+    from envkit.waiting import Cancel
 
-    with opened(flags) as session:
-        outcome = bring_up(session, keep=keep)
-    code = 0
+    between = Cancel()  # a signal while neither `up` nor the command is there to take it
+    with signals(between):
+        with opened(flags) as session:
+            outcome = bring_up(session, keep=keep)
+        code = 0
+        try:
+            between.check()
+            code = child(argv, flags.environ, outcome.record.variables)
+        finally:
+            if outcome.from_nothing and not keep:
+                code = _taken_down(flags, code)
+    return code
+
+
+def _taken_down(flags: Flags, code: int) -> int:
+    """Take down what `run` brought up; the exit code, which a failure here changes only when the command succeeded."""
+    from envkit.cli.context import opened_down
+
     try:
-        code = child(argv, flags.environ, outcome.record.variables)
-    finally:
-        if outcome.from_nothing and not keep:
-            try:
-                opened_down(flags)
-            except EnvkitError as error:
-                from envkit.cli.reporting import show
-
-                show(error, flags.debug)
-                code = code or ENVIRONMENT_FAILED
+        opened_down(flags)
+    except EnvkitError as error:
+        show_error(error, flags.debug)
+        return code or ENVIRONMENT_FAILED
     return code
 
 
