@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import signal
 import re
+import signal
 import sys
 from collections.abc import Sequence
 
