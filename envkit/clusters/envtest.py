@@ -15,6 +15,7 @@ from typing import Any
 
 from envkit.clusters.kubeconfig import Access, render
 from envkit.clusters.pki import Pki
+from envkit.config.images import substitute
 from envkit.config.models import Cluster, Environment, File, Port, Process, Service, TcpProbe
 from envkit.paths import Paths, write_private
 
@@ -73,7 +74,8 @@ class Envtest:
             "--key-file=${self.root}/pki/etcd.key",
         ]  # fmt: skip
         return Service(
-            image=(ETCD_IMAGE,), command=tuple(command), process=Process(supply="etcd", command=tuple(command)),
+            image=(ETCD_IMAGE,), entrypoint=("etcd",), command=tuple(command[1:]),
+            process=Process(supply="etcd", command=tuple(command)),
             files=files, ports={"client": Port(container=2379, host="auto")}, probe=TcpProbe(type="tcp"),
         )  # fmt: skip
 
@@ -125,11 +127,14 @@ class Envtest:
         needs: tuple[str, ...],
     ) -> Service:  # fmt: skip
         version = (cluster.kubernetes or DEFAULT_KUBERNETES).removeprefix("v")
-        image = KUBERNETES_IMAGE.format(program=program, version=version)
+        image = substitute(KUBERNETES_IMAGE.format(program=program, version=version), self.environment.images)
         process = Process(supply="kubernetes", command=tuple(command), minimum=cluster.kubernetes)
         more: dict[str, Any] = {"ports": {"https": port}, "probe": TcpProbe(type="tcp")} if port else {}
-        words = without_refused(command, version)
-        return Service(image=(image,), command=words, files=files, process=process, needs=needs, **more)
+        entrypoint, *words = without_refused(command, image.rpartition(":")[2])
+        return Service(
+            image=(image,), entrypoint=(entrypoint,), command=tuple(words), files=files, process=process, needs=needs,
+            **more,
+        )  # fmt: skip
 
     def _files(self, paths: Sequence[Path]) -> tuple[File, ...]:
         named = {path.name: path for path in (self.pki.ca, *paths)}

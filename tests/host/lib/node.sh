@@ -67,3 +67,26 @@ build_inner_images() {
   done
   save "$engine" "$work/inner.tar" "${INNER_IMAGES[@]}"
 }
+
+# The parts of an API server without nodes, as images: the mixed lane's stand-ins for registry.k8s.io's.
+ENVTEST_IMAGES=("$PREFIX/kube-apiserver:$K8S_VERSION" "$PREFIX/kube-controller-manager:$K8S_VERSION" "$PREFIX/etcd:3.4")
+
+provide_envtest() {
+  local hash
+  hash=$(recipe "$HERE/images/node/program.Dockerfile" "$HERE/images/debian")-$K8S_VERSION
+  provide envtest "$hash" build_envtest "${ENVTEST_IMAGES[@]}" -- "$@"
+}
+
+# build_envtest ENGINE RECIPE: static programs on nothing, etcd on Debian's C library.
+build_envtest() {
+  local engine=$1 hash=$2 work image name base
+  work=$(mktemp -d "$CACHE/envtest.XXXXXX")
+  for image in "${ENVTEST_IMAGES[@]}"; do
+    name=${image##*/} name=${name%:*} base=scratch
+    [[ $name != etcd ]] || base=$PREFIX/debian:bookworm
+    mkdir -p "$work/$name/program"
+    cp "$KUBERNETES/$name" "$work/$name/program/"
+    build "$engine" "$hash" "$image" "$work/$name" --file "$HERE/images/node/program.Dockerfile" --build-arg "BASE=$base"
+  done
+  rm -rf "$work"
+}
