@@ -1,0 +1,49 @@
+"""The mixed lane: an API server of containers without a node; everything else, and the suite, stays the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import ports
+from tests.support.box import Box
+from tests.support.engines import Engine
+
+pytestmark = pytest.mark.e2e
+
+SUITE = Path(__file__).parent / "suite/every_variable.py"
+
+
+@pytest.fixture(scope="module")
+def mixed(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    """The gateway environment in lane mixed."""
+    number = ports.offset()
+    moved = tuple(port + number for port in ports.GATEWAY)
+    flags = ("--lane", "mixed", "--port-offset", str(number))
+    box = Box(engine, f"e2e-mixed-{engine.name}", tmp_path_factory.mktemp(f"mixed-{engine.name}"), flags, ports=moved)
+    try:
+        box("up").ok()
+        yield box
+    finally:
+        left = box.close()
+    assert not left, left
+
+
+def test_the_suite_passes_unchanged(mixed: Box) -> None:
+    names = ",".join(sorted(mixed.variables()))
+    pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", str(SUITE))
+    said = mixed("run", "--", *pytest_, SUITE_VARIABLES=names, KUBECONFIG=os.devnull).ok()
+    assert " passed" in said.out
+
+
+def test_a_second_up_keeps_all(mixed: Box) -> None:
+    assert "nothing to do" in mixed("plan").ok().out
+
+
+def test_the_parts_are_containers_of_the_environment(mixed: Box) -> None:
+    shown = mixed("status").ok().out
+    assert all(part in shown for part in ("etcd", "apiserver", "controllers"))
