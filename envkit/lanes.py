@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from envkit.config.models import Environment, Port, Service
-from envkit.errors import UsageError
+from envkit.errors import EngineError, UsageError
 from envkit.events import Stream
 from envkit.paths import Paths, write_private
 from envkit.ports import bindable
@@ -56,10 +56,21 @@ def entered(environment: Environment, environ: Mapping[str, str], paths: Paths, 
             stream.note(f"lane embedded: {choice.why}")
         yield Entered(choice, settled(environment, choice.lane, paths), None)
         return
-    with engine(environment.engine, environ, paths, stream) as endpoint:
+    with _advised(environment), engine(environment.engine, environ, paths, stream) as endpoint:
         lane: Lane = "mixed" if environment.lane == "mixed" or environment.cluster.type == "envtest" else "containers"
         why = "asked for" if environment.lane != "auto" else f"{endpoint.engine} answers"
         yield Entered(Choice(lane, why), settled(environment, lane, paths), endpoint)
+
+
+@contextmanager
+def _advised(environment: Environment) -> Iterator[None]:
+    """Where the lane was left open, an engine that does not answer is not the only way on."""
+    try:
+        yield
+    except EngineError as error:
+        if environment.lane == environment.engine == "auto" and error.hint:
+            error.hint += "\nor choose the lane that needs no engine: --lane embedded"
+        raise
 
 
 def _refuse(environment: Environment) -> None:
