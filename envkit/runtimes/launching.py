@@ -12,7 +12,7 @@ from envkit.config.models import File
 from envkit.errors import EnvironmentFailed
 from envkit.runtimes import postgres_data
 from envkit.runtimes.base import Unit
-from envkit.runtimes.processes import Account, Launch
+from envkit.runtimes.spawning import Account, Launch
 from envkit.supply.programs import Program, Programs
 
 

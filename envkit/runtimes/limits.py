@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +13,9 @@ from envkit import labels
 
 LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where a container reads its own memory limit: cgroup v2, then v1."""
+
+HELD = 2.0
+"""Seconds that a control group may be held by a process that has ended."""
 
 _V1 = Path("/sys/fs/cgroup/memory")
 _V2 = Path("/sys/fs/cgroup")
@@ -26,12 +31,24 @@ def inside(execute: Callable[[Sequence[str]], tuple[int, str]]) -> str | None:
 
 
 def group(environment: str, service: str) -> Path | None:
-    """The control group for a service's process, None where this user may not make one. Linux only."""
-    name = labels.resource_name(environment, service)
+    """The control group for a service's process, None where this user may not make one. Linux only.
+
+    The dot is in no name of an environment: `envkit-a-b.c` is nobody else's.
+    """
+    home = _home()
+    return home / f"{labels.resource_name(environment)}.{service}" if home else None
+
+
+def groups(environment: str) -> list[Path]:
+    """Every control group of the environment that is there."""
+    home = _home()
+    return sorted(home.glob(f"{labels.resource_name(environment)}.*")) if home else []
+
+
+def _home() -> Path | None:
     if (_V1 / "memory.limit_in_bytes").exists() and os.access(_V1, os.W_OK):
-        return _V1 / name
-    delegated = _delegated()
-    return delegated / name if delegated else None
+        return _V1
+    return _delegated()
 
 
 def _delegated() -> Path | None:
@@ -46,8 +63,12 @@ def _delegated() -> Path | None:
 
 
 def confine(folder: Path, pid: int, memory: int) -> bool:
-    """Put the process under the limit, swap off; whether that worked."""
+    """Put the process under the limit, swap off; whether that worked.
+
+    Children that it has already are not moved: it must not have begun.
+    """
     try:
+        remove(folder)  # its counters would speak of an earlier life
         folder.mkdir(exist_ok=True)
         if (folder / "memory.limit_in_bytes").exists():
             (folder / "memory.limit_in_bytes").write_text(str(memory))
@@ -81,7 +102,17 @@ def ran_out(folder: Path) -> bool:
     return False
 
 
-def remove(folder: Path) -> None:
-    """Remove an empty group; gone is fine."""
-    with suppress(OSError):
-        folder.rmdir()
+def remove(folder: Path) -> bool:
+    """Remove an empty group; gone is fine. A process that has just ended holds it for a moment."""
+    deadline = time.monotonic() + HELD
+    while True:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True

@@ -1,18 +1,21 @@
-"""Processes that carry an environment's marker, found in what the operating system tells of them."""
+"""Processes that carry an environment's marker, and all that belongs to one of its services."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from envkit import labels
 
 SERVICE = "ENVKIT_SERVICE"
 """Beside the marker: which service a process belongs to."""
 
-CLOSE = 1.0
-"""Start times closer than this, in seconds, are the same process: kernels tell them in clock ticks."""
+CLOSE = 0.005
+"""Start times closer than this, in seconds, are the same process: kernels tell them in ticks of a hundredth."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,16 @@ class Marked:
 
 
 def start_time(pid: int) -> float:
-    """Seconds since the epoch; 0 when the process is gone."""
+    """When the process began, in seconds; 0 when it is gone. Only good to compare with what was told before.
+
+    On Linux since the machine was switched on: what psutil tells moves whenever the clock is set.
+    """
+    if sys.platform == "linux":
+        try:
+            after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return int(after_name[19]) / os.sysconf("SC_CLK_TCK")
     import psutil
 
     try:
@@ -40,12 +52,17 @@ def alive(pid: int, began: float | None = None) -> bool:
     import psutil
 
     try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
+        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
             return False
-        return began is None or abs(process.create_time() - began) < CLOSE
     except psutil.Error:
         return False
+    return not is_stranger(pid, began)
+
+
+def is_stranger(pid: int, began: float | None) -> bool:
+    """Whether the number has been given to another process since."""
+    now = start_time(pid)
+    return began is not None and now > 0 and abs(now - began) >= CLOSE
 
 
 def marked_processes(environment: str) -> Iterator[Marked]:
@@ -62,3 +79,39 @@ def marked_processes(environment: str) -> Iterator[Marked]:
             continue
         service = environ.get(SERVICE, "")
         yield Marked(process.pid, environment, service, leader)
+
+
+def session(leader: int, began: float | None) -> set[int]:
+    """Every process of that session; none when the number belongs to a stranger by now.
+
+    Programs rewrite the memory that their variables are read from (Redis, PostgreSQL), so a member is known by its
+    session alone: its number is not given away while one member lives.
+    """
+    import psutil
+
+    if is_stranger(leader, began):
+        return set()
+    found = set()
+    for pid in psutil.pids():
+        with suppress(OSError):
+            if os.getsid(pid) == leader:
+                found.add(pid)
+    return found
+
+
+def tree(leader: int, began: float | None, environment: str, service: str) -> set[int]:
+    """All that a service is made of: its session, children in sessions of their own, and what carries its marker.
+
+    PostgreSQL's children each lead a session; what was started in the background has lost its parent.
+    """
+    import psutil
+
+    found = session(leader, began)
+    if found:
+        for pid in tuple(found):
+            with suppress(psutil.Error):
+                found |= {child.pid for child in psutil.Process(pid).children(recursive=True)}
+    found |= {marked.pid for marked in marked_processes(environment) if marked.service == service}
+    with suppress(psutil.Error):
+        found -= {parent.pid for parent in psutil.Process().parents()}
+    return found - {os.getpid()}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from envkit.errors import EnvironmentFailed
-from envkit.runtimes.processes import Account
+from envkit.runtimes.spawning import Account
 
 SECONDS = 60.0
 """For initdb and the creation of the database; 1.0 s on an idle two-core machine."""

@@ -1,8 +1,9 @@
 """Services as plain processes of the user's own: no engine, nothing but a folder and a marker in the environment.
 
-Each is the leader of a session of its own, under a small shell that outlives it to write down its exit code. Its folder
-holds `instance.json` (who it is), `log`, `exit`, `root/` (its files) and `data/` (its data, mode 0700). A process is
-found by its folder or, when that is lost, by the marker; its start time guards against a pid that was given away again.
+Each runs in a session of its own, under a small shell that leads it: it waits until it is recorded and limited, and
+outlives the program to write down its exit code. Its folder holds `instance.json` (who it is), `log`, `exit`, `root/`
+(its files) and `data/` (its data, mode 0700). A process is found by its folder or, when that is lost, by the marker;
+its start time guards against a pid that was given away again.
 """
 
 from __future__ import annotations
@@ -11,49 +12,31 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from envkit import labels
 from envkit.errors import EngineError
-from envkit.facts import Instance, State
+from envkit.facts import Instance
 from envkit.paths import write_private
 from envkit.ports import holders
-from envkit.runtimes import limits
+from envkit.runtimes import limits, shared_memory
 from envkit.runtimes.base import Unit
 from envkit.runtimes.containers import port_taken
-from envkit.runtimes.marked import CLOSE, SERVICE, Marked, alive, marked_processes, start_time
-
-_SHIM = 'cd "$2" || exit 126; exit_file=$1; shift 2; "$@"; code=$?; printf %s "$code" >"$exit_file"; exit "$code"'
-"""Runs the program as its child and keeps the exit code, which a parent that has ended cannot be told."""
+from envkit.runtimes.marked import SERVICE, Marked, alive, marked_processes, session, start_time, tree
+from envkit.runtimes.spawning import Launch, as_user, environ_of, launch_of, spawn
 
 FOUND = 5.0
 """Seconds for a killed process to be gone."""
 
-
-@dataclass(frozen=True)
-class Account:
-    """An unprivileged user to run a program as, where envkit is root and the program refuses that."""
-
-    uid: int
-    gid: int
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A unit made ready: argv with the program's real path, its variables, who it runs as, which program it is."""
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    account: Account | None = None
-    identity: str = ""
-    stop_signal: str = "TERM"
+TIDY = 3.0
+"""Seconds at least for a program with a stop signal of its own: PostgreSQL, killed, leaves shared memory behind."""
 
 
 Prepare = Callable[[Unit, Path], Launch]
@@ -72,6 +55,7 @@ class Processes:
         """`home` is the folder of the environment's services; `prepare` finds a unit's program and fills its data."""
         self.home = home
         self._prepare = prepare
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     # Runtime
 
@@ -84,19 +68,33 @@ class Processes:
         return list(found.values())
 
     def start(self, unit: Unit) -> Instance:
-        """Start it in its own session; recorded before anything else happens."""
-        folder = self.home / unit.name
-        shutil.rmtree(folder, ignore_errors=True)
-        self._own_home()
-        folder.mkdir(mode=0o711)
+        """Start it in its own session; recorded before the program begins. What is left of an earlier one goes."""
+        if (old := self._read(unit.name)) is not None:
+            self.remove(old)
         taken = holders([port for port in unit.host_ports.values() if port], {})
         if taken:
             raise port_taken({holder.port: unit.name for holder in taken}, taken)
+        folder = self.home / unit.name
+        try:
+            self._own_home()
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o711)
+            return self._started(unit, folder)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                where = f" ({error.filename})" if error.filename else ""
+                raise EngineError(
+                    f"{unit.name} cannot be started: {error.strerror or error}{where}",
+                    hint="is the disk full, or the folder somebody else's?",
+                ) from error
+            raise
+
+    def _started(self, unit: Unit, folder: Path) -> Instance:
         launch = self._prepare(unit, folder)
         marks = {labels.MARKER: unit.environment, SERVICE: unit.name}
-        launch = replace(launch, env={**launch.env, **marks})
         instance = Instance(
-            id=str(_spawn(folder, launch)),
+            id="",
             name=labels.resource_name(unit.environment, unit.name),
             service=unit.name,
             state="running",
@@ -105,18 +103,23 @@ class Processes:
             image_id=launch.identity,
             root=unit.root,
             published=dict(unit.host_ports),
-            started_at=datetime.now(UTC).isoformat(),
             memory=unit.service.memory or 0,
         )
-        return self._begun(folder, instance)
+        return self._begin(folder, instance, replace(launch, env={**launch.env, **marks}))
 
-    def _begun(self, folder: Path, instance: Instance) -> Instance:
-        """Record it, then put it under its limit."""
-        pid = int(instance.id)
-        record = {**asdict(instance), "began": start_time(pid)}
-        write_private(folder / "instance.json", json.dumps(record))
-        if instance.memory and (group := _group_of(instance)):
-            limits.confine(group, pid, instance.memory)
+    def _begin(self, folder: Path, instance: Instance, launch: Launch) -> Instance:
+        """Spawn it, record it, put it under its limit; only then the program begins."""
+        child = spawn(folder, launch)
+        instance = replace(instance, id=str(child.pid), started_at=datetime.now(UTC).isoformat())
+        self._children[child.pid] = child
+        assert child.stdin is not None
+        with child.stdin as go:
+            record = {**asdict(instance), "began": start_time(child.pid)}
+            write_private(folder / "instance.json", json.dumps(record))
+            if instance.memory and (group := _group_of(instance)):
+                limits.confine(group, child.pid, instance.memory)
+            with suppress(BrokenPipeError):  # killed already: the next look tells
+                go.write(b"\n")
         return instance
 
     def look(self, instance: Instance) -> Instance:
@@ -132,18 +135,26 @@ class Processes:
         return text if tail is None else "\n".join(text.splitlines()[-tail:])
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
-        """End the whole session: SIGTERM, `grace` seconds, SIGKILL; then its folder."""
+        """End the whole tree: its stop signal, `grace` seconds, SIGKILL; then its folder and what else is its own."""
         self._end(instance, grace)
-        shutil.rmtree(self.home / instance.service, ignore_errors=True)
+        folder = self.home / instance.service
+        if self._is_ours():
+            shared_memory.forget(folder / "data")
+            shutil.rmtree(folder, ignore_errors=True)
         if group := _group_of(instance):
             limits.remove(group)
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command beside it, with its variables: exit code and output."""
+        """Run a command beside it, with its variables and as its user: exit code and output."""
+        if not self.look(instance).running:
+            raise EngineError(f"{instance.name} does not run: no command can be run beside it")
         folder = self.home / instance.service
-        env = {**os.environ, **json.loads((folder / "launch.json").read_text())["env"]}
+        launch = launch_of(folder)
         try:
-            done = subprocess.run(list(argv), capture_output=True, timeout=10, env=env, cwd=folder, check=False)
+            done = subprocess.run(
+                list(argv), capture_output=True, timeout=10, env=environ_of(launch), cwd=folder, check=False,
+                **as_user(launch),
+            )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             return 127, str(error)
         return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
@@ -156,12 +167,11 @@ class Processes:
     def restart(self, instance: Instance, grace: float) -> Instance:
         """Stop and start with the same words, variables and data."""
         folder = self.home / instance.service
-        raw = json.loads((folder / "launch.json").read_text())
-        account = Account(**raw["account"]) if raw["account"] else None
+        launch = launch_of(folder)
         self._end(instance, grace)
         (folder / "exit").unlink(missing_ok=True)
-        pid = _spawn(folder, Launch(**{**raw, "argv": tuple(raw["argv"]), "account": account}))
-        return self._begun(folder, replace(instance, id=str(pid), state="running", exit_code=None))
+        again = replace(instance, state="running", exit_code=None, oom_killed=False)
+        return self._begin(folder, again, launch)
 
     def published(self) -> dict[int, str]:
         """Ports that containers hold: none; a process holds its port itself."""
@@ -170,12 +180,20 @@ class Processes:
     # Inside
 
     def _names(self) -> list[str]:
-        return sorted(path.parent.name for path in self.home.glob("*/instance.json"))
+        return sorted(path.parent.name for path in self.home.glob("*/instance.json")) if self._is_ours() else []
+
+    def _is_ours(self) -> bool:
+        """Whether the folder of all services is this user's: records of others would have us end what they name."""
+        try:
+            found = self.home.lstat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
     def _own_home(self) -> None:
         """The folder of all services, ours alone to write: where it is below `/var/tmp`, others could have made it."""
         self.home.mkdir(parents=True, exist_ok=True, mode=0o711)
-        if self.home.is_symlink() or self.home.stat().st_uid != os.getuid():
+        if not self._is_ours():
             raise EngineError(f"{self.home} belongs to somebody else", hint="remove it, or use another --name")
 
     def _began(self, instance: Instance) -> float | None:
@@ -187,19 +205,36 @@ class Processes:
 
     def _stop_signal(self, instance: Instance) -> signal.Signals:
         try:
-            raw = json.loads((self.home / instance.service / "launch.json").read_text())
-            return signal.Signals[f"SIG{raw['stop_signal']}"]
-        except (OSError, ValueError, KeyError):
+            return signal.Signals[f"SIG{launch_of(self.home / instance.service).stop_signal}"]
+        except (OSError, ValueError, KeyError, TypeError):
             return signal.SIGTERM
 
     def _end(self, instance: Instance, grace: float) -> None:
-        members = _session(int(instance.id), self._began(instance))
+        leader, began = int(instance.id), self._began(instance)
+        environment = _environment_of(instance)
+        stop = self._stop_signal(instance)
+        grace = grace if stop == signal.SIGTERM else max(grace, TIDY)
+        everything = tree(leader, began, environment, instance.service)
         if grace:
-            _signal(members, self._stop_signal(instance))
-            _wait_gone(members, grace)
-        _signal(members, signal.SIGKILL)
-        if not _wait_gone(members, FOUND):
-            raise EngineError(f"{instance.name} (pid {instance.id}) does not end", hint=f"kill -9 {instance.id}")
+            _signal(session(leader, began), stop)
+            self._wait_gone(everything, grace)
+        deadline = time.monotonic() + FOUND
+        while everything := {pid for pid in everything if alive(pid)}:
+            _signal(everything, signal.SIGKILL)
+            if not self._wait_gone(everything, FOUND) or time.monotonic() > deadline:
+                raise EngineError(f"{instance.name} (pid {instance.id}) does not end", hint=f"kill -9 {instance.id}")
+            everything = tree(leader, began, environment, instance.service)  # what was begun while it was ended
+
+    def _wait_gone(self, pids: Iterable[int], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while True:
+            for child in tuple(self._children.values()):
+                child.poll()  # nobody else would: it would stay as a zombie
+            if not any(alive(pid) for pid in pids):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
 
     def _read(self, name: str) -> Instance | None:
         folder = self.home / name
@@ -207,23 +242,34 @@ class Processes:
             raw = json.loads((folder / "instance.json").read_text())
         except (OSError, ValueError):
             return None
-        began = raw.pop("began")
+        began = raw.pop("began", None)
         raw["published"] = {int(inner): outer for inner, outer in raw["published"].items()}
-        instance = Instance(**raw)
+        try:
+            instance = Instance(**raw)
+        except TypeError:  # written by another envkit: its processes are found by their marker
+            return None
         if alive(int(instance.id), began):
             return instance
-        state: State = "exited"
         try:
             code = int((folder / "exit").read_text())
         except (OSError, ValueError):
             code = 128 + signal.SIGKILL  # the shell that writes exit codes down was killed with it
         group = _group_of(instance)
-        return replace(instance, state=state, exit_code=code, oom_killed=bool(group and limits.ran_out(group)))
+        return replace(
+            instance,
+            state="exited",
+            exit_code=code,
+            oom_killed=bool(group and limits.ran_out(group)),
+            published=instance.published if session(int(instance.id), began) else {},
+        )
+
+
+def _environment_of(instance: Instance) -> str:
+    return instance.name.removeprefix("envkit-").removesuffix(f"-{instance.service}")
 
 
 def _group_of(instance: Instance) -> Path | None:
-    environment = instance.name.removeprefix("envkit-").removesuffix(f"-{instance.service}")
-    return limits.group(environment, instance.service)
+    return limits.group(_environment_of(instance), instance.service)
 
 
 def _lost(marked: Marked) -> Instance:
@@ -232,52 +278,7 @@ def _lost(marked: Marked) -> Instance:
     return Instance(str(marked.pid), name, marked.service, "other", fingerprint="")
 
 
-def _spawn(folder: Path, launch: Launch) -> int:
-    """Start it as the leader of a new session; its pid. What it was started with is kept for a restart."""
-    write_private(folder / "launch.json", json.dumps(asdict(launch)))
-    as_user: dict[str, Any] = {}
-    if launch.account:
-        as_user = {"user": launch.account.uid, "group": launch.account.gid, "extra_groups": []}
-        os.chown(folder, launch.account.uid, launch.account.gid)
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", _SHIM, "envkit", str(folder / "exit"), str(folder), *launch.argv],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env={"PATH": os.environ.get("PATH", os.defpath), **launch.env}, **as_user,
-        )  # fmt: skip
-    return process.pid
-
-
-def _session(leader: int, began: float | None) -> list[int]:
-    """Every process of that session; none when the number belongs to a stranger by now.
-
-    Programs rewrite the memory that their variables are read from (Redis, PostgreSQL), so a member is known by its
-    session alone: its number is not given away while one member lives.
-    """
-    import psutil
-
-    if psutil.pid_exists(leader) and began is not None and abs(start_time(leader) - began) > CLOSE:
-        return []
-    found = []
-    for pid in psutil.pids():
-        with suppress(OSError):
-            if os.getsid(pid) == leader:
-                found.append(pid)
-    return found
-
-
-def _signal(pids: Sequence[int], signum: int) -> None:
+def _signal(pids: Iterable[int], signum: int) -> None:
     for pid in pids:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signum)
-        except ProcessLookupError:
-            continue
-
-
-def _wait_gone(pids: Sequence[int], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while any(alive(pid) for pid in pids):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
