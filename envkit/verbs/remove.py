@@ -12,6 +12,7 @@ from envkit import labels, state
 from envkit.errors import EngineError, EnvironmentFailed, EnvkitError
 from envkit.facts import Instance
 from envkit.paths import Paths
+from envkit.runtimes import limits
 from envkit.runtimes.containers import Containers
 from envkit.runtimes.discovery import find_all, place
 from envkit.runtimes.endpoint import Endpoint
@@ -62,6 +63,7 @@ def down(name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: 
     """
     removed, problems = _clear_processes(name, paths, say)
     removed += end_processes(name)
+    removed += [str(group) for group in limits.groups(name) if limits.remove(group)]
     endpoints, silent = find_all(engine, environ)
     record = state.read(paths)
     for endpoint in endpoints:
