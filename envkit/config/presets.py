@@ -90,6 +90,7 @@ def postgres(options: PostgresOptions) -> dict[str, Any]:
     """A database tuned for tests, its data on the image's anonymous volume."""
     fast = ["postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
     place = ["-D", "${self.data}", "-h", "${self.listen}", "-p", "${self.port}", "-c", "unix_socket_directories="]
+    place += ["-c", "dynamic_shared_memory_type=mmap"]  # killed, it would leave its files in /dev/shm
     user, password, database = (f"${{self.env.POSTGRES_{part}|url}}" for part in ("USER", "PASSWORD", "DB"))
     return {
         "image": "docker.io/library/postgres:16-alpine",
