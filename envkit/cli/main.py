@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from invoke.collection import Collection
 from invoke.exceptions import Exit, ParseError
@@ -46,8 +47,22 @@ class EnvkitProgram(Program):
         if unknown not in names and near:
             return f"error: there is no command {unknown!r}\nnext: did you mean {near[0]!r}?"
         lacking = re.match(r"Flag <Argument: (\w+)", str(error))
-        said = f"--{lacking[1].replace('_', '-')} needs a value" if lacking else str(error)
+        said = f"--{lacking[1].replace('_', '-')} needs a value" if lacking else _unknown(str(error), error.context)
         return f"error: {said}\nnext: `--help` after the command shows its options; `--list` the commands"
+
+
+def _unknown(said: str, context: Any) -> str:
+    """Invoke's "No idea what 'x' is!" by what x was meant to be: an option, a word after a command, a command."""
+    found = re.match(r"No idea what '(.*)' is!", said)
+    if not found:
+        return said
+    word, command = found[1], getattr(context, "name", None)
+    if word.startswith("-"):
+        near = difflib.get_close_matches(word, list(context.flags) if context else (), 1)
+        return f"there is no option {word}" + (f"; did you mean {near[0]}?" if near else "")
+    if command == "run":
+        return f"run takes its command after --, as in `run -- {word}`"
+    return f"{command} takes no word {word!r}" if command else f"there is no command {word!r}"
 
 
 def arranged(argv: Sequence[str]) -> list[str]:

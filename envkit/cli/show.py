@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Out = Callable[[str], None]
 
+BRIEF = 24
+"""Letters of a service's health that a column takes."""
+
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as what is in them; the last one takes what is left."""
@@ -48,14 +51,16 @@ def up(outcome: Outcome, flags: Flags, out: Out) -> None:
         variables = {name: masked(name, value) for name, value in sorted(record.variables.items())}
         out(json.dumps({**body, "variables": variables}, indent=2) + "\n")
         return
-    out(f"\nenvironment {record.name} is up ({record.lane} on {record.engine}); its variables:\n\n")
+    where = f"{record.lane} on {record.engine}" if record.engine else f"{record.lane}, plain processes"
+    out(f"\nenvironment {record.name} is up ({where}); its variables:\n\n")
     for name, value in sorted(record.variables.items()):
         out(f"  {name}={masked(name, value)}\n")
     import shlex
 
     given = flags.words()
     words = f" {shlex.join(given)}" if given else ""
-    out(f'\nuse it:   eval "$({program()} env{words})"      or   {program()} run{words} -- COMMAND\n')
+    out(f'\nuse it:   eval "$({program()} env{words})"\n')
+    out(f"or:       {program()} run{words} -- COMMAND\n")
     out(f"stop it:  {program()} down{words}\n")
 
 
@@ -83,7 +88,19 @@ def status(found: Status, flags: Flags, out: Out) -> None:
         return
     out(f"environment {found.name} on {found.engine}: {'up' if found.up else 'not up'}\n\n")
     body = [
-        (row.name, row.state, row.health, ", ".join(f"{k} {v}" for k, v in row.addresses.items()), row.since, row.image)
+        (row.name, row.state, _brief(row.health), ", ".join(f"{k} {v}" for k, v in row.addresses.items()), row.since,
+         row.image)
         for row in found.rows
-    ]
+    ]  # fmt: skip
     out(table([("SERVICE", "STATE", "HEALTH", "ADDRESS", "AGE", "IMAGE"), *body]))
+    long = [f"{row.name}: {row.health.removeprefix(f'{row.name}: ')}\n" for row in found.rows if _long(row.health)]
+    out("".join(["\n", *long] if long else []))
+
+
+def _long(health: str) -> bool:
+    return len(health) > BRIEF
+
+
+def _brief(health: str) -> str:
+    """What fits a column; the whole sentence stands under the table."""
+    return "see below" if _long(health) else health
