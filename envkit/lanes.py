@@ -8,9 +8,10 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from envkit.config.models import Environment, Port, Service
@@ -35,11 +36,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class Entered:
-    """A lane entered: the environment in its form, and the engine, where the lane has one."""
+    """A lane entered: the environment in its form, and the engine, where the lane has one.
+
+    `settle` gives the environment again, with the files that it names made and its ports written down: for who holds
+    its lock. To look at an environment nothing is made.
+    """
 
     choice: Choice
     environment: Environment
     endpoint: Endpoint | None
+    settle: Callable[[], Environment]
 
 
 @contextmanager
@@ -54,12 +60,17 @@ def entered(environment: Environment, environ: Mapping[str, str], paths: Paths, 
         choice = Choice("embedded", "asked for" if environment.lane == "embedded" else "no container engine is here")
         if environment.lane == "auto":
             stream.note(f"lane embedded: {choice.why}")
-        yield Entered(choice, settled(environment, choice.lane, paths), None)
+        yield _entered(choice, environment, paths, None)
         return
     with _advised(environment), engine(environment.engine, environ, paths, stream) as endpoint:
         lane: Lane = "mixed" if environment.lane == "mixed" or environment.cluster.type == "envtest" else "containers"
         why = "asked for" if environment.lane != "auto" else f"{endpoint.engine} answers"
-        yield Entered(Choice(lane, why), settled(environment, lane, paths), endpoint)
+        yield _entered(Choice(lane, why), environment, paths, endpoint)
+
+
+def _entered(choice: Choice, environment: Environment, paths: Paths, endpoint: Endpoint | None) -> Entered:
+    settle = partial(settled, environment, choice.lane, paths)
+    return Entered(choice, settle(), endpoint, partial(settle, make=True))
 
 
 @contextmanager
@@ -83,30 +94,48 @@ def _refuse(environment: Environment) -> None:
         raise UsageError(f"lane embedded uses no engine, and engine is {environment.engine}", hint="leave one out")
 
 
-def settled(environment: Environment, lane: Lane, paths: Paths) -> Environment:
+def settled(environment: Environment, lane: Lane, paths: Paths, *, make: bool = False) -> Environment:
     """The environment as that lane runs it: one form of each service, the cluster's parts among them, ports chosen.
 
-    Raises `UsageError` naming every service that cannot run there.
+    With `make`, certificates are made and ports written down. Raises `UsageError` naming every service that cannot run
+    there.
     """
     kind = environment.cluster.type
     envtest = kind == "envtest" or (kind == "kind" and lane != "containers")
     if envtest:
+        _refuse_nodes(environment, lane)
         cluster = environment.cluster.model_copy(update={"type": "envtest"})
-        environment = _with_parts(environment.model_copy(update={"cluster": cluster}), paths)
+        environment = _with_parts(environment.model_copy(update={"cluster": cluster}), paths, make)
     services = {name: _form(service, lane) for name, service in environment.services.items()}
     environment = environment.model_copy(update={"services": services})
-    if lane != "embedded":
-        return environment
-    homeless = [name for name, service in services.items() if not _somewhere(service)]
-    if homeless:
+    _refuse_homeless(services, lane)
+    return _with_ports(environment, paths, make) if lane == "embedded" else environment
+
+
+def _refuse_nodes(environment: Environment, lane: Lane) -> None:
+    ports = ", ".join(str(port.node) for port in environment.cluster.ports)
+    if ports:
         raise UsageError(
-            f"these services have an image only, and lane embedded runs processes: {', '.join(homeless)}",
+            f"cluster.ports lead to nodes (port {ports}), and the API server of lane {lane} has none",
+            hint="use lane containers, or leave cluster.ports out",
+        )
+
+
+def _refuse_homeless(services: Mapping[str, Service], lane: Lane) -> None:
+    homeless = ", ".join(name for name, service in services.items() if not _somewhere(service, lane))
+    if homeless and lane == "embedded":
+        raise UsageError(
+            f"these services have an image only, and lane embedded runs processes: {homeless}",
             hint="give them `process: {command: [...]}`, or use lane containers or mixed",
         )
-    return _with_ports(environment, paths)
+    if homeless:
+        raise UsageError(
+            f"these services are processes only, and lane {lane} runs containers: {homeless}",
+            hint="give them an image, or use lane embedded",
+        )
 
 
-def _with_parts(environment: Environment, paths: Paths) -> Environment:
+def _with_parts(environment: Environment, paths: Paths, make: bool) -> Environment:
     from envkit.clusters.envtest import PARTS, Envtest, with_parts
 
     clash = [name for name in PARTS if name in environment.services]
@@ -114,7 +143,7 @@ def _with_parts(environment: Environment, paths: Paths) -> Environment:
         raise UsageError(
             f"services named {', '.join(clash)} clash with the parts of the API server", hint="give them other names"
         )
-    return with_parts(environment, Envtest(environment, paths).services())
+    return with_parts(environment, Envtest(environment, paths, make).services())
 
 
 def _form(service: Service, lane: Lane) -> Service:
@@ -124,11 +153,12 @@ def _form(service: Service, lane: Lane) -> Service:
     return service.model_copy(update={"image": (), "build": None}) if service.process else service
 
 
-def _somewhere(service: Service) -> bool:
-    return bool(service.process or service.host_command or service.migrations)
+def _somewhere(service: Service, lane: Lane) -> bool:
+    here = service.process if lane == "embedded" else service.in_container
+    return bool(here or service.host_command or service.migrations)
 
 
-def _with_ports(environment: Environment, paths: Paths) -> Environment:
+def _with_ports(environment: Environment, paths: Paths, make: bool) -> Environment:
     """Numbers for ports that have none: a process cannot have an engine choose. They stay the same until `down`."""
     chosen = _remembered(paths)
     unnumbered = [
@@ -139,7 +169,9 @@ def _with_ports(environment: Environment, paths: Paths) -> Environment:
     ]
     fresh = [name for name in unnumbered if name not in chosen]
     if fresh:
-        chosen |= dict(zip(fresh, free_ports(len(fresh)), strict=True))
+        others = {*environment.host_ports(), *chosen.values()}
+        chosen |= dict(zip(fresh, free_ports(len(fresh), others), strict=True))
+    if fresh and make:
         paths.make()
         write_private(paths.folder / "ports.json", json.dumps(chosen))
 
@@ -169,6 +201,7 @@ QUIET = range(20000, 32000)
 that is being restarted may be given the server's own port, and then holds it."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody holds now, all different."""
-    return list(itertools.islice((port for port in random.sample(QUIET, len(QUIET)) if bindable(port)), count))
+def free_ports(count: int, others: Collection[int] = ()) -> list[int]:
+    """Ports of 127.0.0.1 that nobody holds now, all different and none of `others`."""
+    shuffled = random.sample(QUIET, len(QUIET))
+    return list(itertools.islice((port for port in shuffled if port not in others and bindable(port)), count))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Session:
     """What every verb needs. `environ` is the caller's environment, handed in by the command line.
 
-    `endpoint` is None in the embedded lane. The parts are made when first asked for: their imports cost time.
+    `endpoint` is None in the embedded lane. The parts are made when first asked for: their imports cost time. `settle`
+    makes the files that the environment names, and gives the environment with them; see `lanes.Entered`.
     """
 
     environment: Environment
@@ -37,6 +38,7 @@ class Session:
     cache: Path
     lane: str = "containers"
     why: str = ""
+    settle: Callable[[], Environment] | None = None
 
     @property
     def engine(self) -> str:

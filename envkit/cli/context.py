@@ -101,7 +101,7 @@ def opened(flags: Flags) -> Iterator[Session]:
         with signals(cancel), entered(environment, environ, paths, stream) as lane:
             yield Session(
                 lane.environment, paths, lane.endpoint, stream, cancel, environ, cache_home(environ),
-                lane.choice.lane, lane.choice.why,
+                lane.choice.lane, lane.choice.why, lane.settle,
             )  # fmt: skip
     finally:
         sink.close()

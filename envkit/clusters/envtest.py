@@ -40,14 +40,15 @@ class Envtest:
 
     environment: Environment
     paths: Paths
+    make: bool = True
 
     @property
     def pki(self) -> Pki:
         """The environment's own CA and what it signed."""
-        return Pki(self.paths.folder / "pki")
+        return Pki(self.paths.folder / "pki", self.make)
 
     def services(self) -> dict[str, Service]:
-        """The parts, in the form of every other service. Makes the certificates that they name."""
+        """The parts, in the form of every other service. Makes the certificates that they name, unless told not to."""
         cluster = self.environment.cluster
         made = {ETCD: self._etcd(), APISERVER: self._apiserver(cluster), CONTROLLERS: self._controllers(cluster)}
         return {name: part.model_copy(update={"part_of_cluster": True}) for name, part in made.items()}
@@ -65,13 +66,16 @@ class Envtest:
 
     def _etcd(self) -> Service:
         files = self._files([*self.pki.server(ETCD, ["127.0.0.1", ETCD, "localhost"])])
+        pki = "${self.root}/pki"
+        own = {"trusted-ca-file": f"{pki}/ca.crt", "cert-file": f"{pki}/etcd.crt", "key-file": f"{pki}/etcd.key"}
         command = [
             "etcd", "--data-dir=${self.data}", "--unsafe-no-fsync", "--log-level=warn",
             "--listen-client-urls=https://${self.listen}:${self.port}",
             "--advertise-client-urls=https://${self.host}:${self.port}",
-            "--listen-peer-urls=http://127.0.0.1:0", "--client-cert-auth=true",
-            "--trusted-ca-file=${self.root}/pki/ca.crt", "--cert-file=${self.root}/pki/etcd.crt",
-            "--key-file=${self.root}/pki/etcd.key",
+            "--listen-peer-urls=https://127.0.0.1:0", "--initial-advertise-peer-urls=https://127.0.0.1:2380",
+            "--initial-cluster=default=https://127.0.0.1:2380",  # itself alone; nobody ever calls there
+            *(f"--{peer}client-cert-auth=true" for peer in ("", "peer-")),
+            *(f"--{peer}{what}={file}" for peer in ("", "peer-") for what, file in own.items()),
         ]  # fmt: skip
         return Service(
             image=(ETCD_IMAGE,), entrypoint=("etcd",), command=tuple(command[1:]),
@@ -103,9 +107,9 @@ class Envtest:
         return self._kubernetes("kube-apiserver", command, files, cluster, port, (ETCD,))
 
     def _controllers(self, cluster: Cluster) -> Service:
-        certificate, key = self.pki.client("controllers", "system:kube-controller-manager")
-        config = File(path="/pki/kubeconfig", content=self._controller_config(certificate, key), mode="0600")
-        files = (*self._files([*self.pki.signing_key("accounts")]), config)
+        client = self.pki.client("controllers", "system:kube-controller-manager")
+        config = File(path="/pki/kubeconfig", content=self._controller_config(*client), mode="0600")
+        files = (*self._files([*client, *self.pki.signing_key("accounts")]), config)
         command = [
             "kube-controller-manager", "--kubeconfig=${self.root}/pki/kubeconfig", f"--controllers={CONTROLLED}",
             "--leader-elect=false", "--controller-start-interval=0s", "--port=0", "--secure-port=0",
@@ -116,11 +120,11 @@ class Envtest:
         return self._kubernetes("kube-controller-manager", command, files, cluster, None, (APISERVER,))
 
     def _controller_config(self, certificate: Path, key: Path) -> str:
-        access = Access(
-            server="https://@@apiserver@@", ca=self.pki.ca.read_text(),
-            certificate=certificate.read_text(), key=key.read_text(),
-        )  # fmt: skip
-        return render(access, self.environment.name).replace("@@apiserver@@", "${apiserver.address}")
+        """It names its files, which need not be made yet."""
+        place = Access(server="https://${apiserver.address}")
+        files = {"client-certificate": certificate, "client-key": key, "certificate-authority": self.pki.ca}
+        named = {what: f"${{self.root}}/pki/{path.name}" for what, path in files.items()}
+        return render(place, self.environment.name, files=named)
 
     def _kubernetes(
         self, program: str, command: Sequence[str], files: tuple[File, ...], cluster: Cluster, port: Port | None,

@@ -56,15 +56,19 @@ def parse(text: str, *, context: str | None = None, folder: Path = Path()) -> Ac
     )
 
 
-def render(access: Access, name: str, namespace: str = "") -> str:
-    """A kubeconfig of one context called `name`, everything inline."""
+def render(access: Access, name: str, namespace: str = "", files: Mapping[str, str] | None = None) -> str:
+    """A kubeconfig of one context called `name`, everything inline, or with the paths in `files` by their keys."""
     authority = {"certificate-authority-data": _encoded(access.ca)} if access.ca else {}
+    user = _user(access)
+    if files:
+        user = {key: files[key] for key in ("client-certificate", "client-key")}
+        authority = {"certificate-authority": files["certificate-authority"]}
     place = {"namespace": namespace} if namespace else {}
     document = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": name, "cluster": {"server": access.server, **authority}}],
-        "users": [{"name": name, "user": _user(access)}],
+        "users": [{"name": name, "user": user}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name, **place}}],
         "current-context": name,
     }

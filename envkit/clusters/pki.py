@@ -6,10 +6,10 @@ Elliptic curve keys (P-256): a whole set takes a few milliseconds, RSA keys woul
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +25,13 @@ LIFETIME = timedelta(days=365)
 
 @dataclass(frozen=True)
 class Pki:
-    """The certificates in one folder. Every method returns the paths of certificate and key, made when missing."""
+    """The certificates in one folder. Every method returns the paths of certificate and key, made when missing.
+
+    With `make` false nothing is made: paths only, for who wants to look.
+    """
 
     folder: Path
+    make: bool = True
 
     @property
     def ca(self) -> Path:
@@ -45,38 +49,56 @@ class Pki:
     def signing_key(self, name: str) -> tuple[Path, Path]:
         """A key pair for tokens: public and private."""
         public, private = self.folder / f"{name}.pub", self.folder / f"{name}.key"
-        if not (public.exists() and private.exists()):
-            from cryptography.hazmat.primitives import serialization
+        with self._missing(public, private) as missing:
+            if missing:
+                from cryptography.hazmat.primitives import serialization
 
-            key = _new_key()
-            plain = serialization.PublicFormat.SubjectPublicKeyInfo
-            write_private(public, key.public_key().public_bytes(serialization.Encoding.PEM, plain).decode())
-            write_private(private, _pem(key))
+                key = _new_key()
+                plain = serialization.PublicFormat.SubjectPublicKeyInfo
+                write_private(public, key.public_key().public_bytes(serialization.Encoding.PEM, plain).decode())
+                write_private(private, _pem(key))
         return public, private
 
     def _leaf(self, name: str, common: str, organization: str, hosts: Sequence[str]) -> tuple[Path, Path]:
         certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
-        if not (certificate.exists() and key.exists()):
-            ca_certificate, ca_key = self._authority
-            made = _new_key()
-            write_private(key, _pem(made))
-            signed = _sign(made, _subject(common, organization), ca_certificate.subject, ca_key, hosts)
-            write_private(certificate, _text(signed))
+        with self._missing(certificate, key, self.ca, self._ca_key) as missing:
+            if missing:
+                ca_certificate, ca_key = self._authority()
+                made = _new_key()
+                write_private(key, _pem(made))
+                signed = _sign(made, _subject(common, organization), ca_certificate.subject, ca_key, hosts)
+                write_private(certificate, _text(signed))
         return certificate, key
 
-    @cached_property
+    @property
+    def _ca_key(self) -> Path:
+        return self.folder / "ca.key"
+
+    @contextmanager
+    def _missing(self, *paths: Path) -> Iterator[bool]:
+        """Whether one of them must be made; with the folder's lock, for two might make the halves of a pair."""
+        if not self.make or all(path.exists() for path in paths):
+            yield False
+            return
+        from filelock import FileLock
+
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(self.folder / ".lock", mode=0o600):
+            yield not all(path.exists() for path in paths)
+
     def _authority(self) -> tuple[x509.Certificate, EllipticCurvePrivateKey]:
         from cryptography import x509
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-        path = self.folder / "ca.key"
-        if not (self.ca.exists() and path.exists()):
+        if not (self.ca.exists() and self._ca_key.exists()):
+            for stale in self.folder.glob("*.crt"):
+                stale.unlink()  # signed by a CA that is lost
             made = _new_key()
             subject = _subject("envkit-ca", "")
-            write_private(path, _pem(made))
+            write_private(self._ca_key, _pem(made))
             write_private(self.ca, _text(_sign(made, subject, subject, made, None)))
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        key = serialization.load_pem_private_key(self._ca_key.read_bytes(), None)
         assert isinstance(key, EllipticCurvePrivateKey)
         return x509.load_pem_x509_certificate(self.ca.read_bytes()), key
 
@@ -129,6 +151,7 @@ def _sign(
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + LIFETIME)
         .add_extension(x509.BasicConstraints(ca=hosts is None, path_length=None), critical=True)
+        .add_extension(_usage(authority=hosts is None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
     )
@@ -138,6 +161,16 @@ def _sign(
     if hosts:
         builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
     return builder.sign(ca_key, hashes.SHA256())
+
+
+def _usage(*, authority: bool) -> x509.KeyUsage:
+    """What the key is for: Python refuses a CA that does not say so, from 3.13 on."""
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=True, key_cert_sign=authority, crl_sign=authority, content_commitment=False,
+        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
 
 
 def _host(host: str) -> x509.GeneralName:

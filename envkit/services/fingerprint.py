@@ -57,7 +57,10 @@ def _host(port: Port, offset: int) -> int | str | None:
 
 
 def _content(content: str | None, source: str | None) -> str:
-    data = content.encode() if content is not None else Path(source or "").read_bytes()
+    try:
+        data = content.encode() if content is not None else Path(source or "").read_bytes()
+    except FileNotFoundError:  # a certificate that `up` will make; what a configuration names is there
+        return ""
     return hashlib.sha256(data).hexdigest()
 
 

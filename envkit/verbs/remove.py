@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from envkit import labels, state
@@ -46,6 +47,14 @@ def _forget(session: Session) -> None:
     if not session.runtime.observe(session.environment.name):
         session.networks.remove_all(session.environment.name)
         shutil.rmtree(session.paths.folder, ignore_errors=True)
+
+
+def forget_files(session: Session) -> None:
+    """Certificates and ports of an environment that did not come to be; a kind cluster's files are its own business."""
+    with suppress(EnvkitError, OSError):
+        if session.environment.cluster.type != "kind" and not session.runtime.observe(session.environment.name):
+            shutil.rmtree(session.paths.folder, ignore_errors=True)
+            session.paths.services.rmdir()
 
 
 def _all(tasks: Iterable[Callable[[], object]]) -> list[str]:

@@ -18,7 +18,7 @@ from envkit.session import Session, locked
 from envkit.verbs.env import renewed
 from envkit.verbs.evidence import save_logs
 from envkit.verbs.record import write_record
-from envkit.verbs.remove import undo
+from envkit.verbs.remove import forget_files, undo
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,15 @@ def up(session: Session, services: Sequence[str] = (), *, rebuild: bool = False,
     When it fails, logs are saved first, then what this run made is taken down again, unless `keep`.
     """
     with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
-        return _up(session, services, rebuild, keep)
+        fresh = not session.paths.folder.exists()
+        try:
+            if session.settle:
+                session.environment = session.settle()
+            return _up(session, services, rebuild, keep)
+        except BaseException:
+            if fresh and not keep:
+                forget_files(session)
+            raise
 
 
 def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool) -> Outcome:
