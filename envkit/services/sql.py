@@ -46,4 +46,5 @@ def _words(error: Exception) -> str:
     """The server's message out of pg8000's dictionary of one-letter fields (M message, D detail, H hint)."""
     fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     words = ". ".join(str(fields[key]) for key in ("M", "D", "H") if fields.get(key))
-    return words or str(error) or type(error).__name__
+    said = words or str(error) or type(error).__name__
+    return "the connection was closed before an answer" if said == "network error" else said
