@@ -190,9 +190,9 @@ def _with_ports(environment: Environment, paths: Paths, make: bool) -> Environme
 
 def _remembered(paths: Paths) -> dict[str, int]:
     try:
-        raw: Mapping[str, int] = json.loads((paths.folder / "ports.json").read_text())
-        return dict(raw)
-    except (OSError, ValueError):
+        raw = json.loads((paths.folder / "ports.json").read_text())
+        return {str(name): int(port) for name, port in raw.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
