@@ -109,7 +109,8 @@ class Envtest:
     def _controllers(self, cluster: Cluster) -> Service:
         client = self.pki.client("controllers", "system:kube-controller-manager")
         config = File(path="/pki/kubeconfig", content=self._controller_config(*client), mode="0600")
-        files = (*self._files([*client, *self.pki.signing_key("accounts")]), config)
+        _, signing = self.pki.signing_key("accounts")
+        files = (*self._files([*client, signing]), config)
         command = [
             "kube-controller-manager", "--kubeconfig=${self.root}/pki/kubeconfig", f"--controllers={CONTROLLED}",
             "--leader-elect=false", "--controller-start-interval=0s", "--port=0", "--secure-port=0",
