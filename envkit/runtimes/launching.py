@@ -60,7 +60,7 @@ def _home(account: Account | None) -> dict[str, str]:
 def copy_files(files: Sequence[File], root: Path) -> None:
     """The service's files below its own root, with their modes; this user owns them."""
     for file in files:
-        target = root / file.path.lstrip("/")
+        target = root / os.path.normpath(f"/{file.path}").lstrip("/")  # `..` ends at the root, as in a container
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         data = file.content.encode() if file.content is not None else Path(str(file.source)).read_bytes()
         with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:

@@ -1,0 +1,211 @@
+"""From a unit to a launch: files with their modes, the home, the account, the program's real path, the data."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envkit.config.models import File, Service
+from envkit.errors import EnvironmentFailed
+from envkit.runtimes import launching, postgres_data
+from envkit.runtimes.base import Unit
+from envkit.runtimes.launching import Launching, copy_files
+from envkit.runtimes.spawning import Account, Launch
+from envkit.supply.programs import Program
+
+
+class Known:
+    """Programs that are here: one of a name, at a place and of a version."""
+
+    def __init__(self, version: str = "1", **paths: str) -> None:
+        self.program = Program(version, {key.replace("_", "-"): Path(path) for key, path in paths.items()}, "a test",
+                               {"LD_LIBRARY_PATH": "/lib/it"})  # fmt: skip
+
+    def found(self, _reference: str) -> Program:
+        return self.program
+
+    def id_of(self, reference: str) -> str:
+        return f"id of {reference}"
+
+
+def launch(folder: Path, known: Known, process: dict[str, Any], **fields: Any) -> Launch:
+    service = Service.model_validate({"process": process, **fields})
+    assert service.process is not None
+    unit = Unit("t", "/here", "s", service, service.process.reference, "f")
+    return Launching(known, folder / "cache")(unit, folder)  # type: ignore[arg-type]
+
+
+def test_words_variables_and_identity(tmp_path: Path) -> None:
+    made = launch(
+        tmp_path, Known(tool="/opt/tool"), {"command": ["tool", "a b", "$c"], "env": {"A": "process"}},
+        env={"A": "service", "B": "2"},
+    )  # fmt: skip
+
+    assert made.argv == ("/opt/tool", "a b", "$c")
+    assert {key: made.env[key] for key in ("A", "B", "LD_LIBRARY_PATH")} == {
+        "A": "process", "B": "2", "LD_LIBRARY_PATH": "/lib/it",
+    }  # fmt: skip
+    assert made.env["HOME"] == os.environ.get("HOME", "")
+    assert (made.account, made.identity, made.stop_signal) == (None, "id of program:tool", "TERM")
+
+
+def test_nothing_else_of_the_users_environment_comes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from envkit.runtimes.spawning import environ_of
+
+    monkeypatch.setenv("A_SECRET_OF_THE_USER", "x")
+
+    made = environ_of(launch(tmp_path, Known(tool="/t"), {"command": ["tool"]}))
+
+    assert {*made} == {"PATH", "HOME", "LC_ALL", "LD_LIBRARY_PATH"}
+
+
+def test_the_data_folder_is_the_users_alone(tmp_path: Path) -> None:
+    launch(tmp_path, Known(tool="/t"), {"command": ["tool"]})
+
+    assert oct((tmp_path / "data").stat().st_mode & 0o777) == "0o700"
+
+
+def test_a_program_that_the_supply_has_not_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="there is no no-such-tool in a test") as caught:
+        launch(tmp_path, Known(tool="/t"), {"command": ["no-such-tool"], "supply": "redis"})
+
+    assert "tool" in caught.value.hint
+
+
+@pytest.mark.parametrize(("version", "kept"), [("1.20.2", True), ("1.34.1", False)])
+def test_flags_follow_the_version_that_was_found(tmp_path: Path, version: str, kept: bool) -> None:
+    process = {"supply": "kubernetes", "command": ["kube-apiserver", "--insecure-port=0", "--secure-port=1"]}
+
+    made = launch(tmp_path, Known(version, kube_apiserver="/k"), process)
+
+    assert made.argv == ("/k", *(["--insecure-port=0"] if kept else []), "--secure-port=1")
+
+
+def test_the_stop_signal_is_handed_on(tmp_path: Path) -> None:
+    assert launch(tmp_path, Known(tool="/t"), {"command": ["tool"], "stop_signal": "INT"}).stop_signal == "INT"
+
+
+# Files
+
+
+def test_files_with_their_modes_below_the_root(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"\x00binary\xff")
+    root = tmp_path / "root"
+
+    copy_files(
+        [
+            File(path="/etc/a/secret", content="żółw", mode="0400"),
+            File(path="/etc/tool", source=str(tmp_path / "source"), mode="0755"),
+        ],
+        root,
+    )
+
+    assert (root / "etc/a/secret").read_text() == "żółw"
+    assert (root / "etc/tool").read_bytes() == b"\x00binary\xff"
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (root / "etc/tool", root / "etc/a/secret")}
+    assert modes == {"tool": "0o755", "secret": "0o400"}
+
+
+def test_files_never_leave_the_root(tmp_path: Path) -> None:
+    root = tmp_path / "service/root"
+
+    copy_files([File(path="/../../out", content="x")], root)
+
+    assert (root / "out").read_text() == "x"
+    assert [*tmp_path.rglob("out")] == [root / "out"]
+
+
+# PostgreSQL's account and data
+
+
+def test_postgres_is_refused_to_root_and_runs_as_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    known = {"nobody": 65534}
+
+    def getpwnam(name: str) -> pwd.struct_passwd:
+        return pwd.struct_passwd((name, "x", known[name], known[name], "", "/", "/bin/sh"))
+
+    monkeypatch.setattr(postgres_data.pwd, "getpwnam", getpwnam)
+
+    assert postgres_data.unprivileged() == Account(65534, 65534)
+    known["postgres"] = 101
+    assert postgres_data.unprivileged() == Account(101, 101)
+    known.clear()
+    with pytest.raises(EnvironmentFailed, match="neither a user postgres nor nobody"):
+        postgres_data.unprivileged()
+
+
+def test_who_is_not_root_runs_it_as_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+
+    assert postgres_data.unprivileged() is None
+
+
+def test_an_account_has_no_home_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching.postgres_data, "unprivileged", lambda: Account(101, 102))
+    monkeypatch.setattr(launching.postgres_data, "fill", lambda *given: None)
+
+    made = launch(tmp_path, Known(postgres="/p"), {"command": ["postgres"], "supply": "postgres"})
+
+    assert (made.account, made.env["HOME"]) == (Account(101, 102), "/nonexistent")
+
+
+INITDB = """#!/bin/sh
+echo run >> "$(dirname "$0")/runs"
+[ -e "$(dirname "$0")/broken" ] && {{ echo "no space left" >&2; exit 1; }}
+while [ "$1" != -D ]; do shift; done
+mkdir "$2" && echo 15 > "$2/PG_VERSION"
+"""
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> dict[str, Path]:
+    """Programs that do as initdb and `postgres --single` do, as far as it matters here."""
+    found = {}
+    for name, text in {"initdb": INITDB.replace("{{", "{").replace("}}", "}"), "postgres": "#!/bin/sh\ncat\n"}.items():
+        found[name] = tmp_path / "bin" / name
+        found[name].parent.mkdir(exist_ok=True)
+        found[name].write_text(text)
+        found[name].chmod(0o755)
+    return found
+
+
+def fill(tmp_path: Path, postgres: dict[str, Path], data: str, **variables: str) -> Path:
+    folder = tmp_path / data
+    postgres_data.fill(folder, postgres, variables, {}, tmp_path / "cache", None)
+    return folder
+
+
+def runs(tmp_path: Path) -> int:
+    return len((tmp_path / "bin/runs").read_text().splitlines())
+
+
+def test_initdb_runs_once_and_is_copied(tmp_path: Path, postgres: dict[str, Path]) -> None:
+    first, second = (fill(tmp_path, postgres, name, POSTGRES_USER="u", POSTGRES_DB="d") for name in ("one", "two"))
+
+    assert runs(tmp_path) == 1
+    for data in (first, second):
+        assert (data / "PG_VERSION").read_text() == "15\n"
+        assert oct(data.stat().st_mode & 0o777) == "0o700"
+
+
+def test_another_user_password_or_database_is_another_template(tmp_path: Path, postgres: dict[str, Path]) -> None:
+    for number, variables in enumerate([{"POSTGRES_USER": "a"}, {"POSTGRES_USER": "b"}, {"POSTGRES_PASSWORD": "p"}]):
+        fill(tmp_path, postgres, f"data-{number}", **variables)
+
+    assert runs(tmp_path) == 3
+
+
+def test_an_initdb_that_fails_shows_its_words_and_leaves_no_template(tmp_path: Path, postgres: dict[str, Path]) -> None:
+    (tmp_path / "bin/broken").touch()
+    with pytest.raises(EnvironmentFailed, match="initdb ended with 1") as caught:
+        fill(tmp_path, postgres, "data")
+    assert "no space left" in caught.value.detail
+
+    (tmp_path / "bin/broken").unlink()
+    assert (fill(tmp_path, postgres, "data") / "PG_VERSION").exists()
+    assert runs(tmp_path) == 2

@@ -1,0 +1,164 @@
+"""Control groups of processes, with folders that look like them; and the shared memory of a killed PostgreSQL."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from envkit.runtimes import limits, shared_memory
+
+MIB = 2**20
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place for groups as a v1 host has it."""
+    (tmp_path / "memory.limit_in_bytes").touch()
+    monkeypatch.setattr(limits, "_V1", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups keep what was written to them when they are made again, for nobody fills fake ones."""
+    monkeypatch.setattr(limits, "remove", lambda _folder: False)
+
+
+def test_each_service_has_a_group_of_a_name_that_is_nobody_elses(home: Path) -> None:
+    assert limits.group("a-b", "c") == home / "envkit-a-b.c"
+    assert limits.group("a", "b-c") == home / "envkit-a.b-c"
+
+
+def test_all_groups_of_one_environment_and_of_no_other(home: Path) -> None:
+    for name in ("envkit-a.redis", "envkit-a.web", "envkit-a-b.redis", "envkit-ab.redis", "envkit-a", "other"):
+        (home / name).mkdir()
+
+    assert [group.name for group in limits.groups("a")] == ["envkit-a.redis", "envkit-a.web"]
+
+
+def test_where_no_group_may_be_made_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_V1", tmp_path / "nothing")
+    monkeypatch.setattr(limits, "_V2", tmp_path / "nothing")
+
+    assert limits.group("a", "b") is None
+    assert limits.groups("a") == []
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_limit_in_the_words_of_v1(tmp_path: Path) -> None:
+    (tmp_path / "memory.limit_in_bytes").touch()
+
+    assert limits.confine(tmp_path, 42, 64 * MIB)
+
+    for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"):
+        assert (tmp_path / name).read_text() == str(64 * MIB)
+    assert (tmp_path / "cgroup.procs").read_text() == "42"
+    assert limits.confined(tmp_path) == str(64 * MIB)
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_limit_in_the_words_of_v2(tmp_path: Path) -> None:
+    assert limits.confine(tmp_path, 42, 64 * MIB)
+
+    assert (tmp_path / "memory.max").read_text() == str(64 * MIB)
+    assert (tmp_path / "memory.swap.max").read_text() == "0"
+    assert limits.confined(tmp_path) == str(64 * MIB)
+
+
+def test_a_limit_that_cannot_be_set_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    assert not limits.confine(tmp_path / "no/such/place", 42, 64 * MIB)
+    assert limits.confined(tmp_path / "no") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", True),
+        ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n", False),
+        ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\n", False),
+        ("memory.events", "low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\n", True),
+        ("memory.events", "low 0\nhigh 0\nmax 9\noom 1\noom_kill 0\n", False),
+        ("something", "", False),
+    ],
+)
+def test_whether_the_kernel_killed_for_want_of_memory(tmp_path: Path, name: str, text: str, expected: bool) -> None:
+    (tmp_path / name).write_text(text)
+
+    assert limits.ran_out(tmp_path) is expected
+
+
+def test_a_group_is_removed_once_its_last_process_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group, tries = tmp_path / "group", []
+    group.mkdir()
+    rmdir = Path.rmdir
+
+    def busy(path: Path) -> None:
+        tries.append(path)
+        if len(tries) < 3:
+            raise OSError(errno.EBUSY, "busy")
+        rmdir(path)
+
+    monkeypatch.setattr(Path, "rmdir", busy)
+
+    assert limits.remove(group)
+    assert limits.remove(group), "gone is fine"
+    assert not group.exists()
+
+
+def test_a_group_that_is_never_let_go_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(_path: Path) -> None:
+        raise OSError(errno.EBUSY, "busy")
+
+    monkeypatch.setattr(Path, "rmdir", busy)
+    monkeypatch.setattr(limits, "HELD", 0.05)
+
+    assert not limits.remove(tmp_path)
+
+
+# Shared memory
+
+TABLE = """       key      shmid perms                  size  cpid  lpid nattch   uid   gid
+   2752961      65536   600                    56 26641 26663      0 65534 65534
+  -2752962      65537   600                    56 26641 26663      0 65534 65534
+   2319777     196609   600                    56 24297 24305      6 65534 65534
+"""
+PID_FILE = "42\n/data\n1763635000\n20437\n\n127.0.0.1\n{}\nready\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("  2752961     65536", {(2752961, 65536)}),
+        (f"{2**32 - 2752962} 65537", {(2**32 - 2752962, 65537)}),
+        ("2319777 196609", None),
+        ("2752961 65537", None),
+        ("", None),
+        ("a b", None),
+    ],
+    ids=["left", "its key has no sign here", "in use", "another's", "none", "nonsense"],
+)
+def test_only_a_segment_that_nobody_uses_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, expected: object
+) -> None:
+    removed: list[int] = []
+
+    class Library:
+        def shmctl(self, segment: int, command: int, _nothing: None) -> int:
+            assert command == 0
+            removed.append(segment)
+            return 0
+
+    (tmp_path / "table").write_text(TABLE)
+    (tmp_path / "postmaster.pid").write_text(PID_FILE.format(line))
+    monkeypatch.setattr(shared_memory, "_TABLE", tmp_path / "table")
+    monkeypatch.setattr(shared_memory.ctypes, "CDLL", lambda _name: Library())
+
+    assert shared_memory.forget(tmp_path) is bool(expected)
+    assert removed == ([int(line.split()[1])] if expected else [])
+
+
+def test_data_of_another_kind_has_no_segment(tmp_path: Path) -> None:
+    assert not shared_memory.forget(tmp_path)
+    assert not shared_memory.forget(tmp_path / "nothing")
