@@ -40,6 +40,12 @@ BESIDE = {
 """Files that the examples name."""
 
 
+def write_beside(folder: Path) -> None:
+    for name, content in BESIDE.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+
+
 def shown(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -62,9 +68,7 @@ def test_there_are_configurations_to_load() -> None:
 
 @pytest.mark.parametrize("text", WHOLES)
 def test_a_configuration_in_the_documents_loads(text: str, tmp_path: Path) -> None:
-    for name, content in BESIDE.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(content)
+    write_beside(tmp_path)
     name = WHOLE.match(text)[1]  # type: ignore[index]
     (tmp_path / name).write_text(text)
     assert load(Request.of({"HOME": str(tmp_path)}, tmp_path, file=name)).files
@@ -135,15 +139,19 @@ def test_a_command_in_the_documents_exists_with_its_options(typed: str) -> None:
         assert not plain
 
 
-def test_the_readmes_port_offset_gives_room_for_a_second_environment() -> None:
+def test_the_readmes_port_offset_gives_room_for_a_second_environment(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
     offsets = {int(found) for found in re.findall(r"--port-offset (\d+)", text)}
     assert offsets
+    own = next(found[2] for found in FENCE.finditer(text) if WHOLE.match(found[2]))
+    (tmp_path / "envkit.yaml").write_text(own)
+    write_beside(tmp_path)
     for offset in offsets:
-        first, second = (
-            load(Request.of({}, ROOT, profile="gateway", port_offset=moved)).host_ports() for moved in (0, offset)
-        )
-        assert not set(first) & set(second)
+        for given in ({"profile": "gateway"}, {"file": "envkit.yaml"}):
+            first, second = (
+                load(Request.of({}, tmp_path, port_offset=moved, **given)).host_ports() for moved in (0, offset)
+            )
+            assert not set(first) & set(second)
 
 
 # What is generated, and what must be complete
