@@ -40,6 +40,11 @@ class EnvkitProgram(Program):
         except ParseError as error:
             raise Exit(self._explain(error), code=USAGE) from error
 
+    def print_help(self) -> None:
+        """Ours: most of invoke's own options mean nothing here, and `-e`, `-f`, `-p` mean something else."""
+        sys.stdout.write("Usage: envkit COMMAND [OPTIONS] [SERVICE...]     `COMMAND --help` shows its options\n\n")
+        self.list_tasks()
+
     def _explain(self, error: ParseError) -> str:
         unknown = self.core.unparsed[0] if self.core.unparsed else ""
         names = sorted(self.collection.task_names)

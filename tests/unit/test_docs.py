@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from envkit.cli.command import SHORT
-from envkit.cli.main import TAKES_SERVICES, arranged
+from envkit.cli.main import TAKES_SERVICES, arranged, run
 from envkit.cli.tasks import namespace
 from envkit.config import reference
 from envkit.config.load import Request, load
@@ -137,6 +137,15 @@ def test_a_command_in_the_documents_exists_with_its_options(typed: str) -> None:
     if words[0] not in TAKES_SERVICES:
         plain = [word for before, word in pairwise(words) if before[0] != "-" and word[0] != "-"]
         assert not plain
+
+
+def test_the_help_names_no_option_that_means_something_else(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(namespace, ["envkit", "--help"])
+    out = capsys.readouterr().out
+    assert "restart" in out
+    assert "sudo" not in out
+    assert "--config" not in out
 
 
 def test_the_readmes_port_offset_gives_room_for_a_second_environment(tmp_path: Path) -> None:
