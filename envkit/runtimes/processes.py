@@ -61,7 +61,8 @@ class Processes:
 
     def observe(self, environment: str) -> list[Instance]:
         """By folder, and by marker what has lost its folder."""
-        found = {name: instance for name in self._names() if (instance := self._read(name)) is not None}
+        read = (self._read(name) for name in self._names())
+        found = {it.service: it for it in read if it and it.name == labels.resource_name(environment, it.service)}
         for marked in marked_processes(environment):
             if marked.leader and marked.service and marked.service not in found:
                 found[marked.service] = _lost(marked)
@@ -110,16 +111,21 @@ class Processes:
     def _begin(self, folder: Path, instance: Instance, launch: Launch) -> Instance:
         """Spawn it, record it, put it under its limit; only then the program begins."""
         child = spawn(folder, launch)
-        instance = replace(instance, id=str(child.pid), started_at=datetime.now(UTC).isoformat())
-        self._children[child.pid] = child
         assert child.stdin is not None
-        with child.stdin as go:
-            record = {**asdict(instance), "began": start_time(child.pid)}
-            write_private(folder / "instance.json", json.dumps(record))
-            if instance.memory and (group := _group_of(instance)):
-                limits.confine(group, child.pid, instance.memory)
-            with suppress(BrokenPipeError):  # killed already: the next look tells
-                go.write(b"\n")
+        try:
+            with child.stdin as go:
+                instance = replace(instance, id=str(child.pid), started_at=datetime.now(UTC).isoformat())
+                record = {**asdict(instance), "began": start_time(child.pid)}
+                write_private(folder / "instance.json", json.dumps(record))
+                if instance.memory and (group := _group_of(instance)):
+                    limits.confine(group, child.pid, instance.memory)
+                with suppress(BrokenPipeError):  # killed already: the next look tells
+                    go.write(b"\n")
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        self._children[child.pid] = child
         return instance
 
     def look(self, instance: Instance) -> Instance:
@@ -132,7 +138,7 @@ class Processes:
             text = (self.home / instance.service / "log").read_text(errors="replace")
         except FileNotFoundError:
             return ""
-        return text if tail is None else "\n".join(text.splitlines()[-tail:])
+        return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:])
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
         """End the whole tree: its stop signal, `grace` seconds, SIGKILL; then its folder and what else is its own."""
@@ -217,24 +223,16 @@ class Processes:
         everything = tree(leader, began, environment, instance.service)
         if grace:
             _signal(session(leader, began), stop)
-            self._wait_gone(everything, grace)
+            _wait_gone(everything, grace)
         deadline = time.monotonic() + FOUND
         while everything := {pid for pid in everything if alive(pid)}:
             _signal(everything, signal.SIGKILL)
-            if not self._wait_gone(everything, FOUND) or time.monotonic() > deadline:
+            if not _wait_gone(everything, FOUND) or time.monotonic() > deadline:
                 raise EngineError(f"{instance.name} (pid {instance.id}) does not end", hint=f"kill -9 {instance.id}")
             everything = tree(leader, began, environment, instance.service)  # what was begun while it was ended
-
-    def _wait_gone(self, pids: Iterable[int], seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while True:
-            for child in tuple(self._children.values()):
-                child.poll()  # nobody else would: it would stay as a zombie
-            if not any(alive(pid) for pid in pids):
-                return True
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.01)
+        for pid, child in tuple(self._children.items()):
+            if child.poll() is not None:  # nobody else would ask: it would stay as a zombie
+                self._children.pop(pid, None)
 
     def _read(self, name: str) -> Instance | None:
         folder = self.home / name
@@ -242,11 +240,11 @@ class Processes:
             raw = json.loads((folder / "instance.json").read_text())
         except (OSError, ValueError):
             return None
-        began = raw.pop("began", None)
-        raw["published"] = {int(inner): outer for inner, outer in raw["published"].items()}
         try:
+            began = raw.pop("began")
+            raw["published"] = {int(inner): outer for inner, outer in raw["published"].items()}
             instance = Instance(**raw)
-        except TypeError:  # written by another envkit: its processes are found by their marker
+        except (TypeError, KeyError, AttributeError):  # another envkit's: its processes are found by their marker
             return None
         if alive(int(instance.id), began):
             return instance
@@ -260,7 +258,7 @@ class Processes:
             state="exited",
             exit_code=code,
             oom_killed=bool(group and limits.ran_out(group)),
-            published=instance.published if session(int(instance.id), began) else {},
+            published=instance.published if any(alive(pid) for pid in session(int(instance.id), began)) else {},
         )
 
 
@@ -282,3 +280,13 @@ def _signal(pids: Iterable[int], signum: int) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signum)
+
+
+def _wait_gone(pids: Iterable[int], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        if not any(alive(pid) for pid in pids):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)

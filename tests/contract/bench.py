@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 from envkit import labels
 from envkit.config.models import Service
 from envkit.facts import Instance
+from envkit.runtimes import limits
 from envkit.runtimes.base import Unit
 from envkit.runtimes.containers import Containers
 from envkit.runtimes.endpoint import Endpoint
 from envkit.runtimes.fake import FakeEngine, Script
 from envkit.runtimes.fake_supply import FakeImages
-from envkit.runtimes.networks import Networks
+from envkit.runtimes.launching import Launching
+from envkit.runtimes.networks import Networks, NoNetworks
+from envkit.runtimes.processes import Processes
 from envkit.supply.images import Images
+from envkit.supply.programs import Programs
 from envkit.waiting import Cancel, until
 
 DEBIAN = ("localhost/envkit-standin/debian:bookworm", "docker.io/library/debian:bookworm-slim")
@@ -209,6 +219,43 @@ class RealBench(Bench):
     def close(self) -> None:
         super().close()
         self.runtime.api.close()
+
+
+class ProcessBench(Bench):
+    """Plain processes, made ready as in an environment; the programs are those on PATH."""
+
+    def __init__(self, environment: str, folder: Path) -> None:
+        super().__init__(environment)
+        self.folder = folder
+        self.images = Programs({}, os.environ, folder / "cache")
+        self.runtime = Processes(folder / "services", Launching(self.images, folder / "cache"))
+        self.networks = NoNetworks()
+        self.tells_oom = limits.group(environment, "s") is not None
+        self.strangers: list[subprocess.Popen[bytes]] = []
+
+    def unit(
+        self, service: str = "", *, image: str = "", ports: Mapping[int, int] | None = None, **fields: Any
+    ) -> Unit:
+        """The same words, run as a process."""
+        words = [*fields.pop("entrypoint", []), *fields.pop("command", ["sleep", "1000"])]
+        model = Service.model_validate({"process": {"command": words, **fields.pop("process", {})}, **fields})
+        assert model.process is not None
+        name = service or f"s{next(NUMBER)}"
+        return Unit(self.environment, ROOT, name, model, model.process.reference, "f1ngerpr1nt", dict(ports or {}))
+
+    def names(self) -> list[str]:
+        return [words[0] for process in psutil.process_iter(["cmdline"]) if (words := process.info["cmdline"])]
+
+    def stranger(self, name: str, *, port: int = 0) -> str:
+        self.strangers.append(subprocess.Popen([name, "1000"], executable=shutil.which("sleep")))
+        return str(self.strangers[-1].pid)
+
+    def clean(self) -> None:
+        super().clean()
+        for stranger in self.strangers:
+            stranger.kill()
+            stranger.wait()
+        self.strangers.clear()
 
 
 def labels_of(environment: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The engines that the contract is proved on: the fake always, the real ones where they answer."""
+"""What the contract is proved on: the fake and processes always, the real engines where they answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from envkit.runtimes.discovery import find
-from tests.contract.bench import ROOT, Bench, FakeBench, RealBench
+from tests.contract.bench import ROOT, Bench, FakeBench, ProcessBench, RealBench
 
 ENGINES = [
     pytest.param("fake"),
@@ -18,17 +18,36 @@ ENGINES = [
 ]
 
 
-@pytest.fixture(scope="session", params=ENGINES)
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """One engine with one environment's network for the whole session."""
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A case of `place` is about every runtime, one of `engine` about containers."""
+    if "bench" in metafunc.fixturenames:
+        processes = [pytest.param("processes")] if "place" in metafunc.fixturenames else []
+        metafunc.parametrize("bench", [*ENGINES, *processes], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """One runtime with one environment's network for the whole session."""
     environment = f"ct-{uuid.uuid4().hex[:8]}"
-    real = request.param != "fake"
-    made: Bench = RealBench(environment, find(request.param, os.environ)) if real else FakeBench(environment)
+    made: Bench
+    if request.param == "fake":
+        made = FakeBench(environment)
+    elif request.param == "processes":
+        made = ProcessBench(environment, tmp_path_factory.mktemp("processes"))
+    else:
+        made = RealBench(environment, find(request.param, os.environ))
     try:
         made.networks.create(environment, ROOT)
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def place(bench: Bench) -> Iterator[Bench]:
+    """Any runtime, without services before and after each case."""
+    yield bench
+    bench.clean()
 
 
 @pytest.fixture

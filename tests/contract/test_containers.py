@@ -11,7 +11,7 @@ from envkit import labels
 from envkit.errors import EngineError, PortTaken
 from envkit.ports import accepts
 from envkit.runtimes.fake import Script
-from tests.contract.bench import ROOT, Bench, RealBench, labels_of
+from tests.contract.bench import Bench, RealBench
 
 MIB = 2**20
 
@@ -36,52 +36,6 @@ def outer_address() -> str:
 # Finding
 
 
-def test_a_started_service_is_told_with_all_that_it_was_made_from(engine: Bench) -> None:
-    unit = engine.unit()
-
-    made = engine.runtime.start(unit)
-
-    assert (made.service, made.state, made.running) == (unit.name, "running", True)
-    assert (made.name, made.root) == (f"envkit-{engine.environment}-{unit.name}", ROOT)
-    assert (made.fingerprint, made.image) == ("f1ngerpr1nt", engine.debian)
-    assert made.image_id == engine.images.id_of(engine.debian)
-    assert engine.runtime.look(made) == made
-    assert engine.runtime.observe(engine.environment) == [made]
-
-
-def test_labels_are_there_before_life(engine: Bench) -> None:
-    """A start that the engine refuses halfway, or a process that dies at once, is still found by its label."""
-    made = engine.start(command=["false"])
-
-    gone = engine.ended(made)
-
-    assert gone.exit_code == 1
-    assert [it.id for it in engine.runtime.observe(engine.environment)] == [made.id]
-    if isinstance(engine, RealBench):
-        marks = engine.api.inspect_container(made.id)["Config"]["Labels"]
-        assert labels_of(engine.environment).items() <= marks.items()
-        assert marks[labels.SERVICE] == made.service
-
-
-def test_observing_goes_by_label_and_by_nothing_else(engine: Bench) -> None:
-    made = engine.start()
-    stranger = f"envkit-{engine.environment}-lookalike"
-    engine.stranger(stranger)
-
-    assert [it.id for it in engine.runtime.observe(engine.environment)] == [made.id]
-    assert engine.runtime.observe(f"{engine.environment}x") == []
-    assert engine.runtime.observe(engine.environment[:-1]) == []
-    assert stranger in engine.names()
-
-
-def test_what_is_gone_looks_dead(engine: Bench) -> None:
-    made = engine.start()
-    engine.runtime.remove(made)
-
-    assert engine.runtime.look(made).state == "dead"
-    assert not engine.runtime.look(made).running
-
-
 # Ports
 
 
@@ -104,23 +58,6 @@ def test_the_engine_chooses_a_port_for_zero(engine: Bench) -> None:
 
     assert first.published[8080] > 0
     assert first.published[8080] != second.published[8080]
-
-
-def test_a_port_held_by_a_process_is_named_with_its_pid_and_nothing_stays(engine: Bench) -> None:
-    import os
-
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        port = holder.getsockname()[1]
-        unit = engine.unit(ports={8080: port})
-        with pytest.raises(
-            PortTaken, match=rf"port {port} \(wanted by {unit.name}\).*process {os.getpid()} \("
-        ) as caught:
-            engine.runtime.start(unit)
-
-    assert "--port-offset" in caught.value.hint
-    assert engine.runtime.observe(engine.environment) == []
 
 
 def test_a_port_held_by_a_container_is_named_with_it_and_nothing_stays(engine: Bench) -> None:
@@ -177,13 +114,6 @@ def test_environment_user_and_folder_reach_the_process(engine: Bench) -> None:
     assert engine.runtime.execute(made, ["pwd"]) == (0, "/tmp\n")
 
 
-def test_entrypoint_and_command_are_words_and_not_shell(engine: Bench) -> None:
-    made = engine.start(entrypoint=["echo", "a  b"], command=["$HOME", "*", "; exit 3"])
-
-    assert engine.ended(made).exit_code == 0
-    assert engine.runtime.logs(made, tail=5) == "a  b $HOME * ; exit 3\n"
-
-
 def test_a_memory_limit_holds_without_swap(engine: Bench) -> None:
     made = engine.start(memory=64 * MIB)
 
@@ -200,43 +130,7 @@ def test_services_find_each_other_by_name(engine: Bench) -> None:
     assert engine.runtime.execute(first, ["getent", "hosts", "nobody-is-called-so"])[0] != 0
 
 
-def test_a_command_beside_a_service_tells_code_and_output(engine: Bench) -> None:
-    made = engine.start()
-
-    assert engine.runtime.execute(made, ["true"]) == (0, "")
-    assert engine.runtime.execute(made, ["sh", "-c", "exit 7"]) == (7, "")
-    assert engine.runtime.execute(made, ["echo", "ü"]) == (0, "ü\n")
-
-
-def test_a_command_beside_a_dead_service_is_an_error(engine: Bench) -> None:
-    made = engine.ended(engine.start(command=["true"]))
-
-    with pytest.raises(EngineError):
-        engine.runtime.execute(made, ["true"])
-
-
 # Ends
-
-
-@pytest.mark.parametrize("code", [0, 3])
-def test_a_death_tells_its_exit_code(engine: Bench, code: int) -> None:
-    gone = engine.ended(engine.start(command=["sh", "-c", f"exit {code}"]))
-
-    assert (gone.state, gone.exit_code, gone.oom_killed) == ("exited", code, False)
-    assert gone.death() == f"exited with {code}"
-    assert gone.published == {}
-
-
-def test_a_process_killed_for_its_memory_is_told_as_such(engine: Bench) -> None:
-    made = engine.start(command=["tail", "/dev/zero"], memory=16 * MIB, fake=Script(dies=0.01, oom=True))
-
-    gone = engine.ended(made)
-
-    assert gone.exit_code == 137
-    assert "memory" in gone.death()
-    if engine.tells_oom:
-        assert gone.oom_killed
-        assert "ran out of memory" in gone.death()
 
 
 def test_logs_whole_and_last_lines(engine: Bench) -> None:
@@ -251,10 +145,6 @@ def test_logs_whole_and_last_lines(engine: Bench) -> None:
     assert len(whole) == 6
     assert all(line[:4].isdigit() and "T" in line.split()[0] for line in whole), "stamped with the time"
     assert {line.partition(" ")[2] for line in whole} == {*text.splitlines(), "to-stderr"}
-
-
-def test_a_silent_service_has_an_empty_log(engine: Bench) -> None:
-    assert engine.runtime.logs(engine.ended(engine.start(command=["true"])), tail=5) == ""
 
 
 def test_removing_takes_anonymous_volumes_along_and_can_be_repeated(engine: Bench) -> None:
@@ -280,15 +170,6 @@ def test_a_restart_keeps_the_container_and_what_is_in_it(engine: Bench) -> None:
     assert engine.runtime.execute(again, ["cat", "/srv/data"]) == (0, "kept\n")
 
 
-def test_a_restart_brings_a_dead_service_back(engine: Bench) -> None:
-    made = engine.start(command=["sh", "-c", "test -e /again && sleep 1000; touch /again; exit 4"],
-                        fake=Script(dies=0.0, exit_code=4))  # fmt: skip
-    assert engine.ended(made).exit_code == 4
-    engine.script(made.service, Script())
-
-    assert engine.runtime.restart(made, 0).state == "running"
-
-
 # Refusals
 
 
@@ -303,17 +184,6 @@ def test_a_strangers_container_of_the_same_name_is_an_error_and_untouched(engine
     assert engine.names().count(name) == 1
     if isinstance(engine, RealBench):
         assert engine.api.inspect_container(identity)["State"]["Running"]
-
-
-def test_our_own_container_of_the_same_name_is_replaced(engine: Bench) -> None:
-    """What a killed `up` created, and did not live to tell."""
-    unit = engine.unit()
-    old = engine.runtime.start(unit)
-
-    new = engine.runtime.start(replace(unit, fingerprint="other"))
-
-    assert new.id != old.id
-    assert [it.fingerprint for it in engine.runtime.observe(engine.environment)] == ["other"]
 
 
 def test_a_program_that_is_not_there_leaves_nothing(engine: Bench) -> None:
