@@ -35,6 +35,7 @@ class Record:
     engine: str = ""
     engine_url: str = ""
     lane: str = ""
+    port_offset: int = 0
     status: str = "up"
     variables: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=dict)

@@ -26,6 +26,7 @@ HELP = {
     "service": "a service; repeatable, or as plain words after the command",
     "keep": "leave things as they are afterwards, success or failure",
     "build": "build images anew",
+    "force": "also when another checkout holds the environment",
     "format": "dotenv, shell or json",
     "tail": "only the last N lines of each log",
 }

@@ -92,11 +92,13 @@ def opened(flags: Flags) -> Iterator[Session]:
     from envkit.session import Session
     from envkit.waiting import Cancel
 
-    environment: Environment = load(flags.request())
+    request = flags.request()
+    environment: Environment = load(request)
     sink = sink_for(flags)
     stream, cancel = Stream([sink]), Cancel()
     environ = dict(flags.environ)
     paths = Paths(state_home(environ), environment.name)
+    environment = as_it_is(environment, paths, moved=request.port_offset is not None)
     try:
         with signals(cancel), entered(environment, environ, paths, stream) as lane:
             yield Session(
@@ -107,7 +109,25 @@ def opened(flags: Flags) -> Iterator[Session]:
         sink.close()
 
 
-def opened_down(flags: Flags) -> tuple[str, list[str]]:
+def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environment:
+    """What was left open stays as it was at the last `up`: lane, engine and port offset need not be typed again."""
+    from envkit import state
+
+    record = state.read(paths)
+    if record is None:
+        return environment
+    kept: dict[str, Any] = {}
+    same_engine = environment.engine in ("auto", record.engine)
+    if environment.lane == "auto" and environment.cluster.type != "envtest" and same_engine and record.lane:
+        kept["lane"] = record.lane
+    if environment.engine == "auto" and record.engine:
+        kept["engine"] = record.engine
+    if environment.port_offset == 0 and not moved:
+        kept["port_offset"] = record.port_offset
+    return environment.model_copy(update=kept)
+
+
+def opened_down(flags: Flags, force: bool = False) -> tuple[str, list[str]]:
     """`down` needs the environment's name only: it works without an engine's consent and with a broken configuration.
 
     A signal ends the wait for another envkit, but no removal that has begun: what was asked for is taken away.
@@ -116,15 +136,18 @@ def opened_down(flags: Flags) -> tuple[str, list[str]]:
     from envkit.events import Stream
     from envkit.runtimes.podman_service import serving
     from envkit.session import locked
-    from envkit.verbs.remove import down
+    from envkit.verbs.remove import check_holder, down
     from envkit.waiting import Cancel
 
     environ = dict(flags.environ)
     request = flags.request()
-    paths = Paths(state_home(environ), identify(request).name)
+    identified = identify(request)
+    paths = Paths(state_home(environ), identified.name)
     sink = sink_for(flags)
     stream = Stream([sink])
     try:
+        if not force:
+            check_holder(paths, str(identified.root))
         cancel = Cancel()
         with (
             signals(cancel),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import signal
 import sys
@@ -16,6 +17,9 @@ from invoke.program import Program
 from envkit import __version__
 from envkit.cli.command import COMMON, SHORT
 from envkit.errors import USAGE
+
+BROKEN_PIPE = 141
+"""128 and SIGPIPE, as a shell tells it."""
 
 TAKES_SERVICES = ("up", "plan", "logs", "restart")
 """Commands whose further words are names of services; invoke knows no such arguments."""
@@ -97,9 +101,13 @@ def _services(words: Sequence[str]) -> list[str]:
 
 def run(namespace: Collection, argv: Sequence[str] | None = None) -> None:
     """Run a collection as a program; the whole of `argv`, the program's name first."""
-    EnvkitProgram(version=__version__, namespace=namespace, name="envkit", binary="envkit").run(
-        arranged(argv or sys.argv)
-    )
+    program = EnvkitProgram(version=__version__, namespace=namespace, name="envkit", binary="envkit")
+    try:
+        program.run(arranged(argv or sys.argv))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `--list | head`: the reader has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(BROKEN_PIPE) from None
 
 
 def main() -> None:

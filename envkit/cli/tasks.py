@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -35,12 +36,12 @@ def up(flags: Flags, service: Sequence[str], build: bool = False, keep: bool = F
 
 
 @command
-def down(flags: Flags) -> None:
+def down(flags: Flags, force: bool = False) -> None:
     """Take everything of the environment away; nothing else is touched."""
     from envkit.cli import show
     from envkit.cli.context import opened_down
 
-    show.down(*opened_down(flags), flags, out)
+    show.down(*opened_down(flags, force), flags, out)
 
 
 @command
@@ -108,6 +109,8 @@ def run(flags: Flags, keep: bool = False) -> int:
         raise UsageError(
             "run needs a command after --", hint=f"for example: {program()} run -- pytest tests/integration"
         )
+    if not shutil.which(argv[0], path=flags.environ.get("PATH")):
+        raise UsageError(f"cannot run {argv[0]}: it is not on PATH, or not executable", hint="nothing was brought up")
     try:
         return _run(flags, argv, keep)
     except EnvironmentFailed as error:

@@ -6,9 +6,11 @@ node is Ready and the ServiceAccount `default` is there. Work in the cluster may
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from envkit import commands, labels
 from envkit.clusters import images, kind_config, kind_errors, kubeconfig
@@ -26,6 +28,7 @@ from envkit.waiting import Cancel, until
 Report = Callable[[str], None]
 ADMIN = "/etc/kubernetes/admin.conf"
 LOAD_SECONDS = 300.0
+RETRY_SECONDS = 60.0
 INSTALL = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
 
 
@@ -74,7 +77,22 @@ class Kind:
             report("removing what an earlier attempt left")
             self.nodes.remove_all()
         config = kind_config.generate(cluster, name=self.name, image=image, port_offset=port_offset)
-        creation = Creation(self, cluster.timeout, config, report, cancel)
+        began = time.monotonic()
+        try:
+            return self._attempt(config, cluster.timeout, fingerprint, report, cancel, work)
+        except ClusterError as error:
+            left = cluster.timeout - (time.monotonic() - began)
+            if not kind_errors.passing(error) or left < RETRY_SECONDS:
+                raise
+            report(f"{error.message}; this passes: making it once more")
+            self.nodes.remove_all()
+            return self._attempt(config, left, fingerprint, report, cancel, work)
+
+    def _attempt(
+        self, config: Mapping[str, Any], seconds: float, fingerprint: str,
+        report: Report, cancel: Cancel, work: Callable[[Path], None] | None,
+    ) -> ClusterFacts:  # fmt: skip
+        creation = Creation(self, seconds, config, report, cancel)
         try:
             worked = creation.run(work)
             facts = self._mark(fingerprint)

@@ -103,6 +103,16 @@ def explain(output: str, node_log: str = "", *, image: str = "") -> EnvkitError:
     return ClusterError(f"the cluster could not be made: {said}", detail=useful(output, node_log))
 
 
+PASSING = re.compile(r"failed to remove control plane (taint|load balancer label)")
+"""Steps of kind's after the API server runs, each one call of kubectl that kind does not repeat when it meets a server
+that is busy starting. Seen once in some hundred creations on a loaded host."""
+
+
+def passing(error: EnvkitError) -> bool:
+    """Whether the same creation is likely to succeed a moment later."""
+    return bool(PASSING.search(error.message))
+
+
 def useful(output: str, node_log: str = "") -> str:
     """The last lines that tell something."""
     lines = [line.rstrip() for line in output.splitlines() if not NOISE.search(line)]

@@ -159,7 +159,8 @@ class Effects:
             if port.host is not None
         }
         report(f"starting {want.image}")
-        unit = Unit(environment.name, environment.root, want.name, want.service, want.image, want.fingerprint, ports)
+        service = wanted.startable(environment, want.name, self.session.paths)
+        unit = Unit(environment.name, environment.root, want.name, service, want.image, want.fingerprint, ports)
         instance: Instance = self.session.runtime.start(unit)
         with self._lock:
             self.instances[want.name] = self.made[want.name] = instance

@@ -163,7 +163,8 @@ def find(engine: str, environ: Mapping[str, str]) -> Endpoint:
             version = ask(candidate.url)
         except (OSError, ValueError) as error:
             asked.append(f"{candidate.url} ({candidate.source}): {error}")
-            if candidate.explicit and engine == "auto":
+            named = "podman" if candidate.source == "CONTAINER_HOST" else "docker"
+            if candidate.explicit and engine in ("auto", named):
                 raise EngineError(
                     f"{candidate.source}={candidate.url} does not answer: {error}",
                     hint=f"start that engine, or unset {candidate.source} to let envkit look for another",

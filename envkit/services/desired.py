@@ -8,6 +8,7 @@ from pathlib import Path
 
 from envkit.config.images import substitute
 from envkit.config.models import Cluster, Environment, Port, Service
+from envkit.errors import EnvironmentFailed
 from envkit.facts import Instance
 from envkit.labels import resource_name
 from envkit.paths import Paths
@@ -34,12 +35,33 @@ def values(environment: Environment, paths: Paths) -> dict[str, str]:
     return found
 
 
-def inside(environment: Environment, name: str, paths: Paths) -> Service:
+def inside(environment: Environment, name: str, paths: Paths, known: Mapping[str, str] | None = None) -> Service:
     """The service with every reference as seen from inside the environment's network, and its ports moved."""
     service = environment.services[name]
     where: Addressing = AsProcess(environment, {}, paths.services) if service.process else Inside(environment)
-    scope = Scope(environment, where, name, values(environment, paths))
+    scope = Scope(environment, where, name, values(environment, paths) if known is None else known)
     return moved(resolved_service(environment.services[name], scope), environment.port_offset)
+
+
+def planned(environment: Environment, name: str, paths: Paths) -> Service:
+    """As `inside`, a token being its name: what it is made of changes with each renewal, what is wanted does not."""
+    known = values(environment, paths)
+    tokens = {key: f"<{key}>" for key in known if key.startswith("identity.") and key.endswith(".token")}
+    return inside(environment, name, paths, {**known, **tokens})
+
+
+def startable(environment: Environment, name: str, paths: Paths) -> Service:
+    """As `inside`, for a start. Raises `EnvironmentFailed` when it uses a token that has not been made."""
+    service = inside(environment, name, paths)
+    text = planned(environment, name, paths).model_dump_json()
+    absent = [one for one in environment.cluster.identities if not (paths.tokens / one).exists()]
+    used = [one for one in absent if f"<identity.{one}.token>" in text]
+    if used:
+        raise EnvironmentFailed(
+            f"{name} uses the token of {', '.join(used)}, which the cluster's bootstrap makes",
+            hint=f"add `cluster` to services.{name}.needs",
+        )
+    return service
 
 
 def outside(environment: Environment, name: str, paths: Paths, ports: Mapping[str, int]) -> Service:
@@ -108,7 +130,7 @@ def want(
     instance: Instance | None,
 ) -> Want:
     """One service as it should be; the image of a running container counts even when its name is gone."""
-    service = inside(environment, name, paths)
+    service = planned(environment, name, paths)
     tag = recipes_[name].tag if name in recipes_ else ""
     options = candidates(service, environment.images)
     wanted = Want(name, service, candidates=options, tag=tag)

@@ -24,6 +24,7 @@ def write_record(session: Session, instances: Mapping[str, Instance], done: Mapp
         engine=session.engine,
         engine_url=session.engine_url,
         lane=session.lane,
+        port_offset=environment.port_offset,
         variables=variables(session, ports),
         ports=ports | _api_port(session),
         done=done,

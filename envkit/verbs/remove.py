@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envkit import labels, state
-from envkit.errors import EngineError, EnvironmentFailed, EnvkitError
+from envkit.errors import EngineError, EnvironmentFailed, EnvkitError, HolderError
 from envkit.facts import Instance
 from envkit.paths import Paths
 from envkit.runtimes import limits
@@ -63,6 +64,16 @@ def _all(tasks: Iterable[Callable[[], object]]) -> list[str]:
         futures = [pool.submit(task) for task in tasks]
         errors = [future.exception() for future in futures]
     return [getattr(error, "message", repr(error)) for error in errors if error is not None]
+
+
+def check_holder(paths: Paths, root: str) -> None:
+    """Raise `HolderError` when the environment belongs to another checkout that is still there."""
+    record = state.read(paths)
+    if record and record.root not in ("", root) and Path(record.root).is_dir():
+        raise HolderError(
+            f"environment {paths.name} of this machine belongs to {record.root}, and this is {root}",
+            hint="run `down` there, or `down --force` here",
+        )
 
 
 def down(name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: Callable[[str], None]) -> list[str]:

@@ -56,7 +56,7 @@ def test_a_signal_at_any_moment_leaves_nothing(small: Small, signum: int) -> Non
         time.sleep(moment)
         running.send(signum)
         said = running.wait(60)
-        if said.code == 0:  # it had ended
+        if said.code == 0 or " is up (" in said.out:  # it had done its work
             box("down").ok()
             continue
         assert box.left() == [], f"after {moment:.2f} s: {said}"
