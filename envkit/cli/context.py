@@ -118,7 +118,8 @@ def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environm
         return environment
     kept: dict[str, Any] = {}
     same_engine = environment.engine in ("auto", record.engine)
-    if environment.lane == "auto" and environment.cluster.type != "envtest" and same_engine and record.lane:
+    fits = environment.cluster.type != "envtest" or record.lane != "containers"
+    if environment.lane == "auto" and same_engine and fits and record.lane:
         kept["lane"] = record.lane
     if environment.engine == "auto" and record.engine:
         kept["engine"] = record.engine
