@@ -30,6 +30,9 @@ DEFAULT_KUBERNETES = "1.34.0"
 
 CONTROLLED = "namespace,serviceaccount,garbagecollector,root-ca-cert-publisher,serviceaccount-token"
 
+HASTE = 0.2
+"""Seconds for these to end: they would wait for every watch to be closed, and keep nothing that could be lost."""
+
 REMOVED = {"--insecure-port": (1, 24), "--port": (1, 24)}
 """Flags that older versions want and newer ones refuse, with the first version that refuses them."""
 
@@ -107,7 +110,8 @@ class Envtest:
         return self._kubernetes("kube-apiserver", command, files, cluster, port, (ETCD,))
 
     def _controllers(self, cluster: Cluster) -> Service:
-        client = self.pki.client("controllers", "system:kube-controller-manager")
+        # Its own role may not delete what is in a namespace; accounts for each controller would take longer to make.
+        client = self.pki.client("controllers", "system:kube-controller-manager", "system:masters")
         config = File(path="/pki/kubeconfig", content=self._controller_config(*client), mode="0600")
         _, signing = self.pki.signing_key("accounts")
         files = (*self._files([*client, signing]), config)
@@ -138,7 +142,7 @@ class Envtest:
         entrypoint, *words = without_refused(command, image.rpartition(":")[2])
         return Service(
             image=(image,), entrypoint=(entrypoint,), command=tuple(words), files=files, process=process, needs=needs,
-            **more,
+            stop_timeout=HASTE, **more,
         )  # fmt: skip
 
     def _files(self, paths: Sequence[Path]) -> tuple[File, ...]:

@@ -41,7 +41,9 @@ class Launching:
 
             argv = without_refused(argv, program.version)
         env = {**unit.service.env, **program.environ, **process.env, **_home(account)}
-        return Launch(argv, env, account, self.programs.id_of(unit.image), process.stop_signal)
+        return Launch(
+            argv, env, account, self.programs.id_of(unit.image), process.stop_signal, unit.service.stop_timeout
+        )
 
 
 def _with_path(command: Sequence[str], program: Program) -> tuple[str, ...]:

@@ -48,11 +48,15 @@ def start_time(pid: int) -> float:
 
 
 def alive(pid: int, began: float | None = None) -> bool:
-    """Whether the process runs (a zombie does not), and is the one that began then."""
+    """Whether the process runs, and is the one that began then.
+
+    A zombie does not; but a first thread that has ended before the others looks like one, and they hold its ports.
+    """
     import psutil
 
     try:
-        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
             return False
     except psutil.Error:
         return False

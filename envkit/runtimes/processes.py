@@ -209,17 +209,19 @@ class Processes:
         except (OSError, ValueError, KeyError):
             return None
 
-    def _stop_signal(self, instance: Instance) -> signal.Signals:
+    def _goodbye(self, instance: Instance, grace: float) -> tuple[signal.Signals, float]:
+        """How it is asked to end, and how long that is waited for."""
         try:
-            return signal.Signals[f"SIG{launch_of(self.home / instance.service).stop_signal}"]
+            launch = launch_of(self.home / instance.service)
+            stop = signal.Signals[f"SIG{launch.stop_signal}"]
         except (OSError, ValueError, KeyError, TypeError):
-            return signal.SIGTERM
+            return signal.SIGTERM, grace
+        return stop, min(grace if stop == signal.SIGTERM else max(grace, TIDY), launch.patience)
 
     def _end(self, instance: Instance, grace: float) -> None:
         leader, began = int(instance.id), self._began(instance)
         environment = _environment_of(instance)
-        stop = self._stop_signal(instance)
-        grace = grace if stop == signal.SIGTERM else max(grace, TIDY)
+        stop, grace = self._goodbye(instance, grace)
         everything = tree(leader, began, environment, instance.service)
         if grace:
             _signal(session(leader, began), stop)

@@ -39,6 +39,8 @@ class Launch:
     account: Account | None = None
     identity: str = ""
     stop_signal: str = "TERM"
+    patience: float = 10.0
+    """Seconds after the stop signal that are worth waiting, whoever asks."""
 
 
 def launch_of(folder: Path) -> Launch:

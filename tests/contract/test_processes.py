@@ -146,6 +146,33 @@ def test_the_stop_signal_is_the_one_that_the_service_names(place: ProcessBench, 
     assert heard.read_text() == str(signum)
 
 
+def test_no_longer_is_waited_than_the_service_is_worth(place: ProcessBench) -> None:
+    made = place.start(command=["sh", "-c", "trap '' TERM; echo on; while :; do sleep 0.1; done"], stop_timeout=0.2)
+    assert eventually(lambda: place.runtime.logs(made))
+    began = time.monotonic()
+
+    place.runtime.remove(made, grace=20.0)
+
+    assert 0.2 <= time.monotonic() - began < 5
+
+
+def test_threads_that_outlive_the_first_one_are_alive(place: ProcessBench) -> None:
+    """Until the last one has ended, the process holds its ports, and looks like a zombie."""
+    script = (
+        "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(600,)).start(); "
+        "ctypes.CDLL(None).syscall(60, 0)"  # exit of the first thread alone
+    )
+    if os.uname().machine != "x86_64":
+        pytest.skip("the call's number is another one here")
+    made = place.start(command=[sys.executable, "-c", script])
+    program = program_of(made)
+    assert eventually(lambda: program.status() == psutil.STATUS_ZOMBIE)
+
+    assert alive(program.pid)
+    place.runtime.remove(made)
+    assert not alive(program.pid)
+
+
 # Found again
 
 
