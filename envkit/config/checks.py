@@ -75,7 +75,7 @@ def _needs(environment: Environment, names: set[str]) -> Iterator[Finding]:
         for index, need in enumerate(service.needs):
             if need not in known:
                 there = ", ".join(sorted(known - {name}))
-                message = f"there is no service '{need}'{did_you_mean(need, known)} There are: {there}"
+                message = f"there is no service '{need}'{did_you_mean(need, known) or '.'} There are: {there}"
                 yield ("services", name, "needs", index), message
             if need == CLUSTER and environment.cluster.type == "none":
                 yield ("services", name, "needs", index), "there is no cluster (cluster: none)"

@@ -80,7 +80,7 @@ def find(name: str, folders: Iterable[Path], but: Path | None = None) -> Path:
         if path.is_file() and path != but:
             return path
     known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml") if _may_be_named(path)})
-    raise NotFoundError(f"there is no profile '{name}'{did_you_mean(name, known)} There are: {', '.join(known)}")
+    raise NotFoundError(f"there is no profile '{name}'{did_you_mean(name, known) or '.'} There are: {', '.join(known)}")
 
 
 def _may_be_named(path: Path) -> bool:

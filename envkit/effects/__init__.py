@@ -100,7 +100,8 @@ class Effects:
         if not self.bootstrapped:
             self._apply_bootstrap(report, cancel)
         loaded = self.session.kind.load(cluster.images, report, cancel) if cluster.images else []
-        said = f"{len(cluster.namespaces)} namespaces, {len(cluster.identities)} identities proved"
+        spaces, identities = len(cluster.namespaces), len(cluster.identities)
+        said = f"namespaces: {spaces}, identities proved: {identities}"
         return f"{said}, {len(loaded)} images loaded" if loaded else said
 
     def _apply_bootstrap(self, report: Report, cancel: Cancel) -> None:
