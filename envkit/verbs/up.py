@@ -12,7 +12,7 @@ from envkit.errors import EnvironmentFailed, HolderError
 from envkit.events import Kind
 from envkit.facts import Facts
 from envkit.plan import CLUSTER, Action, Desired, Plan, Subject
-from envkit.ports import holders
+from envkit.ports import accepts, holders
 from envkit.runtimes.containers import port_taken
 from envkit.session import Session, locked
 from envkit.verbs.env import renewed
@@ -87,6 +87,12 @@ def _check_holder(session: Session, facts: Facts) -> None:
             f"environment {environment.name} of this machine belongs to {', '.join(sorted(others))}, "
             f"and this is {environment.root}",
             hint="run `down` there first, or bring this one up beside it with --name OTHER --port-offset N",
+        )
+    if record and record.engine != session.engine and any(accepts(port) for port in record.ports.values()):
+        there, here = (engine or "plain processes" for engine in (record.engine, session.engine))
+        raise HolderError(
+            f"environment {environment.name} is up on {there}, and this asks for {here}",
+            hint=f"run `down` first, or stay on {there}",
         )
     if (
         record
