@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from envkit.clusters.api import Api
-from envkit.clusters.envtest import APISERVER, Envtest
+from envkit.clusters.envtest import APISERVER, CONTROLLERS, PARTS, Envtest
 from envkit.config.models import Cluster
 from envkit.errors import ClusterError, NotReady
 from envkit.paths import write_private
@@ -54,7 +54,8 @@ class Parts:
         report(f"API server ready after {self._until(api.readyz, 'the API server', cluster.timeout, cancel):.1f} s")
         if work:
             work(self.session.paths.kubeconfig)
-        self._until(api.default_account, "the ServiceAccount default/default", cluster.timeout, cancel)
+        account = "the ServiceAccount default/default"
+        self._until(api.default_account, account, cluster.timeout, cancel, CONTROLLERS)
         write_private(self._marker, fingerprint)
         return PartsFacts("running", fingerprint)
 
@@ -84,21 +85,30 @@ class Parts:
         return self.session.paths.folder / "cluster-fingerprint"
 
     def _server(self) -> Instance | None:
-        found: Sequence[Instance] = self.session.runtime.observe(self.session.environment.name)
-        return next((instance for instance in found if instance.service == APISERVER), None)
+        return self._parts().get(APISERVER)
 
-    def _until(self, probe: Callable[[], str | None], what: str, seconds: float, cancel: Cancel) -> float:
-        server = self._server()
+    def _parts(self) -> dict[str, Instance]:
+        found: Sequence[Instance] = self.session.runtime.observe(self.session.environment.name)
+        return {instance.service: instance for instance in found if instance.service in PARTS}
+
+    def _until(
+        self, probe: Callable[[], str | None], what: str, seconds: float, cancel: Cancel, suspect: str = APISERVER
+    ) -> float:
+        """Wait, and end at once when a part has died; after the deadline the suspect's last words are told."""
+        parts, runtime = self._parts(), self.session.runtime
 
         def attempt() -> str | None:
             seen = probe()
-            if seen is not None and server is not None and not self.session.runtime.look(server).running:
-                log = self.session.runtime.logs(server, tail=20)
-                raise ClusterError(f"the API server {self.session.runtime.look(server).death()}", detail=log)
+            if seen is not None:
+                for name, part in parts.items():
+                    now = runtime.look(part)
+                    if not now.running:
+                        why = "the reason is usually in its last log lines"
+                        raise ClusterError(f"{name} {now.death()}", hint=why, detail=runtime.logs(part, tail=20))
             return seen
 
         try:
             return until(attempt, what=what, seconds=seconds, cancel=cancel, slowest=0.1)
         except NotReady as error:
-            error.detail = self.session.runtime.logs(server, tail=20) if server else ""
+            error.detail = runtime.logs(parts[suspect], tail=20) if suspect in parts else ""
             raise
