@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from envkit import apply, observe, plan, state
 from envkit.effects import Effects
@@ -19,6 +20,9 @@ from envkit.verbs.env import renewed
 from envkit.verbs.evidence import save_logs
 from envkit.verbs.record import write_record
 from envkit.verbs.remove import forget_files, undo
+
+SETTLED = 0.3
+"""Seconds that a service without a probe must have run to be believed: what cannot work mostly ends at once."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ def _still_there(session: Session, effects: Effects, steps: Plan) -> None:
     """A service that was ready may have died while others came up: look once more before saying that all is well."""
     if not steps.changes:
         return
+    _let_settle(session, effects)
     for name, instance in effects.instances.items():
         service = session.environment.services.get(name)
         if service is None or service.once or name not in effects.desired.selected:
@@ -137,7 +142,21 @@ def _still_there(session: Session, effects: Effects, steps: Plan) -> None:
         now = session.runtime.look(instance)
         broken = now.death() if not now.running else observe.health(session, name, now)
         if broken:
-            raise EnvironmentFailed(f"{name} was ready, but {broken}", hint=f"see its log: `logs {name}` with --keep")
+            raise EnvironmentFailed(
+                f"{name} was ready, but {broken}",
+                hint="its last lines above usually say why; `up --keep` leaves it to look at",
+                detail=session.runtime.logs(now, tail=20),
+            )
+
+
+def _let_settle(session: Session, effects: Effects) -> None:
+    """A process is started in no time, and without a probe nobody has asked it anything."""
+    services = session.environment.services
+    unasked = [it for name, it in effects.made.items() if not services[name].probe and not services[name].once]
+    began = [datetime.fromisoformat(it.started_at[:26].rstrip("Z")) for it in unasked if it.started_at]
+    now = datetime.now(UTC).replace(tzinfo=None)
+    ages = [(now - moment.replace(tzinfo=None)).total_seconds() for moment in began]
+    session.cancel.sleep(min(SETTLED, max(0.0, SETTLED - min(ages, default=SETTLED))))
 
 
 def _back(session: Session, effects: Effects, keep: bool) -> None:
