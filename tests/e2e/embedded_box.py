@@ -1,0 +1,130 @@
+"""A user whose environment runs as plain processes: no engine is asked, and everything of it is on the host."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+
+from envkit.paths import cache_home
+from envkit.runtimes import limits
+from envkit.supply.binaries import BinaryUnavailable, Wanted, find
+from tests.support.box import Box
+from tests.support.engines import Engine
+
+ASSETS = "KUBEBUILDER_ASSETS"
+
+
+class NoEngine:
+    """An engine that has nothing: what a `Box` asks of one."""
+
+    name = "auto"
+    overlay = ""
+
+    def rows(self, _environment: str) -> list[dict[str, Any]]:
+        """No containers."""
+        return []
+
+    def networks_of(self, _environment: str) -> list[str]:
+        """No networks."""
+        return []
+
+    def volumes_of(self, _environment: str) -> set[str]:
+        """No volumes."""
+        return set()
+
+    def existing(self, _volumes: set[str]) -> set[str]:
+        """None of them."""
+        return set()
+
+    def sweep(self, _environment: str) -> None:
+        """Nothing to sweep."""
+
+
+class EmbeddedBox(Box):
+    """One environment of processes."""
+
+    def environ(self, **more: str) -> dict[str, str]:
+        """The usual, and where Kubernetes is."""
+        assets = {ASSETS: os.environ[ASSETS]} if os.environ.get(ASSETS) else {}
+        return super().environ(**{**assets, **more})
+
+    @property
+    def services(self) -> Path:
+        """Where the services' folders are."""
+        return Path(f"/var/tmp/envkit-{self.name}") if os.getuid() == 0 else self.state / self.name / "services"
+
+    def ids(self) -> dict[str, str]:
+        """The pid of each service's leader, as a bystander tells it: the first of a session, with the marker."""
+        return {service: str(pid) for service, pid in self.marked() if os.getsid(pid) == pid}
+
+    def marked(self) -> list[tuple[str, int]]:
+        """Service and pid of every process that carries the marker."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                environ = process.environ()
+                if environ.get("ENVKIT_ENV") == self.name:
+                    found.append((environ.get("ENVKIT_SERVICE", ""), process.pid))
+            except psutil.Error:
+                continue
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        """All of it: marked, and the children of those, who may have rewritten their variables."""
+        found = {pid: psutil.Process(pid) for _, pid in self.marked()}
+        for process in tuple(found.values()):
+            found |= {child.pid: child for child in process.children(recursive=True)}
+        return list(found.values())
+
+    def program(self, service: str) -> psutil.Process:
+        """What the service's shell runs."""
+        (child,) = psutil.Process(int(self.ids()[service])).children()
+        return child
+
+    def left_on_the_host(self) -> list[str]:
+        """Also folders, control groups, and processes that only their folder gives away."""
+        found = super().left_on_the_host()
+        if self.services.exists():
+            found += [f"file {path}" for path in (self.services, *self.services.rglob("*"))]
+        found += [f"group {group}" for group in limits.groups(self.name)]
+        for process in psutil.process_iter():
+            try:
+                if process.cwd().startswith(f"{self.services}/") or any(
+                    f"{self.services}/" in word for word in process.cmdline()
+                ):
+                    found.append(f"process {process.pid} {process.name()} in {process.cwd()}")
+            except psutil.Error:
+                continue
+        return found
+
+
+def box(name: str, folder: Path, *flags: str, ports: tuple[int, ...] = ()) -> EmbeddedBox:
+    """An environment in the embedded lane."""
+    return EmbeddedBox(cast(Engine, NoEngine()), name, folder, ("--lane", "embedded", *flags), ports=ports)
+
+
+@cache
+def silence() -> str:
+    """Why no API server can be had without minutes of compiling; empty when one is here."""
+    for name in ("kubernetes", "etcd"):
+        try:
+            if find(Wanted(name), os.environ, cache_home(os.environ)) is None:  # type: ignore[arg-type]
+                return f"no {name} programs are here: set {ASSETS} (tests/host/prepare prints it)"
+        except BinaryUnavailable as error:
+            return error.message
+    return ""
+
+
+def segment_of(data: Path) -> str:
+    """Key and id of the shared memory that PostgreSQL has on this data directory."""
+    return " ".join((data / "postmaster.pid").read_text().splitlines()[6].split())
+
+
+def segments() -> set[str]:
+    """Key and id of every System V segment of this machine."""
+    table = Path("/proc/sysvipc/shm")
+    return {" ".join(line.split()[:2]) for line in table.read_text().splitlines()[1:]} if table.exists() else set()
