@@ -46,7 +46,8 @@ class Instance:
         if self.oom_killed:
             return f"was killed by the kernel because it ran out of memory (exit {self.exit_code})"
         if self.short_of_memory:
-            return f"was killed (exit {KILLED}): by somebody, or by the kernel at its memory limit of {self.memory // 2**20} MiB"
+            limit = f"its memory limit of {self.memory // 2**20} MiB"
+            return f"was killed (exit {KILLED}): by somebody, or by the kernel at {limit}"
         return f"exited with {self.exit_code}" if self.state in ("exited", "dead") else f"is {self.state}"
 
 
