@@ -2,8 +2,8 @@
 
 Not a timed test: machines are noisy, ratios within one run are what counts. The bare pair has the flags and
 certificates that `up` uses, is started by hand, and is done when /readyz is; `up` goes on to controllers, PostgreSQL,
-Redis, DataStorage, the bootstrap, and the proof of it all. Needs KUBEBUILDER_ASSETS, or anything else that envkit finds.
-Loopback only; removes what it makes.
+Redis, DataStorage, the bootstrap, and the proof of it all. Needs KUBEBUILDER_ASSETS, or whatever envkit finds. Loopback
+only; removes what it makes.
 """
 
 from __future__ import annotations

@@ -336,7 +336,7 @@ def test_a_lost_state_folder_is_made_again(gateway: EmbeddedBox) -> None:
 # The end
 
 
-def test_zz_down_finds_everything_when_every_file_is_lost(gateway: EmbeddedBox) -> None:
+def test_down_finds_everything_when_every_file_is_lost(gateway: EmbeddedBox) -> None:
     shared_memory = segment_of(gateway.services / "postgres/data")
     neighbour = psutil.Popen(["sleep", "600"], env={"ENVKIT_ENV": f"{gateway.name}-other", "PATH": os.environ["PATH"]})
     try:

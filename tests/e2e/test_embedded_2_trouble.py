@@ -319,7 +319,7 @@ def test_to_look_at_what_is_not_there_leaves_nothing(made: list[EmbeddedBox], tm
     assert one.left() == []
 
 
-def test_no_machine_without_an_engine_is_without_a_lane(made: list[EmbeddedBox], tmp_path: Path) -> None:
+def test_where_no_engine_is_installed_the_lane_is_embedded(made: list[EmbeddedBox], tmp_path: Path) -> None:
     """What `./dev up` does where no engine is installed: hidden sockets, and no engine's daemon on PATH."""
     empty = tmp_path / "empty"
     empty.mkdir()
