@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from envkit.errors import EnvironmentFailed, ToolMissing
 from envkit.waiting import Cancel, until
@@ -76,7 +77,10 @@ def run(
     return finished
 
 
-def _wait(process, argv, seconds, cancel, output, on_line) -> None:  # type: ignore[no-untyped-def]
+def _wait(
+    process: subprocess.Popen[bytes], argv: Sequence[str], seconds: float, cancel: Cancel | None,
+    output: IO[str], on_line: Callable[[str], None] | None,
+) -> None:  # fmt: skip
     read_to = 0
 
     def attempt() -> str | None:

@@ -79,11 +79,6 @@ class Desired:
     selected: frozenset[str] = frozenset()
     rebuild: bool = False
 
-    @property
-    def has_cluster(self) -> bool:
-        """Whether a cluster is among what is wanted."""
-        return self.environment.cluster.type != "none"
-
 
 @dataclass(frozen=True)
 class Plan:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +15,6 @@ from envkit.paths import Paths, write_private
 from envkit.waiting import Cancel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from envkit.config.models import Access, Identity
 
 RBAC = "rbac.authorization.k8s.io"
@@ -135,20 +130,6 @@ def new_token(api: Api, namespace: str, account: str, seconds: int, audiences: t
     }
     answer = api.ask("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token", body)
     return str(answer["status"]["token"])
-
-
-def expires_at(token: str) -> float:
-    """The `exp` claim, seconds since the epoch; 0 for what is no JWT."""
-    try:
-        payload = token.split(".")[1]
-        return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])
-    except (ValueError, KeyError, IndexError, TypeError):
-        return 0.0
-
-
-def ends_within(token: str, seconds: float, clock: Callable[[], float] = time.time) -> bool:
-    """Whether the token has ended or ends within that many seconds."""
-    return expires_at(token) - clock() < seconds
 
 
 def accounts(identities: dict[str, Identity]) -> frozenset[tuple[str, str]]:

@@ -50,10 +50,3 @@ class Limits(Protocol):
 
     def limit_of(self, instance: Instance) -> str | None:
         """Bytes, as the control group writes them; None where that cannot be asked or there is none."""
-
-
-class Executes(Protocol):
-    """A runtime that can run a command beside a service."""
-
-    def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
-        """Exit code and output."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from envkit import state
+from envkit.clusters.tokens import ends_within
 from envkit.errors import NotUp
 from envkit.paths import Paths
 from envkit.ports import accepts
+
+LAST_PART = 0.25
+"""Of a token's life: with less than this left it is renewed."""
 
 
 def read(paths: Paths, up: str) -> state.Record:
@@ -34,7 +37,7 @@ def renewed(record: state.Record, paths: Paths) -> state.Record:
     for token in record.tokens:
         path = paths.tokens / token.identity
         text = path.read_text().strip() if path.exists() else ""
-        if text and not _ends_soon(text, token.seconds):
+        if text and not ends_within(text, token.seconds * LAST_PART):
             continue
         from envkit.clusters.identities import renew
 
@@ -45,17 +48,3 @@ def renewed(record: state.Record, paths: Paths) -> state.Record:
         record = replace(record, variables=variables)
         state.write(paths, record)
     return record
-
-
-def _ends_soon(token: str, lifetime: int) -> bool:
-    """Whether less than a quarter of the token's life is left, told by its own `exp` claim."""
-    import base64
-    import json
-    import time
-
-    try:
-        payload = token.split(".")[1]
-        claims: Mapping[str, float] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return claims["exp"] - time.time() < lifetime / 4
-    except (ValueError, KeyError, IndexError):
-        return True

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from envkit import labels
-from envkit.clusters import identities
+from envkit.clusters import identities, tokens
 from envkit.clusters.api import Api
 from envkit.clusters.bootstrap import bootstrap, wanted
 from envkit.clusters.kind import Kind
@@ -149,7 +149,7 @@ def test_bootstrap_brings_in_proves_and_marks_everything(cluster: Place, tmp_pat
     assert space["metadata"]["labels"]["mine"] == "yes"
     token = cluster.paths.tokens / "writer"
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
-    assert 3500 < identities.expires_at(token.read_text()) - time.time() < 3700
+    assert 3500 < tokens.expires_at(token.read_text()) - time.time() < 3700
 
 
 def test_bootstrap_again_changes_nothing_and_finds_drift(cluster: Place, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_token_is_renewed(cluster: Place, tmp_path: Path) -> None:
     new = identities.renew(cluster.paths, Renewal("writer", "production", "writer", 3600))
     assert new != old
     assert (cluster.paths.tokens / "writer").read_text() == new
-    assert identities.expires_at(new) > identities.expires_at(old)
+    assert tokens.expires_at(new) > tokens.expires_at(old)
 
 
 def test_a_local_image_is_brought_in_once(cluster: Place) -> None:
