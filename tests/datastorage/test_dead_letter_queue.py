@@ -165,4 +165,4 @@ def test_a_lost_queue_is_noticed_and_counted(start: Start, postgres: Postgres, r
     wait_for(lambda: service.metric("datastorage_deadletter_missing") == 4, "the loss to show at once")
     postgres.start()
     wait_for(lambda: service.metric("datastorage_deadletter_lost_total") == 4, "the loss to be counted")
-    assert service.metric("datastorage_deadletter_missing") == 0
+    wait_for(lambda: service.metric("datastorage_deadletter_missing") == 0, "the gauge to follow the counter")
