@@ -70,6 +70,11 @@ class Paths:
         """Logs saved from failures; kept after `down`."""
         return self.home / "logs" / self.name
 
+    @property
+    def runs(self) -> Path:
+        """What each `run` left: see `watch.folder`; kept after `down`."""
+        return self.home / "runs" / self.name
+
     def make(self) -> None:
         """Create the folder for the user alone."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
