@@ -1,0 +1,285 @@
+"""The rules of the verdict, in order: each looks at the findings and says what it suspects. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from envkit import errors
+from envkit.evidence import signs
+from envkit.evidence.findings import DiskFact, Findings
+from envkit.evidence.junit import Failure
+from envkit.evidence.suspicion import Confidence, Suspicion
+
+if TYPE_CHECKING:
+    from envkit.watch.timeline import Happening
+
+Rule = Callable[[Findings], Iterator[Suspicion]]
+
+BY_ERROR: tuple[tuple[type[errors.EnvkitError], str], ...] = (
+    (errors.PortTaken, "a port is taken"),
+    (errors.ImageUnavailable, "an image cannot be had"),
+    (errors.EngineError, "the container engine failed"),
+    (errors.ToolMissing, "a program that envkit drives is missing"),
+    (errors.ServiceDied, "a service died while it came up"),
+    (errors.NotReady, "a service was not ready in time"),
+    (errors.ClusterError, "the cluster failed"),
+    (errors.StepsFailed, "several steps failed"),
+    (errors.ConfigError, "the configuration cannot be used"),
+    (errors.HolderError, "another checkout holds the environment"),
+    (errors.NotUp, "the environment is not up"),
+    (errors.Bug, "envkit met an error of its own"),
+    (errors.EnvironmentFailed, "the environment failed"),
+    (errors.EnvkitError, "envkit could not go on"),
+)
+"""What each class of envkit's errors means, the more special one first."""
+
+
+def own_error(found: Findings) -> Iterator[Suspicion]:
+    """It said itself said that it cannot go on."""
+    if found.error is None or isinstance(found.error, errors.Cancelled):
+        return
+    meaning = next(words for kind, words in BY_ERROR if isinstance(found.error, kind))
+    said = " ".join(line.strip() for line in found.error.message.splitlines())
+    yield Suspicion("environment", "certain", f"{meaning}: {said}", found.error.hint, proved=True)
+
+
+def engine_gone(found: Findings) -> Iterator[Suspicion]:
+    """The engine answers no more: everything it ran is out of reach."""
+    if found.engine:
+        reason = f"the container engine does not answer: {found.engine}"
+        yield Suspicion("environment", "certain", reason, "is the engine still running?", proved=True)
+
+
+def disk_full(found: Findings) -> Iterator[Suspicion]:
+    """What the environment writes to is full now, or was nearly so, or somebody met the end of it."""
+    for disk in found.disks:
+        if disk.full:
+            yield _disk(f"the disk at {disk.path} is full: {_left(disk)}", "certain")
+    for happened in _of(found, "disk"):
+        yield _disk(f"the disk was nearly full: {happened.message}", "likely", happened.at)
+
+
+def _disk(reason: str, sure: Confidence, at: float | None = None) -> Suspicion:
+    kinds = frozenset({signs.DISK})
+    return Suspicion("environment", sure, reason, "make room on that disk and run again", at=at, kinds=kinds)
+
+
+def _left(disk: DiskFact) -> str:
+    return "no file can be made" if disk.files == 0 else f"{disk.free >> 20} MiB are free"
+
+
+def short_of_memory(found: Findings) -> Iterator[Suspicion]:
+    """The kernel killed a service at its memory limit; or one came near it."""
+    killed = {one.service for one in _of(found, "oom")}
+    killed |= {one.service for one in _of(found, "died", "restarted") if one.detail.get("oom")}
+    killed |= {fact.name for fact in found.services or () if fact.oom}
+    for service in sorted(killed):
+        at = min((one.at for one in _of(found, "oom", "died", "restarted") if one.service == service), default=None)
+        reason = f"{service} was killed by the kernel at its memory limit"
+        yield _about(service, "certain", reason, f"raise services.{service}.memory, or keep less in it", at)
+    for happened in _of(found, "memory"):
+        if happened.service not in killed:
+            reason = f"{happened.service} came near its memory limit: {happened.message}"
+            yield _about(happened.service, "possible", reason, f"raise services.{happened.service}.memory", happened.at)
+
+
+def died(found: Findings) -> Iterator[Suspicion]:
+    """A service died or was started anew while the command ran."""
+    seen: set[str] = set()
+    for happened in _of(found, "died", "restarted"):
+        if happened.service in seen:
+            continue
+        seen.add(happened.service)
+        over = happened.kind == "restarted" or found.well(happened.service)
+        reason = f"{happened.service} {_ended(happened)} at {clock(happened.at)}"
+        hint = f"its log in the evidence says why; `up` repairs it: logs/{happened.service}.log"
+        yield _about(happened.service, "likely" if over else "certain", reason, hint, happened.at, over)
+    for fact in found.services or ():
+        if fact.wrong and fact.name not in seen and (fact.exit_code is not None or fact.absent):
+            reason = f"{fact.name} does not run: it {fact.wrong}"
+            yield _about(fact.name, "certain", reason, f"its log says why; `up` repairs it: logs/{fact.name}.log")
+
+
+def _ended(happened: Happening) -> str:
+    code = happened.detail.get("exit_code")
+    how = "was started anew" if happened.kind == "restarted" else "died"
+    return f"{how} (exit {code})" if code is not None else how
+
+
+def silent(found: Findings) -> Iterator[Suspicion]:
+    """A service that runs does not answer: its probe fails now, or failed for a while during the run."""
+    for fact in found.services or ():
+        if fact.wrong and fact.exit_code is None and not fact.absent:
+            at = min((one.at for one in _of(found, "unhealthy") if one.service == fact.name), default=None)
+            hint = "resume it" if fact.paused else f"its log may say why: logs/{fact.name}.log"
+            reason = f"{fact.name} is paused" if fact.paused else f"{fact.name} does not answer: {fact.wrong}"
+            yield _about(fact.name, "certain", reason, hint, at)
+    for happened in _of(found, "unhealthy"):
+        if found.well(happened.service) and happened.service:
+            back = next((one.at for one in _of(found, "recovered") if one.at > happened.at), None)
+            long = f" for {back - happened.at:.0f} s" if back else ""
+            reason = f"{happened.service} did not answer{long} from {clock(happened.at)}: {happened.message}"
+            hint = f"its log of that time: logs/{happened.service}.log"
+            yield _about(happened.service, "likely", reason, hint, happened.at, over=True)
+
+
+def api_server(found: Findings) -> Iterator[Suspicion]:
+    """The API server is unreachable, was so for a while, or refused requests because there were too many."""
+    if found.cluster:
+        first = min((one.at for one in _of(found, "apiserver")), default=None)
+        reason = f"the API server does not answer: {found.cluster}"
+        yield _about("cluster", "certain", reason, "its log is in the evidence; `up` repairs it", first)
+    throttled = [one for one in _of(found, "apiserver") if _throttles(one)]
+    if throttled:
+        reason = f"the API server throttled requests: {throttled[0].message}"
+        hint = "raise cluster.limits, or let the suite's clients retry 429"
+        kinds = frozenset({signs.THROTTLED})
+        yield Suspicion(
+            "environment", "likely", reason, hint, throttled[0].at, over=True, service="cluster", kinds=kinds
+        )
+    gone = [one for one in _of(found, "apiserver") if not _throttles(one)]
+    if gone and not found.cluster:
+        reason = f"the API server did not answer for a while from {clock(gone[0].at)}: {gone[0].message}"
+        yield _about("cluster", "likely", reason, "its log of that time is in the evidence", gone[0].at, over=True)
+
+
+def _throttles(happened: Happening) -> bool:
+    text = f"{happened.message} {happened.detail.get('seen', '')}"
+    return str(happened.detail.get("status")) == "429" or "429" in text or "throttl" in text.lower()
+
+
+def redis_full(found: Findings) -> Iterator[Suspicion]:
+    """Redis refuses writes at `maxmemory` (noeviction), or has dropped keys to make room."""
+    for service, sample in found.redis.items():
+        most, used = _number(sample.get("maxmemory")), _number(sample.get("used_memory"))
+        policy = str(sample.get("maxmemory_policy", ""))
+        hint = f"raise services.{service}.options.maxmemory, flush it between tests, or keep less in it"
+        if most and policy == "noeviction" and used >= 0.98 * most:
+            reason = f"{service} is full ({used / most:.0%} of maxmemory) and refuses writes (noeviction)"
+            yield Suspicion(
+                "environment", "certain", reason, hint, service=service, kinds=frozenset({signs.FULL, signs.MEMORY})
+            )
+        evicted = _number(sample.get("evicted"))
+        if evicted:
+            reason = f"{service} dropped {evicted:.0f} keys at maxmemory ({policy or 'eviction'})"
+            yield Suspicion("environment", "possible", reason, hint, service=service, kinds=frozenset({signs.FULL}))
+    for happened in _of(found, "evicting"):
+        if not _number(found.redis.get(happened.service, {}).get("evicted")):
+            reason = f"{happened.service} dropped keys: {happened.message}"
+            hint = f"raise services.{happened.service}.options.maxmemory"
+            yield Suspicion("environment", "possible", reason, hint, happened.at, service=happened.service)
+
+
+LOGGED = {
+    signs.DISK: ("met a full disk", "make room, or raise the size of its tmpfs or volume"),
+    signs.CLIENTS: ("ran out of connections", "close connections in the suite, or raise max_connections"),
+    signs.FILES: ("ran out of open files", "raise the limit of open files (ulimit -n), or close what is not used"),
+    signs.MEMORY: ("could not get memory", "raise its memory limit, or free memory on this machine"),
+}
+
+
+def logged(found: Findings) -> Iterator[Suspicion]:
+    """A service wrote into its log what only happens where the machine or its limits are at fault."""
+    for sign in found.logs:
+        what, hint = LOGGED[sign.kind]
+        kinds = frozenset({sign.kind})
+        yield Suspicion(
+            "environment", "likely", f"{sign.service} {what}: {sign.line}", hint, service=sign.service, kinds=kinds
+        )
+
+
+def tests_name_the_machine(found: Findings) -> Iterator[Suspicion]:
+    """Failed tests met a full disk, a full Redis, too few connections: no assertion of theirs."""
+    meanings = {
+        signs.DISK: ("a full disk", LOGGED[signs.DISK][1], "likely"),
+        signs.FULL: ("a Redis that is full", "raise its options.maxmemory, or flush it between tests", "likely"),
+        signs.CLIENTS: ("PostgreSQL out of connections", LOGGED[signs.CLIENTS][1], "possible"),
+        signs.THROTTLED: ("throttling (429)", "raise cluster.limits, or let the suite's clients retry 429", "possible"),
+    }  # fmt: skip
+    for kind, (what, hint, sure) in meanings.items():
+        hit = [one for one in failed(found) if kind in signs.complaint(one.message).kinds]
+        if hit:
+            reason = f"{len(hit)} failed tests met {what}, first {hit[0].test}"
+            confidence: Confidence = "likely" if sure == "likely" else "possible"
+            yield Suspicion("environment", confidence, reason, hint, proved=True)
+
+
+def out_of_reach(found: Findings) -> Iterator[Suspicion]:
+    """Failed tests could not reach a service of the environment, although nothing is wrong with it now."""
+    for port, name in found.ports.items():
+        hit = [one for one in failed(found) if port in unreached(one)]
+        if hit and found.well(name.partition(".")[0]):
+            reason = f"{len(hit)} failed tests could not reach {name} on port {port}, which answers now"
+            yield Suspicion(
+                "environment", "possible", reason, "compare the times with the timeline and the probes", proved=True,
+                service=name.partition(".")[0],
+            )  # fmt: skip
+
+
+ENVIRONMENT: tuple[Rule, ...] = (
+    own_error, engine_gone, disk_full, short_of_memory, died, silent, api_server, redis_full, logged,
+    tests_name_the_machine, out_of_reach,
+)  # fmt: skip
+"""What may be wrong with the environment, the likelier root first: a full disk also kills services."""
+
+
+# Helpers
+
+
+def ended(found: Findings) -> str:
+    """How the command ended, for people."""
+    return f"the command ended with {found.code}" if found.code is not None else "the command never ran"
+
+
+def clock(at: float) -> str:
+    """A moment as people read it."""
+    return f"{datetime.fromtimestamp(at):%H:%M:%S}"
+
+
+def complaining_of(one: Suspicion, found: Findings) -> list[Failure]:
+    """The failed tests whose message fits what is suspected: its service's port, or its kind of trouble."""
+    ports = {port for port, name in found.ports.items() if one.service and name.partition(".")[0] == one.service}
+    hit = []
+    for failure in failed(found):
+        said = signs.complaint(failure.message)
+        named = bool(ports & set(said.ports))
+        alone = bool(one.kinds & set(said.kinds)) and not (said.ports and one.service)
+        if named or alone:
+            hit.append(failure)
+    return hit
+
+
+def _about(
+    service: str, sure: Confidence, reason: str, hint: str, at: float | None = None, over: bool = False
+) -> Suspicion:
+    """A suspicion of a service that could not be reached."""
+    return Suspicion("environment", sure, reason, hint, at, over, service, kinds=signs.REACH)
+
+
+def _of(found: Findings, *kinds: str) -> list[Happening]:
+    return [one for one in found.happenings if one.kind in kinds]
+
+
+def failed(found: Findings) -> tuple[Failure, ...]:
+    """The failed tests that the command's reports tell of."""
+    return found.tests.failed if found.tests else ()
+
+
+def unreached(failure: Failure) -> tuple[int, ...]:
+    """Ports of this machine that the test could not reach."""
+    said = signs.complaint(failure.message)
+    return said.ports if signs.REACH & set(said.kinds) else ()
+
+
+def troubled(found: Findings) -> bool:
+    """Whether anything but the tests' own words speaks against the environment."""
+    return any(rule for rule in ENVIRONMENT[:-2] for _ in rule(found))
+
+
+def _number(value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,82 @@
+"""The rules that speak for the tests: what they say of themselves, and the command's exit code. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from envkit.evidence import rules, signs
+from envkit.evidence.findings import Findings
+from envkit.evidence.rules import Rule, ended, failed, unreached
+from envkit.evidence.suspicion import Confidence, Fault, Suspicion
+
+
+def strange_address(found: Findings) -> Iterator[Suspicion]:
+    """A test wanted to reach a port of this machine that is none of the environment's."""
+    if not found.ports:
+        return
+    for failure in failed(found):
+        strange = [port for port in unreached(failure) if port not in found.ports]
+        if strange and not [port for port in unreached(failure) if port in found.ports]:
+            reason = f"{failure.test} wanted port {strange[0]}, which is none of the environment's"
+            yield Suspicion("test", "likely", reason, "does the suite read the variables that `env` prints?")
+            return
+
+
+def registered_twice(found: Findings) -> Iterator[Suspicion]:
+    """Servers of one process shared the global metrics registry."""
+    hit = [one for one in failed(found) if signs.OWN in signs.complaint(one.message).kinds]
+    if hit:
+        reason = f"{len(hit)} failed tests registered their metrics twice, first {hit[0].test}"
+        yield Suspicion("test", "certain", reason, "give each server or test a registry of its own")
+
+
+def assertions(found: Findings) -> Iterator[Suspicion]:
+    """Tests failed of themselves, by the reports that the command wrote."""
+    plain = [one for one in failed(found) if not signs.complaint(one.message).kinds]
+    if plain and found.tests:
+        reason = f"{found.tests.failures} of {found.tests.tests} tests failed, first {plain[0].test}"
+        said = next((line.strip()[:200] for line in plain[0].message.splitlines() if line.strip()), "")
+        watched = "no service died, and every probe passed" if not rules.troubled(found) else ""
+        because = tuple(line for line in (said, watched) if line)
+        certain: Confidence = "certain" if len(plain) == len(failed(found)) and not rules.troubled(found) else "likely"
+        yield Suspicion("test", certain, reason, "look at the failed tests", because=because)
+
+
+CODES: dict[int, tuple[Fault, Confidence, str, str]] = {
+    126: ("test", "likely", "the command cannot be executed (126)", "is it a program, and executable?"),
+    127: ("test", "likely", "the command, or one that it calls, was not found (127)", "is it installed and on PATH?"),
+    124: ("unknown", "possible", "the command ran out of its time (124)", "what did it wait for? see the timeline"),
+    125: ("unknown", "possible", "the command ended with 125: a container engine or another wrapper in it failed", ""),
+    137: ("unknown", "possible", "the command was killed (137): by somebody, or for want of memory", "see host/"),
+    143: ("unknown", "possible", "the command was asked to stop (143)", "who cancelled it, and was it slow?"),
+    130: ("unknown", "possible", "the command was interrupted (130)", ""),
+    139: ("test", "likely", "the command crashed (139, segmentation fault)", "look at its own output"),
+    134: ("test", "likely", "the command aborted (134)", "look at its own output"),
+}  # fmt: skip
+"""Exit codes by convention of shells, `timeout` and container engines."""
+
+PYTEST = {
+    2: "pytest was interrupted (2): by Ctrl-C, or by an error while it collected the tests",
+    3: "pytest met an error of its own (3)",
+    4: "pytest was called wrongly (4)",
+    5: "pytest found no tests (5)",
+}
+
+
+def exit_code(found: Findings) -> Iterator[Suspicion]:
+    """What the command's exit code says by itself."""
+    code = found.code
+    if code in (None, 0):
+        return
+    if code in CODES:
+        fault, sure, reason, hint = CODES[code]
+        yield Suspicion(fault, sure, reason, hint)
+    elif code in PYTEST and any("pytest" in word or "py.test" in word for word in found.argv[:4]):
+        yield Suspicion("test", "likely", PYTEST[code], "look at pytest's own output")
+    elif not failed(found):
+        because = ("every service answers, and none died",) if found.services and not rules.troubled(found) else ()
+        yield Suspicion("test", "likely", ended(found), "look at the command's own output", because=because)
+
+
+TESTS: tuple[Rule, ...] = (registered_twice, strange_address, assertions, exit_code)
+"""What may be wrong with the command."""

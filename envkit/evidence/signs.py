@@ -1,0 +1,69 @@
+"""Words that give a cause away, in failure messages of tests and in logs of services. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+CONNECTION, TIMEOUT, DISK, FULL, CLIENTS, FILES, MEMORY, THROTTLED, PORT, NAME, OWN = (
+    "connection", "timeout", "disk", "redis-full", "clients", "open-files", "memory", "throttled", "port", "name",
+    "registration",
+)  # fmt: skip
+
+SIGNS: Mapping[str, re.Pattern[str]] = {
+    kind: re.compile(pattern, re.IGNORECASE)
+    for kind, pattern in {
+        DISK: r"no space left on device|\bENOSPC\b|disk quota exceeded|\[Errno 28\]",
+        FULL: r"OOM command not allowed",
+        CLIENTS: r"too many clients already|remaining connection slots are reserved|max number of clients reached",
+        FILES: r"too many open files|\bEMFILE\b|no file descriptors available",
+        MEMORY: r"cannot allocate memory|\bENOMEM\b|oom-?kill",
+        THROTTLED: r"too ?many ?requests|\b429\b.{0,40}(status|request)|status.{0,10}\b429\b",
+        OWN: r"duplicate metrics collector registration|Duplicated timeseries in CollectorRegistry",
+        PORT: r"address already in use|\bEADDRINUSE\b|\[Errno 98\]",
+        CONNECTION: r"connection (was )?(refused|reset|closed|aborted)|\bECONN(REFUSED|RESET)\b|\[Errno 1(11|04)\]"
+        r"|broken pipe|server closed the connection|unexpected EOF|terminating connection due to"
+        r"|the database system is (starting up|shutting down|in recovery mode|not yet accepting)|no route to host"
+        r"|ConnectionRefusedError|ConnectionResetError|Max retries exceeded|failed to connect|could not connect",
+        NAME: r"no such host|name or service not known|temporary failure in name resolution|nodename nor servname",
+        TIMEOUT: r"i/o timeout|(context )?deadline exceeded|timed? ?out\b|\bETIMEDOUT\b|TimeoutError|ReadTimeout",
+    }.items()
+}
+"""Kind of cause -> how libraries of the usual languages say it; the first that fits is told first."""
+
+REACH = frozenset({CONNECTION, TIMEOUT, NAME})
+"""A test could not reach something: whose fault that is depends on what it wanted to reach."""
+
+DECISIVE = frozenset({DISK, CLIENTS, FILES, MEMORY})
+"""What a service writes into its log only when the machine or its limits are at fault."""
+
+_PORTS = (
+    re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]|0\.0\.0\.0)['\"]?(?::|\s*,\s*|,? port[ =:]+)(\d{2,5})\b"),
+    re.compile(r"\bport[\"']?\s*[=:]?\s*[\"']?(\d{2,5})\b", re.IGNORECASE),
+)
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What a text complains of: kinds of causes, and the ports of this machine that it names."""
+
+    kinds: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+
+
+def complaint(text: str) -> Complaint:
+    """What a failure message complains of; empty for an assertion of the suite's own."""
+    kinds = tuple(kind for kind, pattern in SIGNS.items() if pattern.search(text))
+    ports = tuple(dict.fromkeys(int(port) for pattern in _PORTS for port in pattern.findall(text) if int(port) < 65536))
+    return Complaint(kinds, ports if kinds else ())
+
+
+def decisive(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Kind and line of each first line in a log that gives the machine or its limits away."""
+    seen: set[str] = set()
+    for line in lines:
+        for kind in DECISIVE - seen:
+            if SIGNS[kind].search(line):
+                seen.add(kind)
+                yield kind, line.strip()[:300]
