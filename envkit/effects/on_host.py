@@ -14,7 +14,8 @@ from envkit.errors import ServiceDied
 from envkit.facts import Instance
 from envkit.plan import Want
 from envkit.services import desired
-from envkit.services.migrations import migrate
+from envkit.services.migrations import migrate, read
+from envkit.services.template import keep
 from envkit.session import Session
 from envkit.waiting import Cancel
 
@@ -28,7 +29,10 @@ def migrations(session: Session, want: Want, instances: Mapping[str, Instance], 
     assert isinstance(database.probe, PostgresProbe)
     target = observe.target_of(session, database, instance)
     port = target.port(database.probe.port)
-    applied = migrate(migrations_folder(wanted.folder), database.probe, target.host, port, want.service.timeout, report)
+    folder = migrations_folder(wanted.folder)
+    applied = migrate(folder, database.probe, target.host, port, want.service.timeout, report)
+    fresh = len(applied) == len(read(folder))
+    keep(folder, database.probe, target.host, port, want.service.timeout, report, fresh=fresh)
     return f"{len(applied)} migrations applied" if applied else "nothing to apply"
 
 
