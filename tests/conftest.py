@@ -8,7 +8,6 @@ import pytest
 
 from tests.backends import BACKENDS, REQUIRE, required, silence
 
-
 REAL = ("tests/contract/", "tests/datastorage/", "tests/e2e/", "tests/integration/")
 """Where tests meet real servers, on hosts that are not ours to quieten."""
 
