@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envkit import labels
 from envkit.config.models import Environment
@@ -18,7 +18,14 @@ from envkit.runtimes.endpoint import Endpoint
 from envkit.waiting import Cancel
 
 if TYPE_CHECKING:
+    from envkit.clusters.kind import Kind
+    from envkit.clusters.parts import Parts
+    from envkit.runtimes.containers import Containers
+    from envkit.runtimes.networks import Networks, NoNetworks
+    from envkit.runtimes.processes import Processes
     from envkit.supply.build import Recipe
+    from envkit.supply.images import Images
+    from envkit.supply.programs import Programs
 
 
 @dataclass
@@ -56,34 +63,30 @@ class Session:
         return str(self.endpoint) if self.endpoint else "plain processes"
 
     @cached_property
-    def runtime(self) -> Any:
+    def runtime(self) -> Containers | Processes:
         """Where the services run: a `runtimes.base.Runtime`, and what else it can do."""
         if self.endpoint:
-            from envkit.runtimes.containers import Containers
-
-            return Containers(self.endpoint)
+            return self._containers
         from envkit.runtimes.launching import Launching
         from envkit.runtimes.processes import Processes
 
-        return Processes(self.paths.services, Launching(self.images, self.cache))
+        return Processes(self.paths.services, Launching(self._programs, self.cache))
 
     @cached_property
-    def networks(self) -> Any:
+    def networks(self) -> Networks | NoNetworks:
         """The engine's networks; processes have none of their own."""
         from envkit.runtimes.networks import Networks, NoNetworks
 
-        return Networks(self.runtime.api) if self.endpoint else NoNetworks()
+        return Networks(self._containers.api) if self.endpoint else NoNetworks()
 
     @cached_property
-    def images(self) -> Any:
+    def images(self) -> Images | Programs:
         """What services are started from: an engine's images, or programs."""
         if self.endpoint:
             from envkit.supply.images import Images
 
-            return Images(self.runtime.api)
-        from envkit.supply.programs import Programs
-
-        return Programs(self.environment.services, self.environ, self.cache)
+            return Images(self._containers.api)
+        return self._programs
 
     @cached_property
     def arch(self) -> str:
@@ -98,7 +101,7 @@ class Session:
         return recipes(self.environment, self.arch, self.cache)
 
     @cached_property
-    def kind(self) -> Any:
+    def kind(self) -> Kind | Parts:
         """The environment's cluster: kind's, or an API server made of services."""
         if self.environment.cluster.type == "envtest":
             from envkit.clusters.parts import Parts
@@ -108,7 +111,20 @@ class Session:
 
         assert self.endpoint is not None
         network = labels.resource_name(self.environment.name)
-        return Kind(self.endpoint, self.environment.name, network, self.paths, self.runtime)
+        return Kind(self.endpoint, self.environment.name, network, self.paths, self._containers)
+
+    @cached_property
+    def _containers(self) -> Containers:
+        from envkit.runtimes.containers import Containers
+
+        assert self.endpoint is not None
+        return Containers(self.endpoint)
+
+    @cached_property
+    def _programs(self) -> Programs:
+        from envkit.supply.programs import Programs
+
+        return Programs(self.environment.services, self.environ, self.cache)
 
 
 @contextmanager

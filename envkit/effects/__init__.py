@@ -67,6 +67,9 @@ class Effects:
         want = self.desired.services[step.name]
         if step.action is Action.BUILD:
             marks = {labels.SCHEMA: labels.SCHEMA_VERSION, labels.ROLE: "image"}
+            from envkit.supply.programs import Programs
+
+            assert not isinstance(self.session.images, Programs)  # nothing that runs as a process is built as an image
             image = self.session.images.build(self.session.recipes[step.name], marks, report, cancel)
         else:
             image = self.session.images.pull_first(want.candidates, want.service.platform, report, cancel)
