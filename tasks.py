@@ -7,6 +7,11 @@ import sys
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends at once, without a traceback
 
+if __name__ == "__main__":
+    from envkit.cli.quick import served
+
+    served(sys.argv)
+
 from pathlib import Path
 
 from invoke.collection import Collection

@@ -1,5 +1,5 @@
 """`python -m envkit`."""
 
-from envkit.cli.main import main
+from envkit.cli.quick import main
 
 main()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from invoke.tasks import Task
 
-from envkit.cli.context import Flags
+from envkit.cli.options import COMMON, REPEATED, SHORT, carried_out
 from envkit.cli.reporting import reported
-from envkit.errors import UsageError
 
 HELP = {
     "file": "configuration file (else envkit.yaml, found by walking up)",
@@ -31,24 +30,6 @@ HELP = {
     "tail": "only the last N lines of each log",
 }
 
-COMMON: dict[str, Any] = {
-    "file": None,
-    "profile": None,
-    "overlay": None,
-    "name": None,
-    "engine": None,
-    "lane": None,
-    "port_offset": None,
-    "set": None,
-    "json": False,
-    "debug": False,
-}
-"""Options of every command, with their defaults."""
-
-REPEATED = ("overlay", "set", "service")
-
-SHORT = {"file": "f", "profile": "p", "overlay": "o", "name": "n", "engine": "e", "set": "s"}
-
 
 class EnvkitTask(Task[Any]):
     """A task whose short options are the same in every command."""
@@ -67,8 +48,7 @@ def command(function: Callable[..., int | None]) -> EnvkitTask:
     names = [*(parameter.name for parameter in own), *COMMON]
 
     def body(_context: Any, /, **given: Any) -> int | None:
-        common = {name: given.pop(name, default) for name, default in COMMON.items()}
-        return function(flags_of(**common), **given)
+        return carried_out(function, given)
 
     body.__name__, body.__doc__, body.__module__ = function.__name__, function.__doc__, function.__module__
     run = reported(body)
@@ -84,17 +64,3 @@ def command(function: Callable[..., int | None]) -> EnvkitTask:
         iterable=[name for name in REPEATED if name in names],
         help={name: HELP[name] for name in names if name in HELP},
     )
-
-
-def flags_of(
-    *, set: Iterable[str] | None, overlay: Iterable[str] | None, port_offset: str | None, **rest: Any
-) -> Flags:
-    """The common options as a value. Raises `UsageError` for a port offset that is no number."""
-    offset: int | None = None
-    if port_offset is not None:
-        if not str(port_offset).isdigit():
-            raise UsageError(
-                f"--port-offset takes a whole number, got {port_offset!r}", hint="for example --port-offset 100"
-            )
-        offset = int(port_offset)
-    return Flags(sets=tuple(set or ()), overlay=tuple(overlay or ()), port_offset=offset, **rest)

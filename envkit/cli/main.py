@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +14,9 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from envkit import __version__
-from envkit.cli.command import COMMON, SHORT
+from envkit.cli.options import COMMON, SHORT
+from envkit.cli.reporting import BROKEN_PIPE
 from envkit.errors import USAGE
-
-BROKEN_PIPE = 141
-"""128 and SIGPIPE, as a shell tells it."""
 
 TAKES_SERVICES = ("up", "plan", "logs", "restart")
 """Commands whose further words are names of services; invoke knows no such arguments."""
@@ -108,11 +105,3 @@ def run(namespace: Collection, argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `--list | head`: the reader has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE) from None
-
-
-def main() -> None:
-    """The entry point of the `envkit` command. Ctrl-C during the imports ends it at once, without a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from envkit.cli.tasks import namespace
-
-    run(namespace)

@@ -10,6 +10,9 @@ from typing import Any
 
 from envkit.errors import FAILED, Bug, EnvkitError
 
+BROKEN_PIPE = 141
+"""128 and SIGPIPE, as a shell tells it."""
+
 
 def show(error: EnvkitError, debug: bool = False) -> None:
     """Write the error to stderr; the traceback only with `--debug`."""
@@ -25,34 +28,32 @@ def show(error: EnvkitError, debug: bool = False) -> None:
     out.flush()
 
 
+def ended(call: Callable[[], int | None], debug: bool) -> int:
+    """Call a command; its exit code, an error of ours told on standard error."""
+    try:
+        return call() or 0
+    except EnvkitError as error:
+        show(error, debug)
+        return error.exit_code
+    except BrokenPipeError:
+        return BROKEN_PIPE
+    except Exception as error:  # the last line of defence: a bug is told as one, without a traceback
+        if debug or type(error).__module__.startswith("invoke."):
+            raise
+        hint = "run it again with --debug, and please report it"
+        show(Bug(f"envkit met an error of its own: {error!r}", hint=hint))
+        return FAILED
+
+
 def reported(task: Callable[..., int | None]) -> Callable[..., None]:
     """A task that ends with envkit's exit codes, under `invoke` as under `envkit`."""
 
     @functools.wraps(task)
     def wrapper(context: Any, *args: Any, **kwargs: Any) -> None:
-        from invoke.exceptions import Exit, Failure, UnexpectedExit
-
-        invoke_errors = (Exit, Failure, UnexpectedExit)
-
-        try:
-            code = task(context, *args, **kwargs) or 0
-        except EnvkitError as error:
-            show(error, debug=bool(kwargs.get("debug")))
-            code = error.exit_code
-        except BrokenPipeError:
-            code = 141
-        except invoke_errors:
-            raise
-        except Exception as error:  # the last line of defence: a bug is told as one, without a traceback
-            if kwargs.get("debug"):
-                raise
-            show(
-                Bug(
-                    f"envkit met an error of its own: {error!r}", hint="run it again with --debug, and please report it"
-                )
-            )
-            code = FAILED
+        code = ended(lambda: task(context, *args, **kwargs), bool(kwargs.get("debug")))
         if code:
+            from invoke.exceptions import Exit
+
             raise Exit(code=code)
 
     return wrapper

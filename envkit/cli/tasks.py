@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from invoke.collection import Collection
-
-from envkit.cli.command import command
 from envkit.cli.context import Flags, opened, program, signals
+from envkit.cli.options import COMMANDS, command
 from envkit.cli.reporting import show as show_error
 from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, UsageError
+
+if TYPE_CHECKING:
+    from invoke.collection import Collection
+
+    namespace: Collection
+    """Everything, for `ns = namespace`, or `ns.add_collection(namespace, "env")` beside tasks of one's own."""
 
 ENVIRONMENT_FAILED = 125
 """`run`'s exit code when not the command but its environment failed, as docker and timeout use it."""
@@ -109,6 +113,8 @@ def run(flags: Flags, keep: bool = False) -> int:
         raise UsageError(
             "run needs a command after --", hint=f"for example: {program()} run -- pytest tests/integration"
         )
+    import shutil
+
     if not shutil.which(argv[0], path=flags.environ.get("PATH")):
         raise UsageError(f"cannot run {argv[0]}: it is not on PATH, or not executable", hint="nothing was brought up")
     try:
@@ -159,5 +165,13 @@ def suggested(flags: Flags, verb: str) -> str:
     return shlex.join([program(), verb, *flags.words()])
 
 
-namespace = Collection(up, down, plan, status, env, logs, restart, run)
-"""Everything, for `ns = namespace`, or `ns.add_collection(namespace, "env")` beside tasks of one's own."""
+def __getattr__(name: str) -> Any:
+    """`namespace`, made when asked for: importing invoke takes longer than `env` as a whole may."""
+    if name != "namespace":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from invoke.collection import Collection
+
+    from envkit.cli.command import command as task
+
+    made = globals()["namespace"] = Collection(*map(task, COMMANDS.values()))
+    return made

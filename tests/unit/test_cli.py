@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -17,9 +18,11 @@ from invoke.collection import Collection
 
 from envkit import state
 from envkit.cli import show
-from envkit.cli.command import COMMON, SHORT, command, flags_of
+from envkit.cli.command import command
 from envkit.cli.context import Flags, signals
 from envkit.cli.main import TAKES_SERVICES, _services, arranged, run
+from envkit.cli.options import COMMANDS, COMMON, SHORT, carried_out, flags_of
+from envkit.cli.quick import understood
 from envkit.cli.reporting import show as show_error
 from envkit.cli.tasks import namespace, suggested, verbatim
 from envkit.errors import Cancelled, ConfigError, EngineError, EnvkitError, Fault, NotUp, UsageError
@@ -92,6 +95,51 @@ def test_what_follows_the_first_dashes_is_verbatim() -> None:
     ]  # fmt: skip
     assert verbatim(["envkit", "run"]) == []
     assert verbatim(["envkit", "run", "--"]) == []
+
+
+# Plain words, without invoke
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "up", "up redis postgres --build", "--name x up redis", "-n x --json status", "--name=x env --format json",
+        "logs --tail 5 redis", "logs --service redis", "-o a --overlay b plan -s k=v --set l=w --port-offset 5",
+        "run --keep -- pytest -k x --name y", "down --force", "restart redis", "up --profile ci --lane embedded",
+        "-e podman -f a.yaml --debug env",
+    ],
+)  # fmt: skip
+def test_plain_words_are_understood_as_invoke_understands_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    def noted(name: str) -> Callable[..., None]:
+        def note(flags: Flags, **own: Any) -> None:
+            seen.append((name, {**own, **{key: it for key, it in vars(flags).items() if key != "environ"}}))
+
+        note.__name__, note.__signature__ = name, inspect.signature(COMMANDS[name])  # type: ignore[attr-defined]
+        return note
+
+    argv = ["envkit", *typed.split()]
+    commands = {name: noted(name) for name in COMMANDS}
+    found = understood(argv, commands)
+    assert found is not None
+    carried_out(*found)
+    assert invoke(capsys, program(*commands.values()), *argv[1:])[0] == 0
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "", "--help", "--list", "--version", "up --help", "up -h", "xyzzy", "staus", "status extra", "up --nmae x",
+        "up --name", "up --name --json", "up --json=x", "up --name a --name b", "down --build", "test --fast",
+        "--build up", "up --port_offset 5", "run pytest", "up -nx", "up -n=x", "up --name=", "-", "env -",
+    ],
+)  # fmt: skip
+def test_words_that_are_not_plain_are_left_to_invoke(typed: str) -> None:
+    assert understood(["envkit", *typed.split()], COMMANDS) is None
 
 
 # A program

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from envkit.cli.command import SHORT
 from envkit.cli.main import TAKES_SERVICES, arranged, run
+from envkit.cli.options import SHORT
 from envkit.cli.tasks import namespace
 from envkit.config import reference
 from envkit.config.load import Request, load

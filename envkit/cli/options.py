@@ -1,0 +1,58 @@
+"""Options that every command has, and the commands as plain functions: known without importing invoke."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from envkit.cli.context import Flags
+from envkit.errors import UsageError
+
+Verb = TypeVar("Verb", bound=Callable[..., int | None])
+
+COMMANDS: dict[str, Callable[..., int | None]] = {}
+"""Every command by name, in the order of the help: `function(flags, **own options)`."""
+
+COMMON: dict[str, Any] = {
+    "file": None,
+    "profile": None,
+    "overlay": None,
+    "name": None,
+    "engine": None,
+    "lane": None,
+    "port_offset": None,
+    "set": None,
+    "json": False,
+    "debug": False,
+}
+"""Options of every command, with their defaults."""
+
+REPEATED = ("overlay", "set", "service")
+
+SHORT = {"file": "f", "profile": "p", "overlay": "o", "name": "n", "engine": "e", "set": "s"}
+
+
+def command(function: Verb) -> Verb:
+    """Register a function as a command; its name may end in `_` where the plain one is a word of Python's."""
+    COMMANDS[function.__name__.rstrip("_")] = function
+    return function
+
+
+def flags_of(
+    *, set: Iterable[str] | None, overlay: Iterable[str] | None, port_offset: str | None, **rest: Any
+) -> Flags:
+    """The common options as a value. Raises `UsageError` for a port offset that is no number."""
+    offset: int | None = None
+    if port_offset is not None:
+        if not str(port_offset).isdigit():
+            raise UsageError(
+                f"--port-offset takes a whole number, got {port_offset!r}", hint="for example --port-offset 100"
+            )
+        offset = int(port_offset)
+    return Flags(sets=tuple(set or ()), overlay=tuple(overlay or ()), port_offset=offset, **rest)
+
+
+def carried_out(function: Callable[..., int | None], given: dict[str, Any]) -> int | None:
+    """Call a command with all of its options, the common ones among them."""
+    common = {name: given.pop(name, default) for name, default in COMMON.items()}
+    return function(flags_of(**common), **given)

@@ -1,0 +1,107 @@
+"""The way in. Plain words are understood here, without invoke, whose import takes longer than `env` may in all.
+
+What is not plain (help, a list, a fault, another repository's tasks) is invoke's; both know the same options.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from envkit.cli.options import COMMANDS, COMMON, REPEATED, SHORT, carried_out
+
+Command = Callable[..., int | None]
+_LONG = {f"-{letter}": f"--{name}" for name, letter in SHORT.items()}
+
+
+def understood(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[Command, dict[str, Any]] | None:
+    """The command and all of its options, None when the words are not plain ones."""
+    words = list(argv[1 : argv.index("--")] if "--" in argv else argv[1:])
+    flags = _flags(commands.values())
+    chosen: Command | None = None
+    given: list[tuple[str, Any]] = []
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            if chosen is None:
+                chosen = commands.get(word)
+                if chosen is None:
+                    return None
+            else:
+                given.append(("service", word))
+            continue
+        option = _option(word, words, flags)
+        if option is None or (chosen is None and option[0] not in COMMON):
+            return None
+        given.append(option)
+    return (chosen, options) if chosen and (options := _options(chosen, given)) is not None else None
+
+
+def _flags(commands: Iterable[Command]) -> set[str]:
+    """Options without a value, of whichever command."""
+    defaults = {it.name: it.default for command in commands for it in inspect.signature(command).parameters.values()}
+    return {name for name, default in {**COMMON, **defaults}.items() if isinstance(default, bool)}
+
+
+def _option(word: str, words: list[str], flags: Collection[str]) -> tuple[str, Any] | None:
+    """Name and value of `--name value`, `--name=value`, `-n value` or `--flag`, whose value is taken from `words`."""
+    option, equals, value = word.partition("=")
+    name = _LONG.get(option, option)
+    if not name.startswith("--") or (equals and option in _LONG) or "_" in name:
+        return None
+    name = name[2:].replace("-", "_")
+    if name in flags:
+        return None if equals else (name, True)
+    if not equals:
+        value = words.pop(0) if words else ""
+    return (name, value) if value and not value.startswith("-") else None
+
+
+def _options(chosen: Command, given: list[tuple[str, Any]]) -> dict[str, Any] | None:
+    """Every option of the command, None where one was said that it has not, or twice."""
+    own = list(inspect.signature(chosen).parameters.values())[1:]
+    found: dict[str, Any] = {it.name: [] if it.name in REPEATED else it.default for it in own}
+    found |= {name: [] if name in REPEATED else default for name, default in COMMON.items()}
+    said = set()
+    for name, value in given:
+        known = name in found and (name not in said or name in REPEATED)
+        if not known or isinstance(value, bool) != isinstance(found[name], bool):
+            return None
+        said.add(name)
+        found[name] = [*found[name], value] if name in REPEATED else value
+    return found
+
+
+def served(argv: Sequence[str]) -> None:
+    """Carry out what the words plainly say, and exit; return when they are invoke's to read."""
+    import envkit.cli.tasks  # noqa: F401  it registers the commands
+
+    found = understood(argv, COMMANDS)
+    if found is not None:
+        _carry_out(*found)
+
+
+def _carry_out(function: Command, options: dict[str, Any]) -> NoReturn:
+    from envkit.cli.reporting import BROKEN_PIPE, ended
+
+    code = ended(lambda: carried_out(function, options), bool(options["debug"]))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE
+    raise SystemExit(code)
+
+
+def main() -> None:
+    """The entry point of the `envkit` command. Ctrl-C during the imports ends it at once, without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    served(sys.argv)
+    from envkit.cli.main import run
+    from envkit.cli.tasks import namespace
+
+    run(namespace)
