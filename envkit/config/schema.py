@@ -18,6 +18,7 @@ Node = dict[str, Any]
 
 FILE = "envkit.schema.json"
 INTERPOLATED = {"type": "string", "pattern": r"\$\{"}
+SHORT_PORT = r"^(auto|(127\.0\.0\.1:)?(auto|\d+):\d+|.*\$\{.*)$"
 EXTENDS = {
     "description": "a profile by name or file, or several: what this file is laid over",
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
@@ -47,7 +48,7 @@ def _short_forms(root: Node, parts: Node) -> None:
     root["properties"]["cluster"] = {"anyOf": [{"$ref": "#/$defs/Cluster"}, {"enum": kinds}]}
     service = parts["Service"]
     for pattern, port in service["properties"]["ports"]["patternProperties"].items():
-        short = {"type": "string", "pattern": r"^(auto|\d+:\d+|.*\$\{.*)$", "description": "auto, or HOST:CONTAINER"}
+        short = {"type": "string", "pattern": SHORT_PORT, "description": "auto, HOST:CONTAINER or auto:CONTAINER"}
         host = {"type": "integer", "minimum": 1024, "maximum": 65535}
         service["properties"]["ports"]["patternProperties"][pattern] = {"anyOf": [port, host, short]}
     token = parts["Identity"]["properties"]["token"]
@@ -75,7 +76,13 @@ def _relaxed(node: Any) -> Any:
             done[word] = {key: _nullable(value) for key, value in done[word].items()}
     if "patternProperties" in done:
         done["additionalProperties"] = False
-    return {"anyOf": [done, INTERPOLATED]} if done.get("type") in ("integer", "number", "boolean") else done
+    return {"anyOf": [done, INTERPOLATED]} if _takes_no_variable(done) else done
+
+
+def _takes_no_variable(node: Node) -> bool:
+    return node.get("type") in ("integer", "number", "boolean") or (
+        node.get("type") == "string" and bool(node.keys() & {"pattern", "enum"})
+    )
 
 
 def _dropped(key: str, value: Any, node: Node) -> bool:

@@ -23,6 +23,10 @@ _MARKS = {
 }
 
 
+TIME = 6
+"""Columns for a time: `123.4s`."""
+
+
 @dataclass
 class _Line:
     kind: Kind = Kind.PLANNED
@@ -67,10 +71,13 @@ class LiveView:
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 1))
+        longest = max((len(name) for name in self._lines), default=0)
+        names = min(longest, max(8, self._console.width // 2))
         table.add_column(width=1)
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(overflow="ellipsis", no_wrap=True, ratio=1)
+        table.add_column(no_wrap=True, overflow="ellipsis", width=names)
+        table.add_column(justify="right", no_wrap=True, width=TIME)
+        # What is left of the line: rich would take the room from every column, the marks first.
+        table.add_column(overflow="ellipsis", no_wrap=True, width=max(1, self._console.width - names - TIME - 5))
         for name, line in self._lines.items():
             if line.kind is Kind.STARTED:
                 took = time.monotonic() - (line.began or time.monotonic())

@@ -149,6 +149,10 @@ def test_profiles_hold_to_the_schema() -> None:
         assert not validator.is_valid(wrong)
     for right in ({"cluster": "none"}, {"services": {"a": None}}, {"timeout": "${T}"}, {"extends": ["a", "b"]}):
         assert validator.is_valid(right)
+    for port in ("auto:8080", "127.0.0.1:18080:8080", "${P}:8080", "auto"):
+        assert validator.is_valid({"services": {"a": {"ports": {"p": port}}}})
+    assert validator.is_valid({"name": "suite-${USER}", "lane": "${LANE:-auto}"})
+    assert not validator.is_valid({"name": "No Name"})
 
 
 def test_the_manifest_is_the_platforms(tmp_path: Path) -> None:
