@@ -46,6 +46,8 @@ class Session:
     lane: str = "containers"
     why: str = ""
     settle: Callable[[], Environment] | None = None
+    expires: float = 0.0
+    """Seconds since 1970 after which `prune` may take what is brought up now; 0 leaves it as it was."""
 
     @property
     def engine(self) -> str:

@@ -41,6 +41,7 @@ class Record:
     ports: Mapping[str, int] = field(default_factory=dict)
     done: Mapping[str, str] = field(default_factory=dict)
     tokens: tuple[Renewal, ...] = ()
+    expires: float = 0.0
     schema: int = SCHEMA
 
 

@@ -27,6 +27,9 @@ HELP = {
     "build": "build images anew",
     "force": "also when another checkout holds the environment",
     "format": "dotenv, shell or json",
+    "ttl": "how long it is wanted, such as 8h; `prune` takes it after that",
+    "environment": "an environment's name; repeatable, or as plain words after the command",
+    "yes": "do not ask",
     "tail": "only the last N lines of each log",
 }
 

@@ -21,8 +21,11 @@ from envkit.errors import USAGE
 TAKES_SERVICES = ("up", "plan", "logs", "restart")
 """Commands whose further words are names of services; invoke knows no such arguments."""
 
+TAKES_WORDS = {**dict.fromkeys(TAKES_SERVICES, "--service"), "prune": "--environment"}
+"""What a command's further words are, as an option."""
+
 _VALUED = {f"--{name.replace('_', '-')}" for name, default in COMMON.items() if default is None}
-_VALUED |= {f"-{letter}" for letter in SHORT.values()} | {"--service", "--tail", "--format"}
+_VALUED |= {f"-{letter}" for letter in SHORT.values()} | {"--service", "--tail", "--format", "--ttl", "--environment"}
 _EVERYWHERE = _VALUED | {"--json", "--debug"}
 
 
@@ -83,15 +86,15 @@ def arranged(argv: Sequence[str]) -> list[str]:
     if not words:
         return [argv[0], *(front or ["--list"])]
     command, rest = words[0], words[1:]
-    return [argv[0], command, *front, *(_services(rest) if command in TAKES_SERVICES else rest)]
+    return [argv[0], command, *front, *(_services(rest, TAKES_WORDS[command]) if command in TAKES_WORDS else rest)]
 
 
-def _services(words: Sequence[str]) -> list[str]:
+def _services(words: Sequence[str], option: str = "--service") -> list[str]:
     found: list[str] = []
     expect_value = False
     for word in words:
         plain = not expect_value and not word.startswith("-")
-        found += ["--service", word] if plain else [word]
+        found += [option, word] if plain else [word]
         expect_value = not expect_value and word in _VALUED
     return found
 

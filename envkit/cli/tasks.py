@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from envkit.cli.context import Flags, opened, program, signals
 from envkit.cli.options import COMMANDS, command
+from envkit.cli.output import expiry, out
 from envkit.cli.reporting import show as show_error
 from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, UsageError
 
@@ -22,19 +23,15 @@ ENVIRONMENT_FAILED = 125
 """`run`'s exit code when not the command but its environment failed, as docker and timeout use it."""
 
 
-def out(text: str) -> None:
-    """Results go to standard output; everything else goes to standard error."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
 @command
-def up(flags: Flags, service: Sequence[str], build: bool = False, keep: bool = False) -> None:
+def up(flags: Flags, service: Sequence[str], build: bool = False, keep: bool = False, ttl: str | None = None) -> None:
     """Bring the environment up, or some services and what they need; keeps what is right already."""
     from envkit.cli import show
     from envkit.verbs.up import up as bring_up
 
+    expires = expiry(ttl)
     with opened(flags) as session:
+        session.expires = expires
         outcome = bring_up(session, service, rebuild=build, keep=keep)
     show.up(outcome, flags, out)
 
@@ -171,6 +168,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from invoke.collection import Collection
 
+    from envkit.cli import everyday  # noqa: F401  its commands stand after these
     from envkit.cli.command import command as task
 
     made = globals()["namespace"] = Collection(*map(task, COMMANDS.values()))

@@ -60,7 +60,10 @@ class Effects:
     def _network(self) -> str:
         environment = self.session.environment
         self.made_network = True
-        self.session.networks.create(environment.name, environment.root)
+        marks = {labels.HOME: labels.home_mark(self.session.paths.home)}
+        if self.session.expires:
+            marks[labels.EXPIRES] = str(int(self.session.expires))
+        self.session.networks.create(environment.name, environment.root, **marks)
         return "created"
 
     def _image(self, step: Step, report: Report, cancel: Cancel) -> str:
@@ -164,7 +167,16 @@ class Effects:
         }
         report(f"starting {want.image}")
         service = wanted.startable(environment, want.name, self.session.paths)
-        unit = Unit(environment.name, environment.root, want.name, service, want.image, want.fingerprint, ports)
+        unit = Unit(
+            environment.name,
+            environment.root,
+            want.name,
+            service,
+            want.image,
+            want.fingerprint,
+            ports,
+            str(self.session.paths.home),
+        )
         instance: Instance = self.session.runtime.start(unit)
         with self._lock:
             self.instances[want.name] = self.made[want.name] = instance

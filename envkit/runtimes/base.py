@@ -24,6 +24,8 @@ class Unit:
     image: str
     fingerprint: str
     host_ports: Mapping[int, int] = field(default_factory=dict)
+    home: str = ""
+    """The state directory that has the environment's record."""
 
 
 class Runtime(Protocol):

@@ -31,7 +31,7 @@ class FakeNetworks:
             raise EngineError(f"a network named {labels.resource_name(environment)} exists and is not envkit's")
         return owner is not None
 
-    def create(self, environment: str, root: str) -> None:  # noqa: ARG002
+    def create(self, environment: str, root: str, **_marks: str) -> None:  # noqa: ARG002
         """Make it; there already is fine."""
         if not self.exists(environment):
             self._call("network create", environment)

@@ -32,13 +32,13 @@ class Networks:
             )
         return True
 
-    def create(self, environment: str, root: str) -> None:
-        """Make it; there already is fine."""
+    def create(self, environment: str, root: str, **marks: str) -> None:
+        """Make it, `marks` among its labels; there already is fine."""
         if self.exists(environment):
             return
         name = labels.resource_name(environment)
         with translated(f"creating network {name}"):
-            self._api.create_network(name, driver="bridge", labels=labels.owned(environment, "network", root))
+            self._api.create_network(name, driver="bridge", labels=labels.owned(environment, "network", root, **marks))
 
     def remove_all(self, environment: str) -> list[str]:
         """Remove every network with the environment's label; their names."""
@@ -63,7 +63,7 @@ class NoNetworks:
         """There is none of the environment's own."""
         return False
 
-    def create(self, _environment: str, _root: str) -> None:
+    def create(self, _environment: str, _root: str, **_marks: str) -> None:
         """Nothing to do."""
 
     def remove_all(self, _environment: str) -> list[str]:

@@ -93,7 +93,7 @@ class Processes:
 
     def _started(self, unit: Unit, folder: Path) -> Instance:
         launch = self._prepare(unit, folder)
-        marks = {labels.MARKER: unit.environment, SERVICE: unit.name}
+        marks = {labels.MARKER: unit.environment, SERVICE: unit.name, labels.STATE_MARKER: unit.home}
         instance = Instance(
             id="",
             name=labels.resource_name(unit.environment, unit.name),

@@ -17,6 +17,7 @@ def write_record(session: Session, instances: Mapping[str, Instance], done: Mapp
     """Remember what is up now, for `env` and for the next `up`."""
     environment = session.environment
     ports = observe.chosen_ports(session, instances)
+    before = state.read(session.paths)
     record = state.Record(
         name=environment.name,
         root=environment.root,
@@ -29,6 +30,7 @@ def write_record(session: Session, instances: Mapping[str, Instance], done: Mapp
         ports=ports | _api_port(session),
         done=done,
         tokens=tuple(_renewals(environment)),
+        expires=session.expires or (before.expires if before else 0.0),
     )
     state.write(session.paths, record)
     return record

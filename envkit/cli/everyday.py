@@ -1,0 +1,87 @@
+"""Tasks of every day that are not about one environment's life: what there is on this machine, and what may go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from envkit.cli.context import Flags, signals, sink_for
+from envkit.cli.options import command
+from envkit.cli.output import confirmed, out
+from envkit.errors import FAILED, UsageError
+from envkit.paths import Paths, state_home
+
+if TYPE_CHECKING:
+    from envkit.events import Stream
+    from envkit.verbs.list import Machine
+    from envkit.verbs.prune import Doomed
+    from envkit.waiting import Cancel
+
+
+@contextmanager
+def at_work(flags: Flags) -> Iterator[tuple[Stream, Cancel, Mapping[str, str]]]:
+    """For commands about the whole machine: events, signals, and engines that answer; no configuration is loaded."""
+    from envkit.events import Stream
+    from envkit.runtimes.podman_service import serving
+    from envkit.waiting import Cancel
+
+    environ = dict(flags.environ)
+    sink = sink_for(flags)
+    stream, cancel = Stream([sink]), Cancel()
+    try:
+        with signals(cancel), serving("auto", environ, Paths(state_home(environ), "any"), stream) as reached:
+            yield stream, cancel, reached
+    finally:
+        sink.close()
+
+
+@command
+def list_(flags: Flags) -> None:
+    """Show every environment of this machine: state, where it runs, who holds it, when its time is over."""
+    from envkit.cli import inventory
+    from envkit.verbs.list import survey
+
+    with at_work(flags) as (_, _, environ):
+        found = survey(state_home(dict(flags.environ)), environ)
+    inventory.environments(found, flags, out)
+
+
+@command
+def prune(flags: Flags, environment: Sequence[str], yes: bool = False) -> int:
+    """Take away what is expired (`up --ttl`) or orphaned, after showing it; what is in use stays."""
+    from envkit.cli import inventory
+    from envkit.verbs import prune as pruning
+    from envkit.verbs.list import survey
+
+    home = state_home(dict(flags.environ))
+    with at_work(flags) as (stream, cancel, environ):
+        machine = survey(home, environ)
+        _check_names(machine, environment)
+        doomed = _chosen(machine, environment)
+        if flags.json and not yes:
+            inventory.doomed(doomed, machine, flags, out)
+            return 0
+        if not flags.json:
+            inventory.doomed(doomed, machine, flags, out)
+        if doomed and not confirmed("take them away?", yes):
+            return 0
+        shown = {one.found.name: one.reason for one in doomed}
+        still = [one for one in _chosen(survey(home, environ), environment) if one.found.name in shown]
+        done = pruning.prune(still, home, environ, stream, cancel)
+    inventory.pruned(done, flags, out)
+    return FAILED if any(one.problem for one in done) else 0
+
+
+def _chosen(machine: Machine, names: Sequence[str]) -> list[Doomed]:
+    from envkit.verbs.prune import choose
+
+    return [one for one in choose(machine.environments) if not names or one.found.name in names]
+
+
+def _check_names(machine: Machine, names: Sequence[str]) -> None:
+    known = [found.name for found in machine.environments]
+    missing = [name for name in names if name not in known]
+    if missing:
+        there = f"there are: {', '.join(known)}" if known else "there is none"
+        raise UsageError(f"no environment named {', '.join(missing)} on this machine", hint=there)

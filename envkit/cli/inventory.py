@@ -1,0 +1,99 @@
+"""What is on this machine, as people or programs read it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from envkit.cli.context import Flags, program
+from envkit.cli.show import Out, table
+
+if TYPE_CHECKING:
+    from envkit.verbs.list import Found, Machine
+    from envkit.verbs.prune import Doomed, Pruned
+
+
+def environments(machine: Machine, flags: Flags, out: Out) -> None:
+    """A row for each environment; engines that did not answer are named below."""
+    if flags.json:
+        rows = [as_data(found) for found in machine.environments]
+        out(json.dumps({"environments": rows, "silent": dict(machine.silent)}, indent=2) + "\n")
+        return
+    if not machine.environments:
+        out("no environment is on this machine\n")
+    else:
+        out(table([("NAME", "STATE", "WHERE", "PARTS", "AGE", "EXPIRES", "HELD BY"), *map(_row, machine.environments)]))
+    for url, reason in machine.silent.items():
+        out(f"\nnot asked: {url} ({reason})\n")
+
+
+def _row(found: Found) -> tuple[str, ...]:
+    state = f"{found.state}, used by {found.running}" if found.running else found.state
+    where = ", ".join(found.where) or (found.record.engine if found.record else "") or "-"
+    age = span(time.time() - found.began) if found.began else "-"
+    held = ", ".join(found.roots) or "-"
+    return (found.name, state, where, str(len(found.things)), age, _until(found.expires), held)
+
+
+def _until(moment: float) -> str:
+    if not moment:
+        return "never"
+    left = moment - time.time()
+    return f"in {span(left)}" if left > 0 else "over"
+
+
+def span(seconds: float) -> str:
+    """`3h` of seconds; the largest unit that fits."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def as_data(found: Found) -> dict[str, Any]:
+    """One environment for a program; times are in UTC, absent ones null."""
+    return {
+        "name": found.name,
+        "state": found.state,
+        "where": list(found.where),
+        "lane": found.record.lane if found.record else None,
+        "held_by": list(found.roots),
+        "began": _stamp(found.began),
+        "expires": _stamp(found.expires),
+        "used_by": found.running or None,
+        "unseen": found.unseen or None,
+        "parts": [
+            {"kind": it.kind, "name": it.name, "where": it.where, "state": it.state or None} for it in found.traces
+        ],
+    }
+
+
+def _stamp(moment: float) -> str | None:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds") if moment else None
+
+
+def doomed(chosen: Sequence[Doomed], machine: Machine, flags: Flags, out: Out) -> None:
+    """What would go, and why; every part of it."""
+    if flags.json:
+        rows = [{**as_data(one.found), "reason": one.reason} for one in chosen]
+        out(json.dumps({"prunable": rows}, indent=2) + "\n")
+        return
+    kept = len(machine.environments) - len(chosen)
+    if not chosen:
+        out(f"nothing to prune: {kept} environments stay (`{program()} list` shows them)\n")
+    for one in chosen:
+        out(f"{one.found.name}: {one.reason}\n")
+        out("".join(f"  {it.kind:<9} {it.name}{f' ({it.state})' if it.state else ''}\n" for it in one.found.traces))
+
+
+def pruned(done: Sequence[Pruned], flags: Flags, out: Out) -> None:
+    """What went, and what did not."""
+    if flags.json:
+        rows = [{"name": one.name, "removed": list(one.removed), "problem": one.problem or None} for one in done]
+        out(json.dumps({"pruned": rows}, indent=2) + "\n")
+        return
+    for one in done:
+        out(f"{one.name}: {one.problem}\n" if one.problem else f"{one.name}: {len(one.removed)} things removed\n")

@@ -1,0 +1,279 @@
+"""`list`: every environment of this machine, from what carries a label or a marker and from what is written down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from envkit import labels
+from envkit import state as records
+from envkit.errors import EngineError
+from envkit.paths import Paths
+from envkit.ports import accepts
+from envkit.runtimes.discovery import find_all, place
+from envkit.runtimes.endpoint import Endpoint
+
+State = Literal["busy", "up", "paused", "broken", "unfinished", "gone"]
+"""busy: an envkit works on it; broken: it was up, and something of it does not answer; unfinished: things without a
+record (a failure that was kept, or remains); gone: a record, and nothing of it."""
+
+NOT_ENVIRONMENTS = ("logs", "runs")
+"""Folders of the state directory that belong to no single environment."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One thing of an environment. `home` is the state directory with its record, as `labels.home_mark` writes it."""
+
+    environment: str
+    kind: Literal["container", "node", "network", "process", "files"]
+    name: str
+    where: str
+    state: str = ""
+    root: str = ""
+    home: str = ""
+    began: float = 0.0
+    expires: float = 0.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """One environment: its traces, its record where that can be read, and what follows from both."""
+
+    name: str
+    state: State
+    traces: tuple[Trace, ...] = ()
+    record: records.Record | None = None
+    homes: tuple[str, ...] = ()
+    unseen: str = ""
+    """Why what it runs on could not be asked, empty when it could."""
+    running: str = ""
+    """The `run` that uses it, empty when there is none."""
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The folders that hold it, by label and by record."""
+        named = {trace.root for trace in self.traces if trace.root} | ({self.record.root} if self.record else set())
+        return tuple(sorted(named))
+
+    @property
+    def things(self) -> tuple[Trace, ...]:
+        """What is there beside files."""
+        return tuple(trace for trace in self.traces if trace.kind != "files")
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        """The engines (or `processes`) that have something of it."""
+        return tuple(sorted({trace.where for trace in self.things}))
+
+    @property
+    def began(self) -> float:
+        """Seconds since 1970 of its oldest part, 0 when there is none."""
+        return min((trace.began for trace in self.things if trace.began), default=0.0)
+
+    @property
+    def expires(self) -> float:
+        """When its time is over, seconds since 1970; 0 is never. The record knows of later calls of `up`."""
+        if self.record:
+            return self.record.expires
+        return max((trace.expires for trace in self.traces), default=0.0)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Everything that was found, by name; and the engines that are set up here but do not answer, with the reason."""
+
+    environments: tuple[Found, ...] = ()
+    silent: Mapping[str, str] = field(default_factory=dict)
+
+
+def survey(home: Path, environ: Mapping[str, str]) -> Machine:
+    """Ask every engine that answers, look at every process and every file; changes nothing."""
+    endpoints, silent = find_all("auto", environ)
+    with ThreadPoolExecutor(4, thread_name_prefix="survey") as pool:
+        asked = {endpoint: pool.submit(_all, on_engine, endpoint) for endpoint in endpoints}
+        processes = pool.submit(_all, as_processes)
+        traces = [*processes.result(), *in_files(home)]
+        for endpoint, answer in asked.items():
+            try:
+                traces += answer.result()
+            except EngineError as error:
+                silent[endpoint.url] = error.message
+    by_name: dict[str, list[Trace]] = {}
+    for trace in traces:
+        by_name.setdefault(trace.environment, []).append(trace)
+    seen = [endpoint for endpoint in endpoints if endpoint.url not in silent]
+    found = [judged(name, its, home, seen, silent) for name, its in sorted(by_name.items())]
+    return Machine(tuple(found), silent)
+
+
+def _all(look: Callable[..., Iterator[Trace]], *where: Endpoint) -> list[Trace]:
+    return list(look(*where))
+
+
+def judged(
+    name: str, traces: Iterable[Trace], home: Path, engines: Iterable[Endpoint], silent: Mapping[str, str]
+) -> Found:
+    """What the traces of one name add up to. The record is read where the traces say it is, else in `home`."""
+    its = tuple(traces)
+    homes = tuple(sorted({trace.home for trace in its if trace.home})) or (labels.home_mark(home),)
+    places = [Paths(folder, name) for mark in homes if (folder := labels.home_here(mark))]
+    record = next((read for paths in places if (read := records.read(paths))), None)
+    busy = any(is_locked(paths) for paths in places)
+    users = [user for paths in places if (user := run_of(paths))]
+    unseen = _unseen(record, engines, silent)
+    return Found(name, _state(its, record, busy, unseen), its, record, homes, unseen, users[0] if users else "")
+
+
+def _state(traces: tuple[Trace, ...], record: records.Record | None, busy: bool, unseen: str) -> State:
+    things = [trace for trace in traces if trace.kind != "files"]
+    if busy:
+        return "busy"
+    if not things and not unseen:
+        return "gone"
+    if any(trace.state == "paused" for trace in things):
+        return "paused"
+    if record is None:
+        return "unfinished"
+    return "up" if all(accepts(port) for port in record.ports.values()) else "broken"
+
+
+def _unseen(record: records.Record | None, engines: Iterable[Endpoint], silent: Mapping[str, str]) -> str:
+    """Why the engine that the record names was not asked."""
+    if record is None or not record.engine_url:
+        return ""
+    asked = list(engines)
+    if place(record.engine_url) in {place(endpoint.url) for endpoint in asked}:
+        return ""
+    if record.engine_url.endswith("/podman.sock") and any(endpoint.engine == "podman" for endpoint in asked):
+        return ""
+    return silent.get(record.engine_url, "it does not answer")
+
+
+# Where traces come from
+
+
+def on_engine(endpoint: Endpoint) -> Iterator[Trace]:
+    """Containers and networks with envkit's label, and kind's nodes in such a network. Raises `EngineError`."""
+    from envkit.clusters.nodes import CLUSTER_LABEL
+    from envkit.runtimes.sdk import connect, translated
+
+    api = connect(endpoint)
+    try:
+        with translated("listing what is labelled"):
+            networks = api.networks(filters={"label": labels.ENV})
+            services = api.containers(all=True, filters={"label": labels.ENV})
+            nodes = api.containers(all=True, filters={"label": CLUSTER_LABEL})
+    finally:
+        api.close()
+    for row in networks:
+        yield _network(row, endpoint)
+    for row in services:
+        yield _container(row, "container", row["Labels"][labels.ENV], endpoint)
+    ours = {str(row["Name"]): str(row["Labels"][labels.ENV]) for row in networks}
+    for row in nodes:
+        for network in (row.get("NetworkSettings") or {}).get("Networks") or {}:
+            if network in ours and row["Labels"][CLUSTER_LABEL] == labels.resource_name(ours[network]):
+                yield _container(row, "node", ours[network], endpoint)
+
+
+def _network(row: Mapping[str, Any], endpoint: Endpoint) -> Trace:
+    marks = row.get("Labels") or {}
+    ends = str(marks.get(labels.EXPIRES, ""))
+    return Trace(
+        marks[labels.ENV], "network", str(row["Name"]), endpoint.engine, "", marks.get(labels.ROOT, ""),
+        marks.get(labels.HOME, ""), expires=float(ends) if ends.isdigit() else 0.0,
+    )  # fmt: skip
+
+
+def _container(
+    row: Mapping[str, Any], kind: Literal["container", "node"], environment: str, endpoint: Endpoint
+) -> Trace:
+    marks = row.get("Labels") or {}
+    names = row.get("Names") or [row["Id"][:12]]
+    created = row.get("Created") or 0
+    return Trace(
+        environment, kind, str(names[0]).lstrip("/"), endpoint.engine, str(row.get("State", "")).lower(),
+        marks.get(labels.ROOT, ""), began=float(created) if isinstance(created, int | float) else 0.0,
+    )  # fmt: skip
+
+
+def as_processes() -> Iterator[Trace]:
+    """The leaders of sessions that carry the marker, as far as this user may look into them."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            environ = process.environ()
+            name = environ.get(labels.MARKER)
+            if not name or os.getsid(process.pid) != process.pid:
+                continue
+            home = environ.get(labels.STATE_MARKER, "")
+            paused = process.status() == psutil.STATUS_STOPPED
+            yield Trace(
+                name, "process", f"{environ.get('ENVKIT_SERVICE') or process.name()} (pid {process.pid})", "processes",
+                "paused" if paused else "running", home=labels.home_mark(Path(home)) if home else "",
+                began=process.create_time(),
+            )  # fmt: skip
+
+
+def in_files(home: Path) -> Iterator[Trace]:
+    """Folders of the state directory, and those of root's processes, which are elsewhere."""
+    with suppress(OSError):
+        for folder in home.iterdir():
+            if folder.is_dir() and not folder.name.startswith(".") and folder.name not in NOT_ENVIRONMENTS:
+                yield Trace(folder.name, "files", str(folder), "files", home=labels.home_mark(home))
+    beside = Paths(home, "x").services
+    if home in beside.parents:
+        return
+    for folder in beside.parent.glob("envkit-*"):
+        with suppress(OSError):
+            if folder.is_dir() and folder.lstat().st_uid == os.getuid():
+                yield Trace(folder.name.removeprefix("envkit-"), "files", str(folder), "files", root=_root_of(folder))
+
+
+def _root_of(services: Path) -> str:
+    """Who holds the environment, as written beside one of its processes."""
+    import json
+
+    for written in services.glob("*/instance.json"):
+        with suppress(OSError, ValueError, AttributeError):
+            return str(json.loads(written.read_text()).get("root", ""))
+    return ""
+
+
+# Who uses it
+
+
+def is_locked(paths: Paths) -> bool:
+    """Whether an envkit works on it at this moment. A lock that cannot be opened is somebody else's."""
+    from filelock import FileLock, Timeout
+
+    try:
+        if not paths.lock.exists():
+            return False
+        with FileLock(str(paths.lock), timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
+def run_of(paths: Paths) -> str:
+    """The `run` that uses the environment now, as its folder tells it; empty when there is none."""
+    import json
+
+    import psutil
+
+    with suppress(OSError):
+        for folder in (paths.home / "runs" / paths.name).iterdir():
+            pid = folder.name.rpartition("-")[2]
+            with suppress(OSError, ValueError):
+                ended = json.loads((folder / "run.json").read_text()).get("ended")
+                if not ended and pid.isdigit() and psutil.pid_exists(int(pid)):
+                    return f"run (pid {pid})"
+    return ""

@@ -1,0 +1,108 @@
+"""`prune`: take away what nobody will ask for again, and nothing else. Decided here, shown by the caller, then done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from envkit import labels
+from envkit.errors import EnvkitError
+from envkit.events import Stream
+from envkit.paths import Paths
+from envkit.session import locked
+from envkit.verbs.list import Found
+from envkit.verbs.remove import down
+from envkit.waiting import Cancel
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """An environment that may go, and why."""
+
+    found: Found
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What went, or why it did not."""
+
+    name: str
+    removed: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def choose(environments: Iterable[Found], now: float | None = None) -> list[Doomed]:
+    """Those that are expired or orphaned. What is in use stays, and so does what cannot be judged from here."""
+    moment = time.time() if now is None else now
+    return [Doomed(found, reason) for found in environments if (reason := why(found, moment))]
+
+
+def why(found: Found, now: float) -> str:
+    """Why the environment may go; empty when it has to stay."""
+    if found.state == "busy" or found.running or found.unseen:
+        return ""
+    if 0 < found.expires < now:
+        return f"its time was over {_ago(now - found.expires)} ago"
+    if not _judgeable(found):
+        return ""
+    if found.roots and not any(Path(root).is_dir() for root in found.roots):
+        return f"its folder {', '.join(found.roots)} is gone"
+    if found.state == "gone":
+        return "nothing of it is there but files" if found.record or _homely(found) else ""
+    if found.record is None and _homely(found):
+        return "it never came up, or what is left of it was not taken down"
+    return ""
+
+
+def _judgeable(found: Found) -> bool:
+    """Whether every state directory that may know of it is one of this machine, and this user may look into it."""
+    folders = [labels.home_here(mark) for mark in found.homes]
+    return all(folder is not None and _readable(folder) for folder in folders)
+
+
+def _readable(folder: Path) -> bool:
+    """Also when it is gone: then nobody will come back for what it spoke of."""
+    try:
+        next(folder.iterdir(), None)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _homely(found: Found) -> bool:
+    """Whether the traces themselves say which state directory is theirs: else a record may be anywhere."""
+    return any(trace.home for trace in found.traces)
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def prune(
+    doomed: Iterable[Doomed], home: Path, environ: Mapping[str, str], stream: Stream, cancel: Cancel
+) -> list[Pruned]:
+    """Take them away one after the other; what goes wrong with one is told, and the others go all the same."""
+    done = []
+    for one in doomed:
+        cancel.check()
+        paths = Paths(_home(one.found, home), one.found.name)
+        try:
+            with locked(paths, 1.0, stream, cancel):
+                removed = down(one.found.name, paths, "auto", environ, stream.note)
+            done.append(Pruned(one.found.name, tuple(removed)))
+        except EnvkitError as error:
+            done.append(Pruned(one.found.name, problem=error.message))
+    return done
+
+
+def _home(found: Found, home: Path) -> Path:
+    """The state directory whose files go along."""
+    return next((folder for mark in found.homes if (folder := labels.home_here(mark))), home)
