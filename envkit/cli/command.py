@@ -30,6 +30,7 @@ HELP = {
     "ttl": "how long it is wanted, such as 8h; `prune` takes it after that",
     "environment": "an environment's name; repeatable, or as plain words after the command",
     "yes": "do not ask",
+    "fix": "mend what is your own, after asking",
     "tail": "only the last N lines of each log",
 }
 

@@ -168,7 +168,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from invoke.collection import Collection
 
-    from envkit.cli import everyday  # noqa: F401  its commands stand after these
+    from envkit.cli import doctoring, everyday  # noqa: F401  its commands stand after these
     from envkit.cli.command import command as task
 
     made = globals()["namespace"] = Collection(*map(task, COMMANDS.values()))

@@ -1,0 +1,123 @@
+"""`doctor`: what the checks found, as people or programs read it; what may be mended, after asking."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from envkit.cli.context import Flags, program
+from envkit.cli.options import command
+from envkit.cli.output import confirmed, out
+from envkit.errors import FAILED, EnvkitError
+from envkit.paths import Paths, cache_home, state_home
+
+if TYPE_CHECKING:
+    from envkit.doctor.examine import Examined
+    from envkit.doctor.finding import Finding
+    from envkit.doctor.host import Host
+    from envkit.doctor.surroundings import Ports
+
+MARKS = {"ok": "ok", "warning": "WARNING", "lacking": "LACKING"}
+
+
+@command
+def doctor(flags: Flags, fix: bool = False, yes: bool = False) -> int:
+    """Show what this host has and lacks for each lane, with remedies. Exits with 3 when no lane can be used.
+
+    With --lane it is that lane which counts. `--fix` mends what is your own.
+    """
+    host = _host(flags)
+    examined = _examine(host, flags)
+    if not flags.json or not fix:
+        _show(examined, flags)
+    if fix:
+        mended = _mend(examined.findings, yes or not any(found.fix for found in examined.findings), flags)
+        if mended:
+            examined = _examine(_host(flags), flags)
+        if flags.json:
+            _show(examined, flags, mended)
+    return 0 if examined.usable(flags.lane or str(flags.environ.get("ENVKIT_LANE") or "auto")) else FAILED
+
+
+def _host(flags: Flags) -> Host:
+    from envkit.doctor.host import Host
+
+    environ = dict(flags.environ)
+    return Host(environ, state_home(environ), cache_home(environ))
+
+
+def _examine(host: Host, flags: Flags) -> Examined:
+    from envkit.doctor.examine import CHECKS, examine
+
+    return examine(host, (*CHECKS, ("ports", _ports(flags))))
+
+
+def _ports(flags: Flags) -> Ports:
+    """Of the environment that would be brought up here; a faulty configuration is one finding among others."""
+    from envkit import state
+    from envkit.config.load import load
+    from envkit.doctor.surroundings import Ports
+
+    try:
+        environment = load(flags.request())
+    except EnvkitError as error:
+        return Ports(None, error.message)
+    record = state.read(Paths(state_home(dict(flags.environ)), environment.name))
+    if record and not flags.port_offset:
+        environment = environment.model_copy(update={"port_offset": record.port_offset})
+    return Ports(environment, ours=frozenset(record.ports.values() if record else ()))
+
+
+def _show(examined: Examined, flags: Flags, mended: Iterable[str] = ()) -> None:
+    if flags.json:
+        lanes = {lane: {"usable": not why, "lacking": [it.name for it in why]} for lane, why in examined.lanes.items()}
+        body = {"lanes": lanes, "findings": [_data(found) for found in examined.findings], "fixed": list(mended)}
+        out(json.dumps(body, indent=2) + "\n")
+        return
+    width = max(len(found.name) for found in examined.findings)
+    for found in examined.findings:
+        out(f"{MARKS[found.state]:<8} {found.name:<{width}}  {found.seen}\n")
+        if found.state != "ok" and found.remedy:
+            out(f"{'':<8} {'':<{width}}  -> {found.remedy}\n")
+    _lanes(examined)
+    commands = [line for found in examined.findings if found.state != "ok" for line in found.as_root]
+    if commands:
+        out("\nas root:\n" + "".join(f"  {line}\n" for line in commands))
+    if any(found.fixable for found in examined.findings):
+        out(f"\n`{program()} doctor --fix` mends what is your own\n")
+
+
+def _lanes(examined: Examined) -> None:
+    out("\n")
+    for lane, why in examined.lanes.items():
+        out(f"lane {lane:<10} {'cannot be used: ' + ', '.join(it.name for it in why) if why else 'can be used'}\n")
+
+
+def _data(found: Finding) -> dict[str, Any]:
+    return {
+        "name": found.name, "lanes": list(found.lanes), "state": found.state, "seen": found.seen,
+        "remedy": found.remedy, "as_root": list(found.as_root), "fixable": found.fixable,
+    }  # fmt: skip
+
+
+def _mend(findings: Iterable[Finding], yes: bool, flags: Flags) -> list[str]:
+    """Do what may be done; what each came to."""
+    import sys
+
+    fixes = [found.fix for found in findings if found.fix]
+    say = sys.stderr.write if flags.json else out
+    if not fixes:
+        say("\nnothing to mend here\n")
+        return []
+    say("\n" + "".join(f"would {fix.what}\n" for fix in fixes))
+    if not confirmed("do that?", yes):
+        return []
+    done = []
+    for fix in fixes:
+        try:
+            done.append(f"{fix.what}: {fix.do()}")
+        except EnvkitError as error:
+            done.append(f"{fix.what}: failed: {error.message}")
+        say(done[-1] + "\n")
+    return done

@@ -1,0 +1,89 @@
+"""Runs the checks side by side; one that hangs or fails is told, and holds nobody up."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from envkit.doctor import cluster, engines, programs, resources, surroundings
+from envkit.doctor.finding import LANES, Finding, lacking
+from envkit.doctor.host import Host
+from envkit.errors import EnvkitError
+
+SECONDS = 15.0
+"""For all checks together, as they run at the same time; an engine has 5 to answer."""
+
+Check = Callable[[Host], Iterable[Finding]]
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("engines", engines.engines),
+    ("rootless", engines.rootless),
+    ("cgroups", engines.cgroups),
+    ("kind", cluster.kind),
+    ("node image", cluster.node_image),
+    ("inotify", cluster.inotify),
+    ("capabilities", cluster.capabilities),
+    ("programs", programs.programs),
+    ("datastorage", programs.own_service),
+    ("unprivileged user", programs.unprivileged_user),
+    ("memory", resources.memory),
+    ("memory of engines", resources.engine_memory),
+    ("disk", resources.disk),
+    ("limits", resources.files_and_processes),
+    ("proxy", surroundings.proxies),
+    ("leftovers", surroundings.leftovers),
+)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """All findings, in the order of the checks; how long it took in seconds."""
+
+    findings: tuple[Finding, ...]
+    seconds: float
+
+    @property
+    def lanes(self) -> dict[str, tuple[Finding, ...]]:
+        """By lane why it cannot be used; empty when it can."""
+        return {lane: tuple(lacking(self.findings, lane)) for lane in LANES}
+
+    def usable(self, lane: str = "auto") -> bool:
+        """Whether that lane can be used; any of them when the lane is left open."""
+        verdicts = self.lanes
+        return not verdicts[lane] if lane in verdicts else not all(verdicts.values())
+
+
+def examine(host: Host, checks: Sequence[tuple[str, Check]] = CHECKS, seconds: float = SECONDS) -> Examined:
+    """Every check in a thread of its own, which is left behind when it does not end in time."""
+    began = time.monotonic()
+    answers: queue.Queue[tuple[str, list[Finding]]] = queue.Queue()
+    for name, check in checks:
+        threading.Thread(target=_put, args=(answers, name, check, host), daemon=True, name=f"check {name}").start()
+    found: dict[str, list[Finding]] = {}
+    while len(found) < len(checks):
+        left = seconds - (time.monotonic() - began)
+        try:
+            name, findings = answers.get(timeout=max(0.0, left))
+        except queue.Empty:
+            break
+        found[name] = findings
+    late = Finding("", (), "warning", f"no answer within {seconds:.0f} s", "is an engine or a disk hanging?")
+    rows = [row for name, _ in checks for row in found.get(name, [_named(late, name)])]
+    return Examined(tuple(rows), time.monotonic() - began)
+
+
+def _put(answers: queue.Queue[tuple[str, list[Finding]]], name: str, check: Check, host: Host) -> None:
+    try:
+        answers.put((name, list(check(host))))
+    except Exception as error:  # noqa: BLE001  one check that fails must not hide the others
+        said = error.message if isinstance(error, EnvkitError) else repr(error)
+        answers.put((name, [Finding(name, (), "warning", f"could not be checked: {said}")]))
+
+
+def _named(finding: Finding, name: str) -> Finding:
+    from dataclasses import replace
+
+    return replace(finding, name=name)

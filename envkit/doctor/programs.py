@@ -1,0 +1,60 @@
+"""What the embedded lane starts: programs that are here, or have to be fetched first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Literal
+
+from envkit.doctor.finding import Finding
+from envkit.doctor.host import Host
+from envkit.errors import EnvkitError
+
+EMBEDDED = ("embedded",)
+SUPPLIES: tuple[Literal["redis", "postgres", "etcd", "kubernetes"], ...] = ("redis", "postgres", "etcd", "kubernetes")
+
+
+def programs(host: Host) -> Iterator[Finding]:
+    """Looked for as `up` looks; nothing is fetched."""
+    from envkit.supply.binaries import BinaryUnavailable, Wanted, find
+
+    for name in SUPPLIES:
+        try:
+            found = find(Wanted(name), host.environ, host.cache)
+        except BinaryUnavailable as error:
+            yield Finding(name, EMBEDDED, "lacking", error.message, error.hint)
+            continue
+        if found:
+            yield Finding(name, EMBEDDED, "ok", f"{found.version} from {found.source}")
+        else:
+            slow = "; where no release can be reached, building it takes minutes" if name == "kubernetes" else ""
+            yield Finding(name, EMBEDDED, "warning", f"not here: the first `up` fetches it{slow}", "bring it up once")
+
+
+def own_service(_host: Host) -> Iterator[Finding]:
+    """The reference DataStorage service runs with Python packages of an extra."""
+    from envkit.supply.programs import NEEDED
+
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        yield Finding(
+            "datastorage", EMBEDDED, "warning", f"Python packages that it needs are missing: {', '.join(missing)}",
+            "pip install 'envkit[datastorage]', or use an image of it",
+        )  # fmt: skip
+    else:
+        yield Finding("datastorage", EMBEDDED, "ok", "its Python packages are here")
+
+
+def unprivileged_user(host: Host) -> Iterator[Finding]:
+    """PostgreSQL refuses to run as root."""
+    from envkit.runtimes.postgres_data import unprivileged
+
+    if host.uid:
+        return
+    try:
+        account = unprivileged()
+    except EnvkitError as error:
+        yield Finding("unprivileged user", EMBEDDED, "lacking", error.message, error.hint)
+        return
+    if account:
+        yield Finding("unprivileged user", EMBEDDED, "ok", f"PostgreSQL runs as uid {account.uid}")

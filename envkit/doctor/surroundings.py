@@ -1,0 +1,107 @@
+"""What is around: ports that others hold, leftovers, proxies, where this very process runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from envkit.doctor.finding import LANES, Finding, Fix
+from envkit.doctor.host import Host
+from envkit.errors import EngineError
+
+if TYPE_CHECKING:
+    from envkit.config.models import Environment
+    from envkit.verbs.prune import Doomed
+
+
+@dataclass
+class Ports:
+    """The ports of the environment that is configured here; None where there is no configuration to read."""
+
+    environment: Environment | None
+    fault: str = ""
+    ours: frozenset[int] = field(default_factory=frozenset)
+
+    def __call__(self, host: Host) -> Iterator[Finding]:
+        """Those that somebody else holds, with the holder."""
+        from envkit.ports import holders
+
+        if self.environment is None:
+            yield Finding("configuration", (), "warning", self.fault, "ports could not be checked")
+            return
+        wanted = {port: name for port, name in self.environment.host_ports().items() if port not in self.ours}
+        taken = holders(wanted, _published(host))
+        if not taken:
+            yield Finding("ports", LANES, "ok", f"all {len(wanted)} of {self.environment.name} are free or its own")
+        for holder in taken:
+            yield Finding(
+                f"port {holder.port}", LANES, "warning", f"wanted by {wanted[holder.port]}, held by {holder}",
+                "stop what holds it, or move all ports of the environment with --port-offset 100",
+            )  # fmt: skip
+
+
+def _published(host: Host) -> dict[int, str]:
+    from envkit.runtimes.containers import Containers
+
+    taken: dict[int, str] = {}
+    for endpoint in host.endpoints:
+        try:
+            taken |= Containers(endpoint).published()
+        except EngineError:
+            continue
+    return taken
+
+
+def leftovers(host: Host) -> Iterator[Finding]:
+    """What `prune` would take."""
+    from envkit.verbs.list import survey
+    from envkit.verbs.prune import choose
+
+    chosen = choose(survey(host.home, host.environ).environments)
+    if not chosen:
+        yield Finding("leftovers", (), "ok", "nothing of earlier environments")
+    for one in chosen:
+        yield Finding(
+            f"leftover {one.found.name}", (), "warning", one.reason, "prune shows and takes it",
+            fix=Fix(f"prune {one.found.name}", lambda one=one: _prune(host, one)),  # type: ignore[misc]
+        )  # fmt: skip
+
+
+def _prune(host: Host, one: Doomed) -> str:
+    from envkit.errors import EnvironmentFailed
+    from envkit.events import Stream
+    from envkit.verbs.prune import prune
+    from envkit.waiting import Cancel
+
+    (done,) = prune([one], host.home, host.environ, Stream(), Cancel())
+    if done.problem:
+        raise EnvironmentFailed(done.problem)
+    return f"{len(done.removed)} things of {done.name} removed"
+
+
+def proxies(host: Host) -> Iterator[Finding]:
+    """Clients that send 127.0.0.1 through a proxy find nothing there."""
+    names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    given = [name for name in names if host.environ.get(name)]
+    if not given:
+        yield Finding("proxy", LANES, "ok", "none is set")
+        return
+    spared = {
+        word.strip() for name in ("no_proxy", "NO_PROXY") for word in host.environ.get(name, "").split(",") if word
+    }
+    where = ", ".join(f"{name} ({_shown(host.environ[name])})" for name in given)
+    if "*" in spared or spared & {"127.0.0.1", "127.0.0.0/8"}:
+        yield Finding("proxy", LANES, "ok", f"{where}; 127.0.0.1 is spared")
+        return
+    yield Finding(
+        "proxy", LANES, "warning", f"{where} would be asked for 127.0.0.1 by many clients of your suite",
+        'export no_proxy="127.0.0.1,localhost${no_proxy:+,$no_proxy}"; export NO_PROXY="$no_proxy"',
+    )  # fmt: skip
+
+
+def _shown(url: str) -> str:
+    """Host and port: a proxy's address may hold a password."""
+    parts = urlsplit(url if "//" in url else f"//{url}")
+    return f"{parts.hostname or '?'}:{parts.port}" if parts.port else parts.hostname or "?"
