@@ -164,7 +164,8 @@ def _cluster(desired: Desired, fact: ClusterFact, parts: Sequence[Step]) -> Step
     fresh = [step.id for step in parts if _is_new(step)]
     if fresh:
         action, reason = Action.CREATE, f"new: {', '.join(fresh)}"
-    needs = tuple(step.id for step in parts)
+    # Controllers come beside it: nobody needs them for what is applied, and its last word waits for their work.
+    needs = tuple(step.id for step in parts if any(step.id in other.needs for other in parts))
     if desired.environment.cluster.type == "kind":
         needs = (NETWORK,)
     return Step(CLUSTER, Subject.CLUSTER, desired.environment.cluster.type, action, reason, needs)

@@ -7,7 +7,7 @@ import os
 import re
 import ssl
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -111,9 +111,12 @@ class Api:
 
     # Probes: None when satisfied, else what was seen
 
-    def readyz(self) -> str | None:
-        """Whether the API server says that it is ready."""
-        return self._probe("/readyz", lambda answer: None if answer.status == 200 else answer.reason())
+    def readyz(self, *, but: Sequence[str] = ()) -> str | None:
+        """Whether the API server says that it is ready, `but` for checks that do not matter yet."""
+        query = "&".join(f"exclude={check}" for check in but)
+        return self._probe(
+            f"/readyz?{query}" if query else "/readyz", lambda answer: None if answer.status == 200 else answer.reason()
+        )
 
     def node_ready(self, count: int = 1) -> str | None:
         """Whether at least `count` nodes are there, and all of them Ready."""
@@ -132,6 +135,16 @@ class Api:
         except (Busy, ApiError) as error:
             return error.message
         return None if status.get("allowed") else "the administrator has no rights yet"
+
+    def system_namespaces(self) -> str | None:
+        """Whether the namespaces that every cluster has are there: since 1.27 they may come after /readyz."""
+        for name in ("kube-system", "default"):
+            seen = self._probe(
+                f"/api/v1/namespaces/{name}", lambda answer: None if answer.status == 200 else answer.reason()
+            )
+            if seen is not None:
+                return seen
+        return None
 
     def default_account(self) -> str | None:
         """Whether pods can be made in `default`: the controllers run, and its ServiceAccount exists."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from envkit.session import Session
 
 Report = Callable[[str], None]
+
+LATE = (
+    "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/scheduling/bootstrap-system-priority-classes",
+    "autoregister-completion",
+)
+"""What an API server is still busy with when everything that the bootstrap needs works: the default roles, mainly."""
+
+LOOK_AGAIN = 0.5
+"""Seconds after which it is asked anew which parts there are: the controllers come while the cluster is waited for."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +62,25 @@ class Parts:
         """Wait until the API server that the parts made is ready, and the `default` ServiceAccount there."""
         self.restore_kubeconfig()
         api = Api.of(self.session.paths.kubeconfig)
-        report(f"API server ready after {self._until(api.readyz, 'the API server', cluster.timeout, cancel):.1f} s")
         if work:
+            for probe in (lambda: api.readyz(but=LATE), api.system_namespaces):
+                self._until(probe, "the API server", cluster.timeout, cancel)
             work(self.session.paths.kubeconfig)
+        report(f"API server ready after {self._until(api.readyz, 'the API server', cluster.timeout, cancel):.1f} s")
         account = "the ServiceAccount default/default"
         self._until(api.default_account, account, cluster.timeout, cancel, CONTROLLERS)
         write_private(self._marker, fingerprint)
         return PartsFacts("running", fingerprint)
+
+    def before(self, part: str, cancel: Cancel) -> None:
+        """Wait for what a part should not be started before.
+
+        Controllers ask once a second whether the API server is healthy: started early, they would notice it late.
+        """
+        if part == CONTROLLERS:
+            self.restore_kubeconfig()
+            api = Api.of(self.session.paths.kubeconfig)
+            self._until(api.readyz, "the API server", self.session.environment.cluster.timeout, cancel)
 
     def resume(self, _report: Report, _cancel: Cancel) -> None:
         """Its parts are resumed like every service."""
@@ -95,11 +118,14 @@ class Parts:
         self, probe: Callable[[], str | None], what: str, seconds: float, cancel: Cancel, suspect: str = APISERVER
     ) -> float:
         """Wait, and end at once when a part has died; after the deadline the suspect's last words are told."""
-        parts, runtime = self._parts(), self.session.runtime
+        parts, runtime, looked = self._parts(), self.session.runtime, time.monotonic()
 
         def attempt() -> str | None:
+            nonlocal parts, looked
             seen = probe()
             if seen is not None:
+                if time.monotonic() - looked > LOOK_AGAIN:
+                    parts, looked = self._parts(), time.monotonic()
                 for name, part in parts.items():
                     now = runtime.look(part)
                     if not now.running:

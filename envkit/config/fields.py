@@ -32,4 +32,4 @@ Strings = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many, json_schema_
 class Model(BaseModel):
     """Frozen, and a key it does not know is a fault."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)

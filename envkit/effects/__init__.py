@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from envkit import labels
+from envkit.clusters.parts import Parts
 from envkit.effects import on_host
 from envkit.effects.proof import Proof
 from envkit.facts import Facts, Instance
@@ -133,6 +134,8 @@ class Effects:
         if old is not None:
             report(f"removing the old one: {step.reason}")
             self.session.runtime.remove(old)
+        if want.service.part_of_cluster:
+            Parts(self.session).before(want.name, cancel)
         proof = Proof(self.session, self._start(want, report), report, cancel)
         if not want.service.once:
             return proof.ready()

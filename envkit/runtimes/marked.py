@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,18 +71,27 @@ def is_stranger(pid: int, began: float | None) -> bool:
 
 def marked_processes(environment: str) -> Iterator[Marked]:
     """Every process of the environment that this user may look into."""
+    for pid, environ in _environs():
+        if environ.get(labels.MARKER) == environment:
+            with suppress(OSError):
+                yield Marked(pid, environment, environ.get(SERVICE, ""), os.getsid(pid) == pid)
+
+
+def _environs() -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Pid and variables of every process that this user may look into.
+
+    On Linux read here: psutil asks the kernel four times for each process, and an `up` with nothing to do looks at all
+    of them.
+    """
     import psutil
 
-    for process in psutil.process_iter():
-        try:
-            environ = process.environ()
-            if environ.get(labels.MARKER) != environment:
-                continue
-            leader = os.getsid(process.pid) == process.pid
-        except (psutil.Error, OSError):
-            continue
-        service = environ.get(SERVICE, "")
-        yield Marked(process.pid, environment, service, leader)
+    for pid in psutil.pids():
+        with suppress(psutil.Error, OSError):
+            if sys.platform != "linux":
+                yield pid, psutil.Process(pid).environ()
+            elif labels.MARKER.encode() in (said := Path(f"/proc/{pid}/environ").read_bytes()):
+                words = said.decode(errors="surrogateescape").split("\0")
+                yield pid, {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
 def session(leader: int, began: float | None) -> set[int]:

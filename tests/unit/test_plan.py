@@ -67,6 +67,21 @@ def test_only_what_is_selected_is_planned() -> None:
 # From nothing, and with nothing to do
 
 
+def test_a_cluster_of_parts_is_bootstrapped_beside_the_part_that_nobody_waits_for() -> None:
+    parts = {"etcd": {}, "apiserver": {"needs": ["etcd"]}, "controllers": {"needs": ["apiserver"]}}
+    env = environment({**parts, "api": {"needs": ["cluster"]}}, cluster={"type": "envtest"})
+    services = {
+        name: service.model_copy(update={"part_of_cluster": name in parts}) for name, service in env.services.items()
+    }
+
+    plan = make(desired(env.model_copy(update={"services": services})), facts())
+
+    needs = {step.id: {*step.needs} - {"network"} for step in plan.steps}
+    assert needs["cluster"] == {"etcd", "apiserver"}
+    assert needs["controllers"] == {"apiserver"}
+    assert needs["api"] == {"bootstrap"}
+
+
 def test_from_nothing_everything_is_created_after_what_it_needs() -> None:
     env = environment({"api": {"needs": ["db", "cluster"]}, "db": {}}, **KIND)
 
