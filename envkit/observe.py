@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from envkit import probes, state
+from envkit import plan, probes, state
 from envkit.config.models import Service
 from envkit.errors import EngineError, NotReady
 from envkit.facts import ClusterFact, Facts, Instance
@@ -81,6 +81,8 @@ def _cluster(session: Session, selected: frozenset[str]) -> ClusterFact:
     fact = ClusterFact(seen.state, seen.fingerprint)
     if seen.state != "running" or not seen.fingerprint:
         return fact
+    if dead := getattr(seen, "dead", ()):
+        return replace(fact, unready=f"{', '.join(dead)} does not run")
     return _cluster_health(session, fact, len(seen.nodes))
 
 
@@ -105,14 +107,27 @@ def _cluster_health(session: Session, fact: ClusterFact, nodes: int) -> ClusterF
 
 
 def _unready(session: Session, instances: Mapping[str, Instance], selected: frozenset[str]) -> dict[str, str]:
-    """Probes of everything that runs; a moment's patience, for a busy machine is no broken service."""
+    """Probes of everything that runs; a moment's patience, for a busy machine is no broken service.
+
+    None for what needs something that does not run: it is asked once, for the report.
+    """
     running = {
         name: instance
         for name, instance in instances.items()
         if instance.running and name in selected and name in session.environment.services
     }
+    dead = {
+        name
+        for name, service in session.environment.services.items()
+        if service.runs and not service.once and not (name in instances and instances[name].running)
+    }
+
+    def ask(name: str) -> str:
+        doomed = dead & plan.select(session.environment, [name])
+        return health(session, name, running[name], 0.0 if doomed else PATIENCE)
+
     with ThreadPoolExecutor(8, thread_name_prefix="probe") as pool:
-        seen = dict(zip(running, pool.map(lambda name: health(session, name, running[name]), running), strict=True))
+        seen = dict(zip(running, pool.map(ask, running), strict=True))
     return {name: reason for name, reason in seen.items() if reason}
 
 

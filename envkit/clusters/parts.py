@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from envkit.clusters.api import Api
-from envkit.clusters.envtest import APISERVER, CONTROLLERS, PARTS, Envtest
+from envkit.clusters.envtest import APISERVER, CONTROLLERS, ETCD, PARTS, Envtest
 from envkit.config.models import Cluster
 from envkit.errors import ClusterError, NotReady
 from envkit.paths import write_private
@@ -39,6 +39,8 @@ class PartsFacts:
     state: Literal["absent", "running"] = "absent"
     fingerprint: str = ""
     nodes: tuple[str, ...] = field(default=())
+    dead: tuple[str, ...] = ()
+    """Parts that do not run, without which it cannot work."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,12 @@ class Parts:
 
     def observe(self) -> PartsFacts:
         """Running when its API server is; the fingerprint is written when it was ready for the first time."""
-        server = self._server()
-        if server is None or not server.running:
+        parts = {name: part for name, part in self._parts().items() if part.running}
+        if APISERVER not in parts:
             return PartsFacts()
         path = self._marker
-        return PartsFacts("running", path.read_text() if path.exists() else "")
+        dead = () if ETCD in parts else (ETCD,)
+        return PartsFacts("running", path.read_text() if path.exists() else "", dead=dead)
 
     def create(
         self, cluster: Cluster, node_image: str | None, port_offset: int, fingerprint: str,  # noqa: ARG002  kind's words

@@ -55,16 +55,20 @@ def redis(options: RedisOptions) -> dict[str, Any]:
     """A cache without persistence that evicts at `maxmemory` and has room beyond it."""
     login = ":${self.env.REDISCLI_AUTH|url}@" if options.password else ""
     secret = {"REDISCLI_AUTH": options.password} if options.password else {}
+    # Not on the command line, which every user of the machine may read.
+    secrets = ["${self.root}/envkit/redis.conf"] if options.password else []
     command = [
-        "redis-server", "--maxmemory", str(options.maxmemory), "--maxmemory-policy", options.policy,
+        "redis-server", *secrets, "--maxmemory", str(options.maxmemory), "--maxmemory-policy", options.policy,
         "--save", "", "--appendonly", "no", "--bind", "${self.listen}",
-        *(["--requirepass", "${self.env.REDISCLI_AUTH}"] if options.password else []),
     ]  # fmt: skip
     return {
         "image": "docker.io/library/redis:7-alpine",
         "command": command,
         "process": {"supply": "redis", "command": [*command, "--port", "${self.port}", "--dir", "${self.data}"]},
         # The jemalloc inside redis' own images is built with the prefix je_; Debian's is not.
+        "files": [{"path": "/envkit/redis.conf", "content": "requirepass ${self.env.REDISCLI_AUTH|quoted}\n"}]
+        if secrets
+        else [],
         "env": {"MALLOC_CONF": DECAY, "JE_MALLOC_CONF": DECAY, **secret},
         "memory": MEMORY_FOR_DATA * options.maxmemory,
         "ports": {"redis": {"container": 6379}},

@@ -10,6 +10,8 @@ from envkit.config.models import Probe, Service
 from envkit.config.units import show_size
 from envkit.errors import EngineError, EnvironmentFailed, ServiceDied
 from envkit.facts import Instance
+from envkit.ports import holders
+from envkit.runtimes.containers import port_taken
 from envkit.session import Session
 from envkit.waiting import Cancel, until
 
@@ -105,12 +107,23 @@ class Proof:
         now = self.session.runtime.look(self.instance)
         if now.running or now.state == "created":
             return
+        wanted = self._ports()
+        if taken := holders(wanted, {}):  # since it was looked at; the bind is the truth
+            error = port_taken(wanted, taken)
+            error.detail = self.tail()
+            raise error
         more = f"give it more memory (services.{self.name}.memory)"
         raise ServiceDied(
             f"{self.name} {now.death()} while envkit waited for it",
             hint=more if now.short_of_memory else "the reason is usually in its last log lines",
             detail=self.tail(),
         )
+
+    def _ports(self) -> dict[int, str]:
+        """The fixed host ports that it wanted."""
+        environment = self.session.environment
+        ports = environment.services[self.name].ports.values()
+        return {port.host + environment.port_offset: self.name for port in ports if isinstance(port.host, int)}
 
     def _check_limit(self, memory: int) -> None:
         """What was passed is no proof: an engine may accept a limit and ignore it."""

@@ -7,8 +7,8 @@ import os
 import pwd
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from envkit.errors import EnvironmentFailed
@@ -68,8 +68,7 @@ def _make(
     environ: Mapping[str, str], account: Account | None,
 ) -> None:  # fmt: skip
     """Run initdb and CREATE DATABASE in a scratch directory that the account can reach; whole or not at all."""
-    with tempfile.TemporaryDirectory(prefix="envkit-initdb-", dir="/tmp") as scratch:
-        folder = Path(scratch)
+    with _scratch(template, account) as folder:
         secret = folder / "password"
         secret.write_text(password)
         folder.chmod(0o700)
@@ -87,6 +86,24 @@ def _make(
         shutil.rmtree(beside, ignore_errors=True)
         shutil.copytree(data, beside, symlinks=True)
         beside.rename(template)
+
+
+@contextmanager
+def _scratch(template: Path, account: Account | None) -> Iterator[Path]:
+    """A folder for who holds the template's lock; what a killed run left in it goes.
+
+    Beside the template, but where another user runs initdb: that one cannot pass root's home.
+    """
+    digest = hashlib.sha256(str(template).encode()).hexdigest()[:16]
+    folder = Path("/var/tmp") / f"envkit-initdb-{digest}" if account else template.with_name(f".{template.name}.initdb")  # noqa: S108
+    if folder.is_symlink() or (folder.exists() and folder.stat().st_uid not in (os.getuid(), account and account.uid)):
+        raise EnvironmentFailed(f"{folder} belongs to somebody else", hint="remove it")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(argv: list[str], environ: Mapping[str, str], account: Account | None, text: str = "") -> None:

@@ -7,7 +7,8 @@
     ${self...}                                   the service that the text belongs to
     ${env.name} ${env.root} ${cluster.name} ${cluster.kubeconfig} ${identity.NAME.token} ${identity.NAME.token_file}
 
-`|url` after a name percent-encodes: `${self.env.POSTGRES_PASSWORD|url}`. The grammar is `config.interpolate`'s.
+`|url` after a name percent-encodes: `${self.env.POSTGRES_PASSWORD|url}`; `|quoted` sets it between double quotes. The
+grammar is `config.interpolate`'s.
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
 LOCALHOST = "127.0.0.1"
 """Never `localhost`, which is ::1 first on many machines where ports are published on IPv4 only."""
 
-FILTERS: Mapping[str, Callable[[str], str]] = {"url": lambda text: quote(text, safe="")}
+
+def _quoted(text: str) -> str:
+    """Between double quotes, as JSON, Redis and most configuration files read it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+FILTERS: Mapping[str, Callable[[str], str]] = {"url": lambda text: quote(text, safe=""), "quoted": _quoted}
 
 FORMS = ("host", "port", "address", "ports.PORT", "env.VAR", "exports.VAR", "listen", "root", "data")
 

@@ -200,6 +200,18 @@ def test_another_user_password_or_database_is_another_template(tmp_path: Path, p
     assert runs(tmp_path) == 3
 
 
+def test_what_a_killed_initdb_left_is_in_nobodys_way(tmp_path: Path, postgres: dict[str, Path]) -> None:
+    fill(tmp_path, postgres, "one")
+    (template,) = (path for path in (tmp_path / "cache/postgres").iterdir() if path.is_dir())
+    left = template.with_name(f".{template.name}.initdb")
+    template.rename(left)
+    (left / "data").mkdir()
+
+    assert (fill(tmp_path, postgres, "two") / "PG_VERSION").exists()
+
+    assert [path for path in template.parent.iterdir() if path.is_dir()] == [template]
+
+
 def test_an_initdb_that_fails_shows_its_words_and_leaves_no_template(tmp_path: Path, postgres: dict[str, Path]) -> None:
     (tmp_path / "bin/broken").touch()
     with pytest.raises(EnvironmentFailed, match="initdb ended with 1") as caught:

@@ -85,7 +85,7 @@ def test_values_are_taken_by_their_full_name() -> None:
         ("${api.env.SECRT}", "api has no SECRT in its env; did you mean 'SECRET'?; it has: SECRET, NEXT, LOOP"),
         ("${bare.port}", "bare has no ports"),
         ("${api.env.LOOP}", "refers to itself: api.env.LOOP -> db.env.LOOP -> api.env.LOOP"),
-        ("${api.host|base64}", "there is no filter |base64; expected |url"),
+        ("${api.host|base64}", "there is no filter |base64; expected |url, |quoted"),
     ],
 )
 def test_what_means_nothing_is_explained(text: str, message: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from envkit import state
 from envkit.clusters.nodes import ClusterFacts
+from envkit.effects import proof
 from envkit.errors import (
     Cancelled,
     ClusterError,
@@ -28,7 +29,7 @@ from envkit.errors import (
     UsageError,
 )
 from envkit.events import Event, Kind
-from envkit.ports import accepts
+from envkit.ports import Holder, accepts
 from envkit.runtimes.fake import FakeEngine, Script, opened
 from envkit.session import Session
 from envkit.verbs import env as env_verb
@@ -36,6 +37,7 @@ from envkit.verbs.services import logs, restart
 from envkit.verbs.status import status
 from envkit.verbs.up import make_plan, up
 from envkit.waiting import Cancel
+from tests.support.ports import free
 from tests.unit.wants import environment
 
 EXEC = {"probe": {"type": "exec", "command": ["ready?"]}}
@@ -280,6 +282,20 @@ def test_a_service_that_dies_is_told_at_once_with_code_and_last_lines(
     assert time.monotonic() - began < 10
     assert "fatal: no space" in caught.value.detail
     assert caught.value.exit_code == 3
+
+
+def test_a_death_for_a_port_that_was_taken_meanwhile_names_its_holder(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the check and the bind: the program's own words alone would name nobody."""
+    monkeypatch.setattr(proof, "holders", lambda ports, _containers: [Holder(port, 4242, "thief") for port in ports])
+    world.engine.scripts["db"] = Script(ready=math.inf, dies=0.05, exit_code=1, log="bind: in use\n")
+    (port,) = free()
+
+    with pytest.raises(PortTaken, match=rf"port {port} \(wanted by db\) is held by process 4242 \(thief\)") as caught:
+        up(world.open({"db": {**EXEC, "ports": {"x": {"container": 1, "host": port}}}}))
+
+    assert "bind: in use" in caught.value.detail and "--port-offset" in caught.value.hint
 
 
 def test_a_death_for_want_of_memory_says_so_and_what_to_give(world: World) -> None:
