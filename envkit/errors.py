@@ -37,6 +37,8 @@ class EnvkitError(Exception):
         self.message = message
         self.hint = hint
         self.detail = detail
+        self.evidence = ""
+        """The folder with everything that was gathered before the failure was cleared away, if that was done."""
 
 
 class UsageError(EnvkitError):

@@ -75,6 +75,11 @@ class Paths:
         """What each `run` left: see `watch.folder`; kept after `down`."""
         return self.home / "runs" / self.name
 
+    @property
+    def evidence(self) -> Path:
+        """What was gathered of failures; kept after `down`."""
+        return self.home / "evidence" / self.name
+
     def make(self) -> None:
         """Create the folder for the user alone."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

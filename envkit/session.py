@@ -49,6 +49,14 @@ class Session:
     expires: float = 0.0
     """Seconds since 1970 after which `prune` may take what is brought up now; 0 leaves it as it was."""
 
+    def undisturbed(self) -> Session:
+        """The same session with a cancel of its own, which no signal sets: for what is done even then."""
+        import copy
+
+        twin = copy.copy(self)
+        twin.cancel = Cancel()
+        return twin
+
     @property
     def engine(self) -> str:
         """`docker`, `podman`, or empty where no engine runs anything."""

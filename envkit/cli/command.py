@@ -31,6 +31,8 @@ HELP = {
     "environment": "an environment's name; repeatable, or as plain words after the command",
     "yes": "do not ask",
     "fix": "mend what is your own, after asking",
+    "artifacts": "folder in which evidence is put, else the state directory",
+    "archive": "one .tar.gz instead of a folder",
     "tail": "only the last N lines of each log",
 }
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -17,6 +17,7 @@ from envkit.paths import Paths, cache_home, state_home
 if TYPE_CHECKING:
     from envkit.config.load import Request
     from envkit.config.models import Environment
+    from envkit.errors import EnvironmentFailed
     from envkit.session import Session
     from envkit.waiting import Cancel
 
@@ -107,6 +108,33 @@ def opened(flags: Flags) -> Iterator[Session]:
             )  # fmt: skip
     finally:
         sink.close()
+
+
+@contextmanager
+def opened_somehow(flags: Flags) -> Iterator[tuple[Session, EnvironmentFailed | None]]:
+    """As `opened`; where the engine or a tool is gone a session that runs nothing, and the error that says so."""
+    from envkit.config.load import load
+    from envkit.errors import EnvironmentFailed
+    from envkit.events import Stream
+    from envkit.session import Session
+    from envkit.waiting import Cancel
+
+    with ExitStack() as stack:
+        trouble: EnvironmentFailed | None = None
+        try:
+            session = stack.enter_context(opened(flags))
+        except EnvironmentFailed as error:
+            trouble = error
+        if trouble is None:
+            yield session, None
+            return
+        environment, environ = load(flags.request()), dict(flags.environ)
+        paths, sink = Paths(state_home(environ), environment.name), sink_for(flags)
+        stack.callback(sink.close)
+        cancel = Cancel()
+        stack.enter_context(signals(cancel))
+        session = Session(environment, paths, None, Stream([sink]), cancel, environ, cache_home(environ), "unknown")
+        yield session, trouble
 
 
 def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environment:

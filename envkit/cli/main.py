@@ -25,7 +25,8 @@ TAKES_WORDS = {**dict.fromkeys(TAKES_SERVICES, "--service"), "prune": "--environ
 """What a command's further words are, as an option."""
 
 _VALUED = {f"--{name.replace('_', '-')}" for name, default in COMMON.items() if default is None}
-_VALUED |= {f"-{letter}" for letter in SHORT.values()} | {"--service", "--tail", "--format", "--ttl", "--environment"}
+_VALUED |= {f"-{letter}" for letter in SHORT.values()}
+_VALUED |= {"--service", "--tail", "--format", "--ttl", "--environment", "--artifacts"}
 _EVERYWHERE = _VALUED | {"--json", "--debug"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from envkit.cli.context import Flags, program
@@ -11,6 +12,7 @@ from envkit.export import masked
 
 if TYPE_CHECKING:
     from envkit.plan import Plan
+    from envkit.verbs.gather import Gathered
     from envkit.verbs.status import Status
     from envkit.verbs.up import Outcome
 
@@ -62,6 +64,14 @@ def up(outcome: Outcome, flags: Flags, out: Out) -> None:
     out(f'\nuse it:   eval "$({program()} env{words})"\n')
     out(f"or:       {program()} run{words} -- COMMAND\n")
     out(f"stop it:  {program()} down{words}\n")
+
+
+def gathered(found: Gathered, flags: Flags, out: Out) -> None:
+    """The verdict, and where the evidence is."""
+    if flags.json:
+        out(json.dumps({"path": str(found.path), **asdict(found.verdict)}, indent=2) + "\n")
+    else:
+        out(f"{found.verdict.text()}\nevidence: {found.path}\n")
 
 
 def down(name: str, removed: Sequence[str], flags: Flags, out: Out) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envkit.cli.context import Flags, opened, program, signals
@@ -100,6 +101,19 @@ def restart(flags: Flags, service: Sequence[str]) -> None:
         raise UsageError("restart needs the name of a service", hint="for example: restart redis")
     with opened(flags) as session:
         again(session, service)
+
+
+@command
+def gather(flags: Flags, artifacts: str | None = None, archive: bool = False) -> None:
+    """Gather evidence of the last run, or of how things are now, into one folder; secrets are left out."""
+    from envkit.cli import show
+    from envkit.cli.context import opened_somehow
+    from envkit.verbs.gather import gather as gather_all
+
+    with opened_somehow(flags) as (session, trouble):
+        into = Path(artifacts).absolute() if artifacts else None
+        gathered = gather_all(session, into=into, archive=archive, error=trouble)
+    show.gathered(gathered, flags, out)
 
 
 @command

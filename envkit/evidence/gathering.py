@@ -1,21 +1,112 @@
-# ruff: noqa: ARG001
-"""Evidence of a run, or of now: in one folder, in parallel, within its own deadline."""
+"""Evidence of a run, or of now: every collector at once, each with its own time, all within one deadline."""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
+from threading import Event
 
+from envkit.errors import EnvironmentFailed
+from envkit.evidence.bundle import Bundle, packed
+from envkit.evidence.collectors import COLLECTORS, Collector
+from envkit.evidence.collectors.scene import Scene, in_background
 from envkit.evidence.findings import Findings
-from envkit.evidence.verdict import Verdict
+from envkit.evidence.looking import look
+from envkit.evidence.verdict import Verdict, judge
 from envkit.session import Session
+
+KEPT = 10
+"""Pieces of evidence of one environment in the state folder; older ones are removed."""
+
+CLOSING = 0.15
+"""Of the time that is given: for the index and the archive."""
 
 
 def collect(
     session: Session, run_folder: Path | None, *, seconds: float, into: Path | None = None,
     findings: Findings | None = None, verdict: Verdict | None = None, archive: bool = False,
+    collectors: Sequence[Collector] = COLLECTORS,
 ) -> Path:  # fmt: skip
-    """Gather everything within `seconds`, which no cancellation shortens; the folder, or the archive, that has it."""
-    folder = Path(tempfile.mkdtemp(dir=into))
-    (folder / "index.md").write_text((verdict.text() if verdict else "no verdict") + "\n")
-    return folder
+    """Gather everything within `seconds`, which no cancellation shortens; the folder, or the archive, that has it.
+
+    It is made in `into`, else in the state folder. A collector that fails, or is too slow, leaves a note in the index.
+    Raises `EnvironmentFailed` only where no folder can be made at all.
+    """
+    deadline = time.monotonic() + seconds * (1 - CLOSING)
+    session = session.undisturbed()
+    found = findings or look(session, run_folder, seconds=seconds / 4)
+    bundle = _opened(session, into)
+    scene = Scene(session, run_folder, bundle, found, found.began or time.time() - 3600)
+    _all(scene, collectors, deadline)
+    bundle.close()
+    from envkit.evidence.index import write
+
+    write(bundle, scene, verdict or judge(found))
+    if into is None:
+        _forget_old(session.paths.evidence)
+    return packed(bundle.folder) if archive else bundle.folder
+
+
+def _opened(session: Session, into: Path | None) -> Bundle:
+    """A new folder of its own, in the temporary directory when the place that was asked for takes none."""
+    from envkit.evidence.secrets import redactor
+
+    name = f"{session.environment.name}-{datetime.now():%Y%m%d-%H%M%S-%f}"
+    redact = redactor(session)
+    trouble: list[str] = []
+    for home in (into or session.paths.evidence, Path(tempfile.gettempdir()), Path("/dev/shm")):  # noqa: S108
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (home / name).mkdir(mode=0o700)
+            _takes_files(home / name)
+        except OSError as error:
+            with suppress(OSError):
+                shutil.rmtree(home / name)
+            trouble.append(f"{home}: {error.strerror or error}")
+            continue
+        bundle = Bundle(home / name, redact)
+        for line in trouble:
+            bundle.note(f"not written where it was asked for: {line}")
+        return bundle
+    raise EnvironmentFailed(f"no folder for evidence can be made: {'; '.join(trouble)}", hint="is the disk full?")
+
+
+def _takes_files(folder: Path) -> None:
+    """A full disk still makes folders. Raises `OSError`."""
+    probe = folder / ".room"
+    probe.write_bytes(b"\0" * (1 << 20))
+    probe.unlink()
+
+
+def _all(scene: Scene, collectors: Sequence[Collector], deadline: float) -> None:
+    """Begin all, wait for each as long as it may take and the deadline allows, leave behind what is late."""
+    began = time.monotonic()
+    running = [(one, _begun(scene, one.collect, one.name)) for one in collectors]
+    for one, done in running:
+        if not done.wait(max(0.0, min(began + one.seconds, deadline) - time.monotonic())):
+            scene.bundle.note(f"{one.name}: not finished after {time.monotonic() - began:.0f} s")
+
+
+def _begun(scene: Scene, work: Callable[[Scene], None], name: str) -> Event:
+    done = Event()
+
+    def body() -> None:
+        try:
+            with scene.noted(name):
+                work(scene)
+        finally:
+            done.set()
+
+    in_background(body)
+    return done
+
+
+def _forget_old(home: Path) -> None:
+    every = sorted(path for path in home.iterdir() if path.is_dir() and (path / "index.md").exists())
+    for folder in every[:-KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)

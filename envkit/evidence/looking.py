@@ -1,18 +1,242 @@
-# ruff: noqa: ARG001
 """The findings of a run, or of now: what the verdict is reached from, read and asked within a few seconds."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from envkit.errors import EnvkitError
-from envkit.evidence.findings import Findings
+from envkit import observe, state
+from envkit.config.models import RedisProbe
+from envkit.errors import EngineError, EnvkitError
+from envkit.evidence import junit, signs
+from envkit.evidence.collectors.host import disks, places
+from envkit.evidence.collectors.scene import in_background
+from envkit.evidence.findings import Findings, LogSign, ServiceFact
+from envkit.evidence.redaction import Redactor
+from envkit.ports import LOOPBACK
 from envkit.session import Session
+from envkit.waiting import until
+from envkit.watch.folder import RunFolder
+from envkit.watch.timeline import Happening, Sample, read
+
+if TYPE_CHECKING:
+    from envkit.facts import Instance
+
+T = TypeVar("T")
+
+LOG_LINES = 500
+"""Last lines of each service's log that are looked through."""
+
+PATIENCE = 2.0
+"""Seconds in which a service must answer its probe."""
+
+
+BRIEF = 0.5
+"""The same where an error has told already what is wrong."""
 
 
 def look(
     session: Session, run_folder: Path | None, *, seconds: float = 6.0, error: EnvkitError | None = None,
     code: int | None = None, signum: int = 0,
 ) -> Findings:  # fmt: skip
-    """Read the run's folder, ask every service, find the reports. Never raises; what cannot be had is left out."""
-    return Findings(code=code, signum=signum, error=error)
+    """Read the run's folder, ask every service, find the reports. Never raises; what cannot be had is left out.
+
+    `code` is taken from the run's folder where neither it nor an `error` is given.
+    """
+    session = session.undisturbed()
+    run = RunFolder(run_folder) if run_folder else None
+    facts = run.read_facts() if run else {}
+    argv, began = tuple(str(word) for word in facts.get("argv") or ()), float(facts.get("began") or 0.0)
+    folder = Path(str(facts.get("cwd") or Path.cwd()))
+    redact = Asked(lambda: _redactor(session))
+    services = Asked(lambda: _services(session, PATIENCE if error is None else BRIEF))
+    cluster, redis = Asked(lambda: _cluster(session)), Asked(lambda: _redis(session, run))
+    disk, logs = Asked(lambda: tuple(disks(places(session)))), Asked(lambda: tuple(_signs(session, run)))
+    tests = Asked(lambda: junit.reports(argv, folder, began) if began else None)
+    deadline = time.monotonic() + seconds
+    found = Findings(
+        code=facts.get("code") if code is None and error is None else code,
+        argv=argv, signum=signum, began=began, error=error,
+        happenings=tuple(read(run.timeline, Happening)) if run else (),
+        services=services.within(deadline, None),
+        engine=_engine(session, services),
+        cluster=cluster.within(deadline, ""),
+        disks=disk.within(deadline, ()),
+        redis=redis.within(deadline, {}),
+        logs=logs.within(deadline, ()),
+        tests=tests.within(deadline, None),
+        ports=_ports(session),
+    )  # fmt: skip
+    return _redacted(found, redact.within(deadline + seconds, Redactor()))
+
+
+class Asked(Generic[T]):
+    """A question that is being answered in the background. What it raises is kept, and counts as no answer."""
+
+    def __init__(self, question: Callable[[], T]) -> None:
+        self.error: Exception | None = None
+        self._answers: list[T] = []
+        self._question = question
+        self._thread = in_background(self._ask)
+
+    def _ask(self) -> None:
+        try:
+            self._answers.append(self._question())
+        except Exception as error:  # noqa: BLE001  it looks into whatever is broken
+            self.error = error
+
+    def within(self, deadline: float, otherwise: T) -> T:
+        """The answer, if it comes before that moment of the monotonic clock."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        return next(iter(self._answers), otherwise)
+
+    @property
+    def late(self) -> bool:
+        """Whether it is still not answered."""
+        return self._thread.is_alive()
+
+
+def _engine(session: Session, services: Asked[tuple[ServiceFact, ...] | None]) -> str:
+    """Why the engine does not answer, if it does not."""
+    if isinstance(services.error, EngineError):
+        return services.error.message
+    return "not in time" if session.endpoint and services.late else ""
+
+
+def _services(session: Session, patience: float) -> tuple[ServiceFact, ...] | None:
+    """Each service that should run; None when nothing of the environment is there."""
+    found = {one.service: one for one in session.runtime.observe(session.environment.name)}
+    if not found:
+        return None
+    remembered = {port.partition(".")[0] for port in _ports(session).values()}
+    wanted = [name for name, service in session.environment.services.items() if service.runs and not service.once]
+    asked = {name: Asked(partial(_fact, session, name, found[name], patience)) for name in wanted if name in found}
+    deadline = time.monotonic() + 2 * PATIENCE
+    gone = [ServiceFact(name, "is gone", absent=True) for name in wanted if name not in found and name in remembered]
+    return (*(it.within(deadline, ServiceFact(name, "nothing in time")) for name, it in asked.items()), *gone)
+
+
+def _fact(session: Session, name: str, instance: Instance, patience: float) -> ServiceFact:
+    if instance.state == "paused" or _stopped(session, instance):
+        return ServiceFact(name, "is paused", paused=True)
+    if not instance.running:
+        return ServiceFact(name, instance.death(), instance.exit_code, instance.oom_killed)
+    return ServiceFact(name, observe.health(session, name, instance, patience=patience).removeprefix(f"{name}: "))
+
+
+def _stopped(session: Session, instance: Instance) -> bool:
+    """Whether a process of it was stopped (SIGSTOP): an engine would call it paused."""
+    if session.endpoint or not instance.running:
+        return False
+    import psutil
+
+    with suppress(psutil.Error, ValueError):
+        leader = psutil.Process(int(instance.id))
+        every = [leader, *leader.children()]
+        return any(one.status() == psutil.STATUS_STOPPED for one in every)
+    return False
+
+
+def _cluster(session: Session) -> str:
+    """What is wrong with the API server; empty as well where there is none."""
+    from envkit.clusters.api import Api
+
+    kubeconfig = session.paths.kubeconfig
+    if session.environment.cluster.type == "none" or not kubeconfig.exists():
+        return ""
+    try:
+        until(Api.of(kubeconfig).readyz, what="the API server", seconds=PATIENCE, cancel=session.cancel)
+    except EnvkitError as error:
+        return error.message
+    return ""
+
+
+def _redis(session: Session, run: RunFolder | None) -> dict[str, dict[str, float | str]]:
+    """The last sample of each Redis, what it dropped during the run, and what it says now."""
+    found: dict[str, dict[str, float | str]] = {}
+    first: dict[str, Mapping[str, float | str]] = {}
+    for sample in read(run.samples, Sample) if run else ():
+        if "used_memory" in sample.values:
+            first.setdefault(sample.service, sample.values)
+            found[sample.service] = dict(sample.values)
+    for name, now in _redis_now(session):
+        first.setdefault(name, now)
+        found[name] = {**found.get(name, {}), **now}
+    for name, last in found.items():
+        before, after = first[name].get("evicted_keys", 0), last.get("evicted_keys", 0)
+        last["evicted"] = max(0.0, float(after) - float(before)) if run else 0.0
+        before, after = first[name].get("refused_writes", 0), last.get("refused_writes", 0)
+        last["refused"] = max(0.0, float(after) - float(before)) if run else 0.0
+    return found
+
+
+def _redis_now(session: Session) -> Iterator[tuple[str, dict[str, float | str]]]:
+    from envkit.services.resp import RedisError, connect
+
+    for one in session.runtime.observe(session.environment.name):
+        service = session.environment.services.get(one.service)
+        if service is None or not isinstance(service.probe, RedisProbe) or not one.running:
+            continue
+        with suppress(RedisError, KeyError):
+            seen = observe.probed(session, one.service, {one.service: one})
+            probe, port = seen.probe, observe.target_of(session, seen, one).port
+            assert isinstance(probe, RedisProbe)
+            with connect(LOOPBACK, port(probe.port), probe.password, PATIENCE) as client:
+                memory, stats = client.info("memory"), client.info("stats")
+            wanted = ("used_memory", "maxmemory", "maxmemory_policy", "evicted_keys")
+            yield one.service, {key: value for key, value in {**memory, **stats}.items() if key in wanted}
+
+
+def _signs(session: Session, run: RunFolder | None) -> Iterator[LogSign]:
+    """What gives the machine away in the services' logs: those of the run, else what they wrote last."""
+    began = float((run.read_facts() if run else {}).get("began") or 0.0)
+    for service, lines in _logs(session, run):
+        for kind, line in signs.decisive(line for line in lines if not signs.before(line, began)):
+            yield LogSign(service, kind, line)
+
+
+def _logs(session: Session, run: RunFolder | None) -> Iterator[tuple[str, Iterable[str]]]:
+    paths = sorted(run.logs.glob("*.log")) if run else []
+    for path in paths:
+        yield path.stem, path.read_text(errors="replace").splitlines()
+    for one in session.runtime.observe(session.environment.name) if not paths else ():
+        yield one.service, session.runtime.logs(one, LOG_LINES).splitlines()
+
+
+def _ports(session: Session) -> dict[int, str]:
+    """Host ports of what was brought up, chosen ones included, by what listens there."""
+    record = state.read(session.paths)
+    ports = {port: name for name, port in record.ports.items()} if record else {}
+    return {**session.environment.host_ports(), **ports}
+
+
+def _redactor(session: Session) -> Redactor:
+    from envkit.evidence.secrets import redactor
+
+    return redactor(session)
+
+
+def _redacted(found: Findings, redact: Redactor) -> Findings:
+    """Everything that a verdict may quote, without secrets."""
+    tests = found.tests
+    if tests:
+        tests = replace(tests, failed=tuple(replace(it, message=redact(it.message)) for it in tests.failed))
+    return replace(
+        found,
+        tests=tests,
+        argv=tuple(redact(word) for word in found.argv),
+        happenings=tuple(replace(it, message=redact(it.message), detail=_clean(it, redact)) for it in found.happenings),
+        services=found.services and tuple(replace(it, wrong=redact(it.wrong)) for it in found.services),
+        logs=tuple(replace(it, line=redact(it.line)) for it in found.logs),
+        engine=redact(found.engine),
+        cluster=redact(found.cluster),
+    )
+
+
+def _clean(one: Happening, redact: Redactor) -> dict[str, str | int | float | bool | None]:
+    return {key: redact(value) if isinstance(value, str) else value for key, value in one.detail.items()}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from envkit import errors
 from envkit.evidence import signs
 from envkit.evidence.findings import DiskFact, Findings
-from envkit.evidence.junit import Failure
+from envkit.evidence.reading import about, clock, failed, number, of, unreached
 from envkit.evidence.suspicion import Confidence, Suspicion
 
 if TYPE_CHECKING:
@@ -46,10 +45,15 @@ def own_error(found: Findings) -> Iterator[Suspicion]:
 
 
 def engine_gone(found: Findings) -> Iterator[Suspicion]:
-    """The engine answers no more: everything it ran is out of reach."""
+    """The engine answers no more, or did not for a while: everything it ran is out of reach."""
     if found.engine:
         reason = f"the container engine does not answer: {found.engine}"
         yield Suspicion("environment", "certain", reason, "is the engine still running?", proved=True)
+    for happened in of(found, "error"):
+        if happened.detail.get("class") == "EngineError" and not found.engine:
+            reason = f"the container engine did not answer at {clock(happened.at)}: {happened.message}"
+            yield Suspicion("environment", "likely", reason, "is this machine overloaded?", happened.at, over=True)
+            return
 
 
 def disk_full(found: Findings) -> Iterator[Suspicion]:
@@ -57,7 +61,7 @@ def disk_full(found: Findings) -> Iterator[Suspicion]:
     for disk in found.disks:
         if disk.full:
             yield _disk(f"the disk at {disk.path} is full: {_left(disk)}", "certain")
-    for happened in _of(found, "disk"):
+    for happened in of(found, "disk"):
         yield _disk(f"the disk was nearly full: {happened.message}", "likely", happened.at)
 
 
@@ -72,34 +76,41 @@ def _left(disk: DiskFact) -> str:
 
 def short_of_memory(found: Findings) -> Iterator[Suspicion]:
     """The kernel killed a service at its memory limit; or one came near it."""
-    killed = {one.service for one in _of(found, "oom")}
-    killed |= {one.service for one in _of(found, "died", "restarted") if one.detail.get("oom")}
-    killed |= {fact.name for fact in found.services or () if fact.oom}
+    near = {one.service: one for one in of(found, "memory")}
+    killed = {fact.name for fact in found.services or () if fact.oom}
+    killed |= {one.service for one in of(found, "died", "oom", "restarted") if _by_kernel(one, near.get(one.service))}
     for service in sorted(killed):
-        at = min((one.at for one in _of(found, "oom", "died", "restarted") if one.service == service), default=None)
+        at = min((one.at for one in of(found, "died", "oom", "restarted") if one.service == service), default=None)
         reason = f"{service} was killed by the kernel at its memory limit"
-        yield _about(service, "certain", reason, f"raise services.{service}.memory, or keep less in it", at)
-    for happened in _of(found, "memory"):
-        if happened.service not in killed:
-            reason = f"{happened.service} came near its memory limit: {happened.message}"
-            yield _about(happened.service, "possible", reason, f"raise services.{happened.service}.memory", happened.at)
+        yield about(service, "certain", reason, f"raise services.{service}.memory, or keep less in it", at)
+    for service, happened in near.items():
+        if service not in killed:
+            reason = f"{service} came near its memory limit: {happened.message}"
+            yield about(service, "possible", reason, f"raise services.{service}.memory", happened.at, over=True)
+
+
+def _by_kernel(happened: Happening, near: Happening | None) -> bool:
+    """Engines do not always tell: one that ended by SIGKILL shortly after it came near its limit was killed for it."""
+    told = "by the kernel because" in happened.message
+    after = near is not None and near.at <= happened.at and bool(happened.detail.get("oom"))
+    return told or (after and near is not None and near.detail.get("what") != "data in memory")
 
 
 def died(found: Findings) -> Iterator[Suspicion]:
     """A service died or was started anew while the command ran."""
     seen: set[str] = set()
-    for happened in _of(found, "died", "restarted"):
+    for happened in of(found, "died", "restarted"):
         if happened.service in seen:
             continue
         seen.add(happened.service)
         over = happened.kind == "restarted" or found.well(happened.service)
         reason = f"{happened.service} {_ended(happened)} at {clock(happened.at)}"
         hint = f"its log in the evidence says why; `up` repairs it: logs/{happened.service}.log"
-        yield _about(happened.service, "likely" if over else "certain", reason, hint, happened.at, over)
+        yield about(happened.service, "likely" if over else "certain", reason, hint, happened.at, over)
     for fact in found.services or ():
         if fact.wrong and fact.name not in seen and (fact.exit_code is not None or fact.absent):
             reason = f"{fact.name} does not run: it {fact.wrong}"
-            yield _about(fact.name, "certain", reason, f"its log says why; `up` repairs it: logs/{fact.name}.log")
+            yield about(fact.name, "certain", reason, f"its log says why; `up` repairs it: logs/{fact.name}.log")
 
 
 def _ended(happened: Happening) -> str:
@@ -112,26 +123,31 @@ def silent(found: Findings) -> Iterator[Suspicion]:
     """A service that runs does not answer: its probe fails now, or failed for a while during the run."""
     for fact in found.services or ():
         if fact.wrong and fact.exit_code is None and not fact.absent:
-            at = min((one.at for one in _of(found, "unhealthy") if one.service == fact.name), default=None)
+            at = min((one.at for one in of(found, "unhealthy") if one.service == fact.name), default=None)
             hint = "resume it" if fact.paused else f"its log may say why: logs/{fact.name}.log"
             reason = f"{fact.name} is paused" if fact.paused else f"{fact.name} does not answer: {fact.wrong}"
-            yield _about(fact.name, "certain", reason, hint, at)
-    for happened in _of(found, "unhealthy"):
-        if found.well(happened.service) and happened.service:
-            back = next((one.at for one in _of(found, "recovered") if one.at > happened.at), None)
+            yield about(fact.name, "certain", reason, hint, at)
+    for happened in of(found, "unhealthy"):
+        if "max_connections" in happened.detail:
+            kinds = frozenset({signs.CLIENTS})
+            reason = f"{happened.service} ran short of connections: {happened.message}"
+            hint = LOGGED[signs.CLIENTS][1]
+            yield Suspicion("environment", "possible", reason, hint, happened.at, service=happened.service, kinds=kinds)
+        elif found.well(happened.service) and happened.service:
+            back = next((one.at for one in of(found, "recovered") if one.at > happened.at), None)
             long = f" for {back - happened.at:.0f} s" if back else ""
             reason = f"{happened.service} did not answer{long} from {clock(happened.at)}: {happened.message}"
             hint = f"its log of that time: logs/{happened.service}.log"
-            yield _about(happened.service, "likely", reason, hint, happened.at, over=True)
+            yield about(happened.service, "likely", reason, hint, happened.at, over=True)
 
 
 def api_server(found: Findings) -> Iterator[Suspicion]:
     """The API server is unreachable, was so for a while, or refused requests because there were too many."""
     if found.cluster:
-        first = min((one.at for one in _of(found, "apiserver")), default=None)
+        first = min((one.at for one in of(found, "apiserver")), default=None)
         reason = f"the API server does not answer: {found.cluster}"
-        yield _about("cluster", "certain", reason, "its log is in the evidence; `up` repairs it", first)
-    throttled = [one for one in _of(found, "apiserver") if _throttles(one)]
+        yield about("cluster", "certain", reason, "its log is in the evidence; `up` repairs it", first)
+    throttled = [one for one in of(found, "apiserver") if _throttles(one)]
     if throttled:
         reason = f"the API server throttled requests: {throttled[0].message}"
         hint = "raise cluster.limits, or let the suite's clients retry 429"
@@ -139,10 +155,15 @@ def api_server(found: Findings) -> Iterator[Suspicion]:
         yield Suspicion(
             "environment", "likely", reason, hint, throttled[0].at, over=True, service="cluster", kinds=kinds
         )
-    gone = [one for one in _of(found, "apiserver") if not _throttles(one)]
+    slow = [one for one in of(found, "apiserver") if one.detail.get("slow")]
+    if slow:
+        yield about(
+            "cluster", "possible", slow[0].message, "is this machine overloaded? see host/", slow[0].at, over=True
+        )
+    gone = [one for one in of(found, "apiserver") if not _throttles(one) and one not in slow]
     if gone and not found.cluster:
         reason = f"the API server did not answer for a while from {clock(gone[0].at)}: {gone[0].message}"
-        yield _about("cluster", "likely", reason, "its log of that time is in the evidence", gone[0].at, over=True)
+        yield about("cluster", "likely", reason, "its log of that time is in the evidence", gone[0].at, over=True)
 
 
 def _throttles(happened: Happening) -> bool:
@@ -152,8 +173,10 @@ def _throttles(happened: Happening) -> bool:
 
 def redis_full(found: Findings) -> Iterator[Suspicion]:
     """Redis refuses writes at `maxmemory` (noeviction), or has dropped keys to make room."""
-    for service, sample in found.redis.items():
-        most, used = _number(sample.get("maxmemory")), _number(sample.get("used_memory"))
+    refusing = {one.service for one in of(found, "oom") if _refuses(one)}
+    for service in sorted({*found.redis, *refusing}):
+        sample = found.redis.get(service, {})
+        most, used = number(sample.get("maxmemory")), number(sample.get("used_memory"))
         policy = str(sample.get("maxmemory_policy", ""))
         hint = f"raise services.{service}.options.maxmemory, flush it between tests, or keep less in it"
         if most and policy == "noeviction" and used >= 0.98 * most:
@@ -161,15 +184,23 @@ def redis_full(found: Findings) -> Iterator[Suspicion]:
             yield Suspicion(
                 "environment", "certain", reason, hint, service=service, kinds=frozenset({signs.FULL, signs.MEMORY})
             )
-        evicted = _number(sample.get("evicted"))
+        refused = number(sample.get("refused")) or service in refusing
+        if refused and not (most and policy == "noeviction" and used >= 0.98 * most):
+            reason = f"{service} refused writes because it was full"
+            yield Suspicion("environment", "likely", reason, hint, service=service, kinds=frozenset({signs.FULL}))
+        evicted = number(sample.get("evicted"))
         if evicted:
             reason = f"{service} dropped {evicted:.0f} keys at maxmemory ({policy or 'eviction'})"
             yield Suspicion("environment", "possible", reason, hint, service=service, kinds=frozenset({signs.FULL}))
-    for happened in _of(found, "evicting"):
-        if not _number(found.redis.get(happened.service, {}).get("evicted")):
+    for happened in of(found, "evicting"):
+        if not number(found.redis.get(happened.service, {}).get("evicted")):
             reason = f"{happened.service} dropped keys: {happened.message}"
             hint = f"raise services.{happened.service}.options.maxmemory"
             yield Suspicion("environment", "possible", reason, hint, happened.at, service=happened.service)
+
+
+def _refuses(happened: Happening) -> bool:
+    return happened.detail.get("what") == "maxmemory"
 
 
 LOGGED = {
@@ -225,61 +256,6 @@ ENVIRONMENT: tuple[Rule, ...] = (
 """What may be wrong with the environment, the likelier root first: a full disk also kills services."""
 
 
-# Helpers
-
-
-def ended(found: Findings) -> str:
-    """How the command ended, for people."""
-    return f"the command ended with {found.code}" if found.code is not None else "the command never ran"
-
-
-def clock(at: float) -> str:
-    """A moment as people read it."""
-    return f"{datetime.fromtimestamp(at):%H:%M:%S}"
-
-
-def complaining_of(one: Suspicion, found: Findings) -> list[Failure]:
-    """The failed tests whose message fits what is suspected: its service's port, or its kind of trouble."""
-    ports = {port for port, name in found.ports.items() if one.service and name.partition(".")[0] == one.service}
-    hit = []
-    for failure in failed(found):
-        said = signs.complaint(failure.message)
-        named = bool(ports & set(said.ports))
-        alone = bool(one.kinds & set(said.kinds)) and not (said.ports and one.service)
-        if named or alone:
-            hit.append(failure)
-    return hit
-
-
-def _about(
-    service: str, sure: Confidence, reason: str, hint: str, at: float | None = None, over: bool = False
-) -> Suspicion:
-    """A suspicion of a service that could not be reached."""
-    return Suspicion("environment", sure, reason, hint, at, over, service, kinds=signs.REACH)
-
-
-def _of(found: Findings, *kinds: str) -> list[Happening]:
-    return [one for one in found.happenings if one.kind in kinds]
-
-
-def failed(found: Findings) -> tuple[Failure, ...]:
-    """The failed tests that the command's reports tell of."""
-    return found.tests.failed if found.tests else ()
-
-
-def unreached(failure: Failure) -> tuple[int, ...]:
-    """Ports of this machine that the test could not reach."""
-    said = signs.complaint(failure.message)
-    return said.ports if signs.REACH & set(said.kinds) else ()
-
-
 def troubled(found: Findings) -> bool:
     """Whether anything but the tests' own words speaks against the environment."""
     return any(rule for rule in ENVIRONMENT[:-2] for _ in rule(found))
-
-
-def _number(value: object) -> float:
-    try:
-        return float(str(value))
-    except ValueError:
-        return 0.0

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from envkit.evidence import rules, signs
 from envkit.evidence.findings import Findings
-from envkit.evidence.rules import Rule, ended, failed, unreached
+from envkit.evidence.reading import ended, failed, unreached
+from envkit.evidence.rules import Rule
 from envkit.evidence.suspicion import Confidence, Fault, Suspicion
 
 
@@ -70,12 +71,12 @@ def exit_code(found: Findings) -> Iterator[Suspicion]:
         return
     if code in CODES:
         fault, sure, reason, hint = CODES[code]
-        yield Suspicion(fault, sure, reason, hint)
+        yield Suspicion(fault, sure, reason, hint, plain=fault == "unknown")
     elif code in PYTEST and any("pytest" in word or "py.test" in word for word in found.argv[:4]):
         yield Suspicion("test", "likely", PYTEST[code], "look at pytest's own output")
     elif not failed(found):
         because = ("every service answers, and none died",) if found.services and not rules.troubled(found) else ()
-        yield Suspicion("test", "likely", ended(found), "look at the command's own output", because=because)
+        yield Suspicion("test", "likely", ended(found), "look at the command's own output", because=because, plain=True)
 
 
 TESTS: tuple[Rule, ...] = (registered_twice, strange_address, assertions, exit_code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 CONNECTION, TIMEOUT, DISK, FULL, CLIENTS, FILES, MEMORY, THROTTLED, PORT, NAME, OWN = (
     "connection", "timeout", "disk", "redis-full", "clients", "open-files", "memory", "throttled", "port", "name",
@@ -57,6 +58,19 @@ def complaint(text: str) -> Complaint:
     kinds = tuple(kind for kind, pattern in SIGNS.items() if pattern.search(text))
     ports = tuple(dict.fromkeys(int(port) for pattern in _PORTS for port in pattern.findall(text) if int(port) < 65536))
     return Complaint(kinds, ports if kinds else ())
+
+
+_WHEN = re.compile(r"^\S{0,30}?(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)\S*( UTC| GMT)?")
+
+
+def before(line: str, moment: float) -> bool:
+    """Whether the line says that it was written before then; one that tells no time was not."""
+    found = _WHEN.match(line)
+    if not found:
+        return False
+    at = datetime.fromisoformat(f"{found[1]}T{found[2]}")
+    universal = found[3] or found[0].endswith("Z")
+    return (at.replace(tzinfo=UTC) if universal else at.astimezone()).timestamp() < moment - 1
 
 
 def decisive(lines: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -34,8 +34,5 @@ class Suspicion:
     kinds: frozenset[str] = frozenset()
     proved: bool = False
     because: tuple[str, ...] = ()
-
-    @property
-    def told(self) -> str:
-        """In one line, among others."""
-        return self.reason
+    plain: bool = False
+    """It says no more than that the command failed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from envkit.evidence import rules, rules_tests
+from envkit.evidence import reading, rules, rules_tests
 from envkit.evidence.findings import Findings
 from envkit.evidence.suspicion import CONFIDENCES, Confidence, Fault, Suspicion, less
 
@@ -50,19 +50,20 @@ def judge(findings: Findings) -> Verdict:
         return _nothing_failed(findings, found)
     found += [one for rule in rules_tests.TESTS for one in rule(findings)]
     if not found:
-        return Verdict("unknown", rules.ended(findings), "possible", next="look at the command's own output")
+        return Verdict("unknown", reading.ended(findings), "possible", next="look at the command's own output")
+    found = [one for one in found if not one.plain] or found
     chosen = max(found, key=lambda one: CONFIDENCES.index(one.confidence))  # the first of equals
     return _verdict(chosen, [one for one in found if one is not chosen], findings)
 
 
 def _verdict(chosen: Suspicion, others: Sequence[Suspicion], findings: Findings) -> Verdict:
     """Suspicions against the other side take from the confidence."""
-    against = [one for one in others if one.fault != chosen.fault]
+    against = [one for one in others if one.fault != chosen.fault and not one.plain]
     confidence = chosen.confidence
     if against and confidence == "certain" and chosen.fault == "test":
         confidence = less(confidence)
-    same = [one.told for one in others if one.fault == chosen.fault]
-    because = [*chosen.because, *same, *(f"against it: {one.told}" for one in against)]
+    same = [one.reason for one in others if one.fault == chosen.fault and not one.plain]
+    because = [*chosen.because, *same, *(f"against it: {one.reason}" for one in against)]
     if findings.tests and findings.tests.tests:
         because.append(f"the command's reports: {findings.tests.summary()}")
     return Verdict(chosen.fault, chosen.reason, confidence, tuple(dict.fromkeys(because)), chosen.next)
@@ -70,7 +71,7 @@ def _verdict(chosen: Suspicion, others: Sequence[Suspicion], findings: Findings)
 
 def _nothing_failed(findings: Findings, found: Sequence[Suspicion]) -> Verdict:
     """A command that succeeded is no fault of anybody; without a command it is the environment that is judged."""
-    told = tuple(dict.fromkeys(one.told for one in found))
+    told = tuple(dict.fromkeys(one.reason for one in found))
     if findings.code == 0:
         return Verdict("none", "the command succeeded", "certain", told)
     if findings.signum:
@@ -89,7 +90,7 @@ def _weighed(one: Suspicion, findings: Findings) -> Suspicion:
     report = findings.tests
     if one.fault != "environment" or one.proved or report is None or not report.failed:
         return one
-    complaining = rules.complaining_of(one, findings)
+    complaining = reading.complaining_of(one, findings)
     if complaining:
         said = f"{len(complaining)} of {len(report.failed)} failed tests complain of it, first {complaining[0].test}"
         sure: Confidence = "likely" if one.confidence == "possible" else "certain"

@@ -17,7 +17,7 @@ from envkit.ports import accepts, holders
 from envkit.runtimes.containers import port_taken
 from envkit.session import Session, locked
 from envkit.verbs.env import renewed
-from envkit.verbs.evidence import save_logs
+from envkit.verbs.gather import of_failed_up
 from envkit.verbs.record import write_record
 from envkit.verbs.remove import forget_files, undo
 
@@ -46,7 +46,7 @@ def make_plan(session: Session, services: Sequence[str] = (), rebuild: bool = Fa
 def up(session: Session, services: Sequence[str] = (), *, rebuild: bool = False, keep: bool = False) -> Outcome:
     """Bring the environment (or a part, with what it needs) up; a second run keeps what is right.
 
-    When it fails, logs are saved first, then what this run made is taken down again, unless `keep`.
+    When it fails, evidence is gathered first, then what this run made is taken down again, unless `keep`.
     """
     with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
         fresh = not session.paths.folder.exists()
@@ -71,8 +71,8 @@ def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool) ->
         times = apply.run(steps, effects, session.stream, session.cancel)
         _still_there(session, effects, steps)
         record = renewed(write_record(session, effects.instances, effects.done), session.paths)
-    except Exception:  # whatever it was: what this run made must not stay
-        _back(session, effects, keep)
+    except Exception as error:  # whatever it was: what this run made must not stay
+        _back(session, effects, keep, error)
         raise
     from_nothing = not facts.instances and facts.cluster.state == "absent" and not facts.network
     return Outcome(steps, times, record, from_nothing)
@@ -159,11 +159,11 @@ def _let_settle(session: Session, effects: Effects) -> None:
     session.cancel.sleep(min(SETTLED, max(0.0, SETTLED - min(ages, default=SETTLED))))
 
 
-def _back(session: Session, effects: Effects, keep: bool) -> None:
-    """Logs first, then away with what this run made; trouble on the way is told, never hidden."""
-    folder = save_logs(session, effects.instances.values())
+def _back(session: Session, effects: Effects, keep: bool, error: Exception) -> None:
+    """Evidence first, then away with what this run made; trouble on the way is told, never hidden."""
+    folder = of_failed_up(session, error)
     if folder:
-        session.stream.note(f"logs saved in {folder}")
+        session.stream.note(f"evidence in {folder}")
     if keep:
         session.stream.note("left as it is (--keep); `down` takes it away")
         return

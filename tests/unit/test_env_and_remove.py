@@ -19,10 +19,8 @@ from envkit import state
 from envkit.errors import EnvironmentFailed, NotUp
 from envkit.paths import Paths
 from envkit.runtimes.endpoint import Endpoint
-from envkit.runtimes.fake import FakeEngine, Script, opened
-from envkit.verbs import env, evidence, remove
+from envkit.verbs import env, remove
 from tests.unit.sockets import tcp
-from tests.unit.wants import environment
 
 
 def token(ends_in: float) -> str:
@@ -107,37 +105,6 @@ def test_a_token_near_its_end_is_renewed_and_remembered(
     assert record is not None
     assert record.variables["READER_TOKEN"] == "fresh"
     assert asked == ["reader"]
-
-
-# Evidence
-
-
-def test_only_the_last_failures_logs_are_kept(tmp_path: Path) -> None:
-    engine = FakeEngine(scripts={"a": Script(log="words\n")})
-    engine.images.there["i"] = "sha256:i"
-    session = opened(environment({"a": {}}), tmp_path, engine)
-    engine.networks.create("t", "/")
-    from envkit.runtimes.base import Unit
-
-    made = engine.start(Unit("t", "/", "a", session.environment.services["a"], "i", "f"))
-
-    folders = [evidence.save_logs(session, [made]) for _ in range(evidence.KEPT + 3)]
-
-    left = sorted(path for path in session.paths.logs.iterdir())
-    assert left == folders[-evidence.KEPT :]
-    assert "words" in (left[-1] / "a.log").read_text()
-    assert evidence.save_logs(session, []) is None
-
-
-def test_a_log_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
-    engine = FakeEngine()
-    session = opened(environment({"a": {}}), tmp_path, engine)
-    from envkit.facts import Instance
-
-    folder = evidence.save_logs(session, [Instance("gone", "envkit-t-a", "a", "running")])
-
-    assert folder is not None
-    assert "the log could not be read" in (folder / "a.log").read_text()
 
 
 # down

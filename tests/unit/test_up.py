@@ -384,7 +384,7 @@ def test_a_failed_up_takes_back_only_what_it_made(world: World) -> None:
     assert "taking down what this run made" in world.notes()
 
 
-def test_a_failed_first_up_leaves_nothing_but_the_logs(world: World) -> None:
+def test_a_failed_first_up_leaves_nothing_but_evidence(world: World) -> None:
     world.engine.scripts["bad"] = Script(dies=0.0, exit_code=1, log="last words\n")
     session = world.open({"good": EXEC, "bad": {**EXEC, "needs": ["good"]}})
 
@@ -394,13 +394,13 @@ def test_a_failed_first_up_leaves_nothing_but_the_logs(world: World) -> None:
     assert world.engine.names() == []
     assert world.engine.networks.there == {}
     assert not session.paths.folder.exists()
-    saved = list(session.paths.logs.glob("*/bad.log"))
-    assert len(saved) == 1
-    assert "last words" in saved[0].read_text()
-    assert f"logs saved in {saved[0].parent}" in world.notes()
+    (folder,) = session.paths.evidence.iterdir()
+    assert "last words" in (folder / "logs/bad.log").read_text()
+    assert (folder / "index.md").read_text().startswith("# verdict: the environment's fault (certain): a service died")
+    assert f"evidence in {folder}" in world.notes()
 
 
-def test_logs_are_saved_before_anything_is_taken_down(world: World) -> None:
+def test_evidence_is_gathered_before_anything_is_taken_down(world: World) -> None:
     world.engine.scripts["bad"] = Script(dies=0.0, exit_code=1, log="x\n")
 
     with pytest.raises(ServiceDied):

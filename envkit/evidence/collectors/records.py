@@ -1,0 +1,101 @@
+"""What is on record: the run's own files, the configuration, the plan, earlier logs, reports, versions."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit import commands
+from envkit.evidence.collectors.scene import Scene
+from envkit.waiting import Cancel
+
+if TYPE_CHECKING:
+    from envkit.facts import Instance
+
+DISTRIBUTIONS = ("docker", "kubernetes", "pg8000", "psutil", "pydantic", "urllib3", "invoke", "cryptography")
+
+
+def run(scene: Scene) -> None:
+    """The last run as it was written down: timeline, samples, probes, events, logs that were followed."""
+    if scene.run is None:
+        return
+    for path in sorted(scene.run.rglob("*")):
+        if path.is_file() and not path.name.startswith(".") and not path.is_symlink():
+            with scene.noted(f"run/{path.name}"):
+                scene.bundle.copy(f"run/{path.relative_to(scene.run)}", path)
+
+
+def configuration(scene: Scene) -> None:
+    """The environment as it was understood, all layers merged."""
+    scene.bundle.yaml("environment/configuration.yaml", scene.session.environment.model_dump(mode="json"))
+
+
+def state(scene: Scene) -> None:
+    """What was remembered of the last `up`, and the names of the files that the environment has."""
+    paths = scene.session.paths
+    if paths.state.exists():
+        scene.bundle.copy("environment/state.json", paths.state)
+    rows = [
+        f"{path.lstat().st_mode:o} {path.lstat().st_size:>10} {path.relative_to(paths.folder)}"
+        for path in sorted(paths.folder.rglob("*"))[:2000]
+    ]
+    scene.bundle.text("environment/files.txt", "\n".join([str(paths.folder), *rows, ""]))
+
+
+def earlier(scene: Scene) -> None:
+    """What a cluster's creation said; its nodes' logs when it failed."""
+    home = scene.session.paths.logs
+    for path in sorted(home.rglob("*")) if home.is_dir() else ():
+        if path.is_file() and path.stat().st_mtime >= scene.since - 600:
+            scene.bundle.copy(f"nodes/{path.relative_to(home)}", path)
+
+
+def reports(scene: Scene) -> None:
+    """JUnit files that the command wrote."""
+    tests = scene.findings.tests
+    for number, name in enumerate(tests.files if tests else ()):
+        scene.bundle.copy(f"tests/{number}-{Path(name).name}", Path(name))
+
+
+def plan(scene: Scene) -> None:
+    """What `up` would do now, and why: everything that is not as it should be."""
+    from envkit.verbs.up import make_plan
+
+    steps, _, _ = make_plan(scene.session)
+    rows = [f"{step.action.value:<8} {step.id:<20} {step.reason}" for step in steps.steps]
+    scene.bundle.text("environment/plan.txt", "\n".join([*rows, ""]))
+
+
+def versions(scene: Scene) -> None:
+    """Of everything that took part; what does not answer is left out."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from envkit import __version__
+
+    session = scene.session
+    found: dict[str, object] = {
+        "envkit": __version__, "python": sys.version, "platform": platform.platform(),
+        "lane": session.lane, "chosen": session.why, "engine": str(session.endpoint or "none"),
+    }  # fmt: skip
+    for name in DISTRIBUTIONS:
+        try:
+            found[f"python {name}"] = version(name)
+        except PackageNotFoundError:
+            continue
+    found |= {f"image of {one.service or one.name}": f"{one.image} ({one.image_id})" for one in _images(scene)}
+    with scene.noted("the engine's version"):
+        if scene.api:
+            found["engine's answer"] = scene.api.version()
+    with scene.noted("kind's version"):
+        if session.environment.cluster.type == "kind":
+            found["kind"] = commands.run(["kind", "version"], seconds=10.0, cancel=Cancel()).output.strip()
+    scene.bundle.yaml("versions.yaml", found)
+
+
+def _images(scene: Scene) -> Sequence[Instance]:
+    with scene.noted("the images' versions"):
+        return scene.instances
+    return ()

@@ -1,0 +1,93 @@
+"""What every collector gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, TypeVar
+
+from envkit.errors import EnvkitError
+from envkit.evidence.bundle import Bundle
+from envkit.evidence.findings import Findings
+from envkit.session import Session
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from envkit.facts import Instance
+
+T = TypeVar("T")
+
+ABREAST = 8
+"""Things of one collector at the same time."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An environment in whatever state, the folder of its last run if there was one, and the bundle to fill.
+
+    `session` has a cancel of its own, so that no signal shortens the collection; `since` is when the run began.
+    """
+
+    session: Session
+    run: Path | None
+    bundle: Bundle
+    findings: Findings
+    since: float
+
+    @cached_property
+    def instances(self) -> tuple[Instance, ...]:
+        """Everything of the environment that there is, by service."""
+        found = self.session.runtime.observe(self.session.environment.name)
+        return tuple(sorted(found, key=lambda one: one.service))
+
+    @property
+    def api(self) -> APIClient | None:
+        """The engine's own client, None where there is no engine."""
+        from envkit.runtimes.containers import Containers
+
+        runtime = self.session.runtime
+        return runtime.api if isinstance(runtime, Containers) else None
+
+    @contextmanager
+    def noted(self, what: str) -> Iterator[None]:
+        """What fails inside leaves a note; the rest goes on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  a collector meets whatever is broken
+            self.bundle.note(f"{what}: {told(error)}")
+
+
+def told(error: Exception) -> str:
+    """The error in one line."""
+    message = error.message if isinstance(error, EnvkitError) else str(error)
+    return " ".join((message or type(error).__name__).split())[:500]
+
+
+def each(scene: Scene, things: Iterable[T], what: Callable[[T], str], collect: Callable[[T], None]) -> None:
+    """Collect from several things, a few at a time."""
+    left = iter(tuple(things))
+    lock = Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                thing = next(left, None)
+            if thing is None:
+                return
+            with scene.noted(what(thing)):
+                collect(thing)
+
+    for thread in [in_background(work) for _ in range(ABREAST)]:
+        thread.join()
+
+
+def in_background(work: Callable[[], None]) -> Thread:
+    """Work begun in a thread that does not keep the program from ending, as an executor's would."""
+    thread = Thread(target=work, daemon=True, name="evidence")
+    thread.start()
+    return thread

@@ -1,0 +1,124 @@
+"""The page to begin with: the likely cause, what happened when, how things are now, and what is where."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from datetime import datetime
+
+from envkit.evidence.bundle import Bundle
+from envkit.evidence.collectors.scene import Scene
+from envkit.evidence.findings import Findings
+from envkit.evidence.redaction import HIDDEN
+from envkit.evidence.verdict import Verdict
+
+LONGEST = 200
+"""Lines of the timeline; of a longer one the middle is left to `run/timeline.jsonl`."""
+
+WHERE = {
+    "index.md": "this page",
+    "run": "the run as it was written down: timeline, samples, probes' answers, events, logs that were followed",
+    "logs": "each service's log",
+    "inspect": "what the engine, or the kernel, knows of each service",
+    "probes-now.yaml": "what each probe said while this was collected",
+    "stores": "Redis: INFO, clients; PostgreSQL: activity, locks, sizes",
+    "tests": "the reports (JUnit) that the command wrote",
+    "cluster": "the API server: objects, events, throttling",
+    "pods": "logs of pods",
+    "nodes": "`kind export logs`, and what the cluster's creation said",
+    "environment": "the configuration, what `up` would do now, what was remembered",
+    "host": "this machine: memory, disks, load, ports and who holds them",
+    "engine-events.jsonl": "what the engine says has happened",
+    "versions.yaml": "of everything that took part",
+}
+"""First part of a file's name -> what is there."""
+
+
+def write(bundle: Bundle, scene: Scene, verdict: Verdict) -> None:
+    """Write `index.md` into the closed bundle."""
+    bundle.last("index.md", "\n".join(_page(bundle, scene, verdict)) + "\n")
+
+
+def _page(bundle: Bundle, scene: Scene, verdict: Verdict) -> Iterator[str]:
+    found, session = scene.findings, scene.session
+    yield f"# {verdict.headline}"
+    yield ""
+    yield from (f"- {line}" for line in verdict.because)
+    if verdict.next:
+        yield f"\nNext: {verdict.next}"
+    yield ""
+    yield f"Environment `{session.environment.name}`, {session.lane} on {session.where}, {_stamp(None)}."
+    if found.argv:
+        ended = "never ended" if found.code is None else f"ended with {found.code}"
+        yield f"Command: `{shlex.join(found.argv)}`, {ended}."
+    if found.error:
+        yield f"\nenvkit's error:\n\n{_quoted(found.error.message)}"
+    yield from _timeline(found)
+    yield from _tests(found)
+    yield from _now(found)
+    yield from _files(bundle)
+
+
+def _timeline(found: Findings) -> Iterator[str]:
+    rows = [(it.at, f"{it.service or '-'}: {it.kind}: {' '.join(it.message.split())[:300]}") for it in found.happenings]
+    rows += [(it.at, f"-: test failed: {it.test}") for it in (found.tests.failed if found.tests else ()) if it.at]
+    rows.sort()
+    yield "\n## What happened when\n"
+    if not rows:
+        yield "Nothing was watched: there was no run, or it ended before anything happened."
+    half = LONGEST // 2
+    shown = rows if len(rows) <= LONGEST else [*rows[:half], (rows[half][0], f"... {len(rows)} lines"), *rows[-half:]]
+    yield from (f"- {_stamp(at)} {text}" for at, text in shown)
+
+
+def _tests(found: Findings) -> Iterator[str]:
+    if found.tests is None:
+        return
+    yield f"\n## Tests\n\n{found.tests.summary()}, by {', '.join(found.tests.files) or 'no report'}\n"
+    for failure in found.tests.failed[:20]:
+        first = next((line.strip() for line in failure.message.splitlines() if line.strip()), "")
+        yield f"- {failure.test}: {first[:300]}"
+    if len(found.tests.failed) > 20:
+        yield f"- ... and {found.tests.failures - 20} more, in `tests/`"
+    yield from (f"- {note}" for note in found.tests.notes)
+
+
+def _now(found: Findings) -> Iterator[str]:
+    yield "\n## How things were when this was collected\n"
+    if found.engine:
+        yield f"- the engine: {found.engine}"
+    if found.services is None:
+        yield "- nothing of the environment was there, or could be seen"
+    yield from (f"- {fact.name}: {fact.wrong or 'well'}" for fact in found.services or ())
+    if found.cluster:
+        yield f"- the API server: {found.cluster}"
+    for name, values in found.redis.items():
+        yield f"- {name}: " + ", ".join(f"{key} {value}" for key, value in sorted(values.items()))
+    for disk in found.disks:
+        yield f"- disk at {disk.path}: {disk.free >> 20} MiB free{', FULL' if disk.full else ''}"
+    yield from (f"- port {port}: {name}" for port, name in sorted(found.ports.items()))
+
+
+def _files(bundle: Bundle) -> Iterator[str]:
+    yield "\n## What is where\n"
+    there = {"index.md": (1, 0)}
+    for name, size in sorted(bundle.files.items()):
+        top = name.partition("/")[0]
+        count, total = there.get(top, (0, 0))
+        there[top] = (count + 1, total + size)
+    for top, (count, total) in there.items():
+        many = f" ({count} files, {-(-total // 1024)} KiB)" if top != "index.md" else ""
+        yield f"- `{top}`{many}: {WHERE.get(top, '')}"
+    yield f"\nSecrets are shown as `{HIDDEN}`."
+    if bundle.notes:
+        yield "\n## What is missing\n"
+        yield from (f"- {note}" for note in bundle.notes)
+
+
+def _stamp(at: float | None) -> str:
+    moment = datetime.now() if at is None else datetime.fromtimestamp(at)
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if at is None else f"{moment:%H:%M:%S.%f}"[:-3]
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())

@@ -1,0 +1,119 @@
+"""Where an environment's secrets are: its configuration, its variables, the user's own, and the files made for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from envkit.evidence.redaction import SECRET_NAME, Redactor
+from envkit.session import Session
+
+_USERINFO = re.compile(r"://[^:/@\s]*:([^@\s]+)@")
+_VALUE = re.compile(r"^[^:=#]*[:=]\s*[\"']?(.{6,}?)[\"']?\s*$")
+_ABOUT = re.compile(r"(_FILE|_PATH|_DIR|_NAME|File|Path|Key)$")
+"""Names of where a secret is, or of the key under which a file has it, not of itself."""
+
+LARGEST = 64 << 10
+"""Bytes of a file that is read for secrets."""
+
+OWN_SHORTEST = 8
+"""Letters of a secret in the user's own environment, which has many variables that only sound like one."""
+
+
+def redactor(session: Session) -> Redactor:
+    """A redactor that knows everything secret of this environment. What cannot be read holds no secret to know."""
+    found = {*_configured(session), *_made(session.paths.folder), *_remembered(session), *_own(session.environ)}
+    return Redactor(found, _public(session))
+
+
+def _configured(session: Session) -> Iterator[str]:
+    yield from _leaves(session.environment.model_dump(mode="json"), secret=False)
+
+
+def _leaves(value: Any, *, secret: bool) -> Iterator[str]:
+    """Values below names that sound secret, passwords in addresses, and what files hold that sound so."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            named = bool(SECRET_NAME.search(str(key))) and not _ABOUT.search(str(key))
+            several = secret and not isinstance(inner, Mapping | list)  # `secrets: {one: ..., another: ...}`
+            one = named and (not isinstance(inner, Mapping) or str(key).lower().endswith("s"))
+            yield from _leaves(inner, secret=one or several)
+        path, content = value.get("path"), value.get("content")
+        if isinstance(path, str) and isinstance(content, str):
+            yield from _of_file(path, content)
+        return
+    if isinstance(value, list):
+        for before, inner in zip(["", *value], value, strict=False):
+            option = (
+                isinstance(before, str)
+                and before.startswith("-")
+                and "=" not in before
+                and bool(SECRET_NAME.search(before))
+            )
+            yield from _leaves(inner, secret=secret or option)
+        return
+    if isinstance(value, str):
+        yield from _USERINFO.findall(value)
+        if secret and value and not value.startswith(("/", "${")):
+            yield value
+
+
+def _of_file(path: str, content: str) -> Iterator[str]:
+    """The whole and every value of a file that sounds secret; of another the values whose names do."""
+    secret = bool(SECRET_NAME.search(Path(path).name)) or "PRIVATE KEY" in content
+    if secret:
+        yield content
+    for line in content.splitlines():
+        found = _VALUE.match(line)
+        if (
+            found
+            and (secret or SECRET_NAME.search(line.partition(found[1])[0]))
+            and not found[1].startswith(("/", "${"))
+        ):
+            yield found[1]
+
+
+def _made(folder: Path) -> Iterator[str]:
+    """Tokens, private keys, and what the kubeconfig holds."""
+    with suppress(OSError):
+        for path in folder.rglob("*"):
+            if path.parent.name == "tokens" or path.suffix in (".key", ".pem") or path.name.endswith("kubeconfig"):
+                yield from _kept(path)
+
+
+def _kept(path: Path) -> Iterator[str]:
+    with suppress(OSError):
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            return
+        text = path.read_text(errors="replace")
+        if not path.name.endswith("kubeconfig"):
+            yield text
+        yield from re.findall(r"(?:client-key-data|token|password):\s*(\S+)", text)
+
+
+def _remembered(session: Session) -> Iterator[str]:
+    from envkit import state
+
+    record = state.read(session.paths)
+    yield from _leaves(dict(record.variables) if record else {}, secret=False)
+
+
+def _own(environ: Mapping[str, str]) -> Iterator[str]:
+    """What the user's shell or CI has set: logs of a suite may show it."""
+    found = _leaves(dict(environ), secret=False)
+    return (value for value in found if len(value) >= OWN_SHORTEST and not value.isdigit())
+
+
+def _public(session: Session) -> Iterator[str]:
+    """Names that everybody may see: a password that is spelt like one cannot be told from it."""
+    environment = session.environment
+    yield environment.name
+    yield from environment.services
+    yield from environment.cluster.identities
+    yield from environment.cluster.namespaces
+    for service in environment.services.values():
+        yield from (str(value) for key in ("user", "database") if (value := getattr(service.probe, key, "")))
+        yield from service.ports

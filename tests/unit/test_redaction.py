@@ -1,0 +1,209 @@
+"""Secrets are found nowhere: however they are spelt, wherever they are, whatever was cut."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import stat
+import tarfile
+import threading
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import yaml
+
+from envkit.evidence.bundle import Bundle, packed
+from envkit.evidence.redaction import HIDDEN, Redactor
+from envkit.evidence.secrets import redactor
+from envkit.paths import write_private
+from envkit.runtimes.fake import FakeEngine, opened
+from tests.unit.wants import environment
+
+SECRET = 'p/&s w"ör§-d<1>'
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"
+KEY = (
+    "-----BEGIN RSA PRIVATE KEY-----\n"
+    + "\n".join(["MIIEowIBAAKCAQEA" + "x" * 40] * 4)
+    + "\n-----END RSA PRIVATE KEY-----"
+)
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
+def test_every_spelling_of_a_known_secret(before: str) -> None:
+    spelt = [
+        SECRET, quote(SECRET), quote(SECRET, safe=""), json.dumps(SECRET), json.dumps(SECRET, ensure_ascii=False),
+        html.escape(SECRET), repr(SECRET), base64.b64encode(SECRET.encode()).decode(),
+        base64.urlsafe_b64encode(SECRET.encode()).decode(),
+    ]  # fmt: skip
+    redact = Redactor([SECRET])
+    for one in spelt:
+        assert redact(f"{before}{one}{before}") == redact(f"{before}{one}{before}").replace(one, "")
+        assert HIDDEN in redact(before + one), one
+    longer = base64.b64encode(f"{before}{SECRET} and more".encode()).decode()
+    core = base64.b64encode(SECRET.encode()[3:9]).decode()
+    assert HIDDEN in redact(longer)
+    assert core not in redact(longer)
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f"token {JWT} end", JWT),
+        (f'{{"token":"{JWT}"}}', JWT),
+        ("POSTGRES_PASSWORD=hunter2", "hunter2"),
+        ("password: hunter2\nuser: x", "hunter2"),
+        ('{"password": "hun\\"ter2", "a": 1}', "ter2"),
+        ('{\\"password\\": \\"hunter2\\"}', "hunter2"),
+        ("- name: DB_PASSWORD\n  value: hunter2", "hunter2"),
+        ('{"name": "API_TOKEN", "value": "hunter2"}', "hunter2"),
+        ("redis://:hunter2@127.0.0.1:6379/0", "hunter2"),
+        ("https://ghtoken1234567890abc@example.org/x", "ghtoken1234567890abc"),
+        ("Authorization: Bearer abcdef123456", "abcdef123456"),
+        ("curl -H 'X-Api-Key: hunter2'", "hunter2"),
+        ("redis-server --requirepass hunter2 --port 1", "hunter2"),
+        ('["--requirepass",\n "hunter2"]', "hunter2"),
+        ("client-key-data: TUlJRW93SUJBQUtDQVFFQQ==", "TUlJRW93SUJBQUtDQVFFQQ"),
+        (KEY, "MIIEowIBAAKCAQEA"),
+        (KEY.replace("\n", "\\n"), "MIIEowIBAAKCAQEA"),
+        (KEY.partition("-----END")[0], "MIIEowIBAAKCAQEA"),
+        (KEY.partition("KEY-----\n")[2], "MIIEowIBAAKCAQEA"),
+        ("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
+        ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", "ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
+    ],
+)
+def test_what_looks_like_a_secret(text: str, secret: str) -> None:
+    hidden = Redactor()(text)
+    assert secret not in hidden
+    assert HIDDEN in hidden
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "secretName: gateway", "automountServiceAccountToken: true", "TOKEN_FILE=/run/token", "kind: Secret",
+        "tokenExpirationSeconds: 3600", "connected to http://127.0.0.1:8080/path", "basic authentication is off",
+        "password: ${POSTGRES_PASSWORD}", "the token was not found", "serviceAccountTokenVolume=/a/b/c",
+    ],
+)  # fmt: skip
+def test_what_only_speaks_of_secrets_stays(text: str) -> None:
+    assert Redactor()(text) == text
+
+
+def test_json_and_yaml_stay_what_they_are() -> None:
+    data = {"password": SECRET, "list": [SECRET], "url": "redis://:hunter2@h/0", "deep": {"api_key": 'x"y'}}
+    redact = Redactor([SECRET])
+    assert json.loads(redact(json.dumps(data)))["list"] == [HIDDEN]
+    assert yaml.safe_load(redact(yaml.safe_dump(data)))["deep"]["api_key"] == HIDDEN
+
+
+def test_a_secret_spelt_like_a_common_word_is_hidden_beside_its_name_only() -> None:
+    redact = Redactor(["postgres", "gateway"], ["gateway"])
+    assert redact("service postgres of gateway: PASSWORD=postgres") == f"service postgres of gateway: PASSWORD={HIDDEN}"
+
+
+def test_lines_of_a_key_are_found_behind_a_prefix() -> None:
+    logged = "\n".join(f"2026-01-01 12:00:00 {line}" for line in KEY.splitlines())
+    assert "MIIEowIBAAKCAQEA" not in Redactor([KEY])(logged)
+
+
+def test_where_an_environment_has_its_secrets(tmp_path: Path) -> None:
+    service = {
+        "env": {"DB_PASSWORD": "in-env-1", "URL": "amqp://u:in-url-2@h/", "LEVEL": "debug-level"},
+        "command": ["serve", "--token", "in-argv-3"],
+        "files": [
+            {"path": "/etc/app.yaml", "content": "user: me-myself\npassword: in-file-4\n"},
+            {"path": "/etc/db-secrets.yaml", "content": "first: in-secrets-file-5\n"},
+        ],
+        "probe": {"type": "http", "headers": {"X-Auth-Token": "in-header-6"}},
+    }
+    session = opened(environment({"app": service}), tmp_path, FakeEngine(), environ={"CI_TOKEN": "in-shell-7"})
+    write_private(session.paths.tokens / "someone", "in-token-8888")
+    write_private(session.paths.folder / "pki/ca.key", "in-key-9999")
+    write_private(session.paths.kubeconfig, "users:\n- user: {}\n  client-key-data: aW4ta3ViZWNvbmZpZy0xMA==\n")
+    redact = redactor(session)
+    for secret in (
+        "in-env-1", "in-url-2", "in-argv-3", "in-file-4", "in-secrets-file-5", "in-header-6", "in-shell-7",
+        "in-token-8888", "in-key-9999", "aW4ta3ViZWNvbmZpZy0xMA==",
+    ):  # fmt: skip
+        assert secret not in redact(f"a line with {secret} in it"), secret
+    assert redact("debug-level me-myself serve") == "debug-level me-myself serve"
+
+
+# The bundle
+
+
+def bundle(tmp_path: Path, **more: int) -> Bundle:
+    return Bundle(tmp_path / "e", Redactor([SECRET]), **more)
+
+
+def test_files_are_the_users_alone(tmp_path: Path) -> None:
+    made = bundle(tmp_path)
+    made.text("deep/er/x.txt", "x")
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (made.folder, *made.folder.rglob("*")) if path.is_dir()} == {
+        0o700
+    }
+    assert stat.S_IMODE((made.folder / "deep/er/x.txt").stat().st_mode) == 0o600
+
+
+def test_a_long_file_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:
+    made = bundle(tmp_path)
+    lines = [f"line {number} {SECRET}\n" for number in range(2000)]
+    made.text("x", "".join(lines), each=4000)
+    text = (made.folder / "x").read_text()
+    assert text.startswith("line 0 ")
+    assert text.endswith(f"line 1999 {HIDDEN}\n")
+    assert len(text) < 4200
+    assert "left out" in text
+    assert any(note.startswith("x: ") for note in made.notes)
+
+
+@pytest.mark.parametrize("size", [100, 5_000, 500_000])
+def test_no_cut_leaves_a_part_of_a_secret(tmp_path: Path, size: int) -> None:
+    made = bundle(tmp_path)
+    source = tmp_path / "log"
+    source.write_text("".join(f"{SECRET} {number}\n" for number in range(size // len(SECRET))))
+    made.copy("x", source, each=1000)
+    text = (made.folder / "x").read_text()
+    assert SECRET[4:9] not in text
+    assert len(text) < 1200
+
+
+def test_all_of_it_is_bounded(tmp_path: Path) -> None:
+    made = bundle(tmp_path, total=2500)
+    for number in range(5):
+        made.text(f"{number}", "x" * 999 + "\n")
+    assert sorted(made.files) == ["0", "1"]
+    assert len(made.notes) == 3
+
+
+def test_names_lead_nowhere_else(tmp_path: Path) -> None:
+    made = bundle(tmp_path)
+    made.text("../../a b/../c", "x")
+    made.text(f"log-of-{SECRET}", "x")
+    inside = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path.is_relative_to(made.folder) for path in inside)
+    assert not [path for path in inside if "ör" in path.name]
+
+
+def test_nothing_is_taken_when_it_is_closed(tmp_path: Path) -> None:
+    made = bundle(tmp_path)
+    made.close()
+    threads = [threading.Thread(target=made.text, args=(f"{number}", "x")) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(made.folder.iterdir()) == []
+
+
+def test_the_archive_has_all_of_it_and_the_folder_goes(tmp_path: Path) -> None:
+    made = bundle(tmp_path)
+    made.text("a/x", f"{SECRET}\n")
+    archive = packed(made.folder)
+    assert not made.folder.exists()
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    with tarfile.open(archive) as tar:
+        assert tar.extractfile("e/a/x").read() == f"{HIDDEN}\n".encode()  # type: ignore[union-attr]
+    assert [path.name for path in tmp_path.iterdir()] == ["e.tar.gz"]
