@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from envkit.evidence.junit import Report
     from envkit.watch.timeline import Happening
 
+NOT_IN_TIME = "no answer in time"
+
 FULL = 64 << 20
 """Bytes: a disk with less than this is full for whatever writes there."""
 

@@ -16,7 +16,7 @@ from envkit.errors import EngineError, EnvkitError
 from envkit.evidence import junit, signs
 from envkit.evidence.collectors.host import disks, places
 from envkit.evidence.collectors.scene import in_background
-from envkit.evidence.findings import Findings, LogSign, ServiceFact
+from envkit.evidence.findings import NOT_IN_TIME, Findings, LogSign, ServiceFact
 from envkit.evidence.redaction import Redactor
 from envkit.ports import LOOPBACK
 from envkit.session import Session
@@ -36,6 +36,9 @@ PATIENCE = 2.0
 """Seconds in which a service must answer its probe."""
 
 
+SPARE = 0.3
+"""Seconds before the deadline at which no service is waited for any more, so that the others' answers count."""
+
 BRIEF = 0.5
 """The same where an error has told already what is wrong."""
 
@@ -54,17 +57,19 @@ def look(
     argv, began = tuple(str(word) for word in facts.get("argv") or ()), float(facts.get("began") or 0.0)
     folder = Path(str(facts.get("cwd") or Path.cwd()))
     redact = Asked(lambda: _redactor(session))
-    services = Asked(lambda: _services(session, PATIENCE if error is None else BRIEF))
+    deadline = time.monotonic() + seconds
+    there = Asked(lambda: {one.service: one for one in session.runtime.observe(session.environment.name)})
+    patience = min(PATIENCE, seconds / 3) if error is None else BRIEF
+    services = Asked(lambda: _services(session, there.within(deadline, {}), patience, deadline - SPARE))
     cluster, redis = Asked(lambda: _cluster(session)), Asked(lambda: _redis(session, run))
     disk, logs = Asked(lambda: tuple(disks(places(session)))), Asked(lambda: tuple(_signs(session, run)))
     tests = Asked(lambda: junit.reports(argv, folder, began) if began else None)
-    deadline = time.monotonic() + seconds
     found = Findings(
         code=facts.get("code") if code is None and error is None else code,
         argv=argv, signum=signum, began=began, error=error,
         happenings=tuple(read(run.timeline, Happening)) if run else (),
         services=services.within(deadline, None),
-        engine=_engine(session, services),
+        engine=_engine(session, there),
         cluster=cluster.within(deadline, ""),
         disks=disk.within(deadline, ()),
         redis=redis.within(deadline, {}),
@@ -101,24 +106,24 @@ class Asked(Generic[T]):
         return self._thread.is_alive()
 
 
-def _engine(session: Session, services: Asked[tuple[ServiceFact, ...] | None]) -> str:
+def _engine(session: Session, there: Asked[dict[str, Instance]]) -> str:
     """Why the engine does not answer, if it does not."""
-    if isinstance(services.error, EngineError):
-        return services.error.message
-    return "not in time" if session.endpoint and services.late else ""
+    if isinstance(there.error, EngineError):
+        return there.error.message
+    return NOT_IN_TIME if session.endpoint and there.late else ""
 
 
-def _services(session: Session, patience: float) -> tuple[ServiceFact, ...] | None:
+def _services(
+    session: Session, found: Mapping[str, Instance], patience: float, deadline: float
+) -> tuple[ServiceFact, ...] | None:
     """Each service that should run; None when nothing of the environment is there."""
-    found = {one.service: one for one in session.runtime.observe(session.environment.name)}
     if not found:
         return None
     remembered = {port.partition(".")[0] for port in _ports(session).values()}
     wanted = [name for name, service in session.environment.services.items() if service.runs and not service.once]
     asked = {name: Asked(partial(_fact, session, name, found[name], patience)) for name in wanted if name in found}
-    deadline = time.monotonic() + 2 * PATIENCE
     gone = [ServiceFact(name, "is gone", absent=True) for name in wanted if name not in found and name in remembered]
-    return (*(it.within(deadline, ServiceFact(name, "nothing in time")) for name, it in asked.items()), *gone)
+    return (*(it.within(deadline, ServiceFact(name, "no answer in time")) for name, it in asked.items()), *gone)
 
 
 def _fact(session: Session, name: str, instance: Instance, patience: float) -> ServiceFact:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from envkit import errors
 from envkit.evidence import signs
-from envkit.evidence.findings import DiskFact, Findings
+from envkit.evidence.findings import NOT_IN_TIME, DiskFact, Findings
 from envkit.evidence.reading import about, clock, failed, number, of, unreached
 from envkit.evidence.suspicion import Confidence, Suspicion
 
@@ -48,7 +48,8 @@ def engine_gone(found: Findings) -> Iterator[Suspicion]:
     """The engine answers no more, or did not for a while: everything it ran is out of reach."""
     if found.engine:
         reason = f"the container engine does not answer: {found.engine}"
-        yield Suspicion("environment", "certain", reason, "is the engine still running?", proved=True)
+        sure: Confidence = "possible" if found.engine == NOT_IN_TIME else "certain"  # the machine may be busy
+        yield Suspicion("environment", sure, reason, "is the engine still running?", proved=True)
     for happened in of(found, "error"):
         if happened.detail.get("class") == "EngineError" and not found.engine:
             reason = f"the container engine did not answer at {clock(happened.at)}: {happened.message}"

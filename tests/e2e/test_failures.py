@@ -101,9 +101,9 @@ def test_a_service_that_dies_shows_its_code_and_its_last_words(small: Small) -> 
     text = failed(box, said)
     assert "exited with 3" in text and "    boom\n" in text, said
     assert said.seconds < 40, "death ends the wait, not the deadline"
-    saved = list((box.state / "logs" / box.name).rglob("web.log"))
+    saved = list((box.state / "evidence" / box.name).rglob("logs/web.log"))
     assert len(saved) == 1 and "boom" in saved[0].read_text()
-    assert str(saved[0].parent) in said.err
+    assert f"evidence in {saved[0].parent.parent}" in said.err
 
 
 def test_a_service_without_a_probe_that_dies(small: Small) -> None:

@@ -22,7 +22,7 @@ def run(scene: Scene) -> None:
     """The last run as it was written down: timeline, samples, probes, events, logs that were followed."""
     if scene.run is None:
         return
-    for path in sorted(scene.run.rglob("*")):
+    for path in sorted((*scene.run.glob("*"), *scene.run.glob("logs/*"))):  # evidence may be kept there as well
         if path.is_file() and not path.name.startswith(".") and not path.is_symlink():
             with scene.noted(f"run/{path.name}"):
                 scene.bundle.copy(f"run/{path.relative_to(scene.run)}", path)
