@@ -33,6 +33,7 @@ HELP = {
     "fix": "mend what is your own, after asking",
     "artifacts": "folder in which evidence is put, else the state directory",
     "archive": "one .tar.gz instead of a folder",
+    "follow": "also what comes; `-f` too, where no file's name follows",
     "tail": "only the last N lines of each log",
 }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from envkit.cli.context import Flags, signals, sink_for
+from envkit.cli.context import Flags, opened, signals, sink_for
 from envkit.cli.options import command
 from envkit.cli.output import confirmed, out
 from envkit.errors import FAILED, UsageError
@@ -85,3 +86,20 @@ def _check_names(machine: Machine, names: Sequence[str]) -> None:
     if missing:
         there = f"there are: {', '.join(known)}" if known else "there is none"
         raise UsageError(f"no environment named {', '.join(missing)} on this machine", hint=there)
+
+
+@command
+def shell(flags: Flags, service: Sequence[str]) -> int:
+    """Go into a service: psql, redis-cli or a shell there; `cluster` is a shell for kubectl. `-- COMMAND` runs that."""
+    from envkit.cli.tasks import verbatim
+    from envkit.verbs.run import child
+    from envkit.verbs.shell import entry
+
+    if len(service) != 1:
+        raise UsageError("shell takes one service, and a command after --", hint="for example: shell postgres")
+    with opened(flags) as session:
+        tty = sys.stdin.isatty() and sys.stdout.isatty()
+        way = entry(session, service[0], verbatim(sys.argv), tty=tty)
+        if way.note:
+            session.stream.note(way.note)
+        return child(way.argv, flags.environ, way.variables)

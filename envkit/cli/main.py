@@ -14,11 +14,11 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from envkit import __version__
-from envkit.cli.options import COMMON, SHORT
+from envkit.cli.options import COMMON, SHORT, meant
 from envkit.cli.reporting import BROKEN_PIPE
 from envkit.errors import USAGE
 
-TAKES_SERVICES = ("up", "plan", "logs", "restart")
+TAKES_SERVICES = ("up", "plan", "logs", "restart", "shell")
 """Commands whose further words are names of services; invoke knows no such arguments."""
 
 TAKES_WORDS = {**dict.fromkeys(TAKES_SERVICES, "--service"), "prune": "--environment"}
@@ -77,7 +77,8 @@ def _unknown(said: str, context: Any) -> str:
 
 def arranged(argv: Sequence[str]) -> list[str]:
     """The words as invoke wants them: options after the command, services as `--service`, nothing after `--`."""
-    words = list(argv[1 : argv.index("--")] if "--" in argv else argv[1:])
+    argv = meant(argv)
+    words = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
     front: list[str] = []
     while words and words[0].startswith("-") and words[0].partition("=")[0] in _EVERYWHERE:
         count = 2 if words[0] in _VALUED and len(words) > 1 else 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from envkit.cli.context import Flags
@@ -56,3 +56,18 @@ def carried_out(function: Callable[..., int | None], given: dict[str, Any]) -> i
     """Call a command with all of its options, the common ones among them."""
     common = {name: given.pop(name, default) for name, default in COMMON.items()}
     return function(flags_of(**common), **given)
+
+
+def meant(argv: Sequence[str]) -> list[str]:
+    """The words with `-f` of `logs` spelled out: a file's name after it makes it `--file`, as everywhere; else it is
+    `--follow`, which is what fingers know of every other `logs`.
+    """
+    words = list(argv)
+    end = words.index("--") if "--" in words else len(words)
+    if "logs" not in words[:end]:
+        return words
+    for place in range(words.index("logs"), end):
+        after = words[place + 1] if place + 1 < end else ""
+        if words[place] == "-f" and not ("/" in after or after.endswith((".yaml", ".yml"))):
+            words[place] = "--follow"
+    return words

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from envkit.errors import UsageError
 
@@ -12,6 +14,33 @@ def out(text: str) -> None:
     """Results go to standard output; everything else goes to standard error."""
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+COLOURS = (36, 33, 32, 35, 34, 31)
+"""Of a terminal, for one service after the other."""
+
+
+def colourful(environ: Mapping[str, str]) -> bool:
+    """Whether standard output is a terminal that wants colours (https://no-color.org)."""
+    return sys.stdout.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+@dataclass
+class Prefixed:
+    """Writes lines headed by their service's name: in a colour of its own and aligned on a terminal."""
+
+    write: Callable[[str], None]
+    environ: Mapping[str, str]
+    _seen: dict[str, int] = field(default_factory=dict)
+
+    def __call__(self, name: str, line: str) -> None:
+        """One line."""
+        colour = self._seen.setdefault(name, COLOURS[len(self._seen) % len(COLOURS)])
+        if colourful(self.environ):
+            width = max(map(len, self._seen))
+            self.write(f"\x1b[{colour}m{name:<{width}} |\x1b[0m {line}\n")
+        else:
+            self.write(f"{name} | {line}\n")
 
 
 def confirmed(question: str, yes: bool) -> bool:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from envkit.cli.options import COMMANDS, COMMON, REPEATED, SHORT, carried_out
+from envkit.cli.options import COMMANDS, COMMON, REPEATED, SHORT, carried_out, meant
 
 Command = Callable[..., int | None]
 _LONG = {f"-{letter}": f"--{name}" for name, letter in SHORT.items()}
@@ -20,7 +20,8 @@ _LONG = {f"-{letter}": f"--{name}" for name, letter in SHORT.items()}
 
 def understood(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[Command, dict[str, Any]] | None:
     """The command and all of its options, None when the words are not plain ones."""
-    words = list(argv[1 : argv.index("--")] if "--" in argv else argv[1:])
+    argv = meant(argv)
+    words = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
     flags = _flags(commands.values())
     chosen: Command | None = None
     given: list[tuple[str, Any]] = []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from envkit.cli.context import Flags, opened, program, signals
 from envkit.cli.options import COMMANDS, command
-from envkit.cli.output import expiry, out
+from envkit.cli.output import Prefixed, expiry, out
 from envkit.cli.reporting import show as show_error
 from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, UsageError
 
@@ -82,14 +82,18 @@ def env(flags: Flags, format: str = "shell") -> None:
 
 
 @command
-def logs(flags: Flags, service: Sequence[str], tail: str | None = None) -> None:
-    """Print services' logs."""
+def logs(flags: Flags, service: Sequence[str], tail: str | None = None, follow: bool = False) -> None:
+    """Print services' logs; with `--follow` (`-f`) what comes as well, until Ctrl-C or until all have ended."""
+    from envkit.verbs.follow import follow as as_it_comes
     from envkit.verbs.services import logs as write_logs
 
     if tail is not None and not tail.isdigit():
         raise UsageError(f"--tail takes a number of lines, got {tail!r}")
     with opened(flags) as session:
-        write_logs(session, service, int(tail) if tail else None, lambda line: out(line + "\n"))
+        if follow:
+            as_it_comes(session, service, int(tail) if tail else None, Prefixed(out, flags.environ))
+        else:
+            write_logs(session, service, int(tail) if tail else None, lambda line: out(line + "\n"))
 
 
 @command

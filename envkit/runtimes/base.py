@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,3 +52,13 @@ class Limits(Protocol):
 
     def limit_of(self, instance: Instance) -> str | None:
         """Bytes, as the control group writes them; None where that cannot be asked or there is none."""
+
+
+class Follows(Protocol):
+    """A runtime whose services' output can be followed as it comes."""
+
+    def follow(self, instance: Instance, tail: int | None = None, since: float | None = None) -> Iterator[str]:
+        """Its last `tail` lines (all when None), then what it writes, until it ends.
+
+        `since` leaves out what is older, in seconds since 1970, where a log begins anew with each start.
+        """

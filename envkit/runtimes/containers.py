@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from envkit import labels
 from envkit.errors import EngineError, PortTaken
@@ -13,6 +13,7 @@ from envkit.ports import LOOPBACK, holders
 from envkit.runtimes import limits
 from envkit.runtimes.base import Unit
 from envkit.runtimes.endpoint import Endpoint
+from envkit.runtimes.following import lines_of
 from envkit.runtimes.sdk import connect, pack, text, translated, unpack_one
 
 if TYPE_CHECKING:
@@ -80,6 +81,16 @@ class Containers:
         """Stdout and stderr, with the engine's timestamps when all of it is asked for."""
         with translated(f"reading the log of {instance.name}"):
             return text(self.api.logs(instance.id, tail=tail or "all", timestamps=tail is None))
+
+    def follow(self, instance: Instance, tail: int | None = None, since: float | None = None) -> Iterator[str]:
+        """Its last `tail` lines and what follows, until it ends; on a connection of its own."""
+        api = connect(self.endpoint)
+        try:
+            with translated(f"following the log of {instance.name}"):
+                last: int | Literal["all"] = "all" if tail is None else tail
+                yield from lines_of(api.logs(instance.id, stream=True, follow=True, tail=last, since=since))
+        finally:
+            api.close()
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
         """Stop and remove, anonymous volumes included."""

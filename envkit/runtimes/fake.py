@@ -13,7 +13,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,12 @@ class FakeEngine:
         with self._called("logs", instance.service):
             lines = self._there(instance).script.log.splitlines(keepends=True)
             return "".join(lines[-tail:]) if tail else "".join(f"1970-01-01T00:00:00Z {line}" for line in lines)
+
+    def follow(self, instance: Instance, tail: int | None = None, since: float | None = None) -> Iterator[str]:  # noqa: ARG002
+        """What it wrote, and the end as soon as it has died."""
+        yield from self.logs(instance, tail or 1000).splitlines()
+        while self.look(instance).running:
+            time.sleep(0.01)
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:  # noqa: ARG002  a fake needs no patience
         """Remove it and its anonymous volumes; gone is fine."""

@@ -15,7 +15,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from envkit.ports import holders
 from envkit.runtimes import limits, shared_memory
 from envkit.runtimes.base import Unit
 from envkit.runtimes.containers import port_taken
+from envkit.runtimes.following import growing
 from envkit.runtimes.marked import SERVICE, Marked, alive, marked_processes, session, start_time, tree
 from envkit.runtimes.spawning import Launch, as_user, environ_of, launch_of, spawn
 
@@ -139,6 +140,11 @@ class Processes:
         except FileNotFoundError:
             return ""
         return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:])
+
+    def follow(self, instance: Instance, tail: int | None = None, since: float | None = None) -> Iterator[str]:  # noqa: ARG002
+        """Its last `tail` lines and what follows, until it ends; a log goes on where it was after a restart."""
+        path = self.home / instance.service / "log"
+        return growing(path, lambda: self.look(instance).state in ("running", "paused"), tail)
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
         """End the whole tree: its stop signal, `grace` seconds, SIGKILL; then its folder and what else is its own."""

@@ -1,16 +1,20 @@
-"""Commands of every day, on two services in containers: what is here, what may go, looked at, woken, talked to."""
+"""Commands of every day on two services, in containers and as processes: what is here, what may go, how to look in."""
 
 from __future__ import annotations
 
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.e2e import embedded_box
 from tests.e2e.conftest import FAILED
+from tests.e2e.embedded_box import EmbeddedBox
 from tests.support import ports
-from tests.support.box import ROOT, Box
+from tests.support.box import ROOT, Box, eventually
 from tests.support.engines import Engine
 
 pytestmark = pytest.mark.e2e
@@ -19,17 +23,35 @@ TWO = """
 cluster: none
 services:
   redis: {{preset: redis, options: {{maxmemory: 64MiB}}, ports: {{redis: {0}}}}}
-  postgres: {{preset: postgres, ports: {{postgres: {1}}}}}
+  postgres: {{preset: postgres, options: {{database: app}}, ports: {{postgres: {1}}}}}
+"""
+ONE = """
+cluster: none
+services:
+  redis: {{preset: redis, options: {{maxmemory: 64MiB}}, ports: {{redis: {0}}}}}
 """
 
 
-@pytest.fixture(scope="module")
-def shared(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+PLACES = [
+    *(pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")),
+    pytest.param("embedded", marks=pytest.mark.embedded),
+]
+
+
+def made(where: str, folder: Path, text: str, *taken: int) -> Box:
+    """An environment on that engine, or as plain processes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "envkit.yaml").write_text(text.format(*taken))
+    name, file = f"e2e-day-{uuid.uuid4().hex[:6]}", ("-f", str(folder / "envkit.yaml"))
+    if where == "embedded":
+        return embedded_box.box(name, folder.parent, *file, ports=taken)
+    return Box(Engine(where), name, folder.parent, file, ROOT, taken)
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     """Redis and PostgreSQL, brought up once."""
-    folder, taken = tmp_path_factory.mktemp("everyday"), ports.free(2)
-    (folder / "envkit.yaml").write_text(TWO.format(*taken))
-    name = f"e2e-day-{uuid.uuid4().hex[:6]}"
-    box = Box(engine, name, folder, ("-f", str(folder / "envkit.yaml")), ROOT, taken)
+    box = made(request.param, tmp_path_factory.mktemp("everyday") / "checkout", TWO, *ports.free(2))
     try:
         box("up", "--ttl", "3h").ok()
         yield box
@@ -52,10 +74,11 @@ def listed(box: Box) -> dict[str, dict[str, object]]:
 
 def test_it_is_listed_with_all_its_parts(two: Box) -> None:
     row = listed(two)[two.name]
-    assert (row["state"], row["where"], row["held_by"]) == ("up", [two.engine.name], [str(two.folder)])
+    assert (row["state"], row["held_by"]) == ("up", [str(two.folder / "checkout")])
+    assert row["where"] == ["processes"] if isinstance(two, EmbeddedBox) else [two.engine.name]
     assert row["began"] and row["expires"]
-    kinds = sorted(part["kind"] for part in row["parts"])  # type: ignore[attr-defined]
-    assert kinds == ["container", "container", "files", "network"]
+    kinds = [part["kind"] for part in row["parts"]]  # type: ignore[attr-defined]
+    assert kinds.count("process" if isinstance(two, EmbeddedBox) else "container") == 2
 
 
 def test_what_is_up_is_not_pruned(two: Box) -> None:
@@ -64,20 +87,33 @@ def test_what_is_up_is_not_pruned(two: Box) -> None:
     assert {*two.ids()} == {"redis", "postgres"}
 
 
-def test_an_orphan_is_shown_first_and_then_taken(
-    engine: Engine, two: Box, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_client_speaks_to_its_service(two: Box) -> None:
+    said = two("shell", "postgres", "--", "psql", "-Atc", "SELECT current_database()").ok()
+    assert said.out.strip() == "app"
+    assert two("shell", "redis", "--", "sh", "-c", 'exit "$(echo 7)"').code == 7
+
+
+def test_logs_are_followed_through_a_restart_until_ctrl_c(two: Box) -> None:
+    following = two.start("logs", "--follow", "redis")
+    ready = "Ready to accept connections"
+    assert eventually(lambda: ready in following.out(), 30.0), following.err()
+    before = following.out().count(ready)
+    two("restart", "redis").ok()
+    assert eventually(lambda: following.out().count(ready) > before, 30.0), following.err()
+    assert all(line.startswith("redis | ") for line in following.out().splitlines())
+    following.send(signal.SIGINT)
+    assert following.wait().code == 130
+
+
+def test_an_orphan_is_shown_first_and_then_taken(two: Box, tmp_path: Path) -> None:
     """Its folder goes as a deleted checkout does; the environment beside it stays."""
-    folder, taken = tmp_path_factory.mktemp("orphan"), ports.free(2)
-    checkout = folder / "checkout"
-    checkout.mkdir()
-    (checkout / "envkit.yaml").write_text(TWO.format(*taken))
-    box = Box(engine, f"e2e-day-{uuid.uuid4().hex[:6]}", folder, ("-f", str(checkout / "envkit.yaml")), ROOT, taken)
+    checkout = tmp_path / "checkout"
+    box = made("embedded" if isinstance(two, EmbeddedBox) else two.engine.name, checkout, ONE, *ports.free(1))
     try:
-        box("up", "redis", "--ttl", "1ms").ok()
+        box("up", "--ttl", "1ms").ok()
         asked = box("prune", box.name)
         assert asked.code == 2 and "--yes" in asked.err, asked
-        assert "its time was over" in asked.out and f"envkit-{box.name}-redis" in asked.out
+        assert "its time was over" in asked.out and "redis" in asked.out
         assert box.ids(), "nobody said yes"
         shutil.rmtree(checkout)
         done = box("prune", box.name, "--yes", "--json").ok().json["pruned"]
