@@ -30,6 +30,8 @@ def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> t
         image_ids = pool.submit(session.images.ids, _references(session))
         unready_work = pool.submit(_unready, session, instances, selected)
         wants = _wants(session, instances, image_ids.result())
+        for name in left_out(session, instances):
+            del wants[name]
         record = state.read(session.paths)
         facts = Facts(
             network=network.result(),
@@ -42,6 +44,12 @@ def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> t
         )
     fingerprint = cluster_fingerprint(wanted.settled_cluster(environment), environment.port_offset)
     return Desired(environment, wants, fingerprint, selected, rebuild), facts
+
+
+def left_out(session: Session, instances: Mapping[str, Instance]) -> dict[str, str]:
+    """Parts of the cluster that this machine cannot have, with the program that is missing."""
+    parts = (name for name in session.environment.cluster_parts if name not in instances)
+    return {name: program for name in parts if (program := session.lacking(name))}
 
 
 def _by_service(found: Sequence[Instance]) -> tuple[dict[str, Instance], list[Instance]]:
@@ -90,10 +98,12 @@ def _cluster_health(session: Session, fact: ClusterFact, nodes: int) -> ClusterF
     """Whether a finished cluster works, and what of its bootstrap is missing; one kept-open connection, no SDK."""
     from envkit.clusters.api import Api, ApiError, Busy
     from envkit.clusters.bootstrap import wanted as bootstrap_wanted
+    from envkit.clusters.envtest import CONTROLLERS
 
     session.kind.restore_kubeconfig()
     api = Api.of(session.paths.kubeconfig)
-    for probe in (api.readyz, lambda: api.node_ready(nodes), api.default_account):
+    asked = [api.readyz, lambda: api.node_ready(nodes), api.default_account]
+    for probe in asked[:2] if session.lacking(CONTROLLERS) else asked:
         try:
             until(probe, what="the cluster", seconds=PATIENCE, cancel=session.cancel)
         except NotReady as error:

@@ -130,6 +130,11 @@ class Session:
         assert self.endpoint is not None
         return Containers(self.endpoint)
 
+    def lacking(self, name: str) -> str:
+        """The program of a part of the cluster that cannot be had here, so that the part is left out; else empty."""
+        service = self.environment.services.get(name)
+        return "" if self.endpoint or service is None else self._programs.lacking(service)
+
     @cached_property
     def _programs(self) -> Programs:
         from envkit.supply.programs import Programs

@@ -90,21 +90,24 @@ def status(found: Status, flags: Flags, out: Out) -> None:
         rows = [
             {
                 "name": row.name, "state": row.state, "health": row.health, "addresses": dict(row.addresses),
-                "image": row.image, "age": row.since,
+                "image": row.image, "age": row.since, "source": row.source,
             }
             for row in found.rows
         ]  # fmt: skip
-        out(json.dumps({"name": found.name, "engine": found.engine, "up": found.up, "services": rows}, indent=2) + "\n")
+        said = {"name": found.name, "engine": found.engine, "up": found.up, "missing": found.missing, "services": rows}
+        out(json.dumps(said, indent=2) + "\n")
         return
     out(f"environment {found.name} on {found.engine}: {'up' if found.up else 'not up'}\n\n")
     body = [
         (row.name, row.state, _brief(row.health), ", ".join(f"{k} {v}" for k, v in row.addresses.items()), row.since,
-         row.image)
+         row.source or row.image)
         for row in found.rows
     ]  # fmt: skip
-    out(table([("SERVICE", "STATE", "HEALTH", "ADDRESS", "AGE", "IMAGE"), *body]))
+    last = "PROGRAM" if any(row.source for row in found.rows) else "IMAGE"
+    out(table([("SERVICE", "STATE", "HEALTH", "ADDRESS", "AGE", last), *body]))
     long = [f"{row.name}: {row.health.removeprefix(f'{row.name}: ')}\n" for row in found.rows if _long(row.health)]
     out("".join(["\n", *long] if long else []))
+    out("".join(["\n", *(f"missing: {line}\n" for line in found.missing)] if found.missing else []))
 
 
 def _long(health: str) -> bool:

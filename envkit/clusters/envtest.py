@@ -30,6 +30,12 @@ DEFAULT_KUBERNETES = "1.34.0"
 
 CONTROLLED = "namespace,serviceaccount,garbagecollector,root-ca-cert-publisher,serviceaccount-token"
 
+WITHOUT_CONTROLLERS = (
+    "deleted namespaces stay Terminating, new ones get no ServiceAccount `default`, "
+    "and what has lost its owner is not removed"
+)
+"""What is missing where kube-controller-manager cannot be had, macOS for one."""
+
 HASTE = 0.2
 """Seconds for these to end: they would wait for every watch to be closed, and keep nothing that could be lost."""
 
@@ -53,7 +59,7 @@ class Envtest:
     def services(self) -> dict[str, Service]:
         """The parts, in the form of every other service. Makes the certificates that they name, unless told not to."""
         cluster = self.environment.cluster
-        made = {ETCD: self._etcd(), APISERVER: self._apiserver(cluster), CONTROLLERS: self._controllers(cluster)}
+        made = {ETCD: self._etcd(cluster), APISERVER: self._apiserver(cluster), CONTROLLERS: self._controllers(cluster)}
         return {name: part.model_copy(update={"part_of_cluster": True}) for name, part in made.items()}
 
     def write_kubeconfig(self, port: int) -> None:
@@ -67,7 +73,7 @@ class Envtest:
         )
         return render(access, self.environment.name)
 
-    def _etcd(self) -> Service:
+    def _etcd(self, cluster: Cluster) -> Service:
         files = self._files([*self.pki.server(ETCD, ["127.0.0.1", ETCD, "localhost"])])
         pki = "${self.root}/pki"
         own = {"trusted-ca-file": f"{pki}/ca.crt", "cert-file": f"{pki}/etcd.crt", "key-file": f"{pki}/etcd.key"}
@@ -82,7 +88,7 @@ class Envtest:
         ]  # fmt: skip
         return Service(
             image=(ETCD_IMAGE,), entrypoint=("etcd",), command=tuple(command[1:]),
-            process=Process(supply="etcd", command=tuple(command)),
+            process=Process(supply="etcd", command=tuple(command), path=cluster.programs, minimum=cluster.etcd),
             files=files, ports={"client": Port(container=2379, host="auto")}, probe=TcpProbe(type="tcp"),
         )  # fmt: skip
 
@@ -137,7 +143,9 @@ class Envtest:
     ) -> Service:  # fmt: skip
         version = (cluster.kubernetes or DEFAULT_KUBERNETES).removeprefix("v")
         image = substitute(KUBERNETES_IMAGE.format(program=program, version=version), self.environment.images)
-        process = Process(supply="kubernetes", command=tuple(command), minimum=cluster.kubernetes)
+        process = Process(
+            supply="kubernetes", command=tuple(command), path=cluster.programs, minimum=cluster.kubernetes
+        )
         more: dict[str, Any] = {"ports": {"https": port}, "probe": TcpProbe(type="tcp")} if port else {}
         entrypoint, *words = without_refused(command, image.rpartition(":")[2])
         return Service(

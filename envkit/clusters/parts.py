@@ -70,8 +70,9 @@ class Parts:
                 self._until(probe, "the API server", cluster.timeout, cancel)
             work(self.session.paths.kubeconfig)
         report(f"API server ready after {self._until(api.readyz, 'the API server', cluster.timeout, cancel):.1f} s")
-        account = "the ServiceAccount default/default"
-        self._until(api.default_account, account, cluster.timeout, cancel, CONTROLLERS)
+        if not self.session.lacking(CONTROLLERS):
+            account = "the ServiceAccount default/default"
+            self._until(api.default_account, account, cluster.timeout, cancel, CONTROLLERS)
         write_private(self._marker, fingerprint)
         return PartsFacts("running", fingerprint)
 

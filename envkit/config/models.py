@@ -226,6 +226,12 @@ class Cluster(Model):
     kubernetes: str | None = Field(
         default=None, pattern=r"^v?\d+\.\d+\.\d+$", description="version; picks kindest/node's tag"
     )
+    etcd: str | None = Field(
+        default=None, pattern=r"^v?\d+(\.\d+)*$", description="oldest etcd that will do in the embedded lane"
+    )
+    programs: str | None = Field(
+        default=None, description="folder of etcd's and Kubernetes' programs in the embedded lane, before other places"
+    )
     ports: tuple[NodePort, ...] = ()
     images: Strings = Field(default=(), description="local images brought into the node")
     limits: Limits = Limits()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from envkit import labels
+from envkit.clusters.envtest import WITHOUT_CONTROLLERS
 from envkit.clusters.parts import Parts
 from envkit.effects import on_host
 from envkit.effects.proof import Proof
@@ -135,6 +136,9 @@ class Effects:
             report(f"removing the old one: {step.reason}")
             self.session.runtime.remove(old)
         if want.service.part_of_cluster:
+            if program := self.session.lacking(want.name):
+                self.session.stream.note(f"{program} cannot be had here: {WITHOUT_CONTROLLERS}")
+                return f"left out: there is no {program}"
             Parts(self.session).before(want.name, cancel)
         proof = Proof(self.session, self._start(want, report), report, cancel)
         if not want.service.once:

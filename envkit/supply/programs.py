@@ -15,7 +15,7 @@ from pathlib import Path
 from envkit.config.models import Service
 from envkit.errors import EnvironmentFailed, ImageUnavailable
 from envkit.runtimes.postgres_data import unprivileged
-from envkit.supply.binaries import Found, Version, Wanted, ensure, find
+from envkit.supply.binaries import Found, Version, Wanted, ensure, find, unfinished
 from envkit.waiting import Cancel
 
 OWN = "datastorage"
@@ -45,11 +45,13 @@ class Program:
     source: str
     environ: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    unfinished: bool = False
+    """Whether what is missing was not looked for elsewhere yet."""
 
     @classmethod
-    def of(cls, found: Found) -> Program:
+    def of(cls, found: Found, *, unfinished: bool = False) -> Program:
         """From what the supply of binaries found."""
-        return cls(str(found.version), found.programs, found.source, found.environ, found.missing)
+        return cls(str(found.version), found.programs, found.source, found.environ, found.missing, unfinished)
 
 
 @dataclass
@@ -67,9 +69,21 @@ class Programs:
         return {name: identity for name, identity in found.items() if identity}
 
     def id_of(self, reference: str) -> str:
-        """Version and path; empty when it would have to be fetched."""
+        """Version and path; empty when it would have to be fetched, or completed."""
         found = self._lookup(reference)
-        return f"{found.version} {next(iter(found.paths.values()))}" if found else ""
+        return f"{found.version} {next(iter(found.paths.values()))}" if found and not found.unfinished else ""
+
+    def source_of(self, reference: str) -> str:
+        """Version and where from, for people; empty when it is not here."""
+        found = self._lookup(reference)
+        return f"{found.version} from {found.source}".strip() if found else ""
+
+    def lacking(self, service: Service) -> str:
+        """The program of the service that cannot be had here, though the set that it belongs to is; else empty."""
+        process = service.process
+        found = self._lookup(process.reference) if process else None
+        lacks = process and found and not found.unfinished and process.command[0] in found.missing
+        return process.command[0] if process and lacks else ""
 
     def pull_first(
         self, candidates: Sequence[str], _platform: str | None, report: Callable[[str], None], cancel: Cancel
@@ -106,20 +120,22 @@ class Programs:
         wanted = self._wanted(reference)
         if wanted:
             found = find(wanted, self.environ, self.cache)
-            return Program.of(found) if found else None
+            more = bool(found and found.missing and unfinished(wanted, self.environ, self.cache, found))
+            return Program.of(found, unfinished=more) if found else None
         path = shutil.which(name, path=self.environ.get("PATH"))
         return Program("", {name: Path(path)}, "PATH") if path else None
 
     def _wanted(self, reference: str) -> Wanted | None:
-        for service in self.services.values():
-            process = service.process
-            if process is None or process.supply is None or process.supply == "datastorage":
-                continue
-            if process.reference == reference:
-                minimum = Version.parse(process.minimum) if process.minimum else None
-                account = unprivileged() if process.supply == "postgres" else None
-                return Wanted(process.supply, minimum, process.path, user=account.uid if account else None)
-        return None
+        """What all services of that supply ask for together: one set of programs serves them."""
+        asked = [it.process for it in self.services.values() if it.process and it.process.reference == reference]
+        supply = asked[0].supply if asked else None
+        if supply is None or supply == "datastorage":
+            return None
+        minimums = [Version.parse(process.minimum) for process in asked if process.minimum]
+        path = next((process.path for process in asked if process.path), None)
+        account = unprivileged() if supply == "postgres" else None
+        oldest = max(minimums, key=lambda version: version.parts, default=None)
+        return Wanted(supply, oldest, path, user=account.uid if account else None)
 
     def _own_here(self) -> Program | None:
         """This Python, when it has what the service needs, or the folder in the cache."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from envkit import observe, plan
+from envkit.clusters.envtest import WITHOUT_CONTROLLERS
 from envkit.facts import Facts, Instance
 from envkit.plan import CLUSTER
 from envkit.session import Session
@@ -22,6 +23,8 @@ class Row:
     addresses: Mapping[str, str] = field(default_factory=dict)
     image: str = ""
     since: str = ""
+    source: str = ""
+    """Version of its program and where that comes from; empty for a container."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Status:
     name: str
     engine: str
     rows: tuple[Row, ...]
+    missing: tuple[str, ...] = ()
+    """What this machine cannot have, and what does not work therefore."""
 
     @property
     def up(self) -> bool:
@@ -47,11 +52,13 @@ def status(session: Session) -> Status:
     """Look at everything, change nothing."""
     selected = plan.select(session.environment, ())
     _, facts = observe.look(session, selected)
-    rows = [_row(session, name, facts) for name in session.environment.services]
+    absent = observe.left_out(session, facts.instances)
+    rows = [_row(session, name, facts) for name in session.environment.services if name not in absent]
     if CLUSTER in selected:
         rows.insert(0, _cluster_row(facts))
     rows += [Row(stray.name, stray.state, "not in the configuration") for stray in facts.strays]
-    return Status(session.environment.name, session.where, tuple(rows))
+    missing = tuple(f"{program} ({name}): {WITHOUT_CONTROLLERS}" for name, program in absent.items())
+    return Status(session.environment.name, session.where, tuple(rows), missing)
 
 
 def _cluster_row(facts: Facts) -> Row:
@@ -81,7 +88,20 @@ def _row(session: Session, name: str, facts: Facts) -> Row:
         },
         instance.image,
         age(instance.started_at) if instance.running else "",
+        _source(session, instance),
     )
+
+
+def _source(session: Session, instance: Instance) -> str:
+    """Of what runs, which need not be what would be started now."""
+    if session.endpoint:
+        return ""
+    from envkit.supply.programs import Programs
+
+    programs = session.images
+    assert isinstance(programs, Programs)
+    same = programs.id_of(instance.image) in ("", instance.image_id)
+    return (programs.source_of(instance.image) if same else "") or instance.image_id.strip()
 
 
 def _health(once: bool, instance: Instance, unready: str) -> str:

@@ -153,6 +153,49 @@ def test_wrong_programs_are_told_with_the_reason(
     assert said.seconds < 60
 
 
+def test_without_a_controller_manager_the_rest_works_and_status_says_what_does_not(
+    made: list[EmbeddedBox], tmp_path: Path, poor: dict[str, str]
+) -> None:
+    """As on macOS, and with the programs of setup-envtest where no release can be reached."""
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    for name in ("etcd", "kube-apiserver"):
+        shutil.copy(Path(os.environ[ASSETS]) / name, folder)  # beside what a link leads to stands the rest
+    one = small(made, tmp_path, "cluster: {type: envtest, namespaces: [here]}\n")
+    environ = {**poor, ASSETS: str(folder)}
+
+    said = one("up", **environ).ok()
+
+    assert "kube-controller-manager cannot be had here" in said.err, said
+    assert {*one.ids()} == {"etcd", "apiserver"}
+    told = one("status", "--json", **environ).ok().json
+    assert [line.partition(" ")[0] for line in told["missing"]] == ["kube-controller-manager"]
+    assert {row["source"].partition(" ")[2] for row in told["services"]} - {""} == {f"from {ASSETS}"}
+    assert "nothing to do" in one("plan", **environ).ok().out
+
+
+@pytest.mark.parametrize(
+    ("name", "oldest", "text"),
+    [
+        ("etcd", "99.1", "cluster: {type: envtest, etcd: '99.1'}\n"),
+        ("kubernetes", "1.99.0", "cluster: {type: envtest, kubernetes: v1.99.0}\n"),
+        ("redis", "99", "services: {r: {preset: redis, process: {minimum: '99'}, ports: {redis: auto}}}\n"),
+        ("postgres", "99", "services: {p: {preset: postgres, process: {minimum: '99'}, ports: {postgres: auto}}}\n"),
+    ],
+    ids=["etcd", "kubernetes", "redis", "postgres"],
+)
+def test_programs_older_than_the_configuration_wants_are_refused(
+    made: list[EmbeddedBox], tmp_path: Path, poor: dict[str, str], name: str, oldest: str, text: str
+) -> None:
+    one = small(made, tmp_path, text)
+
+    told = failed(one, one("up", **{**poor, ASSETS: os.environ[ASSETS]}))
+
+    assert f"{name} >= {oldest} cannot be had here" in told
+    if name in ("etcd", "kubernetes"):
+        assert f"older than {oldest}, the minimum that the configuration states" in told
+
+
 # Crashes
 
 

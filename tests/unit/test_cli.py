@@ -402,6 +402,8 @@ def test_a_plan_is_shown_with_reasons_and_as_json() -> None:
 def test_a_status_is_shown_as_a_table_and_as_json() -> None:
     found = Status("t", "docker 24", (Row("redis", "running", "ready", {"main": "127.0.0.1:6379"}, "redis:7", "3m"),
                                       Row("job", "absent", "-")))  # fmt: skip
+    etcd = Row("etcd", "running", "ready", {}, "program:etcd", "1s", "3.5 from PATH")
+    plain = Status("t", "plain processes", (etcd,), ("kube-x: no y",))
 
     text, body = shown(show.status, found, Flags()), json.loads(shown(show.status, found, Flags(json=True)))
 
@@ -409,6 +411,11 @@ def test_a_status_is_shown_as_a_table_and_as_json() -> None:
     assert "main 127.0.0.1:6379" in text
     assert body["up"] is False
     assert body["services"][0]["addresses"] == {"main": "127.0.0.1:6379"}
+    assert "IMAGE" in text and "redis:7" in text and "missing" not in text
+
+    text, body = shown(show.status, plain, Flags()), json.loads(shown(show.status, plain, Flags(json=True)))
+    assert "PROGRAM" in text and "3.5 from PATH" in text and "missing: kube-x: no y" in text
+    assert (body["services"][0]["source"], body["missing"]) == ("3.5 from PATH", ["kube-x: no y"])
 
 
 def test_down_tells_what_went() -> None:

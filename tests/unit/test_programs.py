@@ -94,6 +94,33 @@ def test_a_supply_is_found_once_and_told_with_its_version(tmp_path: Path, suppli
     assert supplied == [("find", Wanted("redis", Version((7, 0)), "/opt"))]
 
 
+def test_services_of_one_supply_ask_for_it_together(tmp_path: Path, supplied: list[Any]) -> None:
+    asked = {
+        name: service(command=["redis-server"], supply="redis", minimum=oldest)
+        for name, oldest in (("a", None), ("b", "7.10"), ("c", "7.2"))
+    }
+
+    programs(tmp_path, **asked).id_of("program:redis")
+
+    assert supplied == [("find", Wanted("redis", Version((7, 10))))]
+
+
+@pytest.mark.parametrize("tried", [False, True])
+def test_a_set_that_lacks_a_program_is_completed_once_then_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tried: bool
+) -> None:
+    controllers = service(command=["kube-controller-manager"], supply="kubernetes")
+    found = Found("kubernetes", Version((1, 34)), {"kube-apiserver": tmp_path}, "here", ("kube-controller-manager",))
+    monkeypatch.setattr(module, "find", lambda *_asked: found)
+    monkeypatch.setattr(module, "unfinished", lambda *_asked: not tried)
+    known = programs(tmp_path, controllers=controllers, server=service(command=["kube-apiserver"], supply="kubernetes"))
+
+    assert bool(known.id_of("program:kubernetes")) is tried, "what is not here is fetched"
+    assert known.lacking(controllers) == ("kube-controller-manager" if tried else "")
+    assert known.lacking(known.services["server"]) == ""
+    assert known.source_of("program:kubernetes") == "1.34 from here"
+
+
 def test_what_is_fetched_is_remembered(tmp_path: Path, supplied: list[Any]) -> None:
     known = programs(tmp_path, e=service(command=["etcd"], supply="etcd"))
     assert known.id_of("program:etcd") == ""

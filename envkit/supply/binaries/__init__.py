@@ -17,3 +17,4 @@ from envkit.supply.binaries.models import Version as Version
 from envkit.supply.binaries.models import Wanted as Wanted
 from envkit.supply.binaries.resolve import ensure as ensure
 from envkit.supply.binaries.resolve import find as find
+from envkit.supply.binaries.resolve import unfinished as unfinished

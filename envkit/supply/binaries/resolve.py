@@ -76,6 +76,11 @@ def ensure(
         raise BinaryUnavailable(wanted, refused, _hint(search)) from error
 
 
+def unfinished(wanted: Wanted, environ: Mapping[str, str], cache: Path, found: Found) -> bool:
+    """Whether `ensure` would still try to complete what was found: it lacks something that is worth a download."""
+    return _worth_completing(_search(wanted, environ, cache, None, Path("/")), found)
+
+
 def fetchers_of(supply: Supply) -> list[Fetcher]:
     """The ways to fetch a supply, in their order."""
     from envkit.supply.binaries.debian import FromPackages
