@@ -8,20 +8,37 @@ import pytest
 
 from tests.backends import BACKENDS, REQUIRE, required, silence
 
-REAL = ("tests/contract/", "tests/datastorage/", "tests/e2e/", "tests/integration/")
-"""Where tests meet real servers, on hosts that are not ours to quieten."""
+SIDES = ("docker", "podman", "processes")
+WHOLE = ("contract", "datastorage")
+"""Folders whose tests share servers for the whole session."""
+
+UNIT = "tests/unit/"
+"""Tests that meet no real server; all others do, on hosts that are not ours to quieten."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In CI a test on real servers that fails is run once more, and named as RERUN in the summary: a flake to mend.
+    """Tests on real servers: those that share an environment go to one worker; in CI a failed one is run once more.
 
-    Unit tests are never run again, and nothing is outside CI.
+    What passes then is named as RERUN in the summary: a flake to mend. Nothing is run again outside CI.
     """
-    if os.environ.get("CI", "").lower() != "true":
-        return
+    in_ci = os.environ.get("CI", "").lower() == "true"
     for item in items:
-        if item.nodeid.startswith(REAL):
+        if item.nodeid.startswith(UNIT):
+            continue
+        item.add_marker(pytest.mark.xdist_group(_sharing(item)))
+        if in_ci:
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def _sharing(item: pytest.Item) -> str:
+    """The name of what the test shares with others: an environment, a set of servers, or only its file."""
+    params = getattr(item, "callspec", None)
+    variant = [value for value in params.params.values() if value in SIDES] if params else []
+    if "shared_gateway" in getattr(item, "fixturenames", ()):
+        return "-".join(["gateway", *variant])
+    folder = item.path.parent.name
+    return "-".join([folder if folder in WHOLE else item.path.stem, *variant])
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -15,6 +15,9 @@ STATIC = (
     ("mypy",),
 )
 
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup")
+"""Two environments at once: tests wait most of their time. What shares one stays together (tests/conftest.py)."""
+
 
 def main(root: Path, *, fast: bool, pytest_args: Sequence[str]) -> int:
     """Run everything, or with `fast` what needs no engine; the first exit code that is not 0."""
@@ -23,7 +26,7 @@ def main(root: Path, *, fast: bool, pytest_args: Sequence[str]) -> int:
             code = _timed(root, [sys.executable, "-m", *tool])
             if code:
                 return code
-    chosen = list(pytest_args) or (["tests/unit"] if fast else ["tests"])
+    chosen = list(pytest_args) or (["tests/unit"] if fast else ["tests", *SIDE_BY_SIDE])
     return _timed(root, [sys.executable, "-m", "pytest", *chosen])
 
 

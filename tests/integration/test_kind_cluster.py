@@ -68,7 +68,7 @@ def cluster(places: Callable[[], Place]) -> Place:
         patch.setenv("KUBECONFIG", str(users))
         facts = place.create(work=lambda path: began.append(Api.of(path).readyz()))
     assert facts.state == "running"
-    assert began == [None]
+    assert began[-1] is None  # an attempt of kind's that failed in passing begins it once more
     assert not users.exists()
     return place
 

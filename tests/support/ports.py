@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterable
 
@@ -10,7 +11,13 @@ from tests.support.box import bindable
 GATEWAY = (15437, 16380, 18091, 19091, 28091)
 """The default profile's ports."""
 
-RANGE = range(20000, 27000)
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
+"""Which of two workers this is: neither is given what the other may be given at the same moment."""
+
+RANGE = range(24000 + 1500 * WORKER, 25500 + 1500 * WORKER)
+OFFSETS = range(100 + 5 * WORKER, 4000, 10)
+"""Two of them that differ by 5 in their last digit never move two ports of `GATEWAY` to the same number."""
+
 _given: set[int] = set()
 
 
@@ -29,7 +36,7 @@ def free(count: int = 1) -> tuple[int, ...]:
 def offset(ports: Iterable[int] = GATEWAY) -> int:
     """An offset under which all of the ports are free."""
     wanted = tuple(ports)
-    for number in random.sample(range(100, 4000), 3900):
+    for number in random.sample(OFFSETS, len(OFFSETS)):
         moved = {port + number for port in wanted}
         if not moved & _given and all(bindable(port) for port in moved):
             _given.update(moved)
