@@ -13,6 +13,7 @@ EnvkitError
     NotReady            3  a deadline passed before a probe was satisfied
     ClusterError        3  the cluster could not be made, or refused a manifest
     StepsFailed         3  several of the above, from steps that ran in parallel
+    SuiteError          3  what a test suite asked `envkit.suite` for cannot be had
   NotUp                 4  the environment asked for is not up
   Cancelled       130/143  SIGINT or SIGTERM
   Bug                   3  envkit's own fault
@@ -108,6 +109,13 @@ class NotReady(EnvironmentFailed):
 
 class ClusterError(EnvironmentFailed):
     """The cluster could not be made, or it refused what was to be applied."""
+
+
+class SuiteError(EnvironmentFailed):
+    """What a test suite asked `envkit.suite` for cannot be had; its text ends with the next step."""
+
+    def __str__(self) -> str:
+        return f"{self.message}\nnext: {self.hint}" if self.hint else self.message
 
 
 class StepsFailed(EnvironmentFailed):

@@ -12,6 +12,9 @@ from envkit.services import desired as wanted
 from envkit.services.references import Scope, resolve
 from envkit.session import Session
 
+ENVIRONMENT = "ENVKIT_ENVIRONMENT"
+"""The variable that tells a suite which environment it is in: the marker of its Redis is made of it."""
+
 
 def write_record(session: Session, instances: Mapping[str, Instance], done: Mapping[str, str]) -> state.Record:
     """Remember what is up now, for `env` and for the next `up`."""
@@ -55,7 +58,7 @@ def variables(session: Session, ports: Mapping[str, int]) -> dict[str, str]:
     addressing = wanted.published(environment, ports)
     values = wanted.values(environment, session.paths)
     there = {port.partition(".")[0] for port in ports}
-    found: dict[str, str] = {}
+    found = {ENVIRONMENT: environment.name}
     for name, service in environment.services.items():
         if name in there or not service.ports:
             scope = Scope(environment, addressing, name, values)

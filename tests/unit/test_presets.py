@@ -28,7 +28,7 @@ def test_redis_holds_two_gib_and_has_room_beyond(tmp_path: Path) -> None:
     assert service.image == ("docker.io/library/redis:7-alpine",)
     assert service.command == (
         "redis-server", "--maxmemory", "2147483648", "--maxmemory-policy", "allkeys-lru",
-        "--save", "", "--appendonly", "no", "--bind", "${self.listen}",
+        "--save", "", "--appendonly", "no", "--syslog-ident", "envkit:${env.name}", "--bind", "${self.listen}",
     )  # fmt: skip
     assert service.memory == 2 * 2147483648
     decay = "dirty_decay_ms:0,muzzy_decay_ms:0"
@@ -39,7 +39,7 @@ def test_redis_holds_two_gib_and_has_room_beyond(tmp_path: Path) -> None:
 def test_redis_options_reach_everything_they_concern(tmp_path: Path) -> None:
     text = REDIS % ", options: {maxmemory: 1GiB, policy: noeviction, password: 'p@ss/${W}'}"
     found = environment(tmp_path, text, {"W": "$w"})
-    service = resolved_service(found.services["redis"], Scope(found, Inside(found), "redis"))
+    service = resolved_service(found.services["redis"], Scope(found, Inside(found), "redis", {"env.name": "shop"}))
     assert service.memory == 2 << 30
     assert service.command is not None
     assert service.command[:2] == ("redis-server", "/envkit/redis.conf")

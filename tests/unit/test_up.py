@@ -115,6 +115,7 @@ def test_up_from_nothing_makes_proves_and_remembers(world: World) -> None:
         "API": f"http://127.0.0.1:{found['api'].published[80]}/",
         "DB": str(found["db"].published[80]),
         "OWN": "t",
+        "ENVKIT_ENVIRONMENT": "t",
     }
     assert state.read(session.paths) == outcome.record
     assert world.engine.networks.there == {"envkit-t": "t"}
@@ -530,7 +531,7 @@ def test_the_offset_moves_ports_and_variables(world: World) -> None:
 
     outcome = up(world.open({"a": fixed}, port_offset=10000))
 
-    assert outcome.record.variables == {"P": str(port + 10000)}
+    assert outcome.record.variables == {"P": str(port + 10000), "ENVKIT_ENVIRONMENT": "t"}
     assert accepts(port + 10000)
 
 

@@ -54,6 +54,7 @@ def test_redis(how: str) -> None:
         connection = redis.Redis(env("REDIS_HOST"), int(env("REDIS_PORT")))
     key = f"suite:{uuid.uuid4()}"
     with connection:
+        assert connection.config_get("syslog-ident") == {"syslog-ident": f"envkit:{env('ENVKIT_ENVIRONMENT')}"}
         assert connection.set(key, "value", ex=30)
         assert connection.get(key) == b"value"
         assert connection.delete(key) == 1

@@ -1,0 +1,104 @@
+"""DataStorage's audit API as a client sees it: a batch stored, refused, or not answered; a correlation id looked up."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from envkit.errors import EnvkitError
+from envkit.suite.environment import Environment
+from envkit.suite.tokens import Tokens
+
+if TYPE_CHECKING:
+    from urllib3 import PoolManager
+
+BATCH_EVENTS = 500
+BATCH_BYTES = 5 * 2**20 - 4096
+"""DataStorage takes 500 events and 5 MiB at the most."""
+
+CALL_SECONDS = 10.0
+PAGE = 1000
+EVENTS = "/api/v1/audit/events"
+TOKEN = "DATA_STORAGE_TOKEN"  # noqa: S105  a variable's name
+
+
+class Refused(EnvkitError):
+    """It will never be taken as it is; `some_event`: because of one of its events, or of their number."""
+
+    def __init__(self, message: str, some_event: bool) -> None:
+        super().__init__(message)
+        self.some_event = some_event
+
+
+class Unanswered(EnvkitError):
+    """Not taken now, perhaps later; `after` is what Retry-After said, in seconds."""
+
+    def __init__(self, message: str, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+def encoded(event: Mapping[str, Any]) -> bytes:
+    """An event as it is sent."""
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
+def fits(size: int, following: bytes) -> bool:
+    """Whether another event has room in a batch of `size` bytes."""
+    return size + len(following) + 2 <= BATCH_BYTES
+
+
+class Client:
+    """One DataStorage; with the token that the environment exports for it, if it does."""
+
+    def __init__(self, environment: Environment, url: str = "") -> None:
+        self.url = url or environment.data_storage_url
+        self._tokens = Tokens(environment) if TOKEN in environment or f"{TOKEN}_FILE" in environment else None
+        self._lock = threading.Lock()
+        self._made: PoolManager | None = None
+
+    def store(self, events: Sequence[bytes]) -> None:
+        """Store all of them. Raises `Refused` or `Unanswered`, and then none is stored for certain."""
+        self._ask("POST", f"{EVENTS}/batch", b"[" + b",".join(events) + b"]")
+
+    def find(self, correlation_id: str, **query: str) -> list[dict[str, Any]]:
+        """Every event of it, oldest first. Raises `Unanswered` or `Refused`."""
+        found: list[dict[str, Any]] = []
+        while True:
+            words = {"correlation_id": correlation_id, "limit": PAGE, "offset": len(found), **query}
+            page = json.loads(self._ask("GET", f"{EVENTS}?{urlencode(words)}"))
+            found += page["data"]
+            if not page["data"] or not page["pagination"]["has_more"]:
+                return found[::-1]
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        import urllib3
+
+        headers = {"Content-Type": "application/json"}
+        if self._tokens:
+            headers["Authorization"] = f"Bearer {self._tokens[TOKEN]}"
+        try:
+            answer = self._pool.request(
+                method, self.url + path, body=body, headers=headers, timeout=CALL_SECONDS, retries=False
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise Unanswered(f"{method} {path.partition('?')[0]}: {error}") from error
+        if answer.status in (200, 201, 202):
+            return answer.data
+        said = f"{method} {path.partition('?')[0]}: {answer.status} {answer.data[:500].decode(errors='replace')}"
+        if answer.status in (401, 408, 429) or answer.status >= 500:
+            after = answer.headers.get("Retry-After", "")
+            raise Unanswered(said, float(after) if after.isdigit() else 0.0)
+        raise Refused(said, some_event=answer.status in (400, 413, 422))
+
+    @property
+    def _pool(self) -> PoolManager:
+        with self._lock:
+            if self._made is None:
+                import urllib3
+
+                self._made = urllib3.PoolManager(maxsize=4)
+            return self._made

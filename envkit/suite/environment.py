@@ -1,0 +1,79 @@
+"""The running environment as a suite sees it: its variables, and never a default in the place of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit.errors import SuiteError
+
+if TYPE_CHECKING:
+    from envkit.clusters.api import Api
+
+
+class Environment:
+    """Variables that `envkit` exported, by name: `environment["REDIS_URL"]`."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+
+    def __getitem__(self, name: str) -> str:
+        """The variable. Raises `SuiteError` when it is not set or empty: a guessed address tests something else."""
+        value = self._environ.get(name)
+        if not value:
+            state = "is not set" if value is None else "is empty"
+            raise SuiteError(
+                f"the variable {name} {state}",
+                hint='start the suite with `envkit run -- COMMAND`, or set it with `eval "$(envkit env)"` after `up`; '
+                "`envkit env --format dotenv` shows what the environment exports",
+            )
+        return value
+
+    def get(self, name: str) -> str | None:
+        """The variable, or None when it is not set or empty: for what an environment may lack."""
+        return self._environ.get(name) or None
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    @property
+    def name(self) -> str:
+        """The environment's name."""
+        return self["ENVKIT_ENVIRONMENT"]
+
+    @property
+    def data_storage_url(self) -> str:
+        """DataStorage's API, without a slash at the end."""
+        return self["TEST_DATA_STORAGE_URL"].rstrip("/")
+
+    @property
+    def data_storage_health_url(self) -> str:
+        """DataStorage's health port, without a slash at the end."""
+        return self["TEST_DATA_STORAGE_HEALTH_URL"].rstrip("/")
+
+    @property
+    def redis_url(self) -> str:
+        """Redis."""
+        return self["REDIS_URL"]
+
+    @property
+    def database_url(self) -> str:
+        """The database that the migrations were applied to; tests write to one of their own, see `envkit_database`."""
+        return self["DATABASE_URL"]
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return Path(self["KUBECONFIG"])
+
+    def kubernetes(self, token: str = "") -> Api:
+        """The API server, as the administrator, or as whoever the token belongs to. Each call makes a new client."""
+        from envkit.clusters.api import Api
+
+        api = Api.of(self.kubeconfig)
+        if token:
+            api.access = replace(api.access, token=token, certificate="", key="")
+        return api

@@ -1,0 +1,21 @@
+"""Client libraries that only some fixtures need: imported when used, and missed by name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from envkit.errors import SuiteError
+
+EXTRA = "suite"
+
+
+def needed(module: str, fixture: str) -> Any:
+    """The module. Raises `SuiteError` that names the fixture and the extra when it is not installed."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise SuiteError(
+            f"{fixture} needs the library {module.partition('.')[0]}, which is not installed here: {error}",
+            hint=f"pip install 'envkit[{EXTRA}]'",
+        ) from error

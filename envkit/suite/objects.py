@@ -1,0 +1,154 @@
+"""Objects of any kind into the API server: throttling and lost answers are its daily life, and not a test's failure."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from envkit.clusters.api import Api, ApiError, Busy
+from envkit.clusters.steps import Steps
+from envkit.errors import SuiteError
+from envkit.suite.environment import Environment
+from envkit.waiting import Cancel
+
+T = TypeVar("T")
+Report = Callable[[str], None]
+
+SECONDS = 30.0
+"""For one object, repeats included; the whole set-up of a suite once hung for ever here."""
+
+
+def apply(body: Mapping[str, Any], *, api: Api | None = None, seconds: float = SECONDS) -> dict[str, Any]:
+    """Make the object what `body` says, whether it exists or not (server-side apply), and return it.
+
+    429, 5xx and silence are tried again after 1, 2, 4 s. Raises `SuiteError` after `seconds`, or when it is refused.
+    """
+    return Objects(api).apply(body, seconds=seconds)
+
+
+def create_with_retry(body: Mapping[str, Any], *, api: Api | None = None, seconds: float = SECONDS) -> dict[str, Any]:
+    """Create the object and return it; as patient as `apply`.
+
+    When the answer to an attempt was lost and the next one says "exists already", what exists is returned if that lost
+    attempt made it. Raises `SuiteError`; its `__cause__` is an `ApiError` with HTTP's status when it was refused.
+    """
+    return Objects(api).create(body, seconds=seconds)
+
+
+class Objects:
+    """The objects of one API server: an administrator's when none is given."""
+
+    def __init__(self, api: Api | None = None, report: Report = lambda _line: None) -> None:
+        self.api = api or admin()
+        self._report = report
+        self._kinds: dict[tuple[str, str], tuple[str, bool]] = {}
+        self._lock = threading.Lock()
+
+    def apply(self, body: Mapping[str, Any], *, seconds: float = SECONDS) -> dict[str, Any]:
+        """See `apply`."""
+        steps = self._steps(seconds)
+
+        def call() -> dict[str, Any]:
+            try:
+                return self.api.apply(f"{self.place(body)}/{_name(body)}", body)
+            except ApiError as error:
+                if error.status == 409:  # another worker applied it at the same moment
+                    raise Busy(error.message) from error
+                raise
+
+        return _told("applying", body, partial(steps.ask, call))
+
+    def create(self, body: Mapping[str, Any], *, seconds: float = SECONDS) -> dict[str, Any]:
+        """See `create_with_retry`."""
+        steps = self._steps(seconds)
+        author = f"envkit-suite-{uuid.uuid4().hex[:12]}"
+        unanswered = False
+
+        def call() -> dict[str, Any]:
+            nonlocal unanswered
+            place = self.place(body)
+            try:
+                return dict(self.api.ask("POST", f"{place}?fieldManager={author}", body))
+            except Busy:
+                unanswered = True
+                raise
+            except ApiError as error:
+                found = self.api.find(f"{place}/{_name(body)}") if error.status == 409 and unanswered else None
+                if found is None or not _is_ours(found, author, body):
+                    raise
+                return found
+
+        return _told("creating", body, partial(steps.ask, call))
+
+    def place(self, body: Mapping[str, Any]) -> str:
+        """The path of the collection that the object belongs to."""
+        version, kind = str(body["apiVersion"]), str(body["kind"])
+        plural, namespaced = self._discovered(version, kind)
+        root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+        if not namespaced:
+            return f"{root}/{plural}"
+        return f"{root}/namespaces/{body['metadata'].get('namespace') or 'default'}/{plural}"
+
+    def _discovered(self, version: str, kind: str) -> tuple[str, bool]:
+        """Plural name and whether it lives in namespaces; what is not served yet may be so in a moment."""
+        with self._lock:
+            known = self._kinds.get((version, kind))
+        if known:
+            return known
+        listed = self.api.find(f"/apis/{version}" if "/" in version else f"/api/{version}") or {}
+        for one in listed.get("resources") or []:
+            if one["kind"] == kind and "/" not in one["name"]:
+                with self._lock:
+                    return self._kinds.setdefault((version, kind), (str(one["name"]), bool(one["namespaced"])))
+        raise Busy(f"the API server does not serve {version} {kind} yet")
+
+    def _steps(self, seconds: float) -> Steps:
+        return Steps(seconds, self._report, Cancel())
+
+
+def _told(doing: str, body: Mapping[str, Any], work: Callable[[], T]) -> T:
+    """The result of `work`; a failure says what was being done to which object."""
+    try:
+        return work()
+    except Busy as error:
+        raise SuiteError(
+            f"{doing} {_shown(body)}: still refused at its deadline: {error.message}",
+            hint="the API server is throttling or down: `envkit status` and `envkit logs` say which",
+        ) from error
+    except ApiError as error:
+        raise SuiteError(f"{doing} {_shown(body)}: {error.message}") from error
+
+
+def _is_ours(found: Mapping[str, Any], author: str, body: Mapping[str, Any]) -> bool:
+    """Whether that author created it; nobody is noted as the author of an object with nothing in it."""
+    entries = found["metadata"].get("managedFields") or []
+    nothing = set(body) <= {"apiVersion", "kind", "metadata"} and set(body["metadata"]) <= {"name", "namespace"}
+    return any(entry.get("manager") == author for entry in entries) or (nothing and not entries)
+
+
+def _name(body: Mapping[str, Any]) -> str:
+    return str(body["metadata"]["name"])
+
+
+def _shown(body: Mapping[str, Any]) -> str:
+    place = body["metadata"].get("namespace")
+    return f"{body['kind']} {place + '/' if place else ''}{_name(body)}"
+
+
+def admin() -> Api:
+    """The API server that KUBECONFIG names. Raises `SuiteError` when there is none."""
+    path = Environment().kubeconfig
+    try:
+        return _client(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise SuiteError(f"KUBECONFIG names {path}, which cannot be read: {error.strerror}") from error
+
+
+@lru_cache(maxsize=4)
+def _client(path: Path, _written: int) -> Api:
+    """One client, and its open connections, for each kubeconfig as it was written."""
+    return Api.of(path)

@@ -1,0 +1,139 @@
+"""Bearer tokens that have not ended: read afresh each time, renewed before their end."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envkit.clusters.tokens import ends_within
+from envkit.errors import SuiteError
+from envkit.suite.environment import Environment
+
+if TYPE_CHECKING:
+    from envkit.clusters.api import Api
+
+LAST_PART = 0.25
+"""Of a token's life: with less than this left it is renewed, as `env` and `run` do."""
+
+RENEW_SECONDS = 15.0
+AUTHORIZED, UNAUTHORIZED = "GATEWAY_AUTHORIZED_TOKEN", "GATEWAY_UNAUTHORIZED_TOKEN"
+
+
+class Tokens:
+    """Tokens by the variable that exports them.
+
+    `tokens.authorized` is a string to send now; do not keep it. A file named by `..._TOKEN_FILE` comes before the
+    variable itself: envkit renews files while a suite runs. A token near its end is asked for anew, with the
+    administrator's kubeconfig, and its file is replaced, so that other processes have it too.
+    """
+
+    def __init__(self, environment: Environment | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._environment = environment or Environment()
+        self._clock = clock
+        self._renewed: dict[str, str] = {}
+
+    @property
+    def authorized(self) -> str:
+        """Of an account that may do what the service under test does."""
+        return self[AUTHORIZED]
+
+    @property
+    def unauthorized(self) -> str:
+        """Of an account that exists and may do nothing."""
+        return self[UNAUTHORIZED]
+
+    def __getitem__(self, variable: str) -> str:
+        """A token that lasts. Raises `SuiteError` when there is none, or it is near its end and cannot be renewed."""
+        text = self._newest(variable)
+        if not self._ends(text):
+            return text
+        from filelock import FileLock
+
+        with FileLock(_lock_of(variable, self._environment.get(f"{variable}_FILE") or ""), timeout=RENEW_SECONDS * 2):
+            text = self._newest(variable)  # another process may have been first
+            return text if not self._ends(text) else self._renew(variable, text)
+
+    def _newest(self, variable: str) -> str:
+        name = self._environment.get(f"{variable}_FILE")
+        try:
+            text = Path(name).read_text().strip() if name else self._environment[variable]
+        except OSError as error:
+            raise SuiteError(f"{variable}_FILE names {name}, which cannot be read: {error.strerror}") from error
+        kept = self._renewed.get(variable, "")
+        return kept if kept and self._ends(text) else text
+
+    def _ends(self, text: str) -> bool:
+        claims = claims_of(text)
+        if "exp" not in claims:
+            return False  # no JWT: its end is not ours to know
+        lifetime = float(claims["exp"]) - float(claims.get("iat", claims["exp"]))
+        return ends_within(text, lifetime * LAST_PART, self._clock)
+
+    def _renew(self, variable: str, old: str) -> str:
+        from envkit.paths import write_private
+
+        namespace, account, seconds, audiences = _account(variable, old)
+        api = self._environment.kubernetes()
+        text = issue_token(namespace, account, seconds=seconds, audiences=audiences, api=api)
+        self._renewed[variable] = text
+        name = self._environment.get(f"{variable}_FILE")
+        if name:
+            with suppress(OSError):  # a file that is not ours to write: this process has the new one all the same
+                write_private(Path(name), text)
+        return text
+
+
+def issue_token(
+    namespace: str, account: str, *, seconds: int = 3600, audiences: tuple[str, ...] = (), api: Api | None = None
+) -> str:
+    """A new token of any ServiceAccount, asked for as the administrator. Raises `SuiteError`."""
+    from envkit.clusters.api import ApiError, Busy
+    from envkit.clusters.identities import new_token
+    from envkit.clusters.steps import Steps
+    from envkit.suite.objects import admin
+    from envkit.waiting import Cancel
+
+    asked = api or admin()
+    steps = Steps(RENEW_SECONDS, lambda _line: None, Cancel())
+    try:
+        return steps.ask(lambda: new_token(asked, namespace, account, seconds, audiences))
+    except (ApiError, Busy) as error:
+        raise SuiteError(f"no token for {namespace}/{account}: {error.message}") from error
+
+
+def claims_of(token: str) -> Mapping[str, Any]:
+    """What a JWT says of itself, unverified; empty for what is none."""
+    try:
+        payload = token.split(".")[1]
+        return dict(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
+    except (ValueError, IndexError, TypeError):
+        return {}
+
+
+def _account(variable: str, token: str) -> tuple[str, str, int, tuple[str, ...]]:
+    claims = claims_of(token)
+    bound = claims.get("kubernetes.io") or {}
+    try:
+        seconds = max(600, int(claims["exp"] - claims["iat"]))  # the API server gives no shorter ones
+        audiences = claims.get("aud") or ()
+        named = (audiences,) if isinstance(audiences, str) else tuple(audiences)
+        return str(bound["namespace"]), str(bound["serviceaccount"]["name"]), seconds, named
+    except (KeyError, TypeError) as error:
+        raise SuiteError(
+            f"{variable} ends soon and is no ServiceAccount's token",
+            hint="`envkit env` and `envkit run` renew what envkit has made",
+        ) from error
+
+
+def _lock_of(variable: str, file: str) -> str:
+    from hashlib import sha256
+
+    key = sha256(f"{os.getuid()}\0{variable}\0{file}".encode()).hexdigest()[:16]
+    return str(Path(tempfile.gettempdir()) / f"envkit-token-{key}.lock")
