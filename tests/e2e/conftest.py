@@ -14,6 +14,9 @@ from tests.support.box import ROOT, Box, Small
 from tests.support.engines import Engine
 
 ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]
+DOCKER = ENGINES[:1]
+"""For what one engine proves as well as two."""
+
 FAILED = pytest.StashKey[bool]()
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import DOCKER
 from tests.support.box import ROOT, Box
+from tests.support.gateway_suite import passes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kind]
 
@@ -26,6 +28,7 @@ PROMISED = [
     "REDIS_HOST",
     "REDIS_PORT",
     "REDIS_ADDR",
+    "ENVKIT_ENVIRONMENT",
     "POSTGRES_HOST",
     "POSTGRES_PORT",
     "POSTGRES_USER",
@@ -96,6 +99,11 @@ def test_run_prints_200(gateway: Box) -> None:
     said = gateway("run", "--", "python3", "-c", PROGRAM).ok()
     assert said.out == "200\n"
     assert gateway.ids() == before, "run takes down only what it brought up"
+
+
+@pytest.mark.parametrize("engine", DOCKER, indirect=True)
+def test_the_gateways_suite_passes_on_kind(gateway: Box) -> None:
+    print(passes(gateway, workers=4))
 
 
 def test_status_shows_every_service_ready(gateway: Box) -> None:

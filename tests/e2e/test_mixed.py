@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import DOCKER
 from tests.support import ports
 from tests.support.box import Box
 from tests.support.engines import Engine
+from tests.support.gateway_suite import passes
 
 pytestmark = pytest.mark.e2e
 
@@ -38,6 +40,11 @@ def test_the_suite_passes_unchanged(mixed: Box) -> None:
     pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", str(SUITE))
     said = mixed("run", "--", *pytest_, SUITE_VARIABLES=names, KUBECONFIG=os.devnull).ok()
     assert " passed" in said.out
+
+
+@pytest.mark.parametrize("engine", DOCKER, indirect=True)
+def test_the_gateways_suite_passes(mixed: Box) -> None:
+    print(passes(mixed, workers=4))
 
 
 def test_a_second_up_keeps_all(mixed: Box) -> None:

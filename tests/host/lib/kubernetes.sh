@@ -8,7 +8,7 @@ kubernetes_is_built() { [[ -e $KUBERNETES/complete ]]; }
 
 # What only the compilation needs, and only where it has not been done.
 kubernetes_packages() {
-  kubernetes_is_built || echo golang-1.19-go golang-github-modern-go-reflect2-dev dpkg-dev
+  kubernetes_is_built || echo golang-github-modern-go-reflect2-dev dpkg-dev
 }
 
 build_kubernetes() {

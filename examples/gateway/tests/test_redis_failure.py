@@ -1,0 +1,58 @@
+"""Redis gone or silent: an honest answer in bounded time, nothing made twice, and work again when it is back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+
+@pytest.fixture
+def behind(settings, serve, line):
+    """A server whose Redis is at the end of this test's own line."""
+    return serve(replace(settings, redis_url=f"redis://127.0.0.1:{line.port}/0", redis_timeout=0.5))
+
+
+def test_without_redis_a_signal_is_postponed(behind, line, caller, alert, envkit_namespace, requests_in):
+    line.cut()
+    said = caller.send(alert(), url=behind.url)
+    assert (said.status, said.body["status"], said.headers["Retry-After"]) == (503, "unavailable", "1")
+    assert requests_in(envkit_namespace) == []
+
+
+def test_it_works_again_when_redis_is_back(behind, line, caller, alert, envkit_namespace, requests_in):
+    same = alert()
+    line.cut()
+    assert caller.send(same, url=behind.url).status == 503
+    line.mend()
+    assert caller.send(same, url=behind.url).status == 201
+    assert caller.send(same, url=behind.url).status == 202
+    assert len(requests_in(envkit_namespace)) == 1
+
+
+def test_a_silent_redis_holds_nobody_up(behind, line, caller, alert):
+    assert caller.send(alert(), url=behind.url).status == 201
+    line.hold()
+    began = time.monotonic()
+    said = caller.send(alert(), url=behind.url)
+    assert said.status == 503
+    assert time.monotonic() - began < 20, "bounded by Redis' half second, not by the caller's thirty"
+
+
+def test_readiness_tells(behind, line, envkit_redis, caller):
+    caller.url = behind.url
+    assert caller.get("/readyz").status == 200
+    line.cut()
+    assert caller.get("/readyz").status == 503
+    assert caller.get("/healthz").status == 200, "alive all the same"
+    line.mend()
+    assert caller.get("/readyz").status == 200
+
+
+def test_the_trail_says_why(behind, line, caller, alert, envkit_audit):
+    line.cut()
+    said = caller.send(alert(), url=behind.url)
+    events = envkit_audit.events(said.correlation_id, count=2)
+    postponed = [event for event in events if event["event_type"] == "gateway.signal.postponed"]
+    assert ["Redis" in event["event_data"]["reason"] for event in postponed] == [True]

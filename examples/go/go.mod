@@ -1,0 +1,3 @@
+module example.org/envkit-suite
+
+go 1.19
