@@ -9,7 +9,7 @@ import pytest
 from tests.backends import BACKENDS, REQUIRE, required, silence
 
 SIDES = ("docker", "podman", "processes")
-WHOLE = ("contract", "datastorage")
+WHOLE = ("contract", "datastorage", "suite")
 """Folders whose tests share servers for the whole session."""
 
 UNIT = "tests/unit/"

@@ -218,15 +218,22 @@ def test_gone_what_a_killed_suite_left_is_dropped_by_the_next(
 ) -> None:
     suite = inner(
         """
-                from pathlib import Path
+        import threading
+        from pathlib import Path
 
         def test_it(envkit_database):
             Path("made").write_text(envkit_database.name)
-            time.sleep(120)
+            threading.Event().wait(300)
         """
     )
     made = suite.folder / "made"
-    name = eventually(lambda: made.exists() and made.read_text(), what="the suite has its database", seconds=60)
+
+    def there() -> str:
+        if suite.process.poll() is not None:
+            raise RuntimeError(suite.out)
+        return made.read_text() if made.exists() else ""
+
+    name = eventually(there, what="the suite has its database", seconds=60)
     with database(environment, "other"):
         assert name in mine(environment), "its owner lives"
     suite.kill()
