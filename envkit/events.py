@@ -36,6 +36,10 @@ class Event:
 Sink = Callable[[Event], None]
 
 
+def _nothing() -> None:
+    """Most faces have nothing to give back."""
+
+
 @dataclass
 class Stream:
     """Hands each event to every sink, one at a time, from whichever thread it comes."""
@@ -54,6 +58,11 @@ class Stream:
                     sink(event)
                 except OSError:  # a reader that went away (`up | head`) must not end the work
                     self.sinks.remove(sink)
+
+    def quiet(self) -> None:
+        """Have faces that draw in place give the terminal back; they may draw again later."""
+        for sink in tuple(self.sinks):
+            getattr(sink, "pause", _nothing)()
 
     def note(self, message: str) -> None:
         """Say something that belongs to no step."""

@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from envkit.config.load import Request
     from envkit.config.models import Environment
     from envkit.errors import EnvironmentFailed
+    from envkit.events import Event
     from envkit.session import Session
     from envkit.waiting import Cancel
 
@@ -72,6 +73,15 @@ class Flags:
         words += [word for overlay in self.overlay for word in ("--overlay", overlay)]
         return words + [word for one in self.sets for word in ("--set", one)]
 
+    def told(self) -> dict[str, Any]:
+        """As another process can be told of them; see `heard`."""
+        return {**asdict(replace(self, environ={})), "environ": dict(self.environ)}
+
+    @classmethod
+    def heard(cls, told: Mapping[str, Any]) -> Flags:
+        """The flags that another process told of."""
+        return cls(**{**told, "overlay": tuple(told["overlay"]), "sets": tuple(told["sets"])})
+
     def paths(self) -> Paths:
         """The environment's files, found without loading the whole configuration."""
         from envkit.config.load import identify
@@ -85,8 +95,11 @@ def program() -> str:
 
 
 @contextmanager
-def opened(flags: Flags) -> Iterator[Session]:
-    """A session for one command; its live view is put away and its helpers are ended at the end."""
+def opened(flags: Flags, *, alone: bool = False) -> Iterator[Session]:
+    """A session for one command; its live view is put away and its helpers are ended at the end.
+
+    With `alone` nobody is there to be told, and signals are the caller's business: for the watch over a run.
+    """
     from envkit.config.load import load
     from envkit.events import Stream
     from envkit.lanes import entered
@@ -95,13 +108,13 @@ def opened(flags: Flags) -> Iterator[Session]:
 
     request = flags.request()
     environment: Environment = load(request)
-    sink = sink_for(flags)
+    sink = Silent() if alone else sink_for(flags)
     stream, cancel = Stream([sink]), Cancel()
     environ = dict(flags.environ)
     paths = Paths(state_home(environ), environment.name)
     environment = as_it_is(environment, paths, moved=request.port_offset is not None)
     try:
-        with signals(cancel), entered(environment, environ, paths, stream) as lane:
+        with nullcontext() if alone else signals(cancel), entered(environment, environ, paths, stream) as lane:
             yield Session(
                 lane.environment, paths, lane.endpoint, stream, cancel, environ, cache_home(environ),
                 lane.choice.lane, lane.choice.why, lane.settle,
@@ -156,7 +169,7 @@ def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environm
     return environment.model_copy(update=kept)
 
 
-def opened_down(flags: Flags, force: bool = False) -> tuple[str, list[str]]:
+def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tuple[str, list[str]]:
     """`down` needs the environment's name only: it works without an engine's consent and with a broken configuration.
 
     A signal ends the wait for another envkit, but no removal that has begun: what was asked for is taken away.
@@ -172,20 +185,30 @@ def opened_down(flags: Flags, force: bool = False) -> tuple[str, list[str]]:
     request = flags.request()
     identified = identify(request)
     paths = Paths(state_home(environ), identified.name)
-    sink = sink_for(flags)
+    sink = Silent() if alone else sink_for(flags)
     stream = Stream([sink])
     try:
         if not force:
             check_holder(paths, str(identified.root))
         cancel = Cancel()
         with (
-            signals(cancel),
+            nullcontext() if alone else signals(cancel),
             locked(paths, DOWN_WAITS, stream, cancel),
             serving(request.engine or "auto", environ, paths, stream) as extra,
         ):
             return paths.name, down(paths.name, paths, request.engine or "auto", extra, stream.note)
     finally:
         sink.close()
+
+
+class Silent:
+    """A face for nobody."""
+
+    def __call__(self, event: Event) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Nothing to put away."""
 
 
 def sink_for(flags: Flags) -> Any:

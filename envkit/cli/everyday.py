@@ -102,4 +102,4 @@ def shell(flags: Flags, service: Sequence[str]) -> int:
         way = entry(session, service[0], verbatim(sys.argv), tty=tty)
         if way.note:
             session.stream.note(way.note)
-        return child(way.argv, flags.environ, way.variables)
+        return child(way.argv, flags.environ, way.variables).code

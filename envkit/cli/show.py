@@ -13,6 +13,7 @@ from envkit.export import masked
 if TYPE_CHECKING:
     from envkit.plan import Plan
     from envkit.verbs.gather import Gathered
+    from envkit.verbs.reset import Part
     from envkit.verbs.status import Status
     from envkit.verbs.up import Outcome
 
@@ -82,6 +83,15 @@ def down(name: str, removed: Sequence[str], flags: Flags, out: Out) -> None:
         out(f"environment {name} is down: {len(removed)} things removed\n")
     else:
         out(f"environment {name} was not up: nothing to remove\n")
+
+
+def reset(parts: Sequence[Part], seconds: float, flags: Flags, out: Out) -> None:
+    """What was put back, and how long each took."""
+    if flags.json:
+        rows = [{"name": part.name, "message": part.said, "seconds": round(part.seconds, 3)} for part in parts]
+        out(json.dumps({"seconds": round(seconds, 3), "parts": rows}, indent=2) + "\n")
+        return
+    out(table([(part.name, f"{part.seconds:.2f}s", part.said) for part in parts]) if parts else "nothing to reset\n")
 
 
 def status(found: Status, flags: Flags, out: Out) -> None:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envkit.cli.context import Flags, opened, program, signals
+from envkit.cli.context import Flags, opened, program
 from envkit.cli.options import COMMANDS, command
 from envkit.cli.output import Prefixed, expiry, out
-from envkit.cli.reporting import show as show_error
-from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, UsageError
+from envkit.errors import NOT_UP, EnvironmentFailed, UsageError
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
 
     namespace: Collection
     """Everything, for `ns = namespace`, or `ns.add_collection(namespace, "env")` beside tasks of one's own."""
-
-ENVIRONMENT_FAILED = 125
-"""`run`'s exit code when not the command but its environment failed, as docker and timeout use it."""
 
 
 @command
@@ -121,7 +118,19 @@ def gather(flags: Flags, artifacts: str | None = None, archive: bool = False) ->
 
 
 @command
-def run(flags: Flags, keep: bool = False) -> int:
+def reset(flags: Flags) -> None:
+    """As if no test had run: queues drained, Redis flushed, database as migrated, test namespaces requested away."""
+    from envkit.cli import show
+    from envkit.verbs.reset import reset as put_back
+
+    began = time.monotonic()
+    with opened(flags) as session:
+        parts = put_back(session)
+    show.reset(parts, time.monotonic() - began, flags, out)
+
+
+@command
+def run(flags: Flags, keep: bool = False, repeat: str = "1", artifacts: str | None = None) -> int:
     """Run a command in the environment: `run -- COMMAND`. Up if needed; what it brought up it takes down again."""
     argv = verbatim(sys.argv)
     if not argv:
@@ -132,42 +141,16 @@ def run(flags: Flags, keep: bool = False) -> int:
 
     if not shutil.which(argv[0], path=flags.environ.get("PATH")):
         raise UsageError(f"cannot run {argv[0]}: it is not on PATH, or not executable", hint="nothing was brought up")
+    if not repeat.isdigit() or not int(repeat):
+        raise UsageError(f"--repeat takes a number of runs, got {repeat!r}", hint="for example: --repeat 3")
+    from envkit.cli.running import ENVIRONMENT_FAILED, Wish
+    from envkit.cli.running import run as run_it
+
     try:
-        return _run(flags, argv, keep)
+        return run_it(Wish(flags, tuple(argv), keep, int(repeat), Path(artifacts).absolute() if artifacts else None))
     except EnvironmentFailed as error:
         error.exit_code = ENVIRONMENT_FAILED
         raise
-
-
-def _run(flags: Flags, argv: list[str], keep: bool) -> int:
-    from envkit.verbs.run import child
-    from envkit.verbs.up import up as bring_up
-    from envkit.waiting import Cancel
-
-    between = Cancel()  # a signal while neither `up` nor the command is there to take it
-    with signals(between):
-        with opened(flags) as session:
-            outcome = bring_up(session, keep=keep)
-        code = 0
-        try:
-            between.check()
-            code = child(argv, flags.environ, outcome.record.variables)
-        finally:
-            if outcome.from_nothing and not keep:
-                code = _taken_down(flags, code)
-    return code
-
-
-def _taken_down(flags: Flags, code: int) -> int:
-    """Take down what `run` brought up; the exit code, which a failure here changes only when the command succeeded."""
-    from envkit.cli.context import opened_down
-
-    try:
-        opened_down(flags)
-    except EnvkitError as error:
-        show_error(error, flags.debug)
-        return code or ENVIRONMENT_FAILED
-    return code
 
 
 def verbatim(argv: Sequence[str]) -> list[str]:

@@ -43,6 +43,14 @@ def show_size(size: int) -> str:
     return f"{size}B"
 
 
+def about(size: float) -> str:
+    """`1983423123` as `1.8 GiB`, for reading."""
+    for unit, name in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size:.0f} B"
+
+
 Size = Annotated[
     int,
     BeforeValidator(parse_size, json_schema_input_type=int | str),

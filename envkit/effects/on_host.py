@@ -13,7 +13,7 @@ from envkit.config.shipped import migrations_folder
 from envkit.errors import ServiceDied
 from envkit.facts import Instance
 from envkit.plan import Want
-from envkit.services import desired
+from envkit.services import baseline, desired
 from envkit.services.migrations import migrate, read
 from envkit.services.template import keep
 from envkit.session import Session
@@ -33,6 +33,7 @@ def migrations(session: Session, want: Want, instances: Mapping[str, Instance], 
     applied = migrate(folder, database.probe, target.host, port, want.service.timeout, report)
     fresh = len(applied) == len(read(folder))
     keep(folder, database.probe, target.host, port, want.service.timeout, report, fresh=fresh)
+    baseline.note(baseline.Place(database.probe, target.host, port), report)
     return f"{len(applied)} migrations applied" if applied else "nothing to apply"
 
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from envkit.events import Event
+
+
+def row_of(event: Event) -> dict[str, Any]:
+    """The event as JSON has it; keys without a value are left out."""
+    row = {"event": event.kind.value, "step": event.step, "message": event.message, "at": round(event.at, 3)}
+    return row if event.seconds is None else {**row, "seconds": round(event.seconds, 3)}
 
 
 class JsonLines:
@@ -16,11 +22,8 @@ class JsonLines:
         self._out = out or sys.stderr
 
     def __call__(self, event: Event) -> None:
-        """Write the event; keys without a value are left out."""
-        row = {"event": event.kind.value, "step": event.step, "message": event.message, "at": round(event.at, 3)}
-        if event.seconds is not None:
-            row["seconds"] = round(event.seconds, 3)
-        self._out.write(json.dumps(row) + "\n")
+        """Write the event."""
+        self._out.write(json.dumps(row_of(event)) + "\n")
         self._out.flush()
 
     def close(self) -> None:

@@ -63,6 +63,11 @@ class LiveView:
             self._on = True
             self._live.start()
 
+    def pause(self) -> None:
+        """Draw what there is and give the terminal back; a step that begins later begins a new picture."""
+        self.close()
+        self._lines.clear()
+
     def close(self) -> None:
         """Draw for the last time and give the terminal back."""
         if self._on:

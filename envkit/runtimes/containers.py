@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,10 @@ _STATES: dict[str, State] = {
 
 EXECUTE_SECONDS = 10
 """For a command in a container to say something."""
+
+
+SILENCE = 7 * 86400
+"""Seconds that a service may write nothing while its log is followed."""
 
 
 class Containers:
@@ -143,6 +148,30 @@ class Containers:
 
         with translated(f"writing {path} in {container}"):
             self.api.put_archive(container, "/", pack([File(path=path, content=content.decode())]))
+
+    def glance(self, environment: str) -> dict[str, tuple[str, str]]:
+        """Service and state of everything with the environment's label, by id: one call, nothing inspected."""
+        with translated("listing containers"):
+            rows = self.api.containers(all=True, filters={"label": f"{labels.ENV}={environment}"})
+        return {
+            row["Id"]: ((row.get("Labels") or {}).get(labels.SERVICE, ""), _STATES.get(row["State"].lower(), "other"))
+            for row in rows
+        }
+
+    def stream_log(self, instance: Instance, *, again: bool = False) -> Iterator[bytes]:
+        """Its output from the beginning (`again`: of this life of it), and on as it comes, until it ends."""
+        since = datetime.fromisoformat(instance.started_at[:19] + "+00:00").timestamp() if again else None
+        with translated(f"following the log of {instance.name}"):
+            api = connect(self.endpoint, SILENCE)
+            yield from api.logs(instance.id, stream=True, follow=True, timestamps=True, since=since)
+
+    def used_memory(self, instance: Instance) -> int:
+        """Bytes that count against its limit, without what the kernel would give back; 0 when it does not run."""
+        with translated(f"measuring {instance.name}"):
+            said = self.api.stats(instance.id, stream=False, one_shot=True).get("memory_stats") or {}
+        known = said.get("stats") or {}
+        given_back = int(known.get("total_inactive_file", known.get("inactive_file", 0)))
+        return max(0, int(said.get("usage") or 0) - given_back)
 
     def published(self) -> dict[int, str]:
         """Host ports that running containers of this engine publish, with the container's name."""

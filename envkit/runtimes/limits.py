@@ -93,6 +93,17 @@ def confined(folder: Path) -> str | None:
     return None
 
 
+def used(folder: Path) -> int:
+    """Bytes that count against the group's limit, without what the kernel would give back; 0 when it is not there."""
+    with suppress(OSError, ValueError):
+        words = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        for name in ("memory.current", "memory.usage_in_bytes"):
+            with suppress(OSError):
+                given_back = int(words.get("total_inactive_file", words.get("inactive_file", 0)))
+                return max(0, int((folder / name).read_text()) - given_back)
+    return 0
+
+
 def ran_out(folder: Path) -> bool:
     """Whether the kernel killed something in the group for want of memory."""
     for name in ("memory.events", "memory.oom_control"):

@@ -1,4 +1,4 @@
-"""`run -- COMMAND`: up if needed, the command with the variables set, its exit code, and down what was brought up."""
+"""`run -- COMMAND`: the command on this terminal, with the variables set; its exit code and its signals."""
 
 from __future__ import annotations
 
@@ -6,32 +6,97 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import FrameType
 
 from envkit.errors import UsageError
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
+CANCELLING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals by which CI, or a user, wants all of it to end."""
 
-def child(argv: Sequence[str], environ: Mapping[str, str], variables: Mapping[str, str]) -> int:
-    """Run the command on this terminal with the variables set, pass signals on; its exit code, 128+N on signal N.
+CHILD_GRACE = 3.0
+"""Seconds that the command has to end once it is cancelled: CI kills after about ten, and the environment goes too."""
 
-    Raises `UsageError` when it cannot be started.
+
+@dataclass
+class Cancelled:
+    """That the run was asked to end: by which signal, since when, and whether it was asked twice."""
+
+    signum: int = 0
+    since: float = 0.0
+    event: threading.Event = field(default_factory=threading.Event)
+    hurry: threading.Event = field(default_factory=threading.Event)
+
+    def heard(self, signum: int) -> None:
+        """One more signal."""
+        if self.signum:
+            self.hurry.set()
+        else:
+            self.signum, self.since = signum, time.monotonic()
+            self.event.set()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the command ended: its exit code, 128+N on signal N, and the seconds it took."""
+
+    code: int
+    seconds: float
+
+
+def child(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    variables: Mapping[str, str],
+    cancelled: Cancelled | None = None,
+    end: Callable[[], object] | None = None,
+) -> Ended:
+    """Run the command on this terminal with the variables set, and pass signals on.
+
+    Cancelled from elsewhere than its terminal, it has `CHILD_GRACE` seconds; then, or at a second signal, `end` is
+    called, which ends everything of it. Raises `UsageError` when it cannot be started.
     """
-    with _forwarding() as begun:
+    cancelled = cancelled or Cancelled()
+    began = time.monotonic()
+    with _forwarding(cancelled) as begun:
         try:
             process = subprocess.Popen(list(argv), env={**environ, **variables})
         except (OSError, ValueError) as error:
             raise UsageError(f"cannot run {argv[0]}: {error}", hint="is it installed and on PATH?") from error
+        over = threading.Event()
+        threading.Thread(target=_insist, args=(process, cancelled, over, end), daemon=True, name="insist").start()
         begun(process)
         code = process.wait()
-    return code if code >= 0 else 128 - code
+        over.set()
+    if code == -signal.SIGKILL and cancelled.signum:  # ours: what was asked for is what is told
+        code = -cancelled.signum
+    return Ended(code if code >= 0 else 128 - code, time.monotonic() - began)
+
+
+def _insist(
+    process: subprocess.Popen[bytes], cancelled: Cancelled, over: threading.Event, end: Callable[[], object] | None
+) -> None:
+    """End a command that was cancelled and does not end by itself."""
+    while not cancelled.event.wait(0.2):
+        if over.is_set():
+            return
+    deadline = cancelled.since + CHILD_GRACE
+    while not over.wait(0.05):
+        if time.monotonic() > deadline or cancelled.hurry.is_set():
+            process.kill()
+            if end:
+                end()
+            return
 
 
 @contextmanager
-def _forwarding() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+def _forwarding(cancelled: Cancelled) -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     """The wrapper does not die of signals: it hands them on to the child, once that has begun."""
     running: list[subprocess.Popen[bytes]] = []
     early: list[int] = []
@@ -43,7 +108,9 @@ def _forwarding() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
 
     def hand_on(signum: int, _frame: FrameType | None) -> None:
         if signum == signal.SIGINT and from_terminal():
-            return  # the terminal has sent it to the whole foreground group already
+            return  # the terminal has sent it to the whole foreground group already; the command decides what it means
+        if signum in CANCELLING:
+            cancelled.heard(signum)
         if not running:
             early.append(signum)
         elif running[0].poll() is None:

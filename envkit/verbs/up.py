@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from envkit import apply, observe, plan, state
 from envkit.effects import Effects
@@ -43,28 +44,49 @@ def make_plan(session: Session, services: Sequence[str] = (), rebuild: bool = Fa
     return plan.make(desired, facts), desired, facts
 
 
-def up(session: Session, services: Sequence[str] = (), *, rebuild: bool = False, keep: bool = False) -> Outcome:
+class Intent(Protocol):
+    """Told what an `up` is about to do, before it does it: whoever cleans up after a SIGKILL must know."""
+
+    def begin(self, *, fresh: bool) -> None:
+        """The lock is held; `fresh`: no file of this environment is there."""
+
+    def owned(self, *, owned: bool) -> None:
+        """The plan is made; `owned`: nothing of the environment was there before."""
+
+    def failed(self, error: Exception) -> None:
+        """What this `up` made is still there, and is about to be taken back."""
+
+
+def up(
+    session: Session, services: Sequence[str] = (), *, rebuild: bool = False, keep: bool = False,
+    intent: Intent | None = None,
+) -> Outcome:  # fmt: skip
     """Bring the environment (or a part, with what it needs) up; a second run keeps what is right.
 
     When it fails, evidence is gathered first, then what this run made is taken down again, unless `keep`.
     """
     with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
         fresh = not session.paths.folder.exists()
+        if intent:
+            intent.begin(fresh=fresh)
         try:
             if session.settle:
                 session.environment = session.settle()
-            return _up(session, services, rebuild, keep)
+            return _up(session, services, rebuild, keep, intent)
         except BaseException:
             if fresh and not keep:
                 forget_files(session)
             raise
 
 
-def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool) -> Outcome:
+def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool, intent: Intent | None) -> Outcome:
     steps, desired, facts = make_plan(session, services, rebuild)
     for step in steps.steps:
         session.stream.emit(Kind.PLANNED, step.id, f"after {', '.join(step.needs)}" if step.needs else "")
     _check_ports(session, steps, desired, facts)
+    from_nothing = not facts.instances and facts.cluster.state == "absent" and not facts.network
+    if intent:
+        intent.owned(owned=from_nothing)
     session.paths.make()
     effects = Effects(session, desired, facts)
     try:
@@ -72,9 +94,8 @@ def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool) ->
         _still_there(session, effects, steps)
         record = renewed(write_record(session, effects.instances, effects.done), session.paths)
     except Exception as error:  # whatever it was: what this run made must not stay
-        _back(session, effects, keep, error)
+        _back(session, effects, keep, error, intent)
         raise
-    from_nothing = not facts.instances and facts.cluster.state == "absent" and not facts.network
     return Outcome(steps, times, record, from_nothing)
 
 
@@ -159,10 +180,11 @@ def _let_settle(session: Session, effects: Effects) -> None:
     session.cancel.sleep(min(SETTLED, max(0.0, SETTLED - min(ages, default=SETTLED))))
 
 
-def _back(session: Session, effects: Effects, keep: bool, error: Exception) -> None:
+def _back(session: Session, effects: Effects, keep: bool, error: Exception, intent: Intent | None) -> None:
     """Evidence first, then away with what this run made; trouble on the way is told, never hidden."""
-    folder = of_failed_up(session, error)
-    if folder:
+    if intent:
+        intent.failed(error)
+    elif folder := of_failed_up(session, error):
         session.stream.note(f"evidence in {folder}")
     if keep:
         session.stream.note("left as it is (--keep); `down` takes it away")

@@ -224,7 +224,7 @@ def test_what_cannot_be_parsed_ends_with_2_and_says_what_to_do(
 def test_the_list_of_commands_and_the_help_of_one(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = invoke(capsys, namespace)
     assert code == 0
-    for name in ("up", "down", "plan", "status", "env", "logs", "restart", "run"):
+    for name in ("up", "down", "plan", "status", "env", "logs", "restart", "reset", "run"):
         assert name in out
 
     code, out, _ = invoke(capsys, namespace, "up", "--help")
@@ -444,13 +444,13 @@ def test_signals_ask_to_stop_and_handlers_come_back(signum: signal.Signals) -> N
     ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
 )
 def test_the_childs_code_is_the_runs_code(script: str, code: int) -> None:
-    assert child(["sh", "-c", script], os.environ, {}) == code
+    assert child(["sh", "-c", script], os.environ, {}).code == code
 
 
 def test_the_child_has_the_variables_and_its_words(tmp_path: Path) -> None:
     script = f'printf "%s|" "$A" "$1" "$2" > {tmp_path}/out'
 
-    code = child(["sh", "-c", script, "sh", "a  b", "$X"], {"PATH": os.environ["PATH"], "A": "old"}, {"A": "new"})
+    code = child(["sh", "-c", script, "sh", "a  b", "$X"], {"PATH": os.environ["PATH"], "A": "old"}, {"A": "new"}).code
 
     assert (code, (tmp_path / "out").read_text()) == (0, "new|a  b|$X|")
 
@@ -458,7 +458,7 @@ def test_the_child_has_the_variables_and_its_words(tmp_path: Path) -> None:
 def test_a_signal_is_handed_on_to_the_child() -> None:
     script = "trap 'exit 9' USR1; kill -USR1 $PPID; while :; do sleep 0.02; done"
 
-    assert child(["sh", "-c", script], os.environ, {}) == 9
+    assert child(["sh", "-c", script], os.environ, {}).code == 9
 
 
 def test_a_command_that_cannot_be_started_is_a_usage_error(tmp_path: Path) -> None:

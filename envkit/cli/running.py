@@ -1,0 +1,312 @@
+"""`run`, from the first intent to the last word: up if needed, the command, what was seen, whose fault it was, down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envkit.cli.context import Flags, opened, opened_down, signals
+from envkit.cli.reporting import show as show_error
+from envkit.cli.run_face import Face, Row
+from envkit.errors import Cancelled as CancelledError
+from envkit.errors import EnvironmentFailed, EnvkitError
+from envkit.export import masked
+from envkit.facts import Instance
+from envkit.verbs.measure import measure, told
+from envkit.verbs.run import Cancelled, Ended, child
+from envkit.waiting import Cancel
+from envkit.watch import marks
+from envkit.watch.client import Watcher
+from envkit.watch.folder import RunFolder, new
+from envkit.watch.timeline import Happening, Kind, Sample, Writer, now
+
+if TYPE_CHECKING:
+    from envkit.evidence import Verdict
+    from envkit.session import Session
+
+ENVIRONMENT_FAILED = 125
+"""`run`'s exit code when not the command but its environment failed, as docker and timeout use it."""
+
+EVIDENCE_SECONDS, HURRIED_SECONDS = 30.0, 3.0
+"""For evidence; and for it when somebody waits with a SIGKILL. CI kills about ten seconds after it cancels."""
+
+HURT: frozenset[str] = frozenset({"died", "restarted", "oom"})
+"""What makes a run unclean although its command succeeded: the next one might not."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for."""
+
+    flags: Flags
+    argv: tuple[str, ...]
+    keep: bool = False
+    repeat: int = 1
+    artifacts: Path | None = None
+
+
+def run(wish: Wish) -> int:
+    """Do it all; the exit code. Raises `EnvkitError` when the environment could not be had."""
+    folder = new(wish.flags.paths())
+    face = Face(wish.flags.json)
+    between = Cancel()  # a signal while neither `up` nor the command is there to take it
+    with signals(between):
+        running = Running(wish, folder, face, between)
+        try:
+            return running.go()
+        finally:
+            running.watcher.done()
+
+
+@dataclass
+class Running:
+    """One `run`. It is also the `Intent` of its `up`."""
+
+    wish: Wish
+    folder: RunFolder
+    face: Face
+    between: Cancel
+    cancelled: Cancelled = field(default_factory=Cancelled)
+    rows: list[Row] = field(default_factory=list)
+    seen: list[Happening] = field(default_factory=list)
+    mine: bool = False
+    _judged: bool = False
+    _session: Session | None = None
+    _hasty: threading.Thread = field(default_factory=threading.Thread)
+
+    def __post_init__(self) -> None:
+        flags = self.wish.flags
+        self.timeline, self.samples = Writer(self.folder.timeline), Writer(self.folder.samples)
+        words = [secretless(word) for word in self.wish.argv]
+        self.folder.write_facts(
+            argv=words, began=now(), cwd=str(Path.cwd()), environment=flags.paths().name, repeat=self.wish.repeat
+        )
+        self.watcher = Watcher(
+            self.folder, flags.paths().name, flags.told(), keep=self.wish.keep, heard=self._heard
+        )  # fmt: skip
+
+    def go(self) -> int:
+        """Up, the command as often as wanted, and down what was brought up."""
+        code = 0
+        try:
+            with opened(self.wish.flags) as session:
+                self._session = session
+                session.stream.sinks.append(self.face.events(self.folder.events))
+                with self._phase("up"), self._judging(session):
+                    outcome = self._up(session)
+                session.stream.quiet()
+                self.between.check()
+                code = self._commands(session, outcome.record.variables)
+        except EnvkitError as error:
+            self._stamp("error", error.message, {"class": type(error).__name__, "exit_code": error.exit_code})
+            raise
+        finally:
+            if self.mine:
+                with self._phase("down"):
+                    code = self._taken_down(code)
+            self.folder.write_facts(ended=now(), code=code)
+        return code
+
+    # Up
+
+    def begin(self, *, fresh: bool) -> None:
+        """See `verbs.up.Intent`."""
+        self.watcher.begin(fresh=fresh)
+
+    def owned(self, *, owned: bool) -> None:
+        """See `verbs.up.Intent`."""
+        self.watcher.owned(owned=owned)
+        self.folder.write_facts(owned=owned)
+
+    def failed(self, error: Exception) -> None:
+        """See `verbs.up.Intent`: the last moment to see what `up` had made."""
+        if self._session and isinstance(error, EnvkitError):
+            self._explain(self._session, error=error)
+
+    def _up(self, session: Session) -> Any:
+        from envkit.verbs.up import up
+
+        outcome = up(session, keep=self.wish.keep, intent=self)
+        self.mine = outcome.from_nothing and not self.wish.keep
+        self.folder.write_facts(lane=session.lane, engine=session.engine)
+        return outcome
+
+    # The command
+
+    def _commands(self, session: Session, variables: Mapping[str, str]) -> int:
+        instances = {it.service: it for it in session.runtime.observe(session.environment.name)}
+        self.watcher.watch(instances)
+        code = 0
+        self._hasty = threading.Thread(target=self._explain_on_cancel, args=(session,), daemon=True, name="on-cancel")
+        self._hasty.start()
+        try:
+            for number in range(1, self.wish.repeat + 1):
+                with self._judging(session):
+                    self._prepare(session, number)
+                code = self._one(session, instances, variables, number)
+                if self.rows[-1].result != "passed":
+                    break
+        finally:
+            if self.wish.repeat > 1:
+                self.face.table(self.rows, self.wish.repeat)
+            self.folder.write_facts(runs=[row.facts() for row in self.rows])
+            self.watcher.rest()
+        return code
+
+    def _prepare(self, session: Session, number: int) -> None:
+        from envkit.verbs.reset import flush, reset
+
+        with self._phase("reset"):
+            for part in reset(session) if number > 1 else flush(session):
+                session.stream.note(f"{part.name}: {part.said} ({part.seconds:.2f} s)")
+
+    def _one(
+        self, session: Session, instances: Mapping[str, Instance], variables: Mapping[str, str], number: int
+    ) -> int:  # fmt: skip
+        """The command once: its exit code, or `ENVIRONMENT_FAILED` where that ends the gate."""
+        before = measure(session, instances)
+        self._sampled(before)
+        seen = len(self.seen)
+        marked = {**variables, marks.RUN: self.folder.path.name}
+        self._stamp("command", "begins", {"run": number})
+        ended = child(
+            self.wish.argv, self.wish.flags.environ, marked, self.cancelled, lambda: marks.end(marked[marks.RUN], 0)
+        )
+        self._stamp("command", f"ended with {ended.code}", {"exit_code": ended.code, "run": number})
+        self.folder.write_facts(code=ended.code)
+        if self.cancelled.signum:
+            self._hasty.join(max(0.0, self.cancelled.since + HURRIED_SECONDS + 1.0 - time.monotonic()))
+            verdict = None
+        else:
+            self.watcher.settle(everything=ended.code != 0)
+            after = measure(session, instances)
+            self._sampled(after)
+            self.face.report(told(before, after))
+            verdict = self._explain(session, code=ended.code) if ended.code else None
+        self.rows.append(self._row(number, ended, verdict, self.seen[seen:]))
+        return self._code_of(ended)
+
+    def _row(self, number: int, ended: Ended, verdict: Verdict | None, seen: Sequence[Happening]) -> Row:
+        hurt = [one for one in seen if one.kind in HURT]
+        told_ = "; ".join(dict.fromkeys(f"{one.service} {one.message}" for one in hurt))
+        if self.cancelled.signum:
+            result = "cancelled"
+        elif ended.code:
+            result = "environment" if verdict and verdict.fault == "environment" else "failed"
+        else:
+            result = "environment" if hurt and self.wish.repeat > 1 else "passed"
+        reason = verdict.reason if verdict else told_
+        return Row(number, result, ended.code, ended.seconds, reason)
+
+    def _code_of(self, ended: Ended) -> int:
+        stopped = self.wish.repeat > 1 and self.rows[-1].result == "environment"
+        return ENVIRONMENT_FAILED if stopped else ended.code
+
+    # Whose fault
+
+    @contextmanager
+    def _judging(self, session: Session) -> Iterator[None]:
+        """What fails here is explained before anything is taken down."""
+        try:
+            yield
+        except CancelledError as error:
+            self._explain(session, error=error, signum=error.signum, seconds=HURRIED_SECONDS)
+            raise
+        except EnvironmentFailed as error:
+            self._explain(session, error=error)
+            raise
+
+    def _explain_on_cancel(self, session: Session) -> None:
+        """Evidence while the command still ends, and before anything is taken down."""
+        self.cancelled.event.wait()
+        self._explain(session, signum=self.cancelled.signum, seconds=HURRIED_SECONDS)
+
+    def _explain(
+        self, session: Session, *, error: EnvkitError | None = None, code: int | None = None, signum: int = 0,
+        seconds: float = EVIDENCE_SECONDS,
+    ) -> Verdict | None:  # fmt: skip
+        """Look, judge, keep everything, say it; once for each failure. A second signal leaves it behind."""
+        if error is not None and self._judged:
+            return None
+        self._judged = self._judged or error is not None
+        found: list[Verdict] = []
+
+        def work() -> None:
+            from envkit.evidence import collect, judge, look
+            from envkit.evidence.collectors import COLLECTORS
+            from envkit.verbs.gather import OF_UP
+
+            findings = look(
+                session, self.folder.path, seconds=min(seconds, 6.0) / 2, error=error, code=code, signum=signum
+            )
+            verdict = judge(findings)
+            found.append(verdict)
+            if not signum:
+                self.face.verdict(verdict)
+            path = collect(
+                session, self.folder.path, seconds=seconds, into=self.wish.artifacts, findings=findings,
+                verdict=verdict, collectors=OF_UP if error else COLLECTORS,
+            )  # fmt: skip
+            self.face.evidence(path)
+            if error is not None:
+                error.evidence = str(path)
+
+        with self._phase("evidence"):
+            thread = threading.Thread(target=work, daemon=True, name="evidence")
+            thread.start()
+            self._wait(thread, session.cancel)
+        return found[0] if found else None
+
+    def _wait(self, thread: threading.Thread, cancel: Cancel) -> None:
+        """Until it is done. A signal meanwhile leaves it `HURRIED_SECONDS` more; a second one, nothing."""
+        asked = 0.0
+        while thread.is_alive() and not self.cancelled.hurry.is_set():
+            if (cancel.event.is_set() or self.between.event.is_set()) and not asked:
+                asked = time.monotonic()
+            if asked and time.monotonic() - asked > HURRIED_SECONDS + 1.0:
+                return
+            thread.join(0.05)
+
+    # Down
+
+    def _taken_down(self, code: int) -> int:
+        """Take down what was brought up; the exit code, which a failure here changes only when all else was well."""
+        try:
+            opened_down(self.wish.flags)
+        except EnvkitError as error:
+            show_error(error, self.wish.flags.debug)
+            return code or ENVIRONMENT_FAILED
+        return code
+
+    # What is written down
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        self._stamp("phase", name)
+        try:
+            yield
+        finally:
+            self._stamp("phase", f"{name} ended", {"seconds": round(time.monotonic() - began, 3)})
+
+    def _stamp(self, kind: Kind, message: str, detail: Mapping[str, Any] | None = None) -> None:
+        self.timeline(Happening(now(), kind, "", message, detail or {}))
+
+    def _sampled(self, found: Mapping[str, Mapping[str, float | str]]) -> None:
+        for name, values in found.items():
+            self.samples(Sample(now(), name, values))
+
+    def _heard(self, happening: Happening) -> None:
+        self.seen.append(happening)
+        self.face.happening(happening)
+
+
+def secretless(word: str) -> str:
+    """A word of the command as it may be kept: `--token=...`, `NAME_KEY=...` and passwords inside URLs are hidden."""
+    name, equals, value = word.partition("=")
+    return f"{name}={masked(name, value)}" if equals else masked("", word)

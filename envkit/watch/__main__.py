@@ -1,0 +1,56 @@
+"""The supervisor's own process: `python -m envkit.watch`, started by `run` before anything is brought up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+
+def main() -> None:
+    """Read who is to be watched from the first line, then follow the wrapper. Signals of a terminal are not for it."""
+
+    def heard(_signum: int, _frame: FrameType | None) -> None:
+        """Unlike an ignored signal, this is not handed down to programs that it starts."""
+
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, heard)
+    first = sys.stdin.readline()
+    if not first.endswith("\n"):
+        return  # the wrapper died before it had said anything, or done
+    hello = json.loads(first)
+    os.environ.clear()
+    os.environ.update(hello["flags"]["environ"])
+    _follow(hello)
+
+
+def _follow(hello: dict[str, Any]) -> None:
+    from envkit.cli.context import Flags, opened, opened_down
+    from envkit.watch.supervisor import Supervisor, folder_of, tell_wrapper
+
+    flags = Flags.heard(hello["flags"])
+
+    def renew() -> None:
+        from envkit import state
+        from envkit.verbs.env import renewed
+
+        record = state.read(flags.paths())
+        if record:
+            renewed(record, flags.paths())
+
+    Supervisor(
+        folder_of(hello["folder"]),
+        hello["name"],
+        opened=lambda: opened(flags, alone=True),
+        down=lambda: opened_down(flags, alone=True)[1],
+        renew=renew,
+        write=tell_wrapper,
+        keep=bool(hello["keep"]),
+    ).follow(sys.stdin)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What Redis, PostgreSQL and the API server say of themselves: one question each, numbers as the answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from envkit.config.models import PostgresProbe, RedisProbe
+from envkit.probes import ATTEMPT_SECONDS
+from envkit.services import resp, sql
+
+if TYPE_CHECKING:
+    from envkit.clusters.api import Api
+
+Values = Mapping[str, float | str]
+
+Ask = Callable[[], Values]
+"""One question. Raises `Silent` when there is no answer."""
+
+_REDIS = (
+    "used_memory", "used_memory_peak", "maxmemory", "evicted_keys", "rejected_connections", "connected_clients",
+    "uptime_in_seconds", "lazyfree_pending_objects",
+)  # fmt: skip
+
+_POSTGRES = """
+SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
+       current_setting('max_connections')::int, pg_database_size(d.datname), s.xact_rollback, s.deadlocks,
+       extract(epoch FROM pg_postmaster_start_time())::bigint
+FROM pg_database d LEFT JOIN pg_stat_database s ON s.datname = d.datname WHERE d.datname = :database
+"""
+
+_REJECTED = re.compile(
+    rb"^(?:apiserver_flowcontrol_rejected_requests_total|apiserver_dropped_requests_total)(?:\{[^\n]*\})? ([0-9.e+]+)$",
+    re.MULTILINE,
+)
+
+
+class Silent(Exception):
+    """No answer; the text says what was seen instead."""
+
+
+def redis(login: RedisProbe, host: str, port: int) -> Values:
+    """Memory, evictions, refused writes (`refused_writes`) and since when this very server runs (`run_id`)."""
+    try:
+        with resp.connect(host, port, login.password, ATTEMPT_SECONDS) as client:
+            return redis_values(client.info("default"))
+    except resp.RedisError as error:
+        raise Silent(str(error)) from error
+
+
+def redis_values(said: Mapping[str, str]) -> Values:
+    """The part of INFO that is worth keeping."""
+    found: dict[str, float | str] = {name: float(said[name]) for name in _REDIS if name in said}
+    refused = re.search(r"count=(\d+)", said.get("errorstat_OOM", ""))
+    found["refused_writes"] = float(refused[1]) if refused else 0.0
+    return found | {name: said[name] for name in ("run_id", "maxmemory_policy") if name in said}
+
+
+def postgres(login: PostgresProbe, host: str, port: int) -> Values:
+    """Connections (not counting this one), size, rollbacks and deadlocks of the login's database.
+
+    Asked from another database where there is one: this connection must be in nobody's way.
+    """
+    last: sql.SqlError | None = None
+    for database in dict.fromkeys(("postgres", login.database)):
+        try:
+            there = login.model_copy(update={"database": database})
+            with sql.connect(there, host, port, ATTEMPT_SECONDS) as connection:
+                rows = connection.run(_POSTGRES, database=login.database) or []
+            return _postgres_values(rows)
+        except sql.SqlError as error:
+            last = error
+            if "does not exist" not in str(error):
+                break
+    raise Silent(str(last))
+
+
+def _postgres_values(rows: list[list[object]]) -> Values:
+    names = ("connections", "max_connections", "database_bytes", "xact_rollback", "deadlocks", "started")
+    if not rows:
+        raise Silent("the database is not there")
+    return {name: float(str(value)) for name, value in zip(names, rows[0], strict=True) if value is not None}
+
+
+def apiserver(api: Api) -> Values:
+    """Whether it is ready, and how long it took to say so."""
+    began = time.monotonic()
+    seen = api.readyz()
+    took = time.monotonic() - began
+    if seen is not None:
+        raise Silent(seen)
+    return {"ready": 1.0, "latency": round(took, 4)}
+
+
+def rejected(api: Api) -> Values:
+    """Requests that the API server refused because of too many, since it began. Its metrics are megabytes: rarely."""
+    from envkit.clusters.api import ApiError, Busy
+
+    with suppress(ApiError, Busy):
+        text = api.ask("GET", "/metrics")
+        if isinstance(text, str):
+            return {"rejected": sum(float(found) for found in _REJECTED.findall(text.encode()))}
+    return {}

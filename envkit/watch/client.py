@@ -1,0 +1,119 @@
+"""The wrapper's end of the supervisor: started before anything is brought up, told of every intent, never needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import envkit
+from envkit.facts import Instance
+from envkit.watch.folder import RunFolder
+from envkit.watch.timeline import Happening, parse
+
+ANSWER_SECONDS = 4.0
+"""For an answer: a look at everything takes less (`watching.LOOK_SECONDS`)."""
+
+END_SECONDS = 5.0
+"""For the supervisor to end after its farewell."""
+
+
+class Watcher:
+    """A running supervisor. When it has died, everything here does nothing: the run goes on unwatched."""
+
+    def __init__(
+        self, folder: RunFolder, name: str, flags: Mapping[str, Any], *, keep: bool, heard: Callable[[Happening], None]
+    ) -> None:
+        """Start it; `flags` are the wrapper's own, for opening the same environment, `heard` is told what happens."""
+        self._heard = heard
+        self._answers: dict[str, threading.Event] = {"settled": threading.Event(), "resting": threading.Event()}
+        self._gone = threading.Event()
+        roots = [str(Path(envkit.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        with (folder.path / "supervisor.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "envkit.watch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}, start_new_session=True,
+                text=True,
+            )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True, name="supervisor")
+        self._reader.start()
+        self._tell({"name": name, "folder": str(folder.path), "keep": keep, "flags": dict(flags)})
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    # What `up` tells
+
+    def begin(self, *, fresh: bool) -> None:
+        """See `verbs.up.Intent`."""
+        self._tell({"what": "begin", "fresh": fresh})
+
+    def owned(self, *, owned: bool) -> None:
+        """See `verbs.up.Intent`."""
+        self._tell({"what": "owned", "owned": owned})
+
+    # What `run` tells
+
+    def watch(self, instances: Mapping[str, Instance]) -> None:
+        """The environment is up: watch these from now on."""
+        self._tell({"what": "up", "instances": {name: asdict(it) for name, it in instances.items()}})
+
+    def settle(self, *, everything: bool) -> None:
+        """Have services looked at once more; return when whatever was to be said has been heard."""
+        self._ask("settle", "settled", everything=everything)
+
+    def rest(self) -> None:
+        """The environment is about to be taken down: that is no news."""
+        self._ask("rest", "resting")
+
+    def done(self) -> None:
+        """Nothing is left to clean up: it may go."""
+        self._tell({"what": "done"})
+        with suppress(OSError):
+            if self._process.stdin:
+                self._process.stdin.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(1.0)
+
+    # Inside
+
+    def _ask(self, what: str, answer: str, **more: Any) -> None:
+        self._answers[answer].clear()
+        if self._gone.is_set() or not self._tell({"what": what, **more}):
+            return
+        self._answers[answer].wait(ANSWER_SECONDS)
+
+    def _tell(self, message: Mapping[str, Any]) -> bool:
+        try:
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            happening = parse(line, Happening)
+            if happening is not None:
+                self._heard(happening)
+                continue
+            with suppress(ValueError, KeyError):
+                self._answers[json.loads(line)["what"]].set()
+        self._gone.set()
+        for answer in self._answers.values():
+            answer.set()

@@ -1,0 +1,46 @@
+"""The processes of a command, known by a marker in their environment: groups and parents can be left, this cannot."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+RUN = "ENVKIT_RUN"
+"""Every process of the command carries the run's id in this variable."""
+
+GRACE = 1.0
+"""Seconds between SIGTERM and SIGKILL for a command whose wrapper is dead."""
+
+
+def end(run: str, grace: float = GRACE) -> list[int]:
+    """End every process that carries the marker: SIGTERM, `grace` seconds, SIGKILL; those that were there."""
+    import psutil
+
+    found = _marked(run)
+    for process in found:
+        with suppress(psutil.Error):
+            process.terminate() if grace else process.kill()
+    deadline = time.monotonic() + grace
+    psutil.wait_procs(found, timeout=grace)
+    for _ in range(3):  # what was begun meanwhile too
+        left = _marked(run)
+        if not left:
+            break
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=max(0.5, deadline - time.monotonic()))
+    return [process.pid for process in found]
+
+
+def _marked(run: str) -> list[psutil.Process]:  # type: ignore[name-defined]  # noqa: F821
+    import psutil
+
+    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid not in spared and process.environ().get(RUN) == run:
+                found.append(process)
+    return found

@@ -1,0 +1,61 @@
+"""Whether services run: looked at often, so as cheaply as each runtime allows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from envkit.errors import EngineError
+from envkit.facts import Instance
+from envkit.watch.signs import change
+from envkit.watch.timeline import Happening, now
+
+DEEP = 4.0
+"""Seconds between looks into containers that seem unchanged: one that was started again in between seems so."""
+
+
+class Presence:
+    """The services of one environment as they were when last looked at."""
+
+    def __init__(self, runtime: Any, environment: str, instances: Mapping[str, Instance]) -> None:
+        """`instances` are those that should run, by service, as they were when the environment was ready."""
+        self._runtime, self._environment = runtime, environment
+        self.known: dict[str, Instance] = dict(instances)
+        self._deep = time.monotonic()
+        self._lock = threading.Lock()
+
+    def __call__(self, deep: bool = False) -> list[Happening]:
+        """What became of them since the last call. Raises `EngineError` when the engine does not answer."""
+        with self._lock:
+            seen = self._seen(deep)
+            found = [one for name, it in seen.items() for one in change(now(), self.known[name], it)]
+            self.known.update(seen)
+            return found
+
+    def _seen(self, deep: bool) -> dict[str, Instance]:
+        if not hasattr(self._runtime, "glance"):
+            return {name: self._runtime.look(it) for name, it in self.known.items()}
+        rows: Mapping[str, tuple[str, str]] = self._runtime.glance(self._environment)
+        ids = {service: identity for identity, (service, _) in rows.items()}
+        if deep or time.monotonic() - self._deep > DEEP:
+            deep, self._deep = True, time.monotonic()
+        found = {}
+        for name, it in self.known.items():
+            if it.id in rows and rows[it.id][1] == it.state and not deep:
+                found[name] = it
+            elif it.id not in rows and name in ids:
+                found[name] = self._replaced(name, it)
+            else:
+                found[name] = self._runtime.look(it)
+        return found
+
+    def _replaced(self, name: str, before: Instance) -> Instance:
+        """Another container of the same service, made since."""
+        with suppress(EngineError):
+            for instance in self._runtime.observe(self._environment):
+                if instance.service == name:
+                    return instance  # type: ignore[no-any-return]
+        return before

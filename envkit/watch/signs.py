@@ -1,0 +1,205 @@
+"""From what is seen, again and again, to what is worth saying once. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from envkit.config.units import about
+from envkit.facts import Instance
+from envkit.watch.timeline import Happening, Scalar
+
+NEAR = 0.9
+"""Share of a memory limit from which on it is said; said again only when it has been below `CALM` since."""
+
+CALM = 0.8
+
+TWICE = 2
+"""Probes in a row that must fail: one alone may be a busy machine."""
+
+SLOW = 1.0
+"""Seconds that the API server may take to say that it is ready."""
+
+SCARCE = 200 << 20
+"""Bytes free on a disk under which it is said: etcd and PostgreSQL stop soon after."""
+
+Values = Mapping[str, float | str]
+
+
+def change(at: float, before: Instance, now: Instance) -> Iterator[Happening]:
+    """What became of a service between two looks at it."""
+    name = now.service or before.service
+    ended = {"exit_code": now.exit_code, "oom": now.short_of_memory, "id": now.id[:12]}
+    if before.running and now.state == "paused":
+        yield Happening(at, "unhealthy", name, "is paused", {"state": "paused"})
+    elif before.running and not now.running:
+        yield Happening(at, "died", name, now.death(), ended)
+        if now.short_of_memory:
+            yield Happening(at, "oom", name, f"ran out of memory: its limit is {about(now.memory)}", ended)
+    elif now.running and before.state == "paused":
+        yield Happening(at, "recovered", name, "runs again after a pause", {})
+    elif now.running and (now.id, now.started_at) != (before.id, before.started_at):
+        yield Happening(at, "restarted", name, "was started again", {"id": now.id[:12], "was": before.id[:12]})
+
+
+@dataclass
+class Health:
+    """One service's probe over time."""
+
+    service: str
+    failures: int = 0
+    said: bool = False
+
+    def saw(self, at: float, seen: str | None) -> Iterator[Happening]:
+        """The answer of one attempt: None when it passed."""
+        if seen is None:
+            if self.said:
+                yield Happening(at, "recovered", self.service, "its probe passes again")
+            self.failures, self.said = 0, False
+            return
+        self.failures += 1
+        if self.failures >= TWICE and not self.said:
+            self.said = True
+            yield Happening(at, "unhealthy", self.service, seen, {"seen": seen})
+
+
+@dataclass
+class Level:
+    """Memory against a limit, said when it comes near and again after it had been away from it."""
+
+    service: str
+    what: str
+    said: bool = False
+
+    def saw(self, at: float, used: float, limit: float) -> Iterator[Happening]:
+        """Bytes used, of bytes allowed; no limit, nothing to say."""
+        share = used / limit if limit else 0.0
+        if share >= NEAR and not self.said:
+            self.said = True
+            detail: dict[str, Scalar] = {
+                "used": int(used),
+                "limit": int(limit),
+                "share": round(share, 3),
+                "what": self.what,
+            }
+            text = f"{self.what}: {about(used)} of {about(limit)}"
+            yield Happening(at, "memory", self.service, text, detail)
+        elif share < CALM:
+            self.said = False
+
+
+@dataclass
+class RedisSigns:
+    """Redis over time: near its memory, evicting, refusing writes, started again unseen."""
+
+    service: str
+    last: Values = field(default_factory=dict)
+    level: Level = field(init=False)
+    evicting: bool = False
+
+    def __post_init__(self) -> None:
+        self.level = Level(self.service, "data in memory")
+
+    def saw(self, at: float, values: Values) -> Iterator[Happening]:
+        """The numbers of one INFO."""
+        last, self.last = self.last, values
+        again = bool(last) and last.get("run_id") != values.get("run_id")
+        if again:
+            self.evicting = False
+            yield Happening(at, "restarted", self.service, "is another server than a moment ago: its data is lost", {})
+        yield from self.level.saw(at, _number(values, "used_memory"), _number(values, "maxmemory"))
+        if last and not again:
+            yield from self._grown(at, last, values)
+
+    def _grown(self, at: float, last: Values, values: Values) -> Iterator[Happening]:
+        evicted = _number(values, "evicted_keys") - _number(last, "evicted_keys")
+        if evicted > 0 and not self.evicting:
+            self.evicting = True
+            full: dict[str, Scalar] = {
+                "evicted_keys": int(_number(values, "evicted_keys")),
+                "policy": str(values.get("maxmemory_policy")),
+            }
+            yield Happening(at, "evicting", self.service, "drops keys: its memory is full", full)
+        refused = _number(values, "refused_writes") - _number(last, "refused_writes")
+        if refused > 0 and not _number(last, "refused_writes"):
+            count = int(_number(values, "refused_writes"))
+            full = {"refused_writes": count, "what": "maxmemory"}
+            yield Happening(at, "oom", self.service, "refuses writes: its memory is full", full)
+
+
+@dataclass
+class PostgresSigns:
+    """PostgreSQL over time: connections running out, started again unseen."""
+
+    service: str
+    last: Values = field(default_factory=dict)
+    said: bool = False
+
+    def saw(self, at: float, values: Values) -> Iterator[Happening]:
+        """The numbers of one question."""
+        last, self.last = self.last, values
+        if last and last.get("started") != values.get("started"):
+            yield Happening(at, "restarted", self.service, "is another server than a moment ago", {})
+        used, most = _number(values, "connections"), _number(values, "max_connections")
+        if most and used / most >= NEAR and not self.said:
+            self.said = True
+            detail = {"connections": int(used), "max_connections": int(most)}
+            yield Happening(at, "unhealthy", self.service, f"{used:.0f} of {most:.0f} connections are taken", detail)
+        elif most and used / most < CALM:
+            self.said = False
+
+
+@dataclass
+class ApiSigns:
+    """The API server over time: away, slow, refusing because of too many requests."""
+
+    failures: int = 0
+    said: bool = False
+    rejected: float = 0.0
+    known: bool = False
+
+    def silent(self, at: float, seen: str) -> Iterator[Happening]:
+        """It did not say that it is ready."""
+        self.failures += 1
+        if self.failures >= TWICE and not self.said:
+            self.said = True
+            yield Happening(at, "apiserver", "cluster", f"the API server is not ready: {seen}", {"seen": seen})
+
+    def saw(self, at: float, values: Values) -> Iterator[Happening]:
+        """It is ready; or the counters of its metrics."""
+        if "ready" in values:
+            if self.said:
+                yield Happening(at, "recovered", "cluster", "the API server is ready again", {})
+            self.failures, self.said = 0, False
+            if (took := _number(values, "latency")) > SLOW:
+                text = f"the API server took {took:.1f} s to say that it is ready"
+                yield Happening(at, "apiserver", "cluster", text, {"latency": took, "slow": True})
+        if "rejected" in values:
+            before, self.rejected = self.rejected, _number(values, "rejected")
+            more, known, self.known = int(self.rejected - before), self.known, True
+            if known and more > 0:
+                text = f"the API server refused {more} requests because of too many (429)"
+                yield Happening(at, "apiserver", "cluster", text, {"rejected": more, "status": 429})
+
+
+@dataclass
+class DiskSigns:
+    """Free bytes of the disks that the environment writes to."""
+
+    said: set[str] = field(default_factory=set)
+
+    def saw(self, at: float, path: str, free: int) -> Iterator[Happening]:
+        """Said once until there is room again."""
+        if free < SCARCE and path not in self.said:
+            self.said.add(path)
+            text = f"{about(free)} free on the disk of {path}"
+            yield Happening(at, "disk", "", text, {"path": path, "free": free})
+        elif free > 2 * SCARCE:
+            self.said.discard(path)
+
+
+def _number(values: Values, name: str) -> float:
+    try:
+        return float(values.get(name, 0.0))
+    except ValueError:
+        return 0.0

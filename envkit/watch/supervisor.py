@@ -1,0 +1,198 @@
+"""The process that watches a run, and outlives the wrapper for as long as it takes to clean up after it.
+
+The wrapper tells it, one JSON object a line, what it is about to do; what follows may be a SIGKILL, so intent comes
+before effect. The end of that pipe without a word of farewell means that the wrapper is dead.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envkit.errors import EnvkitError
+from envkit.facts import Instance
+from envkit.watch import marks
+from envkit.watch.folder import RunFolder
+from envkit.watch.timeline import Happening, Writer, now, render
+
+if TYPE_CHECKING:
+    from envkit.session import Session
+    from envkit.watch.watching import Watch
+
+IDLE = 60.0
+"""Seconds between looks at nothing."""
+
+EVIDENCE_SECONDS = 3.0
+"""For evidence when the wrapper is dead: the rest of ten seconds is for taking the environment down."""
+
+AFTERWARDS = (0.0, 0.7, 1.5, 1.5)
+"""Seconds before each attempt to take it down: what an engine was asked for just before may come late."""
+
+
+@dataclass
+class Supervisor:
+    """One run's. `opened` opens the environment, `down` takes it away and gives what went."""
+
+    folder: RunFolder
+    environment: str
+    opened: Callable[[], AbstractContextManager[Session]]
+    down: Callable[[], list[str]]
+    renew: Callable[[], None]
+    write: Callable[[str], None]
+    owned: bool | None = None
+    fresh: bool = False
+    keep: bool = False
+    clock: Callable[[float], None] = time.sleep
+    _watch: Watch | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        self._timeline = Writer(self.folder.timeline)
+
+    def follow(self, lines: Iterable[str]) -> None:
+        """Do as told until the wrapper says goodbye, or dies."""
+        told: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        threading.Thread(target=_read, args=(lines, told), daemon=True, name="told").start()
+        while True:
+            pause = self._watch.tick() if self._watch else IDLE
+            try:
+                message = told.get(timeout=pause)
+            except queue.Empty:
+                continue
+            if message is None:
+                self._bereaved()
+                return
+            if message["what"] == "done":
+                self._rest()
+                return
+            self._heed(message)
+
+    def _heed(self, message: Mapping[str, Any]) -> None:
+        match message["what"]:
+            case "begin":
+                self.fresh = bool(message["fresh"])
+            case "owned":
+                self.owned = bool(message["owned"])
+            case "keep":
+                self.keep = True
+            case "up":
+                self._wake(message["instances"])
+            case "settle":
+                if self._watch:
+                    self._watch.settle(bool(message["everything"]))
+                self.write(json.dumps({"what": "settled"}))
+            case "rest":
+                self._rest()
+                self.write(json.dumps({"what": "resting"}))
+
+    def _wake(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
+        from envkit.watch.watching import Watch
+
+        try:
+            session = self._stack.enter_context(self.opened())
+            known = {name: instance_of(raw) for name, raw in instances.items()}
+            self._watch = Watch(session, self.folder, known, self._say, self.renew)
+        except (EnvkitError, OSError) as error:
+            self._say(Happening(now(), "note", "", f"the run is not watched: {error}"))
+
+    def _rest(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch:
+            watch.copy_logs()
+            watch.stop()
+        self._stack.close()
+
+    def _say(self, happening: Happening) -> None:
+        self._timeline(happening)
+        self.write(render(happening))
+
+    # The wrapper is dead
+
+    def _bereaved(self) -> None:
+        """End the command, keep the evidence, take down what the wrapper had brought up."""
+        self._note("phase", "the wrapper was killed: cleaning up after it")
+        ended = marks.end(self.folder.path.name)
+        if ended:
+            self._note("command", f"ended {len(ended)} processes of the command")
+        if self._watch:
+            with suppress(Exception):
+                self._watch.settle(everything=False)
+        if self._watch:
+            self._evidence()
+        elif self._mine:
+            self._late_logs()
+        self._rest()
+        if self._mine:
+            self._take_down()
+        self.folder.write_facts(ended=now(), killed=True)
+
+    @property
+    def _mine(self) -> bool:
+        """Whether it is this run's to take down. `fresh`: it was killed before it could look, and nothing was there."""
+        return bool(self.owned or (self.owned is None and self.fresh)) and not self.keep
+
+    def _late_logs(self) -> None:
+        """It was killed while the environment came up: what has been written until now."""
+        try:
+            with self.opened() as session:
+                for instance in session.runtime.observe(session.environment.name):
+                    text = session.runtime.logs(instance)
+                    (self.folder.logs / f"{instance.service or instance.name}.log").write_text(text)
+        except Exception as error:  # noqa: BLE001  nobody is there to be told, and the rest must be done
+            self._note("note", f"not every log could be kept: {error}")
+
+    def _evidence(self) -> None:
+        assert self._watch is not None
+        try:
+            from envkit.evidence import collect
+
+            collect(self._watch.session, self.folder.path, seconds=EVIDENCE_SECONDS)
+        except Exception as error:  # noqa: BLE001  nobody is there to be told, and the rest must be done
+            self._note("note", f"no evidence could be gathered: {error!r}")
+
+    def _take_down(self) -> None:
+        for attempt, pause in enumerate(AFTERWARDS):
+            self.clock(pause)
+            try:
+                gone = self.down()
+                self._note("phase", f"down: {len(gone)} things removed")
+                if attempt and not gone:
+                    return
+            except Exception as error:  # noqa: BLE001  the next attempt, or the next `down`, finds what is left
+                self._note("error", f"taking down: {error}")
+
+    def _note(self, kind: Any, text: str) -> None:
+        self._timeline(Happening(now(), kind, "", text))
+
+
+def instance_of(raw: Mapping[str, Any]) -> Instance:
+    """An instance as the wrapper wrote it."""
+    published = {int(inner): int(outer) for inner, outer in dict(raw["published"]).items()}
+    return Instance(**{**raw, "published": published})
+
+
+def _read(lines: Iterable[str], told: queue.Queue[dict[str, Any] | None]) -> None:
+    with suppress(OSError, ValueError):  # a torn last line is the last
+        for line in lines:
+            told.put(json.loads(line))
+    told.put(None)
+
+
+def tell_wrapper(text: str) -> None:
+    """A line to the wrapper, who may be dead."""
+    with suppress(OSError, ValueError):
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+def folder_of(path: str) -> RunFolder:
+    """The run's folder, from the first message."""
+    return RunFolder(Path(path))

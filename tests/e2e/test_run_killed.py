@@ -1,0 +1,155 @@
+"""SIGKILL of `run` at any moment: its supervisor takes the environment down, and leaves nothing but the evidence."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import psutil
+import pytest
+
+from envkit.watch.folder import RunFolder
+from tests.e2e.embedded_box import EmbeddedBox
+from tests.e2e.embedded_box import box as embedded
+from tests.support import ports
+from tests.support.box import Box, Running, Small, eventually
+
+pytestmark = pytest.mark.e2e
+
+MOMENTS = int(os.environ.get("ENVKIT_TEST_KILLS", "3"))
+"""How often `run` is killed; twenty, when the supervisor was changed."""
+
+PATIENCE = 30.0
+"""Seconds for everything to be gone: ten are promised, on a machine that does nothing else."""
+
+STUBBORN = "(trap '' TERM; exec setsid sleep 61) & echo here; sleep 60"
+"""What it begins is in no group of its, and heeds no SIGTERM."""
+
+
+def services(first: int, second: int) -> str:
+    """A cache, a database, what is done with it, and what needs both: no cluster, so that it is quick."""
+    return f"""
+        cluster: none
+        services:
+          cache: {{preset: redis, ports: {{redis: {first}}}}}
+          database: {{preset: postgres, ports: {{postgres: {second}}}}}
+          prepare: {{once: true, host_command: [sleep, "0.4"], needs: database}}
+        """
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[EmbeddedBox]:
+    """Plain processes."""
+    first, second = ports.free(2)
+    (tmp_path / "envkit.yaml").write_text(dedent(services(first, second)))
+    name = f"e2e-kill-{uuid.uuid4().hex[:6]}"
+    one = embedded(name, tmp_path, "-f", str(tmp_path / "envkit.yaml"), ports=(first, second))
+    yield one
+    left = one.close()
+    assert not left, left
+
+
+def attached(box: Box) -> list[str]:
+    """Processes that came of a `run`: wrapper, supervisor, the command and what it began; no services."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environ = process.environ()
+            if environ.get("ENVKIT_STATE_DIR") == str(box.state) and "ENVKIT_ENV" not in environ:
+                found.append(f"process {process.pid} {' '.join(process.cmdline())}")
+        except psutil.Error:
+            continue
+    return found
+
+
+def runs(box: Box) -> list[RunFolder]:
+    """What is kept of this environment's runs, the oldest first."""
+    return [RunFolder(path) for path in sorted((box.state / "runs" / box.name).glob("*"))]
+
+
+def killed(box: Box, running: Running) -> None:
+    """The wrapper is killed now; in the end only the evidence is there."""
+    running.send(signal.SIGKILL)
+    running.wait(10)
+    began = time.monotonic()
+    gone = eventually(lambda: not attached(box), PATIENCE) is True and box.left() == []
+    took = time.monotonic() - began
+    evidence = runs(box)[-1].timeline.read_text() if runs(box) else "no evidence"
+    assert gone, f"after {took:.1f} s: {box.left()} {attached(box)}\n{running.err()}\n{evidence}"
+    print(f"all gone after {took:.1f} s")
+
+
+def undisturbed(box: Box) -> float:
+    """Seconds that a whole run takes on this machine now."""
+    said = box("run", "--", "sleep", "1").ok()
+    assert "cache" in said.err and "memory" in said.err, "told before and after"
+    assert box.left() == []
+    return said.seconds
+
+
+def test_a_kill_at_any_moment_leaves_nothing_but_evidence(processes: EmbeddedBox) -> None:
+    seconds = undisturbed(processes)
+    for number in range(MOMENTS):
+        moment = seconds * (number + random.random()) / MOMENTS
+        running = processes.start("run", "--", "sleep", "1")
+        time.sleep(moment)
+        print(f"killing after {moment:.2f} of {seconds:.2f} s")
+        killed(processes, running)
+
+
+def test_a_kill_while_the_command_runs_keeps_what_is_known(processes: EmbeddedBox) -> None:
+    running = processes.start("run", "--", "sh", "-c", STUBBORN)
+    assert eventually(lambda: "here" in running.out(), 60), running.err()
+    folder = runs(processes)[-1]
+    assert eventually(lambda: (folder.logs / "database.log").exists(), 20), "logs are followed"
+    killed(processes, running)
+    assert "ready to accept connections" in (folder.logs / "database.log").read_text()
+    assert "the wrapper was killed" in folder.timeline.read_text()
+    assert folder.read_facts()["killed"] is True
+
+
+def test_a_kill_takes_away_only_what_run_had_brought_up(processes: EmbeddedBox) -> None:
+    processes("up").ok()
+    before = processes.ids()
+    running = processes.start("run", "--", "sh", "-c", "echo here; sleep 60")
+    assert eventually(lambda: "here" in running.out(), 60), running.err()
+    running.send(signal.SIGKILL)
+    running.wait(10)
+    assert eventually(lambda: not attached(processes), PATIENCE), attached(processes)
+    assert processes.ids() == before
+    processes("status").ok()
+    processes("down").ok()
+
+
+def test_wrapper_and_watch_killed_together_leave_what_down_finds(processes: EmbeddedBox) -> None:
+    running = processes.start("run", "--", "sh", "-c", "echo here; sleep 60")
+    assert eventually(lambda: "here" in running.out(), 60), running.err()
+    (watch,) = (it for it in psutil.Process(running.process.pid).children() if "envkit.watch" in it.cmdline())
+    watch.kill()
+    running.send(signal.SIGKILL)
+    running.wait(10)
+    assert processes.ids(), "nobody was there to take it away"
+    processes("down").ok()
+    assert processes.left() == []
+    for process in psutil.process_iter():
+        if process.pid in {int(line.split()[1]) for line in attached(processes)}:
+            process.kill()  # the command: nobody is left who could have known of it
+
+
+@pytest.mark.parametrize("engine", [pytest.param("docker", marks=pytest.mark.docker)], indirect=True)
+def test_containers_too(small: Small) -> None:
+    first, second = ports.free(2)
+    box = small(services(first, second), ports=(first, second))
+    running = box.start("run", "--", "sh", "-c", "echo here; sleep 60")
+    moment = random.choice(["while it comes up", "while the command runs"])
+    if moment == "while it comes up":
+        assert eventually(lambda: "cache" in box.ids(), 60), running.err()
+    else:
+        assert eventually(lambda: "here" in running.out(), 120), running.err()
+    killed(box, running)
