@@ -171,7 +171,7 @@ class _Reader:
                 self._state = "skipped"
 
     def text(self, data: str) -> None:
-        if self._listens and len(self._message) < MESSAGE:
+        if self._listens and len(self._message) < 16 * MESSAGE:
             self._message += data
 
     def end(self, name: str) -> None:
@@ -189,8 +189,15 @@ class _Reader:
             self._clock[-1] = done = began + _number(self._case.get("time", ""))
             ended = min(done, self.written)  # tests side by side take more time than passes
         name = ".".join(part for part in (self._case.get("classname", ""), self._case.get("name", "")) if part)
-        failed = (Failure(name, self._message[:MESSAGE].strip(), ended),) if self._state == "failed" else ()
+        failed = (Failure(name, _telling(self._message)[:MESSAGE].strip(), ended),) if self._state == "failed" else ()
         self.report += Report((), 1, len(failed), int(self._state == "skipped"), failed)
+
+
+def _telling(message: str) -> str:
+    """Of pytest's report the lines that it marks with E, after the message: the rest is source, which says anything."""
+    first, *lines = message.splitlines() or [""]
+    marked = [line[1:].strip() for line in lines if line.startswith("E  ")]
+    return "\n".join([first, *(marked or lines)])
 
 
 def _moment(text: str) -> float | None:

@@ -16,7 +16,7 @@ SIGNS: Mapping[str, re.Pattern[str]] = {
     kind: re.compile(pattern, re.IGNORECASE)
     for kind, pattern in {
         DISK: r"no space left on device|\bENOSPC\b|disk quota exceeded|\[Errno 28\]",
-        FULL: r"OOM command not allowed",
+        FULL: r"command not allowed when used memory|\bOOM command not allowed",
         CLIENTS: r"too many clients already|remaining connection slots are reserved|max number of clients reached",
         FILES: r"too many open files|\bEMFILE\b|no file descriptors available",
         MEMORY: r"cannot allocate memory|\bENOMEM\b|oom-?kill",

@@ -9,6 +9,9 @@ from envkit.evidence import reading, rules, rules_tests
 from envkit.evidence.findings import Findings
 from envkit.evidence.suspicion import CONFIDENCES, Confidence, Fault, Suspicion, less
 
+NOTICED = 5.0
+"""Seconds within which what happened is seen and stamped, also on a busy machine."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -96,7 +99,7 @@ def _weighed(one: Suspicion, findings: Findings) -> Suspicion:
         sure: Confidence = "likely" if one.confidence == "possible" else "certain"
         return replace(one, confidence=sure, because=(*one.because, said))
     last = report.last_failure
-    if one.at is not None and last is not None and one.at > last:
+    if one.at is not None and last is not None and one.at > last + NOTICED:
         said = "it happened after the last test had failed"
         return replace(one, confidence="possible", because=(*one.because, said))
     if one.over:

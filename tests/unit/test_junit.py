@@ -38,9 +38,26 @@ def test_pytests_report(tmp_path: Path) -> None:
     assert report.summary() == "4 tests, 2 failed, 1 skipped"
     first, second = report.failed
     assert (first.test, first.at) == ("tests.test_a.test_two", NOON + 1.5)
-    assert first.message.startswith("assert 1 == 2\ndef test_two")
+    assert first.message.startswith("assert 1 == 2")
     assert "Connection refused" in second.message
     assert (report.first_failure, report.last_failure) == (NOON + 1.5, NOON + 1.75)
+
+
+SHOWN = """def test():
+    try: go()
+    except TimeoutError:  # Connection refused
+&gt;       assert 1 == 2
+E       assert 1 == 2"""
+
+
+def one_failure(text: str) -> str:
+    return f'<testsuite><testcase name="t"><failure message="no">{text}</failure></testcase></testsuite>'
+
+
+def test_source_that_a_report_shows_complains_of_nothing(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "r.xml", one_failure(SHOWN))).failed[0].message == "no\nassert 1 == 2"
+    said = "main_test.go:3: dial tcp 127.0.0.1:1: connection refused"
+    assert read(write(tmp_path / "go.xml", one_failure(said))).failed[0].message == f"no\n{said}"
 
 
 def test_a_test_did_not_end_after_its_report_was_written(tmp_path: Path) -> None:
