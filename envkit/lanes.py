@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from envkit.clusters.pki import Pki
 from envkit.config.models import Environment, Port, Service
 from envkit.errors import EngineError, UsageError
 from envkit.events import Stream
@@ -22,6 +23,9 @@ from envkit.ports import bindable
 from envkit.runtimes.discovery import can_start
 from envkit.runtimes.endpoint import Endpoint
 from envkit.runtimes.podman_service import engine
+from envkit.services import secrets
+from envkit.services.placed import spelled_out
+from envkit.services.values import authority_file
 
 Lane = Literal["containers", "mixed", "embedded"]
 
@@ -97,8 +101,8 @@ def _refuse(environment: Environment) -> None:
 def settled(environment: Environment, lane: Lane, paths: Paths, *, make: bool = False) -> Environment:
     """The environment as that lane runs it: one form of each service, the cluster's parts among them, ports chosen.
 
-    With `make`, certificates are made and ports written down. Raises `UsageError` naming every service that cannot run
-    there.
+    With `make`, certificates and secrets are made and ports written down. Raises `UsageError` naming every service that
+    cannot run there.
     """
     kind = environment.cluster.type
     envtest = kind == "envtest" or (kind == "kind" and lane != "containers")
@@ -107,8 +111,12 @@ def settled(environment: Environment, lane: Lane, paths: Paths, *, make: bool = 
         cluster = environment.cluster.model_copy(update={"type": "envtest"})
         environment = _with_parts(environment.model_copy(update={"cluster": cluster}), paths, make)
     services = {name: _form(service, lane) for name, service in environment.services.items()}
-    environment = environment.model_copy(update={"services": services})
     _refuse_homeless(services, lane)
+    if make:
+        secrets.make(environment.secrets, paths)
+    pki = Pki(authority_file(paths).parent, make)
+    services = {name: spelled_out(service, name, environment, pki) for name, service in services.items()}
+    environment = environment.model_copy(update={"services": services})
     return _with_ports(environment, paths, make) if lane == "embedded" else environment
 
 

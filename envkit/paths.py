@@ -94,3 +94,16 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     beside.replace(path)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Other content under the same name, owner and mode, at once: whoever reads finds the old or the new one."""
+    before = path.stat()
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        if (before.st_uid, before.st_gid) != (os.getuid(), os.getgid()):
+            os.fchown(file.fileno(), before.st_uid, before.st_gid)
+        os.fchmod(file.fileno(), before.st_mode & 0o7777)
+    beside.replace(path)

@@ -58,7 +58,8 @@ class Step:
 class Want:
     """A service as it should be: references resolved, ports moved by the offset, image chosen.
 
-    `image` is empty while none of `candidates` is here; the fingerprint then is, too. `tag` is that of a build.
+    `image` is empty while it must be had first; the fingerprint then is, too. `candidates` are tried in their order,
+    then `tag`, that of a build, which may be here already (`built`). `why` says how the image was chosen.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Want:
     candidates: tuple[str, ...] = ()
     tag: str = ""
     fingerprint: str = ""
+    built: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -203,13 +206,17 @@ def _image(want: Want, rebuild: bool) -> Step | None:
     """A step only where something must be fetched or built."""
     if not want.service.runs:
         return None
-    if want.tag and (rebuild or not want.image):
-        reason = "asked for by --build" if rebuild else "no image of these sources is here"
-        return Step(f"image {want.name}", Subject.IMAGE, want.name, Action.BUILD, reason)
+    if want.tag and rebuild:
+        return Step(f"image {want.name}", Subject.IMAGE, want.name, Action.BUILD, "asked for by --build")
     if want.image:
         return None
-    first = want.candidates[0]
-    return Step(f"image {first}", Subject.IMAGE, want.name, Action.PULL, "is not here")
+    if want.tag and not want.candidates:
+        reason = "no image of these sources is here"
+        return Step(f"image {want.name}", Subject.IMAGE, want.name, Action.BUILD, reason)
+    several = len(want.candidates) > 1
+    reason = f"none of its {len(want.candidates)} candidates is here" if several else "is not here"
+    who = want.name if want.tag else want.candidates[0]
+    return Step(f"image {who}", Subject.IMAGE, want.name, Action.PULL, reason)
 
 
 def _service(want: Want, facts: Facts, steps: Mapping[str, Step], image: Step | None) -> Step:

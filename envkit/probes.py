@@ -16,6 +16,8 @@ from envkit.config.units import show_size
 from envkit.ports import LOOPBACK
 
 if TYPE_CHECKING:
+    import http.client
+
     from envkit.services.resp import Redis
 
 ATTEMPT_SECONDS = 2.0
@@ -57,7 +59,7 @@ def describe(probe: models.Probe, target: Target) -> str:
     """What the probe expects, for the message of a wait that failed."""
     match probe:
         case models.HttpProbe():
-            return f"{probe.status} from http://{target.host}:{target.port(probe.port)}{probe.path}"
+            return f"{probe.status} from {probe.scheme}://{target.host}:{target.port(probe.port)}{probe.path}"
         case models.TcpProbe():
             return f"a connection on {target.host}:{target.port(probe.port)}"
         case models.RedisProbe():
@@ -71,19 +73,20 @@ def describe(probe: models.Probe, target: Target) -> str:
 
 
 def _http(probe: models.HttpProbe, target: Target) -> str | None:
-    status, body = _request("GET", probe.path, probe.port, target, headers=dict(probe.headers))
+    status, body = _request("GET", probe.path, probe, target, headers=dict(probe.headers))
     if status == probe.status:
         return None
     return f"HTTP {status}: {body[:200]}" if status else body
 
 
 def _request(
-    method: str, path: str, port: str, target: Target, *, body: str | None = None, headers: dict[str, str] | None = None
-) -> tuple[int, str]:
+    method: str, path: str, probe: models.HttpProbe | models.AuditProbe, target: Target, *,
+    body: str | None = None, headers: dict[str, str] | None = None,
+) -> tuple[int, str]:  # fmt: skip
     """Status and text; status 0 and the reason when there was no answer."""
     import http.client
 
-    connection = http.client.HTTPConnection(target.host, target.port(port), timeout=ATTEMPT_SECONDS)
+    connection = _connection(probe, target)
     try:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
@@ -92,6 +95,19 @@ def _request(
         return 0, f"no answer: {error or type(error).__name__}"
     finally:
         connection.close()
+
+
+def _connection(probe: models.HttpProbe | models.AuditProbe, target: Target) -> http.client.HTTPConnection:
+    """A certificate is not judged: it may be anybody's, and the question is whether this very port answers."""
+    import http.client
+
+    port = target.port(probe.port)
+    if probe.scheme == "http":
+        return http.client.HTTPConnection(target.host, port, timeout=ATTEMPT_SECONDS)
+    import ssl
+
+    unjudged = ssl._create_unverified_context()  # noqa: S323
+    return http.client.HTTPSConnection(target.host, port, timeout=ATTEMPT_SECONDS, context=unjudged)
 
 
 def _tcp(probe: models.TcpProbe, target: Target) -> str | None:
@@ -164,11 +180,12 @@ def _audit(probe: models.AuditProbe, target: Target) -> str | None:
         "correlation_id": correlation,
         "event_data": {"probe": "envkit"},
     }
-    headers = {"Content-Type": "application/json"}
-    status, body = _request("POST", probe.path, probe.port, target, body=json.dumps(event), headers=headers)
+    who = {"Authorization": f"Bearer {probe.token.strip()}"} if probe.token else {}
+    headers = {"Content-Type": "application/json", **who}
+    status, body = _request("POST", probe.path, probe, target, body=json.dumps(event), headers=headers)
     if status != 201:
         return f"writing an event: HTTP {status}: {body[:200]}"
-    status, body = _request("GET", f"{probe.path}?correlation_id={correlation}", probe.port, target)
+    status, body = _request("GET", f"{probe.path}?correlation_id={correlation}", probe, target, headers=who)
     if status != 200 or correlation not in body:
         return f"reading the event back: HTTP {status}: {body[:200]}"
     return None

@@ -26,6 +26,16 @@ class Renewal:
 
 
 @dataclass(frozen=True)
+class Carried:
+    """A file inside a service that holds tokens: its text, a mark in place of each (`services.values.mark`)."""
+
+    service: str
+    path: str
+    content: str = field(repr=False)
+    identities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Record:
     """What the last successful `up` left: `variables` are what `env` prints, `ports` what must accept connections."""
 
@@ -42,6 +52,7 @@ class Record:
     done: Mapping[str, str] = field(default_factory=dict)
     tokens: tuple[Renewal, ...] = ()
     expires: float = 0.0
+    carried: tuple[Carried, ...] = ()
     schema: int = SCHEMA
 
 
@@ -52,7 +63,8 @@ def read(paths: Paths) -> Record | None:
         if raw.get("schema") != SCHEMA:
             return None
         tokens = tuple(Renewal(**{**row, "audiences": tuple(row["audiences"])}) for row in raw.pop("tokens", ()))
-        return Record(**{**raw, "files": tuple(raw.get("files", ())), "tokens": tokens})
+        carried = tuple(Carried(**{**row, "identities": tuple(row["identities"])}) for row in raw.pop("carried", ()))
+        return Record(**{**raw, "files": tuple(raw.get("files", ())), "tokens": tokens, "carried": carried})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

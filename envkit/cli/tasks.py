@@ -75,7 +75,7 @@ def env(flags: Flags, format: str = "shell") -> None:
     form = "json" if flags.json else format
     if form not in FORMATS:
         raise UsageError(f"--format is one of {', '.join(FORMATS)}, got {form!r}")
-    out(render(read(flags.paths(), suggested(flags, "up")).variables, form))
+    out(render(read(flags.paths(), suggested(flags, "up"), flags.environ).variables, form))
 
 
 @command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -107,8 +107,13 @@ def remove_unwanted(subjects: Sequence[Subject], api: Api, environment: str, ste
                 steps.ask(partial(api.ask, "DELETE", path))
 
 
-def renew(paths: Paths, token: Renewal, cancel: Cancel | None = None) -> str:
-    """A new token in place of the one in its file. Raises `ClusterError` when the API server does not give one."""
+def renew(
+    paths: Paths, token: Renewal, before: Callable[[str], object] = lambda _: None, cancel: Cancel | None = None
+) -> str:
+    """A new token in place of the one in its file; `before` is done with it first, and may fail.
+
+    Raises `ClusterError` when the API server does not give one.
+    """
     api = Api.of(paths.kubeconfig)
     steps = Steps(RENEW_SECONDS, lambda _: None, cancel or Cancel())
     text = steps.run(
@@ -117,6 +122,7 @@ def renew(paths: Paths, token: Renewal, cancel: Cancel | None = None) -> str:
             lambda: new_token(api, token.namespace, token.account, token.seconds, tuple(token.audiences))
         ),
     )
+    before(text)
     write_private(paths.tokens / token.identity, text)
     return text
 

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from typing import Any
 
-from envkit.config.checks_files import files
+from envkit.config.checks_files import accounts, files
 from envkit.config.checks_references import UNPUBLISHED, references
 from envkit.config.merge import Keys
 from envkit.config.models import Access, Cluster, Environment, PostgresProbe, Service
@@ -32,13 +32,25 @@ def judged(environment: Environment, raw: Mapping[str, Any], known: Mapping[Keys
         _exports(environment),
         _cluster(environment.cluster, known),
         files(environment),
+        accounts(environment),
         references(environment, raw, doubtful),
     )
     findings: dict[Keys, str] = {}
-    for keys, message in found:
+    for place, message in found:
+        keys = _as_written(place, environment, raw)
         if message not in findings.get(keys, ""):
             findings[keys] = f"{findings[keys]}; {message}" if keys in findings else message
     return findings
+
+
+def _as_written(keys: Keys, environment: Environment, raw: Mapping[str, Any]) -> Keys:
+    """A file's path in place of its number, where they were written by path."""
+    match keys:
+        case ("services", str(name), "files", int(index), *rest):
+            written = raw["services"][name].get("files")
+            path = environment.services[name].files[index].path
+            return ("services", name, "files", path, *rest) if isinstance(written, dict) else keys
+    return keys
 
 
 def _names(environment: Environment) -> Iterator[Finding]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from envkit.config.merge import Keys
-from envkit.config.models import Environment, Service
+from envkit.config.models import Environment, File, Service
+from envkit.config.names import did_you_mean
 from envkit.config.shipped import OWN
 from envkit.config.yamlfile import Finding
 
@@ -25,9 +26,15 @@ def files(environment: Environment) -> Iterator[Finding]:
 
 
 def _of_service(at: Keys, service: Service) -> Iterator[Finding]:
+    paths: dict[str, int] = {}
     for index, file in enumerate(service.files):
-        if file.source is not None:
-            yield from _file((*at, "files", index, "source"), Path(file.source))
+        here: Keys = (*at, "files", index)
+        missing = list(_file((*here, "source"), Path(file.source))) if file.source is not None else []
+        yield from missing
+        if file.set and not missing:
+            yield from _laid_over(here, file)
+        if paths.setdefault(file.path, index) != index:
+            yield (*here, "path"), f"{file.path} is also that of files[{paths[file.path]}]"
     if service.build and service.build.context != OWN:
         context = Path(service.build.context)
         missing = list(_folder((*at, "build", "context"), context))
@@ -40,6 +47,54 @@ def _of_service(at: Keys, service: Service) -> Iterator[Finding]:
         yield from missing
         if not missing and not any(folder.glob("*.sql")):
             yield (*at, "migrations", "folder"), f"expected files named 001_name.sql in {folder}; there are none"
+
+
+def _laid_over(at: Keys, file: File) -> Iterator[Finding]:
+    """Each value by itself, so that every one that does not fit is named."""
+    from envkit.services.documents import laid_over
+    from envkit.services.placed import text_of
+
+    at_text: Keys = (*at, "content" if file.content is not None else "source")
+    try:
+        text = text_of(file)
+        laid_over(text, {}, file.source or file.path)
+    except (ValueError, OSError) as error:
+        yield at_text, f"{file.source or 'the text'} {error}; `set` needs YAML or JSON"
+        return
+    for path, value in file.set.items():
+        try:
+            laid_over(text, {path: value}, file.source or file.path)
+        except ValueError as error:
+            yield (*at, "set", path), str(error)
+
+
+def accounts(environment: Environment) -> Iterator[Finding]:
+    """Identities that services are to be, and what they need for it."""
+    for name, service in environment.services.items():
+        at: Keys = ("services", name)
+        asked = {"service_account": service.service_account}
+        asked["kubeconfig"] = service.kubeconfig.identity if service.kubeconfig else None
+        for key, identity in asked.items():
+            if identity is None:
+                continue
+            yield from _account((*at, key), identity, environment)
+            if "cluster" not in service.needs and environment.cluster.type != "none":
+                yield (*at, "needs"), f"expected cluster among them, for `{key}` needs the API server"
+        if not service.runs:
+            for key in ("files", "certificates", "kubeconfig", "service_account"):
+                if getattr(service, key):
+                    yield (*at, key), "nothing can be put into what runs on the host; it has `${identity.NAME...}`"
+
+
+def _account(at: Keys, identity: str, environment: Environment) -> Iterator[Finding]:
+    known = environment.cluster.identities
+    if environment.cluster.type == "none":
+        yield at, "there is no cluster (cluster: none)"
+    elif identity not in known:
+        there = ", ".join(known) or "none"
+        yield at, f"there is no identity '{identity}'{did_you_mean(identity, known)}; there are: {there}"
+    elif known[identity].token is None:
+        yield at, f"identity {identity} has no token (token: none)"
 
 
 def _file(keys: Keys, path: Path) -> Iterator[Finding]:

@@ -67,6 +67,9 @@ def _of_service(name: str, service: Service) -> Iterator[tuple[Keys, str]]:
     for index, file in enumerate(service.files):
         if file.content is not None:
             yield (*at, "files", index, "content"), file.content
+        for keys, value in leaves(file.set):
+            if isinstance(value, str):
+                yield (*at, "files", index, "set", *keys), value
     for key in ("probe", "first_probe"):
         probe = getattr(service, key)
         for keys, value in leaves(probe.model_dump() if probe else {}):
@@ -100,7 +103,7 @@ def _resolved(keys: Keys) -> bool:
     match keys:
         case ("exports", *_) | ("cluster", "exports", *_):
             return True
-        case ("services", _, "files", _, "content"):
+        case ("services", _, "files", _, "content") | ("services", _, "files", _, "set", *_):
             return True
         case ("services", _, word, *_):
             return word in RESOLVED_IN_SERVICE

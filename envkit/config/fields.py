@@ -29,6 +29,19 @@ Text = Annotated[str, BeforeValidator(_scalar, json_schema_input_type=str | int 
 Strings = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[Text, ...])]
 
 
+_MODE, _OWNER = r"^0?[0-7]{3}$", r"^\d+(:\d+)?$"
+Mode = Annotated[
+    str,
+    BeforeValidator(_scalar, json_schema_input_type=Annotated[str, Field(pattern=_MODE)] | int),
+    Field(pattern=_MODE),
+]
+Owner = Annotated[
+    str,
+    BeforeValidator(_scalar, json_schema_input_type=Annotated[str, Field(pattern=_OWNER)] | int),
+    Field(pattern=_OWNER),
+]
+
+
 class Model(BaseModel):
     """Frozen, and a key it does not know is a fault."""
 

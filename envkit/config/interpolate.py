@@ -22,9 +22,14 @@ _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
 @dataclass(frozen=True)
 class Broken:
-    """Stands where a value could not be had; only a fault when no later layer replaces it."""
+    """Stands where a value could not be had; only a fault when no later layer replaces it.
+
+    `unset` names the variables when nothing else is wrong with `text`.
+    """
 
     message: str
+    text: str = ""
+    unset: tuple[str, ...] = ()
 
 
 def interpolated(value: Any, environ: Mapping[str, str]) -> Any:
@@ -37,7 +42,9 @@ def interpolated(value: Any, environ: Mapping[str, str]) -> Any:
 
 
 def _text(text: str, environ: Mapping[str, str]) -> str | Broken:
-    done, literal, position, wrong = "", "", 0, []
+    done, literal, position = "", "", 0
+    wrong: list[str] = []
+    unset: tuple[str, ...] = ()
     for token in _TOKEN.finditer(text):
         literal += text[position : token.start()]
         position = token.end()
@@ -52,8 +59,12 @@ def _text(text: str, environ: Mapping[str, str]) -> str | Broken:
             value = _variable(inner, environ)
             literal += value if isinstance(value, str) else ""
             wrong += [value.message] if isinstance(value, Broken) else []
+            unset += value.unset if isinstance(value, Broken) else ()
     done += protected(literal + text[position:])
-    return Broken("; ".join(dict.fromkeys(wrong))) if wrong else done
+    if not wrong:
+        return done
+    names = tuple(dict.fromkeys(unset)) if len(unset) == len(wrong) else ()
+    return Broken("; ".join(dict.fromkeys(wrong)), text, names)
 
 
 _FORMS = "expected ${NAME}, ${NAME:-default} or ${service.port}, and $$ for a dollar"
@@ -67,7 +78,7 @@ def _variable(inner: str, environ: Mapping[str, str]) -> str | Broken:
     if default is not None:
         return environ.get(name) or default
     if name not in environ:
-        return Broken(f"the variable {name} is not set; set it, or write ${{{name}:-default}}")
+        return Broken(f"the variable {name} is not set; set it, or write ${{{name}:-default}}", unset=(name,))
     return environ[name]
 
 

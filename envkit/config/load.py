@@ -73,7 +73,12 @@ def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
 
 def _complete(data: dict[str, Any], sources: Sources, findings: dict[Keys, str]) -> dict[str, Any]:
     """The merged data with the name by default; notes values that could not be had and keys that are envkit's own."""
+    from envkit.config import candidates
+
     raw = {key: value for key, value in data.items() if key not in SET_BY_LOADING}
+    if "services" in raw:
+        raw["services"], without_image = candidates.settled(raw["services"])
+        findings.update(without_image)
     findings.update({(key,): "unknown key: envkit sets it itself" for key in SET_BY_LOADING if key in data})
     for keys, value in leaves(raw):
         if isinstance(value, Broken):

@@ -20,6 +20,11 @@ from envkit.config.fields import Name as Name
 from envkit.config.fields import Strings as Strings
 from envkit.config.fields import Text as Text
 from envkit.config.fields import Variable as Variable
+from envkit.config.file_models import Certificate as Certificate
+from envkit.config.file_models import Certificates, Files, KubeconfigField, SecretField
+from envkit.config.file_models import File as File
+from envkit.config.file_models import Kubeconfig as Kubeconfig
+from envkit.config.file_models import Secret as Secret
 from envkit.config.probe_models import AuditProbe as AuditProbe
 from envkit.config.probe_models import CommandProbe as CommandProbe
 from envkit.config.probe_models import ExecProbe as ExecProbe
@@ -48,22 +53,6 @@ class Port(Model):
 
     container: ContainerPort
     host: HostPort | Literal["auto"] | None = None
-
-
-class File(Model):
-    """A file copied into the container before it starts: text, or a file of the host; never a bind mount."""
-
-    path: str = Field(pattern=r"^/", description="absolute path in the container")
-    content: str | None = Field(default=None, description="the text, references resolved")
-    source: str | None = Field(default=None, description="a file of the host, relative to the configuration file")
-    mode: Text = Field(default="0644", pattern=r"^0?[0-7]{3}$")
-    owner: int = Field(default=0, ge=0, description="uid and gid")
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> File:
-        if (self.content is None) == (self.source is None):
-            raise ValueError("expected exactly one of content and source")
-        return self
 
 
 class Build(Model):
@@ -118,7 +107,15 @@ class Service(Model):
     workdir: str | None = None
     env: dict[Variable, Text] = {}
     ports: dict[Name, Annotated[Port, BeforeValidator(_port)]] = {}
-    files: tuple[File, ...] = ()
+    files: Files = ()
+    certificates: Certificates = Field(default=(), description="made by the environment's CA; a folder alone will do")
+    kubeconfig: KubeconfigField = Field(
+        default=None, description="of an identity, as seen from the service; its name alone will do"
+    )
+    service_account: Name | None = Field(
+        default=None,
+        description="an identity whose token, ca.crt and namespace are put where Kubernetes puts a pod's",
+    )
     memory: Size | None = Field(default=None, description="limit in bytes; swap is off whenever a limit is set")
     shm: Size | None = None
     tmpfs: Strings = ()
@@ -135,6 +132,9 @@ class Service(Model):
     timeout: Duration = 60.0
     stop_timeout: Duration = 10.0
     part_of_cluster: SkipJsonSchema[bool] = Field(default=False, description="set by envkit, for etcd and its like")
+    skipped: SkipJsonSchema[tuple[str, ...]] = Field(
+        default=(), description="set by envkit: image candidates whose variables are not set, each with the reason"
+    )
 
     @model_validator(mode="after")
     def _one_way_to_run(self) -> Service:
@@ -260,6 +260,7 @@ class Environment(Model):
     engine: Literal["auto", "docker", "podman"] = "auto"
     port_offset: int = Field(default=0, ge=0, le=50000)
     timeout: Duration = 300.0
+    secrets: dict[Name, SecretField] = Field(default={}, description="by name: what `${secret.NAME}` means")
     images: dict[str, str] = Field(
         default={}, description="stand-ins: image (with or without tag) -> image to use instead"
     )

@@ -10,7 +10,7 @@ NAME = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
-RESERVED = frozenset({"self", "env", "cluster", "network", "host", "identity"})
+RESERVED = frozenset({"self", "env", "cluster", "network", "host", "identity", "secret"})
 """The first words of references that are no service's name."""
 
 NAME_IN_WORDS = "lower-case letters, digits and dashes, at most 40, a letter or digit first and last"

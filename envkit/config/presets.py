@@ -36,12 +36,15 @@ class PostgresOptions(Model):
 
 
 class DataStorageOptions(Model):
-    """What the image is built on, and the services it stores in; `migrations: none` when something else migrates."""
+    """What the image is built on, the services it stores in, and whether callers need a token."""
 
     base_image: str = "docker.io/library/python:3.12-slim"
     postgres: str = "postgres"
     redis: str = "redis"
     migrations: str = "migrate"
+    auth: bool = False
+    identity: str = "data-storage-sa"
+    client: str = "gateway-integration-sa"
 
 
 MEMORY_FOR_DATA = 2
@@ -62,6 +65,9 @@ def redis(options: RedisOptions) -> dict[str, Any]:
     secret = {"REDISCLI_AUTH": options.password} if options.password else {}
     # Not on the command line, which every user of the machine may read.
     secrets = ["${self.root}/envkit/redis.conf"] if options.password else []
+    # The image begins as root and goes on as a user of its own, who must be able to read it: mode 0644.
+    text = "requirepass ${self.env.REDISCLI_AUTH|quoted}\n"
+    files = [{"path": "/envkit/redis.conf", "content": text, "mode": "0644"}] if secrets else []
     command = [
         "redis-server", *secrets, "--maxmemory", str(options.maxmemory), "--maxmemory-policy", options.policy,
         "--save", "", "--appendonly", "no", "--syslog-ident", MARKER, "--bind", "${self.listen}",
@@ -70,10 +76,8 @@ def redis(options: RedisOptions) -> dict[str, Any]:
         "image": "docker.io/library/redis:7-alpine",
         "command": command,
         "process": {"supply": "redis", "command": [*command, "--port", "${self.port}", "--dir", "${self.data}"]},
+        "files": files,
         # The jemalloc inside redis' own images is built with the prefix je_; Debian's is not.
-        "files": [{"path": "/envkit/redis.conf", "content": "requirepass ${self.env.REDISCLI_AUTH|quoted}\n"}]
-        if secrets
-        else [],
         "env": {"MALLOC_CONF": DECAY, "JE_MALLOC_CONF": DECAY, **secret},
         "memory": MEMORY_FOR_DATA * options.maxmemory,
         "ports": {"redis": {"container": 6379}},
@@ -141,6 +145,7 @@ def datastorage(options: DataStorageOptions) -> dict[str, Any]:
     api, metrics, health = (f"http://${{self.host}}:${{self.ports.{port}}}" for port in ("api", "metrics", "health"))
     names = ("TEST_DATA_STORAGE", "DATA_STORAGE")
     urls = {"URL": api, "HEALTH_URL": health, "METRICS_URL": f"{metrics}/metrics"}
+    auth = _auth(options) if options.auth else {}
     return {
         "build": {"context": "datastorage", "args": {"BASE_IMAGE": options.base_image}},
         "process": {
@@ -156,12 +161,26 @@ def datastorage(options: DataStorageOptions) -> dict[str, Any]:
         "env": {
             "DATABASE_URL": f"${{{options.postgres}.exports.DATABASE_URL}}",
             "REDIS_URL": f"${{{options.redis}.exports.REDIS_URL}}",
+            **auth.get("env", {}),
         },
         "ports": {"api": {"container": 8080}, "metrics": {"container": 9090}, "health": {"container": 8081}},
-        "needs": needs,
+        "needs": [*needs, *auth.get("needs", [])],
+        **auth.get("more", {}),
         "probe": {"type": "http", "port": "health", "path": "/readyz"},
-        "first_probe": {"type": "audit", "port": "api"},
+        "first_probe": {"type": "audit", "port": "api", **auth.get("first_probe", {})},
         "exports": {f"{name}_{suffix}": url for name in names for suffix, url in urls.items()},
+    }
+
+
+def _auth(options: DataStorageOptions) -> dict[str, Any]:
+    """What it needs to ask the API server who calls and whether they may, and the token that its proof calls with."""
+    path = "/etc/datastorage/kubeconfig"
+    env = {"AUTH_ENABLED": "true", "POD_NAMESPACE": "default", "KUBECONFIG": f"${{self.root}}{path}"}
+    return {
+        "env": env,
+        "needs": ["cluster"],
+        "more": {"kubeconfig": {"identity": options.identity, "path": path}},
+        "first_probe": {"token": f"${{identity.{options.client}.token}}"},
     }
 
 

@@ -18,6 +18,7 @@ class HttpProbe(Model):
     path: str = "/"
     status: int = 200
     headers: dict[str, Text] = {}
+    scheme: Literal["http", "https"] = "http"
 
 
 class TcpProbe(Model):
@@ -69,6 +70,8 @@ class AuditProbe(Model):
     type: Literal["audit"]
     port: str = ""
     path: str = "/api/v1/audit/events"
+    scheme: Literal["http", "https"] = "http"
+    token: Text = Field(default="", description="sent as bearer token: `${identity.NAME.token}`")
 
 
 Probe = Annotated[

@@ -17,8 +17,9 @@ DOCUMENT = Path("docs/configuration.md")
 BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"
 
 ORDER = (
-    "Service", "Port", "File", "Build", "Process", "Migrations", "HttpProbe", "TcpProbe", "RedisProbe", "PostgresProbe",
-    "ExecProbe", "CommandProbe", "AuditProbe", "Cluster", "NodePort", "Limits", "Identity", "Rule", "Access", "Token",
+    "Service", "Port", "File", "Certificate", "Kubeconfig", "Build", "Process", "Migrations", "HttpProbe", "TcpProbe",
+    "RedisProbe", "PostgresProbe", "ExecProbe", "CommandProbe", "AuditProbe", "Cluster", "NodePort", "Limits",
+    "Identity", "Rule", "Access", "Token", "Secret",
 )  # fmt: skip
 """The schema's parts as the document has them, after the file's own keys."""
 
@@ -51,7 +52,9 @@ MEANS = {
     "Build.args": "build arguments",
     "Build.target": "stage to stop at",
     "Build.platform": "`linux/arm64` for example",
-    "File.mode": "octal",
+    "Kubeconfig.path": "absolute path in the container",
+    "Secret.length": "of one that is generated: letters and digits",
+    "scheme": "`https`: whoever's certificate it is",
     "Port.container": "the number inside",
     "Port.host": "the number on 127.0.0.1; `auto` for any free one, absent for none",
     "Process.env": "over the service's `env`",
@@ -110,6 +113,9 @@ MEANS = {
     "datastorage.postgres": "service that it stores in",
     "datastorage.redis": "service of its dead-letter queue",
     "datastorage.migrations": "service that it waits for, or `none`",
+    "datastorage.auth": "callers need a bearer token; see [authentication](datastorage.md#authentication)",
+    "datastorage.identity": "whose kubeconfig it asks the API server with",
+    "datastorage.client": "whose token its proof calls with",
 }
 """What the schema does not say itself: by key, or by part and key where the word alone would not do."""
 

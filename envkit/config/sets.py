@@ -23,6 +23,11 @@ def parsed_set(text: str) -> tuple[dict[str, Any], str]:
         value: Any = parse_value(found[2])
     except ValueError as error:
         return {}, f"{found[1]}: {error}"
-    for quoted, plain in reversed(_KEY.findall(found[1])):
-        value = {quoted or plain: value}
+    for key in reversed(keys_of(found[1])):
+        value = {key: value}
     return value, ""
+
+
+def keys_of(path: str) -> list[str]:
+    """The keys of a dotted path; one that holds dots stands in double quotes."""
+    return [quoted or plain for quoted, plain in _KEY.findall(path)]

@@ -20,9 +20,12 @@ PATTERNS = {
     VARIABLE: "a variable's name: letters, digits and underscores, no digit first",
     r"^/": "an absolute path",
     r"^0?[0-7]{3}$": "a file mode such as 0644",
+    r"^\d+(:\d+)?$": "a uid such as 1001, or uid:gid",
     r"^v?\d+\.\d+\.\d+$": "a version such as 1.31.2",
 }
-_SECRET = re.compile(r"(password|secret|token|auth|_key)", re.IGNORECASE)
+SECRET = re.compile(r"(password|secret|token|auth|_key)", re.IGNORECASE)
+"""What things are called that are not to be seen."""
+
 _TYPES = {
     "integer": "a whole number",
     "number": "a number",
@@ -61,6 +64,8 @@ def _place(detail: Mapping[str, Any], raw: Any) -> tuple[Keys, Any]:
     value = raw
     location = [part for part in detail["loc"] if part != "[key]"]
     for index, part in enumerate(location):
+        if isinstance(part, int) and isinstance(value, dict) and part < len(value):
+            part = list(value)[part]  # a mapping that stands for a list
         if has(value, part):
             keys.append(part)
             value = value[part]
@@ -109,7 +114,7 @@ def found(value: Any, keys: Keys = ()) -> str:
         return "a mapping" if isinstance(value, dict) else "a list"
     if value is None:
         return "nothing"
-    if any(isinstance(key, str) and _SECRET.search(key) for key in keys[-1:]):
+    if keys[:1] == ("secrets",) or any(isinstance(key, str) and SECRET.search(key) for key in keys[-1:]):
         return f"{'text' if isinstance(value, str) else 'a value'} (not shown)"
     return f"'{value}'" if isinstance(value, str) else str(value).lower()
 

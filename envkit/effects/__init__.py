@@ -11,6 +11,7 @@ from envkit.clusters.envtest import WITHOUT_CONTROLLERS
 from envkit.clusters.parts import Parts
 from envkit.effects import on_host
 from envkit.effects.proof import Proof
+from envkit.errors import ImageUnavailable
 from envkit.facts import Facts, Instance
 from envkit.plan import BOOTSTRAP, Action, Desired, Step, Subject, Want
 from envkit.runtimes.base import Unit
@@ -30,7 +31,7 @@ class Effects:
     facts: Facts
     instances: dict[str, Instance] = field(default_factory=dict)
     made: dict[str, Instance] = field(default_factory=dict)
-    images: dict[str, str] = field(default_factory=dict)
+    images: dict[str, tuple[str, str]] = field(default_factory=dict)
     done: dict[str, str] = field(default_factory=dict)
     bootstrapped: bool = False
     made_cluster: bool = False
@@ -70,17 +71,44 @@ class Effects:
 
     def _image(self, step: Step, report: Report, cancel: Cancel) -> str:
         want = self.desired.services[step.name]
-        if step.action is Action.BUILD:
-            marks = {labels.SCHEMA: labels.SCHEMA_VERSION, labels.ROLE: "image"}
-            from envkit.supply.programs import Programs
-
-            assert not isinstance(self.session.images, Programs)  # nothing that runs as a process is built as an image
-            image = self.session.images.build(self.session.recipes[step.name], marks, report, cancel)
-        else:
-            image = self.session.images.pull_first(want.candidates, want.service.platform, report, cancel)
+        try:
+            image, how = self._had(step, want, report, cancel)
+        except ImageUnavailable as error:
+            error.message += "".join(f"\n  - {reason}" for reason in want.service.skipped)
+            raise
         with self._lock:
-            self.images[step.id] = image
-        return f"{image} is here"
+            self.images[step.id] = image, how
+        return f"{image} is here ({how})"
+
+    def _had(self, step: Step, want: Want, report: Report, cancel: Cancel) -> tuple[str, str]:
+        """An image, and how it was come by."""
+        if step.action is Action.BUILD:
+            return self._build(step.name, report, cancel), "built"
+        if want.tag:
+            return self._pulled_or_built(want, report, cancel)
+        return self.session.images.pull_first(want.candidates, want.service.platform, report, cancel), "pulled"
+
+    def _build(self, name: str, report: Report, cancel: Cancel) -> str:
+        marks = {labels.SCHEMA: labels.SCHEMA_VERSION, labels.ROLE: "image"}
+        from envkit.supply.programs import Programs
+
+        assert not isinstance(self.session.images, Programs)  # nothing that runs as a process is built as an image
+        return self.session.images.build(self.session.recipes[name], marks, report, cancel)
+
+    def _pulled_or_built(self, want: Want, report: Report, cancel: Cancel) -> tuple[str, str]:
+        """The first candidate that can be pulled, else a build. Raises `ImageUnavailable` with the reason of each."""
+        try:
+            return self.session.images.pull_first(want.candidates, want.service.platform, report, cancel), "pulled"
+        except ImageUnavailable as error:
+            report("no candidate can be pulled; building it")
+            said = error.message
+        if want.built:
+            return want.tag, "built before; no candidate could be pulled"
+        try:
+            return self._build(want.name, report, cancel), "built; no candidate could be pulled"
+        except ImageUnavailable as error:
+            error.message = f"{said}\n  - {error.message}"
+            raise
 
     def _cluster(self, step: Step, report: Report, cancel: Cancel) -> str:
         cluster, kind = self.session.environment.cluster, self.session.kind
@@ -142,7 +170,7 @@ class Effects:
             Parts(self.session).before(want.name, cancel)
         proof = Proof(self.session, self._start(want, report), report, cancel)
         if not want.service.once:
-            return proof.ready()
+            return f"{proof.ready()}; {want.image} {want.why}" if want.why else proof.ready()
         instance, said = proof.ended(want.service.timeout)
         with self._lock:
             self.instances[want.name] = instance
@@ -161,8 +189,8 @@ class Effects:
         want = self.desired.services[step.name]
         for need in step.needs:
             if need in self.images:
-                image = self.images[need]
-                return wanted.with_image(want, image, self.session.images.id_of(image))
+                image, how = self.images[need]
+                return wanted.with_image(want, image, self.session.images.id_of(image), how)
         return want
 
     def _start(self, want: Want, report: Report) -> Instance:

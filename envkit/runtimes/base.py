@@ -62,3 +62,13 @@ class Follows(Protocol):
 
         `since` leaves out what is older, in seconds since 1970, where a log begins anew with each start.
         """
+
+
+class Renewing(Protocol):
+    """A runtime that can change a file of a service that runs."""
+
+    def rewrite(self, name: str, path: str, content: bytes) -> bool:
+        """Replace the content, owner and mode kept, never leaving half of it; whether it changed.
+
+        `name` is an instance's; nothing happens where that or the file is gone.
+        """

@@ -11,11 +11,11 @@ from envkit import labels
 from envkit.errors import EngineError, PortTaken
 from envkit.facts import Instance, State
 from envkit.ports import LOOPBACK, holders
-from envkit.runtimes import limits
+from envkit.runtimes import limits, owners
 from envkit.runtimes.base import Unit
 from envkit.runtimes.endpoint import Endpoint
 from envkit.runtimes.following import lines_of
-from envkit.runtimes.sdk import connect, pack, text, translated, unpack_one
+from envkit.runtimes.sdk import connect, pack, pack_in_place, text, translated, unpack_one, unpack_with_head
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -68,7 +68,7 @@ class Containers:
         try:
             with translated(f"starting {name}"):
                 if unit.service.files:
-                    self.api.put_archive(identity, "/", pack(unit.service.files))
+                    self.api.put_archive(identity, "/", pack(unit.service.files, self._owner_of_files(identity, unit)))
                 self.api.start(identity)
         except EngineError as error:
             self._remove(identity)
@@ -173,6 +173,23 @@ class Containers:
         given_back = int(known.get("total_inactive_file", known.get("inactive_file", 0)))
         return max(0, int(said.get("usage") or 0) - given_back)
 
+    def rewrite(self, container: str, path: str, content: bytes) -> bool:
+        """Replace a file's content in place, owner and mode kept; whether it changed. What is gone is passed over."""
+        from docker.errors import NotFound
+
+        try:
+            with translated(f"renewing {path} in {container}"):
+                stream, _ = self.api.get_archive(container, path)
+                old, head = unpack_with_head(stream)
+                if old == content:
+                    return False
+                self.api.put_archive(container, "/", pack_in_place(path, content, head))
+        except EngineError as error:
+            if isinstance(error.__cause__, NotFound):
+                return False
+            raise
+        return True
+
     def published(self) -> dict[int, str]:
         """Host ports that running containers of this engine publish, with the container's name."""
         with translated("listing containers"):
@@ -213,6 +230,13 @@ class Containers:
             "host_config": host,
             "networking_config": {"EndpointsConfig": {labels.resource_name(unit.environment): alias}},
         }  # fmt: skip
+
+    def _owner_of_files(self, container: str, unit: Unit) -> str:
+        """uid, or uid:gid, of the user that the container runs as, whatever says who that is."""
+        if all(file.owner is not None for file in unit.service.files):
+            return owners.ROOT
+        user = unit.service.user or self.api.inspect_container(container)["Config"].get("User") or owners.ROOT
+        return owners.numbered(str(user), lambda: text(self.read_file(container, owners.PASSWD)))
 
     def _clear_namesake(self, name: str, environment: str) -> None:
         """A container of ours that was created and never seen again is removed; anybody else's is an error."""

@@ -174,6 +174,21 @@ class FakeEngine:
             running = [self._now(found) for found in self._containers.values()]
             return {port: it.name for it in running for port in it.published.values()}
 
+    def rewrite(self, container: str, path: str, content: bytes) -> bool:
+        """Replace a file's content; whether it changed."""
+        self._call("rewrite", f"{container}:{path}")
+        found = next((it for it in self._containers.values() if it.instance.name == container and it.unit), None)
+        if found is None or found.unit is None:
+            return False
+        old = next((file for file in found.unit.service.files if file.path == path), None)
+        if old is None or old.content == content.decode():
+            return False
+        new = old.model_copy(update={"content": content.decode(), "source": None})
+        files = tuple(new if file is old else file for file in found.unit.service.files)
+        service = found.unit.service.model_copy(update={"files": files})
+        found.unit = replace(found.unit, service=service)
+        return True
+
     # For tests
 
     def stranger(self, name: str, port: int = 0) -> Instance:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from envkit.config.models import File
 from envkit.runtimes.base import Unit
+from envkit.runtimes.owners import ids, numbered
 
 NAMES = frozenset({"cat", "stat", "printenv", "id", "pwd", "getent", "true", "false", "sh", "sleep", "echo"})
 
@@ -56,7 +57,7 @@ class Program:
 
     def _cat(self, path: str) -> tuple[int, str]:
         file, user = self._file(path), (self.unit.service.user or "0").partition(":")[0]
-        if file and user not in ("0", str(file.owner)) and not int(file.mode, 8) & 0o004:
+        if file and user not in ("0", str(self._owner(file)[0])) and not file.permissions & 0o004:
             return 1, f"cat: {path}: Permission denied\n"
         if file:
             text = file.content if file.content is not None else Path(file.source or "").read_text()
@@ -71,4 +72,8 @@ class Program:
         file = self._file(path)
         if file is None:
             return 1, f"stat: cannot stat '{path}': No such file or directory\n"
-        return 0, f"{file.owner}:{file.owner} {int(file.mode, 8):o}\n"
+        uid, gid = self._owner(file)
+        return 0, f"{uid}:{gid} {file.permissions:o}\n"
+
+    def _owner(self, file: File) -> tuple[int, int]:
+        return ids(file.owner or numbered(self.unit.service.user or "0", str))

@@ -67,4 +67,4 @@ def copy_files(files: Sequence[File], root: Path) -> None:
         data = file.content.encode() if file.content is not None else Path(str(file.source)).read_bytes()
         with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
             out.write(data)
-        target.chmod(int(file.mode, 8))
+        target.chmod(file.permissions)

@@ -24,7 +24,7 @@ from pathlib import Path
 from envkit import labels
 from envkit.errors import EngineError
 from envkit.facts import Instance
-from envkit.paths import write_private
+from envkit.paths import replace_file, write_private
 from envkit.ports import holders
 from envkit.runtimes import limits, shared_memory
 from envkit.runtimes.base import Unit
@@ -184,6 +184,15 @@ class Processes:
         (folder / "exit").unlink(missing_ok=True)
         again = replace(instance, state="running", exit_code=None, oom_killed=False)
         return self._begin(folder, again, launch)
+
+    def rewrite(self, name: str, path: str, content: bytes) -> bool:
+        """Replace a file's content in place, owner and mode kept; whether it changed. `name` is the instance's."""
+        found = next((it for it in map(self._read, self._names()) if it and it.name == name), None)
+        target = self.home / found.service / "root" / path.lstrip("/") if found else None
+        if target is None or not target.exists() or target.read_bytes() == content:
+            return False
+        replace_file(target, content)
+        return True
 
     def published(self) -> dict[int, str]:
         """Ports that containers hold: none; a process holds its port itself."""

@@ -6,6 +6,7 @@ import io
 import queue
 import tarfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from envkit.config.models import File
 from envkit.errors import EngineError
 from envkit.runtimes.endpoint import Endpoint
+from envkit.runtimes.owners import ROOT, ids
 from envkit.waiting import Cancel
 
 if TYPE_CHECKING:
@@ -54,27 +56,60 @@ def translated(doing: str) -> Iterator[None]:
         ) from error
 
 
-def pack(files: Sequence[File]) -> bytes:
-    """A tar archive of the files with owner and mode, for the root of a container."""
+def pack(files: Sequence[File], owner: str = ROOT) -> bytes:
+    """A tar archive of the files for the root of a container; `owner` (uid, or uid:gid) has those that name none."""
+    members = []
+    for file in files:
+        data = file.content.encode() if file.content is not None else Path(str(file.source)).read_bytes()
+        info = tarfile.TarInfo(file.path.lstrip("/"))
+        info.size, info.mode = len(data), file.permissions
+        info.uid, info.gid = ids(file.owner or owner)
+        members.append((info, data))
+    return _archive(members)
+
+
+def pack_in_place(path: str, content: bytes, like: tarfile.TarInfo) -> bytes:
+    """An archive that replaces a file of a running container, with owner and mode of the old one.
+
+    The new one is written whole under another name before the old name is led to it: whoever reads finds the old text,
+    the new text, or for an instant no file, and never half of one.
+    """
+    folder, _, name = path.lstrip("/").rpartition("/")
+    whole, link = tarfile.TarInfo(f"{folder}/.{name}.envkit"), tarfile.TarInfo(f"{folder}/{name}")
+    for info in (whole, link):
+        info.mode, info.uid, info.gid = like.mode, like.uid, like.gid
+        info.mtime = int(time.time())  # who watches a file goes by that
+    whole.size = len(content)
+    link.type, link.linkname = tarfile.LNKTYPE, whole.name
+    return _archive([(whole, content), (link, b"")])
+
+
+def _archive(members: Sequence[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+    """A tar archive that ends where its end is marked.
+
+    Podman reads no further than that, and takes it for an error when the padding that is usual comes too late for it.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for file in files:
-            data = file.content.encode() if file.content is not None else Path(str(file.source)).read_bytes()
-            info = tarfile.TarInfo(file.path.lstrip("/"))
-            info.size, info.mode = len(data), int(file.mode, 8)
-            info.uid = info.gid = file.owner
+        for info, data in members:
             tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
+        end = tar.offset + 2 * tarfile.BLOCKSIZE
+    return buffer.getvalue()[:end]
 
 
 def unpack_one(stream: Iterator[bytes]) -> bytes:
     """The content of the first file in a tar archive."""
+    return unpack_with_head(stream)[0]
+
+
+def unpack_with_head(stream: Iterator[bytes]) -> tuple[bytes, tarfile.TarInfo]:
+    """The content of the first file in a tar archive, and what is said of it: owner, mode."""
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
         for member in tar:
             opened = tar.extractfile(member)
             if opened:
-                return opened.read()
-    return b""
+                return opened.read(), member
+    return b"", tarfile.TarInfo()
 
 
 def stepwise(rows: Iterator[dict[str, Any]], cancel: Cancel) -> Iterator[dict[str, Any]]:

@@ -5,49 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from envkit.config.images import substitute
 from envkit.config.models import Cluster, Environment, Port, Service
 from envkit.errors import EnvironmentFailed
 from envkit.facts import Instance
-from envkit.labels import resource_name
 from envkit.paths import Paths
 from envkit.plan import Want
 from envkit.services.fingerprint import fingerprint
 from envkit.services.references import Addressing, AsProcess, Inside, Published, Scope, resolved_service
+from envkit.services.values import Fleeting, mark, values
 from envkit.supply.build import Recipe, recipe
 
 NODE_REPOSITORY = "docker.io/kindest/node"
 
 
-def values(environment: Environment, paths: Paths) -> dict[str, str]:
-    """What references outside of services mean: `${env.name}`, `${cluster.kubeconfig}`, `${identity.x.token}` ..."""
-    found = {
-        "env.name": environment.name,
-        "env.root": environment.root,
-        "cluster.name": resource_name(environment.name),
-        "cluster.kubeconfig": str(paths.kubeconfig),
-    }
-    for name in environment.cluster.identities:
-        path = paths.tokens / name
-        found[f"identity.{name}.token_file"] = str(path)
-        found[f"identity.{name}.token"] = path.read_text() if path.exists() else ""
-    return found
+def inside(
+    environment: Environment, name: str, paths: Paths, *, tokens: bool = True, authority: bool = True
+) -> Service:
+    """The service with every reference as seen from inside the environment's network, and its ports moved.
 
-
-def inside(environment: Environment, name: str, paths: Paths, known: Mapping[str, str] | None = None) -> Service:
-    """The service with every reference as seen from inside the environment's network, and its ports moved."""
+    Without `tokens` and `authority` marks stand for them: what is wanted does not change with them.
+    """
     service = environment.services[name]
     where: Addressing = AsProcess(environment, {}, paths.services) if service.process else Inside(environment)
-    scope = Scope(environment, where, name, values(environment, paths) if known is None else known)
-    return moved(resolved_service(environment.services[name], scope), environment.port_offset)
+    scope = Scope(environment, where, name, values(environment, where, Fleeting(paths, tokens, authority)))
+    return moved(resolved_service(service, scope), environment.port_offset)
 
 
 def planned(environment: Environment, name: str, paths: Paths) -> Service:
-    """As `inside`, a token being its name: what it is made of changes with each renewal, what is wanted does not."""
-    known = values(environment, paths)
-    tokens = {key: f"<{key}>" for key in known if key.startswith("identity.") and key.endswith(".token")}
-    return inside(environment, name, paths, {**known, **tokens})
+    """As `inside`, with marks for what changes with each renewal and each cluster."""
+    return inside(environment, name, paths, tokens=False, authority=False)
 
 
 def startable(environment: Environment, name: str, paths: Paths) -> Service:
@@ -55,7 +44,7 @@ def startable(environment: Environment, name: str, paths: Paths) -> Service:
     service = inside(environment, name, paths)
     text = planned(environment, name, paths).model_dump_json()
     absent = [one for one in environment.cluster.identities if not (paths.tokens / one).exists()]
-    used = [one for one in absent if f"<identity.{one}.token>" in text]
+    used = [one for one in absent if mark(one) in text]
     if used:
         raise EnvironmentFailed(
             f"{name} uses the token of {', '.join(used)}, which the cluster's bootstrap makes",
@@ -66,9 +55,13 @@ def startable(environment: Environment, name: str, paths: Paths) -> Service:
 
 def outside(environment: Environment, name: str, paths: Paths, ports: Mapping[str, int]) -> Service:
     """What is done from this host with the service (probes, a host command), references resolved as seen from here."""
-    scope = Scope(environment, published(environment, ports), name, values(environment, paths))
-    within = {"process": None, "command": None, "entrypoint": None, "files": ()}
-    return resolved_service(environment.services[name].model_copy(update=within), scope)
+    where = published(environment, ports)
+    scope = Scope(environment, where, name, values(environment, where, Fleeting(paths)))
+    service = environment.services[name]
+    within: dict[str, Any] = {"process": None, "command": None, "entrypoint": None, "files": ()}
+    if service.runs:
+        within["env"] = {}  # for inside; some of it may mean nothing out here
+    return resolved_service(service.model_copy(update=within), scope)
 
 
 def published(environment: Environment, ports: Mapping[str, int]) -> Addressing:
@@ -141,12 +134,31 @@ def want(
         ids.setdefault(instance.image, instance.image_id)
         if service.process:  # a program found elsewhere today is no reason to replace what runs
             ids[instance.image] = instance.image_id
-    chosen = next((image for image in (*options, tag) if image and ids.get(image)), "")
-    return with_image(wanted, chosen, ids.get(chosen, ""))
+    wanted = replace(wanted, built=bool(ids.get(tag)))
+    chosen = _chosen(wanted, ids, instance)
+    return with_image(wanted, chosen, ids.get(chosen, ""), "is here") if chosen else wanted
 
 
-def with_image(wanted: Want, image: str, identity: str) -> Want:
-    """The same want once its image is here."""
+def _chosen(wanted: Want, ids: Mapping[str, str], instance: Instance | None) -> str:
+    """The first candidate that is here; a build only where no candidate could be pulled instead.
+
+    What runs was chosen from the same candidates: it stays, though one before it might be pulled by now.
+    """
+    here = [image for image in wanted.candidates if ids.get(image)]
+    if here or not wanted.tag:
+        return here[0] if here else ""
+    ran = instance is not None and instance.image == wanted.tag
+    same = ran and instance.fingerprint == with_image(wanted, wanted.tag, ids.get(wanted.tag, "")).fingerprint  # type: ignore[union-attr]
+    return wanted.tag if wanted.built and (same or not wanted.candidates) else ""
+
+
+def with_image(wanted: Want, image: str, identity: str, how: str = "") -> Want:
+    """The same want once its image is here; `how` it came to be that one is said where there was a choice."""
     if not image:
         return wanted
-    return replace(wanted, image=image, fingerprint=fingerprint(wanted.service, identity))
+    names = (*wanted.candidates, *([wanted.tag] if wanted.tag else []))
+    seen = (identity, *names) if len(names) + len(wanted.service.skipped) > 1 else (identity,)
+    made = fingerprint(wanted.service, "\n".join(seen))
+    skipped = f", skipped: {'; '.join(wanted.service.skipped)}" if wanted.service.skipped else ""
+    why = f"{how}{skipped}" if how and len(seen) > 1 else ""
+    return replace(wanted, image=image, fingerprint=made, why=why)

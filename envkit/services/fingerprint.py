@@ -32,7 +32,9 @@ def fingerprint(service: Service, image_id: str, *, offset: int = 0) -> str:
     seen = service.model_dump(mode="json", include=INSIDE)
     seen["image"] = image_id
     seen["ports"] = {name: [port.container, _host(port, offset)] for name, port in service.ports.items()}
-    seen["files"] = [[file.path, file.mode, file.owner, _content(file.content, file.source)] for file in service.files]
+    seen["files"] = [
+        [file.path, file.permissions, file.owner, _content(file.content, file.source)] for file in service.files
+    ]
     if service.migrations:
         seen["folder"] = dict(_tree(migrations_folder(service.migrations.folder)))
     return _digest(seen)

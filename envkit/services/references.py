@@ -5,14 +5,18 @@
     ${NAME.env.VAR} ${NAME.exports.VAR}          another service's variable, itself resolved from here
     ${NAME.listen} ${NAME.root} ${NAME.data}     the address to bind, the folder its files are in, a folder for data
     ${self...}                                   the service that the text belongs to
-    ${env.name} ${env.root} ${cluster.name} ${cluster.kubeconfig} ${identity.NAME.token} ${identity.NAME.token_file}
+    ${env.name} ${env.root} ${env.ca_file}       name, folder, the file of the environment's own CA
+    ${cluster.name} ${cluster.kubeconfig}        the administrator's file, of the host
+    ${cluster.server} .host .port .ca            the API server as seen from here, and its CA's text
+    ${identity.NAME.token} ${identity.NAME.token_file} ${secret.NAME}
 
-`|url` after a name percent-encodes: `${self.env.POSTGRES_PASSWORD|url}`; `|quoted` sets it between double quotes. The
-grammar is `config.interpolate`'s.
+After a name `|url` percent-encodes, `|base64` encodes, `|quoted` sets between double quotes:
+`${self.env.POSTGRES_PASSWORD|url}`. The grammar is `config.interpolate`'s.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,7 +39,11 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-FILTERS: Mapping[str, Callable[[str], str]] = {"url": lambda text: quote(text, safe=""), "quoted": _quoted}
+FILTERS: Mapping[str, Callable[[str], str]] = {
+    "url": lambda text: quote(text, safe=""),
+    "quoted": _quoted,
+    "base64": lambda text: b64encode(text.encode()).decode(),
+}
 
 FORMS = ("host", "port", "address", "ports.PORT", "env.VAR", "exports.VAR", "listen", "root", "data")
 
@@ -190,7 +198,7 @@ def _nearest(name: str, scope: Scope) -> str:
     rest = name.partition(".")[2]
     services = sorted(scope.environment.services)
     near = did_you_mean(name, [*scope.values, *(f"{service}.{rest}" for service in services)])
-    short = sorted({"identity.NAME.token" if n.startswith("identity.") else n for n in scope.values})
+    short = sorted({"identity.NAME.token" if n.startswith("identity.") else n for n in iter(scope.values)})
     return f"{near or ';'} known: {', '.join([*services, *short])}"
 
 
@@ -233,12 +241,11 @@ def resolved_service(service: Service, scope: Scope) -> Service:
 
     Not its exports, which are always seen from the host. `scope.self_name` is the service's name.
     """
+    from envkit.services.placed import resolved_file
+
     update: dict[str, Any] = {
         "env": {name: resolve(text, scope) for name, text in service.env.items()},
-        "files": tuple(
-            file if file.content is None else file.model_copy(update={"content": resolve(file.content, scope)})
-            for file in service.files
-        ),
+        "files": tuple(resolved_file(file, scope) for file in service.files),
     }
     for key in ("command", "entrypoint", "host_command"):
         words: tuple[str, ...] | None = getattr(service, key)
@@ -273,11 +280,15 @@ def identity_values(environment: Environment) -> Iterator[str]:
     """Names of the values that the environment's identities give."""
     for name, identity in environment.cluster.identities.items():
         if identity.token is not None:
-            yield from (f"identity.{name}.token", f"identity.{name}.token_file")
+            yield from (f"identity.{name}.{what}" for what in ("token", "token_file"))
 
 
 def value_names(environment: Environment) -> frozenset[str]:
     """Every name that `Scope.values` must hold when the environment is up."""
-    cluster = environment.cluster.type != "none"
-    names = ["env.name", "env.root", *(["cluster.name", "cluster.kubeconfig"] if cluster else [])]
-    return frozenset([*names, *(identity_values(environment) if cluster else ())])
+    names = ["env.name", "env.root", *(f"secret.{name}" for name in environment.secrets)]
+    if any(service.certificates for service in environment.services.values()):
+        names.append("env.ca_file")
+    if environment.cluster.type != "none":
+        names += [f"cluster.{what}" for what in ("name", "kubeconfig", "server", "host", "port", "ca")]
+        names += identity_values(environment)
+    return frozenset(names)

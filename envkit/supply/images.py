@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from envkit.supply.build import Recipe
 
+LOCAL = "localhost/"
+"""Names that engines give to what was built or loaded here; a registry of this host has a port in its name."""
+
 PULL_TRIES = 3
 """Pulls of one image; registries fail for a moment more often than for good."""
 
@@ -47,6 +50,9 @@ class Images:
         """Pull the first candidate that can be had; its name. Raises `ImageUnavailable` with every reason."""
         reasons = []
         for reference in candidates:
+            if reference.startswith(LOCAL):
+                reasons.append(f"{reference}: is not here, and localhost is no registry: it is loaded or built")
+                continue
             try:
                 self._pull_patiently(reference, platform, report, cancel)
                 return reference
@@ -83,7 +89,7 @@ class Images:
             repository, tag = reference, ""
         layers: dict[str, tuple[int, int]] = {}
         with translated(f"pulling {reference}"):
-            rows = self._api.pull(repository, tag or None, stream=True, decode=True, platform=platform)
+            rows = self._api.pull(repository, tag or None, stream=True, decode=True, platform=platform or None)
             for row in stepwise(rows, cancel):
                 if row.get("error"):
                     raise EngineError(str(row["error"]))
@@ -96,8 +102,8 @@ class Images:
         with translated(f"building {recipe.tag}"):
             rows = self._api.build(
                 fileobj=recipe.open_context(report, cancel), custom_context=True, dockerfile=recipe.dockerfile,
-                tag=recipe.tag, buildargs=dict(recipe.args), target=recipe.target or "", platform=recipe.platform,
-                rm=True, forcerm=True, labels=dict(labels), decode=True,
+                tag=recipe.tag, buildargs=dict(recipe.args), target=recipe.target or "",
+                platform=recipe.platform or None, rm=True, forcerm=True, labels=dict(labels), decode=True,
             )  # fmt: skip
             for row in stepwise(rows, cancel):
                 _collect(lines, row, report, recipe.tag)

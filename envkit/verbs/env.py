@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from envkit import state
-from envkit.clusters.tokens import ends_within
 from envkit.errors import NotUp
 from envkit.paths import Paths
 from envkit.ports import accepts
-
-LAST_PART = 0.25
-"""Of a token's life: with less than this left it is renewed."""
+from envkit.verbs.tokens import at_hand, renewed
 
 
-def read(paths: Paths, up: str) -> state.Record:
-    """The record of an environment that is up, tokens renewed where they near their end.
+def read(paths: Paths, up: str, environ: Mapping[str, str] = MappingProxyType({})) -> state.Record:
+    """The record of an environment that is up, tokens renewed where they near their end, in services too.
 
     Raises `NotUp`, with `up` as the command to run, when it is not up or something of it has gone since.
     """
@@ -28,23 +26,4 @@ def read(paths: Paths, up: str) -> state.Record:
             f"environment {paths.name} was up, but does not answer any more: {', '.join(gone)}",
             hint=f"`{up}` repairs it",
         )
-    return renewed(record, paths)
-
-
-def renewed(record: state.Record, paths: Paths) -> state.Record:
-    """The record with tokens that will last; it is written back when one was renewed."""
-    variables: dict[str, str] = dict(record.variables)
-    for token in record.tokens:
-        path = paths.tokens / token.identity
-        text = path.read_text().strip() if path.exists() else ""
-        if text and not ends_within(text, token.seconds * LAST_PART):
-            continue
-        from envkit.clusters.identities import renew
-
-        text = renew(paths, token)
-        if token.variable:
-            variables[token.variable] = text
-    if variables != dict(record.variables):
-        record = replace(record, variables=variables)
-        state.write(paths, record)
-    return record
+    return renewed(record, paths, lambda: at_hand(record, paths, environ))

@@ -10,6 +10,7 @@ from envkit.config.models import Environment
 from envkit.facts import Instance
 from envkit.services import desired as wanted
 from envkit.services.references import Scope, resolve
+from envkit.services.values import Fleeting, mark, values
 from envkit.session import Session
 
 ENVIRONMENT = "ENVKIT_ENVIRONMENT"
@@ -34,6 +35,7 @@ def write_record(session: Session, instances: Mapping[str, Instance], done: Mapp
         done=done,
         tokens=tuple(_renewals(environment)),
         expires=session.expires or (before.expires if before else 0.0),
+        carried=tuple(_carried(session, ports)),
     )
     state.write(session.paths, record)
     return record
@@ -56,14 +58,14 @@ def variables(session: Session, ports: Mapping[str, int]) -> dict[str, str]:
     """
     environment = session.environment
     addressing = wanted.published(environment, ports)
-    values = wanted.values(environment, session.paths)
+    known = values(environment, addressing, Fleeting(session.paths))
     there = {port.partition(".")[0] for port in ports}
     found = {ENVIRONMENT: environment.name}
     for name, service in environment.services.items():
         if name in there or not service.ports:
-            scope = Scope(environment, addressing, name, values)
+            scope = Scope(environment, addressing, name, known)
             found |= {key: resolve(value, scope) for key, value in service.exports.items()}
-    scope = Scope(environment, addressing, "", values)
+    scope = Scope(environment, addressing, "", known)
     if environment.cluster.type != "none" and session.paths.kubeconfig.exists():
         found |= {key: resolve(value, scope) for key, value in environment.cluster.exports.items()}
         found |= _tokens(session)
@@ -86,3 +88,17 @@ def _renewals(environment: Environment) -> Iterator[state.Renewal]:
         if token:
             account = identity.account or name
             yield state.Renewal(name, identity.namespace, account, token.seconds, token.audiences, token.variable or "")
+
+
+def _carried(session: Session, ports: Mapping[str, int]) -> Iterator[state.Carried]:
+    """Files of services that hold a token, with marks where the tokens are."""
+    environment = session.environment
+    there = {port.partition(".")[0] for port in ports}
+    for name, service in environment.services.items():
+        if service.once or not service.files or (service.ports and name not in there):
+            continue
+        for file in wanted.inside(environment, name, session.paths, tokens=False).files:
+            text = file.content or ""
+            used = tuple(one for one in environment.cluster.identities if mark(one) in text)
+            if used:
+                yield state.Carried(name, file.path, text, used)

@@ -51,8 +51,13 @@ def _forget(session: Session) -> None:
 
 
 def forget_files(session: Session) -> None:
-    """Certificates and ports of an environment that did not come to be; a kind cluster's files are its own business."""
+    """What `settle` made for an environment that did not come to be; a kind cluster's files are its own business."""
     with suppress(EnvkitError, OSError):
+        if session.environment.cluster.type == "kind" and not session.paths.kubeconfig.exists():
+            for name in ("pki", "secrets"):
+                shutil.rmtree(session.paths.folder / name, ignore_errors=True)
+            session.paths.folder.rmdir()
+            return
         if session.environment.cluster.type != "kind" and not session.runtime.observe(session.environment.name):
             shutil.rmtree(session.paths.folder, ignore_errors=True)
             session.paths.services.rmdir()

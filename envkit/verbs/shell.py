@@ -111,7 +111,7 @@ def _cluster(session: Session, argv: Sequence[str]) -> Entry:
     """A shell, or a command, for which kubectl means this cluster."""
     from envkit.verbs.env import read
 
-    record = read(session.paths, "up")
+    record = read(session.paths, "up", session.environ)
     if session.environment.cluster.type == "none" or not session.paths.kubeconfig.exists():
         raise NotUp(f"environment {session.environment.name} has no cluster", hint="name a service instead")
     assets = session.environ.get("KUBEBUILDER_ASSETS")

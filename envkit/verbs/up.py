@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -15,12 +15,13 @@ from envkit.events import Kind
 from envkit.facts import Facts
 from envkit.plan import CLUSTER, Action, Desired, Plan, Subject
 from envkit.ports import accepts, holders
+from envkit.runtimes.base import Renewing
 from envkit.runtimes.containers import port_taken
 from envkit.session import Session, locked
-from envkit.verbs.env import renewed
 from envkit.verbs.gather import of_failed_up
 from envkit.verbs.record import write_record
 from envkit.verbs.remove import forget_files, undo
+from envkit.verbs.tokens import carry, renewed
 
 SETTLED = 0.3
 """Seconds that a service without a probe must have run to be believed: what cannot work mostly ends at once."""
@@ -92,11 +93,24 @@ def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool, in
     try:
         times = apply.run(steps, effects, session.stream, session.cancel)
         _still_there(session, effects, steps)
-        record = renewed(write_record(session, effects.instances, effects.done), session.paths)
+        record = _with_tokens(session, effects)
     except Exception as error:  # whatever it was: what this run made must not stay
         _back(session, effects, keep, error, intent)
         raise
     return Outcome(steps, times, record, from_nothing)
+
+
+def _with_tokens(session: Session, effects: Effects) -> state.Record:
+    """The record, tokens renewed; those that the bootstrap made anew reach the services that were kept."""
+
+    def runtime() -> AbstractContextManager[Renewing]:
+        return nullcontext(session.runtime)
+
+    record = write_record(session, effects.instances, effects.done)
+    if effects.bootstrapped:
+        made = {one.identity: (session.paths.tokens / one.identity).read_text() for one in record.tokens}
+        carry(record, session.paths, runtime, made, but=effects.made)
+    return renewed(record, session.paths, runtime)
 
 
 def _check_holder(session: Session, facts: Facts) -> None:

@@ -97,6 +97,36 @@ def test_files_keep_owner_and_mode(engine: Bench) -> None:
     assert engine.runtime.execute(made, ["stat", "-c", "%u:%g %a", "/srv/key"]) == (0, "999:999 600\n")
 
 
+@pytest.mark.parametrize(("user", "owner"), [("1001", "1001:1001"), ("1001:7", "1001:7")])
+def test_a_file_is_the_services_users_unless_it_says_whose(engine: Bench, user: str, owner: str) -> None:
+    files = [{"path": "/etc/app/key", "content": "x", "mode": "0600"}]
+
+    made = engine.start(files=files, user=user)
+
+    assert engine.runtime.execute(made, ["stat", "-c", "%u:%g %a", "/etc/app/key"]) == (0, f"{owner} 600\n")
+    assert engine.runtime.execute(made, ["cat", "/etc/app/key"]) == (0, "x")
+
+
+def test_a_file_is_renewed_in_place_with_its_owner_and_mode(engine: Bench) -> None:
+    # /var/run leads to /run in most images
+    path = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    made = engine.start(files=[{"path": path, "content": "old", "mode": "0600", "owner": "1001:7"}], user="1001:7")
+
+    assert engine.runtime.rewrite(made.name, path, b"new")
+    assert not engine.runtime.rewrite(made.name, path, b"new"), "as it is already"
+    assert engine.runtime.rewrite(made.name, path, b"newer")
+
+    assert engine.runtime.execute(made, ["cat", path]) == (0, "newer")
+    assert engine.runtime.execute(made, ["stat", "-c", "%u:%g %a", path]) == (0, "1001:7 600\n")
+
+
+def test_there_is_nothing_to_renew_in_what_is_gone(engine: Bench) -> None:
+    made = engine.start()
+
+    assert not engine.runtime.rewrite(made.name, "/no/such/file", b"x")
+    assert not engine.runtime.rewrite(f"{made.name}-other", "/no/such/file", b"x")
+
+
 def test_a_strangers_file_is_not_readable_to_the_user(engine: Bench) -> None:
     files = [{"path": "/etc/key", "content": "x", "mode": "0600", "owner": 0}]
 

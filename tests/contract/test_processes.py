@@ -64,6 +64,22 @@ def folder_of(place: ProcessBench, instance: Instance) -> Path:
 # Trees
 
 
+def test_a_file_is_renewed_in_place_with_its_mode(place: ProcessBench) -> None:
+    made = place.start(files=[{"path": "/etc/token", "content": "old", "mode": "0640"}])
+    file = folder_of(place, made) / "root/etc/token"
+    before = file.stat().st_ino
+
+    assert place.runtime.rewrite(made.name, "/etc/token", b"new")
+    assert not place.runtime.rewrite(made.name, "/etc/token", b"new"), "as it is already"
+    assert not place.runtime.rewrite(made.name, "/etc/other", b"new")
+    assert not place.runtime.rewrite(f"{made.name}-other", "/etc/token", b"newer")
+
+    assert file.read_text() == "new"
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert file.stat().st_ino != before, "written beside, then put in its place"
+    assert [path.name for path in file.parent.iterdir()] == ["token"]
+
+
 def test_each_service_leads_a_session_of_its_own_and_is_marked(place: ProcessBench) -> None:
     made = place.start()
     program = program_of(made)

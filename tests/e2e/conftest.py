@@ -9,6 +9,7 @@ from textwrap import dedent
 
 import pytest
 
+from tests.standin.image import loaded
 from tests.support import ports
 from tests.support.box import ROOT, Box, Small
 from tests.support.engines import Engine
@@ -55,6 +56,13 @@ def shared_gateway(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> 
     finally:
         left = box.close()
     assert not left, left
+
+
+@pytest.fixture(scope="session")
+def standin(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The tag of an image that stands in for the platform's own DataStorage."""
+    with loaded(engine, tmp_path_factory.mktemp(f"standin-{engine.name}")) as tag:
+        yield tag
 
 
 @pytest.fixture

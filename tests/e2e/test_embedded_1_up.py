@@ -23,6 +23,7 @@ import pytest
 import redis
 from kubernetes import client, config
 
+from tests.e2e import real_datastorage
 from tests.e2e.conftest import FAILED
 from tests.e2e.embedded_box import EmbeddedBox, box, segment_of, segments, silence
 from tests.support import ports
@@ -297,6 +298,29 @@ def test_what_drifted_is_replaced_with_what_needs_it(gateway: EmbeddedBox) -> No
     with redis.Redis.from_url(gateway.variables()["REDIS_URL"]) as connection:
         assert connection.info("memory")["maxmemory"] == GIB
     gateway("up").ok()
+
+
+def test_callers_need_a_token_where_that_is_asked_for(gateway: EmbeddedBox) -> None:
+    before = gateway.ids()
+    auth = ("--set", "services.datastorage.options.auth=true")
+    try:
+        gateway("up", *auth).ok()
+        after = gateway.ids()
+        assert {name for name in before if before[name] != after[name]} == {"datastorage"}
+        variables = gateway.variables()
+        url = variables["DATA_STORAGE_URL"] + "/api/v1/audit/events"
+        tokens = ("", "nonsense", variables["GATEWAY_AUTHORIZED_TOKEN"], variables["DATA_STORAGE_TOKEN"])
+        assert [real_datastorage.write(url, token) for token in tokens] == [401, 401, 403, 201]
+
+        kept = gateway.state / gateway.name / "tokens" / "data-storage-sa"
+        carried = gateway.services / "datastorage/root/etc/datastorage/kubeconfig.token"
+        assert carried.read_text() == kept.read_text()
+        kept.write_text("ends now")
+        gateway.variables()
+        assert carried.read_text() == kept.read_text() != "ends now"
+        assert "nothing to do" in gateway("plan", *auth).ok().out
+    finally:
+        gateway("up").ok()
 
 
 def test_restart_keeps_the_data(gateway: EmbeddedBox) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import real_datastorage
 from tests.e2e.conftest import DOCKER
 from tests.support import ports
 from tests.support.box import Box
@@ -54,3 +55,14 @@ def test_a_second_up_keeps_all(mixed: Box) -> None:
 def test_the_parts_are_containers_of_the_environment(mixed: Box) -> None:
     shown = mixed("status").ok().out
     assert all(part in shown for part in ("etcd", "apiserver", "controllers"))
+
+
+def test_the_platforms_own_datastorage_finds_everything_that_it_needs(mixed: Box, standin: str) -> None:
+    before = mixed.ids()
+    real_datastorage.takes_the_place(mixed, standin)
+    after = mixed.ids()
+    assert {name for name in before if before[name] != after[name]} == {"datastorage"}
+    real_datastorage.renews_in_place(mixed)
+    plan = mixed("plan", *real_datastorage.PROFILE, KUBERNAUT_CI_ARTIFACT_TAG=standin).ok()
+    assert "nothing to do" in plan.out
+    real_datastorage.tells_what_is_missing(mixed, standin)

@@ -46,12 +46,50 @@ VARIABLES = {
 }
 
 
+REAL = "kubernaut-datastorage"
+TAGGED = {"KUBERNAUT_CI_ARTIFACT_TAG": "t"}
+
+
 def shipped_profile(name: str, tmp_path: Path, *overlays: str) -> Environment:
-    return load(Request(cwd=tmp_path, environ={}, profile=name, overlays=overlays))
+    environ = TAGGED if name == REAL else {}
+    return load(Request(cwd=tmp_path, environ=environ, profile=name, overlays=overlays))
 
 
 def test_the_table_is_complete() -> None:
-    assert set(profiles()) == {*PORTS, "base", "standins", "e2e"}
+    assert set(profiles()) == {*PORTS, "base", "standins", "e2e", REAL}
+
+
+def test_the_real_datastorage_stands_where_the_gateways_reference_service_does(tmp_path: Path) -> None:
+    gateway, real = (shipped_profile(name, tmp_path) for name in ("gateway", REAL))
+    assert real.host_ports() == gateway.host_ports()
+    service = real.services["datastorage"]
+    assert {*gateway.services["datastorage"].exports} < {*service.exports}
+    assert service.image == ("localhost/kubernaut/datastorage:t",)
+    assert not service.build and not service.process
+    assert [why.rpartition(": ")[2] for why in service.skipped] == [
+        "IMAGE_REGISTRY, IMAGE_TAG are not set", "KUBERNAUT_SOURCE is not set",
+    ]  # fmt: skip
+    assert "DATABASE_URL" not in service.env
+
+
+def test_without_any_image_the_real_datastorage_names_every_way_to_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(Request(cwd=tmp_path, environ={"IMAGE_REGISTRY": "r.example", "IMAGE_TAG": ""}, profile=REAL))
+    (fault,) = caught.value.faults
+    assert fault.path == "services.datastorage.image"
+    for reason in (
+        "KUBERNAUT_CI_ARTIFACT_TAG is not set", "'r.example/datastorage:': this is no image's name",
+        "a build of ${KUBERNAUT_SOURCE}: KUBERNAUT_SOURCE is not set",
+    ):  # fmt: skip
+        assert reason in fault.message
+
+
+def test_a_users_own_files_take_the_samples_places(tmp_path: Path) -> None:
+    for name in ("config", "db-secrets", "redis-secrets"):
+        (tmp_path / f"{name}.yaml").write_text("a: 1\n")
+    environ = {**TAGGED, "KUBERNAUT_DATASTORAGE_CONFIG": str(tmp_path)}
+    files = load(Request(cwd=tmp_path, environ=environ, profile=REAL)).services["datastorage"].files
+    assert {Path(str(file.source)).parent for file in files} == {tmp_path}
 
 
 @pytest.mark.parametrize("name", PORTS)

@@ -36,6 +36,7 @@ BESIDE = {
     "deploy/crds/crd.yaml": "{}",
     "services/catalogue/Dockerfile": "FROM scratch\n",
     "services/catalogue/rules.json": "{}",
+    "services/shop/config.yaml": "servers: [{name: x}]\n",
 }
 """Files that the examples name."""
 

@@ -93,7 +93,7 @@ def test_a_token_near_its_end_is_renewed_and_remembered(
     (paths.tokens / "reader").write_text(held)
     asked: list[str] = []
 
-    def renew(_paths: Paths, renewal: state.Renewal) -> str:
+    def renew(_paths: Paths, renewal: state.Renewal, _before: Any) -> str:
         asked.append(renewal.identity)
         return "fresh"
 

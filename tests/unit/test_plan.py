@@ -235,10 +235,10 @@ def test_an_image_that_is_not_here_is_pulled_once_for_all_who_want_it() -> None:
 
     steps = {step.id: step for step in plan.steps}
     assert [step.id for step in plan.steps if step.subject == "image"] == ["image i:1"]
-    assert told(plan)["image i:1"] == "pull: is not here"
+    assert told(plan)["image i:1"] == "pull: none of its 2 candidates is here"
     assert "image i:1" in steps["a"].needs
     assert "image i:1" in steps["b"].needs
-    assert told(plan)["b"] == "replace: its image must be had first: is not here"
+    assert told(plan)["b"] == "replace: its image must be had first: none of its 2 candidates is here"
 
 
 def test_an_image_of_our_own_is_built_when_missing_and_when_asked_for() -> None:

@@ -57,6 +57,7 @@ def from_inside(text: str, self_name: str = "api") -> str:
         ("${self.env.SECRET|url}", "a%20b%2Fc%24", "a%20b%2Fc%24"),
         ("${api.env.NEXT}", "me", "me"),
         ("${api.exports.URL}", "http://127.0.0.1:2100", "http://api:80"),
+        ("${self.env.SECRET|base64}", "YSBiL2Mk", "YSBiL2Mk"),
         ("<${api.host}:${api.port}>", "<127.0.0.1:2100>", "<api:80>"),
         ("$5 $${api.host} $$${api.host} ${HOME}", "$5 ${api.host} $127.0.0.1 ${HOME}", "$5 ${api.host} $api ${HOME}"),
         ("plain", "plain", "plain"),
@@ -85,7 +86,7 @@ def test_values_are_taken_by_their_full_name() -> None:
         ("${api.env.SECRT}", "api has no SECRT in its env; did you mean 'SECRET'?; it has: SECRET, NEXT, LOOP"),
         ("${bare.port}", "bare has no ports"),
         ("${api.env.LOOP}", "refers to itself: api.env.LOOP -> db.env.LOOP -> api.env.LOOP"),
-        ("${api.host|base64}", "there is no filter |base64; expected |url, |quoted"),
+        ("${api.host|hex}", "there is no filter |hex; expected |url, |quoted, |base64"),
     ],
 )
 def test_what_means_nothing_is_explained(text: str, message: str) -> None:
@@ -142,5 +143,6 @@ def test_what_a_scope_must_hold_depends_on_the_cluster() -> None:
     identities = {"i": {"namespace": "n"}, "j": {"namespace": "n", "token": "none"}}
     assert value_names(environment()) == {"env.name", "env.root"}
     assert value_names(environment(cluster={"identities": identities})) == {
-        "env.name", "env.root", "cluster.name", "cluster.kubeconfig", "identity.i.token", "identity.i.token_file",
+        "env.name", "env.root", "cluster.name", "cluster.kubeconfig", "cluster.server", "cluster.host", "cluster.port",
+        "cluster.ca", "identity.i.token", "identity.i.token_file",
     }  # fmt: skip

@@ -1,0 +1,124 @@
+"""What references outside of services mean: `${env.name}`, `${cluster.server}`, `${identity.x.token}`, `${secret.y}`.
+
+They are made when asked for: a kubeconfig is parsed only where somebody needs a part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from envkit.labels import resource_name
+from envkit.paths import Paths
+from envkit.services import secrets
+from envkit.services.references import Addressing, AsProcess, Inside
+
+if TYPE_CHECKING:
+    from envkit.config.models import Environment
+
+API_PORT = 6443
+"""Of kube-apiserver inside a kind node."""
+
+
+@dataclass(frozen=True)
+class Values(Mapping[str, str]):
+    """Texts by full name, each made when it is asked for."""
+
+    made: Mapping[str, Callable[[], str]] = field(repr=False)
+
+    def __getitem__(self, name: str) -> str:
+        return self.made[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.made)
+
+    def __len__(self) -> int:
+        return len(self.made)
+
+
+@dataclass(frozen=True)
+class Fleeting:
+    """How what changes while an environment lives is told: as it is now, or by a mark that stays the same."""
+
+    paths: Paths
+    tokens: bool = True
+    authority: bool = True
+
+    def token(self, identity: str) -> str:
+        """The identity's token, empty while there is none."""
+        if not self.tokens:
+            return mark(identity)
+        path = self.paths.tokens / identity
+        return path.read_text() if path.exists() else ""
+
+    def ca(self) -> str:
+        """The CA of the API server."""
+        from envkit.clusters import kubeconfig
+
+        there = self.authority and self.paths.kubeconfig.exists()
+        return kubeconfig.read(self.paths.kubeconfig).ca if there else "<cluster.ca>"
+
+
+def mark(identity: str) -> str:
+    """What stands for an identity's token in text that outlives it."""
+    return f"<identity.{identity}.token>"
+
+
+def values(environment: Environment, where: Addressing, fleeting: Fleeting) -> Values:
+    """Every value by its name, as seen from `where`."""
+    paths = fleeting.paths
+
+    def server() -> str:
+        return server_of(environment, where, paths)
+
+    made: dict[str, Callable[[], str]] = {
+        "env.name": lambda: environment.name,
+        "env.root": lambda: environment.root,
+        "env.ca_file": lambda: str(authority_file(paths)),
+        "cluster.name": lambda: resource_name(environment.name),
+        "cluster.kubeconfig": lambda: str(paths.kubeconfig),
+        "cluster.server": server,
+        "cluster.host": lambda: str(urlsplit(server()).hostname),
+        "cluster.port": lambda: str(urlsplit(server()).port),
+        "cluster.ca": fleeting.ca,
+    }
+    for name in environment.cluster.identities:
+        made[f"identity.{name}.token_file"] = lambda name=name: str(paths.tokens / name)  # type: ignore[misc]
+        made[f"identity.{name}.token"] = lambda name=name: fleeting.token(name)  # type: ignore[misc]
+    for name, secret in environment.secrets.items():
+        made[f"secret.{name}"] = lambda name=name, secret=secret: secrets.text_of(name, secret, paths)  # type: ignore[misc]
+    return Values(made)
+
+
+def server_of(environment: Environment, where: Addressing, paths: Paths) -> str:
+    """The API server's address: in containers by the name of its container, elsewhere as the host sees it.
+
+    kind's certificate names its nodes, that of an API server without nodes names the service.
+    """
+    from envkit.clusters.envtest import APISERVER
+
+    if APISERVER in environment.cluster_parts and isinstance(where, Inside | AsProcess):
+        return f"https://{where.host(APISERVER)}:{where.port(APISERVER, 'https')}"
+    if isinstance(where, Inside):
+        return f"https://{_plane(environment)}:{API_PORT}"
+    from envkit.clusters import kubeconfig
+
+    return kubeconfig.read(paths.kubeconfig).server if paths.kubeconfig.exists() else ""
+
+
+def _plane(environment: Environment) -> str:
+    """The node that answers for the API server: with several control planes the balancer before them."""
+    nodes = environment.cluster.config.get("nodes") or ()
+    planes = sum(node.get("role", "control-plane") == "control-plane" for node in nodes)
+    return f"{resource_name(environment.name)}-{'external-load-balancer' if planes > 1 else 'control-plane'}"
+
+
+def authority_file(paths: Paths) -> Path:
+    """The environment's own CA."""
+    return paths.folder / "pki" / "ca.crt"

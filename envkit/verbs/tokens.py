@@ -1,0 +1,92 @@
+"""Tokens near their end: asked for anew, put into the services that carry them, and only then into their own file.
+
+What could not be put everywhere is so tried again by the next command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from envkit import labels, state
+from envkit.clusters.tokens import ends_within
+from envkit.paths import Paths
+
+if TYPE_CHECKING:
+    from envkit.runtimes.base import Renewing
+    from envkit.runtimes.endpoint import EngineName
+
+LAST_PART = 0.25
+"""Of a token's life: with less than this left it is renewed."""
+
+Opened = Callable[[], "AbstractContextManager[Renewing]"]
+"""Opens the runtime that the services run on, where one of them carries a token."""
+
+
+def renewed(record: state.Record, paths: Paths, runtime: Opened) -> state.Record:
+    """The record with tokens that will last; it is written back when one was renewed."""
+    variables: dict[str, str] = dict(record.variables)
+    for token in record.tokens:
+        path = paths.tokens / token.identity
+        text = path.read_text().strip() if path.exists() else ""
+        if text and not ends_within(text, token.seconds * LAST_PART):
+            continue
+        from envkit.clusters.identities import renew
+
+        text = renew(paths, token, lambda new, one=token.identity: carry(record, paths, runtime, {one: new}))  # type: ignore[misc]
+        if token.variable:
+            variables[token.variable] = text
+    if variables != dict(record.variables):
+        record = replace(record, variables=variables)
+        state.write(paths, record)
+    return record
+
+
+def carry(
+    record: state.Record, paths: Paths, runtime: Opened, new: Mapping[str, str], but: Collection[str] = ()
+) -> list[str]:
+    """Put these tokens into every file that carries one of them, but not those of services in `but`; what changed."""
+    due = [one for one in record.carried if new.keys() & set(one.identities) and one.service not in but]
+    if not due:
+        return []
+    changed = []
+    with runtime() as place:
+        for one in due:
+            name = labels.resource_name(record.name, one.service)
+            if place.rewrite(name, one.path, _filled(one, paths, new).encode()):
+                changed.append(f"{one.service}:{one.path}")
+    return changed
+
+
+def _filled(one: state.Carried, paths: Paths, new: Mapping[str, str]) -> str:
+    from envkit.services.values import mark
+
+    text = one.content
+    for identity in one.identities:
+        path = paths.tokens / identity
+        token = new.get(identity) or (path.read_text() if path.exists() else "")
+        text = text.replace(mark(identity), token)
+    return text
+
+
+@contextmanager
+def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> Iterator[Renewing]:
+    """The runtime that the record names; Podman's API is served meanwhile where nobody serves it."""
+    if not record.engine:
+        from envkit.runtimes.processes import Processes, never
+
+        yield Processes(paths.services, never)
+        return
+    from envkit.events import Stream
+    from envkit.runtimes.containers import Containers
+    from envkit.runtimes.endpoint import Endpoint
+    from envkit.runtimes.podman_service import serving
+
+    with serving(record.engine, environ, paths, Stream([])):
+        runtime = Containers(Endpoint(cast("EngineName", record.engine), record.engine_url, "", "the record"))
+        try:
+            yield runtime
+        finally:
+            runtime.api.close()
