@@ -9,7 +9,7 @@ from envkit import state
 from envkit.errors import NotUp
 from envkit.paths import Paths
 from envkit.ports import accepts
-from envkit.verbs.tokens import at_hand, renewed
+from envkit.verbs.tokens import renewed_outside
 
 
 def read(paths: Paths, up: str, environ: Mapping[str, str] = MappingProxyType({})) -> state.Record:
@@ -26,4 +26,4 @@ def read(paths: Paths, up: str, environ: Mapping[str, str] = MappingProxyType({}
             f"environment {paths.name} was up, but does not answer any more: {', '.join(gone)}",
             hint=f"`{up}` repairs it",
         )
-    return renewed(record, paths, lambda: at_hand(record, paths, environ))
+    return renewed_outside(record, paths, environ)

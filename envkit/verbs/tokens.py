@@ -44,6 +44,11 @@ def renewed(record: state.Record, paths: Paths, runtime: Opened) -> state.Record
     return record
 
 
+def renewed_outside(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> state.Record:
+    """As `renewed`, for who has no session open."""
+    return renewed(record, paths, lambda: at_hand(record, paths, environ))
+
+
 def carry(
     record: state.Record, paths: Paths, runtime: Opened, new: Mapping[str, str], but: Collection[str] = ()
 ) -> list[str]:

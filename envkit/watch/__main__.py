@@ -35,11 +35,11 @@ def _follow(hello: dict[str, Any]) -> None:
 
     def renew() -> None:
         from envkit import state
-        from envkit.verbs.env import renewed
+        from envkit.verbs.tokens import renewed_outside
 
         record = state.read(flags.paths())
         if record:
-            renewed(record, flags.paths())
+            renewed_outside(record, flags.paths(), flags.environ)
 
     Supervisor(
         folder_of(hello["folder"]),
