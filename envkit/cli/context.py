@@ -91,7 +91,8 @@ class Flags:
 
 def program() -> str:
     """How the user called us, for the commands that messages suggest."""
-    return os.environ.get("ENVKIT_PROGRAM") or Path(sys.argv[0]).name.removesuffix(".py")
+    name = Path(sys.argv[0]).name.removesuffix(".py")
+    return os.environ.get("ENVKIT_PROGRAM") or ("envkit" if name == "__main__" else name)
 
 
 @contextmanager

@@ -85,9 +85,8 @@ class Processes:
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, OSError):
-                where = f" ({error.filename})" if error.filename else ""
                 raise EngineError(
-                    f"{unit.name} cannot be started: {error.strerror or error}{where}",
+                    f"{unit.name} cannot be started: {_reason(error)}",
                     hint="is the disk full, or the folder somebody else's?",
                 ) from error
             raise
@@ -277,6 +276,13 @@ class Processes:
             oom_killed=bool(group and limits.ran_out(group)),
             published=instance.published if any(alive(pid) for pid in session(int(instance.id), began)) else {},
         )
+
+
+def _reason(error: OSError) -> str:
+    """One file is enough: where a tree is copied to a full disk, every one of a thousand is told."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])
+    return f"{error.strerror or error} ({error.filename})" if error.filename else str(error.strerror or error)
 
 
 def _environment_of(instance: Instance) -> str:

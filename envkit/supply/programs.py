@@ -140,7 +140,9 @@ class Programs:
     def _own_here(self) -> Program | None:
         """This Python, when it has what the service needs, or the folder in the cache."""
         if all(find_spec(name) for name in NEEDED):
-            return self._python({"PYTHONPATH": str(PACKAGES)}, "this Python (extra datastorage)")
+            # What it needs may have been found in what the caller has set.
+            folders = ":".join(filter(None, (str(PACKAGES), self.environ.get("PYTHONPATH"))))
+            return self._python({"PYTHONPATH": folders}, "this Python (extra datastorage)")
         from envkit.supply.wheels import site_here
 
         site = site_here(self.cache)
