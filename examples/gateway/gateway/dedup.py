@@ -58,9 +58,13 @@ class Dedup:
         return Seen(int(count), str(request))
 
     def became(self, fingerprint: str, request: str) -> None:
-        """Remember the request; it exists whether or not Redis hears of it."""
+        """Remember the request, from now on for the whole time: making it may have taken longer than that."""
         try:
-            self._redis.hset(self.key(fingerprint), "request", request)
+            with self._redis.pipeline(transaction=True) as both:
+                both.hset(self.key(fingerprint), "request", request)
+                both.hsetnx(self.key(fingerprint), "count", 1)
+                both.pexpire(self.key(fingerprint), int(self._ttl * 1000))
+                both.execute()
         except RedisError as error:
             raise Unavailable(str(error) or type(error).__name__) from error
 

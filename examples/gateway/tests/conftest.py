@@ -49,7 +49,7 @@ class Caller:
 
     def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url, token
-        self._pool = urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
+        self._pool = urllib3.PoolManager(maxsize=64, retries=False, timeout=90)
 
     def send(self, alert: Any, *, url: str = "", token: str | None = None, **headers: str) -> Said:
         """Post an alert (or any body), as somebody else when `token` is given."""
@@ -64,7 +64,7 @@ class Caller:
         places = urls or [self.url]
 
         def one(number: int) -> Said:
-            gate.wait(30)
+            gate.wait(60)
             return self.send(alerts[number], url=places[number % len(places)])
 
         with ThreadPoolExecutor(len(alerts)) as pool:
@@ -134,6 +134,8 @@ def settings(
         token=lambda: account_token,
         audit=envkit_audit.record,
         dedup_prefix=f"gateway-{uuid.uuid4().hex[:10]}",
+        redis_timeout=15.0,  # twelve workers on two cores: a slow machine is not what is tested
+        kubernetes_timeout=15.0,
     )
 
 

@@ -29,7 +29,7 @@ def test_it_takes_its_old_port_at_once(serve, settings, caller, alert):
 
 
 def test_a_call_under_way_is_finished(serve, settings, caller, alert, line, envkit_namespace, requests_in):
-    server = serve(replace(settings, redis_url=f"redis://127.0.0.1:{line.port}/0", redis_timeout=20.0))
+    server = serve(replace(settings, redis_url=f"redis://127.0.0.1:{line.port}/0", redis_timeout=60.0))
     line.hold()  # the call is now in the middle of its work for as long as we like
     said = []
     call = threading.Thread(target=lambda: said.append(caller.send(alert(), url=server.url)))
@@ -39,7 +39,7 @@ def test_a_call_under_way_is_finished(serve, settings, caller, alert, line, envk
     stopping.start()
     eventually(lambda: not server.accepting, what="the server takes no new call")
     line.resume()
-    call.join(30)
-    stopping.join(30)
+    call.join(60)
+    stopping.join(60)
     assert [one.status for one in said] == [201]
     assert len(requests_in(envkit_namespace)) == 1
