@@ -94,7 +94,13 @@ def _cluster(session: Session, selected: frozenset[str]) -> ClusterFact:
     return _cluster_health(session, fact, len(seen.nodes))
 
 
-def _cluster_health(session: Session, fact: ClusterFact, nodes: int) -> ClusterFact:
+def cluster_lacks(session: Session, patience: float = PATIENCE) -> bool:
+    """Whether a running cluster does not work within `patience` seconds, or something of its bootstrap is missing."""
+    found = _cluster_health(session, ClusterFact("running"), len(session.kind.observe().nodes), patience)
+    return bool(found.unready or found.missing)
+
+
+def _cluster_health(session: Session, fact: ClusterFact, nodes: int, patience: float = PATIENCE) -> ClusterFact:
     """Whether a finished cluster works, and what of its bootstrap is missing; one kept-open connection, no SDK."""
     from envkit.clusters.api import Api, ApiError, Busy
     from envkit.clusters.bootstrap import wanted as bootstrap_wanted
@@ -105,7 +111,7 @@ def _cluster_health(session: Session, fact: ClusterFact, nodes: int) -> ClusterF
     asked = [api.readyz, lambda: api.node_ready(nodes), api.default_account]
     for probe in asked[:2] if session.lacking(CONTROLLERS) else asked:
         try:
-            until(probe, what="the cluster", seconds=PATIENCE, cancel=session.cancel)
+            until(probe, what="the cluster", seconds=patience, cancel=session.cancel)
         except NotReady as error:
             return replace(fact, unready=error.message)
     cluster, tokens = session.environment.cluster, session.paths.tokens

@@ -244,7 +244,8 @@ def _running(
 ) -> tuple[Action, str]:
     if instance is None:
         return Action.CREATE, "is not there"
-    if not instance.running:
+    paused = instance.state == "paused"
+    if not instance.running and not paused:
         return Action.REPLACE, instance.death()
     if image is not None:
         return Action.REPLACE, f"its image must be had first: {image.reason}"
@@ -252,6 +253,8 @@ def _running(
         return Action.REPLACE, "its configuration or image changed"
     if fresh:
         return Action.REPLACE, f"what it needs is new: {', '.join(fresh)}"
+    if paused:
+        return Action.RESUME, "is paused"
     if want.name in unready:
         return Action.REPLACE, f"does not work: {unready[want.name]}"
     return Action.KEEP, "runs and answers"

@@ -12,6 +12,9 @@ from envkit.paths import Paths, write_private
 
 SCHEMA = 1
 
+PAUSED = "paused"
+"""A record's `status` while everything of the environment is held; `up` otherwise."""
+
 
 @dataclass(frozen=True)
 class Renewal:

@@ -103,3 +103,14 @@ def shell(flags: Flags, service: Sequence[str]) -> int:
         if way.note:
             session.stream.note(way.note)
         return child(way.argv, flags.environ, way.variables).code
+
+
+@command
+def pause(flags: Flags) -> None:
+    """Hold the environment where it is: no processor time, memory stays. `up` lets it go on within a second."""
+    from envkit.cli.show import paused
+    from envkit.verbs.pause import pause as hold
+
+    with opened(flags) as session:
+        held = hold(session)
+    paused(session.environment.name, held, flags, out)

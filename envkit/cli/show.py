@@ -94,6 +94,17 @@ def reset(parts: Sequence[Part], seconds: float, flags: Flags, out: Out) -> None
     out(table([(part.name, f"{part.seconds:.2f}s", part.said) for part in parts]) if parts else "nothing to reset\n")
 
 
+def paused(name: str, held: Sequence[str], flags: Flags, out: Out) -> None:
+    """What is held, and how it goes on."""
+    if flags.json:
+        out(json.dumps({"name": name, "paused": list(held)}, indent=2) + "\n")
+        return
+    import shlex
+
+    out(f"environment {name} is paused: {', '.join(held)}\n")
+    out(f"go on:    {shlex.join([program(), 'up', *flags.words()])}\n")
+
+
 def status(found: Status, flags: Flags, out: Out) -> None:
     """A row for each service."""
     if flags.json:
@@ -104,10 +115,11 @@ def status(found: Status, flags: Flags, out: Out) -> None:
             }
             for row in found.rows
         ]  # fmt: skip
-        said = {"name": found.name, "engine": found.engine, "up": found.up, "missing": found.missing, "services": rows}
-        out(json.dumps(said, indent=2) + "\n")
+        said = {"name": found.name, "engine": found.engine, "up": found.up, "paused": found.paused}
+        out(json.dumps({**said, "missing": found.missing, "services": rows}, indent=2) + "\n")
         return
-    out(f"environment {found.name} on {found.engine}: {'up' if found.up else 'not up'}\n\n")
+    verdict = "up" if found.up else "paused" if found.paused else "not up"
+    out(f"environment {found.name} on {found.engine}: {verdict}\n\n")
     body = [
         (row.name, row.state, _brief(row.health), ", ".join(f"{k} {v}" for k, v in row.addresses.items()), row.since,
          row.source or row.image)

@@ -103,6 +103,10 @@ class Kind:
         worked.result()
         return facts
 
+    def pause(self) -> None:
+        """Freeze the nodes: no processor time is used until `resume`."""
+        self.nodes.pause()
+
     def resume(self, report: Report, cancel: Cancel, seconds: float = 30.0) -> None:
         """Wake paused nodes and wait for the API server."""
         self.nodes.unpause()

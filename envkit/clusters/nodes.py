@@ -115,6 +115,13 @@ class Nodes:
         with translated(f"reading the log of {node}"):
             return text(self.engine.api.logs(node, tail=500))
 
+    def pause(self) -> None:
+        """Freeze every node that runs."""
+        for node in self.all():
+            if node.state == "running":
+                with translated(f"pausing {node.name}"):
+                    self.engine.api.pause(node.name)
+
     def unpause(self) -> None:
         """Resume paused nodes: `/readyz` answers 0.3 s later."""
         for node in self.all():

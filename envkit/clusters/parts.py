@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from envkit.facts import Instance
     from envkit.session import Session
 
+RESUMED = 30.0
+"""Seconds for a resumed API server to answer; it does within one."""
+
 Report = Callable[[str], None]
 
 LATE = (
@@ -36,7 +39,7 @@ LOOK_AGAIN = 0.5
 class PartsFacts:
     """What there is; an API server has no nodes."""
 
-    state: Literal["absent", "running"] = "absent"
+    state: Literal["absent", "running", "paused"] = "absent"
     fingerprint: str = ""
     nodes: tuple[str, ...] = field(default=())
     dead: tuple[str, ...] = ()
@@ -51,12 +54,13 @@ class Parts:
 
     def observe(self) -> PartsFacts:
         """Running when its API server is; the fingerprint is written when it was ready for the first time."""
-        parts = {name: part for name, part in self._parts().items() if part.running}
+        parts = {name: part for name, part in self._parts().items() if part.state in ("running", "paused")}
         if APISERVER not in parts:
             return PartsFacts()
         path = self._marker
         dead = () if ETCD in parts else (ETCD,)
-        return PartsFacts("running", path.read_text() if path.exists() else "", dead=dead)
+        paused = any(part.state == "paused" for part in parts.values())
+        return PartsFacts("paused" if paused else "running", path.read_text() if path.exists() else "", dead=dead)
 
     def create(
         self, cluster: Cluster, node_image: str | None, port_offset: int, fingerprint: str,  # noqa: ARG002  kind's words
@@ -86,8 +90,13 @@ class Parts:
             api = Api.of(self.session.paths.kubeconfig)
             self._until(api.readyz, "the API server", self.session.environment.cluster.timeout, cancel)
 
-    def resume(self, _report: Report, _cancel: Cancel) -> None:
-        """Its parts are resumed like every service."""
+    def pause(self) -> None:
+        """Its parts are paused like every service."""
+
+    def resume(self, _report: Report, cancel: Cancel) -> None:
+        """Its parts were resumed like every service: here is waited for what they are together."""
+        self.restore_kubeconfig()
+        self._until(Api.of(self.session.paths.kubeconfig).readyz, "the resumed API server", RESUMED, cancel)
 
     def restore_kubeconfig(self) -> None:
         """Written anew each time: ports may have changed."""

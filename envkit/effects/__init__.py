@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from envkit import labels
+from envkit import labels, observe
 from envkit.clusters.envtest import WITHOUT_CONTROLLERS
 from envkit.clusters.parts import Parts
 from envkit.effects import on_host
@@ -20,6 +20,9 @@ from envkit.session import Session
 from envkit.waiting import Cancel
 
 Report = Callable[[str], None]
+
+RESUMED = 30.0
+"""Seconds for a resumed cluster to be what it was; it is within one."""
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Effects:
     bootstrapped: bool = False
     made_cluster: bool = False
     made_network: bool = False
+    resumed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -114,6 +118,7 @@ class Effects:
         cluster, kind = self.session.environment.cluster, self.session.kind
         if step.action is Action.RESUME:
             kind.resume(report, cancel)
+            self.resumed = True
             return "resumed"
         if step.action is Action.REPLACE:
             report("deleting the old cluster")
@@ -133,6 +138,8 @@ class Effects:
     def _bootstrap(self, report: Report, cancel: Cancel) -> str:
         """Mostly done already: CRDs, namespaces and identities need no node, so a new cluster gets them on the way."""
         cluster = self.session.environment.cluster
+        if self.resumed and not observe.cluster_lacks(self.session, patience=RESUMED):
+            return "as it was before the pause"
         if not self.bootstrapped:
             self._apply_bootstrap(report, cancel)
         loaded = self.session.kind.load(cluster.images, report, cancel) if cluster.images else []
@@ -160,6 +167,8 @@ class Effects:
         if want.service.host_command is not None or want.service.migrations is not None:
             return self._on_host(want, report, cancel)
         old = self.facts.instances.get(step.name)
+        if old is not None and step.action is Action.RESUME:
+            return self._resume(old, report, cancel)
         if old is not None:
             report(f"removing the old one: {step.reason}")
             self.session.runtime.remove(old)
@@ -175,6 +184,13 @@ class Effects:
         with self._lock:
             self.instances[want.name] = instance
         return said
+
+    def _resume(self, old: Instance, report: Report, cancel: Cancel) -> str:
+        """It worked when it was paused: it is asked whether it works now, and not proved anew."""
+        instance = self.session.runtime.resume(old)
+        with self._lock:
+            self.instances[old.service] = instance
+        return "resumed, " + Proof(self.session, instance, report, cancel).answers()
 
     def _on_host(self, want: Want, report: Report, cancel: Cancel) -> str:
         if want.service.migrations:

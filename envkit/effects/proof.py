@@ -46,6 +46,11 @@ class Proof:
             self._check_limit(service.memory)
         return said
 
+    def answers(self) -> str:
+        """Wait until its probe passes, and nothing else; what to say about it. Raises as `ready` does."""
+        service = observe.probed(self.session, self.name, {self.name: self.instance})
+        return f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
+
     def ended(self, seconds: float) -> tuple[Instance, str]:
         """Wait for a one-shot's end; 0 is success. Raises `ServiceDied` for any other."""
         now = self.instance

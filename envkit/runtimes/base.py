@@ -72,3 +72,13 @@ class Renewing(Protocol):
 
         `name` is an instance's; nothing happens where that or the file is gone.
         """
+
+
+class Pauses(Protocol):
+    """A runtime that can hold a service where it is: no processor time is used, memory stays."""
+
+    def pause(self, instance: Instance) -> None:
+        """Hold it; held already is fine."""
+
+    def resume(self, instance: Instance) -> Instance:
+        """Let it go on; the instance as it is then."""

@@ -99,6 +99,8 @@ class Containers:
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
         """Stop and remove, anonymous volumes included."""
+        if instance.state == "paused":
+            instance = self.resume(instance)  # what is frozen hears no signal
         if grace and instance.running:
             from docker.errors import NotFound
 
@@ -122,6 +124,19 @@ class Containers:
     def limit_of(self, instance: Instance) -> str | None:
         """The memory limit, as the container's own kernel tells it."""
         return limits.inside(lambda argv: self.execute(instance, argv))
+
+    def pause(self, instance: Instance) -> None:
+        """Freeze its control group."""
+        if self.look(instance).state != "paused":
+            with translated(f"pausing {instance.name}"):
+                self.api.pause(instance.id)
+
+    def resume(self, instance: Instance) -> Instance:
+        """Thaw it."""
+        if self.look(instance).state == "paused":
+            with translated(f"resuming {instance.name}"):
+                self.api.unpause(instance.id)
+        return self.look(instance)
 
     def restart(self, instance: Instance, grace: float) -> Instance:
         """Stop (SIGTERM, `grace` seconds, SIGKILL) and start the same container; its data stays."""

@@ -158,6 +158,19 @@ class FakeEngine:
         """As a container tells it."""
         return limits.inside(lambda argv: self.execute(instance, argv))
 
+    def pause(self, instance: Instance) -> None:
+        """Hold it; it does not die meanwhile."""
+        with self._called("pause", instance.service):
+            found = self._there(instance)
+            found.instance = replace(self._now(found), state="paused")
+
+    def resume(self, instance: Instance) -> Instance:
+        """Let it go on."""
+        with self._called("resume", instance.service):
+            found = self._there(instance)
+            found.instance = replace(found.instance, state="running")
+            return self._now(found)
+
     def restart(self, instance: Instance, grace: float) -> Instance:  # noqa: ARG002
         """Begin again, the same container."""
         with self._called("restart", instance.service):

@@ -63,6 +63,16 @@ def alive(pid: int, began: float | None = None) -> bool:
     return not is_stranger(pid, began)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether it was told to stop and not yet to go on (SIGSTOP, SIGCONT)."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def is_stranger(pid: int, began: float | None) -> bool:
     """Whether the number has been given to another process since."""
     now = start_time(pid)

@@ -30,7 +30,7 @@ from envkit.runtimes import limits, shared_memory
 from envkit.runtimes.base import Unit
 from envkit.runtimes.containers import port_taken
 from envkit.runtimes.following import growing
-from envkit.runtimes.marked import SERVICE, Marked, alive, marked_processes, session, start_time, tree
+from envkit.runtimes.marked import SERVICE, Marked, alive, is_stopped, marked_processes, session, start_time, tree
 from envkit.runtimes.spawning import Launch, as_user, environ_of, launch_of, spawn
 
 FOUND = 5.0
@@ -155,6 +155,24 @@ class Processes:
         if group := _group_of(instance):
             limits.remove(group)
 
+    def pause(self, instance: Instance) -> None:
+        """Stop the whole tree, its leader first: that is what `look` goes by."""
+        _signal([int(instance.id)], signal.SIGSTOP)
+        held: set[int] = set()
+        while fresh := self._tree(instance) - held:  # what was begun meanwhile
+            _signal(fresh, signal.SIGSTOP)
+            held |= fresh
+
+    def resume(self, instance: Instance) -> Instance:
+        """Let the tree go on, its leader last: cut short, it is still known as paused."""
+        leader = int(instance.id)
+        _signal(self._tree(instance) - {leader}, signal.SIGCONT)
+        _signal([leader], signal.SIGCONT)
+        return replace(instance, state="running")
+
+    def _tree(self, instance: Instance) -> set[int]:
+        return tree(int(instance.id), self._began(instance), _environment_of(instance), instance.service)
+
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command beside it, with its variables and as its user: exit code and output."""
         if not self.look(instance).running:
@@ -239,6 +257,7 @@ class Processes:
         everything = tree(leader, began, environment, instance.service)
         if grace:
             _signal(session(leader, began), stop)
+            _signal(everything, signal.SIGCONT)  # what is paused hears no signal
             _wait_gone(everything, grace)
         deadline = time.monotonic() + FOUND
         while everything := {pid for pid in everything if alive(pid)}:
@@ -263,7 +282,7 @@ class Processes:
         except (TypeError, KeyError, AttributeError):  # another envkit's: its processes are found by their marker
             return None
         if alive(int(instance.id), began):
-            return instance
+            return replace(instance, state="paused") if is_stopped(int(instance.id)) else instance
         try:
             code = int((folder / "exit").read_text())
         except (OSError, ValueError):

@@ -20,6 +20,8 @@ def read(paths: Paths, up: str, environ: Mapping[str, str] = MappingProxyType({}
     record = state.read(paths)
     if record is None:
         raise NotUp(f"environment {paths.name} is not up", hint=f"bring it up with `{up}`")
+    if record.status == state.PAUSED:
+        raise NotUp(f"environment {paths.name} is paused", hint=f"`{up}` resumes it")
     gone = [f"{name} (port {port})" for name, port in record.ports.items() if not accepts(port)]
     if gone:
         raise NotUp(

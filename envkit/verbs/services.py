@@ -38,6 +38,8 @@ def restart(session: Session, names: Sequence[str]) -> None:
     """Restart processes, data kept, and wait until their probes pass again."""
     with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
         for name, instance in instances(session, names).items():
+            if instance.state == "paused":
+                raise NotUp(f"{name} is paused", hint="`up` resumes it")
             session.stream.note(f"restarting {name}")
             service = session.environment.services[name]
             again = session.runtime.restart(instance, service.stop_timeout)

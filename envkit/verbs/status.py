@@ -43,6 +43,11 @@ class Status:
         return bool(self.rows) and all(row.health in ("ready", "done") for row in self.rows)
 
     @property
+    def paused(self) -> bool:
+        """Whether anything of it is held; `up` resumes it."""
+        return any(row.state == "paused" for row in self.rows)
+
+    @property
     def there(self) -> bool:
         """Whether anything of it exists."""
         return any(row.state != "absent" for row in self.rows)

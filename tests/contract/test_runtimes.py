@@ -174,3 +174,38 @@ def test_what_ignores_its_stop_signal_is_killed(place: Bench) -> None:
     place.runtime.remove(made, grace=0.3)
 
     assert place.runtime.observe(place.environment) == []
+
+
+def test_what_is_paused_stays_and_goes_on(place: Bench) -> None:
+    made = place.start()
+    place.runtime.pause(made)
+    place.runtime.pause(made)
+
+    held = place.runtime.look(made)
+    assert (held.state, held.running, held.id) == ("paused", False, made.id)
+    assert [it.state for it in place.runtime.observe(place.environment)] == ["paused"]
+
+    assert place.runtime.resume(held).running
+    assert place.runtime.resume(place.runtime.look(made)).running
+    assert place.runtime.look(made) == made
+
+
+def test_what_is_paused_can_be_removed(place: Bench) -> None:
+    made = place.start()
+    place.runtime.pause(made)
+
+    place.runtime.remove(place.runtime.look(made), grace=1.0)
+
+    assert place.runtime.look(made).state == "dead"
+    assert place.runtime.observe(place.environment) == []
+
+
+def test_output_is_followed_to_its_end(place: Bench) -> None:
+    made = place.start(
+        command=["sh", "-c", "echo one; echo two; sleep 0.3; echo three"],
+        fake=Script(log="one\ntwo\nthree\n", dies=0.1),
+    )
+
+    assert list(place.runtime.follow(made, tail=10)) == ["one", "two", "three"]
+    assert place.runtime.look(made).state == "exited"
+    assert list(place.runtime.follow(made, tail=1)) == ["three"]

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.e2e import embedded_box
@@ -103,6 +104,31 @@ def test_logs_are_followed_through_a_restart_until_ctrl_c(two: Box) -> None:
     assert all(line.startswith("redis | ") for line in following.out().splitlines())
     following.send(signal.SIGINT)
     assert following.wait().code == 130
+
+
+def frozen(box: Box) -> bool:
+    if isinstance(box, EmbeddedBox):
+        return {process.status() for process in box.processes()} == {psutil.STATUS_STOPPED}
+    return {row["State"]["Status"] for row in box.engine.rows(box.name)} == {"paused"}
+
+
+def test_what_is_paused_uses_no_processor_and_goes_on(two: Box) -> None:
+    before = two.ids()
+    two("shell", "redis", "--", "redis-cli", "-p", port_of(two, "redis"), "SET", "kept", "1").ok()
+    assert two("pause", "--json").ok().json["paused"] == ["postgres", "redis"]
+    assert frozen(two)
+    asked = two("env")
+    assert asked.code == 4 and "is paused" in asked.err and not asked.out
+    assert two("status").out.splitlines()[0].endswith(": paused")
+    two("up").ok()
+    assert two.ids() == before
+    kept = two("shell", "redis", "--", "redis-cli", "-p", port_of(two, "redis"), "GET", "kept").ok()
+    assert kept.out.strip() == "1"
+
+
+def port_of(box: Box, service: str) -> str:
+    """Where a client in its place finds it: inside the container, or on this host."""
+    return str(box.ports[0]) if isinstance(box, EmbeddedBox) else {"redis": "6379"}[service]
 
 
 def test_an_orphan_is_shown_first_and_then_taken(two: Box, tmp_path: Path) -> None:

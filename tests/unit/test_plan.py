@@ -135,7 +135,6 @@ def test_without_containers_and_kind_there_is_no_network() -> None:
         (instance("a", "exited", exit_code=3), "exited with 3"),
         (instance("a", "exited", exit_code=137, oom_killed=True), "ran out of memory"),
         (instance("a", "exited", exit_code=137, memory=64 * 2**20), "limit of 64 MiB"),
-        (instance("a", "paused"), "is paused"),
         (instance("a", "created"), "is created"),
         (instance("a", "dead"), "exited with None"),
         (instance("a", fingerprint="old"), "its configuration or image changed"),

@@ -1,0 +1,121 @@
+"""An environment that is held: what `pause` does, what `up` makes of it, what else says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envkit import state
+from envkit.errors import EngineError, EnvironmentFailed, NotUp
+from envkit.facts import ClusterFact, Facts
+from envkit.plan import Action, make
+from envkit.runtimes.fake import FakeEngine, opened
+from envkit.session import Session
+from envkit.verbs import env
+from envkit.verbs.pause import pause
+from envkit.verbs.services import restart
+from envkit.verbs.status import status
+from envkit.verbs.up import up
+from tests.unit.wants import desired, environment, instance
+
+TCP = {"probe": {"type": "tcp"}, "ports": {"main": {"container": 80, "host": "auto"}}}
+TWO: dict[str, Any] = {"db": TCP, "api": {**TCP, "needs": ["db"]}}
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    made = FakeEngine()
+    made.images.there["i"] = "sha256:i"
+    yield made
+    made.close()
+
+
+def session(engine: FakeEngine, home: Path, services: dict[str, Any] = TWO) -> Session:
+    return opened(environment(services), home, engine)
+
+
+def held(engine: FakeEngine, home: Path) -> dict[str, str]:
+    up(session(engine, home))
+    pause(session(engine, home))
+    return {it.service: it.id for it in engine.observe("t")}
+
+
+def test_everything_is_held_and_up_lets_it_go_on(engine: FakeEngine, tmp_path: Path) -> None:
+    before = held(engine, tmp_path)
+    assert {it.state for it in engine.observe("t")} == {"paused"}
+
+    outcome = up(session(engine, tmp_path))
+
+    assert {step.id: step.action for step in outcome.plan.changes} == {"db": Action.RESUME, "api": Action.RESUME}
+    assert {it.service: it.id for it in engine.observe("t")} == before
+    assert all(it.running for it in engine.observe("t"))
+    assert outcome.record.status == "up"
+    assert not outcome.from_nothing
+
+
+def test_what_changed_meanwhile_is_replaced_and_not_resumed(engine: FakeEngine, tmp_path: Path) -> None:
+    before = held(engine, tmp_path)
+    up(session(engine, tmp_path, {**TWO, "api": {**TWO["api"], "env": {"NEW": "1"}}}))
+    after = {it.service: it.id for it in engine.observe("t")}
+    assert after["db"] == before["db"] and after["api"] != before["api"]
+    assert ("resume", "api") not in engine.calls
+
+
+def test_twice_is_fine(engine: FakeEngine, tmp_path: Path) -> None:
+    held(engine, tmp_path)
+    assert pause(session(engine, tmp_path)) == ["api", "db"]
+
+
+def test_nothing_there_is_nothing_to_pause(engine: FakeEngine, tmp_path: Path) -> None:
+    with pytest.raises(NotUp, match="nothing of it runs"):
+        pause(session(engine, tmp_path))
+
+
+def test_what_reads_the_record_says_so(engine: FakeEngine, tmp_path: Path) -> None:
+    held(engine, tmp_path)
+    now = session(engine, tmp_path)
+    with pytest.raises(NotUp, match="is paused") as caught:
+        env.read(now.paths, "envkit up")
+    assert "resumes it" in caught.value.hint
+    with pytest.raises(NotUp, match="db is paused"):
+        restart(now, ["db"])
+    seen = status(now)
+    assert seen.paused and not seen.up and {row.state for row in seen.rows} == {"paused"}
+    assert (found := state.read(now.paths)) and found.status == state.PAUSED
+
+
+class Warm(FakeEngine):
+    """An engine that cannot hold one of them."""
+
+    def pause(self, instance: Any) -> None:
+        if instance.service == "api":
+            raise EngineError("the engine answered: cannot freeze")
+        super().pause(instance)
+
+
+def test_what_cannot_be_held_as_a_whole_is_not_held(tmp_path: Path) -> None:
+    engine = Warm()
+    engine.images.there["i"] = "sha256:i"
+    try:
+        up(session(engine, tmp_path))
+        with pytest.raises(EnvironmentFailed, match="api: the engine answered: cannot freeze"):
+            pause(session(engine, tmp_path))
+        assert all(it.running for it in engine.observe("t"))
+        assert env.read(session(engine, tmp_path).paths, "up").status == "up"
+    finally:
+        engine.close()
+
+
+def test_what_needs_a_resumed_service_is_kept() -> None:
+    wanted = desired(environment({"db": {}, "api": {"needs": ["db"]}}))
+    facts = Facts(network=True, instances={"db": instance("db", "paused"), "api": instance("api")})
+    assert {step.id: step.action for step in make(wanted, facts).changes} == {"db": Action.RESUME}
+
+
+def test_a_paused_service_with_another_fingerprint_is_replaced() -> None:
+    facts = Facts(network=True, instances={"db": instance("db", "paused", "old")}, cluster=ClusterFact())
+    (step,) = make(desired(environment({"db": {}})), facts).changes
+    assert step.action is Action.REPLACE
