@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from envkit.config.models import PostgresProbe
 
+OURS = "envkit"
+"""The `application_name` of envkit's own connections: not to be counted among a suite's."""
+
 
 class SqlError(Exception):
     """The server refused, was silent, or is not there; the text says which."""
@@ -31,8 +34,9 @@ def connect(login: PostgresProbe, host: str, port: int, seconds: float | None) -
         # pg8000 leaves its own socket open when the server accepts and then says nothing
         with socket.create_connection((host, port), timeout=seconds) as plug:
             connection = pg8000.native.Connection(
-                login.user, sock=plug, database=login.database, password=login.password, timeout=seconds
-            )
+                login.user, sock=plug, database=login.database, password=login.password, timeout=seconds,
+                application_name=OURS,
+            )  # fmt: skip
             try:
                 yield connection
             finally:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,7 @@ class Watch:
     _sinks: dict[str, Bounded] = field(default_factory=dict)
     _levels: dict[str, signs.Level] = field(default_factory=dict)
     _followed: set[tuple[str, str]] = field(default_factory=set)
+    _stack: ExitStack = field(default_factory=ExitStack)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -98,14 +100,16 @@ class Watch:
         service = observe.probed(self.session, name, {name: self.instances[name]})
         health = signs.Health(name)
         if service.probe:
-            pace = COSTLY if isinstance(service.probe, ExecProbe | CommandProbe) else PROBES
+            pace = COSTLY if isinstance(service.probe, ExecProbe | CommandProbe | PostgresProbe) else PROBES
             self.looks.append(Every(f"probe {name}", pace, lambda: self._look_health(name, health)))
         if isinstance(service.probe, RedisProbe):
             redis, login = signs.RedisSigns(name), service.probe
             self._numbers(name, lambda: asking.redis(login, *self._place(name, login.port)), redis.saw, NUMBERS)
         if isinstance(service.probe, PostgresProbe):
             postgres, user = signs.PostgresSigns(name), service.probe
-            self._numbers(name, lambda: asking.postgres(user, *self._place(name, user.port)), postgres.saw, PROBES)
+            ask = asking.Postgres(user, lambda: self._place(name, user.port))
+            self._stack.callback(ask.close)
+            self._numbers(name, ask, postgres.saw, PROBES)
 
     def _add_cluster(self) -> None:
         from envkit.clusters.api import Api
@@ -120,7 +124,8 @@ class Watch:
         def look() -> None:
             try:
                 values = ask()
-            except (asking.Silent, KeyError):  # its probe tells
+            except (asking.Silent, KeyError):
+                self._hurry(f"probe {name}", 0.0)  # it tells
                 return
             self._sampled(name, values)
             self._tell(judge(now(), values))
@@ -265,6 +270,8 @@ class Watch:
     def stop(self) -> None:
         """End it; logs are complete as far as they were written."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        wait([every.future for every in self.looks if every.future], timeout=LOOK_SECONDS)
+        self._stack.close()
         for sink in self._sinks.values():
             sink.close()
         for tail in self._tails.values():
