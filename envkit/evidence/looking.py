@@ -14,7 +14,7 @@ from envkit import observe, state
 from envkit.config.models import RedisProbe
 from envkit.errors import EngineError, EnvkitError
 from envkit.evidence import junit, signs
-from envkit.evidence.collectors.host import disks, places
+from envkit.evidence.collectors.host import disks, engine_places, places
 from envkit.evidence.collectors.scene import in_background
 from envkit.evidence.findings import NOT_IN_TIME, Findings, LogSign, ServiceFact
 from envkit.evidence.redaction import Redactor
@@ -62,7 +62,8 @@ def look(
     patience = min(PATIENCE, seconds / 3) if error is None else BRIEF
     services = Asked(lambda: _services(session, there.within(deadline, {}), patience, deadline - SPARE))
     cluster, redis = Asked(lambda: _cluster(session)), Asked(lambda: _redis(session, run))
-    disk, logs = Asked(lambda: tuple(disks(places(session)))), Asked(lambda: tuple(_signs(session, run)))
+    disk, logs = Asked(lambda: disks(places(session))), Asked(lambda: tuple(_signs(session, run)))
+    engines_disk = Asked(lambda: disks(engine_places(session)))
     tests = Asked(lambda: junit.reports(argv, folder, began) if began else None)
     found = Findings(
         code=facts.get("code") if code is None and error is None else code,
@@ -71,7 +72,7 @@ def look(
         services=services.within(deadline, None),
         engine=_engine(session, there),
         cluster=cluster.within(deadline, ""),
-        disks=disk.within(deadline, ()),
+        disks=tuple({it.path: it for it in disk.within(deadline, []) + engines_disk.within(deadline, [])}.values()),
         redis=redis.within(deadline, {}),
         logs=logs.within(deadline, ()),
         tests=tests.within(deadline, None),

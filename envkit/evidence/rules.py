@@ -125,9 +125,11 @@ def silent(found: Findings) -> Iterator[Suspicion]:
     for fact in found.services or ():
         if fact.wrong and fact.exit_code is None and not fact.absent:
             at = min((one.at for one in of(found, "unhealthy") if one.service == fact.name), default=None)
+            watched = bool(found.happenings) and at is None  # and it was well: the machine may be busy just now
+            sure: Confidence = "likely" if watched and not fact.paused else "certain"
             hint = "resume it" if fact.paused else f"its log may say why: logs/{fact.name}.log"
             reason = f"{fact.name} is paused" if fact.paused else f"{fact.name} does not answer: {fact.wrong}"
-            yield about(fact.name, "certain", reason, hint, at)
+            yield about(fact.name, sure, reason, hint, at)
     for happened in of(found, "unhealthy"):
         if "max_connections" in happened.detail:
             kinds = frozenset({signs.CLIENTS})
@@ -147,7 +149,8 @@ def api_server(found: Findings) -> Iterator[Suspicion]:
     if found.cluster:
         first = min((one.at for one in of(found, "apiserver")), default=None)
         reason = f"the API server does not answer: {found.cluster}"
-        yield about("cluster", "certain", reason, "its log is in the evidence; `up` repairs it", first)
+        sure: Confidence = "likely" if found.happenings and first is None else "certain"
+        yield about("cluster", sure, reason, "its log is in the evidence; `up` repairs it", first)
     throttled = [one for one in of(found, "apiserver") if _throttles(one)]
     if throttled:
         reason = f"the API server throttled requests: {throttled[0].message}"

@@ -187,6 +187,14 @@ def test_what_happened_after_the_last_failure_explains_none() -> None:
     assert short(Run().judged(ASSERTED, happenings=early, services=DOWN)) == ("environment", "likely")
 
 
+def test_one_silence_of_a_busy_machine_is_less_than_certain() -> None:
+    """Watched for the whole run, it was well: only the last look met no answer."""
+    watched = (happened("phase", "", message="up"),)
+    for trouble in ({"services": SILENT}, {"cluster": "no answer"}):
+        assert short(Run().judged(happenings=watched, **trouble)) == ("environment", "likely")
+        assert Run().judged(ASSERTED, happenings=watched, **trouble).fault == "test"
+
+
 def test_evictions_are_a_suspicion_and_no_more() -> None:
     verdict = Run().judged(ASSERTED, redis=EVICTED)
     assert short(verdict) == ("test", "likely")

@@ -59,20 +59,25 @@ def _summary(scene: Scene) -> Iterator[str]:
     yield f"kernel    {platform.platform()} ({platform.machine()})"
     yield f"processors {os.cpu_count()}, load {' '.join(f'{one:.2f}' for one in os.getloadavg())}"
     yield f"memory    {memory.available >> 20} of {memory.total >> 20} MiB available; swap {swap.used >> 20} MiB used"
-    for fact in disks(places(scene.session)):
+    for fact in disks([*places(scene.session), *engine_places(scene.session)]):
         files = "" if fact.files is None else f", {fact.files} files"
         yield f"disk      {fact.free >> 20} MiB{files} free at {fact.path}{' (FULL)' if fact.full else ''}"
 
 
 def places(session: Session) -> list[Path]:
-    """Where the environment, the suite and the evidence write."""
+    """Where the environment, the suite and the evidence write on this machine."""
+    temporary = session.environ.get("TMPDIR") or tempfile.gettempdir()  # which tries others when this one is full
+    return [session.paths.home, session.paths.services, session.cache, Path(temporary), Path.cwd()]
+
+
+def engine_places(session: Session) -> list[Path]:
+    """Where the engine keeps its containers, if that is on this machine."""
     from envkit.runtimes.containers import Containers
 
-    found = [session.paths.home, session.paths.services, session.cache, Path(tempfile.gettempdir()), Path.cwd()]
     with suppress(Exception):
         if session.endpoint and session.endpoint.local and isinstance(session.runtime, Containers):
-            found.append(Path(str(session.runtime.api.info()["DockerRootDir"])))
-    return found
+            return [Path(str(session.runtime.api.info()["DockerRootDir"]))]
+    return []
 
 
 def disks(wanted: list[Path]) -> list[DiskFact]:
