@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from envkit.errors import PortTaken
 
 LOOPBACK = "127.0.0.1"
 
@@ -77,3 +79,12 @@ def holders(ports: Iterable[int], containers: Mapping[int, str]) -> list[Holder]
         elif not bindable(port):
             found.append(process_on(port))
     return found
+
+
+def port_taken(wanted: Mapping[int, str], taken: Sequence[Holder]) -> PortTaken:
+    """One error for every port that is held, each with its holder."""
+    lines = [f"port {holder.port} (wanted by {wanted[holder.port]}) is held by {holder}" for holder in taken]
+    return PortTaken(
+        "\n".join(lines),
+        hint="stop what holds the port, or move all ports of this environment with --port-offset N",
+    )

@@ -17,6 +17,17 @@ MANAGER = "envkit"
 """The field manager: what envkit applied is envkit's to change again."""
 
 
+def preload() -> None:
+    """Import the client beside the wait for an API server: half a second that would come after it."""
+
+    def imported() -> None:
+        import kubernetes.client
+        import kubernetes.config
+        import kubernetes.dynamic  # noqa: F401
+
+    threading.Thread(target=imported, name="preload").start()
+
+
 class Applier:
     """Applies one manifest a call; one call at a time, for what discovery found is shared state."""
 

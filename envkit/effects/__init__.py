@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from envkit import labels, observe
+from envkit.clusters.apply import preload
 from envkit.clusters.envtest import WITHOUT_CONTROLLERS
 from envkit.clusters.parts import Parts
-from envkit.effects import on_host
 from envkit.effects.proof import Proof
 from envkit.errors import ImageUnavailable
 from envkit.facts import Facts, Instance
@@ -124,6 +124,8 @@ class Effects:
             report("deleting the old cluster")
             kind.delete()
         self.made_cluster = True
+        if cluster.manifests:
+            preload()
         kind.create(
             cluster,
             node_image=wanted.node_image(self.session.environment),
@@ -193,6 +195,8 @@ class Effects:
         return "resumed, " + Proof(self.session, instance, report, cancel).answers()
 
     def _on_host(self, want: Want, report: Report, cancel: Cancel) -> str:
+        from envkit.effects import on_host
+
         if want.service.migrations:
             said = on_host.migrations(self.session, want, self.instances, report)
         else:

@@ -10,8 +10,7 @@ from envkit.config.models import Probe, Service
 from envkit.config.units import show_size
 from envkit.errors import EngineError, EnvironmentFailed, ServiceDied
 from envkit.facts import Instance
-from envkit.ports import holders
-from envkit.runtimes.containers import port_taken
+from envkit.ports import holders, port_taken
 from envkit.session import Session
 from envkit.waiting import Cancel, until
 

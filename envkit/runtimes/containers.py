@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from envkit import labels
-from envkit.errors import EngineError, PortTaken
+from envkit.errors import EngineError
 from envkit.facts import Instance, State
-from envkit.ports import LOOPBACK, holders
+from envkit.ports import LOOPBACK, holders, port_taken
 from envkit.runtimes import limits, owners
 from envkit.runtimes.base import Unit
 from envkit.runtimes.endpoint import Endpoint
@@ -299,15 +299,6 @@ class Containers:
             if isinstance(error.__cause__, NotFound):
                 return None
             raise
-
-
-def port_taken(wanted: Mapping[int, str], taken: Sequence[Any]) -> PortTaken:
-    """One error for every port that is held, each with its holder."""
-    lines = [f"port {holder.port} (wanted by {wanted[holder.port]}) is held by {holder}" for holder in taken]
-    return PortTaken(
-        "\n".join(lines),
-        hint="stop what holds the port, or move all ports of this environment with --port-offset N",
-    )
 
 
 def instance_of(raw: Mapping[str, Any]) -> Instance:

@@ -24,10 +24,9 @@ from envkit.errors import EngineError
 from envkit.events import Sink, Stream
 from envkit.facts import Instance
 from envkit.paths import Paths
-from envkit.ports import LOOPBACK, holders
+from envkit.ports import LOOPBACK, holders, port_taken
 from envkit.runtimes import limits
 from envkit.runtimes.base import Unit
-from envkit.runtimes.containers import port_taken
 from envkit.runtimes.endpoint import Endpoint
 from envkit.runtimes.fake_supply import FakeImages, FakeNetworks
 from envkit.runtimes.fake_world import Program, known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,9 @@ def _with_path(command: Sequence[str], program: Program) -> tuple[str, ...]:
 
 def _home(account: Account | None) -> dict[str, str]:
     home = os.environ.get("HOME", "")
-    return {"HOME": "/nonexistent" if account else home, "LC_ALL": "C.UTF-8"}
+    # macOS knows no C.UTF-8, and PostgreSQL ends where the locale means nothing.
+    locale = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
+    return {"HOME": "/nonexistent" if account else home, "LC_ALL": locale}
 
 
 def copy_files(files: Sequence[File], root: Path) -> None:

@@ -25,10 +25,9 @@ from envkit import labels
 from envkit.errors import EngineError
 from envkit.facts import Instance
 from envkit.paths import replace_file, write_private
-from envkit.ports import holders
+from envkit.ports import holders, port_taken
 from envkit.runtimes import limits, shared_memory
 from envkit.runtimes.base import Unit
-from envkit.runtimes.containers import port_taken
 from envkit.runtimes.following import growing
 from envkit.runtimes.marked import SERVICE, Marked, alive, is_stopped, marked_processes, session, start_time, tree
 from envkit.runtimes.spawning import Launch, as_user, environ_of, launch_of, spawn

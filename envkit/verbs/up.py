@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from envkit import apply, observe, plan, state
@@ -14,11 +15,9 @@ from envkit.errors import EnvironmentFailed, HolderError
 from envkit.events import Kind
 from envkit.facts import Facts
 from envkit.plan import CLUSTER, Action, Desired, Plan, Subject
-from envkit.ports import accepts, holders
+from envkit.ports import accepts, holders, port_taken
 from envkit.runtimes.base import Renewing
-from envkit.runtimes.containers import port_taken
 from envkit.session import Session, locked
-from envkit.verbs.gather import of_failed_up
 from envkit.verbs.record import write_record
 from envkit.verbs.remove import forget_files, undo
 from envkit.verbs.tokens import carry, renewed
@@ -194,11 +193,17 @@ def _let_settle(session: Session, effects: Effects) -> None:
     session.cancel.sleep(min(SETTLED, max(0.0, SETTLED - min(ages, default=SETTLED))))
 
 
+def _evidence(session: Session, error: BaseException) -> Path | None:
+    from envkit.verbs.gather import of_failed_up  # as much to import as the rest of an `up` with nothing to do
+
+    return of_failed_up(session, error)
+
+
 def _back(session: Session, effects: Effects, keep: bool, error: Exception, intent: Intent | None) -> None:
     """Evidence first, then away with what this run made; trouble on the way is told, never hidden."""
     if intent:
         intent.failed(error)
-    elif folder := of_failed_up(session, error):
+    elif folder := _evidence(session, error):
         session.stream.note(f"evidence in {folder}")
     if keep:
         session.stream.note("left as it is (--keep); `down` takes it away")

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -465,3 +466,28 @@ def test_a_command_that_cannot_be_started_is_a_usage_error(tmp_path: Path) -> No
     for argv in (["no-such-program"], [str(tmp_path)], [""]):
         with pytest.raises(UsageError, match="cannot run"):
             child(argv, os.environ, {})
+
+
+# What a command costs before it begins
+
+
+HEAVY = {"invoke", "pydantic", "rich", "docker", "kubernetes", "urllib3", "psutil", "asyncio"}
+
+
+@pytest.mark.parametrize(
+    ("modules", "without"),
+    [
+        ("envkit.cli.quick, envkit.cli.tasks, envkit.config.load, envkit.verbs.env, envkit.export", HEAVY),
+        (
+            "envkit.cli.quick, envkit.cli.tasks, envkit.lanes, envkit.verbs.up, envkit.runtimes.launching",
+            {"invoke", "rich", "docker", "kubernetes", "urllib3", "pg8000", "envkit.evidence", "envkit.watch"},
+        ),
+    ],
+    ids=["env", "up with nothing to do"],
+)
+def test_what_is_slow_to_import_is_imported_where_it_is_used(modules: str, without: set[str]) -> None:
+    script = f"import {modules}, sys; print(*sys.modules)"
+
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert without & {*said.split()} == set()
