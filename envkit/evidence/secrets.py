@@ -30,6 +30,7 @@ def redactor(session: Session) -> Redactor:
 
 
 def _configured(session: Session) -> Iterator[str]:
+    yield from (secret.value for secret in session.environment.secrets.values() if secret.value)
     yield from _leaves(session.environment.model_dump(mode="json"), secret=False)
 
 
@@ -77,10 +78,10 @@ def _of_file(path: str, content: str) -> Iterator[str]:
 
 
 def _made(folder: Path) -> Iterator[str]:
-    """Tokens, private keys, and what the kubeconfig holds."""
+    """Tokens, generated secrets, private keys, and what the kubeconfig holds."""
     with suppress(OSError):
         for path in folder.rglob("*"):
-            if path.parent.name == "tokens" or path.suffix in (".key", ".pem") or path.name.endswith("kubeconfig"):
+            if path.parent.name in ("tokens", "secrets") or path.suffix in (".key", ".pem") or path.name.endswith("kubeconfig"):
                 yield from _kept(path)
 
 

@@ -118,14 +118,16 @@ def test_where_an_environment_has_its_secrets(tmp_path: Path) -> None:
         ],
         "probe": {"type": "http", "headers": {"X-Auth-Token": "in-header-6"}},
     }
-    session = opened(environment({"app": service}), tmp_path, FakeEngine(), environ={"CI_TOKEN": "in-shell-7"})
+    wanted = environment({"app": service}, secrets={"made": {}, "given": "in-given-1212"})
+    session = opened(wanted, tmp_path, FakeEngine(), environ={"CI_TOKEN": "in-shell-7"})
     write_private(session.paths.tokens / "someone", "in-token-8888")
     write_private(session.paths.folder / "pki/ca.key", "in-key-9999")
+    write_private(session.paths.folder / "secrets/made", "in-made-1111")
     write_private(session.paths.kubeconfig, "users:\n- user: {}\n  client-key-data: aW4ta3ViZWNvbmZpZy0xMA==\n")
     redact = redactor(session)
     for secret in (
         "in-env-1", "in-url-2", "in-argv-3", "in-file-4", "in-secrets-file-5", "in-header-6", "in-shell-7",
-        "in-token-8888", "in-key-9999", "aW4ta3ViZWNvbmZpZy0xMA==",
+        "in-token-8888", "in-key-9999", "aW4ta3ViZWNvbmZpZy0xMA==", "in-made-1111", "in-given-1212",
     ):  # fmt: skip
         assert secret not in redact(f"a line with {secret} in it"), secret
     assert redact("debug-level me-myself serve") == "debug-level me-myself serve"
