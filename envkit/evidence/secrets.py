@@ -81,7 +81,11 @@ def _made(folder: Path) -> Iterator[str]:
     """Tokens, generated secrets, private keys, and what the kubeconfig holds."""
     with suppress(OSError):
         for path in folder.rglob("*"):
-            if path.parent.name in ("tokens", "secrets") or path.suffix in (".key", ".pem") or path.name.endswith("kubeconfig"):
+            if (
+                path.parent.name in ("tokens", "secrets")
+                or path.suffix in (".key", ".pem")
+                or path.name.endswith("kubeconfig")
+            ):
                 yield from _kept(path)
 
 
