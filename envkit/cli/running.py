@@ -103,6 +103,7 @@ class Running:
                 self.between.check()
                 code = self._commands(session, outcome.record.variables)
         except EnvkitError as error:
+            code = ENVIRONMENT_FAILED if isinstance(error, EnvironmentFailed) else error.exit_code
             self._stamp("error", error.message, {"class": type(error).__name__, "exit_code": error.exit_code})
             raise
         finally:
@@ -110,6 +111,8 @@ class Running:
                 with self._phase("down"):
                     code = self._taken_down(code)
             self.folder.write_facts(ended=now(), code=code)
+            self.timeline.close()
+            self.samples.close()
         return code
 
     # Up

@@ -183,7 +183,7 @@ class Containers:
     def used_memory(self, instance: Instance) -> int:
         """Bytes that count against its limit, without what the kernel would give back; 0 when it does not run."""
         with translated(f"measuring {instance.name}"):
-            said = self.api.stats(instance.id, stream=False, one_shot=True).get("memory_stats") or {}
+            said = self.api.stats(instance.id, stream=False).get("memory_stats") or {}
         known = said.get("stats") or {}
         given_back = int(known.get("total_inactive_file", known.get("inactive_file", 0)))
         return max(0, int(said.get("usage") or 0) - given_back)

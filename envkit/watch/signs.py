@@ -29,12 +29,12 @@ Values = Mapping[str, float | str]
 def change(at: float, before: Instance, now: Instance) -> Iterator[Happening]:
     """What became of a service between two looks at it."""
     name = now.service or before.service
-    ended = {"exit_code": now.exit_code, "oom": now.short_of_memory, "id": now.id[:12]}
+    ended = {"exit_code": now.exit_code, "oom": now.oom_killed, "id": now.id[:12]}
     if before.running and now.state == "paused":
         yield Happening(at, "unhealthy", name, "is paused", {"state": "paused"})
     elif before.running and not now.running:
         yield Happening(at, "died", name, now.death(), ended)
-        if now.short_of_memory:
+        if now.oom_killed:
             yield Happening(at, "oom", name, f"ran out of memory: its limit is {about(now.memory)}", ended)
     elif now.running and before.state == "paused":
         yield Happening(at, "recovered", name, "runs again after a pause", {})
@@ -49,6 +49,10 @@ class Health:
     service: str
     failures: int = 0
     said: bool = False
+
+    def dead(self) -> None:
+        """It does not run: that has been said, and its return is to be."""
+        self.failures, self.said = TWICE, True
 
     def saw(self, at: float, seen: str | None) -> Iterator[Happening]:
         """The answer of one attempt: None when it passed."""

@@ -59,6 +59,12 @@ class Supervisor:
 
     def follow(self, lines: Iterable[str]) -> None:
         """Do as told until the wrapper says goodbye, or dies."""
+        try:
+            self._follow(lines)
+        finally:
+            self._timeline.close()
+
+    def _follow(self, lines: Iterable[str]) -> None:
         told: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=_read, args=(lines, told), daemon=True, name="told").start()
         while True:

@@ -118,6 +118,8 @@ class Writer:
         """Write it at once: what follows may be a SIGKILL."""
         data = (render(line) + "\n").encode()
         with self._lock:
+            if self._file.closed:
+                return
             if self._size + len(data) > self._most:
                 self._skipped += 1
                 if self._skipped % self._thin:
@@ -125,5 +127,6 @@ class Writer:
             self._size += self._file.write(data)
 
     def close(self) -> None:
-        """Give the file back."""
-        self._file.close()
+        """Give the file back; what comes later is lost."""
+        with self._lock:
+            self._file.close()

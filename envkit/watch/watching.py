@@ -142,11 +142,11 @@ class Watch:
 
     def _look_health(self, name: str, health: signs.Health) -> None:
         instance = self._presence.known[name]
-        if instance.running:
-            service = observe.probed(self.session, name, {name: instance})
-            seen = self._attempt(service, instance)
-        else:
-            seen = instance.death()
+        if not instance.running:
+            health.dead()
+            self._probes(ProbeSeen(now(), name, ok=False, seen=instance.death()))
+            return
+        seen = self._attempt(observe.probed(self.session, name, {name: instance}), instance)
         self._probes(ProbeSeen(now(), name, seen is None, seen or ""))
         self._tell(health.saw(now(), seen))
         if health.failures and not health.said:  # ask again soon: once is not enough to say so
@@ -272,6 +272,8 @@ class Watch:
         self._pool.shutdown(wait=False, cancel_futures=True)
         wait([every.future for every in self.looks if every.future], timeout=LOOK_SECONDS)
         self._stack.close()
+        self._samples.close()
+        self._probes.close()
         for sink in self._sinks.values():
             sink.close()
         for tail in self._tails.values():
