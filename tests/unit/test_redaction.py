@@ -8,6 +8,7 @@ import json
 import stat
 import tarfile
 import threading
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -106,6 +107,29 @@ def test_a_secret_spelt_like_a_common_word_is_hidden_beside_its_name_only() -> N
 def test_lines_of_a_key_are_found_behind_a_prefix() -> None:
     logged = "\n".join(f"2026-01-01 12:00:00 {line}" for line in KEY.splitlines())
     assert "MIIEowIBAAKCAQEA" not in Redactor([KEY])(logged)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "token",
+        "eyJ-",
+        "-token",
+        "://a:",
+        "token=${",
+        "name=token",
+        'password:"',
+        "ghp_",
+        "x" * 40 + "\n",
+        "token ",
+        "sk-",
+    ],
+)
+def test_no_text_takes_for_ever(unit: str) -> None:
+    """A pattern that begins anew everywhere would take hours for this."""
+    began = time.monotonic()
+    Redactor([SECRET])(unit * (400_000 // len(unit)) + " -----END PRIVATE KEY-----")
+    assert time.monotonic() - began < 60
 
 
 def test_where_an_environment_has_its_secrets(tmp_path: Path) -> None:
