@@ -118,7 +118,7 @@ def _services(
     session: Session, found: Mapping[str, Instance], patience: float, deadline: float
 ) -> tuple[ServiceFact, ...] | None:
     """Each service that should run; None when nothing of the environment is there."""
-    if not found:
+    if not found and state.read(session.paths) is None:
         return None
     remembered = {port.partition(".")[0] for port in _ports(session).values()}
     wanted = [name for name, service in session.environment.services.items() if service.runs and not service.once]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from envkit import state
 from envkit.errors import EngineError, PortTaken
 from envkit.evidence import collect, gathering, judge, look
 from envkit.evidence.collectors import COLLECTORS, Collector
@@ -193,3 +194,11 @@ def test_tokens_of_the_run_are_no_part_of_the_evidence(session: Session) -> None
 def test_every_collector_has_its_own_time() -> None:
     assert len({one.name for one in COLLECTORS}) == len(COLLECTORS)
     assert all(0 < one.seconds <= 60 for one in COLLECTORS)
+
+
+def test_an_environment_of_a_cluster_alone_is_there(tmp_path: Path) -> None:
+    session = opened(environment({}), tmp_path, FakeEngine())
+    assert look(session, None).services is None
+    state.write(session.paths, state.Record("t", "/here"))
+    assert look(session, None).services == ()
+    assert judge(look(session, None)).reason == "everything that should run does and answers"
