@@ -22,6 +22,9 @@ EACH = 2 << 20
 MOST = 3000
 """Files."""
 
+LONGEST_NAME = 120
+"""Letters of a file's name: of a longer one the middle is left out, for the ends tell it from its neighbours."""
+
 MARGIN = 4
 """Times its limit that a text is looked at before it is cut: secrets are taken out first, cuts would hide them."""
 
@@ -124,7 +127,8 @@ def _cut(text: str, most: int) -> tuple[str, int]:
 
 def _safe(name: str) -> str:
     """A path below the folder, of letters that every file system takes."""
-    parts = [re.sub(r"[^\w.@+=-]", "_", part)[:120] for part in name.split("/")]
+    parts = [re.sub(r"[^\w.@+=-]", "_", part) for part in name.split("/")]
+    parts = [part if len(part) <= LONGEST_NAME else f"{part[:60]}~{part[60 - LONGEST_NAME :]}" for part in parts]
     return "/".join(part for part in parts if part.strip("."))
 
 

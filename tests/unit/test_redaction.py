@@ -213,6 +213,14 @@ def test_names_lead_nowhere_else(tmp_path: Path) -> None:
     assert not [path for path in inside if "ör" in path.name]
 
 
+def test_long_names_stay_different(tmp_path: Path) -> None:
+    made = bundle(tmp_path)
+    for end in ("one.log", "two.log"):
+        made.text("x" * 150 + end, "x")
+    assert len(made.files) == 2
+    assert all(len(name) <= 121 and name.endswith(".log") for name in made.files)
+
+
 def test_nothing_is_taken_when_it_is_closed(tmp_path: Path) -> None:
     made = bundle(tmp_path)
     made.close()

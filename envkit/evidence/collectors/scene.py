@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeVar
 
+from envkit.commands import CommandFailed
 from envkit.errors import EnvkitError
 from envkit.evidence.bundle import Bundle
 from envkit.evidence.findings import Findings
@@ -65,6 +66,8 @@ class Scene:
 def told(error: Exception) -> str:
     """The error in one line."""
     message = error.message if isinstance(error, EnvkitError) else str(error)
+    if isinstance(error, CommandFailed):
+        message += ": " + next((line for line in reversed(error.output.splitlines()) if line.strip()), "no output")
     return " ".join((message or type(error).__name__).split())[:500]
 
 
