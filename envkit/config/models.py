@@ -4,11 +4,11 @@ A service is data: `redis`, `postgres` and `datastorage` are presets that fill i
 (`envkit.config.presets`), and a user's own service needs no Python. Strings may hold references,
 `${postgres.host}` for example; `envkit.services.references` resolves them, as seen from the host
 or from inside the environment's network.
+
+Annotations are not postponed here and in `probe_models`: pydantic would compile each of them once more, at every start.
 """
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -137,7 +137,7 @@ class Service(Model):
     )
 
     @model_validator(mode="after")
-    def _one_way_to_run(self) -> Service:
+    def _one_way_to_run(self) -> Self:
         ways = [self.runs, self.host_command is not None, self.migrations is not None]
         if sum(ways) != 1:
             raise ValueError("expected exactly one of image/build/process, host_command and migrations")

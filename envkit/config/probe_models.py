@@ -1,7 +1,5 @@
 """What ready means, as data; `envkit.probes` asks it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field
