@@ -33,6 +33,7 @@ HELP = {
     "fix": "mend what is your own, after asking",
     "artifacts": "folder in which evidence is put, else the state directory",
     "archive": "one .tar.gz instead of a folder",
+    "watch": "look again every two seconds, until Ctrl-C",
     "follow": "also what comes; `-f` too, where no file's name follows",
     "repeat": "run the command N times, reset in between; stop at the first run that is not clean",
     "tail": "only the last N lines of each log",

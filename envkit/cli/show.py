@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from envkit.plan import Plan
     from envkit.verbs.gather import Gathered
     from envkit.verbs.reset import Part
-    from envkit.verbs.status import Status
+    from envkit.verbs.status import Row, Status
     from envkit.verbs.up import Outcome
 
 Out = Callable[[str], None]
@@ -105,31 +105,64 @@ def paused(name: str, held: Sequence[str], flags: Flags, out: Out) -> None:
     out(f"go on:    {shlex.join([program(), 'up', *flags.words()])}\n")
 
 
+def as_data(found: Status) -> dict[str, Any]:
+    """An environment's state for a program; memory in bytes, processor time in seconds."""
+    rows = [
+        {
+            "name": row.name, "state": row.state, "health": row.health, "addresses": dict(row.addresses),
+            "image": row.image, "age": row.since, "source": row.source, "memory": row.usage.memory,
+            "memory_limit": row.limit or None, "cpu_seconds": round(row.usage.cpu, 3),
+            "cpu_share": None if row.share is None else round(row.share, 3),
+        }
+        for row in found.rows
+    ]  # fmt: skip
+    said = {"name": found.name, "engine": found.engine, "up": found.up, "paused": found.paused}
+    return {**said, "missing": found.missing, "services": rows}
+
+
 def status(found: Status, flags: Flags, out: Out) -> None:
     """A row for each service."""
     if flags.json:
-        rows = [
-            {
-                "name": row.name, "state": row.state, "health": row.health, "addresses": dict(row.addresses),
-                "image": row.image, "age": row.since, "source": row.source,
-            }
-            for row in found.rows
-        ]  # fmt: skip
-        said = {"name": found.name, "engine": found.engine, "up": found.up, "paused": found.paused}
-        out(json.dumps({**said, "missing": found.missing, "services": rows}, indent=2) + "\n")
+        out(json.dumps(as_data(found), indent=2) + "\n")
         return
     verdict = "up" if found.up else "paused" if found.paused else "not up"
     out(f"environment {found.name} on {found.engine}: {verdict}\n\n")
     body = [
         (row.name, row.state, _brief(row.health), ", ".join(f"{k} {v}" for k, v in row.addresses.items()), row.since,
-         row.source or row.image)
+         _memory(row), _cpu(row), row.source or row.image)
         for row in found.rows
     ]  # fmt: skip
     last = "PROGRAM" if any(row.source for row in found.rows) else "IMAGE"
-    out(table([("SERVICE", "STATE", "HEALTH", "ADDRESS", "AGE", last), *body]))
+    out(table([("SERVICE", "STATE", "HEALTH", "ADDRESS", "AGE", "MEMORY", "CPU", last), *body]))
     long = [f"{row.name}: {row.health.removeprefix(f'{row.name}: ')}\n" for row in found.rows if _long(row.health)]
     out("".join(["\n", *long] if long else []))
     out("".join(["\n", *(f"missing: {line}\n" for line in found.missing)] if found.missing else []))
+
+
+def look(found: Status, flags: Flags, out: Out) -> None:
+    """One of many looks: in place on a terminal, one line of JSON each for a program, else one after the other."""
+    import sys
+
+    if flags.json:
+        out(json.dumps(as_data(found)) + "\n")
+        return
+    lines: list[str] = []
+    status(found, flags, lines.append)
+    live = sys.stdout.isatty() and flags.environ.get("TERM") != "dumb"
+    out(("\x1b[H\x1b[2J" if live else "") + "".join(lines) + ("" if live else "\n"))
+
+
+def _memory(row: Row) -> str:
+    """Used, and of how much where that is limited."""
+    used = f"{row.usage.memory / 2**20:.0f} MiB" if row.usage.memory else ""
+    return f"{used} of {row.limit / 2**20:.0f}" if used and row.limit else used
+
+
+def _cpu(row: Row) -> str:
+    """Processor time so far; its share of one processor while it is watched."""
+    if row.share is not None:
+        return f"{row.share:.0%}"
+    return f"{row.usage.cpu:.1f}s" if row.usage.cpu else ""
 
 
 def _long(health: str) -> bool:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     """Everything, for `ns = namespace`, or `ns.add_collection(namespace, "env")` beside tasks of one's own."""
 
 
+WATCH_SECONDS = 2.0
+"""Between two looks of `status --watch`."""
+
+
 @command
 def up(flags: Flags, service: Sequence[str], build: bool = False, keep: bool = False, ttl: str | None = None) -> None:
     """Bring the environment up, or some services and what they need; keeps what is right already."""
@@ -55,12 +59,19 @@ def plan(flags: Flags, service: Sequence[str], build: bool = False) -> None:
 
 
 @command
-def status(flags: Flags) -> int:
-    """Show each service: state, health, address, image. Exits with 4 when the environment is not up."""
+def status(flags: Flags, watch: bool = False) -> int:
+    """Show each service: state, health, address, age, memory, processor time. Exits with 4 when not up.
+
+    With `--watch` it looks again and again until Ctrl-C.
+    """
     from envkit.cli import show
+    from envkit.verbs.status import looks
     from envkit.verbs.status import status as look
 
     with opened(flags) as session:
+        if watch:
+            for found in looks(session, WATCH_SECONDS):
+                show.look(found, flags, out)
         found = look(session)
     show.status(found, flags, out)
     return 0 if found.up else NOT_UP

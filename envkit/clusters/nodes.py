@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from envkit.errors import EngineError
 from envkit.runtimes.sdk import text, translated
+from envkit.runtimes.usage import Usage
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -34,6 +35,9 @@ class Engine(Protocol):
     def write_file(self, container: str, path: str, content: bytes) -> None:
         """Put a file into a container."""
 
+    def measured(self, container: str) -> Usage:
+        """What it takes of the machine."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -45,6 +49,7 @@ class Node:
     address: str = ""
     network_ip: str = ""
     image: str = ""
+    started_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,11 @@ class Nodes:
         with translated(f"reading the log of {node}"):
             return text(self.engine.api.logs(node, tail=500))
 
+    def usage(self, node: str) -> Usage:
+        """Memory and processor time of everything in a node."""
+        with translated(f"measuring {node}"):
+            return self.engine.measured(node)
+
     def pause(self) -> None:
         """Freeze every node that runs."""
         for node in self.all():
@@ -180,4 +190,5 @@ def _node(raw: dict[str, Any], network: dict[str, Any]) -> Node:
         address=address,
         network_ip=str(network.get("IPAddress", "")),
         image=str(raw["Config"].get("Image", "")),
+        started_at=str(raw["State"].get("StartedAt", "")),
     )

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from envkit.config.models import Service
 from envkit.facts import Instance
+from envkit.runtimes.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -82,3 +83,10 @@ class Pauses(Protocol):
 
     def resume(self, instance: Instance) -> Instance:
         """Let it go on; the instance as it is then."""
+
+
+class Measures(Protocol):
+    """A runtime that can tell what a service takes."""
+
+    def usage(self, instance: Instance) -> Usage:
+        """Memory now, processor time since it began; zeros when it is gone."""

@@ -30,6 +30,7 @@ from envkit.runtimes.base import Unit
 from envkit.runtimes.endpoint import Endpoint
 from envkit.runtimes.fake_supply import FakeImages, FakeNetworks
 from envkit.runtimes.fake_world import Program, known
+from envkit.runtimes.usage import Usage
 from envkit.session import Session
 from envkit.waiting import Cancel
 
@@ -156,6 +157,11 @@ class FakeEngine:
     def limit_of(self, instance: Instance) -> str | None:
         """As a container tells it."""
         return limits.inside(lambda argv: self.execute(instance, argv))
+
+    def usage(self, instance: Instance) -> Usage:
+        """A mebibyte, and a second of processor time for each of its life."""
+        with self._called("usage", instance.service):
+            return Usage(2**20, self.clock() - self._there(instance).began)
 
     def pause(self, instance: Instance) -> None:
         """Hold it; it does not die meanwhile."""

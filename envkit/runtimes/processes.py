@@ -31,6 +31,7 @@ from envkit.runtimes.base import Unit
 from envkit.runtimes.following import growing
 from envkit.runtimes.marked import SERVICE, Marked, alive, is_stopped, marked_processes, session, start_time, tree
 from envkit.runtimes.spawning import Launch, as_user, environ_of, launch_of, spawn
+from envkit.runtimes.usage import Usage, of_processes
 
 FOUND = 5.0
 """Seconds for a killed process to be gone."""
@@ -168,6 +169,10 @@ class Processes:
         _signal(self._tree(instance) - {leader}, signal.SIGCONT)
         _signal([leader], signal.SIGCONT)
         return replace(instance, state="running")
+
+    def usage(self, instance: Instance) -> Usage:
+        """Of the whole tree."""
+        return of_processes(self._tree(instance))
 
     def _tree(self, instance: Instance) -> set[int]:
         return tree(int(instance.id), self._began(instance), _environment_of(instance), instance.service)

@@ -28,7 +28,7 @@ API_VERSION = "1.40"
 """Spoken by Docker >= 19.03 and by Podman >= 3; naming it saves a round trip."""
 
 
-def connect(endpoint: Endpoint, seconds: int = CALL_SECONDS) -> APIClient:
+def connect(endpoint: Endpoint, seconds: int = CALL_SECONDS, version: str = API_VERSION) -> APIClient:
     """A client of that engine. Certificates and ssh as the docker command line would use them."""
     from docker import APIClient
 
@@ -36,7 +36,7 @@ def connect(endpoint: Endpoint, seconds: int = CALL_SECONDS) -> APIClient:
 
     with translated(f"connecting to {endpoint.url}"):
         return APIClient(
-            base_url=endpoint.url, version=API_VERSION, timeout=seconds, tls=tls_of(endpoint.url), use_ssh_client=True
+            base_url=endpoint.url, version=version, timeout=seconds, tls=tls_of(endpoint.url), use_ssh_client=True
         )
 
 

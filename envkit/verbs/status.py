@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from envkit import observe, plan
 from envkit.clusters.envtest import WITHOUT_CONTROLLERS
+from envkit.clusters.parts import Parts
+from envkit.errors import EngineError
 from envkit.facts import Facts, Instance
 from envkit.plan import CLUSTER
+from envkit.runtimes.usage import Usage
 from envkit.session import Session
 
 
@@ -25,6 +30,11 @@ class Row:
     since: str = ""
     source: str = ""
     """Version of its program and where that comes from; empty for a container."""
+    usage: Usage = field(default_factory=Usage)
+    limit: int = 0
+    """Bytes of memory that it may have; 0 where that is not limited."""
+    share: float | None = None
+    """Of one processor since the look before this one (`--watch`); None at the first look."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +68,64 @@ def status(session: Session) -> Status:
     selected = plan.select(session.environment, ())
     _, facts = observe.look(session, selected)
     absent = observe.left_out(session, facts.instances)
-    rows = [_row(session, name, facts) for name in session.environment.services if name not in absent]
+    usages = _usages(session, facts)
+    rows = [_row(session, name, facts, usages) for name in session.environment.services if name not in absent]
     if CLUSTER in selected:
-        rows.insert(0, _cluster_row(facts))
+        rows.insert(0, _cluster_row(session, facts))
     rows += [Row(stray.name, stray.state, "not in the configuration") for stray in facts.strays]
     missing = tuple(f"{program} ({name}): {WITHOUT_CONTROLLERS}" for name, program in absent.items())
     return Status(session.environment.name, session.where, tuple(rows), missing)
 
 
-def _cluster_row(facts: Facts) -> Row:
+def looks(session: Session, every: float) -> Iterator[Status]:
+    """One look after the other, for ever, each with what was used since the one before. Raises `Cancelled`."""
+    before: dict[str, tuple[float, Usage]] = {}
+    while True:
+        now, seen = time.monotonic(), status(session)
+        rows = [replace(row, share=_share(row, now, before.get(row.name))) for row in seen.rows]
+        before = {row.name: (now, row.usage) for row in rows}
+        yield replace(seen, rows=tuple(rows))
+        session.cancel.sleep(every)
+        session.cancel.check()
+
+
+def _share(row: Row, now: float, before: tuple[float, Usage] | None) -> float | None:
+    """None also for what began anew meanwhile: its time is less than it was."""
+    if before is None or row.usage.cpu < before[1].cpu:
+        return None
+    return (row.usage.cpu - before[1].cpu) / max(0.001, now - before[0])
+
+
+def _usages(session: Session, facts: Facts) -> dict[str, Usage]:
+    """Of everything that runs or is held; nothing of what cannot be measured."""
+    asked = {name: it for name, it in facts.instances.items() if it.state in ("running", "paused")}
+
+    def ask(instance: Instance) -> Usage:
+        try:
+            return session.runtime.usage(instance)
+        except EngineError:  # it ended meanwhile, or this engine tells nothing
+            return Usage()
+
+    with ThreadPoolExecutor(8, thread_name_prefix="usage") as pool:
+        return dict(zip(asked, pool.map(ask, asked.values()), strict=True))
+
+
+def _cluster_row(session: Session, facts: Facts) -> Row:
+    row = _cluster_state(facts)
+    kind = session.kind
+    if facts.cluster.state not in ("running", "paused") or isinstance(kind, Parts):
+        return row
+    total, began = Usage(), ""
+    for node in kind.observe().nodes:
+        began = began or node.started_at
+        try:
+            total += kind.nodes.usage(node.name)
+        except EngineError:
+            continue
+    return replace(row, usage=total, since=age(began) if facts.cluster.state == "running" else "")
+
+
+def _cluster_state(facts: Facts) -> Row:
     fact = facts.cluster
     well = fact.state == "running" and bool(fact.fingerprint) and not fact.unready and not fact.missing
     wrong = fact.unready or (f"missing: {', '.join(fact.missing)}" if fact.missing else "") or "creation never finished"
@@ -75,7 +134,7 @@ def _cluster_row(facts: Facts) -> Row:
     return Row(CLUSTER, fact.state, "ready" if well else wrong if fact.state == "running" else fact.state)
 
 
-def _row(session: Session, name: str, facts: Facts) -> Row:
+def _row(session: Session, name: str, facts: Facts, usages: Mapping[str, Usage]) -> Row:
     service = session.environment.services[name]
     instance = facts.instances.get(name)
     if not service.runs:
@@ -94,6 +153,8 @@ def _row(session: Session, name: str, facts: Facts) -> Row:
         instance.image,
         age(instance.started_at) if instance.running else "",
         _source(session, instance),
+        usages.get(name, Usage()),
+        instance.memory,
     )
 
 

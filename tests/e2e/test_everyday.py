@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import uuid
@@ -86,6 +87,20 @@ def test_what_is_up_is_not_pruned(two: Box) -> None:
     said = two("prune", two.name, "--yes").ok()
     assert "nothing to prune" in said.out
     assert {*two.ids()} == {"redis", "postgres"}
+
+
+def test_what_each_service_takes_is_watched_until_ctrl_c(two: Box) -> None:
+    watching = two.start("status", "--watch", "--json")
+    assert eventually(lambda: watching.out().count("\n") >= 2, 60.0), watching.err()
+    watching.send(signal.SIGINT)
+    assert watching.wait().code == 130
+    first, second = (json.loads(line) for line in watching.out().splitlines()[:2])
+    assert first["up"] and [row["name"] for row in first["services"]] == ["redis", "postgres"]
+    for row in second["services"]:
+        assert row["memory"] > 2**19 and row["age"], row
+        assert row["cpu_seconds"] > 0 or isinstance(two, EmbeddedBox), "processes' time is told in hundredths"
+        assert row["cpu_share"] >= 0
+    assert first["services"][0]["cpu_share"] is None
 
 
 def test_a_client_speaks_to_its_service(two: Box) -> None:

@@ -1,0 +1,49 @@
+"""What a service takes of this machine: memory now, processor time since it began."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Usage:
+    """`memory` in bytes, without what the kernel would give back; `cpu` in seconds of one processor."""
+
+    memory: int = 0
+    cpu: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.memory + other.memory, self.cpu + other.cpu)
+
+
+def of_stats(said: Mapping[str, Any]) -> Usage:
+    """Of what an engine answers to a question for stats; zeros for what does not run."""
+    memory = said.get("memory_stats") or {}
+    known = memory.get("stats") or {}
+    given_back = int(known.get("total_inactive_file", known.get("inactive_file", 0)))
+    nanoseconds = int(((said.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0)
+    return Usage(max(0, int(memory.get("usage") or 0) - given_back), nanoseconds / 1e9)
+
+
+def of_processes(pids: Iterable[int]) -> Usage:
+    """All of them together. What they share is counted once where the kernel tells shares (Linux)."""
+    import psutil
+
+    total = Usage()
+    for pid in pids:
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            times = process.cpu_times()
+            total += Usage(_memory(process), times.user + times.system)
+    return total
+
+
+def _memory(process: Any) -> int:
+    import psutil
+
+    with suppress(psutil.Error, AttributeError):
+        return int(process.memory_full_info().pss)
+    return int(process.memory_info().rss)
