@@ -11,11 +11,13 @@ QUICK = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 """The plugins that this repository's own tests need take seconds to import in each worker."""
 
 
-def passes(box: Box, workers: int, *words: str) -> str:
-    """Pytest's closing line, after every test has passed."""
+def passes(box: Box, workers: int, repeat: int = 3) -> str:
+    """The table of consecutive runs, after every test has passed in each of them."""
     pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "xdist.plugin")
-    suite = ("examples/gateway", "-n", str(workers), *words)
-    said = box("run", "--", *pytest_, *suite, seconds=400.0, **QUICK).ok()
-    closing = re.findall(r"^.*\d+ passed.* in [\d.]+s.*$", said.out, re.MULTILINE)
-    assert closing and "failed" not in said.out and "LOST" not in said.out, said
-    return str(closing[-1])
+    suite = ("examples/gateway", "-n", str(workers))
+    said = box("run", "--repeat", str(repeat), "--", *pytest_, *suite, seconds=300.0 * repeat, **QUICK).ok()
+    words = said.out + said.err
+    closing = re.findall(r"^.*\d+ passed.* in [\d.]+s.*$", words, re.MULTILINE)
+    assert len(closing) == repeat and not re.search(r"\d+ failed|LOST", words), said
+    assert f"{repeat} clean runs in a row" in words, said
+    return words[words.index("RUN ") :]
