@@ -18,8 +18,9 @@ from envkit.waiting import retry
 
 WORKERS = 8
 
-SECONDS, FIRST = 5.0, 0.2
-"""For a request that is to be tried again, and before it is for the first time."""
+SECONDS, FIRST = 20.0, 0.2
+"""For a request that is to be tried again (a busy API server may be silent for one call), and before it is for the first
+time."""
 
 KEPT = frozenset({"default", "local-path-storage"})
 """Namespaces that are Kubernetes' own or kind's, beside those named `kube-...`."""
@@ -30,9 +31,10 @@ def clear(api: Api, cluster: Cluster, environment: str) -> tuple[int, int]:
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="clear") as pool:
         groups = pool.submit(_kinds, api)
         found = api.ask("GET", "/api/v1/namespaces").get("items") or []
+        leaving = {_name(one) for one in found if one["metadata"].get("deletionTimestamp")}  # and all in them
         going = [name for name in map(_name, found) if _of_a_test(name, found, cluster, environment)]
         list(pool.map(lambda name: _delete(api, f"/api/v1/namespaces/{quote(name)}"), going))
-        left = list(pool.map(lambda kind: _collections(api, kind, set(going), environment), groups.result()))
+        left = list(pool.map(lambda kind: _collections(api, kind, leaving | {*going}, environment), groups.result()))
         paths = [path for some in left for path in some]
         list(pool.map(lambda path: _delete(api, path), paths))
     return len(going), len(paths)
