@@ -19,8 +19,7 @@ from envkit.waiting import retry
 WORKERS = 8
 
 SECONDS, FIRST = 20.0, 0.2
-"""For a request that is to be tried again (a busy API server may be silent for one call), and before it is for the first
-time."""
+"""For a request that is to be tried again, which may be silence for one whole call, and before the first repeat."""
 
 KEPT = frozenset({"default", "local-path-storage"})
 """Namespaces that are Kubernetes' own or kind's, beside those named `kube-...`."""
