@@ -60,6 +60,10 @@ class Face:
         """A sink beside the one on the screen."""
         return EventFile(path)
 
+    def note(self, text: str) -> None:
+        """Something that is about no service."""
+        self._say(text, {"event": "note", "message": text})
+
     def happening(self, happening: Happening) -> None:
         """Said at that moment."""
         at = time.strftime("%H:%M:%S", time.localtime(happening.at))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +19,7 @@ from envkit.errors import Cancelled as CancelledError
 from envkit.errors import EnvironmentFailed, EnvkitError
 from envkit.export import masked
 from envkit.facts import Instance
+from envkit.runtimes.marked import start_time
 from envkit.verbs.measure import measure, told
 from envkit.verbs.run import Cancelled, Ended, child
 from envkit.waiting import Cancel
@@ -35,6 +38,8 @@ ENVIRONMENT_FAILED = 125
 EVIDENCE_SECONDS, HURRIED_SECONDS = 30.0, 3.0
 """For evidence; and for it when somebody waits with a SIGKILL. CI kills about ten seconds after it cancels."""
 
+INTERRUPTED = 128 + signal.SIGINT
+
 HURT: frozenset[str] = frozenset({"died", "restarted", "oom"})
 """What makes a run unclean although its command succeeded: the next one might not."""
 
@@ -52,6 +57,7 @@ class Wish:
 
 def run(wish: Wish) -> int:
     """Do it all; the exit code. Raises `EnvkitError` when the environment could not be had."""
+    clear_orphan(wish.flags)
     folder = new(wish.flags.paths())
     face = Face(wish.flags.json)
     between = Cancel()  # a signal while neither `up` nor the command is there to take it
@@ -61,6 +67,17 @@ def run(wish: Wish) -> int:
             return running.go()
         finally:
             running.watcher.done()
+
+
+def clear_orphan(flags: Flags) -> None:
+    """Take away what a run left that was killed together with its watch: its data is nobody's."""
+    from envkit.watch.orphans import orphan_of
+
+    run = orphan_of(flags.paths())
+    if run:
+        Face(flags.json).note("the last run here was killed together with its watch; taking down what it left")
+        opened_down(flags)
+        run.write_facts(ended=now(), killed=True)
 
 
 @dataclass
@@ -89,6 +106,8 @@ class Running:
         self.watcher = Watcher(
             self.folder, flags.paths().name, flags.told(), keep=self.wish.keep, heard=self._heard
         )  # fmt: skip
+        both = [(pid, start_time(pid)) for pid in (os.getpid(), self.watcher.pid)]
+        self.folder.write_facts(processes=both, keep=self.wish.keep)
 
     def go(self) -> int:
         """Up, the command as often as wanted, and down what was brought up."""
@@ -182,9 +201,11 @@ class Running:
         )
         self._stamp("command", f"ended with {ended.code}", {"exit_code": ended.code, "run": number})
         self.folder.write_facts(code=ended.code)
+        verdict = None
         if self.cancelled.signum:
             self._hasty.join(max(0.0, self.cancelled.since + HURRIED_SECONDS + 1.0 - time.monotonic()))
-            verdict = None
+        elif self.cancelled.interrupted and ended.code == INTERRUPTED:
+            self._explain(session, signum=signal.SIGINT, seconds=HURRIED_SECONDS)
         else:
             self.watcher.settle(everything=ended.code != 0)
             after = measure(session, instances)
@@ -197,7 +218,7 @@ class Running:
     def _row(self, number: int, ended: Ended, verdict: Verdict | None, seen: Sequence[Happening]) -> Row:
         hurt = [one for one in seen if one.kind in HURT]
         told_ = "; ".join(dict.fromkeys(f"{one.service} {one.message}" for one in hurt))
-        if self.cancelled.signum:
+        if self.cancelled.signum or (self.cancelled.interrupted and ended.code == INTERRUPTED):
             result = "cancelled"
         elif ended.code:
             result = "environment" if verdict and verdict.fault == "environment" else "failed"

@@ -32,10 +32,19 @@ def up(flags: Flags, service: Sequence[str], build: bool = False, keep: bool = F
     from envkit.verbs.up import up as bring_up
 
     expires = expiry(ttl)
+    _clear_orphan(flags)
     with opened(flags) as session:
         session.expires = expires
         outcome = bring_up(session, service, rebuild=build, keep=keep)
     show.up(outcome, flags, out)
+
+
+def _clear_orphan(flags: Flags) -> None:
+    """Only where a run has left its folder: what looks closer takes time to import."""
+    if flags.paths().runs.exists():
+        from envkit.cli.running import clear_orphan
+
+        clear_orphan(flags)
 
 
 @command

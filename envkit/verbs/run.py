@@ -32,6 +32,8 @@ class Cancelled:
     since: float = 0.0
     event: threading.Event = field(default_factory=threading.Event)
     hurry: threading.Event = field(default_factory=threading.Event)
+    interrupted: bool = False
+    """Ctrl-C on the terminal, which the command heard too: what it means is the command's business."""
 
     def heard(self, signum: int) -> None:
         """One more signal."""
@@ -108,6 +110,7 @@ def _forwarding(cancelled: Cancelled) -> Iterator[Callable[[subprocess.Popen[byt
 
     def hand_on(signum: int, _frame: FrameType | None) -> None:
         if signum == signal.SIGINT and from_terminal():
+            cancelled.interrupted = True
             return  # the terminal has sent it to the whole foreground group already; the command decides what it means
         if signum in CANCELLING:
             cancelled.heard(signum)

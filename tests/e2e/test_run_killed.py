@@ -127,14 +127,18 @@ def test_a_kill_takes_away_only_what_run_had_brought_up(processes: EmbeddedBox) 
     processes("down").ok()
 
 
-def test_wrapper_and_watch_killed_together_leave_what_down_finds(processes: EmbeddedBox) -> None:
+def test_what_wrapper_and_watch_left_when_killed_together_is_found(processes: EmbeddedBox) -> None:
     running = processes.start("run", "--", "sh", "-c", "echo here; sleep 60")
     assert eventually(lambda: "here" in running.out(), 60), running.err()
     (watch,) = (it for it in psutil.Process(running.process.pid).children() if "envkit.watch" in it.cmdline())
     watch.kill()
     running.send(signal.SIGKILL)
     running.wait(10)
-    assert processes.ids(), "nobody was there to take it away"
+    before = processes.ids()
+    assert before, "nobody was there to take it away"
+    said = processes("up").ok()
+    assert "killed together with its watch" in said.err and not {*processes.ids().values()} & {*before.values()}, said
+    assert "killed together" not in processes("up").ok().err, "this one is wanted"
     processes("down").ok()
     assert processes.left() == []
     for process in psutil.process_iter():
