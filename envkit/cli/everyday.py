@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envkit.cli.context import Flags, opened, signals, sink_for
@@ -114,3 +115,12 @@ def pause(flags: Flags) -> None:
     with opened(flags) as session:
         held = hold(session)
     paused(session.environment.name, held, flags, out)
+
+
+@command
+def init(flags: Flags) -> None:
+    """Write a starter configuration here, from what can be seen (compose file, go.mod ...); overwrites nothing."""
+    from envkit.cli.inventory import written
+    from envkit.verbs.init import init as start
+
+    written(start(Path.cwd(), flags.name), flags, out)

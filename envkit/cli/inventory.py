@@ -12,6 +12,7 @@ from envkit.cli.context import Flags, program
 from envkit.cli.show import Out, table
 
 if TYPE_CHECKING:
+    from envkit.verbs.init import Written
     from envkit.verbs.list import Found, Machine
     from envkit.verbs.prune import Doomed, Pruned
 
@@ -97,3 +98,15 @@ def pruned(done: Sequence[Pruned], flags: Flags, out: Out) -> None:
         return
     for one in done:
         out(f"{one.name}: {one.problem}\n" if one.problem else f"{one.name}: {len(one.removed)} things removed\n")
+
+
+def written(made: Written, flags: Flags, out: Out) -> None:
+    """What `init` made, and what to do next."""
+    if flags.json:
+        files = [str(path) for path in made.files]
+        out(json.dumps({"files": files, "seen": list(made.seen), "notes": list(made.notes)}, indent=2) + "\n")
+        return
+    origin = f" (from {', '.join(made.seen)})" if made.seen else ""
+    out("".join(f"wrote {path}{origin if path == made.files[0] else ''}\n" for path in made.files))
+    out("".join(f"note: {note}\n" for note in made.notes))
+    out(f"\nlook at it:  {program()} plan\nuse it:      {program()} run -- {made.test}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,3 +165,20 @@ def test_an_orphan_is_shown_first_and_then_taken(two: Box, tmp_path: Path) -> No
         left = box.close()
     assert not left, left
     assert {*two.ids()} == {"redis", "postgres"}
+
+
+@pytest.mark.embedded
+def test_a_repository_with_a_compose_file_starts_with_one_command(tmp_path: Path) -> None:
+    (port,) = ports.free(1)
+    checkout = tmp_path / "shop"
+    checkout.mkdir()
+    (checkout / "compose.yaml").write_text(f"services: {{cache: {{image: redis:7, ports: ['{port}:6379']}}}}\n")
+    box = embedded_box.box(f"e2e-day-{uuid.uuid4().hex[:6]}", tmp_path, ports=(port,))
+    box.cwd = checkout
+    try:
+        box("init").ok()
+        answer = 'import os, redis; assert redis.Redis.from_url(os.environ["REDIS_URL"]).ping()'
+        box("run", "--", sys.executable, "-c", answer).ok()
+    finally:
+        left = box.close()
+    assert not left, left
