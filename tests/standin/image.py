@@ -7,8 +7,10 @@ import os
 import tarfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from docker.errors import APIError
 
 from envkit.config.images import substitute
 from envkit.config.load import Request, load
@@ -42,7 +44,8 @@ def loaded(engine: Engine, folder: Path) -> Iterator[str]:
     try:
         yield tag
     finally:
-        engine.api.remove_image(f"{NAME}:{tag}", force=True)
+        with suppress(APIError):  # what is left is small, and has a name that says whose it is
+            engine.api.remove_image(f"{NAME}:{tag}", force=True)
 
 
 def _context() -> io.BytesIO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 import uuid
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -60,7 +61,8 @@ def main() -> int:
     try:
         server = checks.everything()["server"]
     except checks.Unmet as error:
-        print(f"the environment is not ready for this service: {error}", file=sys.stderr)
+        print(f"the environment is not ready for this service: {error}", file=sys.stderr, flush=True)
+        time.sleep(1)  # for the engine to read it
         return 1
     print("everything is there", flush=True)
     for port in (server["healthPort"], server["metricsPort"]):
