@@ -7,18 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from envkit import plan, state
-from envkit.errors import EnvironmentFailed, NotUp
+from envkit.errors import EnvironmentFailed, NotUp, UsageError
 from envkit.plan import CLUSTER
 from envkit.session import Session, locked
+from envkit.verbs.list import run_of
 
 
 def pause(session: Session) -> list[str]:
     """Hold every service that runs, and the cluster's nodes; their names. Held already is fine.
 
-    Raises `NotUp` when nothing is there, `EnvironmentFailed` when something could not be held: all goes on then.
+    Raises `UsageError` while a `run` uses it, `NotUp` when nothing is there, `EnvironmentFailed` when something could
+    not be held: all goes on then.
     """
     with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
         environment = session.environment
+        if user := run_of(session.paths):
+            raise UsageError(f"environment {environment.name} is used by {user}", hint="pause it when that has ended")
         found = [it for it in session.runtime.observe(environment.name) if it.state in ("running", "paused")]
         tasks: dict[str, Callable[[], object]] = {
             it.service: lambda it=it: session.runtime.pause(it)  # type: ignore[misc]

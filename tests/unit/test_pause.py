@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from envkit import state
-from envkit.errors import EngineError, EnvironmentFailed, NotUp
+from envkit.errors import EngineError, EnvironmentFailed, NotUp, UsageError
 from envkit.facts import ClusterFact, Facts
 from envkit.plan import Action, make
 from envkit.runtimes.fake import FakeEngine, opened
@@ -85,6 +86,16 @@ def test_what_reads_the_record_says_so(engine: FakeEngine, tmp_path: Path) -> No
     seen = status(now)
     assert seen.paused and not seen.up and {row.state for row in seen.rows} == {"paused"}
     assert (found := state.read(now.paths)) and found.status == state.PAUSED
+
+
+def test_what_a_run_uses_is_not_held(engine: FakeEngine, tmp_path: Path) -> None:
+    up(session(engine, tmp_path))
+    folder = tmp_path / "runs" / "t" / f"20260101-000000-{os.getpid()}"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    with pytest.raises(UsageError, match="is used by run"):
+        pause(session(engine, tmp_path))
+    assert all(it.running for it in engine.observe("t"))
 
 
 class Warm(FakeEngine):
