@@ -32,6 +32,7 @@ def _follow(hello: dict[str, Any]) -> None:
     from envkit.watch.supervisor import Supervisor, folder_of, tell_wrapper
 
     flags = Flags.heard(hello["flags"])
+    _prepare(engines=flags.lane != "embedded")
 
     def renew() -> None:
         from envkit import state
@@ -50,6 +51,16 @@ def _follow(hello: dict[str, Any]) -> None:
         write=tell_wrapper,
         keep=bool(hello["keep"]),
     ).follow(sys.stdin)
+
+
+def _prepare(*, engines: bool) -> None:
+    """Import what is needed sooner or later, while the environment still comes up: later, seconds count."""
+    import envkit.config.load
+    import envkit.verbs.remove
+    import envkit.watch.watching  # noqa: F401
+
+    if engines:
+        import docker  # noqa: F401
 
 
 if __name__ == "__main__":
