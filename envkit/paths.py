@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,10 +87,15 @@ class Paths:
         self.folder.chmod(0o700)
 
 
+def _beside(path: Path) -> Path:
+    """A name that no other process or thread writes to."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
+
+
 def write_private(path: Path, text: str) -> None:
     """Write beside, then replace, mode 0600 from the first byte on."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside = _beside(path)
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
@@ -99,7 +105,7 @@ def write_private(path: Path, text: str) -> None:
 def replace_file(path: Path, content: bytes) -> None:
     """Other content under the same name, owner and mode, at once: whoever reads finds the old or the new one."""
     before = path.stat()
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside = _beside(path)
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)

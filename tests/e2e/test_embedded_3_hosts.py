@@ -51,11 +51,14 @@ def here(name: str) -> Found:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """The home of nobody."""
+    """The home of nobody, and the few tools that are needed: a rootless Podman would leave its own behind."""
     if os.geteuid() != 0:
         pytest.skip("only root can become nobody")
     made = Path(tempfile.mkdtemp(prefix="envkit-nobody-"))
     made.chmod(0o755)
+    (made / "bin").mkdir()
+    for name in ("sh", "sleep", "env"):
+        (made / "bin" / name).symlink_to(shutil.which(name) or f"/bin/{name}")
     os.chown(made, NOBODY, NOBODY)
     yield made
     shutil.rmtree(made)
@@ -71,7 +74,7 @@ def open_folder() -> Iterator[Path]:
 
 def as_nobody(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     path = f"{ROOT}:{sysconfig.get_path('purelib')}"
-    environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    environ = {"HOME": str(home), "PATH": str(home / "bin"), "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         words, env=environ, cwd="/", text=True, capture_output=True, timeout=120, user=NOBODY, group=NOBODY,
         extra_groups=[],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,13 @@ def test_the_homes_follow_their_variables(tmp_path: Path) -> None:
 
     assert (state_home(given), cache_home(given)) == (tmp_path / "s", tmp_path / "c")
     assert state_home({}).name == "envkit"
+
+
+def test_steps_that_run_side_by_side_may_write_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(write_private, path, "x" * 1000) for _ in range(400)]:
+            done.result()
+
+    assert path.read_text() == "x" * 1000
+    assert [*tmp_path.iterdir()] == [path]
