@@ -15,8 +15,8 @@ from envkit.verbs.services import instances
 LAST = 20
 """Lines of each service that are shown before what is new."""
 
-BACK = 3.0
-"""Seconds for a service that ended to be back: it is being restarted."""
+BACK = 10.0
+"""Seconds for a service that ended to be back: it is being restarted, on a machine that may be busy."""
 
 Line = tuple[str, str | None]
 """A service and what it wrote; None when it has ended."""
