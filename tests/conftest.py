@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.backends import BACKENDS, REQUIRE, required, silence
 
-SIDES = ("docker", "podman", "processes")
-WHOLE = ("contract", "datastorage", "suite")
-"""Folders whose tests share servers for the whole session."""
-
 UNIT = "tests/unit/"
 """Tests that meet no real server; all others do, on hosts that are not ours to quieten."""
 
+WHOLE = ("contract", "datastorage", "suite")
+"""Folders whose tests share servers for the whole session."""
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on real servers: those that share an environment go to one worker; in CI a failed one is run once more.
+SIDE = re.compile(r"\[(?:.*-)?(docker|podman|processes)[]-]")
 
-    What passes then is named as RERUN in the summary: a flake to mend. Nothing is run again outside CI.
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """In CI a test on real servers that fails is run once more; what then passes is named as RERUN: a flake to mend.
+
+    Unit tests are never run again, and nothing is outside CI.
     """
-    in_ci = os.environ.get("CI", "").lower() == "true"
-    for item in items:
-        if item.nodeid.startswith(UNIT):
-            continue
-        item.add_marker(pytest.mark.xdist_group(_sharing(item)))
-        if in_ci:
-            item.add_marker(pytest.mark.flaky(reruns=1))
+    if os.environ.get("CI", "").lower() == "true" and not item.nodeid.startswith(UNIT):
+        item.add_marker(pytest.mark.flaky(reruns=1))
 
 
-def _sharing(item: pytest.Item) -> str:
-    """The name of what the test shares with others: an environment, a set of servers, or only its file."""
-    params = getattr(item, "callspec", None)
-    variant = [value for value in params.params.values() if value in SIDES] if params else []
-    if "shared_gateway" in getattr(item, "fixturenames", ()):
-        return "-".join(["gateway", *variant])
-    folder = item.path.parent.name
-    return "-".join([folder if folder in WHOLE else item.path.stem, *variant])
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several workers, tests that share an environment go to one of them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Sharing(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return sharing(nodeid)
+
+    return Sharing(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def sharing(nodeid: str) -> str:
+    """The name of what the test shares with others: an environment, a set of servers, its file, or nothing."""
+    if nodeid.startswith(UNIT):
+        return nodeid
+    side = "".join(SIDE.findall(nodeid)[:1])
+    path = Path(nodeid.partition("::")[0])
+    if path.parent.name in WHOLE:
+        return f"{path.parent.name} {side}"
+    return f"gateway {side}" if path.name.startswith("test_gateway_") else f"{path.name} {side}"
 
 
 @pytest.hookimpl(tryfirst=True)
