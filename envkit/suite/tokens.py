@@ -133,7 +133,10 @@ def _account(variable: str, token: str) -> tuple[str, str, int, tuple[str, ...]]
 
 
 def _lock_of(variable: str, file: str) -> str:
+    """Beside the token's file, where it goes away with the environment; without one, where all workers look."""
+    if file:
+        return f"{file}.lock"
     from hashlib import sha256
 
-    key = sha256(f"{os.getuid()}\0{variable}\0{file}".encode()).hexdigest()[:16]
+    key = sha256(f"{os.getuid()}\0{variable}".encode()).hexdigest()[:16]
     return str(Path(tempfile.gettempdir()) / f"envkit-token-{key}.lock")
