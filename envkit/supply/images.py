@@ -50,6 +50,7 @@ class Images:
         """Pull the first candidate that can be had; its name. Raises `ImageUnavailable` with every reason."""
         reasons = []
         for reference in candidates:
+            cancel.check()
             if reference.startswith(LOCAL):
                 reasons.append(f"{reference}: is not here, and localhost is no registry: it is loaded or built")
                 continue
