@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from envkit import observe
+from envkit import observe, state
 from envkit.config.models import PostgresProbe, RedisProbe, Service
 from envkit.errors import EnvironmentFailed, EnvkitError, NotReady, NotUp
 from envkit.facts import Instance
@@ -70,7 +70,8 @@ def _running(session: Session) -> dict[str, tuple[Service, Instance]]:
     found = {it.service: it for it in session.runtime.observe(session.environment.name) if it.running}
     services = session.environment.services
     there = {name: (observe.probed(session, name, {name: it}), it) for name, it in found.items() if name in services}
-    if not there:
+    lasting = any(not service.once for service in services.values())
+    if not there and (lasting or state.read(session.paths) is None):
         raise NotUp(f"environment {session.environment.name} is not up", hint="run `up` first")
     return there
 
