@@ -115,7 +115,7 @@ def serve(host: Host) -> str:
     argv = [str(host.which("podman")), "system", "service", "--time=0", f"unix://{socket}"]
     subprocess.run(  # through a shell that ends at once: the service is nobody's child, and stays
         ["/bin/sh", "-c", '"$@" </dev/null >/dev/null 2>&1 &', "sh", *argv],
-        start_new_session=True, env=dict(host.environ), check=False, timeout=RUN_SECONDS,
+        start_new_session=True, env=dict(host.environ), check=False, timeout=RUN_SECONDS, cwd="/",
     )  # fmt: skip
 
     def attempt() -> str | None:

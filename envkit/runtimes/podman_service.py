@@ -67,8 +67,9 @@ def _service(podman: str, socket: Path, stream: Stream, error: EngineError) -> I
     stream.note(f"Podman's API service is not running; serving it at {url} for this run")
     argv = [podman, "system", "service", f"--time={IDLE_SECONDS}", url]
     process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        cwd=socket.parent,  # conmon drops an empty file `oom` there when a container runs out of memory
+    )  # fmt: skip
 
     def attempt() -> str | None:
         if process.poll() is not None:

@@ -72,7 +72,8 @@ launch() {
     return
   fi
   mkdir -p "$CACHE/log"
-  setsid "$@" </dev/null >>"$CACHE/log/$name-daemon.log" 2>&1 8>&- 9>&- &
+  # From the root folder: conmon leaves an empty file `oom` in its daemon's folder when a container runs out of memory.
+  (cd / && exec setsid "$@" </dev/null >>"$CACHE/log/$name-daemon.log" 2>&1 8>&- 9>&-) &
   disown
 }
 
