@@ -25,7 +25,8 @@ NAME = "bench"
 def timed(argv: Sequence[str], **environ: str) -> float:
     """Seconds that a command took. Raises with its output when it fails."""
     began = time.monotonic()
-    done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **environ}, cwd=ROOT)
+    told = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **environ}  # bytecode is kept, as on everybody's machine
+    done = subprocess.run(argv, capture_output=True, text=True, env=told, cwd=ROOT)
     if done.returncode:
         raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return time.monotonic() - began

@@ -115,11 +115,13 @@ def _all_of(box: EmbeddedBox, service: str) -> list[int]:
 
 @pytest.fixture(scope="module")
 def containers(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
-    """Containers without a cluster."""
+    """Containers: with an API server on Docker, without any cluster on Podman."""
     folder = tmp_path_factory.mktemp(f"faults-{engine.name}")
-    path, chosen = environment(folder, "none")
+    mixed = engine.name == "docker"
+    path, chosen = environment(folder, "envtest" if mixed else "none")
     name = f"e2e-faults-{engine.name}-{uuid.uuid4().hex[:4]}"
-    box = Box(engine, name, folder, ("-f", str(path)), ROOT, (*chosen.values(),))
+    flags = ("-f", str(path), *(("--lane", "mixed") if mixed else ()))
+    box = Box(engine, name, folder, flags, ROOT, (*chosen.values(),))
 
     def asked(verb: str) -> Callable[[str], tuple[str, ...]]:
         return lambda service: (engine.name, verb, f"envkit-{name}-{service}")
@@ -241,7 +243,7 @@ def test_a_fault_of_processes(processes: Victim, fault: Callable[[Victim], None]
 
 
 @pytest.mark.parametrize("engine", [pytest.param("docker", marks=pytest.mark.docker)], indirect=True)
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", [*FAULTS, stopped_api_server], ids=lambda fault: fault.__name__)
 def test_a_fault_of_containers(containers: Victim, fault: Callable[[Victim], None]) -> None:
     fault(containers)
 
