@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,13 +34,17 @@ def save_logs(nodes: Nodes, folder: Path) -> list[Path]:
         for node in nodes.all():
             place = folder / node.name
             place.mkdir(parents=True, exist_ok=True)
-            saved.append(_kept(place / "node.log", lambda name=node.name: nodes.logs(name)))
+            saved.append(_kept(place / "node.log", partial(nodes.logs, node.name)))
             for name, argv in TOLD.items() if node.state == "running" else ():
-                saved.append(_kept(place / name, lambda argv=argv, node=node: nodes.execute(node.name, argv)[1]))
+                saved.append(_kept(place / name, partial(_output, nodes, node.name, argv)))
     return saved
 
 
-def _kept(path: Path, ask) -> Path:  # type: ignore[no-untyped-def]
+def _output(nodes: Nodes, node: str, argv: Sequence[str]) -> str:
+    return nodes.execute(node, argv)[1]
+
+
+def _kept(path: Path, ask: Callable[[], str]) -> Path:
     try:
         path.write_text(ask())
     except EnvkitError as error:

@@ -60,11 +60,6 @@ class Report:
         )  # fmt: skip
 
     @property
-    def first_failure(self) -> float | None:
-        """When the first failed test ended, None when that is not known."""
-        return min((failure.at for failure in self.failed if failure.at is not None), default=None)
-
-    @property
     def last_failure(self) -> float | None:
         """When the last failed test ended, None when that is not known of all of them."""
         times = [failure.at for failure in self.failed]
