@@ -40,6 +40,8 @@ class EnvkitError(Exception):
         self.detail = detail
         self.evidence = ""
         """The folder with everything that was gathered before the failure was cleared away, if that was done."""
+        self.told = False
+        """Whether it has been shown already, as a CI service wants it shown."""
 
 
 class UsageError(EnvkitError):

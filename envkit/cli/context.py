@@ -41,6 +41,8 @@ class Flags:
     sets: tuple[str, ...] = ()
     json: bool = False
     debug: bool = False
+    ci: bool = False
+    """Plain lines, also on a terminal."""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def request(self) -> Request:
@@ -218,7 +220,7 @@ def sink_for(flags: Flags) -> Any:
         from envkit.report.lines import JsonLines
 
         return JsonLines()
-    dumb = flags.environ.get("TERM") == "dumb" or flags.environ.get("CI")
+    dumb = flags.ci or flags.environ.get("TERM") == "dumb" or flags.environ.get("CI")
     if sys.stderr.isatty() and not dumb:
         from envkit.report.live import LiveView
 

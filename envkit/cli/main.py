@@ -26,7 +26,7 @@ TAKES_WORDS = {**dict.fromkeys(TAKES_SERVICES, "--service"), "prune": "--environ
 
 _VALUED = {f"--{name.replace('_', '-')}" for name, default in COMMON.items() if default is None}
 _VALUED |= {f"-{letter}" for letter in SHORT.values()}
-_VALUED |= {"--service", "--tail", "--format", "--ttl", "--environment", "--artifacts"}
+_VALUED |= {"--service", "--tail", "--format", "--ttl", "--environment", "--artifacts", "--junit", "--dotenv"}
 _EVERYWHERE = _VALUED | {"--json", "--debug"}
 
 

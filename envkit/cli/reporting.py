@@ -33,7 +33,8 @@ def ended(call: Callable[[], int | None], debug: bool) -> int:
     try:
         return call() or 0
     except EnvkitError as error:
-        show(error, debug)
+        if not error.told:
+            show(error, debug)
         return error.exit_code
     except BrokenPipeError:
         return BROKEN_PIPE

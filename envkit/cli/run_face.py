@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,6 +17,8 @@ from envkit.watch.timeline import TROUBLE, Happening
 if TYPE_CHECKING:
     from envkit.events import Event
     from envkit.evidence import Verdict
+    from envkit.session import Session
+    from envkit.state import Record
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,19 @@ class Face:
     def events(self, path: Path) -> EventFile:
         """A sink beside the one on the screen."""
         return EventFile(path)
+
+    def opened(self, session: Session) -> None:
+        """The environment is known, and nothing of it up yet."""
+
+    def ready(self, record: Record) -> None:
+        """It is up."""
+
+    def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Around a part of the run: up, reset, command, evidence, down."""
+        return nullcontext()
+
+    def row(self, row: Row) -> None:
+        """The command has ended once."""
 
     def note(self, text: str) -> None:
         """Something that is about no service."""

@@ -29,6 +29,7 @@ from envkit.watch.folder import RunFolder, new
 from envkit.watch.timeline import Happening, Kind, Sample, Writer, now
 
 if TYPE_CHECKING:
+    from envkit.ci.job import Job
     from envkit.evidence import Verdict
     from envkit.session import Session
 
@@ -53,13 +54,15 @@ class Wish:
     keep: bool = False
     repeat: int = 1
     artifacts: Path | None = None
+    job: Job | None = None
+    """Of a CI service, where this runs in one."""
 
 
 def run(wish: Wish) -> int:
     """Do it all; the exit code. Raises `EnvkitError` when the environment could not be had."""
     clear_orphan(wish.flags)
     folder = new(wish.flags.paths())
-    face = Face(wish.flags.json)
+    face = face_of(wish)
     between = Cancel()  # a signal while neither `up` nor the command is there to take it
     with signals(between):
         running = Running(wish, folder, face, between)
@@ -67,6 +70,15 @@ def run(wish: Wish) -> int:
             return running.go()
         finally:
             running.watcher.done()
+
+
+def face_of(wish: Wish) -> Face:
+    """Who says what happens."""
+    if wish.job is None:
+        return Face(wish.flags.json)
+    from envkit.cli.run_in_ci import JobFace
+
+    return JobFace(wish.flags.json, wish.job)
 
 
 def clear_orphan(flags: Flags) -> None:
@@ -116,9 +128,11 @@ class Running:
             with opened(self.wish.flags) as session:
                 self._session = session
                 session.stream.sinks.append(self.face.events(self.folder.events))
+                self.face.opened(session)
                 with self._phase("up"), self._judging(session):
                     outcome = self._up(session)
                 session.stream.quiet()
+                self.face.ready(outcome.record)
                 self.between.check()
                 code = self._commands(session, outcome.record.variables)
         except EnvkitError as error:
@@ -196,9 +210,10 @@ class Running:
         seen = len(self.seen)
         marked = {**variables, marks.RUN: self.folder.path.name}
         self._stamp("command", "begins", {"run": number})
-        ended = child(
-            self.wish.argv, self.wish.flags.environ, marked, self.cancelled, lambda: marks.end(marked[marks.RUN], 0)
-        )
+        with self.face.phase("command"):
+            ended = child(
+                self.wish.argv, self.wish.flags.environ, marked, self.cancelled, lambda: marks.end(marked[marks.RUN], 0)
+            )
         self._stamp("command", f"ended with {ended.code}", {"exit_code": ended.code, "run": number})
         self.folder.write_facts(code=ended.code)
         verdict = None
@@ -213,6 +228,7 @@ class Running:
             self.face.report(told(before, after))
             verdict = self._explain(session, code=ended.code) if ended.code else None
         self.rows.append(self._row(number, ended, verdict, self.seen[seen:]))
+        self.face.row(self.rows[-1])
         return self._code_of(ended)
 
     def _row(self, number: int, ended: Ended, verdict: Verdict | None, seen: Sequence[Happening]) -> Row:
@@ -314,7 +330,8 @@ class Running:
         began = time.monotonic()
         self._stamp("phase", name)
         try:
-            yield
+            with self.face.phase(name):
+                yield
         finally:
             self._stamp("phase", f"{name} ended", {"seconds": round(time.monotonic() - began, 3)})
 

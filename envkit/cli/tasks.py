@@ -26,16 +26,25 @@ WATCH_SECONDS = 2.0
 
 
 @command
-def up(flags: Flags, service: Sequence[str], build: bool = False, keep: bool = False, ttl: str | None = None) -> None:
+def up(
+    flags: Flags, service: Sequence[str], build: bool = False, keep: bool = False, ttl: str | None = None,
+    ci: bool = False, artifacts: str | None = None, junit: str | None = None, dotenv: str | None = None,
+) -> None:  # fmt: skip
     """Bring the environment up, or some services and what they need; keeps what is right already."""
     from envkit.cli import show
+    from envkit.cli.in_ci import in_job
     from envkit.verbs.up import up as bring_up
 
     expires = expiry(ttl)
     _clear_orphan(flags)
-    with opened(flags) as session:
+    in_ci = in_job(flags, "up", "envkit up", ci=ci, artifacts=artifacts, junit=junit, dotenv=dotenv)
+    with in_ci as (flags, job), opened(flags) as session:
+        if job:
+            job.opened(session)
         session.expires = expires
-        outcome = bring_up(session, service, rebuild=build, keep=keep)
+        outcome = bring_up(session, service, rebuild=build, keep=keep, intent=job)
+        if job:
+            job.ready(outcome.record)
     show.up(outcome, flags, out)
 
 
@@ -48,12 +57,15 @@ def _clear_orphan(flags: Flags) -> None:
 
 
 @command
-def down(flags: Flags, force: bool = False) -> None:
+def down(flags: Flags, force: bool = False, ci: bool = False) -> None:
     """Take everything of the environment away; nothing else is touched."""
     from envkit.cli import show
     from envkit.cli.context import opened_down
+    from envkit.cli.in_ci import folded
 
-    show.down(*opened_down(flags, force), flags, out)
+    with folded(flags, "envkit down", ci=ci) as flags:
+        gone = opened_down(flags, force)
+    show.down(*gone, flags, out)
 
 
 @command
@@ -150,7 +162,10 @@ def reset(flags: Flags) -> None:
 
 
 @command
-def run(flags: Flags, keep: bool = False, repeat: str = "1", artifacts: str | None = None) -> int:
+def run(
+    flags: Flags, keep: bool = False, repeat: str = "1", artifacts: str | None = None, ci: bool = False,
+    junit: str | None = None,
+) -> int:  # fmt: skip
     """Run a command in the environment: `run -- COMMAND`. Up if needed; what it brought up it takes down again."""
     argv = verbatim(sys.argv)
     if not argv:
@@ -163,11 +178,14 @@ def run(flags: Flags, keep: bool = False, repeat: str = "1", artifacts: str | No
         raise UsageError(f"cannot run {argv[0]}: it is not on PATH, or not executable", hint="nothing was brought up")
     if not repeat.isdigit() or not int(repeat):
         raise UsageError(f"--repeat takes a number of runs, got {repeat!r}", hint="for example: --repeat 3")
+    from envkit.cli.in_ci import in_job
     from envkit.cli.running import ENVIRONMENT_FAILED, Wish
     from envkit.cli.running import run as run_it
 
     try:
-        return run_it(Wish(flags, tuple(argv), keep, int(repeat), Path(artifacts).absolute() if artifacts else None))
+        with in_job(flags, "run", ci=ci, artifacts=artifacts, junit=junit) as (flags, job):
+            into = Path(artifacts).absolute() if artifacts else None
+            return run_it(Wish(flags, tuple(argv), keep, int(repeat), into, job))
     except EnvironmentFailed as error:
         error.exit_code = ENVIRONMENT_FAILED
         raise

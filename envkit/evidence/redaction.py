@@ -82,7 +82,7 @@ class Redactor:
     """Takes secrets out of text. `public` are words of the environment that are no secret even if one is spelt so."""
 
     def __init__(self, secrets: Iterable[str] = (), public: Iterable[str] = ()) -> None:
-        plain = COMMON | {word.lower() for word in public}
+        plain = plain_words(public)
         spelt = {one for secret in secrets for one in _spelt(secret.strip(), plain)}
         self._known = sorted(spelt, key=lambda one: (-len(one), one))
 
@@ -98,13 +98,24 @@ class Redactor:
         return text
 
 
-def _spelt(secret: str, plain: frozenset[str] | set[str]) -> Iterator[str]:
-    """In every spelling; of several lines each telling one as well, for logs put something before every line."""
+def plain_words(public: Iterable[str]) -> frozenset[str]:
+    """Words that are no secret even if one is spelt so, in small letters."""
+    return COMMON | {word.lower() for word in public}
+
+
+def worth_hiding(secret: str, plain: frozenset[str]) -> Iterator[str]:
+    """The secret, unless it is a plain word; each of its telling lines, for logs put something before every line."""
     if len(secret) >= SHORTEST and secret.lower() not in plain and not secret.startswith("${"):
-        yield from _spellings(secret)
+        yield secret
     if "\n" in secret:
         lines = (line.strip() for line in secret.splitlines())
         yield from (line for line in lines if len(line) >= LINE and not line.startswith("-----"))
+
+
+def _spelt(secret: str, plain: frozenset[str]) -> Iterator[str]:
+    """In every spelling; lines as they are."""
+    for one in worth_hiding(secret, plain):
+        yield from _spellings(one) if one == secret else (one,)
 
 
 def _spellings(secret: str) -> Iterator[str]:

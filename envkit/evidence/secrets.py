@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from envkit.evidence.redaction import SECRET_NAME, Redactor
+from envkit.evidence.redaction import SECRET_NAME, Redactor, plain_words, worth_hiding
 from envkit.session import Session
 
 _USERINFO = re.compile(r"://[^:/@\s]*:([^@\s]+)@")
@@ -25,8 +25,18 @@ OWN_SHORTEST = 8
 
 def redactor(session: Session) -> Redactor:
     """A redactor that knows everything secret of this environment. What cannot be read holds no secret to know."""
-    found = {*_configured(session), *_made(session.paths.folder), *_remembered(session), *_own(session.environ)}
-    return Redactor(found, _public(session))
+    return Redactor({*known(session), *_own(session.environ)}, _public(session))
+
+
+def known(session: Session) -> set[str]:
+    """What the environment has by now: configured, generated, and what its last `up` handed out."""
+    return {*_configured(session), *_made(session.paths.folder), *_remembered(session)}
+
+
+def telling(session: Session) -> list[str]:
+    """Of `known` what can be searched for as it is: each value, and each line of one that has several."""
+    plain = plain_words(_public(session))
+    return sorted({one for secret in known(session) for one in worth_hiding(secret.strip(), plain)})
 
 
 def _configured(session: Session) -> Iterator[str]:

@@ -48,16 +48,19 @@ def gather(
     return Gathered(path, verdict)
 
 
-def of_failed_up(session: Session, error: BaseException) -> Path | None:
+def of_failed_up(session: Session, error: BaseException, into: Path | None = None) -> Gathered | None:
     """Evidence of an `up` that failed, gathered before anything is taken down; its path is left in the error."""
     known = error if isinstance(error, EnvkitError) else None
     seconds = CANCELLED_SECONDS if session.cancel.signum else UP_SECONDS
     found = evidence.look(session, None, seconds=seconds / 4, error=known, signum=session.cancel.signum)
+    verdict = evidence.judge(found)
     try:
-        path = evidence.collect(session, None, seconds=seconds, findings=found, collectors=OF_UP)
+        path = evidence.collect(
+            session, None, seconds=seconds, into=into, findings=found, verdict=verdict, collectors=OF_UP
+        )
     except EnvkitError as trouble:
         session.stream.note(f"no evidence: {trouble.message}")
         return None
     if known:
         known.evidence = str(path)
-    return path
+    return Gathered(path, verdict)

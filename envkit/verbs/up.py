@@ -196,7 +196,8 @@ def _let_settle(session: Session, effects: Effects) -> None:
 def _evidence(session: Session, error: BaseException) -> Path | None:
     from envkit.verbs.gather import of_failed_up  # as much to import as the rest of an `up` with nothing to do
 
-    return of_failed_up(session, error)
+    gathered = of_failed_up(session, error)
+    return gathered.path if gathered else None
 
 
 def _back(session: Session, effects: Effects, keep: bool, error: Exception, intent: Intent | None) -> None:

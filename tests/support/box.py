@@ -123,7 +123,7 @@ class Box:
         plain = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("ENVKIT_", "KIND_", "KUBE", "DOCKER_C", "PYTEST", "XDG_STATE"))
+            if not key.startswith(("ENVKIT_", "KIND_", "KUBE", "DOCKER_C", "PYTEST", "XDG_STATE", "GITHUB_", "GITLAB_"))
         }
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         mine = {

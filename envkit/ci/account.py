@@ -1,0 +1,81 @@
+"""What one command did in a job: a plain value without secrets, from which the summary and JUnit are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from envkit.ci.steps import Step
+
+if TYPE_CHECKING:
+    from envkit.cli.run_face import Row
+    from envkit.evidence import Verdict
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An error of envkit's; `kind` is its class."""
+
+    kind: str
+    message: str
+    hint: str = ""
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        parts = (self.message, self.detail.rstrip(), f"next: {self.hint}" if self.hint else "")
+        return "\n\n".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Account:
+    """`verb` is `up` or `run`; `where` the lane and the engine; `began` seconds since 1970; `evidence` its folder."""
+
+    verb: str
+    name: str
+    where: str = ""
+    began: float = 0.0
+    seconds: float = 0.0
+    steps: tuple[Step, ...] = ()
+    rows: tuple[Row, ...] = ()
+    trouble: Trouble | None = None
+    verdict: Verdict | None = None
+    evidence: str = ""
+
+    @property
+    def result(self) -> str:
+        """`passed`, `failed` (the command), `environment` (that did) or `cancelled`."""
+        if self.trouble is not None:
+            return "cancelled" if self.trouble.kind == "Cancelled" else "environment"
+        return self.rows[-1].result if self.rows else "passed"
+
+    @property
+    def headline(self) -> str:
+        """One line that tells how it ended."""
+        return f"{self.verb} {self.name}: {self._ended()} after {self.seconds:.1f} s"
+
+    def _ended(self) -> str:
+        if self.result == "cancelled":
+            return "cancelled"
+        if self.trouble is not None:
+            return "the environment failed"
+        if self.result == "passed":
+            return "up" if self.verb == "up" else "the command succeeded"
+        fault = self.verdict.fault if self.verdict else ""
+        who = {"environment": " (the environment's fault)", "test": " (not the environment's fault)"}.get(fault, "")
+        return f"the command ended with {self.rows[-1].code}{who}"
+
+    def redacted(self, redact: Callable[[str], str]) -> Account:
+        """The same without what is secret."""
+        trouble, verdict = self.trouble, self.verdict
+        if trouble:
+            parts = (redact(part) for part in (trouble.message, trouble.hint, trouble.detail))
+            trouble = Trouble(trouble.kind, *parts)
+        if verdict:
+            because = tuple(redact(line) for line in verdict.because)
+            verdict = replace(verdict, reason=redact(verdict.reason), because=because, next=redact(verdict.next))
+        steps = tuple(replace(step, message=redact(step.message)) for step in self.steps)
+        rows = tuple(replace(row, reason=redact(row.reason)) for row in self.rows)
+        return replace(self, steps=steps, rows=rows, trouble=trouble, verdict=verdict)

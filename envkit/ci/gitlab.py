@@ -1,0 +1,92 @@
+"""GitLab CI: sections of the log, and the dotenv report, by which a job hands variables to later ones.
+
+https://docs.gitlab.com/ci/jobs/job_logs/ and https://docs.gitlab.com/ci/variables/dotenv_variables/. GitLab has no word
+for a mask or an annotation that a job could say; it reads the JUnit report instead.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from envkit.ci.platform import Left, Mark, Say
+from envkit.export import masked
+
+LARGEST = 5 << 10
+"""Bytes of a dotenv report: the limit of gitlab.com, and the default elsewhere."""
+
+NAME = re.compile(r"[A-Za-z0-9_]+")
+_ERASE = "\x1b[0K"
+
+
+class GitLab:
+    """A job."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._count = 0
+
+    @contextmanager
+    def group(self, title: str, *, folded: bool = True) -> Iterator[None]:
+        """A section, which may stand inside another; its name is one of its own."""
+        self._count += 1
+        name = f"envkit_{int(time.time() * 1000)}_{self._count}"
+        options = "[collapsed=true]" if folded else ""
+        line = " ".join(title.split())
+        self._say(f"{_ERASE}section_start:{int(time.time())}:{name}{options}\r{_ERASE}{line}\n")
+        try:
+            yield
+        finally:
+            self._say(f"{_ERASE}section_end:{int(time.time())}:{name}\r{_ERASE}\n")
+
+    def foreign(self) -> AbstractContextManager[None]:
+        """Nothing to guard against but a section that begins or ends early."""
+        return nullcontext()
+
+    def annotate(self, mark: Mark) -> None:
+        """The error itself has been shown."""
+
+    def mask(self, secrets: Sequence[str]) -> None:
+        """A job cannot: only variables of the project's settings are masked."""
+
+    def leave(self, left: Left) -> list[str]:  # noqa: ARG002
+        """Only what an artifact holds reaches later jobs; see `dotenv`."""
+        return []
+
+
+def dotenv(variables: Mapping[str, str]) -> tuple[str, list[str]]:
+    """A report as GitLab reads it, and why the variables that are not in it are not, one line each.
+
+    Secrets are left out: the report is an artifact, and nothing would mask them in later jobs. What GitLab would change
+    (values of several lines, spaces around, quotes, references) is left out too, never bent.
+    """
+    lines: list[str] = []
+    without: list[str] = []
+    size = 0
+    for name, value in sorted(variables.items()):
+        line = f"{name}={value}\n"
+        why = _why_not(name, value)
+        if not why and size + len(line.encode()) > LARGEST:
+            why = f"the report would be larger than {LARGEST >> 10} KiB"
+        if why:
+            without.append(f"{name} is not in the dotenv report: {why}")
+            continue
+        size += len(line.encode())
+        lines.append(line)
+    return "".join(lines), without
+
+
+def _why_not(name: str, value: str) -> str:
+    if not NAME.fullmatch(name):
+        return "GitLab takes letters, digits and _ in names"
+    if masked(name, value) != value:
+        return "it holds a secret, and artifacts are no place for one"
+    if "\n" in value or "\r" in value:
+        return "its value has several lines, which GitLab does not take"
+    if value != value.strip() or not value:
+        return "GitLab takes no empty value and no spaces at its ends"
+    if re.search(r"""['"$`\\#]""", value):
+        return "its value has quotes, $, \\ or #, which GitLab would read in its own way"
+    return ""

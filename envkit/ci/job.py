@@ -1,0 +1,178 @@
+"""One `up` or `run` in one job of a CI service: what is said there while it works, and what is left at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit.ci import junit, summary
+from envkit.ci.account import Account, Trouble
+from envkit.ci.gitlab import dotenv
+from envkit.ci.marks import of_error, of_run
+from envkit.ci.platform import Left, Platform
+from envkit.ci.steps import Steps
+from envkit.errors import EnvironmentFailed, EnvkitError
+from envkit.export import masked
+
+if TYPE_CHECKING:
+    from envkit.cli.run_face import Row
+    from envkit.evidence import Verdict
+    from envkit.session import Session
+    from envkit.state import Record
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where things go: evidence of a failure, JUnit, the variables as GitLab reads them. None: nowhere."""
+
+    artifacts: Path | None = None
+    junit: Path | None = None
+    dotenv: Path | None = None
+
+
+@dataclass
+class Job:
+    """It is also the `Intent` of its `up` (see `verbs.up`): what fails is looked at before it is taken back.
+
+    `show` shows an error, `note` says a line; `gather` makes evidence of an error before which nothing was there.
+    """
+
+    platform: Platform
+    verb: str
+    name: str
+    wanted: Wanted
+    show: Callable[[EnvkitError], None]
+    note: Callable[[str], None]
+    gather: Callable[[EnvironmentFailed], None]
+    steps: Steps = field(default_factory=Steps)
+    rows: list[Row] = field(default_factory=list)
+    verdict: Verdict | None = None
+    evidence: str = ""
+    _began: float = field(default_factory=time.time)
+    _where: str = ""
+    _variables: Mapping[str, str] = field(default_factory=dict)
+    _session: Session | None = None
+    _masked: set[str] = field(default_factory=set)
+    _redact: Callable[[str], str] = str
+
+    @contextmanager
+    def working(self, title: str = "") -> Iterator[None]:
+        """Around all of it; what is left at the end is left whichever way it ends."""
+        try:
+            with self.platform.group(title) if title else nullcontext():
+                yield
+        except EnvkitError as error:
+            self._failed(error)
+            raise
+        self._leave(None)
+
+    def group(self, title: str, *, folded: bool = True) -> AbstractContextManager[None]:
+        """A part of the log."""
+        return self.platform.group(title, folded=folded)
+
+    # What is known by and by
+
+    def opened(self, session: Session) -> None:
+        """The configuration is loaded, the lane chosen."""
+        self._session = session
+        self._where = f"{session.lane} on {session.engine}" if session.engine else f"{session.lane}, plain processes"
+        session.stream.sinks.append(self.steps)
+        self.learn()
+
+    def ready(self, record: Record) -> None:
+        """The environment is up; its secrets are masked before anything hands them on."""
+        self.learn()
+        if self.verb == "up":
+            self._variables = record.variables
+            self._write(lambda: [*self._bare(), *self.platform.leave(Left(variables=record.variables))])
+
+    def learn(self) -> None:
+        """Secrets appear while an environment comes up, and their files go with it."""
+        from envkit.evidence.secrets import redactor, telling
+
+        assert self._session is not None
+        fresh = [one for one in telling(self._session) if one not in self._masked]
+        self.platform.mask(fresh)
+        self._masked.update(fresh)
+        self._redact = redactor(self._session)
+
+    def _bare(self) -> list[str]:
+        """Variables whose secret could not be masked: to star out every `test` would leave no log to read."""
+        holding = {name: value for name, value in self._variables.items() if masked(name, value) != value}
+        bare = [name for name, value in sorted(holding.items()) if not any(one in value for one in self._masked)]
+        return [f"the secret in {name} is a plain word, which no log can hide" for name in bare]
+
+    # See `verbs.up.Intent`
+
+    def begin(self, *, fresh: bool) -> None:
+        """Nothing to prepare."""
+
+    def owned(self, *, owned: bool) -> None:
+        """It makes no difference here."""
+
+    def failed(self, error: Exception) -> None:
+        """What was made is still there."""
+        from envkit.verbs.gather import of_failed_up
+
+        assert self._session is not None
+        self.learn()
+        gathered = of_failed_up(self._session, error, self.wanted.artifacts)
+        if gathered:
+            self.verdict, self.evidence = gathered.verdict, str(gathered.path)
+            self._session.stream.note(f"evidence in {gathered.path}")
+
+    # The end
+
+    def _failed(self, error: EnvkitError) -> None:
+        if isinstance(error, EnvironmentFailed) and self.wanted.artifacts and not (error.evidence or self.evidence):
+            self.gather(error)
+        self.evidence = self.evidence or error.evidence
+        with self.platform.foreign():
+            self.show(error)
+        error.told = True
+        for mark in of_error(self.verb, error, self.verdict, self._redact):
+            self.platform.annotate(mark)
+        self._leave(error)
+
+    def _leave(self, error: EnvkitError | None) -> None:
+        """What cannot be written is told, and changes no exit code: the work itself is done."""
+        account = self._account(error)
+        if error is None:
+            for mark in of_run(account):
+                self.platform.annotate(mark)
+        trouble, verdict = account.trouble, account.verdict
+        reason = verdict.reason if verdict else trouble.message if trouble else ""
+        outputs = {"environment": self.name, "result": account.result, "reason": reason, "evidence": self.evidence}
+        self._write(lambda: self.platform.leave(Left(outputs=outputs, summary=summary.page(account))))
+        if self.wanted.junit:
+            self._write(lambda: _put(self.wanted.junit, junit.document(account)))
+        if self.wanted.dotenv and error is None:
+            text, without = dotenv(self._variables)
+            self._write(lambda: [*_put(self.wanted.dotenv, text), *without])
+
+    def _write(self, write: Callable[[], list[str]]) -> None:
+        """What cannot be written is told, and changes no exit code: the work itself is done."""
+        try:
+            lines = write()
+        except OSError as trouble:
+            lines = [f"not written: {trouble}"]
+        for line in lines:
+            self.note(line)
+
+    def _account(self, error: EnvkitError | None) -> Account:
+        trouble = Trouble(type(error).__name__, error.message, error.hint, error.detail) if error else None
+        return Account(
+            self.verb, self.name, self._where, self._began, time.time() - self._began, self.steps.all,
+            tuple(self.rows), trouble, self.verdict, self.evidence,
+        ).redacted(self._redact)  # fmt: skip
+
+
+def _put(path: Path | None, text: str) -> list[str]:
+    assert path is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return []

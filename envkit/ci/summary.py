@@ -1,0 +1,96 @@
+"""The page that a job's summary shows: how it ended, the likely cause, and what took how long. Pure."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+
+from envkit.ci.account import Account
+
+LONGEST = 200
+"""Letters of a message in a table."""
+
+LINES = 60
+"""The last ones of a log that an error carries."""
+
+
+def page(account: Account) -> str:
+    """Markdown, ending with an empty line: other steps write to the same page."""
+    return "\n".join([*_parts(account), "", ""])
+
+
+def _parts(account: Account) -> Iterator[str]:
+    mark = "✓" if account.result == "passed" else "✗"
+    yield f"### {mark} envkit {text(account.headline)}"
+    if account.where:
+        yield f"\n{text(account.where)}"
+    yield from _cause(account)
+    if account.evidence:
+        yield f"\nEvidence: {code(account.evidence)}"
+    if len(account.rows) > 1:
+        cells = [(str(r.number), r.result, str(r.code), f"{r.seconds:.1f} s", r.reason) for r in account.rows]
+        yield from _table(("run", "result", "code", "took", "what happened"), cells)
+    if account.steps:
+        slowest = max(account.steps, key=lambda step: step.seconds)  # what to look at first
+        steps = [
+            (step.name, step.result, f"{step.began:.1f} s", f"{step.seconds:.1f} s", _first(step.message))
+            for step in account.steps
+        ]
+        yield from _table(
+            ("step", "result", "began after", "took", ""), steps, bold=slowest.name if slowest.seconds else ""
+        )
+
+
+def _cause(account: Account) -> Iterator[str]:
+    verdict, trouble = account.verdict, account.trouble
+    judged = verdict is not None and verdict.fault in ("environment", "test")
+    if verdict and judged:
+        yield f"\n**Likely cause** ({verdict.confidence}): {text(verdict.reason)}\n"
+        yield from (f"- {text(line)}" for line in verdict.because)
+        if verdict.next:
+            yield f"\nNext: {text(verdict.next)}"
+    if trouble is None:
+        return
+    yield f"\n{'**Error**' if judged else '**Cause**'}: {_lines(trouble.message)}"
+    if trouble.hint:
+        yield f"\nNext: {_lines(trouble.hint)}"
+    if trouble.detail:
+        yield f"\n<details><summary>What it said</summary>\n\n{_fenced(trouble.detail)}\n\n</details>"
+
+
+def text(said: str) -> str:
+    """Words as they are: nothing in them is Markdown or HTML."""
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", html.escape(" ".join(said.split()), quote=False))
+
+
+def code(said: str) -> str:
+    """In a fixed width, whatever is in it."""
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", said)), default=0))
+    space = " " if said.startswith("`") or said.endswith("`") else ""
+    return f"{ticks}{space}{said}{space}{ticks}"
+
+
+def _lines(said: str) -> str:
+    return "<br>".join(text(line) for line in said.splitlines())
+
+
+def _first(said: str) -> str:
+    line = said.splitlines()[0] if said else ""
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
+
+
+def _fenced(said: str) -> str:
+    lines = said.rstrip().splitlines()[-LINES:]
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", said)), default=0))
+    return "\n".join([fence + "text", *lines, fence])
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], bold: str = "") -> Iterator[str]:
+    yield f"\n| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
+    for row in rows:
+        cells = [text(cell) for cell in row]
+        if bold and row[0] == bold:
+            cells[0] = f"**{cells[0]}**"
+        yield f"| {' | '.join(cells)} |"

@@ -1,0 +1,151 @@
+"""A GitHub Actions runner as far as a step meets it: its files, its shell, its log, its way to cancel."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FILES = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STEP_SUMMARY")
+COMMAND = re.compile(r"^\s*::([a-z-]+|[0-9a-f]{32})( [^:]*)?::(.*)$")
+PROPERTY = re.compile(r"([a-zA-Z]+)=([^,]*)")
+BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
+"""How a step with `shell: bash` is run."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A workflow command: its name, its properties, its text."""
+
+    name: str
+    text: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+def plain(text: str) -> str:
+    """A command's text, read back."""
+    for code, char in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
+        text = text.replace(code, char)
+    return text
+
+
+def commands(log: str) -> list[Said]:
+    """Every command that the runner would heed, in order; between `stop-commands` and its word none is."""
+    found: list[Said] = []
+    stopped = ""
+    for line in log.splitlines():
+        match = COMMAND.match(line)
+        if not match:
+            continue
+        name, properties, text = match[1], match[2] or "", plain(match[3])
+        if stopped:
+            stopped = "" if name == stopped else stopped
+            continue
+        if name == "stop-commands":
+            stopped = text
+        found.append(Said(name, text, {key: plain(value) for key, value in PROPERTY.findall(properties)}))
+    return found
+
+
+def entries(text: str) -> dict[str, str]:
+    """What one of the files says: `NAME=value`, or `NAME<<END`, lines, `END`."""
+    found: dict[str, str] = {}
+    lines = iter(text.split("\n"))
+    for line in lines:
+        if not line:
+            continue
+        name, sign, rest = re.fullmatch(r"([^=<]+)(=|<<)(.*)", line).groups()  # type: ignore[union-attr]
+        if sign == "=":
+            found[name] = rest
+            continue
+        value = []
+        for one in lines:
+            if one == rest:
+                break
+            value.append(one)
+        else:
+            raise AssertionError(f"{name} has no end")
+        found[name] = "\n".join(value)
+    return found
+
+
+@dataclass
+class Step:
+    """What a step left."""
+
+    code: int
+    log: str
+    outputs: Mapping[str, str]
+    summary: str
+    variables: Mapping[str, str]
+    masks: tuple[str, ...]
+
+
+@dataclass
+class Runner:
+    """One job: variables and PATH go from step to step; what was masked stays masked."""
+
+    folder: Path
+    workspace: Path
+    environ: dict[str, str]
+    masks: list[str] = field(default_factory=list)
+    _count: int = 0
+
+    def step(self, script: str, cancel_after: str = "", **environ: str) -> Step:
+        """Run it as the runner does. With `cancel_after` it is cancelled once that stands in its log."""
+        self._count += 1
+        home = self.folder / f"step-{self._count}"
+        home.mkdir(parents=True)
+        files = {name: home / name.lower() for name in FILES}
+        for path in files.values():
+            path.touch()
+        (home / "step.sh").write_text(script)
+        given = {
+            **self.environ, **environ, **{name: str(path) for name, path in files.items()},
+            "GITHUB_ACTIONS": "true", "CI": "true", "GITHUB_WORKSPACE": str(self.workspace),
+            "RUNNER_TEMP": str(self.folder),
+        }  # fmt: skip
+        with (home / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*BASH, str(home / "step.sh")], cwd=self.workspace, env=given, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            code = _cancelled(process, home / "log", cancel_after) if cancel_after else process.wait(240)
+        log_text = (home / "log").read_text(errors="replace")
+        said = {name: path.read_text() for name, path in files.items()}
+        masks = tuple(one.text for one in commands(log_text) if one.name == "add-mask")
+        self.masks += masks
+        variables = entries(said["GITHUB_ENV"])
+        self.environ |= variables
+        for line in said["GITHUB_PATH"].splitlines():
+            self.environ["PATH"] = f"{line}{os.pathsep}{self.environ['PATH']}"
+        outputs, summary = entries(said["GITHUB_OUTPUT"]), said["GITHUB_STEP_SUMMARY"]
+        return Step(code, log_text, outputs, summary, variables, masks)
+
+    def shown(self, text: str) -> str:
+        """As the log on the web page has it."""
+        for mask in sorted(self.masks, key=len, reverse=True):
+            text = text.replace(mask, "***")
+        return text
+
+
+def _cancelled(process: subprocess.Popen[bytes], log: Path, word: str) -> int:
+    """SIGINT to the step's first process alone, 7.5 s, SIGTERM, 2.5 s, then everything is killed."""
+    deadline = time.monotonic() + 120
+    while word not in log.read_text(errors="replace"):
+        assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")
+        time.sleep(0.05)
+    for signum, seconds in ((signal.SIGINT, 7.5), (signal.SIGTERM, 2.5)):
+        process.send_signal(signum)
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            continue
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    raise AssertionError(f"it had to be killed:\n{log.read_text(errors='replace')}")
