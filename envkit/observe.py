@@ -162,7 +162,7 @@ def health(session: Session, name: str, instance: Instance, patience: float = PA
 
 def probed(session: Session, name: str, instances: Mapping[str, Instance]) -> Service:
     """The service as seen from this host: what probes are asked with."""
-    return wanted.outside(session.environment, name, session.paths, chosen_ports(session, instances))
+    return wanted.outside(session.environment, name, session.paths, chosen_ports(session, instances), session.this_host)
 
 
 def chosen_ports(session: Session, instances: Mapping[str, Instance]) -> dict[str, int]:

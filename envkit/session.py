@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from envkit.runtimes.containers import Containers
     from envkit.runtimes.networks import Networks, NoNetworks
     from envkit.runtimes.processes import Processes
+    from envkit.runtimes.this_host import ThisHost
     from envkit.supply.build import Recipe
     from envkit.supply.images import Images
     from envkit.supply.programs import Programs
@@ -88,6 +89,12 @@ class Session:
         from envkit.runtimes.networks import Networks, NoNetworks
 
         return Networks(self._containers.api) if self.endpoint else NoNetworks()
+
+    def this_host(self) -> ThisHost:
+        """How what runs in the environment calls this host back; known once its network is there."""
+        from envkit.runtimes.this_host import this_host
+
+        return this_host(self.endpoint, lambda: self.networks.gateway(self.environment.name))
 
     @cached_property
     def images(self) -> Images | Programs:

@@ -221,7 +221,7 @@ class Effects:
             if port.host is not None
         }
         report(f"starting {want.image}")
-        service = wanted.startable(environment, want.name, self.session.paths)
+        service = wanted.startable(environment, want.name, self.session.paths, self.session.this_host)
         unit = Unit(
             environment.name,
             environment.root,
@@ -231,8 +231,16 @@ class Effects:
             want.fingerprint,
             ports,
             str(self.session.paths.home),
+            self._hosts(),
         )
         instance: Instance = self.session.runtime.start(unit)
         with self._lock:
             self.instances[want.name] = self.made[want.name] = instance
         return instance
+
+    def _hosts(self) -> dict[str, str]:
+        """This host by its usual name, where no name server of the engine's says it."""
+        from envkit.runtimes.this_host import ALIAS
+
+        address = self.session.this_host().address
+        return {ALIAS: address} if address[:1].isdigit() else {}

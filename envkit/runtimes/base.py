@@ -27,6 +27,8 @@ class Unit:
     host_ports: Mapping[int, int] = field(default_factory=dict)
     home: str = ""
     """The state directory that has the environment's record."""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    """Names that a container knows beside those of its network, with their addresses."""
 
 
 class Runtime(Protocol):

@@ -245,6 +245,7 @@ class Containers:
             shm_size=service.shm,
             tmpfs=dict.fromkeys(service.tmpfs, ""),
             cap_add=list(service.capabilities) or None,
+            extra_hosts=dict(unit.hosts) or None,
             network_mode=labels.resource_name(unit.environment),
         )
         alias = self.api.create_endpoint_config(aliases=[unit.name])

@@ -207,7 +207,12 @@ def _endpoint(candidate: Candidate, version: Mapping[str, Any], kind: EngineName
     rootless = path.startswith(("/run/user/", "/home/")) or (kind == "podman" and bool(os.getuid()))
     default = candidate.default_for == kind
     known = str(version.get("Version", "?")), candidate.source, rootless, default, str(version.get("Arch") or "amd64")
-    return Endpoint(kind, candidate.url, *known)
+    return Endpoint(kind, candidate.url, *known, machine=in_machine(version, sys.platform))
+
+
+def in_machine(version: Mapping[str, Any], platform: str) -> bool:
+    """Whether an engine of this host runs in a virtual machine: all do but on Linux, and Docker Desktop even there."""
+    return platform != "linux" or "Docker Desktop" in str((version.get("Platform") or {}).get("Name", ""))
 
 
 def _nothing(engine: str, asked: list[str]) -> str:

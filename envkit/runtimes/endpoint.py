@@ -12,7 +12,8 @@ EngineName = Literal["docker", "podman"]
 class Endpoint:
     """One engine that answered. `url` is what DOCKER_HOST would hold; `source` says where it was found.
 
-    `default` is true when the engine's own command line, with no variable set, reaches the same engine.
+    `default` is true when the engine's own command line, with no variable set, reaches the same engine; `machine` when
+    it runs in a virtual machine, and not on this host's kernel.
     """
 
     engine: EngineName
@@ -22,6 +23,7 @@ class Endpoint:
     rootless: bool = False
     default: bool = False
     arch: str = "amd64"
+    machine: bool = False
 
     @property
     def local(self) -> bool:

@@ -31,6 +31,10 @@ class FakeNetworks:
             raise EngineError(f"a network named {labels.resource_name(environment)} exists and is not envkit's")
         return owner is not None
 
+    def gateway(self, environment: str) -> str:
+        """This host's address there."""
+        return "172.18.0.1" if labels.resource_name(environment) in self.there else ""
+
     def create(self, environment: str, root: str, **_marks: str) -> None:  # noqa: ARG002
         """Make it; there already is fine."""
         if not self.exists(environment):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from envkit import labels
 from envkit.errors import EngineError
@@ -17,6 +18,7 @@ class Networks:
 
     def __init__(self, api: APIClient) -> None:
         self._api = api
+        self._gateways: dict[str, str] = {}
 
     def exists(self, environment: str) -> bool:
         """Whether the environment's network is there and ours. Raises `EngineError` when a stranger has its name."""
@@ -30,7 +32,14 @@ class Networks:
                 f"a network named {name} exists and is not envkit's (it lacks the label {labels.ENV}={environment})",
                 hint="rename or remove it, or use another --name",
             )
+        self._gateways[environment] = _gateway(rows[0])
         return True
+
+    def gateway(self, environment: str) -> str:
+        """This host's own address on the environment's network, empty while there is no network."""
+        if environment not in self._gateways:
+            self.exists(environment)
+        return self._gateways.get(environment, "")
 
     def create(self, environment: str, root: str, **marks: str) -> None:
         """Make it, `marks` among its labels; there already is fine."""
@@ -53,7 +62,15 @@ class Networks:
             except EngineError as error:
                 if not isinstance(error.__cause__, NotFound):
                     raise
+        self._gateways.pop(environment, None)
         return [str(row["Name"]) for row in rows]
+
+
+def _gateway(row: Mapping[str, Any]) -> str:
+    """Of the network's IPv4 range; both engines tell it in the same shape."""
+    ranges = (row.get("IPAM") or {}).get("Config") or []
+    gateways = (str(each.get("Gateway") or "").partition("/")[0] for each in ranges)
+    return next((gateway for gateway in gateways if "." in gateway), "")
 
 
 class NoNetworks:
@@ -62,6 +79,10 @@ class NoNetworks:
     def exists(self, _environment: str) -> bool:
         """There is none of the environment's own."""
         return False
+
+    def gateway(self, _environment: str) -> str:
+        """There is none."""
+        return ""
 
     def create(self, _environment: str, _root: str, **_marks: str) -> None:
         """Nothing to do."""

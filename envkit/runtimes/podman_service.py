@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,8 @@ def engine(wanted: str, environ: Mapping[str, str], paths: Paths, stream: Stream
         with _service(podman, paths.home / "podman.sock", stream, error) as url:
             said = ask(url)
             version, arch = str(said.get("Version", "?")), str(said.get("Arch") or "amd64")
-            yield Endpoint("podman", url, version, "started for this run", default=True, arch=arch)
+            rootless = bool(os.getuid())
+            yield Endpoint("podman", url, version, "started for this run", rootless, default=True, arch=arch)
         return
     yield endpoint
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from envkit.errors import EnvironmentFailed
 from envkit.facts import Instance
 from envkit.paths import Paths
 from envkit.plan import Want
+from envkit.runtimes.this_host import ThisHost
 from envkit.services.fingerprint import fingerprint
 from envkit.services.references import Addressing, AsProcess, Inside, Published, Scope, resolved_service
 from envkit.services.values import Fleeting, mark, values
@@ -22,15 +23,16 @@ NODE_REPOSITORY = "docker.io/kindest/node"
 
 
 def inside(
-    environment: Environment, name: str, paths: Paths, *, tokens: bool = True, authority: bool = True
-) -> Service:
+    environment: Environment, name: str, paths: Paths, *, tokens: bool = True, authority: bool = True,
+    host: Callable[[], ThisHost] | None = None,
+) -> Service:  # fmt: skip
     """The service with every reference as seen from inside the environment's network, and its ports moved.
 
-    Without `tokens` and `authority` marks stand for them: what is wanted does not change with them.
+    Without `tokens`, `authority` and `host` marks stand for them: what is wanted does not change with them.
     """
     service = environment.services[name]
     where: Addressing = AsProcess(environment, {}, paths.services) if service.process else Inside(environment)
-    scope = Scope(environment, where, name, values(environment, where, Fleeting(paths, tokens, authority)))
+    scope = Scope(environment, where, name, values(environment, where, Fleeting(paths, tokens, authority, host)))
     return moved(resolved_service(service, scope), environment.port_offset)
 
 
@@ -39,9 +41,9 @@ def planned(environment: Environment, name: str, paths: Paths) -> Service:
     return inside(environment, name, paths, tokens=False, authority=False)
 
 
-def startable(environment: Environment, name: str, paths: Paths) -> Service:
+def startable(environment: Environment, name: str, paths: Paths, host: Callable[[], ThisHost] | None = None) -> Service:
     """As `inside`, for a start. Raises `EnvironmentFailed` when it uses a token that has not been made."""
-    service = inside(environment, name, paths)
+    service = inside(environment, name, paths, host=host)
     text = planned(environment, name, paths).model_dump_json()
     absent = [one for one in environment.cluster.identities if not (paths.tokens / one).exists()]
     used = [one for one in absent if mark(one) in text]
@@ -53,10 +55,13 @@ def startable(environment: Environment, name: str, paths: Paths) -> Service:
     return service
 
 
-def outside(environment: Environment, name: str, paths: Paths, ports: Mapping[str, int]) -> Service:
+def outside(
+    environment: Environment, name: str, paths: Paths, ports: Mapping[str, int],
+    host: Callable[[], ThisHost] | None = None,
+) -> Service:  # fmt: skip
     """What is done from this host with the service (probes, a host command), references resolved as seen from here."""
     where = published(environment, ports)
-    scope = Scope(environment, where, name, values(environment, where, Fleeting(paths)))
+    scope = Scope(environment, where, name, values(environment, where, Fleeting(paths, host=host)))
     service = environment.services[name]
     within: dict[str, Any] = {"process": None, "command": None, "entrypoint": None, "files": ()}
     if service.runs:

@@ -6,6 +6,7 @@
     ${NAME.listen} ${NAME.root} ${NAME.data}     the address to bind, the folder its files are in, a folder for data
     ${self...}                                   the service that the text belongs to
     ${env.name} ${env.root} ${env.ca_file}       name, folder, the file of the environment's own CA
+    ${host.address} ${host.listen}               what calls this host back by, and what the listener there binds
     ${cluster.name} ${cluster.kubeconfig}        the administrator's file, of the host
     ${cluster.server} .host .port .ca            the API server as seen from here, and its CA's text
     ${identity.NAME.token} ${identity.NAME.token_file} ${secret.NAME}
@@ -285,7 +286,7 @@ def identity_values(environment: Environment) -> Iterator[str]:
 
 def value_names(environment: Environment) -> frozenset[str]:
     """Every name that `Scope.values` must hold when the environment is up."""
-    names = ["env.name", "env.root", *(f"secret.{name}" for name in environment.secrets)]
+    names = ["env.name", "env.root", "host.address", "host.listen", *(f"secret.{name}" for name in environment.secrets)]
     if any(service.certificates for service in environment.services.values()):
         names.append("env.ca_file")
     if environment.cluster.type != "none":

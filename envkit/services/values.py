@@ -1,4 +1,4 @@
-"""What references outside of services mean: `${env.name}`, `${cluster.server}`, `${identity.x.token}`, `${secret.y}`.
+"""What references outside of services mean: `${env.name}`, `${host.address}`, `${cluster.server}`, `${secret.y}`.
 
 They are made when asked for: a kubeconfig is parsed only where somebody needs a part of it.
 """
@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 from envkit.labels import resource_name
 from envkit.paths import Paths
 from envkit.services import secrets
-from envkit.services.references import Addressing, AsProcess, Inside
+from envkit.services.references import Addressing, AsProcess, Inside, UnresolvedReference
 
 if TYPE_CHECKING:
     from envkit.config.models import Environment
+    from envkit.runtimes.this_host import ThisHost
 
 API_PORT = 6443
 """Of kube-apiserver inside a kind node."""
@@ -49,6 +50,7 @@ class Fleeting:
     paths: Paths
     tokens: bool = True
     authority: bool = True
+    host: Callable[[], ThisHost] | None = None
 
     def token(self, identity: str) -> str:
         """The identity's token, empty while there is none."""
@@ -63,6 +65,15 @@ class Fleeting:
 
         there = self.authority and self.paths.kubeconfig.exists()
         return kubeconfig.read(self.paths.kubeconfig).ca if there else "<cluster.ca>"
+
+    def of_host(self, what: str) -> str:
+        """`address` or `listen` of this host. Raises `UnresolvedReference` where there is no way back."""
+        if self.host is None:
+            return f"<host.{what}>"
+        text = str(getattr(self.host(), what))
+        if not text:
+            raise UnresolvedReference(f"${{host.{what}}}: what this engine runs has no known way to this host")
+        return text
 
 
 def mark(identity: str) -> str:
@@ -81,6 +92,8 @@ def values(environment: Environment, where: Addressing, fleeting: Fleeting) -> V
         "env.name": lambda: environment.name,
         "env.root": lambda: environment.root,
         "env.ca_file": lambda: str(authority_file(paths)),
+        "host.address": lambda: fleeting.of_host("address"),
+        "host.listen": lambda: fleeting.of_host("listen"),
         "cluster.name": lambda: resource_name(environment.name),
         "cluster.kubeconfig": lambda: str(paths.kubeconfig),
         "cluster.server": server,

@@ -65,6 +65,21 @@ class Environment:
         return self["DATABASE_URL"]
 
     @property
+    def host_address(self) -> str:
+        """What services and the API server call this host by."""
+        return self["ENVKIT_HOST_ADDRESS"]
+
+    @property
+    def host_listen(self) -> str:
+        """What a listener binds to be reached by that."""
+        return self["ENVKIT_HOST_LISTEN"]
+
+    @property
+    def host_certificates(self) -> Path:
+        """The folder with tls.crt and tls.key for such a listener, and ca.crt for who calls it."""
+        return Path(self["ENVKIT_HOST_CERTIFICATES"])
+
+    @property
     def kubeconfig(self) -> Path:
         """The administrator's."""
         return Path(self["KUBECONFIG"])

@@ -12,6 +12,7 @@ from envkit.services import desired as wanted
 from envkit.services.references import Scope, resolve
 from envkit.services.values import Fleeting, mark, values
 from envkit.session import Session
+from envkit.verbs import calls_back
 
 ENVIRONMENT = "ENVKIT_ENVIRONMENT"
 """The variable that tells a suite which environment it is in: the marker of its Redis is made of it."""
@@ -58,9 +59,9 @@ def variables(session: Session, ports: Mapping[str, int]) -> dict[str, str]:
     """
     environment = session.environment
     addressing = wanted.published(environment, ports)
-    known = values(environment, addressing, Fleeting(session.paths))
+    known = values(environment, addressing, Fleeting(session.paths, host=session.this_host))
     there = {port.partition(".")[0] for port in ports}
-    found = {ENVIRONMENT: environment.name}
+    found = {ENVIRONMENT: environment.name} | calls_back.variables(session)
     for name, service in environment.services.items():
         if name in there or not service.ports:
             scope = Scope(environment, addressing, name, known)
@@ -97,7 +98,7 @@ def _carried(session: Session, ports: Mapping[str, int]) -> Iterator[state.Carri
     for name, service in environment.services.items():
         if service.once or not service.files or (service.ports and name not in there):
             continue
-        for file in wanted.inside(environment, name, session.paths, tokens=False).files:
+        for file in wanted.inside(environment, name, session.paths, tokens=False, host=session.this_host).files:
             text = file.content or ""
             used = tuple(one for one in environment.cluster.identities if mark(one) in text)
             if used:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -15,6 +20,7 @@ pytestmark = pytest.mark.e2e
 PYTHON = "docker.io/library/python:3.12-slim"
 SERVER = """\
 import http.server, json, os, urllib.request
+CALLS = os.environ["CALLS"].split()
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         told = os.stat("/etc/app/settings.json")
@@ -22,6 +28,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "mode": oct(told.st_mode & 0o777), "uid": told.st_uid, "gid": told.st_gid, "me": os.getuid(),
             "settings": json.load(open("/etc/app/settings.json")), "greeting": os.environ["GREETING"],
             "peer": urllib.request.urlopen(os.environ["PEER"]).status, "cwd": os.getcwd(),
+            "called": [urllib.request.urlopen(url, timeout=5).status for url in CALLS if self.path == "/"],
         }).encode()
         self.send_response(200); self.send_header("X-Seen", self.headers.get("X-Probe", "")); self.end_headers()
         self.wfile.write(body)
@@ -30,8 +37,17 @@ http.server.HTTPServer(("", 8080), Handler).serve_forever()
 """
 
 
+@contextmanager
+def listener(address: str, port: int) -> Iterator[None]:
+    """Something of the user's on this host that services call, in plain HTTP."""
+    with ThreadingHTTPServer((address, port), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
 def test_a_service_of_the_users_own(small: Small) -> None:
-    peer, app = ports.free(2)
+    peer, app, mine = ports.free(3)
     box = small(
         f"""
         cluster: none
@@ -58,7 +74,10 @@ def test_a_service_of_the_users_own(small: Small) -> None:
             workdir: /tmp
             command: [python3, /opt/server.py]
             needs: [peer, seed, note]
-            env: {{GREETING: "it's $$5 & \\"more\\"", PEER: "http://${{peer.address}}/"}}
+            env:
+              GREETING: "it's $$5 & \\"more\\""
+              PEER: "http://${{peer.address}}/"
+              CALLS: "http://${{host.address}}:{mine}/ http://host.docker.internal:{mine}/"
             files:
               - {{path: /opt/server.py, source: server.py}}
               - path: /etc/app/settings.json
@@ -89,13 +108,13 @@ def test_a_service_of_the_users_own(small: Small) -> None:
     )
     assert told.stdout == variables["APP_QUOTED"]
 
-    with urllib.request.urlopen(f"http://{variables['APP_URL']}/", timeout=5) as answer:
-        import json
-
+    listening = listener(variables["ENVKIT_HOST_LISTEN"], mine)
+    with listening, urllib.request.urlopen(f"http://{variables['APP_URL']}/", timeout=15) as answer:
         seen = json.load(answer)
     assert seen == {
         "mode": "0o600", "uid": 1001, "gid": 1001, "me": 1001, "settings": {"peer": "peer:80"},
         "greeting": "it's $5 & \"more\"", "peer": 200, "cwd": "/tmp",
+        "called": [200, 200],
     }  # fmt: skip
     assert (box.folder / "note.txt").read_text() == f"127.0.0.1:{peer}\n", "a host command sees what the host sees"
     bindings = box.engine.inspect(box.name, "app")["NetworkSettings"]["Ports"].values()

@@ -141,8 +141,9 @@ def test_a_resolved_service_has_no_reference_left_but_in_its_exports() -> None:
 
 def test_what_a_scope_must_hold_depends_on_the_cluster() -> None:
     identities = {"i": {"namespace": "n"}, "j": {"namespace": "n", "token": "none"}}
-    assert value_names(environment()) == {"env.name", "env.root"}
-    assert value_names(environment(cluster={"identities": identities})) == {
-        "env.name", "env.root", "cluster.name", "cluster.kubeconfig", "cluster.server", "cluster.host", "cluster.port",
+    always = {"env.name", "env.root", "host.address", "host.listen"}
+    assert value_names(environment()) == always
+    assert value_names(environment(cluster={"identities": identities})) == always | {
+        "cluster.name", "cluster.kubeconfig", "cluster.server", "cluster.host", "cluster.port",
         "cluster.ca", "identity.i.token", "identity.i.token_file",
     }  # fmt: skip

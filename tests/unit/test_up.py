@@ -41,6 +41,7 @@ from tests.support.ports import free
 from tests.unit.wants import environment
 
 EXEC = {"probe": {"type": "exec", "command": ["ready?"]}}
+ALWAYS = {"ENVKIT_ENVIRONMENT": "t", "ENVKIT_HOST_ADDRESS": "172.18.0.1", "ENVKIT_HOST_LISTEN": "172.18.0.1"}
 TCP = {"probe": {"type": "tcp"}, "ports": {"main": {"container": 80, "host": "auto"}}}
 
 
@@ -115,7 +116,7 @@ def test_up_from_nothing_makes_proves_and_remembers(world: World) -> None:
         "API": f"http://127.0.0.1:{found['api'].published[80]}/",
         "DB": str(found["db"].published[80]),
         "OWN": "t",
-        "ENVKIT_ENVIRONMENT": "t",
+        **ALWAYS,
     }
     assert state.read(session.paths) == outcome.record
     assert world.engine.networks.there == {"envkit-t": "t"}
@@ -531,7 +532,7 @@ def test_the_offset_moves_ports_and_variables(world: World) -> None:
 
     outcome = up(world.open({"a": fixed}, port_offset=10000))
 
-    assert outcome.record.variables == {"P": str(port + 10000), "ENVKIT_ENVIRONMENT": "t"}
+    assert outcome.record.variables == {"P": str(port + 10000), **ALWAYS}
     assert accepts(port + 10000)
 
 

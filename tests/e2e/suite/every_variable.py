@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
+import threading
+import time
 import urllib.error
 import urllib.request
 import uuid
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +190,78 @@ def test_the_client_of_datastorage(how: str) -> None:
         )
     assert review.status.authenticated
     assert review.status.user.username == "system:serviceaccount:default:gateway-integration-sa"
+
+
+# Back to this host
+
+
+class Listener(BaseHTTPRequestHandler):
+    """An admission webhook that lets nothing pass, and says who it is."""
+
+    def do_POST(self) -> None:
+        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answer = {"uid": review["request"]["uid"], "allowed": False, "status": {"message": "the suite says no"}}
+        body = json.dumps({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": answer}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args: Any) -> None:
+        pass
+
+
+@contextmanager
+def listener(certificates: Path) -> Iterator[int]:
+    """The webhook on this host, while it is needed; its port."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificates / "tls.crt", certificates / "tls.key")
+    with ThreadingHTTPServer((env("ENVKIT_HOST_LISTEN"), 0), Listener) as server:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def webhook(name: str, port: int, ca: bytes) -> dict[str, Any]:
+    """For config maps with the label `asks`."""
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+    url = f"https://{env('ENVKIT_HOST_ADDRESS')}:{port}/validate"
+    asked = {
+        "name": f"{name}.example.com", "rules": [rule], "objectSelector": {"matchLabels": {"asks": name}},
+        "clientConfig": {"url": url, "caBundle": b64encode(ca).decode()}, "failurePolicy": "Fail",
+        "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 10,
+    }  # fmt: skip
+    return {"metadata": {"name": name}, "webhooks": [asked]}
+
+
+def refusal(core: client.CoreV1Api, label: str, seconds: float = 15.0) -> str:
+    """What the API server says once it knows the webhook, which takes it a moment."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        name = f"suite-{uuid.uuid4().hex[:12]}"
+        try:
+            core.create_namespaced_config_map("production", {"metadata": {"name": name, "labels": {"asks": label}}})
+        except client.ApiException as error:
+            return str(error.body)
+        core.delete_namespaced_config_map(name, "production")
+        time.sleep(0.2)
+    return "nothing was refused"
+
+
+def test_the_api_server_calls_a_webhook_on_this_host() -> None:
+    certificates = Path(env("ENVKIT_HOST_CERTIFICATES"))
+    assert oct((certificates / "tls.key").stat().st_mode & 0o777) == "0o600"
+    name = f"suite-{uuid.uuid4().hex[:12]}"
+    with client.ApiClient(config.load_kube_config(env("KUBECONFIG"))) as api, listener(certificates) as port:
+        hooks = client.AdmissionregistrationV1Api(api)
+        hooks.create_validating_webhook_configuration(webhook(name, port, (certificates / "ca.crt").read_bytes()))
+        try:
+            said = refusal(client.CoreV1Api(api), name)
+        finally:
+            hooks.delete_validating_webhook_configuration(name)
+    assert "the suite says no" in said
 
 
 def test_every_exported_variable_was_used() -> None:
