@@ -117,7 +117,7 @@ def as_data(found: Status) -> dict[str, Any]:
         for row in found.rows
     ]  # fmt: skip
     said = {"name": found.name, "engine": found.engine, "up": found.up, "paused": found.paused}
-    return {**said, "missing": found.missing, "services": rows}
+    return {**said, "missing": found.missing, "host": found.host, "services": rows}
 
 
 def status(found: Status, flags: Flags, out: Out) -> None:
@@ -137,6 +137,7 @@ def status(found: Status, flags: Flags, out: Out) -> None:
     long = [f"{row.name}: {row.health.removeprefix(f'{row.name}: ')}\n" for row in found.rows if _long(row.health)]
     out("".join(["\n", *long] if long else []))
     out("".join(["\n", *(f"missing: {line}\n" for line in found.missing)] if found.missing else []))
+    out(f"\nservices call this host by {found.host}\n" if found.up and found.host else "")
 
 
 def look(found: Status, flags: Flags, out: Out) -> None:

@@ -46,6 +46,8 @@ class Status:
     rows: tuple[Row, ...]
     missing: tuple[str, ...] = ()
     """What this machine cannot have, and what does not work therefore."""
+    host: str = ""
+    """What services call this host by."""
 
     @property
     def up(self) -> bool:
@@ -74,7 +76,7 @@ def status(session: Session) -> Status:
         rows.insert(0, _cluster_row(session, facts))
     rows += [Row(stray.name, stray.state, "not in the configuration") for stray in facts.strays]
     missing = tuple(f"{program} ({name}): {WITHOUT_CONTROLLERS}" for name, program in absent.items())
-    return Status(session.environment.name, session.where, tuple(rows), missing)
+    return Status(session.environment.name, session.where, tuple(rows), missing, session.this_host().address)
 
 
 def looks(session: Session, every: float) -> Iterator[Status]:
