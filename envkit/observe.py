@@ -103,8 +103,8 @@ def cluster_lacks(session: Session, patience: float = PATIENCE) -> bool:
 def _cluster_health(session: Session, fact: ClusterFact, nodes: int, patience: float = PATIENCE) -> ClusterFact:
     """Whether a finished cluster works, and what of its bootstrap is missing; one kept-open connection, no SDK."""
     from envkit.clusters.api import Api, ApiError, Busy
-    from envkit.clusters.bootstrap import wanted as bootstrap_wanted
     from envkit.clusters.envtest import CONTROLLERS
+    from envkit.clusters.wanted import wanted as bootstrap_wanted
 
     session.kind.restore_kubeconfig()
     api = Api.of(session.paths.kubeconfig)

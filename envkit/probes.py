@@ -148,11 +148,16 @@ def _redis_settings(probe: models.RedisProbe, client: Redis) -> str | None:
 
 def _postgres(probe: models.PostgresProbe, target: Target) -> str | None:
     """Over TCP: the temporary server of initdb listens on the unix socket only."""
+    from envkit.services import pgwire
     from envkit.services.sql import SqlError, connect
 
+    where = target.host, target.port(probe.port), ATTEMPT_SECONDS
     try:
-        with connect(probe, target.host, target.port(probe.port), ATTEMPT_SECONDS) as connection:
-            connection.run(probe.query)
+        try:
+            pgwire.ask(probe, *where)
+        except pgwire.Beyond:
+            with connect(probe, *where) as connection:
+                connection.run(probe.query)
         return None
     except SqlError as error:
         return f"no answer: {error}"

@@ -1,15 +1,12 @@
-"""Light access to an API server for probes: urllib3 and a kubeconfig, because `import kubernetes` alone takes 0.3 s."""
+"""Light access to an API server for probes: HTTP and a kubeconfig, because `import kubernetes` alone takes 0.3 s."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import ssl
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +17,7 @@ from envkit.errors import ClusterError
 from envkit.waiting import TryAgain
 
 if TYPE_CHECKING:
-    from urllib3 import HTTPSConnectionPool
+    from envkit.clusters.connections import Connections
 
 CALL_SECONDS = 5.0
 """One call; what hangs longer is asked again."""
@@ -74,7 +71,6 @@ class Api:
 
     access: Access
     seconds: float = CALL_SECONDS
-    _at: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, path: Path, context: str | None = None) -> Api:
@@ -86,17 +82,15 @@ class Api:
         seconds: float | None = None,
     ) -> Answer:  # fmt: skip
         """One call, never repeated. Raises `Busy` when no answer came."""
-        import urllib3
+        import http.client
 
         headers = {"Accept": "application/json", "Content-Type": content_type}
         if self.access.token:
             headers["Authorization"] = f"Bearer {self.access.token}"
         data = None if body is None else json.dumps(body).encode()
         try:
-            got = self._pool.request(
-                method, path, body=data, headers=headers, retries=False, timeout=seconds or self.seconds
-            )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+            got = self._connections.request(method, path, data, headers, seconds or self.seconds)
+        except (http.client.HTTPException, OSError) as error:
             raise Busy(f"{method} {path}: no answer: {error}") from error
         return Answer(got.status, _decoded(got.data), _seconds(got.headers.get("Retry-After")))
 
@@ -214,14 +208,10 @@ class Api:
         return str(seen) if (seen := judge(answer)) is not None else None
 
     @cached_property
-    def _pool(self) -> HTTPSConnectionPool:
-        import urllib3
+    def _connections(self) -> Connections:
+        from envkit.clusters.connections import Connections
 
-        url = urllib3.util.parse_url(self.access.server)
-        host, port = str(url.host).strip("[]"), url.port or 443
-        return urllib3.HTTPSConnectionPool(
-            host, port, maxsize=8, ssl_context=_context(self.access), server_hostname=self.access.server_name or None
-        )
+        return Connections(self.access)
 
 
 def condition(item: Mapping[str, Any], kind: str) -> bool:
@@ -243,26 +233,6 @@ def _why(node: Mapping[str, Any]) -> str:
     found: Iterable[Mapping[str, Any]] = (node.get("status") or {}).get("conditions") or []
     said = next((entry.get("message", "") for entry in found if entry.get("type") == "Ready"), "no status yet")
     return f"node {node['metadata']['name']} is not Ready: {said}"
-
-
-def _context(access: Access) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=access.ca or None)
-    if not access.verify:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if access.certificate:
-        _load_chain(context, access.certificate + "\n" + access.key)
-    return context
-
-
-def _load_chain(context: ssl.SSLContext, chain: str) -> None:
-    """Python reads certificates from files only: one of mode 0600, for a moment."""
-    handle, name = tempfile.mkstemp(suffix=".pem")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(chain)
-        context.load_cert_chain(name)
-    finally:
-        Path(name).unlink()
 
 
 def _decoded(data: bytes) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from envkit import labels
 from envkit.clusters import gates, identities, manifests
-from envkit.clusters.api import CRDS, FINGERPRINT, Api, Wanted
+from envkit.clusters.api import CRDS, FINGERPRINT, Api
 from envkit.clusters.apply import Applier
 from envkit.clusters.identities import Subject
 from envkit.clusters.manifests import Manifest
@@ -26,13 +26,6 @@ T = TypeVar("T")
 
 WORKERS = 4
 """Calls under way at once; more only makes a starting API server slower."""
-
-
-def wanted(cluster: Cluster) -> Wanted:
-    """What a bootstrapped cluster is recognised by; no manifest is parsed for it."""
-    return Wanted(
-        frozenset(cluster.namespaces), identities.accounts(cluster.identities), bootstrap_fingerprint(cluster)
-    )
 
 
 def bootstrap(cluster: Cluster, paths: Paths, environment: str, report: Callable[[str], None], cancel: Cancel) -> None:

@@ -138,11 +138,6 @@ def new_token(api: Api, namespace: str, account: str, seconds: int, audiences: t
     return str(answer["status"]["token"])
 
 
-def accounts(identities: dict[str, Identity]) -> frozenset[tuple[str, str]]:
-    """Namespace and name of every ServiceAccount."""
-    return frozenset((identity.namespace, identity.account or name) for name, identity in identities.items())
-
-
 def objects(subject: Subject) -> Iterator[tuple[str, dict[str, Any]]]:
     """Path and body of everything an identity is made of, in the order of application."""
     identity, namespace = subject.identity, subject.identity.namespace

@@ -28,7 +28,7 @@ SET_BY_LOADING = ("root", "files")
 def load(request: Request) -> Environment:
     """Read, merge, type and judge. Raises `ConfigError` with every fault, each with the file that wrote the value."""
     from envkit.config.checks import judged
-    from envkit.config.models import Environment
+    from envkit.config.models import Environment, Service
     from envkit.config.settle import settled
     from envkit.config.typed import parsed
 
@@ -37,6 +37,7 @@ def load(request: Request) -> Environment:
         raise ConfigError(sources.faults)
     merged, findings = _merged(_layers(sources, request))
     raw = _complete(merged.data, sources, findings)
+    Service.model_rebuild()  # once for its own use and the environment's; the other way round it would be made twice
     typed = parsed(Environment, raw, also=("extends",))
     findings = {**_less_followers(typed.findings, findings), **findings}
     if typed.value is not None:

@@ -6,6 +6,7 @@ A service is data: `redis`, `postgres` and `datastorage` are presets that fill i
 or from inside the environment's network.
 
 Annotations are not postponed here and in `probe_models`: pydantic would compile each of them once more, at every start.
+Defaults are models that were not judged: a model's first judgement makes its schema, and once for all is enough.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -203,7 +204,7 @@ class Identity(Model):
     rules: tuple[Rule, ...] = ()
     namespaces: tuple[str, ...] = Field(default=(), description="bound in these only; everywhere when empty")
     token: Annotated[Token | None, BeforeValidator(_no_token)] = Field(
-        default=Token(), description="`none` for no token"
+        default=Token.model_construct(), description="`none` for no token"
     )
     can: tuple[Access, ...] = ()
     cannot: tuple[Access, ...] = ()
@@ -234,7 +235,7 @@ class Cluster(Model):
     )
     ports: tuple[NodePort, ...] = ()
     images: Strings = Field(default=(), description="local images brought into the node")
-    limits: Limits = Limits()
+    limits: Limits = Limits.model_construct()
     config: dict[str, Any] = Field(default={}, description="merged into the generated kind configuration")
     kubeconfig: str | None = Field(default=None, description="of an existing cluster")
     context: str | None = None
@@ -264,7 +265,7 @@ class Environment(Model):
     images: dict[str, str] = Field(
         default={}, description="stand-ins: image (with or without tag) -> image to use instead"
     )
-    cluster: Annotated[Cluster, BeforeValidator(_cluster)] = Cluster(type="none")
+    cluster: Annotated[Cluster, BeforeValidator(_cluster)] = Cluster.model_construct(type="none")
     services: dict[Name, Service] = {}
     exports: dict[Variable, Text] = Field(default={}, description="variables of the user's own")
     root: SkipJsonSchema[str] = Field(

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from envkit import labels, observe
-from envkit.clusters.apply import preload
 from envkit.clusters.envtest import WITHOUT_CONTROLLERS
 from envkit.clusters.parts import Parts
 from envkit.effects.proof import Proof
@@ -125,6 +124,8 @@ class Effects:
             kind.delete()
         self.made_cluster = True
         if cluster.manifests:
+            from envkit.clusters.apply import preload
+
             preload()
         kind.create(
             cluster,

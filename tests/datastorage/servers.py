@@ -110,11 +110,11 @@ class Postgres(Server):
 
     def __init__(self, binaries: Binaries, folder: Path) -> None:
         super().__init__(binaries, folder)
-        self._data = folder / "data"
+        self.data = folder / "data"
         secret = folder / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
-        argv = [str(binaries.postgres / "initdb"), "-D", str(self._data), "-U", "slm_user", "-A", "scram-sha-256"]
+        argv = [str(binaries.postgres / "initdb"), "-D", str(self.data), "-U", "slm_user", "-A", "scram-sha-256"]
         argv += ["--pwfile", str(secret), "-E", "UTF8", "--no-locale", "--no-sync"]
         subprocess.run(
             argv,
@@ -137,7 +137,7 @@ class Postgres(Server):
             "max_wal_size": "2GB",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [str(self._binaries.postgres / "postgres"), "-D", str(self._data), *options]
+        return [str(self._binaries.postgres / "postgres"), "-D", str(self.data), *options]
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://slm_user:{PASSWORD}@127.0.0.1:{self.port}/{database}?sslmode=disable"

@@ -104,6 +104,14 @@ def test_a_second_up_keeps_everything(gateway: EmbeddedBox) -> None:
     assert gateway("plan").ok().out.endswith("nothing to do\n")
 
 
+def test_a_second_up_imports_nothing_that_is_slow(gateway: EmbeddedBox) -> None:
+    said = gateway("up", PYTHONPROFILEIMPORTTIME="1").ok().err
+    imported = {line.rpartition("|")[2].strip() for line in said.splitlines() if line.startswith("import time:")}
+    assert {"envkit.verbs.up", "envkit.services.pgwire", "envkit.clusters.connections"} <= imported
+    slow = {"pg8000", "urllib3", "psutil", "kubernetes", "docker", "cryptography", "rich", "invoke", "asyncio"}
+    assert slow & imported == set()
+
+
 def test_status_shows_every_part_ready(gateway: EmbeddedBox) -> None:
     said = gateway("status", "--json").ok().json
     assert said["up"] is True

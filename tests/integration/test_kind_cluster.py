@@ -14,8 +14,9 @@ import pytest
 from envkit import labels
 from envkit.clusters import identities, tokens
 from envkit.clusters.api import Api
-from envkit.clusters.bootstrap import bootstrap, wanted
+from envkit.clusters.bootstrap import bootstrap
 from envkit.clusters.kind import Kind
+from envkit.clusters.wanted import wanted
 from envkit.config.models import Cluster
 from envkit.errors import ClusterError, ImageUnavailable
 from envkit.state import Renewal

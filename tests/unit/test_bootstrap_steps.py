@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from envkit.clusters.api import Answer, ApiError, Busy, condition
-from envkit.clusters.identities import Subject, accounts, objects
+from envkit.clusters.identities import Subject, objects
 from envkit.clusters.kubeconfig import Access, parse, render
 from envkit.clusters.steps import Steps
 from envkit.clusters.tokens import ends_within, expires_at
+from envkit.clusters.wanted import accounts
 from envkit.config.models import Identity
 from envkit.errors import Cancelled, ClusterError
 from envkit.waiting import Cancel

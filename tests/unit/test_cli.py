@@ -472,6 +472,7 @@ def test_a_command_that_cannot_be_started_is_a_usage_error(tmp_path: Path) -> No
 
 
 HEAVY = {"invoke", "pydantic", "rich", "docker", "kubernetes", "urllib3", "psutil", "asyncio"}
+IDLE = {*HEAVY - {"pydantic"}, "pg8000", "cryptography", "envkit.clusters.bootstrap", "envkit.evidence", "envkit.watch"}
 
 
 @pytest.mark.parametrize(
@@ -479,8 +480,9 @@ HEAVY = {"invoke", "pydantic", "rich", "docker", "kubernetes", "urllib3", "psuti
     [
         ("envkit.cli.quick, envkit.cli.tasks, envkit.config.load, envkit.verbs.env, envkit.export", HEAVY),
         (
-            "envkit.cli.quick, envkit.cli.tasks, envkit.lanes, envkit.verbs.up, envkit.runtimes.launching",
-            {"invoke", "rich", "docker", "kubernetes", "urllib3", "pg8000", "envkit.evidence", "envkit.watch"},
+            "envkit.cli.quick, envkit.cli.tasks, envkit.lanes, envkit.verbs.up, envkit.runtimes.launching, "
+            "envkit.clusters.connections, envkit.clusters.wanted, envkit.services.pgwire, envkit.services.resp",
+            IDLE,
         ),
     ],
     ids=["env", "up with nothing to do"],

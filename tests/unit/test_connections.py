@@ -1,0 +1,141 @@
+"""Connections to an API server, kept open: against a server with TLS that counts them and closes them as it likes."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from envkit.clusters.api import Api, Busy
+from envkit.clusters.kubeconfig import Access
+from envkit.clusters.pki import Pki
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Says which connection a question came on; `/slow` takes its time, `/bye` closes after the answer unannounced."""
+
+    daemon_threads = True
+    connections = 0
+
+    def process_request(self, request: object, client_address: object) -> None:
+        self.connections += 1
+        super().process_request(request, client_address)  # type: ignore[arg-type]
+
+    def handle_error(self, _request: object, _client: object) -> None:
+        """Clients that hang up are what is tested."""
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path == "/slow":
+            time.sleep(0.5)
+        body = json.dumps({"port": self.client_address[1], "path": self.path}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = self.path == "/bye"
+
+    def do_POST(self) -> None:
+        said = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(429)
+        self.send_header("Retry-After", "3")
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(pki: Pki, *hosts: str) -> Iterator[Server]:
+    server = Server(("127.0.0.1", 0), Answers)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate, key = pki.server("apiserver", hosts)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def api(server: Server, pki: Pki, name: str = "") -> Api:
+    return Api(Access(f"https://127.0.0.1:{server.server_port}", ca=pki.ca.read_text(), server_name=name), seconds=5)
+
+
+def test_one_after_the_other_share_a_connection_and_those_at_once_have_one_each(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    with serving(pki, "127.0.0.1") as server:
+        asked = api(server, pki)
+        assert len({asked.ask("GET", f"/{number}")["port"] for number in range(5)}) == 1
+        assert server.connections == 1
+
+        with ThreadPoolExecutor(4) as pool:
+            ports = {got["port"] for got in pool.map(lambda _: asked.ask("GET", "/slow"), range(4))}
+
+        assert len(ports) == server.connections == 4
+
+
+def test_a_connection_that_the_server_has_closed_is_not_used_again(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    with serving(pki, "127.0.0.1") as server:
+        asked = api(server, pki)
+        first = asked.ask("GET", "/bye")["port"]
+        time.sleep(0.1)
+
+        assert asked.ask("GET", "/")["port"] != first
+
+
+def test_what_an_answer_says_is_heard_and_odd_words_arrive(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    with serving(pki, "127.0.0.1") as server:
+        asked = api(server, pki)
+        with pytest.raises(Busy, match="later") as busy:
+            asked.ask("POST", "/", {"message": "later"})
+
+        assert busy.value.after == 3.0
+        assert asked.ask("GET", "/a b?x=ä&y=%2F")["path"] == "/a%20b?x=%C3%A4&y=%2F"
+
+
+def test_silence_ends_in_time_and_the_connection_is_not_kept(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    with serving(pki, "127.0.0.1") as server:
+        asked = api(server, pki)
+        with pytest.raises(Busy, match=r"no answer: .*timed out"):
+            asked.request("GET", "/slow", seconds=0.1)
+
+        assert asked.ask("GET", "/after")["path"] == "/after"
+
+
+def test_the_certificate_must_be_of_our_ca_and_for_the_name(tmp_path: Path) -> None:
+    pki, others = Pki(tmp_path / "ours"), Pki(tmp_path / "others")
+    others.server("apiserver", ["apiserver.example"])
+    with serving(pki, "apiserver.example") as server:
+        assert api(server, pki, "apiserver.example").ask("GET", "/")["path"] == "/"
+        with pytest.raises(Busy, match=r"certificate is not valid for '127\.0\.0\.1'"):
+            api(server, pki).ask("GET", "/")
+        with pytest.raises(Busy, match="certificate verify failed"):
+            api(server, others, "apiserver.example").ask("GET", "/")
+
+
+def test_nobody_there_is_told_as_no_answer(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    with serving(pki, "127.0.0.1") as server:
+        gone = api(server, pki)
+
+    with pytest.raises(Busy, match=r"GET /: no answer: .*refused"):
+        gone.ask("GET", "/")
