@@ -77,6 +77,11 @@ class Paths:
         return self.home / "runs" / self.name
 
     @property
+    def timings(self) -> Path:
+        """Where the time of the last `up` went: see `timings`; kept after `down`."""
+        return self.home / "timings" / f"{self.name}.json"
+
+    @property
     def evidence(self) -> Path:
         """What was gathered of failures; kept after `down`."""
         return self.home / "evidence" / self.name

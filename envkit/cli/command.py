@@ -39,6 +39,7 @@ HELP = {
     "watch": "look again every two seconds, until Ctrl-C",
     "follow": "also what comes; `-f` too, where no file's name follows",
     "repeat": "run the command N times, reset in between; stop at the first run that is not clean",
+    "timeline": "also show where the time went: who waited for whom, and the critical path",
     "tail": "only the last N lines of each log",
 }
 

@@ -220,8 +220,9 @@ def sink_for(flags: Flags) -> Any:
         from envkit.report.lines import JsonLines
 
         return JsonLines()
-    dumb = flags.ci or flags.environ.get("TERM") == "dumb" or flags.environ.get("CI")
-    if sys.stderr.isatty() and not dumb:
+    from envkit.cli.terminal import moves
+
+    if moves(sys.stderr, flags.environ) and not (flags.ci or flags.environ.get("CI")):
         from envkit.report.live import LiveView
 
         return LiveView()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from envkit.cli.context import Flags, program
 from envkit.cli.options import command
 from envkit.cli.output import confirmed, out
+from envkit.cli.terminal import edge, table
 from envkit.errors import FAILED, EnvkitError
 from envkit.paths import Paths, cache_home, state_home
 
@@ -75,11 +76,12 @@ def _show(examined: Examined, flags: Flags, mended: Iterable[str] = ()) -> None:
         body = {"lanes": lanes, "findings": [_data(found) for found in examined.findings], "fixed": list(mended)}
         out(json.dumps(body, indent=2) + "\n")
         return
-    width = max(len(found.name) for found in examined.findings)
+    rows = []
     for found in examined.findings:
-        out(f"{MARKS[found.state]:<8} {found.name:<{width}}  {found.seen}\n")
+        rows.append((MARKS[found.state], found.name, found.seen))
         if found.state != "ok" and found.remedy:
-            out(f"{'':<8} {'':<{width}}  -> {found.remedy}\n")
+            rows.append(("", "", f"-> {found.remedy}"))
+    out(table(rows, edge(flags.environ)))
     _lanes(examined)
     commands = [line for found in examined.findings if found.state != "ok" for line in found.as_root]
     if commands:

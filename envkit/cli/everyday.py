@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from envkit.cli.context import Flags, opened, signals, sink_for
 from envkit.cli.options import command
 from envkit.cli.output import confirmed, out
-from envkit.errors import FAILED, UsageError
+from envkit.errors import FAILED, NotUp, UsageError
 from envkit.paths import Paths, state_home
 
 if TYPE_CHECKING:
@@ -104,6 +104,18 @@ def shell(flags: Flags, service: Sequence[str]) -> int:
         if way.note:
             session.stream.note(way.note)
         return child(way.argv, flags.environ, way.variables).code
+
+
+@command
+def timeline(flags: Flags) -> None:
+    """Show where the time of the last `up` went: a bar for each step, who waited for whom, the critical path."""
+    from envkit.cli import show
+
+    if not show.timeline(flags, out):
+        raise NotUp(
+            f"no `up` of environment {flags.paths().name} is on record",
+            hint="each `up` that changes something is; its name, file and profile choose which",
+        )
 
 
 @command

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from envkit.cli.context import Flags, program
-from envkit.cli.show import Out, table
+from envkit.cli.show import Out
+from envkit.cli.terminal import edge, table
 
 if TYPE_CHECKING:
     from envkit.verbs.init import Written
@@ -26,7 +27,8 @@ def environments(machine: Machine, flags: Flags, out: Out) -> None:
     if not machine.environments:
         out("no environment is on this machine\n")
     else:
-        out(table([("NAME", "STATE", "WHERE", "PARTS", "AGE", "EXPIRES", "HELD BY"), *map(_row, machine.environments)]))
+        head = ("NAME", "STATE", "WHERE", "PARTS", "AGE", "EXPIRES", "HELD BY")
+        out(table([head, *map(_row, machine.environments)], edge(flags.environ), headed=True))
     for url, reason in machine.silent.items():
         out(f"\nnot asked: {url} ({reason})\n")
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from envkit.cli.terminal import colourful
 from envkit.errors import UsageError
 
 
@@ -18,11 +19,6 @@ def out(text: str) -> None:
 
 COLOURS = (36, 33, 32, 35, 34, 31)
 """Of a terminal, for one service after the other."""
-
-
-def colourful(environ: Mapping[str, str]) -> bool:
-    """Whether standard output is a terminal that wants colours (https://no-color.org)."""
-    return sys.stdout.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 @dataclass

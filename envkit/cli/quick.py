@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from envkit.cli.options import COMMANDS, COMMON, REPEATED, SHORT, carried_out, meant
+from envkit.cli.terminal import forgiving
 
 NEW_OBJECTS = 20_000
 """Between two searches for garbage, which Python makes after 700: imports make many objects that stay. About a
@@ -85,6 +86,7 @@ def _options(chosen: Command, given: list[tuple[str, Any]]) -> dict[str, Any] | 
 def served(argv: Sequence[str]) -> None:
     """Carry out what the words plainly say, and exit; return when they are invoke's to read."""
     gc.set_threshold(NEW_OBJECTS)
+    forgiving()
     import envkit.cli.tasks  # noqa: F401  it registers the commands
 
     found = understood(argv, COMMANDS)
@@ -95,7 +97,7 @@ def served(argv: Sequence[str]) -> None:
 def _carry_out(function: Command, options: dict[str, Any]) -> NoReturn:
     from envkit.cli.reporting import BROKEN_PIPE, ended
 
-    code = ended(lambda: carried_out(function, options), bool(options["debug"]))
+    code = ended(lambda: carried_out(function, options), bool(options["debug"]), bool(options["json"]))
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has enough

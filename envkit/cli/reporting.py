@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
-from envkit.errors import FAILED, Bug, EnvkitError
+from envkit.errors import FAILED, Bug, ConfigError, EnvkitError
 
 BROKEN_PIPE = 141
 """128 and SIGPIPE, as a shell tells it."""
 
 
-def show(error: EnvkitError, debug: bool = False) -> None:
-    """Write the error to stderr; the traceback only with `--debug`."""
+def show(error: EnvkitError, debug: bool = False, as_json: bool = False) -> None:
+    """Write the error to stderr, for a program as the last JSON line; the traceback only with `--debug`."""
     out = sys.stderr
     out.flush()
     if debug:
         traceback.print_exception(error, file=out)
+    if as_json:
+        out.write(json.dumps(_row(error)) + "\n")
+        out.flush()
+        return
     out.write(f"\nerror: {error.message}\n")
     if error.detail:
         out.write("\n" + "\n".join(f"    {line}" for line in error.detail.rstrip().splitlines()) + "\n")
@@ -28,13 +34,21 @@ def show(error: EnvkitError, debug: bool = False) -> None:
     out.flush()
 
 
-def ended(call: Callable[[], int | None], debug: bool) -> int:
+def _row(error: EnvkitError) -> dict[str, Any]:
+    row = {"event": "error", "class": type(error).__name__, "exit_code": error.exit_code, "message": error.message}
+    more: dict[str, Any] = {"hint": error.hint, "detail": error.detail, "evidence": error.evidence}
+    if isinstance(error, ConfigError):
+        more["faults"] = [asdict(fault) for fault in error.faults]
+    return row | {name: value for name, value in more.items() if value}
+
+
+def ended(call: Callable[[], int | None], debug: bool, as_json: bool = False) -> int:
     """Call a command; its exit code, an error of ours told on standard error."""
     try:
         return call() or 0
     except EnvkitError as error:
         if not error.told:
-            show(error, debug)
+            show(error, debug, as_json)
         return error.exit_code
     except BrokenPipeError:
         return BROKEN_PIPE
@@ -42,7 +56,7 @@ def ended(call: Callable[[], int | None], debug: bool) -> int:
         if debug or type(error).__module__.startswith("invoke."):
             raise
         hint = "run it again with --debug, and please report it"
-        show(Bug(f"envkit met an error of its own: {error!r}", hint=hint))
+        show(Bug(f"envkit met an error of its own: {error!r}", hint=hint), as_json=as_json)
         return FAILED
 
 
@@ -51,7 +65,7 @@ def reported(task: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(task)
     def wrapper(context: Any, *args: Any, **kwargs: Any) -> None:
-        code = ended(lambda: task(context, *args, **kwargs), bool(kwargs.get("debug")))
+        code = ended(lambda: task(context, *args, **kwargs), bool(kwargs.get("debug")), bool(kwargs.get("json")))
         if code:
             from invoke.exceptions import Exit
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -106,14 +107,15 @@ class Face:
 
     def table(self, rows: Sequence[Row], wanted: int) -> None:
         """Each run with its result and time, and what that makes of the gate."""
-        from envkit.cli.show import table
+        from envkit.cli.terminal import edge, table
 
         clean = sum(row.result == "passed" for row in rows)
         said = f"{clean} of {wanted} runs were clean" if clean < wanted else f"{wanted} clean runs in a row"
         if len(rows) < wanted:
             said += f"; stopped after run {len(rows)}"
         body = [(str(row.number), row.result, str(row.code), f"{row.seconds:.1f}s", row.reason) for row in rows]
-        text = table([("RUN", "RESULT", "CODE", "TIME", "WHAT HAPPENED"), *body]) if body else ""
+        whole = [("RUN", "RESULT", "CODE", "TIME", "WHAT HAPPENED"), *body]
+        text = table(whole, edge(os.environ, self._out), headed=True) if body else ""
         facts = {"event": "runs", "wanted": wanted, "clean": clean, "runs": [row.facts() for row in rows]}
         self._say(f"\n{text}{said}", facts)
 

@@ -319,7 +319,7 @@ class Running:
         try:
             opened_down(self.wish.flags)
         except EnvkitError as error:
-            show_error(error, self.wish.flags.debug)
+            show_error(error, self.wish.flags.debug, self.wish.flags.json)
             return code or ENVIRONMENT_FAILED
         return code
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from envkit.cli import terminal
 from envkit.cli.context import Flags, program
+from envkit.cli.terminal import table
+from envkit.errors import EnvironmentFailed
 from envkit.export import masked
 
 if TYPE_CHECKING:
@@ -17,18 +22,10 @@ if TYPE_CHECKING:
     from envkit.verbs.status import Row, Status
     from envkit.verbs.up import Outcome
 
-Out = Callable[[str], None]
+Out = Callable[[str], object]
 
 BRIEF = 24
 """Letters of a service's health that a column takes."""
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as what is in them; the last one takes what is left."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows
-    )
 
 
 def plan(steps: Plan, flags: Flags, out: Out) -> None:
@@ -40,20 +37,24 @@ def plan(steps: Plan, flags: Flags, out: Out) -> None:
         out(json.dumps(rows, indent=2) + "\n")
         return
     if steps.steps:
-        out(table([(step.action.value, step.id, step.reason) for step in steps.steps]))
+        actions = [(step.action.value, step.id, step.reason) for step in steps.steps]
+        out(table(actions, terminal.edge(flags.environ)))
     count = len(steps.changes)
     out(f"{count} of {len(steps.steps)} steps would change something\n" if count else "nothing to do\n")
 
 
-def up(outcome: Outcome, flags: Flags, out: Out) -> None:
-    """The environment's addresses, and the lines to use it."""
+def up(outcome: Outcome, flags: Flags, out: Out, *, timeline: bool = False) -> None:
+    """The environment's addresses, and the lines to use it; where the time went when that is asked for."""
     record = outcome.record
     if flags.json:
         rows = {step: round(seconds, 3) for step, seconds in outcome.times.items()}
         body = {"name": record.name, "engine": record.engine, "seconds": rows, "ports": dict(record.ports)}
         variables = {name: masked(name, value) for name, value in sorted(record.variables.items())}
-        out(json.dumps({**body, "variables": variables}, indent=2) + "\n")
+        more = {"timeline": _timings(flags) if outcome.plan.changes else None} if timeline else {}
+        out(json.dumps({**body, **more, "variables": variables}, indent=2) + "\n")
         return
+    if timeline and outcome.plan.changes:
+        _draw_timeline(flags, out)
     where = f"{record.lane} on {record.engine}" if record.engine else f"{record.lane}, plain processes"
     out(f"\nenvironment {record.name} is up ({where}); its variables:\n\n")
     for name, value in sorted(record.variables.items()):
@@ -65,6 +66,51 @@ def up(outcome: Outcome, flags: Flags, out: Out) -> None:
     out(f'\nuse it:   eval "$({program()} env{words})"\n')
     out(f"or:       {program()} run{words} -- COMMAND\n")
     out(f"stop it:  {program()} down{words}\n")
+
+
+def _draw_timeline(flags: Flags, out: Out) -> None:
+    out("\n")
+    timeline(flags, out)
+
+
+def _timings(flags: Flags) -> dict[str, Any] | None:
+    from envkit.timings import read
+
+    found = read(flags.paths())
+    return found.facts() if found else None
+
+
+def timeline(flags: Flags, out: Out) -> bool:
+    """Where the time of the last `up` went; False when none is known."""
+    from envkit.report.bars import Look, draw
+    from envkit.timings import read
+
+    found = read(flags.paths())
+    if found is None:
+        return False
+    if flags.json:
+        out(json.dumps(found.facts(), indent=2) + "\n")
+        return True
+    look = Look(terminal.width(flags.environ), terminal.letters(sys.stdout), terminal.colourful(flags.environ))
+    out(draw(found, look))
+    return True
+
+
+@contextmanager
+def drawn_on_failure(flags: Flags, wanted: bool) -> Iterator[None]:
+    """Where the time went, on standard error, when the environment failed."""
+    try:
+        yield
+    except EnvironmentFailed:
+        if wanted:
+            timeline(flags, sys.stderr.write)
+        raise
+
+
+def log_row(service: str, line: str) -> None:
+    """A line of a service's log, for a program."""
+    sys.stdout.write(json.dumps({"service": service, "line": line}) + "\n")
+    sys.stdout.flush()
 
 
 def gathered(found: Gathered, flags: Flags, out: Out) -> None:
@@ -91,7 +137,8 @@ def reset(parts: Sequence[Part], seconds: float, flags: Flags, out: Out) -> None
         rows = [{"name": part.name, "message": part.said, "seconds": round(part.seconds, 3)} for part in parts]
         out(json.dumps({"seconds": round(seconds, 3), "parts": rows}, indent=2) + "\n")
         return
-    out(table([(part.name, f"{part.seconds:.2f}s", part.said) for part in parts]) if parts else "nothing to reset\n")
+    shown = [(part.name, f"{part.seconds:.2f}s", part.said) for part in parts]
+    out(table(shown, terminal.edge(flags.environ)) if parts else "nothing to reset\n")
 
 
 def paused(name: str, held: Sequence[str], flags: Flags, out: Out) -> None:
@@ -133,7 +180,8 @@ def status(found: Status, flags: Flags, out: Out) -> None:
         for row in found.rows
     ]  # fmt: skip
     last = "PROGRAM" if any(row.source for row in found.rows) else "IMAGE"
-    out(table([("SERVICE", "STATE", "HEALTH", "ADDRESS", "AGE", "MEMORY", "CPU", last), *body]))
+    head = ("SERVICE", "STATE", "HEALTH", "ADDRESS", "AGE", "MEMORY", "CPU", last)
+    out(table([head, *body], terminal.edge(flags.environ), headed=True))
     long = [f"{row.name}: {row.health.removeprefix(f'{row.name}: ')}\n" for row in found.rows if _long(row.health)]
     out("".join(["\n", *long] if long else []))
     out("".join(["\n", *(f"missing: {line}\n" for line in found.missing)] if found.missing else []))
@@ -142,14 +190,12 @@ def status(found: Status, flags: Flags, out: Out) -> None:
 
 def look(found: Status, flags: Flags, out: Out) -> None:
     """One of many looks: in place on a terminal, one line of JSON each for a program, else one after the other."""
-    import sys
-
     if flags.json:
         out(json.dumps(as_data(found)) + "\n")
         return
     lines: list[str] = []
     status(found, flags, lines.append)
-    live = sys.stdout.isatty() and flags.environ.get("TERM") != "dumb"
+    live = terminal.moves(sys.stdout, flags.environ)
     out(("\x1b[H\x1b[2J" if live else "") + "".join(lines) + ("" if live else "\n"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from envkit.cli.context import Flags, opened, program
 from envkit.cli.options import COMMANDS, command
 from envkit.cli.output import Prefixed, expiry, out
+from envkit.cli.terminal import whole_letters
 from envkit.errors import NOT_UP, EnvironmentFailed, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ WATCH_SECONDS = 2.0
 def up(
     flags: Flags, service: Sequence[str], build: bool = False, keep: bool = False, ttl: str | None = None,
     ci: bool = False, artifacts: str | None = None, junit: str | None = None, dotenv: str | None = None,
+    timeline: bool = False,
 ) -> None:  # fmt: skip
     """Bring the environment up, or some services and what they need; keeps what is right already."""
     from envkit.cli import show
@@ -38,14 +41,14 @@ def up(
     expires = expiry(ttl)
     _clear_orphan(flags)
     in_ci = in_job(flags, "up", "envkit up", ci=ci, artifacts=artifacts, junit=junit, dotenv=dotenv)
-    with in_ci as (flags, job), opened(flags) as session:
+    with show.drawn_on_failure(flags, timeline), in_ci as (flags, job), opened(flags) as session:
         if job:
             job.opened(session)
         session.expires = expires
         outcome = bring_up(session, service, rebuild=build, keep=keep, intent=job)
         if job:
             job.ready(outcome.record)
-    show.up(outcome, flags, out)
+    show.up(outcome, flags, out, timeline=timeline)
 
 
 def _clear_orphan(flags: Flags) -> None:
@@ -105,6 +108,7 @@ def env(flags: Flags, format: str = "shell") -> None:
     from envkit.verbs.env import read
 
     form = "json" if flags.json else format
+    whole_letters()
     if form not in FORMATS:
         raise UsageError(f"--format is one of {', '.join(FORMATS)}, got {form!r}")
     out(render(read(flags.paths(), suggested(flags, "up"), flags.environ).variables, form))
@@ -113,16 +117,22 @@ def env(flags: Flags, format: str = "shell") -> None:
 @command
 def logs(flags: Flags, service: Sequence[str], tail: str | None = None, follow: bool = False) -> None:
     """Print services' logs; with `--follow` (`-f`) what comes as well, until Ctrl-C or until all have ended."""
+    from envkit.cli import show
     from envkit.verbs.follow import follow as as_it_comes
     from envkit.verbs.services import logs as write_logs
+    from envkit.verbs.services import rows
 
     if tail is not None and not tail.isdigit():
         raise UsageError(f"--tail takes a number of lines, got {tail!r}")
     with opened(flags) as session:
+        last = int(tail) if tail else None
         if follow:
-            as_it_comes(session, service, int(tail) if tail else None, Prefixed(out, flags.environ))
+            as_it_comes(session, service, last, show.log_row if flags.json else Prefixed(out, flags.environ))
+        elif flags.json:
+            for name, line in rows(session, service, last):
+                show.log_row(name, line)
         else:
-            write_logs(session, service, int(tail) if tail else None, lambda line: out(line + "\n"))
+            write_logs(session, service, last, lambda line: out(line + "\n"))
 
 
 @command
@@ -134,6 +144,8 @@ def restart(flags: Flags, service: Sequence[str]) -> None:
         raise UsageError("restart needs the name of a service", hint="for example: restart redis")
     with opened(flags) as session:
         again(session, service)
+    if flags.json:
+        out(json.dumps({"name": flags.paths().name, "restarted": list(service)}, indent=2) + "\n")
 
 
 @command

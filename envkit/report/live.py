@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -15,12 +15,13 @@ from rich.text import Text
 from envkit.events import Event, Kind
 
 _MARKS = {
-    Kind.DONE: ("✓", "green"),
-    Kind.KEPT: ("=", "dim"),
-    Kind.FAILED: ("✗", "bold red"),
-    Kind.SKIPPED: ("-", "yellow"),
-    Kind.PLANNED: ("·", "dim"),
+    Kind.DONE: ("✓", "+", "green"),
+    Kind.KEPT: ("=", "=", "dim"),
+    Kind.FAILED: ("✗", "x", "bold red"),
+    Kind.SKIPPED: ("-", "-", "yellow"),
+    Kind.PLANNED: ("·", ".", "dim"),
 }
+"""The mark, the one for a terminal that knows ASCII only, the style."""
 
 
 TIME = 6
@@ -41,7 +42,8 @@ class LiveView:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(file=sys.stderr)
         self._lines: dict[str, _Line] = {}
-        self._spinner = Spinner("dots")
+        self._letters = self._console.encoding.startswith("utf")
+        self._spinner = Spinner("dots" if self._letters else "line")
         self._live = Live(console=self._console, refresh_per_second=10, get_renderable=self._table)
         self._on = False
 
@@ -76,19 +78,21 @@ class LiveView:
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 1))
+        cut: OverflowMethod = "ellipsis" if self._letters else "crop"
         longest = max((len(name) for name in self._lines), default=0)
         names = min(longest, max(8, self._console.width // 2))
         table.add_column(width=1)
-        table.add_column(no_wrap=True, overflow="ellipsis", width=names)
+        table.add_column(no_wrap=True, overflow=cut, width=names)
         table.add_column(justify="right", no_wrap=True, width=TIME)
         # What is left of the line: rich would take the room from every column, the marks first.
-        table.add_column(overflow="ellipsis", no_wrap=True, width=max(1, self._console.width - names - TIME - 5))
+        table.add_column(overflow=cut, no_wrap=True, width=max(1, self._console.width - names - TIME - 5))
         for name, line in self._lines.items():
             if line.kind is Kind.STARTED:
                 took = time.monotonic() - (line.began or time.monotonic())
                 table.add_row(self._spinner, name, f"{took:.1f}s", Text(_first(line.message), style="dim"))
             else:
-                mark, style = _MARKS.get(line.kind, ("·", "dim"))
+                mark, plain, style = _MARKS.get(line.kind, _MARKS[Kind.PLANNED])
+                mark = mark if self._letters else plain
                 took_text = f"{line.seconds:.1f}s" if line.seconds else ""
                 table.add_row(
                     Text(mark, style=style), Text(name, style=style), took_text, Text(_first(line.message), style="dim")

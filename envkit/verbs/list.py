@@ -22,7 +22,7 @@ State = Literal["busy", "up", "paused", "broken", "unfinished", "gone"]
 """busy: an envkit works on it; broken: it was up, and something of it does not answer; unfinished: things without a
 record (a failure that was kept, or remains); gone: a record, and nothing of it."""
 
-NOT_ENVIRONMENTS = ("logs", "runs")
+NOT_ENVIRONMENTS = ("evidence", "logs", "runs", "timings")
 """Folders of the state directory that belong to no single environment."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from envkit import observe, plan, state
 from envkit.errors import NotReady, NotUp, ServiceDied
@@ -28,10 +28,19 @@ def instances(session: Session, names: Sequence[str]) -> dict[str, Instance]:
 def logs(session: Session, names: Sequence[str], tail: int | None, write: Callable[[str], None]) -> None:
     """Write the services' logs, each line headed by its service's name when there are several."""
     found = instances(session, names)
+    for name, line in _lines(session, found, tail):
+        write(f"{name} | {line}" if len(found) > 1 else line)
+
+
+def rows(session: Session, names: Sequence[str], tail: int | None) -> Iterator[tuple[str, str]]:
+    """Each line of the services' logs, with the service's name."""
+    return _lines(session, instances(session, names), tail)
+
+
+def _lines(session: Session, found: Mapping[str, Instance], tail: int | None) -> Iterator[tuple[str, str]]:
     for name, instance in found.items():
-        head = f"{name} | " if len(found) > 1 else ""
         for line in session.runtime.logs(instance, tail).splitlines():
-            write(f"{head}{line}")
+            yield name, line
 
 
 def restart(session: Session, names: Sequence[str]) -> None:

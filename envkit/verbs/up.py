@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from envkit import apply, observe, plan, state
+from envkit import apply, observe, plan, state, timings
 from envkit.effects import Effects
 from envkit.errors import EnvironmentFailed, HolderError
 from envkit.events import Kind
@@ -90,9 +90,10 @@ def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool, in
     session.paths.make()
     effects = Effects(session, desired, facts)
     try:
-        times = apply.run(steps, effects, session.stream, session.cancel)
-        _still_there(session, effects, steps)
-        record = _with_tokens(session, effects)
+        with timings.recorded(session, steps):
+            times = apply.run(steps, effects, session.stream, session.cancel)
+            _still_there(session, effects, steps)
+            record = _with_tokens(session, effects)
     except Exception as error:  # whatever it was: what this run made must not stay
         _back(session, effects, keep, error, intent)
         raise

@@ -106,8 +106,8 @@ def test_the_record_is_read_where_the_label_says(home: Path, root: Path, tmp_pat
     assert found(home, network(home, root), container(root)).state == "unfinished"
 
 
-def test_folders_of_logs_and_runs_are_no_environments(home: Path) -> None:
-    for name in ("logs/t", "runs/t", ".locks", "shop"):
+def test_folders_that_outlive_environments_are_none(home: Path) -> None:
+    for name in ("evidence/t", "logs/t", "runs/t", "timings", ".locks", "shop"):
         (home / name).mkdir(parents=True)
     assert [it.environment for it in in_files(home) if it.name.startswith(str(home))] == ["shop"]
 
