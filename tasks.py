@@ -10,7 +10,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends a
 if __name__ == "__main__":
     from envkit.cli.quick import served
 
-    served(sys.argv)
+    served(sys.argv, {"test": ("--fast",)})
 
 from pathlib import Path
 

@@ -29,6 +29,7 @@ HELP = {
     "format": "dotenv, shell or json",
     "ttl": "how long it is wanted, such as 8h; `prune` takes it after that",
     "environment": "an environment's name; repeatable, or as plain words after the command",
+    "shell": "bash, zsh or fish, as a plain word after the command",
     "yes": "do not ask",
     "fix": "mend what is your own, after asking",
     "artifacts": "folder in which evidence is put, else the state directory",

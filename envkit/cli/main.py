@@ -14,20 +14,38 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from envkit import __version__
+from envkit.cli import helptext
+from envkit.cli.command import HELP, EnvkitTask
+from envkit.cli.context import program
 from envkit.cli.options import COMMON, SHORT, meant
 from envkit.cli.reporting import BROKEN_PIPE
+from envkit.cli.terminal import edge
 from envkit.errors import USAGE
 
 TAKES_SERVICES = ("up", "plan", "logs", "restart", "shell")
 """Commands whose further words are names of services; invoke knows no such arguments."""
 
-TAKES_WORDS = {**dict.fromkeys(TAKES_SERVICES, "--service"), "prune": "--environment"}
+TAKES_WORDS = {**dict.fromkeys(TAKES_SERVICES, "--service"), "prune": "--environment", "completion": "--shell"}
 """What a command's further words are, as an option."""
 
 _VALUED = {f"--{name.replace('_', '-')}" for name, default in COMMON.items() if default is None}
 _VALUED |= {f"-{letter}" for letter in SHORT.values()}
-_VALUED |= {"--service", "--tail", "--format", "--ttl", "--environment", "--artifacts", "--junit", "--dotenv"}
+_VALUED |= {
+    "--service",
+    "--shell",
+    "--tail",
+    "--format",
+    "--ttl",
+    "--environment",
+    "--artifacts",
+    "--junit",
+    "--dotenv",
+}
 _EVERYWHERE = _VALUED | {"--json", "--debug"}
+
+
+HELP_COLUMNS = 100
+"""Of help that goes to no terminal."""
 
 
 class EnvkitProgram(Program):
@@ -47,8 +65,19 @@ class EnvkitProgram(Program):
 
     def print_help(self) -> None:
         """Ours: most of invoke's own options mean nothing here, and `-e`, `-f`, `-p` mean something else."""
-        sys.stdout.write("Usage: envkit COMMAND [OPTIONS] [SERVICE...]     `COMMAND --help` shows its options\n\n")
-        self.list_tasks()
+        tasks = {name: task.__doc__ or "" for name, task in self.collection.tasks.items()}
+        sys.stdout.write(helptext.overview(program(), tasks, edge(os.environ) or HELP_COLUMNS))
+
+    def list_tasks(self) -> None:
+        """`--list` is the same as `--help`."""
+        self.print_help()
+
+    def print_task_help(self, name: str) -> None:
+        """Ours, with examples; a repository's own task is invoke's to explain."""
+        if isinstance(self.collection[name], EnvkitTask):
+            sys.stdout.write(helptext.of_command(program(), name, HELP, edge(os.environ) or HELP_COLUMNS))
+        else:
+            super().print_task_help(name)
 
     def _explain(self, error: ParseError) -> str:
         unknown = self.core.unparsed[0] if self.core.unparsed else ""
@@ -77,7 +106,7 @@ def _unknown(said: str, context: Any) -> str:
 
 def arranged(argv: Sequence[str]) -> list[str]:
     """The words as invoke wants them: options after the command, services as `--service`, nothing after `--`."""
-    argv = meant(argv)
+    argv = helped(meant(argv))
     words = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
     front: list[str] = []
     while words and words[0].startswith("-") and words[0].partition("=")[0] in _EVERYWHERE:
@@ -89,6 +118,13 @@ def arranged(argv: Sequence[str]) -> list[str]:
         return [argv[0], *(front or ["--list"])]
     command, rest = words[0], words[1:]
     return [argv[0], command, *front, *(_services(rest, TAKES_WORDS[command]) if command in TAKES_WORDS else rest)]
+
+
+def helped(argv: list[str]) -> list[str]:
+    """`help` and `help up` as `--help` and `up --help`."""
+    if len(argv) < 2 or argv[1] != "help":
+        return argv
+    return [argv[0], *argv[2:3], "--help"]
 
 
 def _services(words: Sequence[str], option: str = "--service") -> list[str]:

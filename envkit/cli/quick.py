@@ -20,6 +20,9 @@ NEW_OBJECTS = 20_000
 """Between two searches for garbage, which Python makes after 700: imports make many objects that stay. About a
 twentieth of the processor time of an `up` with nothing to do."""
 
+ASKED = "__complete"
+"""The word with which a shell's script asks what may come next; see `completing`."""
+
 Command = Callable[..., int | None]
 _LONG = {f"-{letter}": f"--{name}" for name, letter in SHORT.items()}
 
@@ -83,12 +86,20 @@ def _options(chosen: Command, given: list[tuple[str, Any]]) -> dict[str, Any] | 
     return found
 
 
-def served(argv: Sequence[str]) -> None:
-    """Carry out what the words plainly say, and exit; return when they are invoke's to read."""
+def served(argv: Sequence[str], own: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Carry out what the words plainly say, and exit; return when they are invoke's to read.
+
+    `own` are the options of a repository's own tasks by name, which the shell completes as well.
+    """
     gc.set_threshold(NEW_OBJECTS)
     forgiving()
-    import envkit.cli.tasks  # noqa: F401  it registers the commands
+    import envkit.cli.tasks  # it registers the commands
 
+    if argv[1:2] == [ASKED]:
+        from envkit.cli.completing import answer
+
+        envkit.cli.tasks.complete_list()
+        raise SystemExit(answer(argv[2:], own or {}))
     found = understood(argv, COMMANDS)
     if found is not None:
         _carry_out(*found)

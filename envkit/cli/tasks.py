@@ -213,14 +213,20 @@ def suggested(flags: Flags, verb: str) -> str:
     return shlex.join([program(), verb, *flags.words()])
 
 
+def complete_list() -> None:
+    """Register the commands that stand elsewhere, after these."""
+    from envkit.cli import completing, doctoring, everyday  # noqa: F401
+
+
 def __getattr__(name: str) -> Any:
     """`namespace`, made when asked for: importing invoke takes longer than `env` as a whole may."""
     if name != "namespace":
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from invoke.collection import Collection
 
-    from envkit.cli import doctoring, everyday  # noqa: F401  its commands stand after these
     from envkit.cli.command import command as task
+
+    complete_list()
 
     made = globals()["namespace"] = Collection(*map(task, COMMANDS.values()))
     return made

@@ -79,8 +79,18 @@ def find(name: str, folders: Iterable[Path], but: Path | None = None) -> Path:
         path = folder / f"{name}.yaml"
         if path.is_file() and path != but:
             return path
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml") if _may_be_named(path)})
+    known = _known(folders)
     raise NotFoundError(f"there is no profile '{name}'{did_you_mean(name, known) or '.'} There are: {', '.join(known)}")
+
+
+def profiles(request: Request) -> list[str]:
+    """Names that `--profile` may have here."""
+    own = upwards(OWN_FILE, request.cwd)
+    return _known(_folders(own.parent) if own else [shipped("config")])
+
+
+def _known(folders: Iterable[Path]) -> list[str]:
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml") if _may_be_named(path)})
 
 
 def _may_be_named(path: Path) -> bool:

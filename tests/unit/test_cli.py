@@ -230,7 +230,7 @@ def test_the_list_of_commands_and_the_help_of_one(capsys: pytest.CaptureFixture[
 
     code, out, _ = invoke(capsys, namespace, "up", "--help")
     assert code == 0
-    for option in ("--build", "--keep", "--service", "--port-offset", "-f", "--json", "-n"):
+    for option in ("--build", "--keep", "[SERVICE...]", "--port-offset", "-f", "--json", "-n"):
         assert option in out
 
 

@@ -114,7 +114,7 @@ def test_a_look_is_drawn_in_place_or_told_in_a_line(monkeypatch: pytest.MonkeyPa
     show.look(FOUND, Flags(environ={}, json=True), written.append)
     assert written[0].count("\n") == 1 and json.loads(written[0])["up"] is False
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    show.look(FOUND, Flags(environ={}), written.append)
+    show.look(FOUND, Flags(environ={"TERM": "xterm"}), written.append)
     assert written[1].startswith("\x1b[H\x1b[2J")
     show.look(FOUND, Flags(environ={"TERM": "dumb"}), written.append)
     assert "\x1b" not in written[2]

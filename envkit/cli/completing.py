@@ -1,0 +1,206 @@
+"""Shell completion: a script for each shell, which asks the program itself, so that it never goes stale.
+
+The answer takes less time than `env`: configuration is read but not judged, and no engine is asked.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+from envkit.cli.context import Flags, program
+from envkit.cli.options import COMMANDS, COMMON, SHORT, command
+from envkit.cli.output import out
+from envkit.errors import UsageError
+from envkit.paths import state_home
+
+CHOICES = {
+    "lane": ("containers", "mixed", "embedded", "auto"),
+    "engine": ("docker", "podman", "auto"),
+    "format": ("shell", "dotenv", "json"),
+}
+
+BASH = """\
+_envkit_{mark}() {{
+  {guard}
+  local IFS=$'\\n'
+  COMPREPLY=($({program} __complete "${{COMP_WORDS[@]:1:COMP_CWORD}}" 2>/dev/null))
+}}
+complete -o default -F _envkit_{mark} {name}
+"""
+
+ZSH = """\
+_envkit_{mark}() {{
+  {guard}
+  local -a found
+  found=(${{(f)"$({program} __complete "${{(@)words[2,CURRENT]}}" 2>/dev/null)"}})
+  if (( $#found )); then compadd -Q -a found; else _files; fi
+}}
+(( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit }}
+compdef _envkit_{mark} {name}
+"""
+
+FISH = """\
+function __envkit_{mark}
+    {guard}
+    set -l words (commandline -opc) (commandline -ct)
+    set -l found ({program} __complete $words[2..-1] 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c {name} -f -a '(__envkit_{mark})'
+"""
+
+SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+
+GUARDS = {
+    "bash": "[[ $1 -ef {program} ]] || return 0",
+    "zsh": "[[ $words[1] -ef {program} ]] || return 1",
+    "fish": "test (realpath (commandline -opc)[1]) = {program}; or return",
+}
+"""A script called `dev` is another program in another folder: only the one that wrote the script is asked."""
+
+
+@command
+def completion(_flags: Flags, shell: str | None = None) -> None:
+    """Print the script that completes commands, options and names in a shell: `bash`, `zsh` or `fish`."""
+    if shell not in SCRIPTS:
+        raise UsageError(
+            f"completion takes one of {', '.join(SCRIPTS)}", hint=f'for example: eval "$({program()} completion bash)"'
+        )
+    out(script(shell, program()))
+
+
+def script(shell: str, called: str) -> str:
+    """For a program called so: a word found on PATH, or the path of a file."""
+    path = Path(called)
+    there = "/" in called
+    name, asked = (path.name, shlex.quote(os.path.realpath(called))) if there else (called, shlex.quote(called))
+    mark = "".join(letter if letter.isalnum() else "_" for letter in name)
+    guard = GUARDS[shell].format(program=asked) if there else ":" if shell != "fish" else "true"
+    return SCRIPTS[shell].format(mark=mark, name=shlex.quote(name), program=asked, guard=guard)
+
+
+def answer(words: Sequence[str], own: Mapping[str, Sequence[str]]) -> int:
+    """Print what the last of the words, as far as it is typed, may become; nothing where files fit."""
+    with suppress(Exception):  # a shell that is asked for a completion shows no errors
+        sys.stdout.write("".join(f"{one}\n" for one in candidates(words or [""], own, dict(os.environ))))
+    return 0
+
+
+def candidates(words: Sequence[str], own: Mapping[str, Sequence[str]], environ: dict[str, str]) -> list[str]:
+    """Every word that begins with the last one and may stand there."""
+    *before, typed = [word for word in words if word != "="] + ([""] if words[-1] == "=" else [])  # as bash cuts words
+    if "--" in before:
+        return []
+    option = _option(before[-1]) if before else ""
+    if option and not _is_switch(option):
+        return _beginning(_values(option, before, environ), typed)
+    named, equals, value = typed.partition("=")
+    if equals and named.startswith("--"):
+        found = _beginning(_values(_option(named), before, environ), value)
+        return [f"{named}={one}" for one in found]
+    chosen = _chosen(before)
+    if typed.startswith("-"):
+        return _beginning(_options(chosen, own), typed)
+    if not chosen:
+        return _beginning(("help", *COMMANDS, *own), typed)
+    return _beginning(_words(chosen, before, own, environ), typed)
+
+
+def _beginning(found: Iterable[str], typed: str) -> list[str]:
+    return sorted({one for one in found if one.startswith(typed)})
+
+
+def _option(word: str) -> str:
+    """The option's name as Python has it; empty for a word that is none."""
+    letters = {f"-{letter}": name for name, letter in SHORT.items()}
+    return letters.get(word, word[2:].replace("-", "_") if word.startswith("--") else "")
+
+
+def _is_switch(option: str) -> bool:
+    given = {it.name: it.default for verb in COMMANDS.values() for it in inspect.signature(verb).parameters.values()}
+    return isinstance({**given, **COMMON}.get(option), bool)
+
+
+def _chosen(before: Sequence[str]) -> str:
+    """The command, the first plain word that is no option's value."""
+    value = False
+    for word in before:
+        if not word.startswith("-") and not value:
+            return word
+        value = word.startswith("-") and "=" not in word and not _is_switch(_option(word))
+    return ""
+
+
+def _options(chosen: str, own: Mapping[str, Sequence[str]]) -> list[str]:
+    if chosen in own:
+        return ["--help", *own[chosen]]
+    mine = list(inspect.signature(COMMANDS[chosen]).parameters)[1:] if chosen in COMMANDS else ()
+    return [
+        "--help",
+        *(f"--{name.replace('_', '-')}" for name in (*mine, *COMMON)),
+        *(() if chosen else ("--version",)),
+    ]
+
+
+def _words(
+    chosen: str, before: Sequence[str], own: Mapping[str, Sequence[str]], environ: dict[str, str]
+) -> Iterable[str]:  # fmt: skip
+    """Plain words after a command: services, environments, shells, commands."""
+    if chosen == "help":
+        return (*COMMANDS, *own)
+    if chosen == "completion":
+        return SCRIPTS
+    takes = inspect.signature(COMMANDS[chosen]).parameters if chosen in COMMANDS else {}
+    name = next((name for name in ("service", "environment") if name in takes), "")
+    found = [one for one in _values(name, before, environ) if one not in before] if name else []
+    return [*found, "cluster"] if chosen == "shell" else found
+
+
+def _values(option: str, before: Sequence[str], environ: dict[str, str]) -> Sequence[str]:
+    """What an option may be given; nothing where that is a file, a number, or anything."""
+    known: dict[str, Callable[[], Sequence[str]]] = {
+        "service": lambda: services(before, environ),
+        "environment": lambda: environments(environ),
+        "name": lambda: environments(environ),
+        "profile": lambda: profiles(environ),
+        "overlay": lambda: profiles(environ),
+    }
+    return CHOICES.get(option) or (known[option]() if option in known else ())
+
+
+def services(before: Sequence[str], environ: dict[str, str]) -> list[str]:
+    """Of the configuration that the words so far choose."""
+    from envkit.config.load import Request
+    from envkit.config.sources import collect
+
+    given = {option: value for word, value in pairwise(before) if (option := _option(word))}
+    chosen = {name: given[name] for name in ("file", "profile") if name in given}
+    overlays = {"overlays": (given["overlay"],)} if "overlay" in given else {}
+    request = Request.of(environ, Path.cwd(), **chosen, **overlays)
+    return [name for layer in collect(request).layers for name in layer.data.get("services") or {}]
+
+
+def profiles(environ: dict[str, str]) -> list[str]:
+    """That stand beside the configuration, or come with envkit."""
+    from envkit.config.lookup import profiles as known
+    from envkit.config.request import Request
+
+    return known(Request.of(environ, Path.cwd()))
+
+
+def environments(environ: dict[str, str]) -> list[str]:
+    """That have a record on this machine."""
+    from envkit.state import names
+
+    return names(state_home(environ))
