@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from envkit import observe, state
-from envkit.config.models import Environment
 from envkit.facts import Instance
 from envkit.services import desired as wanted
 from envkit.services.references import Scope, resolve
@@ -34,7 +33,7 @@ def write_record(session: Session, instances: Mapping[str, Instance], done: Mapp
         variables=variables(session, ports),
         ports=ports | _api_port(session),
         done=done,
-        tokens=tuple(_renewals(environment)),
+        tokens=tuple(_renewals(session)),
         expires=session.expires or (before.expires if before else 0.0),
         carried=tuple(_carried(session, ports)),
     )
@@ -83,8 +82,10 @@ def _tokens(session: Session) -> dict[str, str]:
     return found
 
 
-def _renewals(environment: Environment) -> Iterator[state.Renewal]:
-    for name, identity in environment.cluster.identities.items():
+def _renewals(session: Session) -> Iterator[state.Renewal]:
+    if not session.paths.kubeconfig.exists():
+        return  # after `up SERVICE...`, say: there is nobody yet who could give tokens
+    for name, identity in session.environment.cluster.identities.items():
         token = identity.token
         if token:
             account = identity.account or name

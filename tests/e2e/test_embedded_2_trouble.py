@@ -343,6 +343,24 @@ def test_two_side_by_side(made: list[EmbeddedBox], tmp_path: Path) -> None:
     second("status").ok()
 
 
+def test_a_part_of_it_is_up_before_there_is_an_api_server_that_could_give_tokens(
+    made: list[EmbeddedBox], tmp_path: Path
+) -> None:
+    (port,) = ports.free()
+    one = small(
+        made, tmp_path,
+        f"""
+        cluster: {{type: envtest, identities: {{caller: {{namespace: default, token: {{variable: CALLER_TOKEN}}}}}}}}
+        services: {{database: {{preset: postgres, ports: {{postgres: {port}}}}}}}
+        """,
+    )  # fmt: skip
+    one("up", "database").ok()
+    assert {*one.ids()} == {"database"}
+    assert "CALLER_TOKEN" not in one.variables()
+    one("up").ok()
+    assert one.variables()["CALLER_TOKEN"].count(".") == 2
+
+
 def test_a_second_checkout_is_told_where_the_first_is(made: list[EmbeddedBox], tmp_path: Path) -> None:
     sleeps = "services: {web: {process: {command: [sleep, '600']}}}"
     first = small(made, tmp_path, sleeps)
