@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 KILLED = 137
@@ -40,6 +41,10 @@ class Instance:
     def short_of_memory(self) -> bool:
         """Whether it ended, as far as can be told, for want of memory."""
         return self.oom_killed or (self.state == "exited" and self.exit_code == KILLED and self.memory > 0)
+
+    def began(self) -> float:
+        """Seconds since 1970, to the microsecond; 0 when nobody knows."""
+        return datetime.fromisoformat(self.started_at).timestamp() if self.started_at else 0.0
 
     def death(self) -> str:
         """How it ended, for people."""

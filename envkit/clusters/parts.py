@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -141,7 +141,7 @@ class Parts:
                     parts, looked = self._parts(), time.monotonic()
                 for name, part in parts.items():
                     now = runtime.look(part)
-                    if not now.running:
+                    if not now.running and not outlived(part, parts):
                         why = "the reason is usually in its last log lines"
                         raise ClusterError(f"{name} {now.death()}", hint=why, detail=runtime.logs(part, tail=20))
             return seen
@@ -151,3 +151,9 @@ class Parts:
         except NotReady as error:
             error.detail = runtime.logs(parts[suspect], tail=20) if suspect in parts else ""
             raise
+
+
+def outlived(part: Instance, parts: Mapping[str, Instance]) -> bool:
+    """Whether it belonged to an API server before this one: its own step is removing it, and will make it anew."""
+    server = parts.get(APISERVER)
+    return server is not None and part.service == CONTROLLERS and part.began() < server.began()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -188,9 +188,7 @@ def _let_settle(session: Session, effects: Effects) -> None:
     """A process is started in no time, and without a probe nobody has asked it anything."""
     services = session.environment.services
     unasked = [it for name, it in effects.made.items() if not services[name].probe and not services[name].once]
-    began = [datetime.fromisoformat(it.started_at[:26].rstrip("Z")) for it in unasked if it.started_at]
-    now = datetime.now(UTC).replace(tzinfo=None)
-    ages = [(now - moment.replace(tzinfo=None)).total_seconds() for moment in began]
+    ages = [time.time() - it.began() for it in unasked if it.started_at]
     session.cancel.sleep(min(SETTLED, max(0.0, SETTLED - min(ages, default=SETTLED))))
 
 

@@ -11,7 +11,9 @@ import yaml
 
 from envkit.clusters import kubeconfig
 from envkit.clusters.envtest import APISERVER, CONTROLLERS, ETCD, PARTS, Envtest, with_parts, without_refused
+from envkit.clusters.parts import outlived
 from envkit.config.models import Environment, Port, Service
+from envkit.facts import Instance
 from envkit.lanes import settled
 from envkit.paths import Paths
 from envkit.services import desired
@@ -131,3 +133,12 @@ def test_parts_stand_before_the_users_own_services(paths: Paths) -> None:
     before = environment().model_copy(update={"services": {"own": own}})
 
     assert tuple(with_parts(before, parts(paths)).services) == (*PARTS, "own")
+
+
+def test_controllers_older_than_their_api_server_do_not_count_as_dead() -> None:
+    """Their own step is removing them while the cluster is waited for."""
+    old, server, new = (f"2026-11-20T10:00:0{second}.123456789Z" for second in (1, 2, 3))
+    parts = {APISERVER: Instance("s", "s", APISERVER, "running", started_at=server)}
+    told = [outlived(Instance("c", "c", CONTROLLERS, "exited", started_at=began), parts) for began in (old, new)]
+    assert told == [True, False]
+    assert not outlived(Instance("e", "e", ETCD, "exited", started_at=old), parts), "nobody replaces it now"
