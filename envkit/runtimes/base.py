@@ -8,6 +8,7 @@ from typing import Protocol
 
 from envkit.config.models import Service
 from envkit.facts import Instance
+from envkit.runtimes.following import Place
 from envkit.runtimes.usage import Usage
 
 
@@ -60,10 +61,10 @@ class Limits(Protocol):
 class Follows(Protocol):
     """A runtime whose services' output can be followed as it comes."""
 
-    def follow(self, instance: Instance, tail: int | None = None, since: float | None = None) -> Iterator[str]:
+    def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:
         """Its last `tail` lines (all when None), then what it writes, until it ends.
 
-        `since` leaves out what is older, in seconds since 1970, where a log begins anew with each start.
+        `place` remembers how far that went: given again, after a restart, nothing is left out and nothing said twice.
         """
 
 

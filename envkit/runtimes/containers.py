@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from envkit import labels
 from envkit.errors import EngineError
 from envkit.facts import Instance, State
 from envkit.ports import LOOPBACK, holders, port_taken
-from envkit.runtimes import limits, owners
+from envkit.runtimes import container_logs, limits, owners
 from envkit.runtimes.base import Unit
 from envkit.runtimes.endpoint import Endpoint
-from envkit.runtimes.following import lines_of
+from envkit.runtimes.following import Place, lines_of
 from envkit.runtimes.sdk import connect, pack, pack_in_place, text, translated, unpack_one, unpack_with_head
 from envkit.runtimes.usage import Usage, of_stats
 
@@ -29,10 +28,6 @@ _STATES: dict[str, State] = {
 
 EXECUTE_SECONDS = 10
 """For a command in a container to say something."""
-
-
-SILENCE = 7 * 86400
-"""Seconds that a service may write nothing while its log is followed."""
 
 
 class Containers:
@@ -93,15 +88,14 @@ class Containers:
         with translated(f"reading the log of {instance.name}"):
             return text(self.api.logs(instance.id, tail=tail or "all", timestamps=tail is None))
 
-    def follow(self, instance: Instance, tail: int | None = None, since: float | None = None) -> Iterator[str]:
+    def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:
         """Its last `tail` lines and what follows, until it ends; on a connection of its own."""
-        api = connect(self.endpoint)
-        try:
-            with translated(f"following the log of {instance.name}"):
-                last: int | Literal["all"] = "all" if tail is None else tail
-                yield from lines_of(api.logs(instance.id, stream=True, follow=True, tail=last, since=since))
-        finally:
-            api.close()
+        return lines_of(text for _, text in self.pieces(instance, place or Place(), tail))
+
+    def pieces(self, instance: Instance, place: Place, tail: int | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """The same, cut as the engine cuts it: stamp and text of each piece."""
+        doing = f"following the log of {instance.name}"
+        return container_logs.pieces(self.endpoint, instance.id, doing, place, tail)
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
         """Stop and remove, anonymous volumes included."""
@@ -178,13 +172,6 @@ class Containers:
             row["Id"]: ((row.get("Labels") or {}).get(labels.SERVICE, ""), _STATES.get(row["State"].lower(), "other"))
             for row in rows
         }
-
-    def stream_log(self, instance: Instance, *, again: bool = False) -> Iterator[bytes]:
-        """Its output from the beginning (`again`: of this life of it), and on as it comes, until it ends."""
-        since = datetime.fromisoformat(instance.started_at[:19] + "+00:00").timestamp() if again else None
-        with translated(f"following the log of {instance.name}"):
-            api = connect(self.endpoint, SILENCE)
-            yield from api.logs(instance.id, stream=True, follow=True, timestamps=True, since=since)
 
     def used_memory(self, instance: Instance) -> int:
         """Bytes that count against its limit, without what the kernel would give back; 0 when it does not run."""

@@ -30,6 +30,7 @@ from envkit.runtimes.base import Unit
 from envkit.runtimes.endpoint import Endpoint
 from envkit.runtimes.fake_supply import FakeImages, FakeNetworks
 from envkit.runtimes.fake_world import Program, known
+from envkit.runtimes.following import Place
 from envkit.runtimes.usage import Usage
 from envkit.session import Session
 from envkit.waiting import Cancel
@@ -127,7 +128,7 @@ class FakeEngine:
             lines = self._there(instance).script.log.splitlines(keepends=True)
             return "".join(lines[-tail:]) if tail else "".join(f"1970-01-01T00:00:00Z {line}" for line in lines)
 
-    def follow(self, instance: Instance, tail: int | None = None, since: float | None = None) -> Iterator[str]:  # noqa: ARG002
+    def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:  # noqa: ARG002
         """What it wrote, and the end as soon as it has died."""
         yield from self.logs(instance, tail or 1000).splitlines()
         while self.look(instance).running:

@@ -28,7 +28,7 @@ from envkit.paths import replace_file, write_private
 from envkit.ports import holders, port_taken
 from envkit.runtimes import limits, shared_memory
 from envkit.runtimes.base import Unit
-from envkit.runtimes.following import growing
+from envkit.runtimes.following import Place, growing
 from envkit.runtimes.marked import SERVICE, Marked, alive, is_stopped, marked_processes, session, start_time, tree
 from envkit.runtimes.spawning import Launch, as_user, environ_of, launch_of, spawn
 from envkit.runtimes.usage import Usage, of_processes
@@ -140,10 +140,10 @@ class Processes:
             return ""
         return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:])
 
-    def follow(self, instance: Instance, tail: int | None = None, since: float | None = None) -> Iterator[str]:  # noqa: ARG002
+    def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:
         """Its last `tail` lines and what follows, until it ends; a log goes on where it was after a restart."""
         path = self.home / instance.service / "log"
-        return growing(path, lambda: self.look(instance).state in ("running", "paused"), tail)
+        return growing(path, lambda: self.look(instance).state in ("running", "paused"), tail, place)
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
         """End the whole tree: its stop signal, `grace` seconds, SIGKILL; then its folder and what else is its own."""

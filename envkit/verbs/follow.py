@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from envkit.errors import EnvkitError
 from envkit.facts import Instance
+from envkit.runtimes.following import Place
 from envkit.session import Session
 from envkit.verbs.services import instances
 
@@ -44,18 +45,18 @@ def follow(session: Session, names: Sequence[str], tail: int | None, write: Call
 
 def _read(session: Session, instance: Instance, tail: int, lines: queue.Queue[Line]) -> None:
     """One service, through its restarts, in a thread that is left behind when the command ends."""
-    name, since = instance.service, None
+    name, place = instance.service, Place()
     try:
         while True:
-            for line in session.runtime.follow(instance, tail if since is None else None, since):
+            for line in session.runtime.follow(instance, tail, place):
                 lines.put((name, line))
-            ended, now = time.time(), session.runtime.look(instance)
+            now = session.runtime.look(instance)
             if instance.running:
                 now = _again(session, now)
             if not now.running:
                 session.stream.note(f"{name} {now.death()}")
                 return
-            instance, since = now, ended
+            instance = now
     except EnvkitError as error:
         session.stream.note(f"{name}: {error.message}")
     finally:

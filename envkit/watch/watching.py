@@ -18,6 +18,7 @@ from envkit.config.models import CommandProbe, ExecProbe, PostgresProbe, RedisPr
 from envkit.errors import EnvkitError
 from envkit.facts import Instance
 from envkit.runtimes import limits
+from envkit.runtimes.following import Place
 from envkit.watch import asking, signs
 from envkit.watch.folder import RunFolder
 from envkit.watch.logs import Bounded, Pump, Tail
@@ -70,6 +71,7 @@ class Watch:
     _sinks: dict[str, Bounded] = field(default_factory=dict)
     _levels: dict[str, signs.Level] = field(default_factory=dict)
     _followed: set[tuple[str, str]] = field(default_factory=set)
+    _places: dict[str, Place] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -205,13 +207,13 @@ class Watch:
                 self._follow(name, instance)
 
     def _follow(self, name: str, instance: Instance) -> None:
-        """Each life of a container once: from its beginning, a later one from where that began."""
+        """Each life of a container once, each going on where the one before ended."""
         life = (instance.id, instance.started_at)
         if instance.running and life not in self._followed:
-            again = any(identity == instance.id for identity, _ in self._followed)
             self._followed.add(life)
+            place = self._places.setdefault(instance.id, Place())
             engine: Any = self.session.runtime
-            Pump(name, lambda: engine.stream_log(instance, again=again), self._sinks[name])
+            Pump(name, lambda: (stamp + text for stamp, text in engine.pieces(instance, place)), self._sinks[name])
 
     # Inside
 

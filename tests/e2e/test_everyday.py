@@ -117,6 +117,7 @@ def test_logs_are_followed_through_a_restart_until_ctrl_c(two: Box) -> None:
     before = following.out().count(ready)
     two("restart", "redis").ok()
     assert eventually(lambda: following.out().count(ready) > before, 30.0), following.err()
+    assert following.out().count(ready) == before + 1, "what was read before is not said again"
     assert all(line.startswith("redis | ") for line in following.out().splitlines())
     following.send(signal.SIGINT)
     assert following.wait().code == 130

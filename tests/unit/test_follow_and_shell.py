@@ -16,7 +16,7 @@ from envkit.cli.output import Prefixed
 from envkit.errors import Cancelled, NotUp, ToolMissing, UsageError
 from envkit.events import Event
 from envkit.runtimes.fake import FakeEngine, Script, opened
-from envkit.runtimes.following import growing, lines_of
+from envkit.runtimes.following import Place, growing, lines_of, unread
 from envkit.verbs.follow import follow
 from envkit.verbs.shell import client_of, entry
 from envkit.verbs.up import up
@@ -58,7 +58,7 @@ def test_a_file_is_followed_until_nobody_writes(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("1\n2\n3\n")
     clock = Clock(append(path, "4\nha"), append(path, "lf\n"), append(path, "last"))
-    assert list(growing(path, clock.goes_on, 1, clock.sleep)) == ["3", "4", "half", "last"]
+    assert list(growing(path, clock.goes_on, 1, sleep=clock.sleep)) == ["3", "4", "half", "last"]
 
 
 def test_what_was_written_before_is_left_out_or_shown(tmp_path: Path) -> None:
@@ -74,7 +74,36 @@ def test_a_file_that_is_replaced_is_read_from_its_beginning(tmp_path: Path) -> N
     path.write_text("old\n")
     fresh.write_text("new\n")
     clock = Clock(lambda: fresh.replace(path), append(path, "more\n"))
-    assert list(growing(path, clock.goes_on, 1, clock.sleep)) == ["old", "new", "more"]
+    assert list(growing(path, clock.goes_on, 1, sleep=clock.sleep)) == ["old", "new", "more"]
+
+
+def test_a_file_is_read_on_from_its_place(tmp_path: Path) -> None:
+    path, place = tmp_path / "log", Place()
+    path.write_text("1\n2\n")
+    assert list(growing(path, lambda: False, 1, place)) == ["2"]
+    append(path, "3\n")()
+    assert list(growing(path, lambda: False, 1, place)) == ["3"]
+    assert list(growing(path, lambda: False, 1, place)) == []
+    path.write_text("new\n")
+    assert list(growing(path, lambda: False, 1, place)) == ["new"], "what is shorter was begun anew"
+
+
+def test_a_stream_is_read_on_from_its_place() -> None:
+    lines = [f"2026-11-20T16:03:{second}Z {second}\n".encode() for second in ("23.5", "23.51", "24")]
+    place = Place()
+    assert [text for _, text in unread(lines[:2], place)] == [b"23.5\n", b"23.51\n"]
+    assert list(unread(lines, place)) == [(b"2026-11-20T16:03:24Z ", b"24\n")], "an engine is asked for whole seconds"
+    assert place.moment == 1795190604 * 10**9
+    halves = [b"2026-11-20T18:03:25.000000001+02:00 long ", b"2026-11-20T16:03:25.000000002Z line\n"]
+    assert list(lines_of(text for _, text in unread([*halves, b"without\n"], place))) == ["long line", "without"]
+
+
+def test_pieces_of_one_second_are_counted() -> None:
+    """Podman stamps whole seconds."""
+    lines = [b"2026-11-20T16:03:23Z %d\n" % number for number in range(4)]
+    place = Place()
+    read = [[text for _, text in unread(lines[:end], place)] for end in (1, 3, 3, 4)]
+    assert read == [[b"0\n"], [b"1\n", b"2\n"], [], [b"3\n"]]
 
 
 # Several services
