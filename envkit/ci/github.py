@@ -6,13 +6,14 @@ one ends the first. So nothing but envkit's own steps is ever inside one; a comm
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import secrets as random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from envkit.ci.platform import Left, Mark, Say
 
@@ -86,9 +87,9 @@ class GitHub:
         self._say(command(mark.level, mark.text, file=self._in_repository(mark.file), line=line, title=mark.title))
 
     def mask(self, secrets: Sequence[str]) -> None:
-        """Each as it is, as it stands in a URL, and as JSON has it."""
-        spelt = (one for secret in secrets for one in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1]))
-        for one in dict.fromkeys(spelt):
+        """Each as it is, as it stands in a URL (where it may come from), and as JSON has it."""
+        spelt = [(one, quote(unquote(one), safe=""), json.dumps(one)[1:-1]) for one in secrets]
+        for one in dict.fromkeys(itertools.chain.from_iterable(spelt)):
             self._say(command("add-mask", one))
 
     def leave(self, left: Left) -> list[str]:

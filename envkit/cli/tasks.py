@@ -39,15 +39,16 @@ def up(
     from envkit.verbs.up import up as bring_up
 
     expires = expiry(ttl)
-    _clear_orphan(flags)
     in_ci = in_job(flags, "up", "envkit up", ci=ci, artifacts=artifacts, junit=junit, dotenv=dotenv)
-    with show.drawn_on_failure(flags, timeline), in_ci as (flags, job), opened(flags) as session:
-        if job:
-            job.opened(session)
-        session.expires = expires
-        outcome = bring_up(session, service, rebuild=build, keep=keep, intent=job)
-        if job:
-            job.ready(outcome.record)
+    with show.drawn_on_failure(flags, timeline), in_ci as (flags, job):
+        _clear_orphan(flags)
+        with opened(flags) as session:
+            session.expires = expires
+            if job:
+                job.opened(session)
+            outcome = bring_up(session, service, rebuild=build, keep=keep, intent=job)
+            if job:
+                job.ready(outcome.record)
     show.up(outcome, flags, out, timeline=timeline)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from envkit.doctor.finding import ENGINES, Finding, Fix, State
@@ -13,6 +13,7 @@ from envkit.doctor.host import RUN_SECONDS, Host
 from envkit.errors import EngineError
 from envkit.runtimes.discovery import ask
 from envkit.runtimes.endpoint import Endpoint
+from envkit.runtimes.reach import check
 
 INSTALL = {
     "docker": "https://docs.docker.com/engine/install/",
@@ -40,9 +41,19 @@ def engines(host: Host) -> Iterator[Finding]:
     else:
         seen = "no container engine answers" + "".join(f"; {url}: {why}" for url, why in silent.items())
         yield Finding("engine", ENGINES, "lacking", seen, "start or install one: see below")
+    yield from _out_of_reach(found)
     yield _docker(host, [it for it in found if it.engine == "docker"], bool(found), silent)
     yield _podman(host, [it for it in found if it.engine == "podman"], bool(found))
     yield from _explicit(host, silent)
+
+
+def _out_of_reach(found: Iterable[Endpoint]) -> Iterator[Finding]:
+    """Engines whose published ports are on another 127.0.0.1: a job in a container beside a Docker service."""
+    for endpoint in found:
+        try:
+            check(endpoint)
+        except EngineError as error:
+            yield Finding("reach", ENGINES, "lacking", error.message, error.hint)
 
 
 def _needed(answers: bool) -> str:

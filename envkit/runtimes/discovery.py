@@ -33,7 +33,7 @@ class Candidate:
     default_for: EngineName | None = None
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket, enough to ask for /version without the SDK's 0.14 s of imports."""
 
     def __init__(self, path: str) -> None:
@@ -41,6 +41,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
+        """Within the time that an engine is given."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
@@ -50,7 +51,7 @@ def ask(url: str) -> dict[str, Any]:
     """What the engine at `url` answers to `/version`. Raises `OSError` or `ValueError` when nothing sensible does."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
-        connection: http.client.HTTPConnection = _UnixConnection(parts.path)
+        connection: http.client.HTTPConnection = UnixConnection(parts.path)
         try:
             connection.request("GET", "/version")
             response = connection.getresponse()

@@ -16,6 +16,7 @@ from envkit.events import Kind
 from envkit.facts import Facts
 from envkit.plan import CLUSTER, Action, Desired, Plan, Subject
 from envkit.ports import accepts, holders, port_taken
+from envkit.runtimes import reach
 from envkit.runtimes.base import Renewing
 from envkit.session import Session, locked
 from envkit.verbs.record import write_record
@@ -38,6 +39,8 @@ class Outcome:
 
 def make_plan(session: Session, services: Sequence[str] = (), rebuild: bool = False) -> tuple[Plan, Desired, Facts]:
     """What `up` would do. Changes nothing."""
+    if session.endpoint:
+        reach.check(session.endpoint)
     selected = plan.select(session.environment, services)
     desired, facts = observe.look(session, selected, rebuild)
     _check_holder(session, facts)

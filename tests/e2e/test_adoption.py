@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.support.actions import Runner
 from tests.support.box import ROOT
 
 pytestmark = pytest.mark.e2e
@@ -29,18 +30,24 @@ def call(argv: Sequence[str | Path], cwd: Path, code: int = 0, **environ: str) -
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of a fresh virtual environment that has the wheel and nothing else of this repository."""
+    """The `bin` of a fresh virtual environment that has the wheel and nothing else of this repository.
+
+    It is made by the GitHub action's first step.
+    """
     folder = tmp_path_factory.mktemp("wheel")
     sources = folder / "sources"  # the build leaves no trace in the checkout
     kept = shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__", "dist", "build")
     shutil.copytree(ROOT, sources, ignore=kept)
-    python = folder / "venv/bin/python"
-    call([sys.executable, "-m", "venv", folder / "venv"], folder)
-    call([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, sources], folder)
-    (wheel,) = folder.glob("envkit-*.whl")
-    call([python, "-m", "pip", "install", "--quiet", "--no-compile", wheel], folder)
+    runner = Runner(folder, folder, {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")})
+    (install, _) = yaml.safe_load((sources / "action.yml").read_text())["runs"]["steps"]
+    step = runner.step(install["run"], ENVKIT_ACTION_SOURCE=str(sources), ENVKIT_ACTION_VERSION="")
+    assert step.code == 0, step.log
     shutil.rmtree(sources)
-    return python.parent
+    assert shutil.which("envkit", path=runner.environ["PATH"]) == str(folder / "envkit/path/envkit")
+    assert shutil.which("python3", path=runner.environ["PATH"]) == shutil.which("python3"), (
+        "the job's own is still first"
+    )
+    return folder / "envkit/bin"
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 FILES = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STEP_SUMMARY")
 COMMAND = re.compile(r"^\s*::([a-z-]+|[0-9a-f]{32})( [^:]*)?::(.*)$")
@@ -96,7 +99,7 @@ class Runner:
     masks: list[str] = field(default_factory=list)
     _count: int = 0
 
-    def step(self, script: str, cancel_after: str = "", **environ: str) -> Step:
+    def step(self, script: str, cancel_after: str = "", folder: str = ".", **environ: str) -> Step:
         """Run it as the runner does. With `cancel_after` it is cancelled once that stands in its log."""
         self._count += 1
         home = self.folder / f"step-{self._count}"
@@ -112,8 +115,8 @@ class Runner:
         }  # fmt: skip
         with (home / "log").open("wb") as log:
             process = subprocess.Popen(
-                [*BASH, str(home / "step.sh")], cwd=self.workspace, env=given, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                [*BASH, str(home / "step.sh")], cwd=self.workspace / folder, env=given, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
             code = _cancelled(process, home / "log", cancel_after) if cancel_after else process.wait(240)
         log_text = (home / "log").read_text(errors="replace")
@@ -134,16 +137,48 @@ class Runner:
         return text
 
 
+def expanded(text: object, context: Mapping[str, str]) -> str:
+    """With each `${{ a.b }}` as the context has it; what it has not is empty, as on GitHub."""
+    return re.sub(r"\$\{\{\s*([\w.-]+)\s*\}\}", lambda found: context.get(found[1], ""), str(text))
+
+
+def composite(
+    runner: Runner, action: Path, given: Mapping[str, str], cancel_after: str = ""
+) -> tuple[Step, dict[str, str]]:
+    """Run a composite action: its last step, which is the one that may be cancelled, and its outputs."""
+    told: dict[str, Any] = yaml.safe_load(action.read_text())
+    unknown = set(given) - set(told["inputs"])
+    assert not unknown, unknown
+    inputs = {name: str(given.get(name, one.get("default", ""))) for name, one in told["inputs"].items()}
+    assert all(inputs[name] for name, one in told["inputs"].items() if one.get("required"))
+    context = {f"inputs.{name}": value for name, value in inputs.items()} | {"github.action_path": str(action.parent)}
+    steps = told["runs"]["steps"]
+    for step in steps:
+        environ = {name: expanded(value, context) for name, value in step["env"].items()}
+        folder = expanded(step.get("working-directory", "."), context)
+        last = runner.step(step["run"], cancel_after if step is steps[-1] else "", folder=folder, **environ)
+        context |= {f"steps.{step.get('id')}.outputs.{name}": value for name, value in last.outputs.items()}
+        if last.code:
+            break
+    return last, {name: expanded(one["value"], context) for name, one in told["outputs"].items()}
+
+
 def _cancelled(process: subprocess.Popen[bytes], log: Path, word: str) -> int:
-    """SIGINT to the step's first process alone, 7.5 s, SIGTERM, 2.5 s, then everything is killed."""
+    """SIGINT to the step's first process alone, 7.5 s later SIGTERM, and then everything is killed.
+
+    GitHub kills after 2.5 s more. How long it takes is told; a machine that does much else at once is given more.
+    """
     deadline = time.monotonic() + 120
     while word not in log.read_text(errors="replace"):
         assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")
         time.sleep(0.05)
-    for signum, seconds in ((signal.SIGINT, 7.5), (signal.SIGTERM, 2.5)):
+    began = time.monotonic()
+    for signum, seconds in ((signal.SIGINT, 7.5), (signal.SIGTERM, 20.0)):
         process.send_signal(signum)
         try:
-            return process.wait(seconds)
+            code = process.wait(seconds)
+            print(f"cancelled within {time.monotonic() - began:.1f} s")
+            return code
         except subprocess.TimeoutExpired:
             continue
     os.killpg(process.pid, signal.SIGKILL)
