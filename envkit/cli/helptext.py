@@ -22,6 +22,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("up", "everything that the profile declares"),
         ("up redis postgres --timeline", "two services and what they need; where the time went"),
         ("up --name second --port-offset 100 --ttl 8h", "another one beside the first, for today"),
+        ("up --ci --artifacts out --junit envkit.xml", "in CI: evidence of a failure, a report of the steps"),
     ),
     "down": (("down", "what `up` brought up"), ("down --name second", "the other one")),
     "plan": (("plan", "every step, and why"), ("plan redis --json", "for a program")),
@@ -45,6 +46,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("run -- pytest tests/integration", "up, the tests, down; exits with their code"),
         ("run --repeat 3 -- go test ./...", "a gate: three clean runs in a row"),
         ("run --keep -- make test", "and leave the environment"),
+        ("run --ci --artifacts out -- make test", "in CI: grouped, masked, with a verdict and a summary"),
     ),
     "doctor": (
         ("doctor", "every lane"),

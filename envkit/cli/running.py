@@ -132,7 +132,6 @@ class Running:
                 with self._phase("up"), self._judging(session):
                     outcome = self._up(session)
                 session.stream.quiet()
-                self.face.ready(outcome.record)
                 self.between.check()
                 code = self._commands(session, outcome.record.variables)
         except EnvkitError as error:
@@ -170,6 +169,7 @@ class Running:
         outcome = up(session, keep=self.wish.keep, intent=self)
         self.mine = outcome.from_nothing and not self.wish.keep
         self.folder.write_facts(lane=session.lane, engine=session.engine)
+        self.face.ready(outcome.record)
         return outcome
 
     # The command

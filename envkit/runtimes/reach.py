@@ -34,7 +34,7 @@ def check(endpoint: Endpoint) -> None:
     """Raise `EngineError`, with the remedy, when nothing that this engine publishes can be reached from here."""
     if endpoint.url.startswith("unix://"):
         _check_own_container(endpoint)
-    elif not endpoint.local and not _here(urlsplit(endpoint.url).hostname or ""):
+    elif not endpoint.local and not _here(endpoint.url):
         raise EngineError(
             f"ports of 127.0.0.1 at {endpoint.url} cannot be reached from here: "
             "that engine is on another machine, or in another container",
@@ -95,13 +95,14 @@ def _inspected(endpoint: Endpoint, container: str) -> dict[str, Any]:
     return answer if response.status == http.HTTPStatus.OK and isinstance(answer, dict) else {}
 
 
-def _here(host: str) -> bool:
-    """Whether the name leads to this machine; so does one that cannot be looked up, since nobody can say otherwise."""
+def _here(url: str) -> bool:
+    """Whether it leads to this machine. Nobody can say otherwise of a name that is unknown here, but for ssh's own."""
     import psutil
 
+    parts = urlsplit(url)
     try:
-        found = {str(row[4][0]) for row in socket.getaddrinfo(host, None)}
+        found = {str(row[4][0]) for row in socket.getaddrinfo(parts.hostname, None)}
     except OSError:
-        return True
+        return parts.scheme != "ssh"
     own = {address.address for rows in psutil.net_if_addrs().values() for address in rows}
     return any(one in own or one.startswith("127.") or one == "::1" for one in found)

@@ -23,10 +23,12 @@ import pytest
 import redis
 from kubernetes import client, config
 
+from envkit.export import masked
 from tests.e2e import real_datastorage
 from tests.e2e.conftest import FAILED
 from tests.e2e.embedded_box import EmbeddedBox, box, segment_of, segments, silence
 from tests.support import ports
+from tests.support.actions import commands, entries
 from tests.support.box import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.embedded]
@@ -122,6 +124,20 @@ def test_status_shows_every_part_ready(gateway: EmbeddedBox) -> None:
 def test_logs_of_every_service(gateway: EmbeddedBox) -> None:
     said = gateway("logs").ok().out.splitlines()
     assert {line.partition(" | ")[0] for line in said} >= {"apiserver", "redis", "postgres", "datastorage"}
+
+
+def test_github_masks_every_secret_that_later_steps_are_given(gateway: EmbeddedBox, tmp_path: Path) -> None:
+    given = {"GITHUB_ACTIONS": "true", "GITHUB_ENV": str(tmp_path / "env")}
+    said = gateway("up", **given).ok()
+    variables = entries((tmp_path / "env").read_text())
+    assert variables == gateway.variables()
+    masks = [one.text for one in commands(said.err) if one.name == "add-mask"]
+    secret = {name for name, value in variables.items() if masked(name, value) != value}
+    assert len(secret) >= 5
+    assert [name for name in secret if not any(mask in variables[name] for mask in masks)] == []
+    keys = [path for path in (gateway.state / gateway.name).rglob("*.key") if path.stat().st_size]
+    assert keys and all(any(mask in path.read_text() for mask in masks) for path in keys)
+    print(f"{len(masks)} masks")
 
 
 # Who may come in

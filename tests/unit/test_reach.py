@@ -56,7 +56,9 @@ def test_addresses_of_this_machine_are_in_reach(url: str, monkeypatch: pytest.Mo
     reach.check(endpoint(url))
 
 
-@pytest.mark.parametrize("url", ["tcp://192.0.2.7:2375", "tcp://[2001:db8::7]:2376", "ssh://me@192.0.2.7"])
+@pytest.mark.parametrize(
+    "url", ["tcp://192.0.2.7:2375", "tcp://[2001:db8::7]:2376", "ssh://me@192.0.2.7", "ssh://an-alias.invalid"]
+)
 def test_an_engine_elsewhere_is_not(url: str) -> None:
     with pytest.raises(EngineError, match="cannot be reached from here") as told:
         reach.check(endpoint(url))
