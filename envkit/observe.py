@@ -64,6 +64,14 @@ def _by_service(found: Sequence[Instance]) -> tuple[dict[str, Instance], list[In
     return instances, doubles
 
 
+def image_wants(session: Session) -> dict[str, Want]:
+    """The services that are wanted and the image of each, as if none of them ran."""
+    found = _wants(session, {}, session.images.ids(_references(session)))
+    for name in left_out(session, {}):
+        del found[name]
+    return found
+
+
 def _references(session: Session) -> list[str]:
     """Every image name that might be used."""
     names = [

@@ -102,7 +102,7 @@ class Session:
         if self.endpoint:
             from envkit.supply.images import Images
 
-            return Images(self._containers.api)
+            return Images(self._containers.api, self.engine, self.environment.mirrors)
         return self._programs
 
     @cached_property
@@ -125,10 +125,14 @@ class Session:
 
             return Parts(self)
         from envkit.clusters.kind import Kind
+        from envkit.clusters.node_image import program
 
         assert self.endpoint is not None
         network = labels.resource_name(self.environment.name)
-        return Kind(self.endpoint, self.environment.name, network, self.paths, self._containers)
+        return Kind(
+            self.endpoint, self.environment.name, network, self.paths, self._containers,
+            program=program(self.environ, self.cache), mirrors=self.environment.mirrors,
+        )  # fmt: skip
 
     @cached_property
     def _containers(self) -> Containers:

@@ -30,6 +30,8 @@ HELP = {
     "ttl": "how long it is wanted, such as 8h; `prune` takes it after that",
     "environment": "an environment's name; repeatable, or as plain words after the command",
     "shell": "bash, zsh or fish, as a plain word after the command",
+    "action": "pull, build, save or load, and what follows; as plain words after the command",
+    "image": "an image; repeatable, or as plain words after the command",
     "yes": "do not ask",
     "fix": "mend what is your own, after asking",
     "artifacts": "folder in which evidence is put, else the state directory",

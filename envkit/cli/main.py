@@ -25,7 +25,13 @@ from envkit.errors import USAGE
 TAKES_SERVICES = ("up", "plan", "logs", "restart", "shell")
 """Commands whose further words are names of services; invoke knows no such arguments."""
 
-TAKES_WORDS = {**dict.fromkeys(TAKES_SERVICES, "--service"), "prune": "--environment", "completion": "--shell"}
+TAKES_WORDS = {
+    **dict.fromkeys(TAKES_SERVICES, "--service"),
+    "prune": "--environment",
+    "images": "--action",
+    "load": "--image",
+    "completion": "--shell",
+}
 """What a command's further words are, as an option."""
 
 _VALUED = {f"--{name.replace('_', '-')}" for name, default in COMMON.items() if default is None}
@@ -38,6 +44,8 @@ _VALUED |= {
     "--ttl",
     "--environment",
     "--artifacts",
+    "--action",
+    "--image",
     "--junit",
     "--dotenv",
 }

@@ -27,7 +27,7 @@ COMMON: dict[str, Any] = {
 }
 """Options of every command, with their defaults."""
 
-REPEATED = ("overlay", "set", "service", "environment")
+REPEATED = ("overlay", "set", "service", "environment", "action", "image")
 
 SHORT = {"file": "f", "profile": "p", "overlay": "o", "name": "n", "engine": "e", "set": "s"}
 

@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from envkit.clusters.nodes import Engine, Nodes
-from envkit.errors import EngineError, ImageUnavailable
+from envkit.errors import ImageUnavailable
+from envkit.runtimes.exporting import exported
 from envkit.runtimes.sdk import translated
+from envkit.supply.images import Images
 from envkit.waiting import Cancel
 
 RECORD = "/kind/envkit-images"
 """In each node: a line `ID IMAGE` for what was imported. containerd's own ids differ from those of some engines."""
 
-PLATFORM_API = "1.48"
-"""The API version since which an image can be saved for one platform."""
 
-
-def local_id(engine: Engine, image: str) -> str:
-    """The engine's id of an image. Raises `ImageUnavailable` when it has none of that name."""
-    from docker.errors import ImageNotFound, NotFound
-
-    try:
-        with translated(f"inspecting {image}"):
-            return str(_inspected(engine, image)["Id"])
-    except EngineError as error:
-        if isinstance(error.__cause__, ImageNotFound | NotFound):
-            raise ImageUnavailable(
-                f"the image {image}, to be brought into the cluster, is not on this machine",
-                hint="build or pull it first",
-            ) from error
-        raise
-
-
-def _inspected(engine: Engine, image: str) -> dict[str, Any]:
-    api: Any = engine.api
-    return dict(api.inspect_image(image))
+def local_ids(engine: Engine, images: Sequence[str]) -> dict[str, str]:
+    """The engine's id of each image. Raises `ImageUnavailable` naming every one that it has not."""
+    supply = Images(engine.api)
+    found = supply.ids(images)
+    missing = [image for image in dict.fromkeys(images) if image not in found]
+    if missing:
+        raise ImageUnavailable(
+            f"not on this machine, so not to be brought into the cluster: {', '.join(missing)}",
+            hint="build or pull it first; names are those that the engine's own command line lists",
+        )
+    return found
 
 
 def absent(engine: Engine, node: str, wanted: dict[str, str]) -> list[str]:
@@ -60,38 +49,24 @@ def save(engine: Engine, image: str, folder: Path, cancel: Cancel) -> Path:
     """An archive of the image, of one platform, with its full name."""
     path = Path(tempfile.mkstemp(suffix=".tar", dir=folder)[1])
     with translated(f"saving {image}"), path.open("wb") as file:
-        for chunk in _stream(engine, image):
+        for chunk in exported(engine.api, [image]):
             cancel.check()
             file.write(chunk)
     return path
 
 
-def _stream(engine: Engine, image: str) -> Any:
-    """With containerd's image store, Docker saves all platforms of the index, of which it holds but one."""
-    from docker.utils import version_lt
-
-    api: Any = engine.api
-    if version_lt(str(api.version(api_version=False).get("ApiVersion", "1.40")), PLATFORM_API):
-        return api.get_image(image)
-    found = _inspected(engine, image)
-    platform = {"os": found["Os"], "architecture": found["Architecture"]}
-    url = f"{api.base_url}/v{PLATFORM_API}/images/{image}/get"
-    response = api.get(url, params={"platform": json.dumps(platform)}, stream=True, timeout=api.timeout)
-    api._raise_for_status(response)
-    return response.iter_content(1 << 20)
-
-
 def bring_in(
     engine: Engine, nodes: Nodes, images: Sequence[str], folder: Path,
     load_archive: Callable[[Path, Sequence[str]], None], report: Callable[[str], None], cancel: Cancel,
-) -> list[str]:  # fmt: skip
-    """Bring every image into every node that lacks it; the images that were brought in."""
-    wanted = {image: local_id(engine, image) for image in images}
+) -> dict[str, tuple[str, list[str]]]:  # fmt: skip
+    """Bring every image into every node that lacks it; for each its id and the nodes that got it."""
+    wanted = local_ids(engine, images)
     names = [node.name for node in nodes.all() if node.role in ("control-plane", "worker")]
     lacking = {name: absent(engine, name, wanted) for name in names}
-    brought = [image for image in images if any(image in lacks for lacks in lacking.values())]
-    for image in brought:
-        receivers = [name for name in names if image in lacking[name]]
+    done = {image: (wanted[image], [name for name in names if image in lacking[name]]) for image in wanted}
+    for image, (identity, receivers) in done.items():
+        if not receivers:
+            continue
         report(f"bringing {image} into {', '.join(receivers)}")
         archive = save(engine, image, folder, cancel)
         try:
@@ -99,5 +74,5 @@ def bring_in(
         finally:
             archive.unlink(missing_ok=True)
         for name in receivers:
-            record(engine, name, {image: wanted[image]})
-    return brought
+            record(engine, name, {image: identity})
+    return done

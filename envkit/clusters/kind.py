@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,16 @@ from envkit import commands, labels
 from envkit.clusters import images, kind_config, kind_errors, kubeconfig
 from envkit.clusters.api import Api
 from envkit.clusters.creation import Creation
+from envkit.clusters.node_image import PROGRAM, default_image
 from envkit.clusters.nodes import MARKER_FILE, ClusterFacts, Engine, Nodes
 from envkit.clusters.remains import end_processes, save_logs
 from envkit.commands import CommandFailed, Finished
+from envkit.config.images import names_of
 from envkit.config.models import Cluster
-from envkit.errors import ClusterError, EnvironmentFailed, ToolMissing
+from envkit.errors import ClusterError, EnvironmentFailed, ImageUnavailable, ToolMissing
 from envkit.paths import Paths, write_private
 from envkit.runtimes.endpoint import Endpoint
+from envkit.supply.images import Images
 from envkit.waiting import Cancel, until
 
 Report = Callable[[str], None]
@@ -42,7 +45,8 @@ class Kind:
     paths: Paths
     engine: Engine
     run: Callable[..., Finished] = commands.run
-    program: str = "kind"
+    program: str = PROGRAM
+    mirrors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -72,11 +76,12 @@ class Kind:
         failure the logs are in `paths.logs` and the nodes are left for `delete`.
         """
         self._check_program()
-        image = node_image or _image_of(cluster.kubernetes)
+        image = node_image or _image_of(cluster.kubernetes) or default_image(self.program)
+        config = kind_config.generate(cluster, name=self.name, image=image, port_offset=port_offset)
+        self._supply_images(config["nodes"], report, cancel)
         if self.nodes.all():
             report("removing what an earlier attempt left")
             self.nodes.remove_all()
-        config = kind_config.generate(cluster, name=self.name, image=image, port_offset=port_offset)
         began = time.monotonic()
         try:
             return self._attempt(config, cluster.timeout, fingerprint, report, cancel, work)
@@ -87,6 +92,20 @@ class Kind:
             report(f"{error.message}; this passes: making it once more")
             self.nodes.remove_all()
             return self._attempt(config, left, fingerprint, report, cancel, work)
+
+    def _supply_images(self, nodes: Sequence[dict[str, Any]], report: Report, cancel: Cancel) -> None:
+        """Have the nodes' images before kind asks for them: it pulls without patience, and never from a mirror."""
+        supply = Images(self.engine.api, self.endpoint.engine, self.mirrors)
+        for node in nodes:
+            wanted = node.get("image")
+            if not wanted:
+                continue
+            try:
+                here = next(iter(supply.ids(names_of(wanted))), "")
+                node["image"] = here or supply.pull_first((wanted,), None, report, cancel)
+            except ImageUnavailable as error:
+                error.message = f"the node image cannot be had: {wanted}\n{error.message.partition(chr(10))[2]}"
+                raise
 
     def _attempt(
         self, config: Mapping[str, Any], seconds: float, fingerprint: str,
@@ -143,7 +162,11 @@ class Kind:
         return removed
 
     def load(self, wanted: Sequence[str], report: Report, cancel: Cancel) -> list[str]:
-        """Bring local images into the nodes; those already there with the same id are skipped."""
+        """Bring local images into the nodes; the names of those that were brought, not of those already there."""
+        return [image for image, (_, nodes) in self.bring_in(wanted, report, cancel).items() if nodes]
+
+    def bring_in(self, wanted: Sequence[str], report: Report, cancel: Cancel) -> dict[str, tuple[str, list[str]]]:
+        """Bring local images into the nodes; for each its id, and the nodes that did not have it yet."""
 
         def load_archive(archive: Path, receivers: Sequence[str]) -> None:
             argv = ["load", "image-archive", str(archive), "--name", self.name, "--nodes", ",".join(receivers)]

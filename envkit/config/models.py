@@ -249,6 +249,9 @@ class Cluster(Model):
     exports: dict[Variable, Text] = {"KUBECONFIG": "${cluster.kubeconfig}"}
 
 
+Mirror = Annotated[str, Field(pattern=r"^(https?://)?[\w.\-\[\]]+(:\d+)?(/[\w./\-]+)?/?$")]
+
+
 def _cluster(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
@@ -264,6 +267,9 @@ class Environment(Model):
     secrets: dict[Name, SecretField] = Field(default={}, description="by name: what `${secret.NAME}` means")
     images: dict[str, str] = Field(
         default={}, description="stand-ins: image (with or without tag) -> image to use instead"
+    )
+    mirrors: dict[str, Mirror] = Field(
+        default={}, description="registry, or a part of it -> host/path to pull from instead; `http://` for no TLS"
     )
     cluster: Annotated[Cluster, BeforeValidator(_cluster)] = Cluster.model_construct(type="none")
     services: dict[Name, Service] = {}

@@ -16,6 +16,7 @@ from envkit.plan import BOOTSTRAP, Action, Desired, Step, Subject, Want
 from envkit.runtimes.base import Unit
 from envkit.services import desired as wanted
 from envkit.session import Session
+from envkit.supply.having import had
 from envkit.waiting import Cancel
 
 Report = Callable[[str], None]
@@ -75,43 +76,14 @@ class Effects:
     def _image(self, step: Step, report: Report, cancel: Cancel) -> str:
         want = self.desired.services[step.name]
         try:
-            image, how = self._had(step, want, report, cancel)
+            rebuild = step.action is Action.BUILD
+            image, how = had(self.session, want, report, cancel, rebuild=rebuild)
         except ImageUnavailable as error:
             error.message += "".join(f"\n  - {reason}" for reason in want.service.skipped)
             raise
         with self._lock:
             self.images[step.id] = image, how
         return f"{image} is here ({how})"
-
-    def _had(self, step: Step, want: Want, report: Report, cancel: Cancel) -> tuple[str, str]:
-        """An image, and how it was come by."""
-        if step.action is Action.BUILD:
-            return self._build(step.name, report, cancel), "built"
-        if want.tag:
-            return self._pulled_or_built(want, report, cancel)
-        return self.session.images.pull_first(want.candidates, want.service.platform, report, cancel), "pulled"
-
-    def _build(self, name: str, report: Report, cancel: Cancel) -> str:
-        marks = {labels.SCHEMA: labels.SCHEMA_VERSION, labels.ROLE: "image"}
-        from envkit.supply.programs import Programs
-
-        assert not isinstance(self.session.images, Programs)  # nothing that runs as a process is built as an image
-        return self.session.images.build(self.session.recipes[name], marks, report, cancel)
-
-    def _pulled_or_built(self, want: Want, report: Report, cancel: Cancel) -> tuple[str, str]:
-        """The first candidate that can be pulled, else a build. Raises `ImageUnavailable` with the reason of each."""
-        try:
-            return self.session.images.pull_first(want.candidates, want.service.platform, report, cancel), "pulled"
-        except ImageUnavailable as error:
-            report("no candidate can be pulled; building it")
-            said = error.message
-        if want.built:
-            return want.tag, "built before; no candidate could be pulled"
-        try:
-            return self._build(want.name, report, cancel), "built; no candidate could be pulled"
-        except ImageUnavailable as error:
-            error.message = f"{said}\n  - {error.message}"
-            raise
 
     def _cluster(self, step: Step, report: Report, cancel: Cancel) -> str:
         cluster, kind = self.session.environment.cluster, self.session.kind

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from envkit.config.images import substitute
+from envkit.config.images import names_of, substitute
 from envkit.config.models import Cluster, Environment, Port, Service
 from envkit.errors import EnvironmentFailed
 from envkit.facts import Instance
@@ -102,7 +102,7 @@ def candidates(service: Service, images: Mapping[str, str]) -> tuple[str, ...]:
     """The images to try, stand-ins put in; for a process, the reference of its program."""
     if service.process and not service.in_container:
         return (service.process.reference,)
-    return tuple(substitute(image, images) for image in service.image)
+    return tuple(name for image in service.image for name in names_of(substitute(image, images)))
 
 
 def node_image(environment: Environment) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from envkit.config.models import Build
+from envkit.supply.bases import bases
 from envkit.supply.wheels import site_folder
 from envkit.waiting import Cancel
 
@@ -30,6 +31,8 @@ class Recipe:
     target: str | None
     platform: str | None
     entries: Folders
+    bases: tuple[str, ...] = ()
+    """What it builds on, as far as that can be told."""
 
     def open_context(self, report: Callable[[str], None], cancel: Cancel) -> IO[bytes]:
         """The context as a tar archive; times and owners are left out so that equal content is equal."""
@@ -53,7 +56,11 @@ def recipe(service: str, build: Build, args: Mapping[str, str], arch: str, cache
         return _own(build, args, arch, cache)
     files = list(_context(Path(build.context), build.dockerfile))
     tag = f"envkit/{service}:{_digest(files, build, args, arch)}"
-    return Recipe(tag, build.dockerfile, args, build.target, build.platform, lambda _report, _cancel: iter(files))
+    text = dict(files)[build.dockerfile].read_text(errors="replace") if build.dockerfile in dict(files) else ""
+    return Recipe(
+        tag, build.dockerfile, args, build.target, build.platform, lambda _report, _cancel: iter(files),
+        bases(text, args),
+    )  # fmt: skip
 
 
 def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recipe:
@@ -71,7 +78,7 @@ def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recip
         yield from [("Dockerfile", dockerfile), *app]
         yield from ((f"site/{name}", path) for name, path in _tree(site))
 
-    return Recipe(tag, "Dockerfile", args, build.target, build.platform, entries)
+    return Recipe(tag, "Dockerfile", args, build.target, build.platform, entries, bases(dockerfile.read_text(), args))
 
 
 def _tree(folder: Path) -> Iterator[tuple[str, Path]]:

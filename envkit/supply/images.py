@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from envkit.config.images import KEPT
 from envkit.errors import EngineError, ImageUnavailable
 from envkit.runtimes.sdk import stepwise, translated
+from envkit.supply.pulling import Puller
 from envkit.waiting import Cancel
 
 if TYPE_CHECKING:
@@ -17,15 +19,13 @@ if TYPE_CHECKING:
 LOCAL = "localhost/"
 """Names that engines give to what was built or loaded here; a registry of this host has a port in its name."""
 
-PULL_TRIES = 3
-"""Pulls of one image; registries fail for a moment more often than for good."""
-
 
 class Images:
-    """The images of one engine."""
+    """The images of one engine; pulled from `mirrors` where those name their registry."""
 
-    def __init__(self, api: APIClient) -> None:
+    def __init__(self, api: APIClient, engine: str = "docker", mirrors: Mapping[str, str] | None = None) -> None:
         self._api = api
+        self._puller = Puller(api, engine, mirrors or {})
 
     def ids(self, references: Sequence[str]) -> dict[str, str]:
         """Ids of those that are present."""
@@ -47,16 +47,17 @@ class Images:
     def pull_first(
         self, candidates: Sequence[str], platform: str | None, report: Callable[[str], None], cancel: Cancel
     ) -> str:
-        """Pull the first candidate that can be had; its name. Raises `ImageUnavailable` with every reason."""
+        """Pull the first candidate that can be had; its name here. Raises `ImageUnavailable` with every reason."""
         reasons = []
         for reference in candidates:
             cancel.check()
+            if reference.startswith(KEPT):
+                continue  # another name of the one before
             if reference.startswith(LOCAL):
                 reasons.append(f"{reference}: is not here, and localhost is no registry: it is loaded or built")
                 continue
             try:
-                self._pull_patiently(reference, platform, report, cancel)
-                return reference
+                return self._puller.pull(reference, platform, report, cancel)
             except EngineError as error:
                 reasons.append(f"{reference}: {error.message}")
         raise ImageUnavailable(
@@ -64,37 +65,6 @@ class Images:
             hint="check the name and the registry, log in with `docker login`, or where no registry can be reached "
             "name local images in an overlay (`--overlay standins` shows how)",
         )
-
-    def _pull_patiently(
-        self, reference: str, platform: str | None, report: Callable[[str], None], cancel: Cancel
-    ) -> None:
-        from docker.errors import NotFound
-
-        for attempt in range(1, PULL_TRIES + 1):
-            report(f"pulling {reference}" + (f" (try {attempt})" if attempt > 1 else ""))
-            try:
-                self._pull(reference, platform, report, cancel)
-                return
-            except EngineError as error:
-                final = isinstance(error.__cause__, NotFound) or attempt == PULL_TRIES
-                if final:
-                    raise
-                report(f"{error.message}; trying again")
-                cancel.sleep(2.0 ** (attempt - 1))
-
-    def _pull(self, reference: str, platform: str | None, report: Callable[[str], None], cancel: Cancel) -> None:
-        repository, _, tag = (
-            reference.rpartition(":") if ":" in reference.rpartition("/")[2] else (reference, "", "latest")
-        )
-        if "@" in reference:
-            repository, tag = reference, ""
-        layers: dict[str, tuple[int, int]] = {}
-        with translated(f"pulling {reference}"):
-            rows = self._api.pull(repository, tag or None, stream=True, decode=True, platform=platform or None)
-            for row in stepwise(rows, cancel):
-                if row.get("error"):
-                    raise EngineError(str(row["error"]))
-                _note(layers, row, report)
 
     def build(self, recipe: Recipe, labels: Mapping[str, str], report: Callable[[str], None], cancel: Cancel) -> str:
         """Build the recipe's image and return its tag. Raises `ImageUnavailable` with the last lines of the build."""
@@ -111,15 +81,6 @@ class Images:
         if not self.id_of(recipe.tag):
             raise _build_failed(recipe.tag, lines, "the engine ended the build without an image")
         return recipe.tag
-
-
-def _note(layers: dict[str, tuple[int, int]], row: Mapping[str, Any], report: Callable[[str], None]) -> None:
-    """Sum the layers' progress into one line."""
-    progress = row.get("progressDetail") or {}
-    if row.get("id") and progress.get("total"):
-        layers[str(row["id"])] = (int(progress.get("current", 0)), int(progress["total"]))
-        done, total = (sum(pair[i] for pair in layers.values()) for i in (0, 1))
-        report(f"{done / 2**20:.0f} of {total / 2**20:.0f} MiB")
 
 
 def _collect(lines: list[str], row: Mapping[str, Any], report: Callable[[str], None], tag: str) -> None:

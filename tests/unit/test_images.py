@@ -14,7 +14,8 @@ from envkit.config.models import Build
 from envkit.errors import EngineError, ImageUnavailable
 from envkit.supply import build as build_module
 from envkit.supply.build import recipe
-from envkit.supply.images import PULL_TRIES, Images
+from envkit.supply.images import Images
+from envkit.supply.retrying import OTHER_TRIES
 from envkit.supply.wheels import python_of
 from envkit.waiting import Aborted, Cancel
 
@@ -88,7 +89,7 @@ def test_a_pull_that_failed_for_a_moment_is_tried_again_with_growing_pauses() ->
     found, said = pull(api, cancel=cancel)
 
     assert found == "i:1"
-    assert len(api.asked) == PULL_TRIES == 3
+    assert len(api.asked) == OTHER_TRIES == 3
     assert cancel.slept == [1.0, 2.0]
     assert "pulling i:1 (try 3)" in said
 
@@ -101,7 +102,7 @@ def test_an_image_that_is_not_there_is_asked_for_once_and_the_next_candidate_is_
 
 
 def test_when_none_can_be_had_every_candidate_has_its_reason() -> None:
-    api = Api(NotFound("manifest unknown"), *[[{"error": "connection refused"}]] * PULL_TRIES)
+    api = Api(NotFound("manifest unknown"), *[[{"error": "connection refused"}]] * OTHER_TRIES)
 
     with pytest.raises(ImageUnavailable) as caught:
         pull(api, "a:1", "b:1")

@@ -1,0 +1,72 @@
+"""Tasks about images: what an environment is started from, brought here, taken elsewhere, put into the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit.cli.context import Flags, opened
+from envkit.cli.options import command
+from envkit.cli.output import out
+from envkit.errors import FAILED, UsageError
+
+if TYPE_CHECKING:
+    from envkit.session import Session
+
+ACTIONS = ("pull", "build", "save", "load")
+
+
+@command
+def images(flags: Flags, action: Sequence[str]) -> int:
+    """List what the environment is started from; `pull`, `build`, `save FILE` or `load FILE` it.
+
+    images                    each image: who uses it, whether it is here, size, where it comes from
+    images pull               everything that is missing, several at once, from the mirrors that are set
+    images build [SERVICE]    what services build, anew
+    images save [FILE]        one archive with which `up` works on a machine without network
+    images load FILE          checks such an archive and takes it in, whole or not at all
+    """
+    verb, *words = action or [""]
+    if verb and verb not in ACTIONS:
+        raise UsageError(f"images has no action {verb!r}", hint=f"there are: {', '.join(ACTIONS)}; alone it lists")
+    if verb != "build" and len(words) > (1 if verb in ("save", "load") else 0):
+        raise UsageError(f"images {verb} takes no word {words[-1]!r}")
+    if verb == "load" and not words:
+        raise UsageError("images load needs the archive", hint="for example: images load envkit-gateway.tar")
+    with opened(flags) as session:
+        return _carried_out(session, verb, words, flags)
+
+
+def _carried_out(session: Session, verb: str, words: Sequence[str], flags: Flags) -> int:
+    from envkit.cli import image_tables as tables
+    from envkit.verbs import images as verbs
+
+    if verb in ("pull", "build"):
+        done = verbs.pull(session) if verb == "pull" else verbs.build(session, words)
+        tables.results(done, flags, out)
+        return FAILED if any(one.result == "failed" for one in done) else 0
+    if verb == "save":
+        from envkit.verbs.offline import save
+
+        path = Path(words[0] if words else f"envkit-{session.environment.name}.tar").absolute()
+        tables.saved(save(session, path), flags, out)
+    elif verb == "load":
+        from envkit.verbs.offline import load as load_archive
+
+        tables.loaded(load_archive(session, Path(words[0]).absolute()), flags, out)
+    else:
+        tables.parts(verbs.survey(session), flags, out)
+    return 0
+
+
+@command
+def load(flags: Flags, image: Sequence[str]) -> None:
+    """Bring images of this engine into the running cluster: `load shop/api:dev`. What is there is kept."""
+    from envkit.cli import image_tables as tables
+    from envkit.verbs.load import load as bring
+
+    if not image:
+        raise UsageError("load needs the name of an image", hint="for example: load shop/api:dev")
+    with opened(flags) as session:
+        tables.brought(bring(session, image), flags, out)

@@ -1,0 +1,48 @@
+"""`load`: images of this engine, brought into the nodes of a cluster that runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from envkit.clusters.kind import Kind
+from envkit.errors import NotUp, UsageError
+from envkit.events import Kind as Event
+from envkit.session import Session
+
+STEP = "load"
+
+
+@dataclass(frozen=True)
+class Brought:
+    """An image, its id on the engine, and the nodes that lacked it."""
+
+    image: str
+    id: str
+    nodes: tuple[str, ...]
+
+
+def load(session: Session, images: Sequence[str]) -> list[Brought]:
+    """Bring them in; a node that has one with the same id keeps it.
+
+    Raises `UsageError` where the cluster has no nodes, `NotUp` where none runs, `ImageUnavailable` naming every image
+    that this engine has not.
+    """
+    environment = session.environment
+    if environment.cluster.type == "none":
+        raise UsageError(f"environment {environment.name} has no cluster", hint="`cluster: kind` in its file gives one")
+    if not isinstance(session.kind, Kind):
+        raise UsageError(
+            f"the API server of lane {session.lane} has no nodes, so nothing could run an image there",
+            hint="lane containers has a real node; in lanes mixed and embedded run the service beside it (`services:`)",
+        )
+    state = session.kind.observe().state
+    if state != "running":
+        again = "`up` lets it go on" if state == "paused" else "`up` brings it up"
+        raise NotUp(f"the cluster of environment {environment.name} is {state}", hint=again)
+    began, emit = time.monotonic(), session.stream.emit
+    emit(Event.STARTED, STEP, "")
+    done = session.kind.bring_in(images, session.stream.reporter(STEP), session.cancel)
+    emit(Event.DONE, STEP, f"{sum(bool(nodes) for _, nodes in done.values())} brought in", time.monotonic() - began)
+    return [Brought(image, identity, tuple(nodes)) for image, (identity, nodes) in done.items()]

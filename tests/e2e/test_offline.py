@@ -1,0 +1,180 @@
+"""Images from a registry that stumbles, by a mirror, and onto an engine that reaches none: a real one on loopback."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from docker.errors import APIError, NotFound
+
+from envkit.runtimes.discovery import find
+from tests.e2e.conftest import DOCKER
+from tests.support.box import ROOT, Box, Small
+from tests.support.engines import Engine
+from tests.support.registry import CUT, Registry, done, serving
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    with serving() as made:
+        yield made
+
+
+@pytest.fixture
+def unique(engine: Engine) -> Iterator[str]:
+    """A word that no image had before; what has it in its name goes at the end, from both engines."""
+    word = uuid.uuid4().hex[:10]
+    yield word
+    forget(engine, word)
+
+
+def forget(engine: Engine, word: str) -> None:
+    for row in engine.api.images():
+        for name in [*(row.get("RepoTags") or []), *(row.get("RepoDigests") or [])]:
+            if word in name:
+                with suppress(NotFound, APIError):
+                    engine.api.remove_image(name, force=True)
+
+
+def arch(engine: Engine) -> str:
+    return find(engine.name, {"DOCKER_HOST": engine.url} if engine.name == "docker" else {}).arch
+
+
+def asked(engine: Engine) -> int:
+    """How often a registry is asked for a manifest in one try: Docker asks for its head first."""
+    return 2 if engine.name == "docker" else 1
+
+
+def job(image: str) -> str:
+    """A service that ends at once."""
+    return f"{{image: '{image}', once: true}}"
+
+
+# Pulls
+
+
+def test_up_pulls_from_a_registry_that_stumbles(small: Small, engine: Engine, registry: Registry, unique: str) -> None:
+    image = f"{registry.host}/{unique}/job:1"
+    registry.add(f"{unique}/job", "1", unique, arch(engine))
+    registry.fail(f"{unique}/job", *[503] * asked(engine), *[CUT] * asked(engine))
+    box = small(f"cluster: none\nservices: {{job: {job(image)}}}")
+
+    said = box("up").ok()
+
+    assert "503 Service Unavailable; trying again in 1 s" in said.err, said
+    assert "(try 3)" in said.err
+
+
+def test_each_image_has_its_own_result(small: Small, engine: Engine, registry: Registry, unique: str) -> None:
+    """Several at once: the one that is busy is waited for, those that are refused or absent are asked for once."""
+    for name in ("busy", "private", "closed"):
+        registry.add(f"{unique}/{name}", "1", f"{unique} {name}", arch(engine))
+    registry.fail(f"{unique}/busy", 429, 429, Retry_After="1")
+    registry.fail(f"{unique}/private", *[401] * 9)
+    registry.fail(f"{unique}/closed", *[403] * 9)
+    names = ("busy", "private", "closed", "absent")
+    services = "".join(f"\n  {name}: {job(f'{registry.host}/{unique}/{name}:1')}" for name in names)
+    box = small(f"cluster: none\nservices:{services}\n")
+
+    said = box("images", "pull", "--json")
+
+    assert said.code == 3, said
+    found = {row["used_by"][0]: row for row in said.json["images"]}
+    assert {name: row["result"] for name, row in found.items()} == {
+        "busy": "pulled", "private": "failed", "closed": "failed", "absent": "failed",
+    }, said  # fmt: skip
+    assert found["busy"]["id"].startswith("sha256:") and found["busy"]["size"]
+    assert "unauthorized" in found["private"]["said"] and "denied" in found["closed"]["said"]
+    assert [registry.asked_for(f"{unique}/{name}") for name in ("private", "closed", "absent")] == [asked(engine)] * 3
+    listed = {row["used_by"][0]: row["here"] for row in box("images", "--json").ok().json["images"]}
+    assert listed == {"busy": True, "private": False, "closed": False, "absent": False}
+
+
+# To a machine without network
+
+
+def text(registry: Registry, unique: str, digest: str) -> str:
+    return f"""\
+cluster: none
+mirrors: {{hub.example: "http://{registry.host}/copy"}}
+services:
+  plain: {job(f"hub.example/{unique}/plain:1")}
+  pinned: {job(f"hub.example/{unique}/pinned@{digest}")}
+  own: {{build: {{context: {unique}}}, once: true}}
+"""
+
+
+def box_on(engine: Engine, folder: Path, configuration: str) -> Box:
+    (folder / "envkit.yaml").write_text(configuration)
+    return Box(engine, f"e2e-off-{uuid.uuid4().hex[:6]}", folder, ("-f", str(folder / "envkit.yaml")), ROOT)
+
+
+@pytest.mark.podman
+@pytest.mark.parametrize("engine", DOCKER, indirect=True)
+def test_what_docker_saved_is_all_that_podman_needs(engine: Engine, unique: str, tmp_path: Path) -> None:
+    """The registry is gone when the archive arrives, as is every image on the engine that it came from."""
+    podman = Engine("podman")
+    context = tmp_path / unique
+    context.mkdir()
+    (context / "done").write_bytes(done(arch(engine)))
+    (context / "done").chmod(0o755)
+    (context / "Dockerfile").write_text('FROM scratch\nCOPY done /done\nCMD ["/done"]\n')
+    archive = tmp_path / "all.tar"
+    with serving() as registry:
+        registry.add(f"copy/{unique}/plain", "1", f"{unique} plain", arch(engine))
+        digest = registry.add(f"copy/{unique}/pinned", "1", f"{unique} pinned", arch(engine))
+        configuration = text(registry, unique, digest)
+        box = box_on(engine, tmp_path, configuration)
+        saved = box("images", "save", str(archive), "--json").ok().json
+    assert saved["platform"] == f"linux/{arch(engine)}"
+    references = [row["reference"] for row in saved["images"]]
+    assert len(references) == 3 and any(name.endswith(digest.replace(":", "-")) for name in references)
+    pulled = [name for row in engine.api.images() for name in row.get("RepoTags") or []]
+    assert f"hub.example/{unique}/plain:1" in pulled and not any(registry.host in name for name in pulled)
+
+    other = box_on(podman, tmp_path, configuration)
+    try:
+        nothing_of_a_broken_one(other, podman, archive, unique)
+        first, again = (other("images", "load", str(archive), "--json").ok().json["loaded"] for _ in range(2))
+        assert {row["result"] for row in first} == {"loaded"} and {row["result"] for row in again} == {"kept"}
+        assert not [step for step in other.plan() if step.startswith("image")], "nothing to pull or to build"
+        other("up").ok()
+        there = {row["used_by"][0]: row["id"] for row in other("images", "--json").ok().json["images"]}
+        assert there == {row["used_by"][0]: row["id"] for row in saved["images"]}
+        forget(engine, unique)
+        forget(engine, f"{digest[-12:]}")
+        box("images", "load", str(archive)).ok()
+        box("up").ok()
+    finally:
+        left = [*other.close(), *box.close()]
+        for word in (unique, *(name.rpartition(":")[2] for name in references)):
+            forget(podman, word)
+            forget(engine, word)
+        podman.close()
+    assert not left, left
+
+
+def nothing_of_a_broken_one(box: Box, engine: Engine, archive: Path, unique: str) -> None:
+    """One bit, or the end: what is not whole is refused, and nothing of it comes in."""
+    whole = archive.read_bytes()
+    where = whole.index(f"{unique} plain".encode())
+    bad = archive.with_name("bad.tar")
+    for broken in (whole[:where] + b"X" + whole[where + 1 :], whole[: len(whole) // 2]):
+        bad.write_bytes(broken)
+        said = box("images", "load", str(bad))
+        assert said.code == 3 and "is damaged" in said.err and "nothing was loaded" in said.err, said
+    assert not [name for row in engine.api.images() for name in row.get("RepoTags") or [] if unique in name]
+
+
+@pytest.mark.parametrize("engine", DOCKER, indirect=True)
+def test_a_cluster_without_nodes_takes_no_image(small: Small, engine: Engine) -> None:
+    box = small("cluster: envtest\nservices: {}\n")
+    said = box("load", "shop/api:dev")
+    assert said.code == 2 and "has no nodes" in said.err, said
+    said = small("cluster: none\nservices: {}\n")("load", "shop/api:dev")
+    assert said.code == 2 and "has no cluster" in said.err, said
