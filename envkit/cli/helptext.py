@@ -59,6 +59,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("prune --yes", "a nightly job's"),
         ("prune second --yes", "that one, if it may go"),
     ),
+    "images": (
+        ("images", "each image: who uses it, whether it is here, where it comes from"),
+        ("images pull", "everything that is missing, several at once"),
+        ("images build datastorage", "what that service builds, anew"),
+        ("images save all.tar", "all that `up` needs on a machine without network"),
+        ("images load all.tar", "there: whole or not at all"),
+    ),
+    "load": (("load shop/api:dev shop/web:dev", "from this engine into the running cluster"),),
     "shell": (
         ("shell postgres", "psql, as the configuration's user"),
         ("shell redis -- redis-cli INFO memory", "one command"),
@@ -71,6 +79,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
 }  # fmt: skip
 
 WORDS = {"prune": "[ENVIRONMENT...]", "run": "-- COMMAND", "restart": "SERVICE...", "completion": "bash|zsh|fish"}
+WORDS |= {"images": "[pull|build [SERVICE...]|save [FILE]|load FILE]", "load": "IMAGE..."}
 WORDS |= {"shell": "SERVICE [-- COMMAND]", **dict.fromkeys(("up", "plan", "logs"), "[SERVICE...]")}
 
 VALUES = {"port_offset": "N", "set": "KEY=VALUE", "tail": "N", "repeat": "N", "ttl": "TIME", "artifacts": "DIR"}

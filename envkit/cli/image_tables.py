@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from envkit.cli.context import Flags
-from envkit.cli.show import Out, table
+from envkit.cli.show import Out
+from envkit.cli.terminal import edge, table
 
 if TYPE_CHECKING:
     from envkit.verbs.images import Part, Result
@@ -24,7 +25,7 @@ def parts(found: Sequence[Part], flags: Flags, out: Out) -> None:
         out("this environment is started from no image\n")
         return
     heading = ("IMAGE", "USED BY", "HERE", "SIZE", "ID", "FROM")
-    out(table([heading, *map(_row, found)]))
+    out(table([heading, *map(_row, found)], edge(flags.environ), headed=True))
     missing = sum(not part.here for part in found)
     out(f"\n{missing} of {len(found)} are not here\n" if missing else "\neverything is here\n")
 
@@ -68,7 +69,8 @@ def results(done: Sequence[Result], flags: Flags, out: Out) -> None:
     if not done:
         out("nothing to do\n")
         return
-    out(table([(one.result, one.part.name, f"{one.seconds:.1f}s", ", ".join(one.part.used_by)) for one in done]))
+    lines = [(one.result, one.part.name, f"{one.seconds:.1f}s", ", ".join(one.part.used_by)) for one in done]
+    out(table(lines, edge(flags.environ)))
     for one in done:
         if one.result in ("failed", "left"):
             out(f"\n{one.part.name}: {one.said}\n")
@@ -80,7 +82,7 @@ def saved(done: Saved, flags: Flags, out: Out) -> None:
         out(json.dumps({"file": str(done.path), "size": done.size, **done.manifest}, indent=2) + "\n")
         return
     images, programs = done.manifest["images"], done.manifest["programs"]
-    out(table([("in it", *_entry(row)) for row in (*images, *programs)]))
+    out(table([("in it", *_entry(row)) for row in (*images, *programs)], edge(flags.environ)))
     out("".join(f"note: {note}\n" for note in done.notes))
     out(f"\n{done.path}: {size(done.size)}, for {done.manifest['platform'] or done.manifest['host']}\n")
     out(f"on the other machine:  envkit images load {done.path.name}\n")
@@ -96,7 +98,7 @@ def loaded(done: Loaded, flags: Flags, out: Out) -> None:
         rows = [{"name": one.name, "result": one.result} for one in done.entries]
         out(json.dumps({"loaded": rows, "notes": list(done.notes)}, indent=2) + "\n")
         return
-    out(table([(one.result, one.name) for one in done.entries]))
+    out(table([(one.result, one.name) for one in done.entries], edge(flags.environ)))
     out("".join(f"note: {note}\n" for note in done.notes))
 
 

@@ -19,13 +19,9 @@ ACTIONS = ("pull", "build", "save", "load")
 
 @command
 def images(flags: Flags, action: Sequence[str]) -> int:
-    """List what the environment is started from; `pull`, `build`, `save FILE` or `load FILE` it.
+    """List what the environment is started from; `pull`, `build`, `save` or `load` it.
 
-    images                    each image: who uses it, whether it is here, size, where it comes from
-    images pull               everything that is missing, several at once, from the mirrors that are set
-    images build [SERVICE]    what services build, anew
-    images save [FILE]        one archive with which `up` works on a machine without network
-    images load FILE          checks such an archive and takes it in, whole or not at all
+    `save` writes one archive with which `up` works on a machine without network, `load` takes it in there.
     """
     verb, *words = action or [""]
     if verb and verb not in ACTIONS:

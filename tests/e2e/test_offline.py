@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,18 +28,21 @@ def registry() -> Iterator[Registry]:
 
 @pytest.fixture
 def unique(engine: Engine) -> Iterator[str]:
-    """A word that no image had before; what has it in its name goes at the end, from both engines."""
+    """A word that no image had before: a part of the path of every image that the test makes."""
     word = uuid.uuid4().hex[:10]
     yield word
     forget(engine, word)
 
 
-def forget(engine: Engine, word: str) -> None:
+def forget(engine: Engine, unique: str) -> None:
+    """Remove the images that one test made, by their whole names, never by force: engines are shared with others."""
+    assert re.fullmatch(r"[0-9a-f]{10}", unique), unique
+    ours = re.compile(rf"[^@\s]*/({unique}/|own-{unique}:)\S+")
     for row in engine.api.images():
         for name in [*(row.get("RepoTags") or []), *(row.get("RepoDigests") or [])]:
-            if word in name:
+            if ours.fullmatch(name):
                 with suppress(NotFound, APIError):
-                    engine.api.remove_image(name, force=True)
+                    engine.api.remove_image(name)
 
 
 def arch(engine: Engine) -> str:
@@ -58,7 +62,7 @@ def job(image: str) -> str:
 # Pulls
 
 
-def test_up_pulls_from_a_registry_that_stumbles(small: Small, engine: Engine, registry: Registry, unique: str) -> None:
+def test_up_pulls_from_a_registry_that_stumbles(unique: str, small: Small, engine: Engine, registry: Registry) -> None:
     image = f"{registry.host}/{unique}/job:1"
     registry.add(f"{unique}/job", "1", unique, arch(engine))
     registry.fail(f"{unique}/job", *[503] * asked(engine), *[CUT] * asked(engine))
@@ -70,7 +74,7 @@ def test_up_pulls_from_a_registry_that_stumbles(small: Small, engine: Engine, re
     assert "(try 3)" in said.err
 
 
-def test_each_image_has_its_own_result(small: Small, engine: Engine, registry: Registry, unique: str) -> None:
+def test_each_image_has_its_own_result(unique: str, small: Small, engine: Engine, registry: Registry) -> None:
     """Several at once: the one that is busy is waited for, those that are refused or absent are asked for once."""
     for name in ("busy", "private", "closed"):
         registry.add(f"{unique}/{name}", "1", f"{unique} {name}", arch(engine))
@@ -105,7 +109,7 @@ mirrors: {{hub.example: "http://{registry.host}/copy"}}
 services:
   plain: {job(f"hub.example/{unique}/plain:1")}
   pinned: {job(f"hub.example/{unique}/pinned@{digest}")}
-  own: {{build: {{context: {unique}}}, once: true}}
+  own-{unique}: {{build: {{context: {unique}}}, once: true}}
 """
 
 
@@ -147,14 +151,11 @@ def test_what_docker_saved_is_all_that_podman_needs(engine: Engine, unique: str,
         there = {row["used_by"][0]: row["id"] for row in other("images", "--json").ok().json["images"]}
         assert there == {row["used_by"][0]: row["id"] for row in saved["images"]}
         forget(engine, unique)
-        forget(engine, f"{digest[-12:]}")
         box("images", "load", str(archive)).ok()
         box("up").ok()
     finally:
         left = [*other.close(), *box.close()]
-        for word in (unique, *(name.rpartition(":")[2] for name in references)):
-            forget(podman, word)
-            forget(engine, word)
+        forget(podman, unique)
         podman.close()
     assert not left, left
 
