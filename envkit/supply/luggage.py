@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envkit.clusters.kind_errors import version_of
 from envkit.clusters.node_image import loaded_program, program
 from envkit.commands import run
-from envkit.errors import EnvkitError
+from envkit.errors import EnvironmentFailed, EnvkitError
 from envkit.supply.archive import Archive, Writer, packed
 from envkit.supply.binaries import Host
+from envkit.supply.binaries.store import MANIFEST, SCHEMA, Store, binaries_home
 
 if TYPE_CHECKING:
     from envkit.session import Session
-
-KIND = "programs/kind.tar"
+    from envkit.supply.programs import Program, Programs
 
 Report = Callable[[str], None]
+Row = dict[str, Any]
+
+ALONE = ("etcd", "kubernetes")
+"""Supplies whose programs need nothing beside them: they can be taken from wherever they are."""
 
 
-def pack(session: Session, archive: Writer, report: Report) -> tuple[list[dict[str, Any]], list[str]]:
+def pack(session: Session, archive: Writer, report: Report) -> tuple[list[Row], list[str]]:
     """Put the programs in; what the manifest says of them, and what could not be put in."""
-    if session.environment.cluster.type == "kind":
-        report("packing kind")
-        return _pack_kind(session, archive)
-    return [], []
+    from envkit.supply.programs import Programs
+
+    if isinstance(session.images, Programs):
+        return _pack_programs(session, session.images, archive, report)
+    return _pack_kind(session, archive) if session.environment.cluster.type == "kind" else ([], [])
 
 
-def _pack_kind(session: Session, archive: Writer) -> tuple[list[dict[str, Any]], list[str]]:
+def _pack_kind(session: Session, archive: Writer) -> tuple[list[Row], list[str]]:
     path = shutil.which(program(session.environ, session.cache))
     if not path:
         return [], ["kind is not on PATH here, and not in the archive: the other machine must have it"]
@@ -40,9 +48,76 @@ def _pack_kind(session: Session, archive: Writer) -> tuple[list[dict[str, Any]],
         version = version_of(run([path, "version"], seconds=20.0).output)
     except EnvkitError:
         version = None
-    archive.add(KIND, packed([("kind", Path(path).resolve())]))
     said = ".".join(map(str, version)) if version else ""
-    return [{"name": "kind", "version": said, "member": KIND, "size": archive.members[KIND]["size"]}], []
+    return [_put(archive, "kind", said, "bin", "kind", [("kind", Path(path).resolve())])], []
+
+
+def _pack_programs(
+    session: Session, programs: Programs, archive: Writer, report: Report
+) -> tuple[list[Row], list[str]]:  # fmt: skip
+    rows: list[Row] = []
+    notes: list[str] = []
+    used = {service.process.reference for service in session.environment.services.values() if service.process}
+    for reference in sorted(used):
+        name = reference.partition(":")[2]
+        report(f"packing {name}")
+        if name == "datastorage":
+            rows.append(_pack_site(session, archive, report))
+            continue
+        found = programs.found(reference)
+        store = Store(binaries_home(session.cache, session.environ, os.geteuid()), name, Host.this())
+        entry = _entry_of(store, found)
+        if entry:
+            rows.append(_put(archive, name, found.version, "binaries", entry.name, _tree(entry)))
+        elif name in ALONE:
+            with _as_entry(found) as files:
+                key = store.entry(f"saved-{found.version}").name
+                rows.append(_put(archive, name, found.version, "binaries", key, files))
+        else:
+            notes.append(f"{name} is not in it: here it is from {found.source}; the other machine must have it too")
+    return rows, notes
+
+
+def _put(archive: Writer, name: str, version: str, room: str, entry: str, files: list[tuple[str, Path]]) -> Row:
+    """`room` and `entry` say where in the cache it is put."""
+    member = f"programs/{name}.tar"
+    archive.add(member, packed(files))
+    size = archive.members[member]["size"]
+    return {"name": name, "version": version, "member": member, "room": room, "entry": entry, "size": size}
+
+
+def _pack_site(session: Session, archive: Writer, report: Report) -> Row:
+    from envkit.supply.wheels import fetch_site_here, site_here
+
+    fetch_site_here(session.cache, report, session.cancel)
+    site = site_here(session.cache)
+    return _put(archive, "datastorage", "", "sites", site.name, _tree(site))
+
+
+def _entry_of(store: Store, found: Program) -> Path | None:
+    """The entry of envkit's cache that all of the programs are in, if they are."""
+    folders = {store.folder / path.relative_to(store.folder).parts[0] for path in found.paths.values()
+               if path.is_relative_to(store.folder)}  # fmt: skip
+    whole = len(folders) == 1 and all(path.is_relative_to(store.folder) for path in found.paths.values())
+    return folders.pop() if whole else None
+
+
+@contextmanager
+def _as_entry(found: Program) -> Iterator[list[tuple[str, Path]]]:
+    """The programs as an entry of the cache would have them."""
+    programs = {name: f"bin/{name}" for name in found.paths}
+    sizes = {programs[name]: path.resolve().stat().st_size for name, path in found.paths.items()}
+    manifest = {"schema": SCHEMA, "origin": found.source, "version": found.version, "programs": programs,
+                "libraries": [], "sizes": sizes}  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / MANIFEST
+        path.write_text(json.dumps(manifest, indent=1))
+        yield [(MANIFEST, path), *((programs[name], place.resolve()) for name, place in found.paths.items())]
+
+
+def _tree(folder: Path) -> list[tuple[str, Path]]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() or path.is_symlink())
+    return [(path.relative_to(folder).as_posix(), path) for path in files if "__pycache__" not in path.parts]
 
 
 def unpack(session: Session, archive: Archive, report: Report) -> list[tuple[str, str]]:
@@ -52,25 +127,41 @@ def unpack(session: Session, archive: Archive, report: Report) -> list[tuple[str
     done = []
     for row in archive.manifest["programs"]:
         report(f"unpacking {row['name']}")
-        done.append((f"{row['name']} {row['version']}".strip(), _unpack_kind(session, archive, row)))
+        done.append((f"{row['name']} {row['version']}".strip(), _unpacked(archive, row, _place(session, row))))
     return done
 
 
-def _unpack_kind(session: Session, archive: Archive, row: dict[str, Any]) -> str:
-    place = loaded_program(session.cache)
+def _place(session: Session, row: Row) -> Path:
+    if any(Path(row[key]).name != row[key] for key in ("name", "entry")):
+        raise EnvironmentFailed(f"the archive names a place outside of the cache: {row['entry']}")
+    if row["room"] == "binaries":
+        return binaries_home(session.cache, session.environ, os.geteuid()) / str(row["name"]) / str(row["entry"])
+    if row["room"] == "sites":
+        return session.cache / "sites" / str(row["entry"])
+    return loaded_program(session.cache).parent
+
+
+def _unpacked(archive: Archive, row: Row, place: Path) -> str:
+    """Beside its place until it is whole; an entry that is there is one, for its name tells what is in it."""
+    there = place / row["entry"] if row["room"] == "bin" else place
+    if there.exists() and row["room"] != "bin":
+        return "kept"
     place.parent.mkdir(parents=True, exist_ok=True)
-    beside = place.with_name(f".{place.name}.{os.getpid()}.new")
+    beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".new", dir=place.parent))
     try:
         with archive.open(row["member"]) as file, tarfile.open(fileobj=file, mode="r|") as tar:
-            for member in tar:
-                opened = tar.extractfile(member)
-                if opened:
-                    with beside.open("wb") as out:
-                        shutil.copyfileobj(opened, out)
+            tar.extractall(beside, filter="data")
         beside.chmod(0o755)
-        if place.exists() and place.read_bytes() == beside.read_bytes():
+        for path in (path for path in beside.rglob("*") if path.is_dir()):
+            path.chmod(0o755)
+        if row["room"] != "bin":
+            beside.rename(place)
+            return "loaded"
+        place.mkdir(exist_ok=True)
+        new = beside / row["entry"]
+        if there.exists() and there.read_bytes() == new.read_bytes():
             return "kept"
-        beside.replace(place)
+        new.replace(there)
     finally:
-        beside.unlink(missing_ok=True)
+        shutil.rmtree(beside, ignore_errors=True)
     return "loaded"

@@ -161,14 +161,13 @@ def test_what_docker_saved_is_all_that_podman_needs(engine: Engine, unique: str,
 
 
 def nothing_of_a_broken_one(box: Box, engine: Engine, archive: Path, unique: str) -> None:
-    """One bit, or the end: what is not whole is refused, and nothing of it comes in."""
+    """One letter is another: it is refused, and nothing of it comes in."""
     whole = archive.read_bytes()
     where = whole.index(f"{unique} plain".encode())
     bad = archive.with_name("bad.tar")
-    for broken in (whole[:where] + b"X" + whole[where + 1 :], whole[: len(whole) // 2]):
-        bad.write_bytes(broken)
-        said = box("images", "load", str(bad))
-        assert said.code == 3 and "is damaged" in said.err and "nothing was loaded" in said.err, said
+    bad.write_bytes(whole[:where] + b"X" + whole[where + 1 :])
+    said = box("images", "load", str(bad))
+    assert said.code == 3 and "is damaged" in said.err and "nothing was loaded" in said.err, said
     assert not [name for row in engine.api.images() for name in row.get("RepoTags") or [] if unique in name]
 
 
