@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from envkit.clusters.kind_errors import OLDEST_KIND, version_of
+from envkit.clusters.node_image import loaded_program
 from envkit.doctor.finding import Finding
 from envkit.doctor.host import Host
 from envkit.errors import EngineError
@@ -20,7 +21,8 @@ CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_NET_ADMIN": 12, "CAP_SYS_RESOURCE": 24
 
 def kind(host: Host) -> Iterator[Finding]:
     """Installed, and new enough."""
-    path = host.which("kind")
+    loaded = loaded_program(host.cache)
+    path = host.which("kind") or (str(loaded) if loaded.exists() else None)
     if not path:
         seen = "not installed; without it: profiles without a cluster, or lane mixed"
         yield Finding("kind", KIND, "lacking", seen, f"install it: {INSTALL}")

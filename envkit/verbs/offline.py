@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from envkit import __version__
-from envkit.config.images import local_name, split_tag
+from envkit.config.images import full_name, local_name, split_tag
 from envkit.errors import EngineError, EnvironmentFailed, EnvkitError, UsageError
 from envkit.events import Kind
 from envkit.runtimes.exporting import exported, imported
@@ -20,6 +20,7 @@ from envkit.session import Session
 from envkit.supply import luggage
 from envkit.supply.archive import IMAGES, Archive, Writer, written
 from envkit.supply.binaries import Host
+from envkit.supply.images import LOCAL
 from envkit.verbs.images import Part, complete
 
 ENGINE_SECONDS = 1800
@@ -125,7 +126,13 @@ def _save_images(session: Session, parts: Sequence[Part], archive: Writer) -> li
         _forget(api, [name for name in ids if name not in had])
         api.close()
     return [
-        {"reference": name, "id": part.id, "size": part.size, "used_by": list(part.used_by)}
+        {
+            "reference": name,
+            "id": part.id,
+            "size": part.size,
+            "used_by": list(part.used_by),
+            "built": part.want is not None and bool(part.want.tag) and part.here == part.want.tag,
+        }
         for name, part in ids.items()
     ]
 
@@ -168,23 +175,32 @@ def _refuse_foreign(session: Session, archive: Archive) -> list[str]:
 def _load_images(session: Session, archive: Archive, report: Any) -> list[Entry]:
     rows = archive.manifest["images"]
     before = session.images.ids([row["reference"] for row in rows])
-    lacking = [row for row in rows if before.get(row["reference"]) != row["id"]]
+    lacking = [row for row in rows if not _serves(row, before.get(row["reference"], ""))]
     if lacking:
         assert session.endpoint is not None
         api: Any = connect(session.endpoint, ENGINE_SECONDS)
+        short = [f"{LOCAL}{row['reference']}" for row in rows if full_name(row["reference"]) != row["reference"]]
+        had = session.images.ids(short)
         try:
             report(f"loading {len(lacking)} images into {session.engine}")
             size = archive.manifest["members"][IMAGES]["size"]
             imported(api, archive.open(IMAGES), size, report, session.cancel)
             for row in lacking:
                 _named(session, api, row)
+            _back(api, [row for row in rows if row not in lacking], before)  # the engine moved their names as well
         except BaseException:
             _back(api, lacking, before)
             raise
         finally:
+            _forget(api, [name for name in short if name not in had])  # what Podman calls names without a registry
             api.close()
     loaded = {row["reference"] for row in lacking}
     return [Entry(row["reference"], _told(row["reference"], loaded, before)) for row in rows]
+
+
+def _serves(row: Mapping[str, Any], identity: str) -> bool:
+    """Whether the image that is here is the one. The name of a built one follows its content, whoever built it."""
+    return identity == row["id"] or bool(identity and row["built"])
 
 
 def _told(name: str, loaded: set[str], before: Mapping[str, str]) -> str:
