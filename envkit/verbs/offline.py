@@ -212,10 +212,8 @@ def _told(name: str, loaded: set[str], before: Mapping[str, str]) -> str:
 def _named(session: Session, api: Any, row: Mapping[str, Any]) -> None:
     """Engines shorten the names in archives, each in its own way: the image has its full one afterwards."""
     name = row["reference"]
-    if session.images.id_of(name) == row["id"]:
-        return
     if session.images.id_of(row["id"]):
-        repository, tag = split_tag(name)
+        repository, tag = split_tag(full_name(name))
         with translated(f"naming {name}"):
             api.tag(row["id"], repository, tag.removeprefix(":") or "latest", force=True)
     if not session.images.id_of(name):  # its id may be another one: engines count differently
