@@ -10,7 +10,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends a
 if __name__ == "__main__":
     from envkit.cli.quick import served
 
-    served(sys.argv, {"test": ("--fast",)})
+    served(sys.argv, {"test": ("--fast",), "pictures": ()})
 
 from pathlib import Path
 
@@ -32,6 +32,16 @@ def test(_context: Context, fast: bool = False) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's own clean-up is waited for
     argv = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     code = main(HERE, fast=fast, pytest_args=argv)
+    if code:
+        raise Exit(code=code)
+
+
+@task
+def pictures(_context: Context) -> None:
+    """Take the pictures of the documents anew: real runs at a real terminal, in the embedded lane."""
+    from tests.pictures.__main__ import main
+
+    code = main()
     if code:
         raise Exit(code=code)
 

@@ -120,6 +120,10 @@ class Face:
         self._say(f"\n{text}{said}", facts)
 
     def _say(self, text: str, row: dict[str, Any]) -> None:
+        if not self._json:
+            from envkit.cli.terminal import edge, folded
+
+            text = folded(text, edge(os.environ, self._out))
         try:
             self._out.write((json.dumps(row) if self._json else text) + "\n")
             self._out.flush()

@@ -173,7 +173,8 @@ def status(found: Status, flags: Flags, out: Out) -> None:
         out(json.dumps(as_data(found), indent=2) + "\n")
         return
     verdict = "up" if found.up else "paused" if found.paused else "not up"
-    out(f"environment {found.name} on {found.engine}: {verdict}\n\n")
+    columns = terminal.edge(flags.environ)
+    out(terminal.folded(f"environment {found.name} on {found.engine}: {verdict}\n\n", columns))
     body = [
         (row.name, row.state, _brief(row.health), ", ".join(f"{k} {v}" for k, v in row.addresses.items()), row.since,
          _memory(row), _cpu(row), row.source or row.image)
@@ -181,10 +182,11 @@ def status(found: Status, flags: Flags, out: Out) -> None:
     ]  # fmt: skip
     last = "PROGRAM" if any(row.source for row in found.rows) else "IMAGE"
     head = ("SERVICE", "STATE", "HEALTH", "ADDRESS", "AGE", "MEMORY", "CPU", last)
-    out(table([head, *body], terminal.edge(flags.environ), headed=True))
+    out(table([head, *body], columns, headed=True))
     long = [f"{row.name}: {row.health.removeprefix(f'{row.name}: ')}\n" for row in found.rows if _long(row.health)]
-    out("".join(["\n", *long] if long else []))
-    out("".join(["\n", *(f"missing: {line}\n" for line in found.missing)] if found.missing else []))
+    out(terminal.folded("".join(["\n", *long] if long else []), columns))
+    missing = [f"missing: {line}\n" for line in found.missing]
+    out(terminal.folded("".join(["\n", *missing] if missing else []), columns))
     out(f"\nservices call this host by {found.host}\n" if found.up and found.host else "")
 
 

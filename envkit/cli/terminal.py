@@ -84,6 +84,13 @@ def table(rows: Sequence[Sequence[str]], columns: int = 0, *, headed: bool = Fal
     return "".join(_folded(row, widths, columns) for row in rows)
 
 
+def folded(text: str, columns: int) -> str:
+    """Lines that are too long for a terminal of so many columns go on in the next one, indented; 0 changes nothing."""
+    if not columns or all(len(line) <= columns for line in text.split("\n")):
+        return text
+    return "\n".join(_wrapped(line, columns, "    ")[:-1] if len(line) > columns else line for line in text.split("\n"))
+
+
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
 

@@ -12,6 +12,7 @@ import psutil
 from envkit.paths import cache_home
 from envkit.runtimes import limits
 from envkit.supply.binaries import BinaryUnavailable, Wanted, find
+from tests.pictures.terminal import Shown, at_terminal
 from tests.support.box import Box
 from tests.support.engines import Engine
 
@@ -51,6 +52,13 @@ class EmbeddedBox(Box):
         """The usual, and where Kubernetes is."""
         assets = {ASSETS: os.environ[ASSETS]} if os.environ.get(ASSETS) else {}
         return super().environ(**{**assets, **more})
+
+    def shown(self, verb: str, *words: str, columns: int = 100, **environ: str) -> Shown:
+        """A command at a terminal of so many columns, called as the documents call it."""
+        base = {key: value for key, value in self.environ().items() if key not in ("NO_COLOR", "FORCE_COLOR", "CI")}
+        return at_terminal(
+            self.argv(verb, *words), {**base, "ENVKIT_PROGRAM": "./dev", **environ}, self.cwd, columns
+        )  # fmt: skip
 
     @property
     def services(self) -> Path:

@@ -27,6 +27,9 @@ from envkit.export import masked
 from tests.e2e import real_datastorage
 from tests.e2e.conftest import FAILED
 from tests.e2e.embedded_box import EmbeddedBox, box, segment_of, segments, silence
+from tests.pictures.checking import check
+from tests.pictures.scenes import SCENES, Scene
+from tests.pictures.terminal import Shown
 from tests.support import ports
 from tests.support.actions import commands, entries
 from tests.support.box import eventually
@@ -37,6 +40,10 @@ SUITE = Path(__file__).parent / "suite/every_variable.py"
 PARTS = ("etcd", "apiserver", "controllers")
 SERVICES = {*PARTS, "redis", "postgres", "datastorage"}
 GIB = 1 << 30
+
+
+SHOWN: dict[str, Shown] = {}
+"""What the terminal showed while the environment came up."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +57,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBox]:
         ports=tuple(port + number for port in ports.GATEWAY),
     )  # fmt: skip
     try:
-        print(f"up from nothing: {made('up').ok().seconds:.1f} s")
+        began = time.monotonic()
+        SHOWN.update(up=made.shown("up"))
+        assert SHOWN["up"].code == 0, SHOWN["up"].raw
+        print(f"up from nothing: {time.monotonic() - began:.1f} s")
         yield made
         made.untouched()
     finally:
@@ -82,6 +92,31 @@ def addresses(gateway: EmbeddedBox) -> dict[str, int]:
         for row in rows
         for name, address in row["addresses"].items()
     }
+
+
+# What it looks like
+
+
+@pytest.mark.parametrize("one", SCENES, ids=lambda one: one.name)
+def test_a_picture_is_what_the_program_shows(gateway: EmbeddedBox, one: Scene) -> None:
+    """First of all, and in their order: `timeline` is about the `up` above, `plan` about what `run` left."""
+    check(one, SHOWN.get(one.name) or gateway.shown(*one.words, columns=one.columns), gateway.name)
+
+
+def test_narrow_and_dumb_terminals_get_lines_that_fit(gateway: EmbeddedBox) -> None:
+    """Of the environment whose Redis the last picture took away: `up` repairs it."""
+    for verb, columns in (("status", 40), ("status", 80), ("plan", 40)):
+        said = gateway.shown(verb, columns=columns, TERM="dumb")
+        assert "\x1b" not in said.raw, said.raw
+        wide = [line for line in said.screen.plain() if len(line) > columns and " " in line.strip()]
+        assert wide == [], f"{verb} at {columns} columns"
+    said = gateway.shown("up", columns=40, TERM="dumb")
+    assert said.code == 0 and "\x1b" not in said.raw, said.raw
+    assert "redis" in said.raw
+    said = gateway.shown("timeline", columns=40, PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    assert said.code == 0 and said.raw.isascii() and "#" in said.raw, said.raw
+    assert "\x1b" not in gateway.shown("timeline", NO_COLOR="1").raw
+    assert "\x1b[" in gateway.shown("timeline").raw
 
 
 # What it is for
