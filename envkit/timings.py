@@ -66,7 +66,7 @@ class Timings:
         chain: list[Span] = []
         after = list(by_name.values())
         while after:
-            last = max(after, key=lambda span: span.ended)
+            last = max(after, key=lambda span: (round(span.ended, 3), span.began))
             chain.insert(0, last)
             after = [by_name[need] for need in last.needs if need in by_name]
         return tuple(chain)
@@ -105,8 +105,8 @@ class Recorder:
         if event.kind is Kind.STARTED:
             began = event.at
         elif event.kind in ENDS:
-            seconds = event.seconds or 0.0
-            began = event.at - seconds if began is None else began
+            began = event.at - (event.seconds or 0.0) if began is None else began
+            seconds = event.at - began
         else:
             return
         self._spans[event.step] = replace(

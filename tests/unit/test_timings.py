@@ -76,6 +76,15 @@ def test_the_chain_that_ended_last_is_the_critical_path(paths: Paths) -> None:
     assert {row["step"] for row in facts["steps"] if row["critical"]} == {"postgres", "migrate", "datastorage"}
 
 
+def test_a_last_step_that_took_no_time_is_on_the_path() -> None:
+    spans = (
+        Span("cluster", "create", (), "done", 0.3, 2.0),
+        Span("bootstrap", "apply", ("cluster",), "done", 2.3, 0.0),
+    )
+    found = Timings("shop", 0.0, 2.4, "up", "docker", spans)
+    assert [span.step for span in found.critical] == ["cluster", "bootstrap"]
+
+
 def test_a_failure_is_kept_with_what_never_began(paths: Paths) -> None:
     found = Worked(paths, {"postgres": 0.02, "migrate": -1.0}).up()
     assert found
