@@ -26,6 +26,9 @@ CHOICES = {
     "format": ("shell", "dotenv", "json"),
 }
 
+VERBS = {"completion": ("bash", "zsh", "fish"), "images": ("pull", "build", "save", "load")}
+"""First words of commands that are neither services nor environments."""
+
 BASH = """\
 _envkit_{mark}() {{
   {guard}
@@ -159,8 +162,8 @@ def _words(
     """Plain words after a command: services, environments, shells, commands."""
     if chosen == "help":
         return (*COMMANDS, *own)
-    if chosen == "completion":
-        return SCRIPTS
+    if chosen in VERBS and before[-1] == chosen:
+        return VERBS[chosen]
     takes = inspect.signature(COMMANDS[chosen]).parameters if chosen in COMMANDS else {}
     name = next((name for name in ("service", "environment") if name in takes), "")
     found = [one for one in _values(name, before, environ) if one not in before] if name else []

@@ -53,7 +53,7 @@ def found(line: str, folder: Path) -> list[str]:
         ("up --lane = em", ["embedded"]), ("up -e p", ["podman"]), ("env --format d", ["dotenv"]),
         ("down -n ", ["nightly", "shop"]), ("prune ", ["nightly", "shop"]), ("prune n", ["nightly"]),
         ("shell c", ["cache", "catalogue", "cluster"]), ("completion ", ["bash", "fish", "zsh"]),
-        ("help sta", ["status"]),
+        ("help sta", ["status"]), ("images p", ["pull"]), ("images save ", []),
         ("run -- pytest ", []), ("up -f other.yaml ", ["queue"]), ("up -f nowhere.yaml --bu", ["--build"]),
         ("up --profile o", ["other"]), ("gather --artifacts ", []), ("status ", []), ("xyzzy ", []), ("test ", []),
     ],
