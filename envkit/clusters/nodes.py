@@ -50,6 +50,7 @@ class Node:
     network_ip: str = ""
     image: str = ""
     started_at: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,4 +192,5 @@ def _node(raw: dict[str, Any], network: dict[str, Any]) -> Node:
         network_ip=str(network.get("IPAddress", "")),
         image=str(raw["Config"].get("Image", "")),
         started_at=str(raw["State"].get("StartedAt", "")),
+        id=str(raw.get("Id", "")),
     )

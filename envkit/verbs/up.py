@@ -150,7 +150,7 @@ def _check_ports(session: Session, steps: Plan, desired: Desired, facts: Facts) 
     offset = session.environment.port_offset
     wanted_ports: dict[int, str] = {}
     for step in steps.changes:
-        if step.subject is Subject.SERVICE:
+        if step.subject is Subject.SERVICE and step.action is not Action.RESUME:
             for port in desired.services[step.name].service.ports.values():
                 if isinstance(port.host, int):
                     wanted_ports[port.host] = step.name

@@ -109,6 +109,19 @@ def test_it_is_found_by_label_and_network_with_its_mark(cluster: Place) -> None:
     assert [node.name for node in facts.nodes] == [f"envkit-{cluster.name}-control-plane"]
 
 
+def test_its_mark_is_read_once_and_a_file_about_another_container_is_not_believed(cluster: Place) -> None:
+    known = cluster.paths.folder / "node-fingerprint"
+    for before in ("", "0123456789ab of another node"):
+        known.write_text(before)
+        assert cluster.kind.observe().fingerprint == "fp"
+        assert known.read_text().endswith(" fp")
+    cluster.containers.read_file = None  # type: ignore[assignment,method-assign]  # nobody asks the engine again
+    try:
+        assert cluster.kind.observe().fingerprint == "fp"
+    finally:
+        del cluster.containers.read_file
+
+
 def test_a_namesake_in_another_network_is_not_ours(cluster: Place) -> None:
     elsewhere = Kind(cluster.kind.endpoint, cluster.name, "another-network", cluster.paths, cluster.containers)
     assert elsewhere.observe().state == "absent"
