@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from envkit.config.load import Request
     from envkit.config.models import Environment
     from envkit.errors import EnvironmentFailed
-    from envkit.events import Event
+    from envkit.events import Event, Stream
     from envkit.session import Session
     from envkit.waiting import Cancel
 
@@ -179,7 +179,6 @@ def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tu
     """
     from envkit.config.load import identify
     from envkit.events import Stream
-    from envkit.runtimes.podman_service import serving
     from envkit.session import locked
     from envkit.verbs.remove import check_holder, down
     from envkit.waiting import Cancel
@@ -197,11 +196,25 @@ def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tu
         with (
             nullcontext() if alone else signals(cancel),
             locked(paths, DOWN_WAITS, stream, cancel),
-            serving(request.engine or "auto", environ, paths, stream) as extra,
+            _engines(request, environ, paths, stream) as extra,
         ):
             return paths.name, down(paths.name, paths, request.engine or "auto", extra, stream.note)
     finally:
         sink.close()
+
+
+@contextmanager
+def _engines(request: Request, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[Mapping[str, str]]:
+    """Engines that answer, and Podman's where it must be started for that; none is for what ran as processes."""
+    from envkit import state
+    from envkit.runtimes.podman_service import serving
+    from envkit.verbs.remove import on_processes_alone
+
+    if request.lane == "embedded" or on_processes_alone(state.read(paths)):
+        yield environ
+        return
+    with serving(request.engine or "auto", environ, paths, stream) as extra:
+        yield extra
 
 
 class Silent:

@@ -89,8 +89,8 @@ def down(name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: 
     removed, problems = _clear_processes(name, paths, say)
     removed += end_processes(name)
     removed += [str(group) for group in limits.groups(name) if limits.remove(group)]
-    endpoints, silent = find_all(engine, environ)
     record = state.read(paths)
+    endpoints, silent = ([], {}) if on_processes_alone(record) else find_all(engine, environ)
     for endpoint in endpoints:
         gone, wrong = _clear(name, paths, endpoint, say)
         removed += gone
@@ -108,6 +108,11 @@ def down(name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: 
             shutil.rmtree(folder)
             removed.append(str(folder))
     return removed
+
+
+def on_processes_alone(record: state.Record | None) -> bool:
+    """Whether no engine has anything of it: so its last `up` wrote down. Without a record every engine is asked."""
+    return bool(record and record.lane == "embedded" and not record.engine)
 
 
 def _clear_processes(name: str, paths: Paths, say: Callable[[str], None]) -> tuple[list[str], list[str]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,12 @@ import psutil
 import pytest
 
 from envkit import state
+from envkit.cli.context import Flags, opened_down
 from envkit.errors import EnvironmentFailed, NotUp
 from envkit.paths import Paths
 from envkit.runtimes.endpoint import Endpoint
 from envkit.verbs import env, remove
-from tests.unit.sockets import tcp
+from tests.unit.sockets import answering, serving, tcp
 
 
 def token(ends_in: float) -> str:
@@ -137,6 +140,32 @@ def test_down_names_the_engine_that_it_could_not_ask_and_keeps_the_record(
 
     assert "run `down` again" in caught.value.hint
     assert state.read(paths) is not None
+
+
+@pytest.mark.parametrize(("lane", "brought_up", "asked"), [(None, "embedded", False), ("embedded", "", True)])
+def test_no_engine_is_started_for_what_ran_as_processes_nor_asked_where_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lane: str | None, brought_up: str, asked: bool
+) -> None:
+    """A Podman of which only the command is there, and a Docker that says who asked it."""
+    podman, questions = tmp_path / "bin" / "podman", list[str]()
+    podman.parent.mkdir()
+    podman.write_text(f"#!/bin/sh\necho $* >>{tmp_path}/podman.said\nexit 1\n")
+    podman.chmod(0o755)
+    (tmp_path / "envkit.yaml").write_text(f"name: {NAME}\n")
+    monkeypatch.chdir(tmp_path)
+    environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "PATH": str(podman.parent)}
+    environ["ENVKIT_STATE_DIR"] = str(tmp_path / "state")
+    if brought_up:
+        state.write(Paths(tmp_path / "state", NAME), state.Record(NAME, str(tmp_path), lane=brought_up))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(tmp_path / "docker.sock"))
+    environ["DOCKER_HOST"] = f"unix://{tmp_path}/docker.sock"
+    with serving(listener, answering(b"[]", seen=questions)), suppress(EnvironmentFailed):
+        opened_down(Flags(file="envkit.yaml", lane=lane, environ=environ))
+
+    said = tmp_path / "podman.said"
+    assert bool(questions) == asked
+    assert "system service" not in (said.read_text() if said.exists() else "")
 
 
 def test_an_engine_is_known_by_every_address_of_its_socket(tmp_path: Path) -> None:
