@@ -64,6 +64,7 @@ class ClusterFact:
     fingerprint: str = ""
     unready: str = ""
     missing: tuple[str, ...] = ()
+    nodes: int = 0
 
 
 @dataclass(frozen=True)

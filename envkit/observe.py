@@ -94,21 +94,21 @@ def _cluster(session: Session, selected: frozenset[str]) -> ClusterFact:
     if CLUSTER not in selected:
         return ClusterFact()
     seen = session.kind.observe()
-    fact = ClusterFact(seen.state, seen.fingerprint)
+    fact = ClusterFact(seen.state, seen.fingerprint, nodes=len(seen.nodes))
     if seen.state != "running" or not seen.fingerprint:
         return fact
     if dead := getattr(seen, "dead", ()):
         return replace(fact, unready=f"{', '.join(dead)} does not run")
-    return _cluster_health(session, fact, len(seen.nodes))
+    return _cluster_health(session, fact)
 
 
-def cluster_lacks(session: Session, patience: float = PATIENCE) -> bool:
+def cluster_lacks(session: Session, fact: ClusterFact, patience: float = PATIENCE) -> bool:
     """Whether a running cluster does not work within `patience` seconds, or something of its bootstrap is missing."""
-    found = _cluster_health(session, ClusterFact("running"), len(session.kind.observe().nodes), patience)
+    found = _cluster_health(session, fact, patience)
     return bool(found.unready or found.missing)
 
 
-def _cluster_health(session: Session, fact: ClusterFact, nodes: int, patience: float = PATIENCE) -> ClusterFact:
+def _cluster_health(session: Session, fact: ClusterFact, patience: float = PATIENCE) -> ClusterFact:
     """Whether a finished cluster works, and what of its bootstrap is missing; one kept-open connection, no SDK."""
     from envkit.clusters.api import Api, ApiError, Busy
     from envkit.clusters.envtest import CONTROLLERS
@@ -116,7 +116,7 @@ def _cluster_health(session: Session, fact: ClusterFact, nodes: int, patience: f
 
     session.kind.restore_kubeconfig()
     api = Api.of(session.paths.kubeconfig)
-    asked = [api.readyz, lambda: api.node_ready(nodes), api.default_account]
+    asked = [api.readyz, lambda: api.node_ready(fact.nodes), api.default_account]
     for probe in asked[:2] if session.lacking(CONTROLLERS) else asked:
         try:
             until(probe, what="the cluster", seconds=patience, cancel=session.cancel)

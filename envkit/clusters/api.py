@@ -166,11 +166,12 @@ class Api:
         found = self.ask("GET", "/api/v1/namespaces")["items"]
         active = {item["metadata"]["name"] for item in found if item["status"].get("phase") == "Active"}
         lacking = [f"namespace {name}" for name in sorted(wanted.namespaces - active)]
-        lacking += [
-            f"ServiceAccount {namespace}/{name}"
-            for namespace, name in sorted(wanted.accounts)
-            if self.find(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}") is None
-        ]
+        accounts = {
+            (space, item["metadata"]["name"])
+            for space in sorted({space for space, _ in wanted.accounts})
+            for item in self.ask("GET", f"/api/v1/namespaces/{space}/serviceaccounts")["items"]
+        }
+        lacking += [f"ServiceAccount {namespace}/{name}" for namespace, name in sorted(wanted.accounts - accounts)]
         marked = (self.find(FINGERPRINT) or {}).get("data") or {}
         if marked.get("fingerprint") != wanted.fingerprint:
             return [*lacking, "the bootstrap as it is configured now"]
@@ -209,9 +210,9 @@ class Api:
 
     @cached_property
     def _connections(self) -> Connections:
-        from envkit.clusters.connections import Connections
+        from envkit.clusters.connections import shared
 
-        return Connections(self.access)
+        return shared(self.access)
 
 
 def condition(item: Mapping[str, Any], kind: str) -> bool:

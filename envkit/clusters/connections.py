@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -74,6 +75,12 @@ class Connections:
                 connection.sock.settimeout(seconds)
                 return connection
             connection.close()  # the server has closed it, or says what nobody asked for
+
+
+@lru_cache(maxsize=2)
+def shared(access: Access) -> Connections:
+    """The same for the same access: a step finds connected what the one before has left."""
+    return Connections(access)
 
 
 def _close(idle: deque[http.client.HTTPSConnection]) -> None:

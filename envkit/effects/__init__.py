@@ -113,7 +113,7 @@ class Effects:
     def _bootstrap(self, report: Report, cancel: Cancel) -> str:
         """Mostly done already: CRDs, namespaces and identities need no node, so a new cluster gets them on the way."""
         cluster = self.session.environment.cluster
-        if self.resumed and not observe.cluster_lacks(self.session, patience=RESUMED):
+        if self.resumed and not observe.cluster_lacks(self.session, self.facts.cluster, patience=RESUMED):
             return "as it was before the pause"
         if not self.bootstrapped:
             self._apply_bootstrap(report, cancel)

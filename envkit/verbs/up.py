@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from envkit import apply, observe, plan, state, timings
 from envkit.effects import Effects
 from envkit.errors import EnvironmentFailed, HolderError
 from envkit.events import Kind
-from envkit.facts import Facts
+from envkit.facts import Facts, Instance
 from envkit.plan import CLUSTER, Action, Desired, Plan, Subject
 from envkit.ports import accepts, holders, port_taken
 from envkit.runtimes import reach
@@ -173,18 +174,24 @@ def _still_there(session: Session, effects: Effects, steps: Plan) -> None:
     if not steps.changes:
         return
     _let_settle(session, effects)
-    for name, instance in effects.instances.items():
-        service = session.environment.services.get(name)
-        if service is None or service.once or name not in effects.desired.selected:
-            continue
-        now = session.runtime.look(instance)
-        broken = now.death() if not now.running else observe.health(session, name, now)
-        if broken:
-            raise EnvironmentFailed(
-                f"{name} was ready, but {broken}",
-                hint="its last lines above usually say why; `up --keep` leaves it to look at",
-                detail=session.runtime.logs(now, tail=20),
-            )
+    services, selected = session.environment.services, effects.desired.selected
+    asked = [it for name, it in effects.instances.items() if name in selected and not services[name].once]
+    with ThreadPoolExecutor(8, thread_name_prefix="again") as pool:
+        for trouble in pool.map(lambda it: _trouble(session, it), asked):
+            if trouble:
+                raise trouble
+
+
+def _trouble(session: Session, instance: Instance) -> EnvironmentFailed | None:
+    now = session.runtime.look(instance)
+    broken = now.death() if not now.running else observe.health(session, now.service, now)
+    if not broken:
+        return None
+    return EnvironmentFailed(
+        f"{now.service} was ready, but {broken}",
+        hint="its last lines above usually say why; `up --keep` leaves it to look at",
+        detail=session.runtime.logs(now, tail=20),
+    )
 
 
 def _let_settle(session: Session, effects: Effects) -> None:
