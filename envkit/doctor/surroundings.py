@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -65,7 +66,7 @@ def leftovers(host: Host) -> Iterator[Finding]:
     for one in chosen:
         yield Finding(
             f"leftover {one.found.name}", (), "warning", one.reason, "prune shows and takes it",
-            fix=Fix(f"prune {one.found.name}", lambda one=one: _prune(host, one)),  # type: ignore[misc]
+            fix=Fix(f"prune {one.found.name}", partial(_prune, host, one)),
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -102,10 +103,10 @@ def values(environment: Environment, where: Addressing, fleeting: Fleeting) -> V
         "cluster.ca": fleeting.ca,
     }
     for name in environment.cluster.identities:
-        made[f"identity.{name}.token_file"] = lambda name=name: str(paths.tokens / name)  # type: ignore[misc]
-        made[f"identity.{name}.token"] = lambda name=name: fleeting.token(name)  # type: ignore[misc]
+        made[f"identity.{name}.token_file"] = partial(str, paths.tokens / name)
+        made[f"identity.{name}.token"] = partial(fleeting.token, name)
     for name, secret in environment.secrets.items():
-        made[f"secret.{name}"] = lambda name=name, secret=secret: secrets.text_of(name, secret, paths)  # type: ignore[misc]
+        made[f"secret.{name}"] = partial(secrets.text_of, name, secret, paths)
     return Values(made)
 
 

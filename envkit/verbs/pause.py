@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from envkit import plan, state
 from envkit.errors import EnvironmentFailed, NotUp, UsageError
@@ -24,17 +25,14 @@ def pause(session: Session) -> list[str]:
         if user := run_of(session.paths):
             raise UsageError(f"environment {environment.name} is used by {user}", hint="pause it when that has ended")
         found = [it for it in session.runtime.observe(environment.name) if it.state in ("running", "paused")]
-        tasks: dict[str, Callable[[], object]] = {
-            it.service: lambda it=it: session.runtime.pause(it)  # type: ignore[misc]
-            for it in found
-        }
+        tasks: dict[str, Callable[[], object]] = {it.service: partial(session.runtime.pause, it) for it in found}
         if CLUSTER in plan.select(environment, ()) and session.kind.observe().state in ("running", "paused"):
             tasks[CLUSTER] = session.kind.pause
         if not tasks:
             raise NotUp(f"environment {environment.name}: nothing of it runs", hint="there is nothing to pause")
         problems = _all(tasks)
         if problems:
-            _all({it.service: lambda it=it: session.runtime.resume(it) for it in found})  # type: ignore[misc]
+            _all({it.service: partial(session.runtime.resume, it) for it in found})
             raise EnvironmentFailed(
                 "not everything could be paused, so all goes on:\n" + "\n".join(f"  - {it}" for it in problems),
                 hint="can this engine freeze containers? (rootless ones on cgroup v1 cannot); `up` repairs the rest",

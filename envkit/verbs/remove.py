@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ KILL_SECONDS = 5.0
 def undo(session: Session, effects: Effects) -> list[str]:
     """Remove what one `up` made; what went wrong on the way."""
     made = effects.made.values()
-    tasks: list[Callable[[], object]] = [lambda found=found: session.runtime.remove(found) for found in made]  # type: ignore[misc]
+    tasks: list[Callable[[], object]] = [partial(session.runtime.remove, found) for found in made]
     if effects.made_cluster:
         tasks.append(session.kind.delete)
     problems = _all(tasks)
@@ -123,7 +124,7 @@ def _clear_processes(name: str, paths: Paths, say: Callable[[str], None]) -> tup
     found = runtime.observe(name)
     for item in found:
         say(f"removing {item.name} (process {item.id})")
-    problems = _all(lambda it=it: runtime.remove(it, GRACE) for it in found)  # type: ignore[misc]
+    problems = _all(partial(runtime.remove, it, GRACE) for it in found)
     return [item.name for item in found], problems
 
 
@@ -147,7 +148,7 @@ def _clear(name: str, paths: Paths, endpoint: Endpoint, say: Callable[[str], Non
         found: list[Instance] = runtime.observe(name)
         networks = Networks(runtime.api)
         nodes = [node.name for node in kind.nodes.all()]
-        tasks: list[Callable[[], object]] = [lambda it=it: runtime.remove(it) for it in found]  # type: ignore[misc]
+        tasks: list[Callable[[], object]] = [partial(runtime.remove, it) for it in found]
         tasks.append(kind.delete)  # also without nodes: a kind that outlived its envkit may be about to make one
         for item in (*(it.name for it in found), *nodes):
             say(f"removing {item} ({endpoint.engine})")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from envkit import observe, state
 from envkit.config.models import PostgresProbe, RedisProbe, Service
@@ -47,7 +48,7 @@ def _put_back(session: Session, *, thoroughly: bool) -> list[Part]:
     with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
         services = _running(session)
         parts = _side_by_side([
-            (name, lambda it=it, name=name: _drain(session, name, *it))  # type: ignore[misc]
+            (name, partial(_drain, session, name, *it))
             for name, it in services.items()
             if "health" in it[0].ports
         ])  # fmt: skip
@@ -55,9 +56,9 @@ def _put_back(session: Session, *, thoroughly: bool) -> list[Part]:
         work: list[tuple[str, Callable[[], str]]] = []
         for name, (service, instance) in services.items():
             if isinstance(service.probe, RedisProbe):
-                work.append((name, lambda s=service, i=instance: _flush(session, s, i)))  # type: ignore[misc]
+                work.append((name, partial(_flush, session, service, instance)))
             if isinstance(service.probe, PostgresProbe) and thoroughly:
-                work.append((name, lambda s=service, i=instance: _restore(session, s, i)))  # type: ignore[misc]
+                work.append((name, partial(_restore, session, service, instance)))
         if thoroughly and session.environment.cluster.type != "none" and session.paths.kubeconfig.exists():
             work.append(("cluster", lambda: _clear(session)))
         parts += _side_by_side(work)

@@ -28,7 +28,7 @@ from envkit.runtimes.launching import Launching
 from envkit.runtimes.spawning import environ_of
 from envkit.services import desired
 from envkit.supply.programs import Programs
-from tests.bench.up import ROOT, row, several, timed
+from tests.bench.up import ROOT, everyday, row, timed
 
 DEADLINE = 120.0
 """Seconds for the bare pair."""
@@ -126,8 +126,7 @@ def measure(bare: Bare, embedded: Embedded, rounds: int) -> None:
     row("up --lane embedded, cold: everything, proved", [ours for _, ours in pairs], shown)
     embedded("up")
     try:
-        row("up with nothing to do", several(rounds * 3, lambda: embedded("up")))
-        row("env", several(rounds * 3, lambda: embedded("env")))
+        everyday(embedded, rounds * 3)
     finally:
         row("down", [embedded("down")])
 

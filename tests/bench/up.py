@@ -74,6 +74,16 @@ def row(what: str, seconds: Sequence[float], extra: str = "") -> None:
     print(f"| {what} | {middle:.2f} s | {min(seconds):.2f}-{max(seconds):.2f} s | {extra} |", flush=True)
 
 
+def everyday(envkit: Callable[..., float], rounds: int) -> None:
+    """What is done many times a day with an environment that is up; a pause and the `up` after it alternate."""
+    row("up with nothing to do", several(rounds, lambda: envkit("up")))
+    row("env", several(rounds, lambda: envkit("env")))
+    held = [(envkit("pause"), envkit("up")) for _ in range(rounds)]
+    row("pause", [pause for pause, _ in held])
+    row("up of a paused environment, all probes passed", [resumed for _, resumed in held])
+    row("reset", several(rounds, lambda: envkit("reset")))
+
+
 def main() -> None:
     """Measure and print a table as docs/benchmarks.md holds it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -97,8 +107,7 @@ def measure(bench: Bench, rounds: int, image: str) -> None:
     row("up, cold: cluster, services, bootstrap, all proved", [ours for _, ours in pairs], shown)
     bench.envkit("up")
     try:
-        row("up with nothing to do", several(rounds * 3, lambda: bench.envkit("up")))
-        row("env", several(rounds * 3, lambda: bench.envkit("env")))
+        everyday(bench.envkit, rounds * 3)
     finally:
         row("down", [bench.envkit("down")])
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
