@@ -15,7 +15,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -147,8 +147,8 @@ class Processes:
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
         """End the whole tree: its stop signal, `grace` seconds, SIGKILL; then its folder and what else is its own."""
-        self._end(instance, grace)
         folder = self.home / instance.service
+        self._end(instance, grace, in_a_hurry=shared_memory.owner(folder / "data"))
         if self._is_ours():
             shared_memory.forget(folder / "data")
             shutil.rmtree(folder, ignore_errors=True)
@@ -254,12 +254,13 @@ class Processes:
             return signal.SIGTERM, grace
         return stop, min(grace if stop == signal.SIGTERM else max(grace, TIDY), launch.patience)
 
-    def _end(self, instance: Instance, grace: float) -> None:
+    def _end(self, instance: Instance, grace: float, in_a_hurry: Collection[int] = ()) -> None:
         leader, began = int(instance.id), self._began(instance)
         environment = _environment_of(instance)
         stop, grace = self._goodbye(instance, grace)
         everything = tree(leader, began, environment, instance.service)
         if grace:
+            _signal(everything & {*in_a_hurry}, signal.SIGQUIT)  # PostgreSQL's end without writing out what goes anyway
             _signal(session(leader, began), stop)
             _signal(everything, signal.SIGCONT)  # what is paused hears no signal
             _wait_gone(everything, grace)

@@ -27,6 +27,13 @@ def forget(data: Path) -> bool:
     return bool(ctypes.CDLL(None).shmctl(segment[1], _REMOVE, None) == 0)
 
 
+def owner(data: Path) -> set[int]:
+    """The server that works on the data directory, or none: the first line of its `postmaster.pid`."""
+    with suppress(OSError, ValueError, IndexError):
+        return {int((data / "postmaster.pid").read_text().splitlines()[0])}
+    return set()
+
+
 def _named_in(path: Path) -> tuple[int, int] | None:
     """Key and id: the seventh line of the file."""
     with suppress(OSError, ValueError, IndexError):

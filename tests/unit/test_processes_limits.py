@@ -159,6 +159,13 @@ def test_only_a_segment_that_nobody_uses_goes(
     assert removed == ([int(line.split()[1])] if expected else [])
 
 
-def test_data_of_another_kind_has_no_segment(tmp_path: Path) -> None:
-    assert not shared_memory.forget(tmp_path)
-    assert not shared_memory.forget(tmp_path / "nothing")
+def test_data_of_another_kind_has_no_segment_and_no_server(tmp_path: Path) -> None:
+    for data in (tmp_path, tmp_path / "nothing"):
+        assert not shared_memory.forget(data)
+        assert shared_memory.owner(data) == set()
+
+
+def test_the_server_of_a_data_directory_is_known_by_its_own_file(tmp_path: Path) -> None:
+    (tmp_path / "postmaster.pid").write_text(PID_FILE.format("0 0"))
+
+    assert shared_memory.owner(tmp_path) == {int(PID_FILE.splitlines()[0])}
