@@ -69,7 +69,7 @@ def run(wish: Wish) -> int:
         try:
             return running.go()
         finally:
-            running.watcher.done()
+            running.part()
 
 
 def face_of(wish: Wish) -> Face:
@@ -104,6 +104,7 @@ class Running:
     rows: list[Row] = field(default_factory=list)
     seen: list[Happening] = field(default_factory=list)
     mine: bool = False
+    _left: bool = False
     _judged: bool = False
     _session: Session | None = None
     _hasty: threading.Thread = field(default_factory=threading.Thread)
@@ -183,7 +184,9 @@ class Running:
         try:
             for number in range(1, self.wish.repeat + 1):
                 with self._judging(session):
+                    session.cancel.check()  # a signal while the run before was looked at
                     self._prepare(session, number)
+                    session.cancel.check()
                 code = self._one(session, instances, variables, number)
                 if self.rows[-1].result != "passed":
                     break
@@ -212,8 +215,9 @@ class Running:
         self._stamp("command", "begins", {"run": number})
         with self.face.phase("command"):
             ended = child(
-                self.wish.argv, self.wish.flags.environ, marked, self.cancelled, lambda: marks.end(marked[marks.RUN], 0)
-            )
+                self.wish.argv, self.wish.flags.environ, marked, self.cancelled,
+                lambda: marks.end(marked[marks.RUN], 0), session.cancel.check,
+            )  # fmt: skip
         self._stamp("command", f"ended with {ended.code}", {"exit_code": ended.code, "run": number})
         self.folder.write_facts(code=ended.code)
         verdict = None
@@ -244,8 +248,10 @@ class Running:
         return Row(number, result, ended.code, ended.seconds, reason)
 
     def _code_of(self, ended: Ended) -> int:
-        stopped = self.wish.repeat > 1 and self.rows[-1].result == "environment"
-        return ENVIRONMENT_FAILED if stopped else ended.code
+        result = self.rows[-1].result if self.wish.repeat > 1 else ""
+        if result == "cancelled" and not ended.code:  # the command did well; the gate was not passed
+            return 128 + self.cancelled.signum
+        return ENVIRONMENT_FAILED if result == "environment" else ended.code
 
     # Whose fault
 
@@ -320,8 +326,17 @@ class Running:
             opened_down(self.wish.flags)
         except EnvkitError as error:
             show_error(error, self.wish.flags.debug, self.wish.flags.json)
+            self._left = True
             return code or ENVIRONMENT_FAILED
         return code
+
+    def part(self) -> None:
+        """From the watch; what could not be taken down is its business from now on."""
+        if self._left:
+            self.face.note("the watch over this run goes on taking it down")
+            self.watcher.leave()
+        else:
+            self.watcher.done()
 
     # What is written down
 

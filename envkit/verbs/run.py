@@ -58,15 +58,18 @@ def child(
     variables: Mapping[str, str],
     cancelled: Cancelled | None = None,
     end: Callable[[], object] | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> Ended:
     """Run the command on this terminal with the variables set, and pass signals on.
 
     Cancelled from elsewhere than its terminal, it has `CHILD_GRACE` seconds; then, or at a second signal, `end` is
-    called, which ends everything of it. Raises `UsageError` when it cannot be started.
+    called, which ends everything of it. Raises `UsageError` when it cannot be started, and what `check` raises for a
+    signal that came before signals were the command's.
     """
     cancelled = cancelled or Cancelled()
     began = time.monotonic()
     with _forwarding(cancelled) as begun:
+        check()
         try:
             process = subprocess.Popen(list(argv), env={**environ, **variables})
         except (OSError, ValueError) as error:

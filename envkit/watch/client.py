@@ -88,6 +88,12 @@ class Watcher:
             self._process.wait()
         self._reader.join(1.0)
 
+    def leave(self) -> None:
+        """Go without a farewell: it takes down what the wrapper could not, and nobody waits for it."""
+        with suppress(OSError):
+            if self._process.stdin:
+                self._process.stdin.close()
+
     # Inside
 
     def _ask(self, what: str, answer: str, **more: Any) -> None:

@@ -13,6 +13,7 @@ from textwrap import dedent
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from envkit.watch.folder import RunFolder
 from tests.e2e.embedded_box import EmbeddedBox
@@ -146,6 +147,20 @@ def test_what_wrapper_and_watch_left_when_killed_together_is_found(processes: Em
             process.kill()  # the command: nobody is left who could have known of it
 
 
+def test_what_the_wrapper_has_no_more_time_for_the_watch_takes_down(processes: EmbeddedBox, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    running = processes.start("run", "--", "sh", "-c", f"echo here; while [ ! -e {go} ]; do sleep 0.1; done")
+    assert eventually(lambda: "here" in running.out(), 60), running.err()
+    with FileLock(processes.state / ".locks" / processes.name):  # as another envkit holds it
+        go.touch()
+        assert eventually(lambda: "waiting for it to finish" in running.err(), 20), running.err()
+        running.send(signal.SIGINT)
+        said = running.wait(20)
+        assert said.code == 125 and "goes on taking it down" in said.err, said
+        assert processes.ids(), "not while somebody else works on it"
+    assert eventually(lambda: not attached(processes), PATIENCE) is True and processes.left() == []
+
+
 @pytest.mark.parametrize("engine", [pytest.param("docker", marks=pytest.mark.docker)], indirect=True)
 def test_containers_too(small: Small) -> None:
     first, second = ports.free(2)
@@ -157,3 +172,21 @@ def test_containers_too(small: Small) -> None:
     else:
         assert eventually(lambda: "here" in running.out(), 120), running.err()
     killed(box, running)
+
+
+@pytest.mark.kind
+def test_a_cluster_in_the_making_too(small: Small) -> None:
+    box = small("extends: base\nservices: {migrate: null, datastorage: null, redis: null, postgres: null}")
+    running = box.start("run", "--", "true")
+    assert eventually(lambda: "cluster" in box.ids(), 60), running.err()
+    time.sleep(random.uniform(0, 6))
+    volumes = box.engine.volumes_of(box.name)
+    killed(box, running)
+    assert volumes and box.left(volumes) == []
+    assert eventually(lambda: not kinds(box.name), 5), "kind outlives who started it"
+
+
+def kinds(name: str) -> list[str]:
+    """Processes of kind's that are about this environment."""
+    words = (" ".join(it.info["cmdline"] or ()) for it in psutil.process_iter(["cmdline"]))
+    return [line for line in words if "kind" in line and f"envkit-{name}" in line]

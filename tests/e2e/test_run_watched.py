@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from textwrap import dedent
 
 import pytest
 
+from envkit.verbs.run import CHILD_GRACE
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, ProbeSeen, Sample, read
 from tests.e2e.embedded_box import EmbeddedBox, silence
@@ -148,6 +151,42 @@ def test_cancelled_it_keeps_evidence_and_is_gone_within_the_grace(small: Embedde
     assert "\nevidence: " in f"\n{said.err}", said
     phases = [it.message for it in read(folder(small).timeline, Happening) if it.kind == "phase"]
     assert phases.index("evidence") < phases.index("down"), "evidence first"
+    assert small.left() == []
+
+
+def test_a_second_signal_does_not_wait_for_the_command(small: EmbeddedBox) -> None:
+    running = small.start("run", "--", "sh", "-c", "trap '' INT TERM; echo here; while :; do sleep 0.1; done")
+    assert eventually(lambda: "here" in running.out(), 60), running.err()
+    for _ in range(2):
+        running.send(signal.SIGINT)
+        sent = time.time()
+        time.sleep(0.3)
+    said = running.wait(60)
+    assert said.code == 130, said
+    (ended,) = (it for it in read(folder(small).timeline, Happening) if it.message.startswith("ended with"))
+    assert ended.at - sent < CHILD_GRACE - 0.5, "the first one alone leaves it the grace"
+    assert small.left() == []
+
+
+def test_signals_without_end_are_no_reason_to_leave_anything(small: EmbeddedBox) -> None:
+    running = small.start("run", "--repeat", "2", "--", "sleep", "0.5")
+    time.sleep(random.uniform(1, 8))
+    signum = random.choice([signal.SIGINT, signal.SIGTERM])
+    while running.process.poll() is None and time.monotonic() - running.began < 60:
+        running.send(signum)
+        time.sleep(0.1)
+    said = running.wait(1)
+    assert small.left() == [], said
+    assert "Traceback" not in said.err and said.code == (0 if "2 clean runs" in said.err else 128 + signum), said
+
+
+def test_a_cancelled_gate_is_none_that_was_passed(small: EmbeddedBox) -> None:
+    graceful = "trap 'exit 0' TERM; echo here; sleep 60 & wait"
+    running = small.start("run", "--repeat", "3", "--", "sh", "-c", graceful)
+    assert eventually(lambda: "here" in running.out(), 60), running.err()
+    running.send(signal.SIGTERM)
+    said = running.wait(60)
+    assert said.code == 143 and "0 of 3 runs were clean" in said.err, said
     assert small.left() == []
 
 

@@ -456,6 +456,14 @@ def test_the_child_has_the_variables_and_its_words(tmp_path: Path) -> None:
     assert (code, (tmp_path / "out").read_text()) == (0, "new|a  b|$X|")
 
 
+def test_a_signal_that_came_just_before_the_child_keeps_it_from_starting(tmp_path: Path) -> None:
+    cancel = Cancel()
+    cancel.set(signal.SIGTERM)
+    with pytest.raises(Cancelled):
+        child(["touch", str(tmp_path / "started")], os.environ, {}, check=cancel.check)
+    assert not (tmp_path / "started").exists()
+
+
 def test_a_signal_is_handed_on_to_the_child() -> None:
     script = "trap 'exit 9' USR1; kill -USR1 $PPID; while :; do sleep 0.02; done"
 
