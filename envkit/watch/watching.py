@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from envkit.clusters.api import Api
     from envkit.session import Session
 
-PRESENCE, LOGS, NUMBERS, PROBES, COSTLY, RARELY = 0.4, 0.5, 1.5, 3.0, 10.0, 30.0
-"""Seconds between looks: at services, logs, numbers of Redis and the API server, probes, what costs more, tokens."""
+PRESENCE, LOGS, NUMBERS, PROBES, COSTLY = 0.4, 0.5, 1.5, 3.0, 10.0
+"""Seconds between looks: at services, logs, numbers of Redis and the API server, probes and tokens, what costs more."""
 
 LOOK_SECONDS = 2.5
 """For a last look at everything."""
@@ -87,7 +87,7 @@ class Watch:
             Every("logs", LOGS, self.copy_logs),
             Every("disk", PROBES, self._look_disk),
             Every("memory", PROBES, self._look_memory),
-            Every("tokens", RARELY, self.renew, next_at=time.monotonic() + RARELY),
+            Every("tokens", PROBES, self.renew, next_at=time.monotonic() + PROBES),
         ]
         for name in watched:
             self._add_service(name)

@@ -175,6 +175,7 @@ def test_containers_too(small: Small) -> None:
 
 
 @pytest.mark.kind
+@pytest.mark.parametrize("engine", [pytest.param("docker", marks=pytest.mark.docker)], indirect=True)
 def test_a_cluster_in_the_making_too(small: Small) -> None:
     box = small("extends: base\nservices: {migrate: null, datastorage: null, redis: null, postgres: null}")
     running = box.start("run", "--", "true")

@@ -15,6 +15,7 @@ from textwrap import dedent
 
 import pytest
 
+from envkit.suite import Environment
 from envkit.verbs.run import CHILD_GRACE
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, ProbeSeen, Sample, read
@@ -69,6 +70,17 @@ body["spec"] = spec
 custom.create_namespaced_custom_object(*group[:2], "production", group[2], body)
 print(json.dumps({"status": status, "stored": stored, "mine": mine, "versions": versions, "keys": keys,
                   "spaces": len(spaces), "left": left}))
+"""
+
+OUTLIVES = """
+import os, time
+from pathlib import Path
+file = Path(os.environ["GATEWAY_AUTHORIZED_TOKEN_FILE"])
+file.write_text("ends now")
+end = time.monotonic() + 60
+while file.read_text() == "ends now" and time.monotonic() < end:
+    time.sleep(0.1)
+print(file.read_text())
 """
 
 CLEAN = {"status": 201, "stored": 1, "mine": False, "versions": 3, "keys": 0, "spaces": 0, "left": 0}
@@ -212,6 +224,16 @@ def test_three_clean_runs_that_leave_nothing_to_each_other(gateway: EmbeddedBox)
     first = {**found[0], "stored": found[1]["stored"]}  # the proof of a new environment stored an event too
     assert [first, *found[1:]] == [CLEAN] * 3, said
     assert gateway.ids() == before, "nothing was restarted"
+
+
+def test_a_token_that_ends_while_the_command_runs_is_renewed(gateway: EmbeddedBox) -> None:
+    said = gateway("run", "--", sys.executable, "-c", OUTLIVES).ok()
+    token = said.out.strip()
+    variables = gateway.variables()
+    file = Path(variables["GATEWAY_AUTHORIZED_TOKEN_FILE"])
+    assert token == file.read_text() == variables["GATEWAY_AUTHORIZED_TOKEN"] != "ends now"
+    assert oct(file.stat().st_mode & 0o777) == "0o600"
+    assert Environment(variables).kubernetes(token).ask("GET", "/api")["versions"] == ["v1"]
 
 
 def test_reset_undoes_changes_of_the_schema_too(gateway: EmbeddedBox) -> None:
