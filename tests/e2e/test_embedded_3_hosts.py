@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -12,12 +13,13 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from envkit.supply.binaries import Found, Wanted, find
 from tests.e2e.embedded_box import EmbeddedBox, box
 from tests.support import ports
-from tests.support.box import ROOT
+from tests.support.box import ROOT, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.embedded]
 
@@ -166,3 +168,22 @@ def test_a_database_that_crashes_on_its_way_shows_its_code_and_last_words(one: E
     assert said.code == 3, said
     assert "db exited with 7" in said.err and "boom" in said.err, said
     assert one.left() == []
+
+
+# The proof that no engine is needed leaves nothing either
+
+
+def test_the_proof_without_an_engine_ends_on_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("namespaces of one's own are root's on many hosts")
+    proof = subprocess.Popen(
+        [ROOT / "tests/host/without-engine", "--brief"], env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert eventually(lambda: list(tmp_path.glob("*/clone/.venv.lock")), 60), "it has begun with the set-up"
+    proof.send_signal(signal.SIGTERM)
+    _, said = proof.communicate(timeout=60)
+    assert proof.returncode == 128 + signal.SIGTERM, said
+    assert list(tmp_path.glob("envkit-*")) == [], said
+    words = (" ".join(it.info["cmdline"] or ()) for it in psutil.process_iter(["cmdline"]))
+    assert [line for line in words if str(tmp_path) in line] == []
