@@ -59,6 +59,11 @@ def client_of(service: Service, ports: Mapping[int, int] | None = None) -> tuple
     return ["psql"], {f"PG{name}": value for name, value in {**settings, "PASSWORD": probe.password}.items()}
 
 
+def _addressed(argv: Sequence[str], client: Sequence[str]) -> list[str]:
+    """The words as given; the service's own client is told where, instead of going to the usual port."""
+    return [*client, *argv[1:]] if not argv or argv[0] in client[:1] else list(argv)
+
+
 def _container(session: Session, instance: Instance, service: Service, argv: Sequence[str], tty: bool) -> Entry:
     """Through the engine's own command line, which knows terminals; values of variables do not stand in its words."""
     endpoint = session.endpoint
@@ -73,7 +78,7 @@ def _container(session: Session, instance: Instance, service: Service, argv: Seq
     address = ["--host", endpoint.url] if endpoint.engine == "docker" else ["--remote", "--url", endpoint.url]
     named = [word for name in variables for word in ("--env", name)]
     words = [program, *address, "exec", "--interactive", *(["--tty"] if tty else []), *named, instance.id]
-    return Entry((*words, *(argv or client or ["sh"])), variables)
+    return Entry((*words, *(_addressed(argv, client) or ["sh"])), variables)
 
 
 def _process(session: Session, instance: Instance, service: Service, argv: Sequence[str]) -> Entry:
@@ -86,7 +91,7 @@ def _process(session: Session, instance: Instance, service: Service, argv: Seque
     own.pop(labels.STATE_MARKER, None)
     folders = [str(Path(launch.argv[0]).parent), *_programs(session, instance)]
     path = ":".join([*dict.fromkeys(folders), session.environ.get("PATH", "")])
-    words = list(argv) or client or [session.environ.get("SHELL") or "sh"]
+    words = _addressed(argv, client) or [session.environ.get("SHELL") or "sh"]
     found = shutil.which(words[0], path=path)
     if not found:
         package = CLIENTS.get(words[0])

@@ -131,7 +131,7 @@ def frozen(box: Box) -> bool:
 
 def test_what_is_paused_uses_no_processor_and_goes_on(two: Box) -> None:
     before = two.ids()
-    two("shell", "redis", "--", "redis-cli", "-p", port_of(two, "redis"), "SET", "kept", "1").ok()
+    two("shell", "redis", "--", "redis-cli", "SET", "kept", "1").ok()
     assert two("pause", "--json").ok().json["paused"] == ["postgres", "redis"]
     assert frozen(two)
     asked = two("env")
@@ -139,7 +139,7 @@ def test_what_is_paused_uses_no_processor_and_goes_on(two: Box) -> None:
     assert two("status").out.splitlines()[0].endswith(": paused")
     two("up").ok()
     assert two.ids() == before
-    kept = two("shell", "redis", "--", "redis-cli", "-p", port_of(two, "redis"), "GET", "kept").ok()
+    kept = two("shell", "redis", "--", "redis-cli", "GET", "kept").ok()
     assert kept.out.strip() == "1"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from tests.support.box import bindable
 
 GATEWAY = (15437, 16380, 18091, 19091, 28091)
-"""The default profile's ports."""
+"""The default profile's ports: of those who follow the documents, and so nobody else's."""
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
 """Which of two workers this is: neither is given what the other may be given at the same moment."""
@@ -38,7 +38,7 @@ def offset(ports: Iterable[int] = GATEWAY) -> int:
     wanted = tuple(ports)
     for number in random.sample(OFFSETS, len(OFFSETS)):
         moved = {port + number for port in wanted}
-        if not moved & _given and all(bindable(port) for port in moved):
+        if not moved & (_given | set(GATEWAY)) and all(bindable(port) for port in moved):
             _given.update(moved)
             return number
     raise AssertionError("no offset is free")

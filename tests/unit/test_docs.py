@@ -32,6 +32,8 @@ WHOLE = re.compile(r"# ([\w-]+\.yaml)\n")
 """The first line of a block that is a whole configuration: the file's name."""
 
 BESIDE = {
+    "catalogue/Dockerfile": "FROM scratch\n",
+    "deploy/config.yaml": "logging: {level: info}\n",
     "db/migrations/001_first.sql": "-- +goose Up\nSELECT 1;\n",
     "deploy/crds/crd.yaml": "{}",
     "services/catalogue/Dockerfile": "FROM scratch\n",
@@ -39,6 +41,9 @@ BESIDE = {
     "services/shop/config.yaml": "servers: [{name: x}]\n",
 }
 """Files that the examples name."""
+
+SET = {"KUBERNAUT_CI_ARTIFACT_TAG": "pr-123"}
+"""Variables without which an example has no image."""
 
 
 def write_beside(folder: Path) -> None:
@@ -72,7 +77,7 @@ def test_a_configuration_in_the_documents_loads(text: str, tmp_path: Path) -> No
     write_beside(tmp_path)
     name = WHOLE.match(text)[1]  # type: ignore[index]
     (tmp_path / name).write_text(text)
-    assert load(Request.of({"HOME": str(tmp_path)}, tmp_path, file=name)).files
+    assert load(Request.of({"HOME": str(tmp_path), **SET}, tmp_path, file=name)).files
 
 
 @pytest.mark.parametrize("text", WHOLES)
@@ -112,7 +117,7 @@ def commands() -> Iterator[str]:
     """Every `./dev ...` or `envkit ...` in code of the documents, one line each."""
     for document in DOCUMENTS:
         text = document.read_text()
-        code = [found[2] for found in FENCE.finditer(text) if found[1] in ("sh", "yaml", "text")]
+        code = [found[2] for found in FENCE.finditer(text) if found[1] in ("sh", "console", "yaml", "text")]
         code += [word for word in re.findall(r"`([^`\n]+)`", FENCE.sub("", text)) if not word.startswith(SAID)]
         for line in "\n".join(code).splitlines():
             yield from re.findall(r"(?:^|[\s(])(?:\./dev|run: (?:exec )?envkit|uvx envkit) ([a-z-][^)`#|&]*)", line)

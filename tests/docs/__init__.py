@@ -1,0 +1,1 @@
+"""Somebody who reads the documents and types every command in them."""

@@ -1,0 +1,3 @@
+"""The reader's own repository holds tests, which are not this project's."""
+
+collect_ignore = ["shop"]

@@ -1,0 +1,141 @@
+"""Somebody with a checkout of this project and a repository of their own, who follows the documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.docs.blocks import ROOT, Block, blocks
+from tests.docs.session import Done, play, steps
+from tests.docs.showing import difference
+from tests.support import ports
+from tests.support.box import Box, bindable
+
+SHOP = Path(__file__).parent / "shop"
+"""A repository of the reader's own, as small as the documents' examples allow."""
+
+DEBIANS_GO = "/usr/lib/go-1.19/bin"
+
+PROGRAM = """#!/bin/sh
+[ ! -e envkit.yaml ] || unset ENVKIT_NAME
+ENVKIT_PROGRAM=envkit exec "{0}" -m envkit "$@"
+"""
+"""What `pipx install envkit` gives; a configuration of the reader's own gives its environment's name."""
+
+ELSEWHERE = {
+    "docs/ci.md": "its commands are a CI job's: tests of its own",
+    "docs/offline.md": "its commands need a machine without network: tests of its own",
+}
+"""Documents that other tests follow."""
+
+
+def documents() -> list[Path]:
+    """README first, which begins with nothing; the laptop's guide last, which takes everything down."""
+    last = ROOT / "docs/laptop.md"
+    rest = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
+    chosen = [path for path in rest if str(path.relative_to(ROOT)) not in ELSEWHERE and path != last]
+    return [ROOT / "README.md", *chosen, last]
+
+
+def everybodys() -> dict[str, str]:
+    """Name and ports as they are by default in CI; elsewhere others, because a developer may have such one up."""
+    if os.environ.get("CI", "").lower() == "true" and all(map(bindable, ports.GATEWAY)):
+        return {}
+    return {"ENVKIT_NAME": f"docs-{uuid.uuid4().hex[:4]}", "ENVKIT_PORT_OFFSET": str(ports.offset())}
+
+
+@dataclass
+class Reader:
+    """One lane's reader; `box` is the environment that most documents are about."""
+
+    box: Box
+    lane: str
+    chosen: dict[str, str]
+    done: list[Done] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.box.cwd = self.checkout
+        listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        for name in subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0"):
+            if name and (ROOT / name).is_file():
+                (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.checkout / name)
+        (self.checkout / ".venv").symlink_to(Path(sys.prefix))
+        subprocess.run(("git", "init", "-q"), cwd=self.checkout, check=True)
+        program = self.box.folder / "bin/envkit"
+        program.parent.mkdir()
+        program.write_text(PROGRAM.format(sys.executable))
+        program.chmod(0o755)
+
+    @property
+    def checkout(self) -> Path:
+        """A copy of this one, as after `git clone`, its .venv made already."""
+        return self.box.folder / "checkout"
+
+    def environ(self) -> dict[str, str]:
+        """What the reader's shell has set."""
+        path = [self.box.folder / "bin", Path(sys.prefix) / "bin", os.environ["PATH"], DEBIANS_GO]
+        more = {"ENVKIT_LANE": self.lane, "TERM": "dumb", "GOPROXY": "off", "GOTOOLCHAIN": "local", **self.chosen}
+        plain = {
+            name: value for name, value in self.box.environ().items() if name != "CI" and not name.startswith("GI")
+        }
+        return {**plain, **more, "PATH": ":".join(map(str, path))}
+
+    def dev(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`./dev` in the checkout."""
+        return subprocess.run(
+            ("./dev", *words), cwd=self.checkout, env=self.environ(), capture_output=True, text=True, timeout=200
+        )
+
+    def up(self) -> None:
+        """What every document but the first takes for granted."""
+        if self.dev("env").returncode:
+            said = self.dev("up")
+            assert said.returncode == 0, said.stdout + said.stderr
+
+    def close(self) -> list[str]:
+        """Take away the environment, and those of the reader's own repository; what was left of the first."""
+        rows = json.loads(self.dev("list", "--json").stdout or "{}").get("environments", [])
+        for row in rows:
+            if row["name"] != self.box.name and any(str(self.checkout) in holder for holder in row["held_by"]):
+                self.dev("down", "--force", "--name", row["name"])
+        return self.box.close()
+
+    def follow(self, path: Path) -> list[Done]:
+        """Type every command of the document, and compare what it shows. Raises `Failed`."""
+        number = len(list(self.box.folder.glob("steps-*")))
+        yours = self.checkout / "shop"
+        shutil.rmtree(yours, ignore_errors=True)
+        shutil.copytree(SHOP, yours)
+        read = blocks(path)
+        todo = list(steps(read, self.lane, self.checkout, yours, self.box.name))
+        done = play(todo, self.box.folder / f"steps-{number}", self.environ())
+        self.done += done
+        wrong = [*self._consoles(done), *self._shown(read, done)]
+        assert not wrong, "\n\n".join(wrong)
+        return done
+
+    def _consoles(self, done: list[Done]) -> Iterator[str]:
+        for one in done:
+            shown = one.command.output
+            if shown is not None and (wrong := difference(shown, one.printed, self.box.name)):
+                yield f"{one.command.block.where}: {one.command.text}\n{wrong}"
+
+    def _shown(self, read: list[Block], done: list[Done]) -> Iterator[str]:
+        """Blocks of text that say which command printed them: its last time before them, or else the next."""
+        for block in read:
+            if not block.output_of or block.shown_in not in ("", self.lane):
+                continue
+            typed = [one for one in done if one.command.text.partition("#")[0].strip() == block.output_of]
+            before = [one for one in typed if one.command.block.line < block.line]
+            if not typed:
+                yield f"{block.where}: no command of this document is {block.output_of!r}"
+            elif wrong := difference(block.text, [*typed[:1], *before][-1].printed, self.box.name):
+                yield f"{block.where}: {block.output_of}\n{wrong}"

@@ -1,0 +1,63 @@
+"""Every command of README and the guides is typed, in order, and does what the document says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import ROOT
+from tests.docs.reader import Reader, documents, everybodys
+from tests.e2e import embedded_box
+from tests.support import ports
+from tests.support.box import Box
+from tests.support.engines import Engine
+
+pytestmark = pytest.mark.e2e
+
+CONTAINERS = [path for path in documents() if path.name in ("README.md", "laptop.md", "services.md")]
+"""The others say nothing that one lane proves less than two."""
+
+LANES = [
+    pytest.param("embedded", marks=pytest.mark.embedded),
+    pytest.param("containers", marks=[pytest.mark.docker, pytest.mark.kind]),
+]
+
+
+@pytest.fixture(scope="module", params=LANES)
+def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """One for each lane; whatever is left at the end is a failure."""
+    folder, chosen = tmp_path_factory.mktemp(f"reader-{request.param}"), everybodys()
+    moved = tuple(port + int(chosen.get("ENVKIT_PORT_OFFSET", 0)) for port in ports.GATEWAY)
+    name = chosen.get("ENVKIT_NAME", "gateway")
+    if request.param == "containers":
+        box = Box(Engine("docker"), name, folder, ports=moved)
+    elif embedded_box.silence():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(embedded_box.silence())
+    else:
+        box = embedded_box.box(name, folder, ports=moved)
+    made = Reader(box, request.param, chosen)
+    try:
+        yield made
+        box.untouched()
+    finally:
+        for one in sorted(made.done, key=lambda one: -one.seconds)[:12]:
+            print(f"{one.seconds:5.1f} s  {one.command.block.where}  {one.command.text.splitlines()[0]}")
+        left = made.close()
+    assert not left, left
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("document", documents(), ids=shown)
+def test_every_command_works(reader: Reader, document: Path) -> None:
+    if reader.lane == "containers" and document not in CONTAINERS:
+        pytest.skip("followed in the embedded lane")
+    if document.name != "README.md":
+        reader.up()
+    done = reader.follow(document)
+    print(f"{len(done)} commands in {sum(one.seconds for one in done):.1f} s")
