@@ -30,7 +30,6 @@ ENVKIT_PROGRAM=envkit exec "{0}" -m envkit "$@"
 """What `pipx install envkit` gives; a configuration of the reader's own gives its environment's name."""
 
 ELSEWHERE = {
-    "docs/ci.md": "its commands are a CI job's: tests of its own",
     "docs/offline.md": "its commands need a machine without network: tests of its own",
 }
 """Documents that other tests follow."""

@@ -18,7 +18,7 @@ PRELUDE = """
 step() { echo "$1 $EPOCHREALTIME" >>"$STEPS/at"; exec >"$STEPS/$1.said" 2>&1 </dev/null; }
 interrupted() {
   local code=0
-  timeout --foreground --preserve-status --signal=INT --kill-after=20 4 "$@" || code=$?
+  timeout --foreground --preserve-status --signal=INT --kill-after=20 2 "$@" || code=$?
   (($code == 130)) || { echo "Ctrl-C ended it with exit code $code, not 130"; return 1; }
 }
 ends_with() {
