@@ -1,0 +1,125 @@
+"""Troubleshooting by message: what envkit can say as an error, anywhere in its source, can be looked up."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from envkit import errors
+from tests.docs.blocks import ROOT
+from tests.unit.test_docs import source
+
+GUIDE = (ROOT / "docs/troubleshooting.md").read_text()
+
+HEADINGS = re.findall(r"^### `(.+)`$", GUIDE, re.MULTILINE)
+
+DOCUMENTED = [
+    *HEADINGS,
+    "step NAME met an error that envkit did not expect:",
+    *(code for row in re.findall(r"^\| (`[^|]+) \|", GUIDE, re.MULTILINE) for code in re.findall(r"`([^`]+)`", row)),
+]
+"""Headings, and the first column of tables."""
+
+CLASSES = {
+    name
+    for name, found in vars(errors).items()
+    if isinstance(found, type) and issubclass(found, errors.EnvkitError) and found is not errors.EnvkitError
+}
+
+SELF_EXPLAINED = {"Cancelled", "StepsFailed", "ConfigError"}
+"""Ctrl-C; a list of errors that are looked up one by one; faults, each with its file and path."""
+
+COMPOSED = {
+    "NotReady": "redis should give PONG: not within 3 s; last seen: nothing",
+    "PortTaken": "port 16380 (wanted by redis) is held by pid 7 (redis-server)",
+}
+"""Errors whose text no place of the source holds as a whole."""
+
+SHORTEST = 12
+"""Letters of a message that are its own: less is filled in when it is said."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in the source that raises an error: its class, and the text with gaps for what is filled in."""
+
+    where: str
+    kind: str
+    text: str
+
+    @property
+    def says(self) -> bool:
+        """Whether it has words of its own, not only those of another error."""
+        return max(map(len, self.text.split("\0"))) >= SHORTEST
+
+
+def sites() -> Iterator[Site]:
+    for path in sorted((ROOT / "envkit").rglob("*.py")):
+        if path.name.startswith("fake") or "datastorage" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CLASSES and node.args:
+                where = f"{path.relative_to(ROOT)}:{node.lineno}"
+                yield Site(where, node.func.id, literal(node.args[0]))
+
+
+def literal(node: ast.expr) -> str:
+    """The text of an expression, a gap for each part that is known only when it runs."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(literal(part) for part in node.values)
+    return literal(node.left) + literal(node.right) if isinstance(node, ast.BinOp) else "\0"
+
+
+def means(documented: str, text: str) -> bool:
+    """Whether a documented message is this one: its words in this order, less what stands in capitals, and what is
+    filled in where nothing but its longest words stands in the source.
+    """
+    pieces = [piece.strip(" :") for piece in re.split(r"\b[A-Z]+\b|\.\.\.", documented)]
+    kept = [re.escape(piece) for piece in pieces if piece]
+    longest = max(pieces, key=len)
+    return bool(re.search(".*?".join(kept), text, re.DOTALL)) or (len(longest) >= SHORTEST and longest in text)
+
+
+ALL = [site for site in sites() if site.kind not in SELF_EXPLAINED and site.says]
+
+
+def test_there_are_many_ways_to_fail() -> None:
+    assert len(ALL) > 70
+
+
+@pytest.mark.parametrize("site", ALL, ids=lambda site: site.where)
+def test_an_error_can_be_looked_up(site: Site) -> None:
+    said = site.text.replace("\0", "X")
+    assert any(means(one, site.text) for one in DOCUMENTED), f"docs/troubleshooting.md does not name: {said}"
+
+
+@pytest.mark.parametrize("said", COMPOSED.values(), ids=COMPOSED)
+def test_an_error_put_together_from_parts_can_be_looked_up(said: str) -> None:
+    assert any(means(one, said) for one in DOCUMENTED)
+
+
+def test_every_kind_of_error_is_among_them() -> None:
+    abstract = {"EnvironmentFailed"}
+    assert CLASSES - SELF_EXPLAINED - abstract - {*COMPOSED} - {site.kind for site in ALL} == set()
+
+
+@pytest.mark.parametrize("documented", [one for one in DOCUMENTED if one not in HEADINGS])
+def test_what_a_table_names_is_said_somewhere(documented: str) -> None:
+    longest = max((piece.strip(" :") for piece in re.split(r"\b[A-Z]+\b|\.\.\.|[;,'{}]", documented)), key=len)
+    assert longest in source()
+
+
+def test_exit_codes_of_all_errors_are_explained() -> None:
+    codes = {getattr(errors, name).exit_code for name in CLASSES} | {errors.OK}
+    assert [code for code in codes if f"| {code} |" not in GUIDE] == []
+
+
+def test_a_path_is_never_part_of_a_message_to_look_up() -> None:
+    assert [one for one in DOCUMENTED if Path(one.partition(" ")[0]).is_absolute()] == []
