@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from envkit.config.interpolate import Broken
 from envkit.config.merge import Keys, Merged, dotted, leaves
-from envkit.config.names import NAME_IN_WORDS, is_name
+from envkit.config.names import wrong_as_environment
 from envkit.config.prepare import prepared
 from envkit.config.request import Request
 from envkit.config.sources import Identified, Layer, Sources, collect, identify
@@ -85,8 +85,8 @@ def _complete(data: dict[str, Any], sources: Sources, findings: dict[Keys, str])
         if isinstance(value, Broken):
             findings[keys] = value.message
     name = raw.setdefault("name", sources.main.name)
-    if not isinstance(name, str) or not is_name(name):
-        findings.setdefault(("name",), f"expected {NAME_IN_WORDS}; found '{name}'")
+    if wrong := wrong_as_environment(str(name)):
+        findings.setdefault(("name",), wrong)
         raw["name"] = sources.main.name
     return {**raw, "root": str(sources.main.root), "files": list(sources.files)}
 

@@ -16,9 +16,22 @@ RESERVED = frozenset({"self", "env", "cluster", "network", "host", "identity", "
 NAME_IN_WORDS = "lower-case letters, digits and dashes, at most 40, a letter or digit first and last"
 
 
+SHARED_FOLDERS = frozenset({"evidence", "logs", "runs", "timings"})
+"""Of the state directory, where every other folder is one environment's."""
+
+
 def is_name(text: str) -> bool:
-    """Whether `text` may name an environment."""
+    """Whether `text` may name a service."""
     return re.fullmatch(NAME, text) is not None
+
+
+def wrong_as_environment(text: str) -> str:
+    """Why `text` cannot name an environment, else nothing."""
+    if not is_name(text):
+        return f"expected {NAME_IN_WORDS}; found '{text}'"
+    if text in SHARED_FOLDERS:
+        return f"'{text}' is the name of a folder in which envkit keeps what outlives environments; choose another"
+    return ""
 
 
 def made_name(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from envkit.config.interpolate import interpolated
 from envkit.config.lookup import LOCAL_FILE, Main, NotFoundError, main_file, named, upwards
 from envkit.config.merge import dotted
-from envkit.config.names import NAME_IN_WORDS, is_name
+from envkit.config.names import wrong_as_environment
 from envkit.config.request import COMMAND_LINE, Request
 from envkit.config.sets import parsed_set
 from envkit.config.shipped import is_shipped
@@ -59,9 +59,9 @@ def identify(request: Request) -> Identified:
         name = layer.data.get("name", name)
     if not isinstance(name, str):
         name = sources.main.name
-    if not is_name(name):
+    if wrong := wrong_as_environment(name):
         origin = next((layer.origin for layer in reversed(sources.layers) if "name" in layer.data), "")
-        raise ConfigError([Fault(origin, "name", f"expected {NAME_IN_WORDS}; found '{name}'")])
+        raise ConfigError([Fault(origin, "name", wrong)])
     return Identified(name, sources.main.root, sources.files)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from envkit import labels
 from envkit import state as records
+from envkit.config.names import SHARED_FOLDERS
 from envkit.errors import EngineError
 from envkit.paths import Paths
 from envkit.ports import accepts
@@ -21,9 +22,6 @@ from envkit.runtimes.endpoint import Endpoint
 State = Literal["busy", "up", "paused", "broken", "unfinished", "gone"]
 """busy: an envkit works on it; broken: it was up, and something of it does not answer; unfinished: things without a
 record (a failure that was kept, or remains); gone: a record, and nothing of it."""
-
-NOT_ENVIRONMENTS = ("evidence", "logs", "runs", "timings")
-"""Folders of the state directory that belong to no single environment."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +224,7 @@ def in_files(home: Path) -> Iterator[Trace]:
     """Folders of the state directory, and those of root's processes, which are elsewhere."""
     with suppress(OSError):
         for folder in home.iterdir():
-            if folder.is_dir() and not folder.name.startswith(".") and folder.name not in NOT_ENVIRONMENTS:
+            if folder.is_dir() and not folder.name.startswith(".") and folder.name not in SHARED_FOLDERS:
                 yield Trace(folder.name, "files", str(folder), "files", home=labels.home_mark(home))
     beside = Paths(home, "x").services
     if home in beside.parents:

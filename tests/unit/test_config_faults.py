@@ -38,6 +38,7 @@ ONE_BY_ONE = [
     ("engine: dokcer", "engine: expected one of auto, docker, podman; found 'dokcer'; did you mean 'docker'?"),
     ("cluster: knd", "cluster.type: expected one of kind, envtest, existing, none; found 'knd'; did you mean 'kind'?"),
     ("name: Bad_Name", f"name: {NAMES}; found 'Bad_Name'"),
+    ("name: evidence", "name: 'evidence' is the name of a folder in which envkit keeps what outlives environments"),
     ("timeout: soon", "timeout: expected a duration such as 500ms, 30s or 2m, found 'soon'"),
     ("timeout: -1", "timeout: expected a duration such as 500ms, 30s or 2m; found -1"),
     ("port_offset: x", "port_offset: expected a whole number from 0 to 50000; found 'x'"),
