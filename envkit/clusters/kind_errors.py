@@ -113,6 +113,16 @@ def passing(error: EnvkitError) -> bool:
     return bool(PASSING.search(error.message))
 
 
+AT_ITS_KUBECONFIG = re.compile(r"could not locate any control plane nodes for cluster")
+"""Kind's last step: it lists the nodes once more and writes a kubeconfig of its own. On a loaded host Podman's list was
+empty once."""
+
+
+def at_its_kubeconfig(output: str) -> bool:
+    """Whether kind failed when everything that an environment needs was done."""
+    return bool(AT_ITS_KUBECONFIG.search(output))
+
+
 def useful(output: str, node_log: str = "") -> str:
     """The last lines that tell something."""
     lines = [line.rstrip() for line in output.splitlines() if not NOISE.search(line)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envkit.clusters.kind_errors import explain, too_old, useful, version_of
+from envkit.clusters.kind_errors import at_its_kubeconfig, explain, too_old, useful, version_of
 from envkit.errors import ClusterError, PortTaken, ToolMissing
 
 NO_IMAGE = """Creating cluster "e" ...
@@ -90,6 +90,13 @@ def test_the_real_cause_is_named_with_a_next_step(output: str, node_log: str, ki
 
 def test_the_image_that_was_asked_for_is_named_when_the_output_names_none() -> None:
     assert "mine:1" in explain("ERROR: no such image", image="mine:1").message
+
+
+def test_the_last_step_is_told_from_all_others() -> None:
+    assert at_its_kubeconfig(
+        "ERROR: failed to create cluster: could not locate any control plane nodes for cluster named 'a'"
+    )
+    assert not at_its_kubeconfig(TIMEOUT)
 
 
 def test_what_is_not_known_is_quoted() -> None:
