@@ -14,7 +14,7 @@ from envkit.cli.context import Flags, opened, program
 from envkit.cli.options import COMMANDS, command
 from envkit.cli.output import Prefixed, expiry, out
 from envkit.cli.terminal import whole_letters
-from envkit.errors import NOT_UP, EnvironmentFailed, UsageError
+from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, UsageError
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
@@ -112,7 +112,13 @@ def env(flags: Flags, format: str = "shell") -> None:
     whole_letters()
     if form not in FORMATS:
         raise UsageError(f"--format is one of {', '.join(FORMATS)}, got {form!r}")
-    out(render(read(flags.paths(), suggested(flags, "up"), flags.environ).variables, form))
+    try:
+        record = read(flags.paths(), suggested(flags, "up"), flags.environ)
+    except EnvkitError:
+        if form == "shell" and not sys.stdout.isatty():
+            out("false\n")  # of nothing at all `eval "$(...)"` would make a success
+        raise
+    out(render(record.variables, form))
 
 
 @command

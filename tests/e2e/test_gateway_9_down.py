@@ -35,5 +35,5 @@ def test_down_leaves_nothing_and_touches_no_bystander(gateway: Box) -> None:
         assert "nothing to remove" in again.out
         assert gateway("status").code == 4
         env = gateway("env")
-        assert env.code == 4 and not env.out and "up" in env.err
+        assert (env.code, env.out) == (4, "false\n") and "up" in env.err
     gateway.untouched()

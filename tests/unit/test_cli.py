@@ -328,9 +328,10 @@ def test_env_in_a_format_that_is_none_is_a_usage_error(up: Paths, capsys: pytest
 def test_env_of_what_is_not_up_says_what_to_do(up: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = invoke(capsys, namespace, "env", "--name", "other")
 
-    assert (code, out) == (4, "")
+    assert (code, out) == (4, "false\n"), 'or `eval "$(envkit env)" && pytest` would test'
     assert "environment other is not up" in err
     assert "up --name other" in err
+    assert invoke(capsys, namespace, "env", "--name", "other", "--format", "dotenv")[:2] == (4, "")
 
 
 def test_env_of_what_has_gone_since_says_what_and_repairs_nothing(
@@ -343,7 +344,7 @@ def test_env_of_what_has_gone_since_says_what_and_repairs_nothing(
 
     code, out, err = invoke(capsys, namespace, "env")
 
-    assert (code, out) == (4, "")
+    assert (code, out) == (4, "false\n")
     assert f"does not answer any more: db.main (port {port})" in err
     assert "repairs it" in err
 
