@@ -32,10 +32,11 @@ class Ports:
         if self.environment is None:
             yield Finding("configuration", (), "warning", self.fault, "ports could not be checked")
             return
-        wanted = {port: name for port, name in self.environment.host_ports().items() if port not in self.ours}
+        ports = self.environment.host_ports()
+        wanted = {port: name for port, name in ports.items() if port not in self.ours}
         taken = holders(wanted, _published(host))
         if not taken:
-            yield Finding("ports", LANES, "ok", f"all {len(wanted)} of {self.environment.name} are free or its own")
+            yield Finding("ports", LANES, "ok", f"all {len(ports)} of {self.environment.name} are free or its own")
         for holder in taken:
             yield Finding(
                 f"port {holder.port}", LANES, "warning", f"wanted by {wanted[holder.port]}, held by {holder}",
