@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from envkit.cli.blame import HURRIED_SECONDS, Blame, Said
 from envkit.cli.context import Flags, opened, opened_down, signals
 from envkit.cli.reporting import show as show_error
 from envkit.cli.run_face import Face, Row
-from envkit.errors import Cancelled as CancelledError
 from envkit.errors import EnvironmentFailed, EnvkitError
 from envkit.export import masked
 from envkit.facts import Instance
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_FAILED = 125
 """`run`'s exit code when not the command but its environment failed, as docker and timeout use it."""
-
-EVIDENCE_SECONDS, HURRIED_SECONDS = 30.0, 3.0
-"""For evidence; and for it when somebody waits with a SIGKILL. CI kills about ten seconds after it cancels."""
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -105,13 +102,14 @@ class Running:
     seen: list[Happening] = field(default_factory=list)
     mine: bool = False
     _left: bool = False
-    _judged: bool = False
     _session: Session | None = None
     _hasty: threading.Thread = field(default_factory=threading.Thread)
 
     def __post_init__(self) -> None:
         flags = self.wish.flags
         self.timeline, self.samples = Writer(self.folder.timeline), Writer(self.folder.samples)
+        said = Said(self.folder.path, self.wish.artifacts, self.face, self._phase)
+        self.blame = Blame(said, self.cancelled, self.between)
         words = [secretless(word) for word in self.wish.argv]
         self.folder.write_facts(
             argv=words, began=now(), cwd=str(Path.cwd()), environment=flags.paths().name, repeat=self.wish.repeat
@@ -130,7 +128,7 @@ class Running:
                 self._session = session
                 session.stream.sinks.append(self.face.events(self.folder.events))
                 self.face.opened(session)
-                with self._phase("up"), self._judging(session):
+                with self._phase("up"), self.blame.judging(session):
                     outcome = self._up(session)
                 session.stream.quiet()
                 self.between.check()
@@ -162,7 +160,7 @@ class Running:
     def failed(self, error: Exception) -> None:
         """See `verbs.up.Intent`: the last moment to see what `up` had made."""
         if self._session and isinstance(error, EnvkitError):
-            self._explain(self._session, error=error)
+            self.blame.explain(self._session, error=error)
 
     def _up(self, session: Session) -> Any:
         from envkit.verbs.up import up
@@ -179,11 +177,11 @@ class Running:
         instances = {it.service: it for it in session.runtime.observe(session.environment.name)}
         self.watcher.watch(instances)
         code = 0
-        self._hasty = threading.Thread(target=self._explain_on_cancel, args=(session,), daemon=True, name="on-cancel")
+        self._hasty = threading.Thread(target=self.blame.on_cancel, args=(session,), daemon=True, name="on-cancel")
         self._hasty.start()
         try:
             for number in range(1, self.wish.repeat + 1):
-                with self._judging(session):
+                with self.blame.judging(session):
                     session.cancel.check()  # a signal while the run before was looked at
                     self._prepare(session, number)
                     session.cancel.check()
@@ -224,13 +222,13 @@ class Running:
         if self.cancelled.signum:
             self._hasty.join(max(0.0, self.cancelled.since + HURRIED_SECONDS + 1.0 - time.monotonic()))
         elif self.cancelled.interrupted and ended.code == INTERRUPTED:
-            self._explain(session, signum=signal.SIGINT, seconds=HURRIED_SECONDS)
+            self.blame.explain(session, signum=signal.SIGINT, seconds=HURRIED_SECONDS)
         else:
             self.watcher.settle(everything=ended.code != 0)
             after = measure(session, instances)
             self._sampled(after)
             self.face.report(told(before, after))
-            verdict = self._explain(session, code=ended.code) if ended.code else None
+            verdict = self.blame.explain(session, code=ended.code) if ended.code else None
         self.rows.append(self._row(number, ended, verdict, self.seen[seen:]))
         self.face.row(self.rows[-1])
         return self._code_of(ended)
@@ -252,71 +250,6 @@ class Running:
         if result == "cancelled" and not ended.code:  # the command did well; the gate was not passed
             return 128 + self.cancelled.signum
         return ENVIRONMENT_FAILED if result == "environment" else ended.code
-
-    # Whose fault
-
-    @contextmanager
-    def _judging(self, session: Session) -> Iterator[None]:
-        """What fails here is explained before anything is taken down."""
-        try:
-            yield
-        except CancelledError as error:
-            self._explain(session, error=error, signum=error.signum, seconds=HURRIED_SECONDS)
-            raise
-        except EnvironmentFailed as error:
-            self._explain(session, error=error)
-            raise
-
-    def _explain_on_cancel(self, session: Session) -> None:
-        """Evidence while the command still ends, and before anything is taken down."""
-        self.cancelled.event.wait()
-        self._explain(session, signum=self.cancelled.signum, seconds=HURRIED_SECONDS)
-
-    def _explain(
-        self, session: Session, *, error: EnvkitError | None = None, code: int | None = None, signum: int = 0,
-        seconds: float = EVIDENCE_SECONDS,
-    ) -> Verdict | None:  # fmt: skip
-        """Look, judge, keep everything, say it; once for each failure. A second signal leaves it behind."""
-        if error is not None and self._judged:
-            return None
-        self._judged = self._judged or error is not None
-        found: list[Verdict] = []
-
-        def work() -> None:
-            from envkit.evidence import collect, judge, look
-            from envkit.evidence.collectors import COLLECTORS
-            from envkit.verbs.gather import OF_UP
-
-            findings = look(
-                session, self.folder.path, seconds=min(seconds, 6.0) / 2, error=error, code=code, signum=signum
-            )
-            verdict = judge(findings)
-            found.append(verdict)
-            if not signum:
-                self.face.verdict(verdict)
-            path = collect(
-                session, self.folder.path, seconds=seconds, into=self.wish.artifacts, findings=findings,
-                verdict=verdict, collectors=OF_UP if error else COLLECTORS,
-            )  # fmt: skip
-            self.face.evidence(path)
-            if error is not None:
-                error.evidence = str(path)
-
-        with self._phase("evidence"):
-            thread = threading.Thread(target=work, daemon=True, name="evidence")
-            thread.start()
-            self._wait(thread, session.cancel)
-        return found[0] if found else None
-
-    def _wait(self, thread: threading.Thread, cancel: Cancel) -> None:
-        """Until it is done. A signal meanwhile leaves it `HURRIED_SECONDS` more; a second one, nothing."""
-        asked = 0.0
-        while thread.is_alive() and not self.cancelled.hurry.is_set():
-            if (cancel.event.is_set() or self.between.event.is_set()) and not asked:
-                asked = time.monotonic()
-            if asked and time.monotonic() - asked > HURRIED_SECONDS + 1.0:
-                return
-            thread.join(0.05)
 
     # Down
 

@@ -1,0 +1,106 @@
+"""Whose fault a failure of `run` was: looked at, judged, kept and said before anything is taken down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit.cli.run_face import Face
+from envkit.errors import Cancelled as CancelledError
+from envkit.errors import EnvironmentFailed, EnvkitError
+from envkit.verbs.run import Cancelled
+from envkit.waiting import Cancel
+
+if TYPE_CHECKING:
+    from envkit.evidence import Verdict
+    from envkit.session import Session
+
+EVIDENCE_SECONDS, HURRIED_SECONDS = 30.0, 3.0
+"""For evidence; and for it when somebody waits with a SIGKILL. CI kills about ten seconds after it cancels."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """Where what was found goes: the run's folder, `--artifacts`, who says it, and in which phase."""
+
+    folder: Path
+    artifacts: Path | None
+    face: Face
+    phase: Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass
+class Blame:
+    """Of one `run`; `cancelled` and `between` are its signals."""
+
+    said: Said
+    cancelled: Cancelled
+    between: Cancel
+    _judged: bool = False
+
+    @contextmanager
+    def judging(self, session: Session) -> Iterator[None]:
+        """What fails here is explained before anything is taken down."""
+        try:
+            yield
+        except CancelledError as error:
+            self.explain(session, error=error, signum=error.signum, seconds=HURRIED_SECONDS)
+            raise
+        except EnvironmentFailed as error:
+            self.explain(session, error=error)
+            raise
+
+    def on_cancel(self, session: Session) -> None:
+        """Evidence while the command still ends, and before anything is taken down; for a thread."""
+        self.cancelled.event.wait()
+        self.explain(session, signum=self.cancelled.signum, seconds=HURRIED_SECONDS)
+
+    def explain(
+        self, session: Session, *, error: EnvkitError | None = None, code: int | None = None, signum: int = 0,
+        seconds: float = EVIDENCE_SECONDS,
+    ) -> Verdict | None:  # fmt: skip
+        """Look, judge, keep everything, say it; once for each failure. A second signal leaves it behind."""
+        if error is not None and self._judged:
+            return None
+        self._judged = self._judged or error is not None
+        found: list[Verdict] = []
+        said = self.said
+
+        def work() -> None:
+            from envkit.evidence import collect, judge, look
+            from envkit.evidence.collectors import COLLECTORS
+            from envkit.verbs.gather import OF_UP
+
+            findings = look(session, said.folder, seconds=min(seconds, 6.0) / 2, error=error, code=code, signum=signum)
+            verdict = judge(findings)
+            found.append(verdict)
+            if not signum:
+                said.face.verdict(verdict)
+            path = collect(
+                session, said.folder, seconds=seconds, into=said.artifacts, findings=findings, verdict=verdict,
+                collectors=OF_UP if error else COLLECTORS,
+            )  # fmt: skip
+            said.face.evidence(path)
+            if error is not None:
+                error.evidence = str(path)
+
+        with said.phase("evidence"):
+            thread = threading.Thread(target=work, daemon=True, name="evidence")
+            thread.start()
+            self._wait(thread, session.cancel)
+        return found[0] if found else None
+
+    def _wait(self, thread: threading.Thread, cancel: Cancel) -> None:
+        """Until it is done. A signal meanwhile leaves it `HURRIED_SECONDS` more; a second one, nothing."""
+        asked = 0.0
+        while thread.is_alive() and not self.cancelled.hurry.is_set():
+            if (cancel.event.is_set() or self.between.event.is_set()) and not asked:
+                asked = time.monotonic()
+            if asked and time.monotonic() - asked > HURRIED_SECONDS + 1.0:
+                return
+            thread.join(0.05)
