@@ -29,18 +29,12 @@ ENVKIT_PROGRAM=envkit exec "{0}" -m envkit "$@"
 """
 """What `pipx install envkit` gives; a configuration of the reader's own gives its environment's name."""
 
-ELSEWHERE = {
-    "docs/offline.md": "its commands need a machine without network: tests of its own",
-}
-"""Documents that other tests follow."""
-
 
 def documents() -> list[Path]:
     """README first, which begins with nothing; the laptop's guide last, which takes everything down."""
     last = ROOT / "docs/laptop.md"
     rest = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
-    chosen = [path for path in rest if str(path.relative_to(ROOT)) not in ELSEWHERE and path != last]
-    return [ROOT / "README.md", *chosen, last]
+    return [ROOT / "README.md", *(path for path in rest if path != last), last]
 
 
 def everybodys() -> dict[str, str]:

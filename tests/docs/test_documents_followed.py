@@ -17,16 +17,20 @@ from tests.support.engines import Engine
 
 pytestmark = pytest.mark.e2e
 
-CONTAINERS = [path for path in documents() if path.name in ("README.md", "laptop.md", "services.md")]
+MARKS = {"embedded": [pytest.mark.embedded], "containers": [pytest.mark.docker, pytest.mark.kind]}
+
+IN_CONTAINERS = ("README.md", "laptop.md", "services.md")
 """The others say nothing that one lane proves less than two."""
 
-LANES = [
-    pytest.param("embedded", marks=pytest.mark.embedded),
-    pytest.param("containers", marks=[pytest.mark.docker, pytest.mark.kind]),
+FOLLOWED = [
+    pytest.param(lane, path, marks=MARKS[lane], id=f"{lane}-{path.relative_to(ROOT)}")
+    for lane in MARKS
+    for path in documents()
+    if lane == "embedded" or path.name in IN_CONTAINERS
 ]
 
 
-@pytest.fixture(scope="module", params=LANES)
+@pytest.fixture(scope="module")
 def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """One for each lane; whatever is left at the end is a failure."""
     folder, chosen = tmp_path_factory.mktemp(f"reader-{request.param}"), everybodys()
@@ -49,14 +53,8 @@ def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     assert not left, left
 
 
-def shown(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-@pytest.mark.parametrize("document", documents(), ids=shown)
+@pytest.mark.parametrize(("reader", "document"), FOLLOWED, indirect=["reader"])
 def test_every_command_works(reader: Reader, document: Path) -> None:
-    if reader.lane == "containers" and document not in CONTAINERS:
-        pytest.skip("followed in the embedded lane")
     if document.name != "README.md":
         reader.up()
     done = reader.follow(document)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import ROOT, Block, Unclear, blocks, commands
-from tests.docs.reader import ELSEWHERE, documents
+from tests.docs.blocks import Block, Unclear, blocks, commands
+from tests.docs.reader import documents
 from tests.docs.session import steps
 from tests.docs.showing import difference
 
@@ -43,12 +43,6 @@ def test_what_is_left_out_is_little_and_says_why(capsys: pytest.CaptureFixture[s
         print(f"{where}: {text.splitlines()[0]}: {why}")
     assert len(left) < len(every) / 4
     assert all(len(why) > 12 for _, _, why in left)
-
-
-@pytest.mark.parametrize("name", ELSEWHERE)
-def test_what_others_follow_is_understood_too(name: str) -> None:
-    if (ROOT / name).exists():
-        blocks(ROOT / name)
 
 
 @pytest.mark.parametrize(
