@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from envkit import labels
-from envkit.clusters import gates, identities, manifests
+from envkit.clusters import gates, identities, manifests, rights
 from envkit.clusters.api import CRDS, FINGERPRINT, Api
 from envkit.clusters.apply import Applier
 from envkit.clusters.identities import Subject
@@ -63,11 +64,15 @@ class _Bootstrap:
             *([lambda: self._namespaces(spaces)] if spaces or self.cluster.namespaces else []),
         ])  # fmt: skip
         subjects = [Subject(name, one, self.environment) for name, one in self.cluster.identities.items()]
+        before = identities.remove_unwanted(subjects, self.api, self.environment, self.steps)
         self._together([
             *([lambda: self._others(rest)] if rest else []),
-            lambda: identities.remove_unwanted(subjects, self.api, self.environment, self.steps),
-            *(lambda one=one: identities.establish(one, self.api, self.paths, self.steps) for one in subjects),
+            *(partial(identities.establish, one, self.api, self.steps) for one in subjects),
         ])  # fmt: skip
+        if before:
+            known = partial(rights.wait_until_in_force, self.api, self.environment, self.steps)
+            self.steps.run("rights in force", known)
+        self._together([partial(identities.prove, one, self.api, self.paths, self.steps) for one in subjects])
         self.steps.run("mark", lambda: self.steps.ask(lambda: self._mark(first)))
 
     def _together(self, tasks: Sequence[Callable[[], None]]) -> None:

@@ -73,10 +73,14 @@ class Subject:
         return self.identity.role or (self.name if self.identity.rules else "")
 
 
-def establish(subject: Subject, api: Api, paths: Paths, steps: Steps) -> None:
-    """Account, rights, token and proof; every step is timed. Raises `ClusterError` that names the step."""
+def establish(subject: Subject, api: Api, steps: Steps) -> None:
+    """Account and rights. Raises `ClusterError` that names the step."""
+    steps.run(f"identity {subject.name}: account and rights", lambda: _apply(subject, api, steps))
+
+
+def prove(subject: Subject, api: Api, paths: Paths, steps: Steps) -> None:
+    """Token, and proof of it and of the rights; every step is timed. Raises `ClusterError` that names the step."""
     name, identity = subject.name, subject.identity
-    steps.run(f"identity {name}: account and rights", lambda: _apply(subject, api, steps))
     if identity.token:
         token = identity.token
 
@@ -93,18 +97,23 @@ def establish(subject: Subject, api: Api, paths: Paths, steps: Steps) -> None:
         steps.run(f"identity {name}: rights proved", lambda: _prove_rights(subject, api, steps))
 
 
-def remove_unwanted(subjects: Sequence[Subject], api: Api, environment: str, steps: Steps) -> None:
-    """Remove rights and accounts of identities that are not configured any more: a stale right proves a wrong yes."""
+def remove_unwanted(subjects: Sequence[Subject], api: Api, environment: str, steps: Steps) -> bool:
+    """Remove rights and accounts of identities that are not configured any more: a stale right proves a wrong yes.
+
+    Whether there were any rights before, wanted or not.
+    """
     wanted = {path for subject in subjects for path, _ in objects(subject)}
-    marks = quote(f"{labels.ENV}={environment},{labels.ROLE}={MADE_FOR}")
+    marks, before = quote(f"{labels.ENV}={environment},{labels.ROLE}={MADE_FOR}"), False
     for kind in ("clusterrolebindings", "rolebindings", "clusterroles", "serviceaccounts"):
         everywhere = "/api/v1/serviceaccounts" if kind == "serviceaccounts" else f"/apis/{RBAC}/v1/{kind}"
         found = steps.ask(partial(api.ask, "GET", f"{everywhere}?labelSelector={marks}"))
         for metadata in (item["metadata"] for item in found["items"]):
-            path = _path(kind, metadata["name"], metadata.get("namespace", ""))
+            before = True
+            path = path_of(kind, metadata["name"], metadata.get("namespace", ""))
             if path not in wanted and not metadata.get("deletionTimestamp"):
                 steps.report(f"removing {kind[:-1]} {metadata['name']}, which no identity needs any more")
                 steps.ask(partial(api.ask, "DELETE", path))
+    return before
 
 
 def renew(
@@ -142,14 +151,14 @@ def objects(subject: Subject) -> Iterator[tuple[str, dict[str, Any]]]:
     """Path and body of everything an identity is made of, in the order of application."""
     identity, namespace = subject.identity, subject.identity.namespace
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(subject, subject.account, namespace)}
-    yield _path("serviceaccounts", subject.account, namespace), account
+    yield path_of("serviceaccounts", subject.account, namespace), account
     if identity.rules:
         rules = [
             {key: value for key, value in rule.model_dump(mode="json").items() if value} for rule in identity.rules
         ]
         rules = [{"apiGroups": [""], **rule} for rule in rules]
         body = {"kind": "ClusterRole", "metadata": _metadata(subject, subject.role), "rules": rules}
-        yield _path("clusterroles", subject.role), {"apiVersion": f"{RBAC}/v1", **body}
+        yield path_of("clusterroles", subject.role), {"apiVersion": f"{RBAC}/v1", **body}
     if subject.role:
         yield from _bindings(subject)
 
@@ -161,10 +170,10 @@ def _bindings(subject: Subject) -> Iterator[tuple[str, dict[str, Any]]]:
     common = {"apiVersion": f"{RBAC}/v1", "roleRef": role, "subjects": [who]}
     if not subject.identity.namespaces:
         body = {**common, "kind": "ClusterRoleBinding", "metadata": _metadata(subject, name)}
-        yield _path("clusterrolebindings", name), body
+        yield path_of("clusterrolebindings", name), body
     for namespace in subject.identity.namespaces:
         body = {**common, "kind": "RoleBinding", "metadata": _metadata(subject, name, namespace)}
-        yield _path("rolebindings", name, namespace), body
+        yield path_of("rolebindings", name, namespace), body
 
 
 def _metadata(subject: Subject, name: str, namespace: str = "") -> dict[str, Any]:
@@ -172,7 +181,8 @@ def _metadata(subject: Subject, name: str, namespace: str = "") -> dict[str, Any
     return {"name": name, **place, "labels": {labels.ENV: subject.environment, labels.ROLE: MADE_FOR}}
 
 
-def _path(kind: str, name: str, namespace: str = "") -> str:
+def path_of(kind: str, name: str, namespace: str = "") -> str:
+    """Where an object of rights, or a ServiceAccount, is."""
     group = "/api/v1" if kind == "serviceaccounts" else f"/apis/{RBAC}/v1"
     return f"{group}/{f'namespaces/{namespace}/' if namespace else ''}{kind}/{name}"
 

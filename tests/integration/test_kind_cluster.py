@@ -209,6 +209,22 @@ def test_a_right_that_is_not_there_is_named_with_its_step(cluster: Place, tmp_pa
     assert "denied" in caught.value.message
 
 
+def test_a_right_that_was_taken_away_proves_nothing(cluster: Place, tmp_path: Path) -> None:
+    """The authorizer reads rights from a cache, which for a moment still has the old ones."""
+    wish = configured(tmp_path).model_dump()
+    wish["identities"]["stranger"]["can"] = [{"verb": "get", "resource": "secrets"}]
+    for _ in range(2):
+        wish["identities"]["stranger"]["role"], wish["bootstrap_timeout"] = "edit", 60.0
+        said = brought_up(cluster, Cluster.model_validate(wish))
+        assert any(line.startswith("rights in force: ") for line in said), said
+        wish["identities"]["stranger"]["role"], wish["bootstrap_timeout"] = None, 3.0
+        with pytest.raises(ClusterError, match="may get secrets"):
+            brought_up(cluster, Cluster.model_validate(wish))
+    brought_up(cluster, configured(tmp_path))
+    left = Api.of(cluster.paths.kubeconfig).ask("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles")["items"]
+    assert not [item for item in left if item["metadata"]["name"].startswith("envkit-last-")]
+
+
 def test_manifests_too_new_are_refused_before_anything_is_applied(cluster: Place, tmp_path: Path) -> None:
     api = Api.of(cluster.paths.kubeconfig)
     (tmp_path / "new.yaml").write_text(
