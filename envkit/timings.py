@@ -106,7 +106,7 @@ class Recorder:
             began = event.at
         elif event.kind in ENDS:
             began = event.at - (event.seconds or 0.0) if began is None else began
-            seconds = event.at - began
+            seconds = max(0.0, event.at - began)  # `began` is rounded
         else:
             return
         self._spans[event.step] = replace(

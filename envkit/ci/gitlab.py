@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from envkit.ci.platform import Left, Mark, Say
+from envkit.ci.platform import Plain, Say
 from envkit.export import masked
 
 LARGEST = 5 << 10
@@ -21,8 +21,10 @@ NAME = re.compile(r"[A-Za-z0-9_]+")
 _ERASE = "\x1b[0K"
 
 
-class GitLab:
-    """A job."""
+class GitLab(Plain):
+    """A job. It can say no mask: only variables of the project's settings are masked; no annotation, and leave nothing
+    but what an artifact holds: see `dotenv`.
+    """
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -40,20 +42,6 @@ class GitLab:
             yield
         finally:
             self._say(f"{_ERASE}section_end:{int(time.time())}:{name}\r{_ERASE}\n")
-
-    def foreign(self) -> AbstractContextManager[None]:
-        """Nothing to guard against but a section that begins or ends early."""
-        return nullcontext()
-
-    def annotate(self, mark: Mark) -> None:
-        """The error itself has been shown."""
-
-    def mask(self, secrets: Sequence[str]) -> None:
-        """A job cannot: only variables of the project's settings are masked."""
-
-    def leave(self, left: Left) -> list[str]:  # noqa: ARG002
-        """Only what an artifact holds reaches later jobs; see `dotenv`."""
-        return []
 
 
 def dotenv(variables: Mapping[str, str]) -> tuple[str, list[str]]:

@@ -139,7 +139,7 @@ class Job:
         self._leave(error)
 
     def _leave(self, error: EnvkitError | None) -> None:
-        """What cannot be written is told, and changes no exit code: the work itself is done."""
+        """Annotations, outputs, the summary and the reports."""
         account = self._account(error)
         if error is None:
             for mark in of_run(account):

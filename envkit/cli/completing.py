@@ -15,19 +15,18 @@ from itertools import pairwise
 from pathlib import Path
 
 from envkit.cli.context import Flags, program
+from envkit.cli.imaging import ACTIONS
 from envkit.cli.options import COMMANDS, COMMON, SHORT, command
 from envkit.cli.output import out
 from envkit.errors import UsageError
+from envkit.export import FORMATS
 from envkit.paths import state_home
 
 CHOICES = {
     "lane": ("containers", "mixed", "embedded", "auto"),
     "engine": ("docker", "podman", "auto"),
-    "format": ("shell", "dotenv", "json"),
+    "format": FORMATS,
 }
-
-VERBS = {"completion": ("bash", "zsh", "fish"), "images": ("pull", "build", "save", "load")}
-"""First words of commands that are neither services nor environments."""
 
 BASH = """\
 _envkit_{mark}() {{
@@ -64,6 +63,9 @@ complete -c {name} -f -a '(__envkit_{mark})'
 """
 
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+
+VERBS = {"completion": tuple(SCRIPTS), "images": ACTIONS}
+"""First words of commands that are neither services nor environments."""
 
 GUARDS = {
     "bash": "[[ $1 -ef {program} ]] || return 0",

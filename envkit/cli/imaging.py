@@ -27,7 +27,10 @@ def images(flags: Flags, action: Sequence[str]) -> int:
     if verb and verb not in ACTIONS:
         raise UsageError(f"images has no action {verb!r}", hint=f"there are: {', '.join(ACTIONS)}; alone it lists")
     if verb != "build" and len(words) > (1 if verb in ("save", "load") else 0):
-        raise UsageError(f"images {verb} takes no word {words[-1]!r}")
+        how = f"images {verb} FILE" if verb in ("save", "load") else f"images {verb}".strip()
+        raise UsageError(
+            f"expected `{how}`, and no further word; found {words[-1]!r}", hint="`help images` has examples"
+        )
     if verb == "load" and not words:
         raise UsageError("images load needs the archive", hint="for example: images load envkit-gateway.tar")
     with opened(flags) as session:
