@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from envkit.events import Event, Kind, Stream
+from envkit.events import Event, Kind
 from envkit.paths import Paths, write_private
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Span:
     """One step: `began` is seconds since the command began, None for one that never did."""
 
     step: str
-    action: str
+    action: str = ""
     needs: tuple[str, ...] = ()
     state: str = "waiting"
     began: float | None = None
@@ -90,17 +90,17 @@ class Timings:
 
 
 class Recorder:
-    """An event sink that notes when each step of a plan began and how it ended."""
+    """An event sink that notes when each step began and how it ended; of a plan, or of what comes."""
 
-    def __init__(self, name: str, where: str, plan: Plan) -> None:
-        self._name, self._where = name, where
-        self._spans = {step.id: Span(step.id, step.action.value, tuple(step.needs)) for step in plan.steps}
+    def __init__(self, plan: Plan | None = None) -> None:
+        self._planned, steps = plan is not None, plan.steps if plan else ()
+        self._spans = {step.id: Span(step.id, step.action.value, tuple(step.needs)) for step in steps}
 
     def __call__(self, event: Event) -> None:
         """Note it."""
-        span = self._spans.get(event.step)
-        if span is None:
+        if not event.step or (self._planned and event.step not in self._spans):
             return
+        span = self._spans.setdefault(event.step, Span(event.step))
         began, seconds = span.began, span.seconds
         if event.kind is Kind.STARTED:
             began = event.at
@@ -114,27 +114,30 @@ class Recorder:
             message=event.message.partition("\n")[0],
         )  # fmt: skip
 
-    def timings(self, stream: Stream, *, failed: bool) -> Timings:
-        """What was noted, the command's whole time with it."""
-        took = stream.clock() - stream.began
-        at = round(time.time() - took, 3)
-        spans = tuple(self._spans.values())
-        return Timings(self._name, at, round(took, 3), "failed" if failed else "up", self._where, spans)
+    def close(self) -> None:
+        """Nothing to put away."""
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """In the order of the plan, or of their first event."""
+        return tuple(self._spans.values())
 
 
 @contextmanager
 def recorded(session: Session, plan: Plan) -> Iterator[None]:
     """Keep the timings of what is done here, also when it fails."""
-    recorder = Recorder(session.environment.name, session.where, plan)
-    session.stream.sinks.append(recorder)
+    recorder, stream = Recorder(plan), session.stream
+    stream.sinks.append(recorder)
     failed = True
     try:
         yield
         failed = False
     finally:
-        session.stream.sinks.remove(recorder)
+        stream.sinks.remove(recorder)
+        took, result = round(stream.clock() - stream.began, 3), "failed" if failed else "up"
+        at = round(time.time() - took, 3)
         with suppress(OSError):  # a full disk has errors enough of its own
-            write(session.paths, recorder.timings(session.stream, failed=failed))
+            write(session.paths, Timings(session.environment.name, at, took, result, session.where, recorder.spans))
 
 
 def write(paths: Paths, timings: Timings) -> None:

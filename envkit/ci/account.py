@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from envkit.ci.steps import Step
-
 if TYPE_CHECKING:
     from envkit.cli.run_face import Row
     from envkit.evidence import Verdict
+    from envkit.timings import Span
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Account:
     where: str = ""
     began: float = 0.0
     seconds: float = 0.0
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Span, ...] = ()
     rows: tuple[Row, ...] = ()
     trouble: Trouble | None = None
     verdict: Verdict | None = None

@@ -14,9 +14,9 @@ from envkit.ci.account import Account, Trouble
 from envkit.ci.gitlab import dotenv
 from envkit.ci.marks import of_error, of_run
 from envkit.ci.platform import Left, Platform
-from envkit.ci.steps import Steps
 from envkit.errors import EnvironmentFailed, EnvkitError
 from envkit.export import masked
+from envkit.timings import Recorder
 
 if TYPE_CHECKING:
     from envkit.cli.run_face import Row
@@ -48,7 +48,7 @@ class Job:
     show: Callable[[EnvkitError], None]
     note: Callable[[str], None]
     gather: Callable[[EnvironmentFailed], None]
-    steps: Steps = field(default_factory=Steps)
+    steps: Recorder = field(default_factory=Recorder)
     rows: list[Row] = field(default_factory=list)
     verdict: Verdict | None = None
     evidence: str = ""
@@ -166,7 +166,7 @@ class Job:
     def _account(self, error: EnvkitError | None) -> Account:
         trouble = Trouble(type(error).__name__, error.message, error.hint, error.detail) if error else None
         return Account(
-            self.verb, self.name, self._where, self._began, time.time() - self._began, self.steps.all,
+            self.verb, self.name, self._where, self._began, time.time() - self._began, self.steps.spans,
             tuple(self.rows), trouble, self.verdict, self.evidence,
         ).redacted(self._redact)  # fmt: skip
 

@@ -39,15 +39,15 @@ def document(account: Account) -> str:
 
 def _steps(account: Account) -> Iterator[ElementTree.Element]:
     for step in account.steps:
-        case = _case("envkit.up", step.name, step.seconds)
-        if step.result == "failed":
+        case = _case("envkit.up", step.step, step.seconds)
+        if step.state == "failed":
             _say(
                 case, "error", step.message, kind="step", text=account.trouble.text if account.trouble else step.message
             )
-        elif step.result in ("done", "kept"):
-            ElementTree.SubElement(case, "system-out").text = _clean(f"{step.result}: {step.message}")
+        elif step.state in ("done", "kept"):
+            ElementTree.SubElement(case, "system-out").text = _clean(f"{step.state}: {step.message}")
         else:
-            _say(case, "skipped", f"{step.result}: {step.message}" if step.message else step.result)
+            _say(case, "skipped", f"{step.state}: {step.message}" if step.message else step.state)
         yield case
 
 

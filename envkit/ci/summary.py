@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from envkit.ci.account import Account
-from envkit.ci.steps import Step
+from envkit.timings import Span
 
 LONGEST = 200
 """Letters of a message in a table."""
@@ -34,9 +34,9 @@ def _parts(account: Account) -> Iterator[str]:
         yield from _table(("run", "result", "code", "took", "what happened"), cells)
     if account.steps:
         slowest = max(account.steps, key=lambda step: step.seconds)  # what to look at first
-        steps = [(step.name, step.result, *_times(step), _first(step.message)) for step in account.steps]
+        steps = [(step.step, step.state, *_times(step), _first(step.message)) for step in account.steps]
         yield from _table(
-            ("step", "result", "began after", "took", ""), steps, bold=slowest.name if slowest.seconds else ""
+            ("step", "result", "began after", "took", ""), steps, bold=slowest.step if slowest.seconds else ""
         )
 
 
@@ -69,8 +69,8 @@ def code(said: str) -> str:
     return f"{ticks}{space}{said}{space}{ticks}"
 
 
-def _times(step: Step) -> tuple[str, str]:
-    return ("", "") if step.result == "not reached" else (f"{step.began:.1f} s", f"{step.seconds:.1f} s")
+def _times(step: Span) -> tuple[str, str]:
+    return ("", "") if step.began is None else (f"{step.began:.1f} s", f"{step.seconds:.1f} s")
 
 
 def _lines(said: str) -> str:

@@ -29,7 +29,7 @@ def images(flags: Flags, action: Sequence[str]) -> int:
     if verb != "build" and len(words) > (1 if verb in ("save", "load") else 0):
         how = f"images {verb} FILE" if verb in ("save", "load") else f"images {verb}".strip()
         raise UsageError(
-            f"expected `{how}`, and no further word; found {words[-1]!r}", hint="`help images` has examples"
+            f"images takes no further word here: expected `{how}`, found {words[-1]!r}", hint="see `help images`"
         )
     if verb == "load" and not words:
         raise UsageError("images load needs the archive", hint="for example: images load envkit-gateway.tar")

@@ -18,7 +18,6 @@ from envkit.ci.gitlab import GitLab, dotenv
 from envkit.ci.job import Job, Wanted
 from envkit.ci.marks import line_of, of_error, of_run
 from envkit.ci.platform import Left, Mark
-from envkit.ci.steps import Step, Steps
 from envkit.ci.where import platform
 from envkit.cli.run_face import Row
 from envkit.config.load import Request, load
@@ -29,6 +28,7 @@ from envkit.evidence.verdict import Verdict
 from envkit.paths import Paths
 from envkit.session import Session
 from envkit.state import Record, write
+from envkit.timings import Recorder, Span
 from envkit.waiting import Cancel
 from tests.support.actions import commands, entries
 
@@ -255,20 +255,22 @@ def test_a_report_that_gitlab_would_refuse_is_cut_and_told() -> None:
 
 
 def test_steps_keep_their_last_word() -> None:
-    steps = Steps()
+    steps = Recorder()
     for kind, name, at, seconds in (
         (Kind.PLANNED, "late", 0.0, None), (Kind.PLANNED, "b", 0.0, None), (Kind.NOTE, "", 0.1, None),
         (Kind.KEPT, "a", 0.1, 0.0), (Kind.STARTED, "b", 0.2, None), (Kind.PROGRESS, "b", 0.3, None),
         (Kind.FAILED, "b", 1.2, 1.0), (Kind.STARTED, "c", 0.4, None),
     ):  # fmt: skip
         steps(Event(kind, name, "said", at, seconds))
-    assert steps.all == (
-        Step("a", "kept", "said", 0.1, 0.0), Step("b", "failed", "said", 0.2, 1.0),
-        Step("c", "unfinished", "", 0.4, 0.0), Step("late"),
-    )  # fmt: skip
+    assert [(one.step, one.state, one.began, one.seconds) for one in steps.spans] == [
+        ("late", "waiting", None, 0.0), ("b", "failed", 0.2, 1.0), ("a", "kept", 0.1, 0.0), ("c", "running", 0.4, 0.0),
+    ]  # fmt: skip
 
 
-STEPS = (Step("redis", "done", "ready", 0.1, 1.25), Step("odd|name", "failed", "no\nanswer\x1b[0m", 0.2, 3.0))
+STEPS = (
+    Span("redis", state="done", message="ready", began=0.1, seconds=1.25),
+    Span("odd|name", state="failed", message="no\nanswer\x1b[0m", began=0.2, seconds=3.0),
+)
 TROUBLE = Trouble("NotReady", "odd|name: no <answer>", "look *here*", "line 1\n```\nhunter2")
 FAILED = Account("up", "x", "embedded", 0.0, 4.5, STEPS, (), TROUBLE, Verdict("environment", "it died"), "/e v/`x`")
 COMMAND_FAILED = Account(
@@ -344,7 +346,9 @@ def test_junit_of_a_command_and_of_what_is_no_steps() -> None:
 @settings(max_examples=100, deadline=None, database=None)
 @example("\x00\x1b[0m\ud800\ufffe")
 def test_junit_is_xml_whatever_was_said(text: str) -> None:
-    account = Account("up", text, steps=(Step(text, "failed", text),), trouble=Trouble("X", text, text, text))
+    account = Account(
+        "up", text, steps=(Span(text, state="failed", message=text),), trouble=Trouble("X", text, text, text)
+    )
     ElementTree.fromstring(junit.document(account).encode(errors="surrogatepass"))
 
 
