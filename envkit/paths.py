@@ -64,7 +64,7 @@ class Paths:
 
         Root's state directory is closed to the unprivileged user that PostgreSQL then runs as; `/var/tmp` is not.
         """
-        return Path(f"/var/tmp/envkit-{self.name}") if os.getuid() == 0 else self.folder / "services"  # noqa: S108
+        return Path(f"/var/tmp/envkit-{self.name}") if os.getuid() == 0 else self.folder / "services"  # noqa: S108  see above; mode 0711
 
     @property
     def logs(self) -> Path:

@@ -53,7 +53,7 @@ class Platform(Protocol):
 class Plain:
     """Any other service, and a terminal: plain lines say it all."""
 
-    def group(self, title: str, *, folded: bool = True) -> AbstractContextManager[None]:  # noqa: ARG002
+    def group(self, title: str, *, folded: bool = True) -> AbstractContextManager[None]:  # noqa: ARG002  the seam has it
         """The lines are enough."""
         return nullcontext()
 
@@ -67,6 +67,6 @@ class Plain:
     def mask(self, secrets: Sequence[str]) -> None:
         """Nobody to tell; variables are shown with their secrets hidden, as everywhere."""
 
-    def leave(self, left: Left) -> list[str]:  # noqa: ARG002
+    def leave(self, left: Left) -> list[str]:  # noqa: ARG002  the seam has it
         """No place for it."""
         return []

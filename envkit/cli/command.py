@@ -71,7 +71,7 @@ def command(function: Callable[..., int | None]) -> EnvkitTask:
     positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter("context", positional), *(p.replace(kind=positional) for p in own)]
     parameters += [inspect.Parameter(name, positional, default=default) for name, default in COMMON.items()]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions take attributes
     return EnvkitTask(
         run,
         name=function.__name__.rstrip("_"),

@@ -70,7 +70,7 @@ class Face:
     def ready(self, record: Record) -> None:
         """It is up."""
 
-    def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002
+    def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002  for `JobFace`
         """Around a part of the run: up, reset, command, evidence, down."""
         return nullcontext()
 

@@ -222,7 +222,7 @@ def suggested(flags: Flags, verb: str) -> str:
 
 def complete_list() -> None:
     """Register the commands that stand elsewhere, after these."""
-    from envkit.cli import completing, doctoring, everyday, imaging  # noqa: F401
+    from envkit.cli import completing, doctoring, everyday, imaging  # noqa: F401  they register commands
 
 
 def __getattr__(name: str) -> Any:

@@ -23,7 +23,7 @@ def preload() -> None:
     def imported() -> None:
         import kubernetes.client
         import kubernetes.config
-        import kubernetes.dynamic  # noqa: F401
+        import kubernetes.dynamic  # noqa: F401  imported ahead of its use
 
     threading.Thread(target=imported, name="preload").start()
 

@@ -131,7 +131,7 @@ class _Bootstrap:
         """Create and wait until Active; a namesake that is still Terminating is waited out first."""
         path = f"/api/v1/namespaces/{name}"
         plain = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        plain["metadata"]["labels"] = {labels.ENV: self.environment}  # type: ignore[index]
+        plain["metadata"]["labels"] = {labels.ENV: self.environment}  # type: ignore[index]  # a mapping, two lines up
         applied = False
 
         def attempt() -> str | None:

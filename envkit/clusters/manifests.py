@@ -65,7 +65,7 @@ def load(paths: Sequence[str | Path]) -> list[Manifest]:
     faults: list[Fault] = []
     for file in _files(paths):
         for entry in _objects(file):
-            (faults if isinstance(entry, Fault) else found).append(entry)  # type: ignore[arg-type]
+            (faults if isinstance(entry, Fault) else found).append(entry)  # type: ignore[arg-type]  # each fits the list that it is for
     if faults:
         raise ConfigError(faults, hint="correct the manifests")
     return sorted(found, key=lambda manifest: rank(manifest.kind))

@@ -182,7 +182,7 @@ class Rule(Model):
     apiGroups: Strings = ("",)  # noqa: N815  Kubernetes' own spelling
     resources: Strings
     verbs: Strings
-    resourceNames: Strings = ()  # noqa: N815
+    resourceNames: Strings = ()  # noqa: N815  Kubernetes' own spelling
 
 
 class Token(Model):

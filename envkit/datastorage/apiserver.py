@@ -38,7 +38,7 @@ class ApiServer:
 
     def create(self, path: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
         """POSTs ``body``; the API server's object. Blocks for at most about ``seconds``. Raises ApiServerError."""
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), self._headers())  # noqa: S310
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), self._headers())  # noqa: S310  the URL is the kubeconfig's
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.context)
         )

@@ -77,7 +77,7 @@ Days = Annotated[int, Field(ge=1, le=36_500), BeforeValidator(_whole_number)]
 class AuditEvent(TypedDict):
     """One audit event, as a client sends it. What is not named here is ignored."""
 
-    __pydantic_config__ = ConfigDict(strict=True, extra="ignore")  # type: ignore[misc]
+    __pydantic_config__ = ConfigDict(strict=True, extra="ignore")  # type: ignore[misc]  # pydantic reads it so
 
     version: Annotated[str, _text(1, 20)]
     event_type: Annotated[str, _text(1, 100)]

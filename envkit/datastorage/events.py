@@ -121,7 +121,7 @@ def _fault_within(container: object, max_depth: int) -> str | None:
     for _ in range(max_depth):
         deeper: list[Any] = []
         for item in level:
-            for value in chain(item, item.values()) if type(item) is dict else item:  # type: ignore[attr-defined]
+            for value in chain(item, item.values()) if type(item) is dict else item:  # type: ignore[attr-defined]  # tested just before
                 kind = type(value)
                 if kind is str:
                     if "\0" in value:

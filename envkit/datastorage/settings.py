@@ -47,7 +47,7 @@ def _readable_by_redis(value: SecretStr) -> SecretStr:
     from redis.connection import parse_url
 
     try:
-        parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]
+        parse_url(value.get_secret_value())  # type: ignore[no-untyped-call]  # redis-py has no types for it
     except ValueError:
         raise ValueError(f"cannot be read; expected {REDIS_FORM}") from None
     return value

@@ -59,7 +59,7 @@ def _opened(session: Session, into: Path | None) -> Bundle:
     name = f"{session.environment.name}-{datetime.now():%Y%m%d-%H%M%S-%f}"
     redact = redactor(session)
     trouble: list[str] = []
-    for home in (into or session.paths.evidence, Path(tempfile.gettempdir()), Path("/dev/shm")):  # noqa: S108
+    for home in (into or session.paths.evidence, Path(tempfile.gettempdir()), Path("/dev/shm")):  # noqa: S108  the last resort on a full disk
         try:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             (home / name).mkdir(mode=0o700)

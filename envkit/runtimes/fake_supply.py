@@ -35,7 +35,7 @@ class FakeNetworks:
         """This host's address there."""
         return "172.18.0.1" if labels.resource_name(environment) in self.there else ""
 
-    def create(self, environment: str, root: str, **_marks: str) -> None:  # noqa: ARG002
+    def create(self, environment: str, root: str, **_marks: str) -> None:  # noqa: ARG002  as the real one
         """Make it; there already is fine."""
         if not self.exists(environment):
             self._call("network create", environment)
@@ -72,7 +72,7 @@ class FakeImages:
     def pull_first(
         self,
         candidates: Sequence[str],
-        platform: str | None,  # noqa: ARG002
+        platform: str | None,  # noqa: ARG002  as the real one
         report: Callable[[str], None],
         cancel: Cancel,
     ) -> str:

@@ -61,7 +61,7 @@ def encrypted(plug: socket.socket) -> socket.socket:
     if answer == b"S":
         import ssl
 
-        return ssl._create_unverified_context().wrap_socket(plug)  # noqa: S323
+        return ssl._create_unverified_context().wrap_socket(plug)  # noqa: S323  encrypted, as `sslmode=require`
     said = f"not PostgreSQL's protocol: {answer!r}" if answer else "the connection was closed before an answer"
     raise SqlError(said)
 

@@ -131,7 +131,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config.stash[LOST] += [f"{lost}{f' ({worker})' if worker else ''}" for lost in audit.close_shared()]
     if worker:
         uses = [use.plain() for use in config.stash[USES]]
-        config.workeroutput[OUTPUT] = {"lost": config.stash[LOST], "uses": uses}  # type: ignore[attr-defined]
+        config.workeroutput[OUTPUT] = {"lost": config.stash[LOST], "uses": uses}  # type: ignore[attr-defined]  # xdist adds it
     if config.stash[LOST] and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -57,10 +57,10 @@ def _prepare(*, engines: bool) -> None:
     """Import what is needed sooner or later, while the environment still comes up: later, seconds count."""
     import envkit.config.load
     import envkit.verbs.remove
-    import envkit.watch.watching  # noqa: F401
+    import envkit.watch.watching  # noqa: F401  ahead of its use
 
     if engines:
-        import docker  # noqa: F401
+        import docker  # noqa: F401  ahead of its use
 
 
 if __name__ == "__main__":

@@ -57,5 +57,5 @@ class Presence:
         with suppress(EngineError):
             for instance in self._runtime.observe(self._environment):
                 if instance.service == name:
-                    return instance  # type: ignore[no-any-return]
+                    return instance  # type: ignore[no-any-return]  # the runtime is `Any`
         return before
