@@ -16,7 +16,7 @@ from pathlib import Path
 
 from envkit.cli.context import Flags, program
 from envkit.cli.imaging import ACTIONS
-from envkit.cli.options import COMMANDS, COMMON, SHORT, command
+from envkit.cli.options import COMMANDS, COMMON, command, option_defaults, option_named, takes_next
 from envkit.cli.output import out
 from envkit.errors import UsageError
 from envkit.export import FORMATS
@@ -107,12 +107,11 @@ def candidates(words: Sequence[str], own: Mapping[str, Sequence[str]], environ: 
     *before, typed = [word for word in words if word != "="] + ([""] if words[-1] == "=" else [])  # as bash cuts words
     if "--" in before:
         return []
-    option = _option(before[-1]) if before else ""
-    if option and not _is_switch(option):
-        return _beginning(_values(option, before, environ), typed)
+    if before and takes_next(before[-1], option_defaults()):
+        return _beginning(_values(option_named(before[-1]), before, environ), typed)
     named, equals, value = typed.partition("=")
     if equals and named.startswith("--"):
-        found = _beginning(_values(_option(named), before, environ), value)
+        found = _beginning(_values(option_named(named), before, environ), value)
         return [f"{named}={one}" for one in found]
     chosen = _chosen(before)
     if typed.startswith("-"):
@@ -126,24 +125,13 @@ def _beginning(found: Iterable[str], typed: str) -> list[str]:
     return sorted({one for one in found if one.startswith(typed)})
 
 
-def _option(word: str) -> str:
-    """The option's name as Python has it; empty for a word that is none."""
-    letters = {f"-{letter}": name for name, letter in SHORT.items()}
-    return letters.get(word, word[2:].replace("-", "_") if word.startswith("--") else "")
-
-
-def _is_switch(option: str) -> bool:
-    given = {it.name: it.default for verb in COMMANDS.values() for it in inspect.signature(verb).parameters.values()}
-    return isinstance({**given, **COMMON}.get(option), bool)
-
-
 def _chosen(before: Sequence[str]) -> str:
     """The command, the first plain word that is no option's value."""
-    value = False
+    value, known = False, option_defaults()
     for word in before:
         if not word.startswith("-") and not value:
             return word
-        value = word.startswith("-") and "=" not in word and not _is_switch(_option(word))
+        value = takes_next(word, known)
     return ""
 
 
@@ -189,7 +177,7 @@ def services(before: Sequence[str], environ: dict[str, str]) -> list[str]:
     from envkit.config.load import Request
     from envkit.config.sources import collect
 
-    given = {option: value for word, value in pairwise(before) if (option := _option(word))}
+    given = {option: value for word, value in pairwise(before) if (option := option_named(word))}
     chosen = {name: given[name] for name in ("file", "profile") if name in given}
     overlays = {"overlays": (given["overlay"],)} if "overlay" in given else {}
     request = Request.of(environ, Path.cwd(), **chosen, **overlays)

@@ -17,7 +17,7 @@ from envkit import __version__
 from envkit.cli import helptext
 from envkit.cli.command import HELP, EnvkitTask
 from envkit.cli.context import program
-from envkit.cli.options import COMMON, SHORT, meant
+from envkit.cli.options import meant, option_defaults, option_named, takes_next
 from envkit.cli.reporting import BROKEN_PIPE
 from envkit.cli.terminal import edge
 from envkit.errors import USAGE
@@ -33,24 +33,6 @@ TAKES_WORDS = {
     "completion": "--shell",
 }
 """What a command's further words are, as an option."""
-
-_VALUED = {f"--{name.replace('_', '-')}" for name, default in COMMON.items() if default is None}
-_VALUED |= {f"-{letter}" for letter in SHORT.values()}
-_VALUED |= {
-    "--service",
-    "--shell",
-    "--tail",
-    "--format",
-    "--ttl",
-    "--environment",
-    "--artifacts",
-    "--action",
-    "--image",
-    "--junit",
-    "--dotenv",
-}
-_EVERYWHERE = _VALUED | {"--json", "--debug"}
-
 
 HELP_COLUMNS = 100
 """Of help that goes to no terminal."""
@@ -117,8 +99,9 @@ def arranged(argv: Sequence[str]) -> list[str]:
     argv = helped(meant(argv))
     words = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
     front: list[str] = []
-    while words and words[0].startswith("-") and words[0].partition("=")[0] in _EVERYWHERE:
-        count = 2 if words[0] in _VALUED and len(words) > 1 else 1
+    known = option_defaults()
+    while words and option_named(words[0].partition("=")[0]) in known:
+        count = 2 if takes_next(words[0], known) and len(words) > 1 else 1
         front, words = front + words[:count], words[count:]
     if words and words[0].startswith("-"):
         return [argv[0], *words]
@@ -138,10 +121,11 @@ def helped(argv: list[str]) -> list[str]:
 def _services(words: Sequence[str], option: str = "--service") -> list[str]:
     found: list[str] = []
     expect_value = False
+    known = option_defaults()
     for word in words:
         plain = not expect_value and not word.startswith("-")
         found += [option, word] if plain else [word]
-        expect_value = not expect_value and word in _VALUED
+        expect_value = not expect_value and takes_next(word, known)
     return found
 
 

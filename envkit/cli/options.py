@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from envkit.cli.context import Flags
@@ -30,6 +31,24 @@ COMMON: dict[str, Any] = {
 REPEATED = ("overlay", "set", "service", "environment", "action", "image")
 
 SHORT = {"file": "f", "profile": "p", "overlay": "o", "name": "n", "engine": "e", "set": "s"}
+
+
+def option_named(word: str) -> str:
+    """The name as Python has it of an option as it is typed; empty for a word that is none."""
+    letters = {f"-{letter}": name for name, letter in SHORT.items()}
+    return letters.get(word, word[2:].replace("-", "_") if word.startswith("--") else "")
+
+
+def option_defaults() -> dict[str, Any]:
+    """Every option of any command by name, with its default: one that is a bool takes no value."""
+    parameters = (it for verb in COMMANDS.values() for it in list(inspect.signature(verb).parameters.values())[1:])
+    return {it.name: it.default for it in parameters} | COMMON
+
+
+def takes_next(word: str, known: Mapping[str, Any]) -> bool:
+    """Whether a typed word is an option among `option_defaults()` whose value is the word after it."""
+    option = option_named(word)
+    return option in known and not isinstance(known[option], bool)
 
 
 def command(function: Verb) -> Verb:
