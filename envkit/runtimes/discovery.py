@@ -11,10 +11,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from envkit.errors import EngineError
 from envkit.runtimes.endpoint import Endpoint, EngineName
@@ -50,20 +51,28 @@ class UnixConnection(http.client.HTTPConnection):
 def ask(url: str) -> dict[str, Any]:
     """What the engine at `url` answers to `/version`. Raises `OSError` or `ValueError` when nothing sensible does."""
     parts = urlsplit(url)
-    if parts.scheme == "unix":
-        connection: http.client.HTTPConnection = UnixConnection(parts.path)
-        try:
-            connection.request("GET", "/version")
-            response = connection.getresponse()
-            answer = json.loads(response.read())
-        except http.client.HTTPException as error:
-            raise ValueError(f"not an engine's answer: {error!r}") from error
-        finally:
-            connection.close()
-        if response.status != http.HTTPStatus.OK or not isinstance(answer, dict):
-            raise ValueError(f"not an engine's answer to /version: HTTP {response.status}")
+    if parts.scheme != "unix":
+        return _ask_with_sdk(url)
+    answer = _get(parts.path, "/version")
+    if isinstance(answer, dict):
         return answer
-    return _ask_with_sdk(url)
+    raise ValueError(f"not an engine's answer to /version: {answer!r:.80}")
+
+
+def _get(socket_path: str, path: str) -> Any:
+    """What is answered on a unix socket. Raises `OSError` or `ValueError` when that is no JSON, or a refusal."""
+    connection = UnixConnection(socket_path)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+    except http.client.HTTPException as error:
+        raise ValueError(f"not an engine's answer: {error!r}") from error
+    finally:
+        connection.close()
+    if response.status != http.HTTPStatus.OK:
+        raise ValueError(f"not an engine's answer to {path}: HTTP {response.status}")
+    return answer
 
 
 def _ask_with_sdk(url: str) -> dict[str, Any]:
@@ -201,6 +210,26 @@ def find_all(engine: str, environ: Mapping[str, str]) -> tuple[list[Endpoint], d
         if engine in ("auto", kind):
             found[key] = _endpoint(candidate, version, kind)
     return list(found.values()), silent
+
+
+def holding(label: str, environ: Mapping[str, str]) -> list[Endpoint]:
+    """Engines of this host that have a container or network with this label (`key=value`): a quick look.
+
+    Only unix sockets are asked, and one that does not answer counts as empty.
+    """
+    found: dict[str, Endpoint] = {}
+    wanted = quote(json.dumps({"label": [label]}))
+    looks = [f"/containers/json?all=true&filters={wanted}", f"/networks?filters={wanted}"]
+    with suppress(EngineError):  # a context that is not there: others were asked before it
+        for candidate in candidates(environ):
+            path = urlsplit(candidate.url).path
+            if not candidate.url.startswith("unix://") or place(candidate.url) in found:
+                continue
+            with suppress(OSError, ValueError):
+                version = ask(candidate.url)
+                if any(_get(path, look) for look in looks):
+                    found[place(candidate.url)] = _endpoint(candidate, version, engine_of(version))
+    return list(found.values())
 
 
 def _endpoint(candidate: Candidate, version: Mapping[str, Any], kind: EngineName) -> Endpoint:

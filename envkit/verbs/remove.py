@@ -17,7 +17,7 @@ from envkit.facts import Instance
 from envkit.paths import Paths
 from envkit.runtimes import limits
 from envkit.runtimes.containers import Containers
-from envkit.runtimes.discovery import find_all, place
+from envkit.runtimes.discovery import find_all, holding, place
 from envkit.runtimes.endpoint import Endpoint
 from envkit.runtimes.networks import Networks
 
@@ -87,11 +87,13 @@ def down(name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: 
 
     Raises `EnvironmentFailed` listing what could not be removed.
     """
-    removed, problems = _clear_processes(name, paths, say)
-    removed += end_processes(name)
-    removed += [str(group) for group in limits.groups(name) if limits.remove(group)]
     record = state.read(paths)
-    endpoints, silent = ([], {}) if on_processes_alone(record) else find_all(engine, environ)
+    with ThreadPoolExecutor(1, thread_name_prefix="engines") as pool:
+        asked = pool.submit(_engines, name, record, engine, environ)
+        removed, problems = _clear_processes(name, paths, say)
+        removed += end_processes(name)
+        removed += [str(group) for group in limits.groups(name) if limits.remove(group)]
+    endpoints, silent = asked.result()
     for endpoint in endpoints:
         gone, wrong = _clear(name, paths, endpoint, say)
         removed += gone
@@ -109,6 +111,15 @@ def down(name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: 
             shutil.rmtree(folder)
             removed.append(str(folder))
     return removed
+
+
+def _engines(
+    name: str, record: state.Record | None, engine: str, environ: Mapping[str, str]
+) -> tuple[list[Endpoint], Mapping[str, str]]:  # fmt: skip
+    """Engines to clear, and why others are silent. Where the record knows of none, a lost one may have known better."""
+    if not on_processes_alone(record):
+        return find_all(engine, environ)
+    return holding(f"{labels.ENV}={name}", environ), {}
 
 
 def on_processes_alone(record: state.Record | None) -> bool:

@@ -56,9 +56,13 @@ def answering(body: bytes, status: str = "200 OK", seen: list[str] | None = None
         request = _request(plug)
         if seen is not None:
             seen.append(request)
-        plug.sendall(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        plug.sendall(_answer(body, status))
 
     return handle
+
+
+def _answer(body: bytes, status: str = "200 OK") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
 
 def _request(plug: socket.socket) -> str:
@@ -78,10 +82,16 @@ PODMAN: dict[str, Any] = {"Version": "4.9.4", "Components": [{"Name": "Podman En
 
 
 @contextmanager
-def engine(path: Path, version: dict[str, Any]) -> Iterator[str]:
-    """A socket that answers `/version` as that engine does; its url."""
+def engine(path: Path, version: dict[str, Any], has: dict[str, list[Any]] | None = None) -> Iterator[str]:
+    """A socket that answers `/version` as that engine does, and any other path by what it `has` there; its url."""
     path.parent.mkdir(parents=True, exist_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
-    with serving(listener, answering(json.dumps(version).encode())):
+
+    def handle(plug: socket.socket) -> None:
+        asked = _request(plug).split()[1]
+        answer = version if asked.endswith("/version") else (has or {}).get(asked, [])
+        plug.sendall(_answer(json.dumps(answer).encode()))
+
+    with serving(listener, handle):
         yield f"unix://{path}"

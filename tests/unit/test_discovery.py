@@ -18,7 +18,7 @@ from envkit.errors import EngineError
 from envkit.events import Event, Stream
 from envkit.paths import Paths
 from envkit.runtimes import podman_service
-from envkit.runtimes.discovery import ask, candidates, engine_of, find, find_all, place, remedy
+from envkit.runtimes.discovery import ask, candidates, engine_of, find, find_all, holding, place, remedy
 from envkit.runtimes.podman_service import startable
 from tests.unit.sockets import DOCKER, PODMAN, answering, engine, serving, tcp
 
@@ -225,6 +225,19 @@ def test_find_all_keeps_to_the_wanted_kind(home: Path) -> None:
 
     assert {it.engine for it in found} == {"podman"}
     assert podman in {it.url for it in found}
+
+
+def test_an_engine_that_holds_something_is_found_by_a_quick_look(home: Path) -> None:
+    asked = "/containers/json?all=true&filters=%7B%22label%22%3A%20%5B%22a%3Db%22%5D%7D"
+    with (
+        engine(home / "d.sock", DOCKER, {asked: [{"Id": "1"}]}) as docker,
+        engine(home / "p.sock", PODMAN) as podman,
+    ):
+        found = holding("a=b", environ(home, DOCKER_HOST=docker, CONTAINER_HOST=podman))
+        none = holding("a=c", environ(home, DOCKER_HOST=docker, DOCKER_CONTEXT="gone"))
+
+    assert [it.url for it in found] == [docker]
+    assert none == []
 
 
 def test_a_podman_machine_is_asked_for_its_socket(home: Path) -> None:

@@ -142,9 +142,9 @@ def test_down_names_the_engine_that_it_could_not_ask_and_keeps_the_record(
     assert state.read(paths) is not None
 
 
-@pytest.mark.parametrize(("lane", "brought_up", "asked"), [(None, "embedded", False), ("embedded", "", True)])
-def test_no_engine_is_started_for_what_ran_as_processes_nor_asked_where_that_is_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lane: str | None, brought_up: str, asked: bool
+@pytest.mark.parametrize(("lane", "brought_up"), [(None, "embedded"), ("embedded", "")])
+def test_no_engine_is_started_for_what_ran_as_processes_but_those_that_run_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lane: str | None, brought_up: str
 ) -> None:
     """A Podman of which only the command is there, and a Docker that says who asked it."""
     podman, questions = tmp_path / "bin" / "podman", list[str]()
@@ -164,7 +164,7 @@ def test_no_engine_is_started_for_what_ran_as_processes_nor_asked_where_that_is_
         opened_down(Flags(file="envkit.yaml", lane=lane, environ=environ))
 
     said = tmp_path / "podman.said"
-    assert bool(questions) == asked
+    assert questions
     assert "system service" not in (said.read_text() if said.exists() else "")
 
 
