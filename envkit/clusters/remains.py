@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envkit import labels
 from envkit.errors import EnvkitError
+from envkit.runtimes.marked import marked_processes
 
 if TYPE_CHECKING:
     import psutil
@@ -72,8 +72,8 @@ def end_processes(environment: str, cluster: str) -> list[int]:
 def _orphans(environment: str, cluster: str) -> Iterator[psutil.Process]:
     import psutil
 
-    for process in psutil.process_iter():
+    for marked in marked_processes(environment):
         with suppress(psutil.Error):
-            argv = process.cmdline()
-            if cluster in argv and "create" in argv and process.environ().get(labels.MARKER) == environment:
+            argv = (process := psutil.Process(marked.pid)).cmdline()
+            if cluster in argv and "create" in argv:
                 yield process

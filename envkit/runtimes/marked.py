@@ -14,6 +14,14 @@ from envkit import labels
 SERVICE = "ENVKIT_SERVICE"
 """Beside the marker: which service a process belongs to."""
 
+ENGINES_OWN = frozenset({
+    "aardvark-dns", "catatonit", "conmon", "fuse-overlayfs", "netavark", "pasta", "pasta.avx2", "podman pause",
+    "rootlessport", "rootlessport-child", "slirp4netns",
+})  # fmt: skip
+"""Helpers that Podman's command line starts once for all containers of a user (names, user namespace), or for one
+container as long as it lives: they inherit the variables of whoever came first, kind for one, and are nobody's to end.
+"""
+
 CLOSE = 0.005
 """Start times closer than this, in seconds, are the same process: kernels tell them in ticks of a hundredth."""
 
@@ -110,14 +118,14 @@ def is_stranger(pid: int, began: float | None) -> bool:
 
 def marked_processes(environment: str) -> Iterator[Marked]:
     """Every process of the environment that this user may look into."""
-    for pid, environ in _environs():
-        if environ.get(labels.MARKER) == environment:
+    for pid, environ in carrying(labels.MARKER):
+        if environ[labels.MARKER] == environment:
             with suppress(OSError):
                 yield Marked(pid, environment, environ.get(SERVICE, ""), os.getsid(pid) == pid)
 
 
-def _environs() -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Pid and variables of every process that this user may look into.
+def carrying(variable: str) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Pid and variables of every process that has this one, as far as this user may look; but no engine's own.
 
     On Linux read here: psutil asks the kernel four times for each process, and an `up` with nothing to do looks at all
     of them.
@@ -125,15 +133,24 @@ def _environs() -> Iterator[tuple[int, Mapping[str, str]]]:
     if sys.platform != "linux":
         import psutil
 
-        for pid in psutil.pids():
+        for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                yield pid, psutil.Process(pid).environ()
-        return
+                if variable in (environ := process.environ()):
+                    yield process.pid, environ
+        return  # engines are in a virtual machine there
     for pid in _pids():
         with suppress(OSError):
-            if labels.MARKER.encode() in (said := Path(f"/proc/{pid}/environ").read_bytes()):
+            if variable.encode() in (said := Path(f"/proc/{pid}/environ").read_bytes()):
                 words = said.decode(errors="surrogateescape").split("\0")
-                yield pid, {name: value for name, _, value in (word.partition("=") for word in words)}
+                environ = {name: value for name, _, value in (word.partition("=") for word in words)}
+                if variable in environ and not _is_engines_own(pid):
+                    yield pid, environ
+
+
+def _is_engines_own(pid: int) -> bool:
+    called = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
+    named = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    return not ENGINES_OWN.isdisjoint((named, Path(called).name))
 
 
 def session(leader: int, began: float | None) -> set[int]:

@@ -18,6 +18,7 @@ from envkit.paths import Paths
 from envkit.ports import accepts
 from envkit.runtimes.discovery import find_all, place
 from envkit.runtimes.endpoint import Endpoint
+from envkit.runtimes.marked import SERVICE, carrying
 
 State = Literal["busy", "up", "paused", "broken", "unfinished", "gone"]
 """busy: an envkit works on it; broken: it was up, and something of it does not answer; unfinished: things without a
@@ -205,16 +206,16 @@ def as_processes() -> Iterator[Trace]:
     """The leaders of sessions that carry the marker, as far as this user may look into them."""
     import psutil
 
-    for process in psutil.process_iter():
+    for pid, environ in carrying(labels.MARKER):
         with suppress(psutil.Error, OSError):
-            environ = process.environ()
-            name = environ.get(labels.MARKER)
-            if not name or os.getsid(process.pid) != process.pid:
+            process = psutil.Process(pid)
+            if not environ[labels.MARKER] or os.getsid(pid) != pid:
                 continue
             home = environ.get(labels.STATE_MARKER, "")
             paused = process.status() == psutil.STATUS_STOPPED
+            what = f"{environ.get(SERVICE) or process.name()} (pid {pid})"
             yield Trace(
-                name, "process", f"{environ.get('ENVKIT_SERVICE') or process.name()} (pid {process.pid})", "processes",
+                environ[labels.MARKER], "process", what, "processes",
                 "paused" if paused else "running", home=labels.home_mark(Path(home)) if home else "",
                 began=process.create_time(),
             )  # fmt: skip

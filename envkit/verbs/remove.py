@@ -19,6 +19,7 @@ from envkit.runtimes import limits
 from envkit.runtimes.containers import Containers
 from envkit.runtimes.discovery import find_all, holding, place
 from envkit.runtimes.endpoint import Endpoint
+from envkit.runtimes.marked import marked_processes
 from envkit.runtimes.networks import Networks
 
 if TYPE_CHECKING:
@@ -180,12 +181,10 @@ def end_processes(name: str) -> list[str]:
 
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid not in spared and process.environ().get(labels.MARKER) == name:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
+    for marked in marked_processes(name):
+        if marked.pid not in spared:
+            with suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(marked.pid))
     for process in found:
         _quietly(process.terminate)
     _, alive = psutil.wait_procs(found, timeout=KILL_SECONDS)

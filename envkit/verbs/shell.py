@@ -83,12 +83,13 @@ def _container(session: Session, instance: Instance, service: Service, argv: Seq
 
 def _process(session: Session, instance: Instance, service: Service, argv: Sequence[str]) -> Entry:
     """Beside the process, on this host: its programs first on PATH, its variables set, envkit's marker not."""
+    from envkit.runtimes.marked import SERVICE
     from envkit.runtimes.spawning import launch_of
 
     client, variables = client_of(service, instance.published)
     launch = launch_of(session.paths.services / instance.service)
-    own = {name: value for name, value in launch.env.items() if name not in (labels.MARKER, "ENVKIT_SERVICE", "HOME")}
-    own.pop(labels.STATE_MARKER, None)
+    marks = (labels.MARKER, SERVICE, labels.STATE_MARKER)
+    own = {name: value for name, value in launch.env.items() if name not in (*marks, "HOME")}
     folders = [str(Path(launch.argv[0]).parent), *_programs(session, instance)]
     path = ":".join([*dict.fromkeys(folders), session.environ.get("PATH", "")])
     words = _addressed(argv, client) or [session.environ.get("SHELL") or "sh"]

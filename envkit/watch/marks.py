@@ -5,6 +5,12 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from envkit.runtimes.marked import carrying
+
+if TYPE_CHECKING:
+    import psutil
 
 RUN = "ENVKIT_RUN"
 """Every process of the command carries the run's id in this variable."""
@@ -34,13 +40,13 @@ def end(run: str, grace: float = GRACE) -> list[int]:
     return [process.pid for process in found]
 
 
-def _marked(run: str) -> list[psutil.Process]:  # type: ignore[name-defined]  # noqa: F821
+def _marked(run: str) -> list[psutil.Process]:
     import psutil
 
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.pid not in spared and process.environ().get(RUN) == run:
-                found.append(process)
+    for pid, environ in carrying(RUN):
+        if pid not in spared and environ[RUN] == run:
+            with suppress(psutil.Error):
+                found.append(psutil.Process(pid))
     return found

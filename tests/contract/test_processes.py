@@ -295,7 +295,7 @@ def test_the_program_begins_when_it_is_recorded_and_limited(
     made = place.start(memory=64 * MIB)
 
     assert seen == [(True, False)]
-    assert program_of(made).name() == "sleep"
+    assert eventually(lambda: program_of(made).name() == "sleep"), "the shell has become what it was to run"
 
 
 def test_a_full_disk_before_the_record_leaves_no_program(place: ProcessBench, monkeypatch: pytest.MonkeyPatch) -> None:

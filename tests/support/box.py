@@ -192,6 +192,8 @@ class Box:
         for process in psutil.process_iter():
             try:
                 words = process.cmdline()
+                if process.name() == "aardvark-dns":
+                    continue  # Podman's, for all containers, with the variables of whoever started the first
                 if process.environ().get("ENVKIT_ENV") == self.name or any(str(self.state) in word for word in words):
                     found.append(f"{process.pid} {' '.join(words)}")
             except psutil.Error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from envkit.errors import EnvironmentFailed, NotUp
 from envkit.paths import Paths
 from envkit.runtimes.endpoint import Endpoint
 from envkit.verbs import env, remove
+from envkit.verbs.list import as_processes
+from envkit.watch import marks
 from tests.unit.sockets import answering, serving, tcp
 
 
@@ -206,6 +209,23 @@ def test_processes_that_carry_the_marker_are_ended_and_no_others() -> None:
         for process in (ours, other, neighbour, longer):
             process.kill()
             process.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere engines are in a virtual machine")
+def test_what_an_engine_keeps_for_all_containers_is_nobodys_though_it_inherited_the_marker() -> None:
+    """Podman's name server is a child of the first `podman run`, which may be kind's."""
+    name = f"{NAME}-inherited"
+    marked = {**os.environ, "ENVKIT_ENV": name, "ENVKIT_RUN": name}
+    argv, sleep = ["aardvark-dns", "300"], shutil.which("sleep")
+    names = subprocess.Popen(argv, executable=sleep, env=marked, start_new_session=True)
+    try:
+        assert remove.end_processes(name) == []
+        assert marks.end(name, 0.0) == []
+        assert [trace for trace in as_processes() if trace.environment == name] == []
+        assert names.poll() is None
+    finally:
+        names.kill()
+        names.wait()
 
 
 def test_a_process_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
