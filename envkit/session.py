@@ -126,12 +126,14 @@ class Session:
             return Parts(self)
         from envkit.clusters.kind import Kind
         from envkit.clusters.node_image import program
+        from envkit.services.desired import node_image
 
         assert self.endpoint is not None
         network = labels.resource_name(self.environment.name)
         return Kind(
             self.endpoint, self.environment.name, network, self.paths, self._containers,
             program=program(self.environ, self.cache), mirrors=self.environment.mirrors,
+            node_image=node_image(self.environment), port_offset=self.environment.port_offset,
         )  # fmt: skip
 
     @cached_property

@@ -48,6 +48,9 @@ class Kind:
     run: Callable[..., Finished] = commands.run
     program: str = PROGRAM
     mirrors: Mapping[str, str] = field(default_factory=dict)
+    node_image: str | None = None
+    """None for kind's own."""
+    port_offset: int = 0
 
     @property
     def name(self) -> str:
@@ -84,8 +87,8 @@ class Kind:
         return self.paths.folder / "node-fingerprint"
 
     def create(
-        self, cluster: Cluster, node_image: str | None, port_offset: int, fingerprint: str,
-        report: Report, cancel: Cancel, work: Callable[[Path], None] | None = None,
+        self, cluster: Cluster, fingerprint: str, report: Report, cancel: Cancel,
+        work: Callable[[Path], None] | None = None,
     ) -> ClusterFacts:  # fmt: skip
         """Make it and wait until it is ready, within `cluster.timeout`.
 
@@ -94,8 +97,8 @@ class Kind:
         failure the logs are in `paths.logs` and the nodes are left for `delete`.
         """
         self._check_program()
-        image = node_image or _image_of(cluster.kubernetes) or default_image(self.program)
-        config = kind_config.generate(cluster, name=self.name, image=image, port_offset=port_offset)
+        image = self.node_image or default_image(self.program)
+        config = kind_config.generate(cluster, name=self.name, image=image, port_offset=self.port_offset)
         self._supply_images(config["nodes"], report, cancel)
         if self.nodes.all():
             report("removing what an earlier attempt left")
@@ -236,7 +239,3 @@ class Kind:
         """Files that kind reads and writes while it works: its configuration, a kubeconfig nobody uses, its lock."""
         folder = self.paths.folder
         return (folder / "kind.yaml", folder / "kind.kubeconfig", folder / "kind.kubeconfig.lock")
-
-
-def _image_of(version: str | None) -> str | None:
-    return f"docker.io/kindest/node:v{version.lstrip('v')}" if version else None

@@ -63,8 +63,8 @@ class Parts:
         return PartsFacts("paused" if paused else "running", path.read_text() if path.exists() else "", dead=dead)
 
     def create(
-        self, cluster: Cluster, node_image: str | None, port_offset: int, fingerprint: str,  # noqa: ARG002  kind's words
-        report: Report, cancel: Cancel, work: Callable[[Path], None] | None = None,
+        self, cluster: Cluster, fingerprint: str, report: Report, cancel: Cancel,
+        work: Callable[[Path], None] | None = None,
     ) -> PartsFacts:  # fmt: skip
         """Wait until the API server that the parts made is ready, and the `default` ServiceAccount there."""
         self.restore_kubeconfig()

@@ -101,8 +101,6 @@ class Effects:
             preload()
         kind.create(
             cluster,
-            node_image=wanted.node_image(self.session.environment),
-            port_offset=self.session.environment.port_offset,
             fingerprint=self.desired.cluster_fingerprint,
             report=report,
             cancel=cancel,

@@ -40,7 +40,8 @@ class Place:
     @property
     def kind(self) -> Kind:
         endpoint = self.containers.endpoint
-        return Kind(endpoint, self.name, labels.resource_name(self.name), self.paths, self.containers)
+        network = labels.resource_name(self.name)
+        return Kind(endpoint, self.name, network, self.paths, self.containers, node_image=self.image)
 
     @property
     def networks(self) -> Networks:
@@ -48,7 +49,7 @@ class Place:
 
     def create(self, said: list[str] | None = None, work: Any = None, **cluster: Any) -> Any:
         report = (said if said is not None else []).append
-        return self.kind.create(Cluster(**cluster), self.image, 0, "fp", report, Cancel(), work)
+        return self.kind.create(Cluster(**cluster), "fp", report, Cancel(), work)
 
     def remains(self) -> list[str]:
         """Everything of it that the engine or the machine still has."""

@@ -47,7 +47,7 @@ def test_a_missing_kind_is_said_with_the_remedy(places: Callable[[], Place]) -> 
     kind = places().kind
     kind.program = "no-such-kind"
     with pytest.raises(ToolMissing, match="not installed") as caught:
-        kind.create(Cluster(), None, 0, "fp", lambda _: None, Cancel())
+        kind.create(Cluster(), "fp", lambda _: None, Cancel())
     assert "install" in caught.value.hint
 
 
@@ -60,7 +60,7 @@ def test_a_cancelled_creation_stops_at_once_and_leaves_nothing(places: Callable[
             cancel.set(15)
 
     with pytest.raises(Cancelled):
-        place.kind.create(Cluster(), place.image, 0, "fp", report, cancel)
+        place.kind.create(Cluster(), "fp", report, cancel)
     assert time.monotonic() - seen[0] < 5
     assert list(processes(place.name)) == []
     assert place.kind.observe().fingerprint == ""
@@ -83,8 +83,9 @@ from envkit.runtimes.endpoint import Endpoint
 from envkit.waiting import Cancel
 engine, url, name, home, image = sys.argv[1:]
 endpoint = Endpoint(engine, url, "", "test", default=True)
-kind = Kind(endpoint, name, labels.resource_name(name), Paths(Path(home), name), Containers(endpoint))
-kind.create(Cluster(), image or None, 0, "fp", lambda message: print(message, flush=True), Cancel())
+network, containers = labels.resource_name(name), Containers(endpoint)
+kind = Kind(endpoint, name, network, Paths(Path(home), name), containers, node_image=image or None)
+kind.create(Cluster(), "fp", lambda message: print(message, flush=True), Cancel())
 """
 
 
@@ -114,9 +115,7 @@ def test_a_killed_creation_leaves_nothing_after_delete(places: Callable[[], Plac
 def test_a_half_made_cluster_has_no_mark_and_is_replaced(places: Callable[[], Place]) -> None:
     place, cancel = places(), Cancel()
     with pytest.raises(Cancelled):
-        place.kind.create(
-            Cluster(), place.image, 0, "fp", lambda said: cancel.set(2) if "Starting control" in said else None, cancel
-        )
+        place.kind.create(Cluster(), "fp", lambda said: cancel.set(2) if "Starting control" in said else None, cancel)
     said: list[str] = []
     assert place.create(said=said).fingerprint == "fp"
     assert "removing what an earlier attempt left" in said
