@@ -68,7 +68,8 @@ class Bench:
         unit = self.unit(service, **given)
         if fake is not None:
             self.script(unit.name, fake)
-        return self.runtime.start(unit)
+        started: Instance = self.runtime.start(unit)
+        return started
 
     def ended(self, instance: Instance, seconds: float = 20.0) -> Instance:
         """The instance once it has ended."""
@@ -135,10 +136,12 @@ class FakeBench(Bench):
         self.runtime.scripts[service] = script
 
     def names(self) -> list[str]:
-        return self.runtime.names()
+        names: list[str] = self.runtime.names()
+        return names
 
     def stranger(self, name: str, *, port: int = 0) -> str:
-        return self.runtime.stranger(name, port).id
+        stranger: Instance = self.runtime.stranger(name, port)
+        return stranger.id
 
     def foreign_network(self, name: str) -> None:
         self.networks.there[name] = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,9 +37,8 @@ def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     name = chosen.get("ENVKIT_NAME", "gateway")
     if request.param == "containers":
         box = Box(Engine("docker"), name, folder, ports=moved)
-    elif embedded_box.silence():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(embedded_box.silence())
     else:
+        embedded_box.needed()
         box = embedded_box.box(name, folder, ports=moved)
     made = Reader(box, request.param, chosen)
     try:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import psutil
+import pytest
 
 from envkit.paths import cache_home
 from envkit.runtimes import limits
 from envkit.supply.binaries import BinaryUnavailable, Wanted, find
 from tests.pictures.terminal import Shown, at_terminal
+from tests.support import ports
 from tests.support.box import Box
 from tests.support.engines import Engine
 
@@ -115,12 +120,32 @@ def box(name: str, folder: Path, *flags: str, ports: tuple[int, ...] = ()) -> Em
     return EmbeddedBox(cast(Engine, NoEngine()), name, folder, ("--lane", "embedded", *flags), ports=ports)
 
 
+@contextmanager
+def default_profile(folder: Path) -> Iterator[EmbeddedBox]:
+    """The default profile at ports of its own, brought up by the caller; what is left of it in the end is a failure."""
+    needed()
+    number = ports.offset()
+    moved = tuple(port + number for port in ports.GATEWAY)
+    made = box(f"e2e-emb-{uuid.uuid4().hex[:6]}", folder, "--port-offset", str(number), ports=moved)
+    try:
+        yield made
+    finally:
+        left = made.close()
+    assert not left, left
+
+
+def needed() -> None:
+    """Skip, or fail in CI, where no API server can be had."""
+    if silence():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(silence())
+
+
 @cache
 def silence() -> str:
     """Why no API server can be had without minutes of compiling; empty when one is here."""
     for name in ("kubernetes", "etcd"):
         try:
-            if find(Wanted(name), os.environ, cache_home(os.environ)) is None:  # type: ignore[arg-type]
+            if find(Wanted(name), os.environ, cache_home(os.environ)) is None:
                 return f"no {name} programs are here: set {ASSETS} (tests/host/prepare prints it)"
         except BinaryUnavailable as error:
             return error.message

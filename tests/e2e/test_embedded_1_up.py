@@ -26,11 +26,10 @@ from kubernetes import client, config
 from envkit.export import masked
 from tests.e2e import real_datastorage
 from tests.e2e.conftest import FAILED
-from tests.e2e.embedded_box import EmbeddedBox, box, segment_of, segments, silence
+from tests.e2e.embedded_box import EmbeddedBox, default_profile, segment_of, segments
 from tests.pictures.checking import check
 from tests.pictures.scenes import SCENES, Scene
 from tests.pictures.terminal import Shown
-from tests.support import ports
 from tests.support.actions import commands, entries
 from tests.support.box import eventually
 
@@ -49,23 +48,13 @@ SHOWN: dict[str, Shown] = {}
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBox]:
     """The environment of the default profile."""
-    if silence():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(silence())
-    number = ports.offset()
-    made = box(
-        f"e2e-embedded-{uuid.uuid4().hex[:4]}", tmp_path_factory.mktemp("embedded"), "--port-offset", str(number),
-        ports=tuple(port + number for port in ports.GATEWAY),
-    )  # fmt: skip
-    try:
+    with default_profile(tmp_path_factory.mktemp("embedded")) as made:
         began = time.monotonic()
         SHOWN.update(up=made.shown("up"))
         assert SHOWN["up"].code == 0, SHOWN["up"].raw
         print(f"up from nothing: {time.monotonic() - began:.1f} s")
         yield made
         made.untouched()
-    finally:
-        left = made.close()
-    assert not left, left
 
 
 @pytest.fixture

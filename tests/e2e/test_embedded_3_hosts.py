@@ -42,7 +42,7 @@ def configure(one: EmbeddedBox, text: str) -> None:
 
 def here(name: str) -> Found:
     """The programs that this machine has without fetching anything."""
-    found = find(Wanted(name, user=NOBODY), os.environ, Path("/nowhere"))  # type: ignore[arg-type]
+    found = find(Wanted(name, user=NOBODY), os.environ, Path("/nowhere"))
     if found is None:
         pytest.skip(f"no {name} here")
     return found

@@ -172,6 +172,7 @@ def test_ports_that_the_engine_chooses(small: Small) -> None:
             image: {PYTHON}
             command: [python3, -m, http.server, "80"]
             ports: {{http: "auto:80"}}
+            stop_timeout: 1s
             probe: {{type: http}}
             exports: {{WEB_URL: "http://${{self.address}}/"}}
         """

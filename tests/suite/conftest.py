@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,27 +9,16 @@ import pytest
 
 from envkit.clusters.api import Api
 from envkit.suite import Environment
-from tests.e2e.embedded_box import EmbeddedBox, box, silence
+from tests.e2e.embedded_box import EmbeddedBox, default_profile
 from tests.suite.inner import Inner
-from tests.support import ports
 
 
 @pytest.fixture(scope="package")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBox]:
     """The default profile's environment."""
-    if silence():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(silence())
-    number = ports.offset()
-    made = box(
-        f"suite-{uuid.uuid4().hex[:4]}", tmp_path_factory.mktemp("suite"), "--port-offset", str(number),
-        ports=tuple(port + number for port in ports.GATEWAY),
-    )  # fmt: skip
-    try:
+    with default_profile(tmp_path_factory.mktemp("suite")) as made:
         made("up").ok()
         yield made
-    finally:
-        left = made.close()
-    assert not left, left
 
 
 @pytest.fixture(scope="package")

@@ -33,7 +33,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.embedded]
 
 def test_flake_a_default_address_is_somebody_elses(environment: Environment) -> None:
     (nobody,) = free()
-    guessed = {}.get("TEST_DATA_STORAGE_URL", f"http://127.0.0.1:{nobody}")  # theirs was the port of another suite
+    variables: dict[str, str] = {}
+    # theirs was the port of another suite
+    guessed = variables.get("TEST_DATA_STORAGE_URL", f"http://127.0.0.1:{nobody}")
     with pytest.raises(urllib.error.URLError, match="refused"):
         urllib.request.urlopen(f"{guessed}/readyz", timeout=5)
 

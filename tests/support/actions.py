@@ -62,7 +62,7 @@ def entries(text: str) -> dict[str, str]:
     for line in lines:
         if not line:
             continue
-        name, sign, rest = re.fullmatch(r"([^=<]+)(=|<<)(.*)", line).groups()  # type: ignore[union-attr]
+        name, sign, rest = re.fullmatch(r"([^=<]+)(=|<<)(.*)", line).groups()
         if sign == "=":
             found[name] = rest
             continue

@@ -23,7 +23,7 @@ _given: set[int] = set()
 
 def free(count: int = 1) -> tuple[int, ...]:
     """Ports that nobody listens on and that were not given out before."""
-    found = []
+    found: list[int] = []
     for port in random.sample(RANGE, len(RANGE)):
         if len(found) == count:
             break

@@ -37,7 +37,7 @@ def whole(tmp_path: Path) -> Path:
 def test_it_is_a_plain_tar_that_says_what_is_in_it(whole: Path) -> None:
     with tarfile.open(whole) as tar:
         assert tar.getnames() == [IMAGES, "programs/kind.tar", MANIFEST]
-        assert tar.extractfile(IMAGES).read() == b"a" * 700 + b"b" * 900  # type: ignore[union-attr]
+        assert tar.extractfile(IMAGES).read() == b"a" * 700 + b"b" * 900
     archive = Archive(whole)
     archive.verify(silent, Cancel())
     assert archive.manifest["members"][IMAGES]["size"] == 1600
@@ -131,7 +131,7 @@ def with_program(folder: Path, **said: Any) -> Archive:
 def test_programs_are_put_where_they_are_looked_for_once(tmp_path: Path, room: str, entry: str, place: str) -> None:
     archive, session = with_program(tmp_path, room=room, entry=entry), Session(tmp_path / "cache")
 
-    first, again = (luggage.unpack(session, archive, silent) for _ in range(2))  # type: ignore[arg-type]
+    first, again = (luggage.unpack(session, archive, silent) for _ in range(2))
 
     assert (first, again) == ([("etcd 3.5", "loaded")], [("etcd 3.5", "kept")])
     assert (session.cache / place).stat().st_mode & 0o777 == 0o755
@@ -143,7 +143,7 @@ def test_an_archive_cannot_write_elsewhere(tmp_path: Path) -> None:
     archive = with_program(tmp_path, entry="../../x")
 
     with pytest.raises(EnvironmentFailed, match="outside of the cache"):
-        luggage.unpack(Session(tmp_path / "cache"), archive, silent)  # type: ignore[arg-type]
+        luggage.unpack(Session(tmp_path / "cache"), archive, silent)
     archive.close()
 
 

@@ -138,7 +138,7 @@ def test_a_local_name_is_never_asked_of_a_registry() -> None:
             raise AssertionError("pulled")
 
     with pytest.raises(ImageUnavailable, match="localhost is no registry"):
-        Images(Api()).pull_first((LOADED,), None, print, Cancel())  # type: ignore[arg-type]
+        Images(Api()).pull_first((LOADED,), None, print, Cancel())
 
 
 # Credentials

@@ -27,7 +27,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def process_request(self, request: object, client_address: object) -> None:
         self.connections += 1
-        super().process_request(request, client_address)  # type: ignore[arg-type]
+        super().process_request(request, client_address)
 
     def handle_error(self, _request: object, _client: object) -> None:
         """Clients that hang up are what is tested."""

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def made(tmp_path: Path) -> Iterator[Any]:
     yield make
 
 
-def one(findings: Any) -> Finding:
+def one(findings: Iterable[Finding]) -> Finding:
     (found,) = findings
     return found
 

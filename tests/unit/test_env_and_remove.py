@@ -41,7 +41,7 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def remember(paths: Paths, **fields: object) -> None:
-    state.write(paths, state.Record("t", "/here", **fields))  # type: ignore[arg-type]
+    state.write(paths, state.Record("t", "/here", **fields))
 
 
 # env

@@ -151,7 +151,7 @@ class Api:
 
 
 def pulled(api: Api, reference: str) -> str:
-    puller = Puller(api, mirrors={"docker.io": "m.example"})  # type: ignore[arg-type]
+    puller = Puller(api, mirrors={"docker.io": "m.example"})
     return puller.pull(reference, None, lambda _said: None, Cancel())
 
 

@@ -58,7 +58,7 @@ class Api:
 
 def pull(api: Api, *references: str, cancel: Cancel | None = None) -> tuple[str, list[str]]:
     said: list[str] = []
-    found = Images(api).pull_first(references or ("i:1",), None, said.append, cancel or Patient())  # type: ignore[arg-type]
+    found = Images(api).pull_first(references or ("i:1",), None, said.append, cancel or Patient())
     return found, said
 
 
@@ -137,13 +137,13 @@ def test_an_engine_that_is_gone_is_no_absent_image() -> None:
             raise ConnectionRefusedError("nobody")
 
     with pytest.raises(EngineError, match="did not answer"):
-        Images(Gone()).id_of("i")  # type: ignore[arg-type]
+        Images(Gone()).id_of("i")
 
 
 def test_ids_are_asked_once_each() -> None:
     api = Api(there={"a": "1", "b": "2"})
 
-    assert Images(api).ids(["a", "b", "c", "a"]) == {"a": "1", "b": "2"}  # type: ignore[arg-type]
+    assert Images(api).ids(["a", "b", "c", "a"]) == {"a": "1", "b": "2"}
 
 
 # Builds
@@ -240,7 +240,7 @@ def test_a_failed_build_tells_the_engines_reason_and_the_last_lines(folder: Path
     made = recipe("svc", Build(context=str(folder)), {}, "amd64", folder)
 
     with pytest.raises(ImageUnavailable, match="returned a non-zero code: 1") as caught:
-        Images(api).build(made, {}, lambda _said: None, Cancel())  # type: ignore[arg-type]
+        Images(api).build(made, {}, lambda _said: None, Cancel())
 
     assert caught.value.detail.splitlines() == [f"line {number}" for number in range(15, 40)]
 
@@ -249,9 +249,9 @@ def test_a_build_that_ends_without_an_image_has_failed(folder: Path) -> None:
     made = recipe("svc", Build(context=str(folder)), {}, "amd64", folder)
 
     with pytest.raises(ImageUnavailable, match="without an image"):
-        Images(Api([{"stream": "fine\n"}])).build(made, {}, lambda _said: None, Cancel())  # type: ignore[arg-type]
+        Images(Api([{"stream": "fine\n"}])).build(made, {}, lambda _said: None, Cancel())
     there = Api([{"stream": "fine\n"}], there={made.tag: "sha256:x"})
-    assert Images(there).build(made, {}, lambda _said: None, Cancel()) == made.tag  # type: ignore[arg-type]
+    assert Images(there).build(made, {}, lambda _said: None, Cancel()) == made.tag
 
 
 def test_envkits_own_image_follows_its_sources_base_and_machine(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_node_ports_need_nodes(paths: Paths) -> None:
     assert settled(wanted, "containers", paths) == wanted
     for lane in ("embedded", "mixed"):
         with pytest.raises(UsageError, match=rf"port 30081.* lane {lane} has none"):
-            settled(wanted, lane, paths)  # type: ignore[arg-type]
+            settled(wanted, lane, paths)
 
 
 def test_the_parts_come_first_and_clash_with_services_of_their_names(paths: Paths) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from envkit.config.models import File, Service
 from envkit.errors import EnvironmentFailed
-from envkit.runtimes import launching, postgres_data
+from envkit.runtimes import postgres_data
 from envkit.runtimes.base import Unit
 from envkit.runtimes.launching import Launching, copy_files
 from envkit.runtimes.spawning import Account, Launch
@@ -36,7 +36,7 @@ def launch(folder: Path, known: Known, process: dict[str, Any], **fields: Any) -
     service = Service.model_validate({"process": process, **fields})
     assert service.process is not None
     unit = Unit("t", "/here", "s", service, service.process.reference, "f")
-    return Launching(known, folder / "cache")(unit, folder)  # type: ignore[arg-type]
+    return Launching(known, folder / "cache")(unit, folder)
 
 
 def test_words_variables_and_identity(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_postgres_is_refused_to_root_and_runs_as_somebody_else(monkeypatch: pyte
     def getpwnam(name: str) -> pwd.struct_passwd:
         return pwd.struct_passwd((name, "x", known[name], known[name], "", "/", "/bin/sh"))
 
-    monkeypatch.setattr(postgres_data.pwd, "getpwnam", getpwnam)
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
 
     assert postgres_data.unprivileged() == Account(65534, 65534)
     known["postgres"] = 101
@@ -146,8 +146,8 @@ def test_who_is_not_root_runs_it_as_themselves(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_account_has_no_home_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching.postgres_data, "unprivileged", lambda: Account(101, 102))
-    monkeypatch.setattr(launching.postgres_data, "fill", lambda *given: None)
+    monkeypatch.setattr(postgres_data, "unprivileged", lambda: Account(101, 102))
+    monkeypatch.setattr(postgres_data, "fill", lambda *given: None)
 
     made = launch(tmp_path, Known(postgres="/p"), {"command": ["postgres"], "supply": "postgres"})
 

@@ -153,7 +153,7 @@ def test_only_a_segment_that_nobody_uses_goes(
     (tmp_path / "table").write_text(TABLE)
     (tmp_path / "postmaster.pid").write_text(PID_FILE.format(line))
     monkeypatch.setattr(shared_memory, "_TABLE", tmp_path / "table")
-    monkeypatch.setattr(shared_memory.ctypes, "CDLL", lambda _name: Library())
+    monkeypatch.setattr("ctypes.CDLL", lambda _name: Library())
 
     assert shared_memory.forget(tmp_path) is bool(expected)
     assert removed == ([int(line.split()[1])] if expected else [])

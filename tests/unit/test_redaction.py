@@ -239,5 +239,5 @@ def test_the_archive_has_all_of_it_and_the_folder_goes(tmp_path: Path) -> None:
     assert not made.folder.exists()
     assert stat.S_IMODE(archive.stat().st_mode) == 0o600
     with tarfile.open(archive) as tar:
-        assert tar.extractfile("e/a/x").read() == f"{HIDDEN}\n".encode()  # type: ignore[union-attr]
+        assert tar.extractfile("e/a/x").read() == f"{HIDDEN}\n".encode()
     assert [path.name for path in tmp_path.iterdir()] == ["e.tar.gz"]

@@ -132,7 +132,7 @@ def test_a_mirror_out_of_reach_is_said_in_apts_words(tmp_path: Path) -> None:
 def test_a_system_without_apt_is_passed_over(tmp_path: Path, fetcher: Fetcher) -> None:
     name = "kubernetes" if isinstance(fetcher, FromSource) else "etcd"
     with pytest.raises(BinaryUnavailable, match="this system has no apt-get"):
-        get(tmp_path, Wanted(name), fetcher, PATH=str(tmp_path))  # type: ignore[arg-type]
+        get(tmp_path, Wanted(name), fetcher, PATH=str(tmp_path))
 
 
 def test_no_other_version_is_built_from_source(tmp_path: Path) -> None:

@@ -108,4 +108,4 @@ def names_of(folder: Path) -> set[str]:
             end.do_handshake()
         except ssl.SSLWantReadError:
             continue
-    return {str(value) for _, value in near.getpeercert()["subjectAltName"]}  # type: ignore[index,misc]
+    return {str(value) for _, value in near.getpeercert()["subjectAltName"]}  # type: ignore[index,str-unpack]  # a tuple of pairs

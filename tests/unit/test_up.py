@@ -514,12 +514,13 @@ def test_a_port_of_somebody_elses_container_is_named_before_anything_is_made(wor
 
 
 def test_our_own_ports_are_no_obstacle_to_a_replacement(world: World) -> None:
-    fixed = {**TCP, "ports": {"main": {"container": 80, "host": _free()}}}
+    port = _free()
+    fixed = {**TCP, "ports": {"main": {"container": 80, "host": port}}}
     up(world.open({"a": fixed}))
 
     up(world.open({"a": {**fixed, "env": {"X": "1"}}}))
 
-    assert [it.published for it in world.engine.observe("t")] == [{80: fixed["ports"]["main"]["host"]}]
+    assert [it.published for it in world.engine.observe("t")] == [{80: port}]
 
 
 def test_the_offset_moves_ports_and_variables(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -133,7 +134,7 @@ def test_a_cancel_that_nobody_set_stops_nobody() -> None:
 
 
 def test_retry_goes_on_for_what_asks_for_it_only() -> None:
-    answers = iter([TryAgain("429"), TryAgain("503"), 42])
+    answers: Iterator[TryAgain | int] = iter([TryAgain("429"), TryAgain("503"), 42])
     told: list[str] = []
 
     def call() -> int:

@@ -156,9 +156,10 @@ def test_who_is_authorized_may_create(how: str) -> None:
     with bearer(token) as api:
         requests = client.CustomObjectsApi(api)
         place = (GROUP, VERSION, "production", PLURAL)
-        made = requests.create_namespaced_custom_object(*place, remediation_request(name))
+        made: Any = requests.create_namespaced_custom_object(*place, remediation_request(name))
         assert made["metadata"]["uid"]
-        assert requests.get_namespaced_custom_object(*place, name)["spec"]["severity"] == "critical"
+        kept: Any = requests.get_namespaced_custom_object(*place, name)
+        assert kept["spec"]["severity"] == "critical"
         wrong = remediation_request(f"{name}-wrong")
         wrong["spec"]["signalFingerprint"] = "short"
         with pytest.raises(client.ApiException) as refused:
