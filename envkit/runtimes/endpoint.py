@@ -24,6 +24,8 @@ class Endpoint:
     default: bool = False
     arch: str = "amd64"
     machine: bool = False
+    oldest_api: str = ""
+    """The oldest version of Docker's API that it still speaks, where it said: 1.44 for Docker 29."""
 
     @property
     def local(self) -> bool:

@@ -25,15 +25,21 @@ CALL_SECONDS = 60
 """One call of the engine's API; pulls and builds stream and are not bound by it."""
 
 API_VERSION = "1.40"
-"""Spoken by Docker >= 19.03 and by Podman >= 3; naming it saves a round trip."""
+"""Spoken by Docker >= 19.03 and by Podman >= 3; naming it saves a round trip. Docker 29 refuses what is below 1.44."""
 
 
 def connect(endpoint: Endpoint, seconds: int = CALL_SECONDS, version: str = API_VERSION) -> APIClient:
-    """A client of that engine. Certificates and ssh as the docker command line would use them."""
+    """A client of that engine, speaking this version or the oldest that the engine still speaks.
+
+    Certificates and ssh as the docker command line would use them.
+    """
     from docker import APIClient
+    from docker.utils import version_lt
 
     from envkit.runtimes.discovery import tls_of
 
+    if endpoint.oldest_api and version_lt(version, endpoint.oldest_api):
+        version = endpoint.oldest_api
     with translated(f"connecting to {endpoint.url}"):
         return APIClient(
             base_url=endpoint.url, version=version, timeout=seconds, tls=tls_of(endpoint.url), use_ssh_client=True

@@ -119,8 +119,8 @@ def _cluster_row(session: Session, facts: Facts) -> Row:
         return row
     total, began = Usage(), ""
     for node in kind.observe().nodes:
-        began = began or node.started_at
         try:
+            began = began or kind.nodes.began(node.name)
             total += kind.nodes.usage(node.name)
         except EngineError:
             continue

@@ -86,11 +86,11 @@ def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> I
         return
     from envkit.events import Stream
     from envkit.runtimes.containers import Containers
-    from envkit.runtimes.endpoint import Endpoint
+    from envkit.runtimes.discovery import remembered
     from envkit.runtimes.podman_service import serving
 
     with serving(record.engine, environ, paths, Stream([])):
-        runtime = Containers(Endpoint(cast("EngineName", record.engine), record.engine_url, "", "the record"))
+        runtime = Containers(remembered(cast("EngineName", record.engine), record.engine_url))
         try:
             yield runtime
         finally:

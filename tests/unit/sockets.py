@@ -61,8 +61,9 @@ def answering(body: bytes, status: str = "200 OK", seen: list[str] | None = None
     return handle
 
 
-def _answer(body: bytes, status: str = "200 OK") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+def _answer(body: bytes, status: str = "200 OK", more: str = "") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n"
+    return head.encode() + body
 
 
 def _request(plug: socket.socket) -> str:
@@ -78,20 +79,27 @@ def _request(plug: socket.socket) -> str:
 
 
 DOCKER: dict[str, Any] = {"Version": "24.0.7", "Components": [{"Name": "Engine"}]}
-PODMAN: dict[str, Any] = {"Version": "4.9.4", "Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}]}
+VERSION = "4.9.4"
+PODMAN: dict[str, Any] = {"Version": VERSION, "Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}]}
 
 
 @contextmanager
 def engine(path: Path, version: dict[str, Any], has: dict[str, list[Any]] | None = None) -> Iterator[str]:
-    """A socket that answers `/version` as that engine does, and any other path by what it `has` there; its url."""
+    """A socket that answers `/version` and `/_ping` as that engine does, other paths by what it `has` there; its url.
+
+    What was asked is in `has`, too, under "asked".
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
 
     def handle(plug: socket.socket) -> None:
         asked = _request(plug).split()[1]
+        if has is not None:
+            has.setdefault("asked", []).append(asked)
         answer = version if asked.endswith("/version") else (has or {}).get(asked, [])
-        plug.sendall(_answer(json.dumps(answer).encode()))
+        podman = version is PODMAN and asked == "/_ping"
+        plug.sendall(_answer(json.dumps(answer).encode(), more=f"Libpod-API-Version: {VERSION}\r\n" if podman else ""))
 
     with serving(listener, handle):
         yield f"unix://{path}"

@@ -11,15 +11,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from envkit.errors import EngineError
 from envkit.events import Event, Stream
 from envkit.paths import Paths
-from envkit.runtimes import podman_service
-from envkit.runtimes.discovery import ask, candidates, engine_of, find, find_all, holding, place, remedy
+from envkit.runtimes import podman_service, sdk
+from envkit.runtimes.discovery import ask, candidates, engine_of, find, find_all, holding, place, remedy, remembered
 from envkit.runtimes.podman_service import startable
+from envkit.supply.binaries.models import Host
 from tests.unit.sockets import DOCKER, PODMAN, answering, engine, serving, tcp
 
 REAL = ("/var/run/docker.sock", "/run/podman/podman.sock")
@@ -225,6 +227,29 @@ def test_find_all_keeps_to_the_wanted_kind(home: Path) -> None:
 
     assert {it.engine for it in found} == {"podman"}
     assert podman in {it.url for it in found}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Podman is in a virtual machine and is asked it all")
+def test_a_podman_of_this_host_is_not_asked_what_takes_it_half_a_second(home: Path) -> None:
+    has: dict[str, list[Any]] = {}
+    with engine(home / "p.sock", PODMAN, has) as url:
+        found = find("podman", environ(home, DOCKER_HOST=url))
+
+    assert (found.engine, found.version, found.arch) == ("podman", PODMAN["Version"], Host.this().arch)
+    assert has["asked"] == ["/_ping"]
+
+
+@pytest.mark.parametrize(
+    ("least", "spoken"), [("1.44", "1.44"), ("1.24", sdk.API_VERSION), ("", sdk.API_VERSION), ("x", sdk.API_VERSION)]
+)
+def test_an_engine_that_refuses_old_clients_is_spoken_to_as_it_wants(home: Path, least: str, spoken: str) -> None:
+    """Docker 29: `client version 1.40 is too old. Minimum supported API version is 1.44`."""
+    with engine(home / "d.sock", {**DOCKER, "MinAPIVersion": least}) as url:
+        found = find("docker", environ(home, DOCKER_HOST=url))
+        assert remembered("docker", url).oldest_api == found.oldest_api
+
+        assert sdk.connect(found).api_version == spoken
+        assert sdk.connect(found, 5, "1.48").api_version == "1.48"
 
 
 def test_an_engine_that_holds_something_is_found_by_a_quick_look(home: Path) -> None:
