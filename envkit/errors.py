@@ -125,8 +125,9 @@ class StepsFailed(EnvironmentFailed):
 
     def __init__(self, errors: dict[str, EnvkitError]) -> None:
         self.errors = errors
-        lines = "\n".join(f"  - {step}: {error.message}" for step, error in errors.items())
-        hints = [error.hint for error in errors.values() if error.hint]
+        told = ((step, error.message.replace("\n", "\n    ")) for step, error in errors.items())
+        lines = "\n".join(f"  - {step}: {message}" for step, message in told)
+        hints = dict.fromkeys(error.hint for error in errors.values() if error.hint)
         details = [error.detail for error in errors.values() if error.detail]
         super().__init__(f"{len(errors)} steps failed:\n{lines}", hint="\n".join(hints), detail="\n".join(details))
 

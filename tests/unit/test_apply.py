@@ -187,15 +187,15 @@ def test_several_failures_are_told_together() -> None:
 
     def do(step: Step, _report: Report, _cancel: Cancel) -> str:
         meet.wait(LONG / 2)
-        raise EngineError(f"no {step.id}", hint=f"mend {step.id}", detail=f"log of {step.id}")
+        raise EngineError(f"no {step.id}:\n- reason", hint="mend it", detail=f"log of {step.id}")
 
     with pytest.raises(StepsFailed, match="2 steps failed") as caught:
         run(plan(a=(), b=()), do)
 
     assert set(caught.value.errors) == {"a", "b"}
-    for part in ("a: no a", "b: no b"):
+    for part in ("  - a: no a:\n    - reason", "  - b: no b:\n    - reason"):
         assert part in caught.value.message
-    assert set(caught.value.hint.splitlines()) == {"mend a", "mend b"}
+    assert caught.value.hint == "mend it", "said once"
     assert set(caught.value.detail.splitlines()) == {"log of a", "log of b"}
     assert caught.value.exit_code == 3
 
