@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from envkit import observe, plan
 from envkit.clusters.envtest import WITHOUT_CONTROLLERS
@@ -16,6 +18,8 @@ from envkit.facts import Facts, Instance
 from envkit.plan import CLUSTER
 from envkit.runtimes.usage import Usage
 from envkit.session import Session
+
+Measurable = TypeVar("Measurable")
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,12 @@ def status(session: Session) -> Status:
     selected = plan.select(session.environment, ())
     _, facts = observe.look(session, selected)
     absent = observe.left_out(session, facts.instances)
-    usages = _usages(session, facts)
+    with ThreadPoolExecutor(1, thread_name_prefix="cluster") as pool:  # Docker takes a second for each measure
+        cluster = pool.submit(_cluster_row, session, facts) if CLUSTER in selected else None
+        usages = _usages(session, facts)
     rows = [_row(session, name, facts, usages) for name in session.environment.services if name not in absent]
-    if CLUSTER in selected:
-        rows.insert(0, _cluster_row(session, facts))
+    if cluster:
+        rows.insert(0, cluster.result())
     rows += [Row(stray.name, stray.state, "not in the configuration") for stray in facts.strays]
     missing = tuple(f"{program} ({name}): {WITHOUT_CONTROLLERS}" for name, program in absent.items())
     return Status(session.environment.name, session.where, tuple(rows), missing, session.this_host().address)
@@ -101,15 +107,18 @@ def _share(row: Row, now: float, before: tuple[float, Usage] | None) -> float | 
 def _usages(session: Session, facts: Facts) -> dict[str, Usage]:
     """Of everything that runs or is held; nothing of what cannot be measured."""
     asked = {name: it for name, it in facts.instances.items() if it.state in ("running", "paused")}
+    return dict(zip(asked, _measured(session.runtime.usage, asked.values()), strict=True))
 
-    def ask(instance: Instance) -> Usage:
+
+def _measured(measure: Callable[[Measurable], Usage], things: Iterable[Measurable]) -> list[Usage]:
+    def ask(thing: Measurable) -> Usage:
         try:
-            return session.runtime.usage(instance)
+            return measure(thing)
         except EngineError:  # it ended meanwhile, or this engine tells nothing
             return Usage()
 
     with ThreadPoolExecutor(8, thread_name_prefix="usage") as pool:
-        return dict(zip(asked, pool.map(ask, asked.values()), strict=True))
+        return list(pool.map(ask, things))
 
 
 def _cluster_row(session: Session, facts: Facts) -> Row:
@@ -117,14 +126,13 @@ def _cluster_row(session: Session, facts: Facts) -> Row:
     kind = session.kind
     if facts.cluster.state not in ("running", "paused") or isinstance(kind, Parts):
         return row
-    total, began = Usage(), ""
-    for node in kind.observe().nodes:
-        try:
-            began = began or kind.nodes.began(node.name)
-            total += kind.nodes.usage(node.name)
-        except EngineError:
-            continue
-    return replace(row, usage=total, since=age(began) if facts.cluster.state == "running" else "")
+    names = [node.name for node in kind.nodes.all()]
+    total = sum(_measured(kind.nodes.usage, names), Usage())
+    since = ""
+    if names and facts.cluster.state == "running":
+        with suppress(EngineError):  # it ended meanwhile
+            since = age(kind.nodes.began(names[0]))
+    return replace(row, usage=total, since=since)
 
 
 def _cluster_state(facts: Facts) -> Row:
