@@ -39,9 +39,9 @@ def option_named(word: str) -> str:
     return letters.get(word, word[2:].replace("-", "_") if word.startswith("--") else "")
 
 
-def option_defaults() -> dict[str, Any]:
+def option_defaults(commands: Mapping[str, Callable[..., int | None]] = COMMANDS) -> dict[str, Any]:
     """Every option of any command by name, with its default: one that is a bool takes no value."""
-    parameters = (it for verb in COMMANDS.values() for it in list(inspect.signature(verb).parameters.values())[1:])
+    parameters = (it for verb in commands.values() for it in list(inspect.signature(verb).parameters.values())[1:])
     return {it.name: it.default for it in parameters} | COMMON
 
 

@@ -10,10 +10,10 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
-from envkit.cli.options import COMMANDS, COMMON, REPEATED, SHORT, carried_out, meant
+from envkit.cli.options import COMMANDS, COMMON, REPEATED, SHORT, carried_out, meant, option_defaults
 from envkit.cli.terminal import forgiving
 
 NEW_OBJECTS = 20_000
@@ -31,7 +31,7 @@ def understood(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[Co
     """The command and all of its options, None when the words are not plain ones."""
     argv = meant(argv)
     words = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
-    flags = _flags(commands.values())
+    flags = {name for name, default in option_defaults(commands).items() if isinstance(default, bool)}
     chosen: Command | None = None
     given: list[tuple[str, Any]] = []
     while words:
@@ -49,12 +49,6 @@ def understood(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[Co
             return None
         given.append(option)
     return (chosen, options) if chosen and (options := _options(chosen, given)) is not None else None
-
-
-def _flags(commands: Iterable[Command]) -> set[str]:
-    """Options without a value, of whichever command."""
-    defaults = {it.name: it.default for command in commands for it in inspect.signature(command).parameters.values()}
-    return {name for name, default in {**COMMON, **defaults}.items() if isinstance(default, bool)}
 
 
 def _option(word: str, words: list[str], flags: Collection[str]) -> tuple[str, Any] | None:

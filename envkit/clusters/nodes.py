@@ -171,10 +171,10 @@ class Nodes:
 
 def _node(row: Mapping[str, Any]) -> Node:
     """Of a row of the engine's list: to inspect a container takes Podman ten times as long as to list it."""
-    ports = row.get("Ports") or []
+    ports, names = row.get("Ports") or [], row.get("Names") or [row["Id"][:12]]  # none while it is being removed
     bound = next((port for port in ports if port.get("PrivatePort") == API_PORT and port.get("PublicPort")), None)
     return Node(
-        name=str(row["Names"][0]).lstrip("/"),
+        name=str(names[0]).lstrip("/"),
         role=(row.get("Labels") or {}).get(ROLE_LABEL, ""),
         state=str(row["State"]).lower(),
         address=f"{bound.get('IP') or '127.0.0.1'}:{bound['PublicPort']}" if bound else "",

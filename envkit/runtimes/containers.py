@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,6 @@ class Containers:
 
     def look(self, instance: Instance) -> Instance:
         """The container now."""
-        from dataclasses import replace
-
         return self._inspect(instance.id) or replace(instance, state="dead")
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
@@ -135,8 +134,6 @@ class Containers:
 
     def resume(self, instance: Instance) -> Instance:
         """Thaw it. It is looked at only where that is refused: on Podman each look is a process of its own."""
-        from dataclasses import replace
-
         try:
             with translated(f"resuming {instance.name}"):
                 self.api.unpause(instance.id)

@@ -128,7 +128,7 @@ class FakeEngine:
             lines = self._there(instance).script.log.splitlines(keepends=True)
             return "".join(lines[-tail:]) if tail else "".join(f"1970-01-01T00:00:00Z {line}" for line in lines)
 
-    def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:  # noqa: ARG002
+    def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:  # noqa: ARG002  as the real one
         """What it wrote, and the end as soon as it has died."""
         yield from self.logs(instance, tail or 1000).splitlines()
         while self.look(instance).running:
@@ -177,7 +177,7 @@ class FakeEngine:
             found.instance = replace(found.instance, state="running")
             return self._now(found)
 
-    def restart(self, instance: Instance, grace: float) -> Instance:  # noqa: ARG002
+    def restart(self, instance: Instance, grace: float) -> Instance:  # noqa: ARG002  as the real one
         """Begin again, the same container."""
         with self._called("restart", instance.service):
             found = self._there(instance)

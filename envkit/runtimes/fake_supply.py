@@ -87,7 +87,7 @@ class FakeImages:
         reasons = "\n".join(f"  - {reference}: not found" for reference in candidates)
         raise ImageUnavailable(f"the image cannot be had:\n{reasons}", hint="check the name and the registry")
 
-    def build(self, recipe: Recipe, labels: Mapping[str, str], report: Callable[[str], None], cancel: Cancel) -> str:  # noqa: ARG002
+    def build(self, recipe: Recipe, labels: Mapping[str, str], report: Callable[[str], None], cancel: Cancel) -> str:  # noqa: ARG002  as the real one
         """Take the context in: what `COPY . FOLDER` of its Dockerfile brings along can be read in the container."""
         self.call("build", recipe.tag)
         with tarfile.open(fileobj=recipe.open_context(report, cancel)) as tar:

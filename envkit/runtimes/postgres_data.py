@@ -95,7 +95,7 @@ def _scratch(template: Path, account: Account | None) -> Iterator[Path]:
     Beside the template, but where another user runs initdb: that one cannot pass root's home.
     """
     digest = hashlib.sha256(str(template).encode()).hexdigest()[:16]
-    folder = Path("/var/tmp") / f"envkit-initdb-{digest}" if account else template.with_name(f".{template.name}.initdb")  # noqa: S108
+    folder = Path("/var/tmp") / f"envkit-initdb-{digest}" if account else template.with_name(f".{template.name}.initdb")  # noqa: S108  0700, its owner checked below
     if folder.is_symlink() or (folder.exists() and folder.stat().st_uid not in (os.getuid(), account and account.uid)):
         raise EnvironmentFailed(f"{folder} belongs to somebody else", hint="remove it")
     shutil.rmtree(folder, ignore_errors=True)

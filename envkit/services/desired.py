@@ -152,8 +152,8 @@ def _chosen(wanted: Want, ids: Mapping[str, str], instance: Instance | None) -> 
     here = [image for image in wanted.candidates if ids.get(image)]
     if here or not wanted.tag:
         return here[0] if here else ""
-    ran = instance is not None and instance.image == wanted.tag
-    same = ran and instance.fingerprint == with_image(wanted, wanted.tag, ids.get(wanted.tag, "")).fingerprint  # type: ignore[union-attr]
+    fingerprint = with_image(wanted, wanted.tag, ids.get(wanted.tag, "")).fingerprint
+    same = instance is not None and (instance.image, instance.fingerprint) == (wanted.tag, fingerprint)
     return wanted.tag if wanted.built and (same or not wanted.candidates) else ""
 
 

@@ -23,9 +23,9 @@ def measure(session: Session, instances: Mapping[str, Instance]) -> dict[str, Va
             target = observe.target_of(session, service, instance)
             match service.probe:
                 case RedisProbe() as login:
-                    questions[name] = lambda lo=login, t=target: asking.redis(lo, t.host, t.port(lo.port))  # type: ignore[misc]
+                    questions[name] = lambda lo=login, t=target: asking.redis(lo, t.host, t.port(lo.port))  # type: ignore[misc]  # a lambda with defaults
                 case PostgresProbe() as login:
-                    questions[name] = lambda lo=login, t=target: asking.postgres(lo, t.host, t.port(lo.port))  # type: ignore[misc]
+                    questions[name] = lambda lo=login, t=target: asking.postgres(lo, t.host, t.port(lo.port))  # type: ignore[misc]  # a lambda with defaults
     if not questions:
         return {}
     with ThreadPoolExecutor(len(questions), thread_name_prefix="measure") as pool:

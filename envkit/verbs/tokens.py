@@ -35,7 +35,7 @@ def renewed(record: state.Record, paths: Paths, runtime: Opened) -> state.Record
             continue
         from envkit.clusters.identities import renew
 
-        text = renew(paths, token, lambda new, one=token.identity: carry(record, paths, runtime, {one: new}))  # type: ignore[misc]
+        text = renew(paths, token, lambda new, one=token.identity: carry(record, paths, runtime, {one: new}))  # type: ignore[misc]  # a lambda with a default
         if token.variable:
             variables[token.variable] = text
     if variables != dict(record.variables):

@@ -117,7 +117,7 @@ def _said(where: str, marks: list[str]) -> dict[str, object]:
         elif known["lane"]:
             said["lane"] = known["lane"]
         elif known["but"]:
-            commands: dict[str, str] = said.setdefault("left_out_commands", {})  # type: ignore[assignment]
+            commands: dict[str, str] = said.setdefault("left_out_commands", {})  # type: ignore[assignment]  # of mixed values
             commands[known["but"]] = known["why"]
         elif known["why"]:
             said["left_out"] = known["why"]

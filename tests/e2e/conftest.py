@@ -22,7 +22,7 @@ FAILED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item):  # type: ignore[no-untyped-def]
+def pytest_runtest_makereport(item: pytest.Item):  # type: ignore[no-untyped-def]  # a generator of pluggy's
     """Note a failed test for the fixtures that clean up after it."""
     report = yield
     if report.failed:

@@ -80,7 +80,7 @@ def test_it_is_listed_with_all_its_parts(two: Box) -> None:
     assert (row["state"], row["held_by"]) == ("up", [str(two.folder / "checkout")])
     assert row["where"] == ["processes"] if isinstance(two, EmbeddedBox) else [two.engine.name]
     assert row["began"] and row["expires"]
-    kinds = [part["kind"] for part in row["parts"]]  # type: ignore[attr-defined]
+    kinds = [part["kind"] for part in row["parts"]]  # type: ignore[attr-defined]  # read from JSON
     assert kinds.count("process" if isinstance(two, EmbeddedBox) else "container") == 2
 
 

@@ -73,7 +73,7 @@ def verdict_of(said: Said) -> dict[str, str]:
     rows = [json.loads(line) for line in said.err.splitlines() if line.startswith("{")]
     (*_, last) = [row for row in rows if row["event"] == "verdict"]
     print(f"{last['fault']} ({last['confidence']}): {last['reason']}; {last['because']}")
-    return last  # type: ignore[no-any-return]
+    return dict(last)
 
 
 def assert_no_secret(folder: Path, said: Said) -> None:

@@ -158,7 +158,7 @@ class Seats:
     def __init__(self, admin: Api, token: str) -> None:
         self._context = ssl.create_default_context(cadata=admin.access.ca)
         self._url = urllib3.util.parse_url(admin.access.server)
-        self._token, self._held = token, []  # type: ignore[var-annotated]
+        self._token, self._held = token, list[ssl.SSLSocket]()
 
     def full(self, worker: Api) -> bool:
         """Whether the worker is refused now; takes another seat if not."""

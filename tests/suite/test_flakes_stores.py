@@ -44,7 +44,7 @@ def test_gone_a_missing_variable_is_named(environment: Environment) -> None:
     with urllib.request.urlopen(f"{environment.data_storage_url}/readyz", timeout=10) as answer:
         assert answer.status == 200
     with pytest.raises(SuiteError, match="TEST_DATA_STORAGE_URL is not set") as missing:
-        Environment({}).data_storage_url  # noqa: B018
+        Environment({}).data_storage_url  # noqa: B018  asking is the test
     assert "envkit run -- COMMAND" in str(missing.value)
 
 

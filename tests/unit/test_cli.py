@@ -122,7 +122,7 @@ def test_plain_words_are_understood_as_invoke_understands_them(
         def note(flags: Flags, **own: Any) -> None:
             seen.append((name, {**own, **{key: it for key, it in vars(flags).items() if key != "environ"}}))
 
-        note.__name__, note.__signature__ = name, inspect.signature(COMMANDS[name])  # type: ignore[attr-defined]
+        note.__name__, note.__signature__ = name, inspect.signature(COMMANDS[name])  # type: ignore[attr-defined]  # functions take attributes
         return note
 
     argv = ["envkit", *typed.split()]

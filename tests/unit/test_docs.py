@@ -75,7 +75,7 @@ def test_there_are_configurations_to_load() -> None:
 @pytest.mark.parametrize("text", WHOLES)
 def test_a_configuration_in_the_documents_loads(text: str, tmp_path: Path) -> None:
     write_beside(tmp_path)
-    name = WHOLE.match(text)[1]  # type: ignore[index]
+    name = WHOLE.match(text)[1]  # type: ignore[index]  # no match fails the test
     (tmp_path / name).write_text(text)
     assert load(Request.of({"HOME": str(tmp_path), **SET}, tmp_path, file=name)).files
 

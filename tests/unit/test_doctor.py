@@ -263,7 +263,7 @@ def told(made: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(doctoring, "_examine", lambda _host, _flags: Examined(findings, 0.1))
         return doctoring.doctor(Flags(environ={}, **flags), fix=fix, yes=yes), done
 
-    run.mend = Fix("mend it", lambda: done.append("mended") or "it is well")  # type: ignore[attr-defined,func-returns-value]
+    run.mend = Fix("mend it", lambda: done.append("mended") or "it is well")  # type: ignore[attr-defined,func-returns-value]  # a stand-in; append gives None
     return run
 
 

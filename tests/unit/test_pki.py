@@ -30,7 +30,7 @@ def handshake(pki: Pki, server_name: str, client: tuple[Path, Path] | None, auth
         with ours:
             try:
                 with context.wrap_socket(ours, server_side=True) as plug:
-                    subject = dict(pair for row in plug.getpeercert()["subject"] for pair in row)  # type: ignore[index,misc]
+                    subject = dict(pair for row in plug.getpeercert()["subject"] for pair in row)  # type: ignore[index,misc]  # tuples of pairs
                     seen.append(f"{subject['commonName']}/{subject.get('organizationName', '')}")
                     plug.sendall(b"!")
             except OSError:

@@ -61,7 +61,7 @@ def test_the_extra_has_what_the_fixtures_need() -> None:
 def test_a_missing_and_an_empty_variable_are_errors_that_name_them() -> None:
     for environ, state in (({}, "is not set"), ({"REDIS_URL": ""}, "is empty")):
         with pytest.raises(SuiteError, match=f"the variable REDIS_URL {state}") as missing:
-            Environment(environ).redis_url  # noqa: B018
+            Environment(environ).redis_url  # noqa: B018  asking is the test
         assert "envkit run -- COMMAND" in str(missing.value)
         assert "REDIS_URL" not in Environment(environ)
 
@@ -121,7 +121,7 @@ def test_once_does_the_work_once(tmp_path: Path) -> None:
 
     def worker(number: int) -> str:
         gate.wait(10)
-        return once(tmp_path, "work", lambda: calls.append(number) or f"by {number}")  # type: ignore[func-returns-value]
+        return once(tmp_path, "work", lambda: calls.append(number) or f"by {number}")  # type: ignore[func-returns-value]  # append gives None
 
     with ThreadPoolExecutor(8) as pool:
         results = set(pool.map(worker, range(8)))

@@ -43,7 +43,7 @@ def get(
     ],
 )
 def test_the_order_of_what_fetches(name: str, expected: list[str]) -> None:
-    assert [fetcher.source for fetcher in fetchers_of(SUPPLIES[name])] == expected  # type: ignore[index]
+    assert [fetcher.source for fetcher in fetchers_of(SUPPLIES[name])] == expected  # type: ignore[index]  # names are plain text here
 
 
 def test_what_is_here_is_not_fetched(tmp_path: Path) -> None:

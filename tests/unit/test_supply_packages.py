@@ -25,7 +25,7 @@ PLAN = """\
 'http://m/r/redis-tools_7.0.15-1%7edeb12u10_amd64.deb' redis-tools_5%3a7.0.15-1~deb12u10_amd64.deb 991988 
 NOTE: something apt has to say
 'http://m/pool/main/p/perl/perl_5.36.0-7_amd64.deb' perl_5.36.0-7_amd64.deb 239000 SHA256:1
-"""  # noqa: W291
+"""  # noqa: W291  as apt prints it
 
 
 def test_the_plan_of_apt_is_read() -> None:

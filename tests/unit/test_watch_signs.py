@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from envkit.facts import Instance
@@ -14,8 +15,8 @@ RUNS = Instance(
 )
 
 
-def kinds(found: object) -> list[str]:
-    return [one.kind for one in found if isinstance(one, Happening)]  # type: ignore[attr-defined]
+def kinds(found: Iterable[object]) -> list[str]:
+    return [one.kind for one in found if isinstance(one, Happening)]
 
 
 def test_a_service_that_goes_on_is_no_news() -> None:

@@ -13,7 +13,7 @@ from envkit.ports import LOOPBACK
 SECONDS = 5.0
 """One answer; a store that is stuck does not keep the others."""
 
-ASKED = (("INFO",), ("INFO", "commandstats"), ("INFO", "errorstats"), ("CLIENT", "LIST"), ("MEMORY", "DOCTOR"), ("LATENCY", "DOCTOR"))  # fmt: skip  # noqa: E501
+ASKED = (("INFO",), ("INFO", "commandstats"), ("INFO", "errorstats"), ("CLIENT", "LIST"), ("MEMORY", "DOCTOR"), ("LATENCY", "DOCTOR"))  # fmt: skip  # noqa: E501  a table
 
 QUERIES = {
     "activity": """
