@@ -21,7 +21,7 @@ import pytest
 from envkit.errors import EngineError, PortTaken
 from envkit.facts import Instance
 from envkit.ports import accepts
-from envkit.runtimes import limits
+from envkit.runtimes import limits, marked
 from envkit.runtimes.marked import alive, is_stranger, marked_processes, session, start_time, tree
 from envkit.runtimes.processes import Processes
 from tests.contract.bench import ProcessBench
@@ -203,6 +203,22 @@ def test_a_lost_folder_is_made_up_for_by_the_marker(place: ProcessBench) -> None
     assert place.runtime.observe(place.environment) == []
     assert not alive(int(made.id))
     assert limits.groups(place.environment) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil asks the kernel, which answers whole")
+def test_a_process_is_known_by_its_marker_from_its_first_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment after exec the kernel shows no variables: one look in thirty, with both processors busy."""
+    environment, missed = f"first-{os.getpid()}", 0
+    for _ in range(300):
+        began = subprocess.Popen(
+            ["/bin/sh", "-c", "read -r _"], stdin=subprocess.PIPE, env={"ENVKIT_ENV": environment},
+            start_new_session=True,
+        )  # fmt: skip
+        with began:
+            monkeypatch.setattr(marked, "_pids", lambda pid=began.pid: [pid])
+            missed += [it.pid for it in marked_processes(environment)] != [began.pid]
+            began.communicate(b"\n")
+    assert missed == 0
 
 
 def test_another_envkit_finds_it_and_knows_how_it_ended(place: ProcessBench) -> None:
