@@ -14,11 +14,16 @@ REQUIRE = "ENVKIT_TEST_REQUIRE"
 """Names of backends, by comma: a test of one that does not answer fails instead of being skipped."""
 
 
+def in_ci(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is CI, where everything must run: `CI=true`, as `.ci/run` and CI services set it."""
+    return environ.get("CI", "").lower() == "true"
+
+
 def required(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
     """What must answer: what `ENVKIT_TEST_REQUIRE` names; all of them where only `CI` is set to true."""
     named = environ.get(REQUIRE)
     if named is None:
-        return frozenset(BACKENDS) if environ.get("CI", "").lower() == "true" else frozenset()
+        return frozenset(BACKENDS) if in_ci(environ) else frozenset()
     chosen = frozenset(word.strip() for word in named.split(",") if word.strip())
     if chosen - set(BACKENDS):
         raise ValueError(f"{REQUIRE} takes {', '.join(BACKENDS)}; found {', '.join(sorted(chosen - set(BACKENDS)))}")

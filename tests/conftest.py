@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.backends import BACKENDS, REQUIRE, required, silence
+from tests import skips
+from tests.backends import BACKENDS, REQUIRE, in_ci, required, silence
 
 UNIT = "tests/unit/"
 """Tests that meet no real server; all others do, on hosts that are not ours to quieten."""
@@ -20,13 +21,22 @@ WHOLE = ("contract", "datastorage", "suite")
 SIDE = re.compile(r"\[(?:.*-)?(docker|podman|processes)[]-]")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """In CI a test on real servers that fails is run once more; what then passes is named as RERUN: a flake to mend.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, turn a skip into a failure, but for those that `tests/skips.py` lists; and a listed one that ran too."""
+    report = yield
+    return skips.judged(report) if in_ci() else report
 
-    Unit tests are never run again, and nothing is outside CI.
-    """
-    if os.environ.get("CI", "").lower() == "true" and not item.nodeid.startswith(UNIT):
-        item.add_marker(pytest.mark.flaky(reruns=1))
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In CI a file that skips itself is a failure: no list can name what was never collected."""
+    report = yield
+    return skips.judged(report) if in_ci() else report
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

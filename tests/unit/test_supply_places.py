@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from envkit.supply.binaries import BinaryUnavailable, Found, Host, Version, Want
 from envkit.supply.binaries.places import _postgres_folders
 from tests.unit.test_supply_fakes import LINUX, NOWHERE, environ, put
 
+NOBODY = 65534
 KUBE = ("kube-apiserver", "kube-controller-manager", "kubectl")
 POSTGRES = ("postgres", "initdb", "pg_ctl", "psql")
 
@@ -184,13 +187,30 @@ def test_what_is_not_executable_is_passed_over(tmp_path: Path) -> None:
     assert "is not executable" in reasons(found)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's rights, to whom nothing is closed."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
 def test_closed_folders_hold_nothing(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:-2]):  # pytest's own folders are private
+        folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
     put(tmp_path / "path", "redis-server")
     (tmp_path / "home").mkdir(mode=0o000)
     (tmp_path / "closed").mkdir(mode=0o000)
-    assert look(Wanted("redis"), tmp_path, PATH=f"{tmp_path / 'closed'}:{tmp_path / 'path'}:/bin")
-    assert look(Wanted("etcd"), tmp_path) is None
+    with as_nobody():
+        assert look(Wanted("redis"), tmp_path, PATH=f"{tmp_path / 'closed'}:{tmp_path / 'path'}:/bin")
+        assert look(Wanted("etcd"), tmp_path) is None
 
 
 def test_programs_that_their_user_cannot_reach_are_passed_over(tmp_path: Path) -> None:
