@@ -3,6 +3,9 @@
 controller-runtime's test environment runs the first two; with the namespace, service-account and garbage-collection
 controllers a namespace can also be deleted, `default` ServiceAccounts exist, and owner references work. TLS throughout,
 client certificates on etcd, no anonymous access.
+
+There are three CAs. The environment's own signs the certificates of servers, which suites and services get as well. A
+second one signs the clients of the API server. The third one signs for etcd alone, which has no RBAC.
 """
 
 from __future__ import annotations
@@ -56,6 +59,16 @@ class Envtest:
         """The environment's own CA and what it signed."""
         return Pki(self.paths.folder / "pki", self.make)
 
+    @property
+    def clients(self) -> Pki:
+        """The CA of the API server's clients."""
+        return self.pki.apart("clients")
+
+    @property
+    def etcd(self) -> Pki:
+        """The CA that etcd trusts: its own certificate, and that of its only client, the API server."""
+        return self.pki.apart("etcd")
+
     def services(self) -> dict[str, Service]:
         """The parts, in the form of every other service. Makes the certificates that they name, unless told not to."""
         cluster = self.environment.cluster
@@ -67,16 +80,20 @@ class Envtest:
         write_private(self.paths.kubeconfig, self._kubeconfig(f"https://127.0.0.1:{port}", "admin", "system:masters"))
 
     def _kubeconfig(self, server: str, user: str, group: str) -> str:
-        certificate, key = self.pki.client(user, user, group)
+        self._serving()  # with the CA that signed it, which the client is to trust
+        certificate, key = self.clients.client(user, user, group)
         access = Access(
             server=server, ca=self.pki.ca.read_text(), certificate=certificate.read_text(), key=key.read_text()
         )
         return render(access, self.environment.name)
 
+    def _serving(self) -> tuple[Path, Path]:
+        return self.pki.server(APISERVER, ["127.0.0.1", "localhost", APISERVER, "kubernetes.default.svc", "10.0.0.1"])
+
     def _etcd(self, cluster: Cluster) -> Service:
-        files = self._files([*self.pki.server(ETCD, ["127.0.0.1", ETCD, "localhost"])])
+        files = _files({ETCD: self.etcd.server(ETCD, ["127.0.0.1", ETCD, "localhost"]), "etcd-ca": (self.etcd.ca,)})
         pki = "${self.root}/pki"
-        own = {"trusted-ca-file": f"{pki}/ca.crt", "cert-file": f"{pki}/etcd.crt", "key-file": f"{pki}/etcd.key"}
+        own = {"trusted-ca-file": f"{pki}/etcd-ca.crt", "cert-file": f"{pki}/etcd.crt", "key-file": f"{pki}/etcd.key"}
         command = [
             "etcd", "--data-dir=${self.data}", "--unsafe-no-fsync", "--log-level=warn",
             "--listen-client-urls=https://${self.listen}:${self.port}",
@@ -93,17 +110,19 @@ class Envtest:
         )  # fmt: skip
 
     def _apiserver(self, cluster: Cluster) -> Service:
-        server = self.pki.server(APISERVER, ["127.0.0.1", "localhost", APISERVER, "kubernetes.default.svc", "10.0.0.1"])
-        client = self.pki.client("apiserver-etcd", "apiserver")
-        files = self._files([*server, *client, *self.pki.signing_key("accounts")])
+        server, client = self._serving(), self.etcd.client("apiserver-etcd", "apiserver")
+        files = _files({
+            "apiserver": server, "apiserver-etcd": client, "accounts": self.pki.signing_key("accounts"),
+            "etcd-ca": (self.etcd.ca,), "clients-ca": (self.clients.ca,),
+        })  # fmt: skip
         pki = "${self.root}/pki"
         command = [
-            "kube-apiserver", "--etcd-servers=https://${etcd.address}", f"--etcd-cafile={pki}/ca.crt",
+            "kube-apiserver", "--etcd-servers=https://${etcd.address}", f"--etcd-cafile={pki}/etcd-ca.crt",
             f"--etcd-certfile={pki}/apiserver-etcd.crt", f"--etcd-keyfile={pki}/apiserver-etcd.key",
             "--bind-address=${self.listen}", "--secure-port=${self.port}", "--insecure-port=0",
             "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
             f"--tls-cert-file={pki}/apiserver.crt", f"--tls-private-key-file={pki}/apiserver.key",
-            f"--client-ca-file={pki}/ca.crt", "--anonymous-auth=false", "--authorization-mode=RBAC",
+            f"--client-ca-file={pki}/clients-ca.crt", "--anonymous-auth=false", "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={pki}/accounts.pub",
             f"--service-account-signing-key-file={pki}/accounts.key",
@@ -117,10 +136,10 @@ class Envtest:
 
     def _controllers(self, cluster: Cluster) -> Service:
         # Its own role may not delete what is in a namespace; accounts for each controller would take longer to make.
-        client = self.pki.client("controllers", "system:kube-controller-manager", "system:masters")
+        client = self.clients.client("controllers", "system:kube-controller-manager", "system:masters")
         config = File(path="/pki/kubeconfig", content=self._controller_config(*client), mode="0600")
         _, signing = self.pki.signing_key("accounts")
-        files = (*self._files([*client, signing]), config)
+        files = (*_files({"controllers": client, "accounts": (signing,), "ca": (self.pki.ca,)}), config)
         command = [
             "kube-controller-manager", "--kubeconfig=${self.root}/pki/kubeconfig", f"--controllers={CONTROLLED}",
             "--leader-elect=false", "--controller-start-interval=0s", "--port=0", "--secure-port=0",
@@ -153,9 +172,11 @@ class Envtest:
             stop_timeout=HASTE, **more,
         )  # fmt: skip
 
-    def _files(self, paths: Sequence[Path]) -> tuple[File, ...]:
-        named = {path.name: path for path in (self.pki.ca, *paths)}
-        return tuple(File(path=f"/pki/{name}", source=str(path), mode="0600") for name, path in named.items())
+
+def _files(named: Mapping[str, Sequence[Path]]) -> tuple[File, ...]:
+    """Files below `/pki`, each under its new name and with its own suffix."""
+    pairs = ((f"{name}{path.suffix}", path) for name, paths in named.items() for path in paths)
+    return tuple(File(path=f"/pki/{name}", source=str(path), mode="0600") for name, path in pairs)
 
 
 def without_refused(command: Sequence[str], version: str) -> tuple[str, ...]:

@@ -38,6 +38,10 @@ class Pki:
         """The CA's certificate."""
         return self.folder / "ca.crt"
 
+    def apart(self, purpose: str) -> Pki:
+        """Another CA, in a folder below this one: what this CA signed is worth nothing to a server that trusts it."""
+        return Pki(self.folder / purpose, self.make)
+
     def server(self, name: str, hosts: Sequence[str]) -> tuple[Path, Path]:
         """For a server that is reached by these names and addresses; also as a client of its peers."""
         return self._leaf(name, name, "", hosts)

@@ -215,7 +215,7 @@ def test_etcd_talks_to_nobody_without_a_certificate(gateway: EmbeddedBox) -> Non
     etcd = gateway.program("etcd")
     listening = [row.laddr.port for row in etcd.net_connections(kind="tcp") if row.status == psutil.CONN_LISTEN]
     assert len(listening) == 2, "for clients and for peers"
-    context = ssl.create_default_context(cafile=gateway.state / gateway.name / "pki/ca.crt")
+    context = ssl.create_default_context(cafile=gateway.state / gateway.name / "pki/etcd/ca.crt")
     for port in listening:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as plug:
             plug.sendall(b"GET /v2/members HTTP/1.0\r\n\r\n")
@@ -230,6 +230,49 @@ def shaken(port: int, context: ssl.SSLContext) -> bytes:
         try:
             with context.wrap_socket(plug, server_hostname="127.0.0.1") as tls:
                 tls.sendall(b"GET /version HTTP/1.0\r\n\r\n")
+                return tls.recv(1000)
+        except (ssl.SSLError, ConnectionError):
+            return b""
+
+
+def pairs(gateway: EmbeddedBox) -> dict[str, tuple[Path, Path]]:
+    """Every certificate with its key that is below the state directory, that of `host/` among them."""
+    state = gateway.state / gateway.name
+    return {
+        str(path.relative_to(state)): (path, path.with_suffix(".key"))
+        for path in state.rglob("*.crt")
+        if path.with_suffix(".key").exists() and path.name != "ca.crt"
+    }
+
+
+def test_etcd_refuses_every_certificate_but_its_own_clients(gateway: EmbeddedBox) -> None:
+    """etcd knows no RBAC: whoever comes in reads every Secret."""
+    gateway("run", "--", "true").ok()  # `run` makes the host's certificate
+    found, state = pairs(gateway), gateway.state / gateway.name
+    port = addresses(gateway)["etcd.client"]
+    knows = {name: knocked(port, state / "pki/etcd/ca.crt", pair, "/v3/kv/range") for name, pair in found.items()}
+    own = {"pki/etcd/apiserver-etcd.crt", "pki/etcd/etcd.crt"}
+    assert own < {*knows} and "host/tls.crt" in knows and "pki/clients/admin.crt" in knows, [*knows]
+    assert {name for name, answer in knows.items() if answer.startswith(b"HTTP/1.")} == own, knows
+
+
+def test_the_api_server_takes_no_servers_certificate_for_a_user(gateway: EmbeddedBox) -> None:
+    found, state = pairs(gateway), gateway.state / gateway.name
+    port = addresses(gateway)["apiserver.https"]
+    said = {name: knocked(port, state / "pki/ca.crt", pair, "/api/v1/secrets") for name, pair in found.items()}
+    users = {name for name in found if name.startswith("pki/clients/")}
+    assert {name for name, answer in said.items() if b" 200 " in answer.partition(b"\r\n")[0]} == users, said
+    assert all(b" 401 " in said[name].partition(b"\r\n")[0] or not said[name] for name in found if name not in users)
+
+
+def knocked(port: int, authority: Path, pair: tuple[Path, Path], path: str) -> bytes:
+    """What is answered over TLS to who shows this certificate; empty when the handshake fails."""
+    context = ssl.create_default_context(cafile=authority)
+    context.load_cert_chain(*pair)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as plug:
+        try:
+            with context.wrap_socket(plug, server_hostname="127.0.0.1") as tls:
+                tls.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
                 return tls.recv(1000)
         except (ssl.SSLError, ConnectionError):
             return b""

@@ -101,6 +101,16 @@ def test_to_look_makes_nothing(tmp_path: Path) -> None:
     assert not pki.folder.exists()
 
 
+def test_a_certificate_of_one_ca_opens_nothing_that_trusts_another_of_the_same_environment(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    etcd = pki.apart("etcd")
+    other = pki.server("host", ["localhost"])
+    assert handshake(etcd, "api", etcd.client("apiserver-etcd", "apiserver")) == "apiserver/"
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        handshake(etcd, "api", other)
+    assert etcd.ca.read_bytes() != pki.ca.read_bytes()
+
+
 @pytest.mark.parametrize("lost", ["ca.crt", "ca.key", "server.crt", "server.key"])
 def test_what_was_lost_is_made_again_so_that_all_fits(tmp_path: Path, lost: str) -> None:
     pki = Pki(tmp_path)
