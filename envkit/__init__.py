@@ -1,3 +1,3 @@
 """envkit brings up what an integration suite needs, proves that it works, and takes all of it away again."""
 
-__version__ = "0.1.0"
+from envkit.version import __version__ as __version__

@@ -9,6 +9,7 @@ from typing import Literal
 from envkit.doctor.finding import Finding
 from envkit.doctor.host import Host
 from envkit.errors import EnvkitError
+from envkit.installed import extra_command
 
 EMBEDDED = ("embedded",)
 SUPPLIES: tuple[Literal["redis", "postgres", "etcd", "kubernetes"], ...] = ("redis", "postgres", "etcd", "kubernetes")
@@ -39,7 +40,7 @@ def own_service(_host: Host) -> Iterator[Finding]:
     if missing:
         yield Finding(
             "datastorage", EMBEDDED, "warning", f"Python packages that it needs are missing: {', '.join(missing)}",
-            "pip install 'envkit[datastorage]', or use an image of it",
+            f"{extra_command('datastorage')}, or use an image of it",
         )  # fmt: skip
     else:
         yield Finding("datastorage", EMBEDDED, "ok", "its Python packages are here")

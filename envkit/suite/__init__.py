@@ -1,7 +1,7 @@
 """What test suites import: plain functions, and a pytest plugin (`-p envkit.suite`) with fixtures named `envkit_...`.
 
 Nothing here imports a client library before it is used: redis, psycopg and prometheus_client come with the extra
-`envkit[suite]`.
+`envkit-orchestrator[suite]`.
 """
 
 from envkit.errors import SuiteError

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from envkit.errors import SuiteError
+from envkit.installed import extra_command
 
 EXTRA = "suite"
 
@@ -17,5 +18,5 @@ def needed(module: str, fixture: str) -> Any:
     except ImportError as error:
         raise SuiteError(
             f"{fixture} needs the library {module.partition('.')[0]}, which is not installed here: {error}",
-            hint=f"pip install 'envkit[{EXTRA}]'",
+            hint=extra_command(EXTRA),
         ) from error

@@ -18,6 +18,9 @@ from envkit.waiting import Cancel
 OWN = "datastorage"
 """The build context that stands for envkit's own DataStorage service."""
 
+BUILT = "localhost/envkit/"
+"""Begins the names of images built here: `localhost` is no registry, so no engine asks one for them."""
+
 Folders = Callable[[Callable[[str], None], Cancel], Iterator[tuple[str, Path]]]
 
 
@@ -55,7 +58,7 @@ def recipe(service: str, build: Build, args: Mapping[str, str], arch: str, cache
     if build.context == OWN:
         return _own(build, args, arch, cache)
     files = list(_context(Path(build.context), build.dockerfile))
-    tag = f"envkit/{service}:{_digest(files, build, args, arch)}"
+    tag = f"{BUILT}{service}:{_digest(files, build, args, arch)}"
     text = dict(files)[build.dockerfile].read_text(errors="replace") if build.dockerfile in dict(files) else ""
     return Recipe(
         tag, build.dockerfile, args, build.target, build.platform, lambda _report, _cancel: iter(files),
@@ -68,10 +71,9 @@ def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recip
     source = Path(__file__).parent.parent / "datastorage"
     requirements, dockerfile = source / "requirements.txt", source / "image" / "Dockerfile"
     base = args.get("BASE_IMAGE", "")
-    app = [("app/envkit/__init__.py", source.parent / "__init__.py")]
-    app += [(f"app/envkit/datastorage/{name}", path) for name, path in _tree(source) if not name.startswith("image/")]
+    app = [(f"app/envkit/datastorage/{name}", path) for name, path in _tree(source) if not name.startswith("image/")]
     files = [("Dockerfile", dockerfile), ("requirements.txt", requirements), *app]
-    tag = f"envkit/datastorage:{_digest(files, build, args, arch)}"
+    tag = f"{BUILT}{OWN}:{_digest(files, build, args, arch)}"
 
     def entries(report: Callable[[str], None], cancel: Cancel) -> Iterator[tuple[str, Path]]:
         site = site_folder(requirements, base, arch, cache, report, cancel)

@@ -170,7 +170,6 @@ def _migrations(seen: Seen, folder: Path) -> None:
 
 
 HEAD = """\
-# yaml-language-server: $schema=https://raw.githubusercontent.com/envkit/envkit/main/config/envkit.schema.json
 # What the integration tests of this repository need. `envkit plan` shows what `envkit up` would do; every key is in
 # docs/configuration.md of envkit. Over this file go envkit.local.yaml (one machine, not committed) and --set KEY=VALUE.
 """

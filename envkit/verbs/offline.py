@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from envkit import __version__
 from envkit.config.images import full_name, local_name, split_tag
 from envkit.errors import EngineError, EnvironmentFailed, EnvkitError, UsageError
 from envkit.events import Kind
@@ -22,6 +21,7 @@ from envkit.supply.archive import IMAGES, Archive, Writer, written
 from envkit.supply.binaries import Host
 from envkit.supply.images import LOCAL
 from envkit.verbs.images import Part, complete
+from envkit.version import __version__
 
 ENGINE_SECONDS = 1800
 """For an engine to say something while it packs or unpacks gigabytes."""

@@ -27,7 +27,7 @@ PROGRAM = """#!/bin/sh
 [ ! -e envkit.yaml ] || unset ENVKIT_NAME
 ENVKIT_PROGRAM=envkit exec "{0}" -m envkit "$@"
 """
-"""What `pipx install envkit` gives; a configuration of the reader's own gives its environment's name."""
+"""What an installation gives; a configuration of the reader's own gives its environment's name."""
 
 
 def documents() -> list[Path]:

@@ -71,7 +71,7 @@ class Repository:
 
 
 ENVKIT = f"exec {sys.executable} -m envkit"
-INSTALLS = f'test "$*" = \'install envkit\' || exit 64\nprintf \'#!/bin/sh\\n{ENVKIT} "$@"\\n\' >"${{0%/*}}/envkit"\n'
+INSTALLS = f'test "$1" = install || exit 64\nprintf \'#!/bin/sh\\n{ENVKIT} "$@"\\n\' >"${{0%/*}}/envkit"\n'
 INSTALLS += 'chmod +x "${0%/*}/envkit"'
 PYTEST = f'exec {sys.executable} -m pytest -q -p no:cacheprovider "$@"'
 PROGRAMS = {"pipx": INSTALLS, "pip": INSTALLS, "pytest": PYTEST}
@@ -231,7 +231,7 @@ def follow(repository: Repository, workflow: dict[str, Any]) -> list[str]:
             assert done.code == 0, f"{step['run']}\n{done.log}"
             assert not {"it's a secret"} & {repository.runner.shown(line) for line in done.log.splitlines()}
             said.append(done.log)
-        elif step["uses"].startswith("envkit/envkit@"):
+        elif step["uses"].startswith("YOUR-ORG/envkit@"):
             done, outputs = composite(repository.runner, ACTION, {"version": "installed", **step["with"]})
             assert done.code == 0 and outputs["result"] == "passed", done.log
             said.append(done.log)

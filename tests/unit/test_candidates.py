@@ -96,7 +96,7 @@ def test_what_is_loaded_goes_before_the_registry(shop: Shop) -> None:
 
 def test_the_registry_goes_before_a_build_even_one_that_is_here(shop: Shop) -> None:
     built = shop.up(**shop.source)
-    assert built.startswith("envkit/shop:")
+    assert built.startswith("localhost/envkit/shop:")
     shop.engine.images.registry[PULLED] = "sha256:2"
     assert shop.up(**REGISTRY, **shop.source) == PULLED
     assert f"{PULLED} pulled, skipped: localhost/shop:${{CI_TAG}}: CI_TAG is not set" in shop.said()
@@ -104,7 +104,7 @@ def test_the_registry_goes_before_a_build_even_one_that_is_here(shop: Shop) -> N
 
 def test_what_can_be_had_nowhere_else_is_built_and_then_kept(shop: Shop) -> None:
     image = shop.up(**CI, **REGISTRY, **shop.source)
-    assert image.startswith("envkit/shop:")
+    assert image.startswith("localhost/envkit/shop:")
     assert "built; no candidate could be pulled" in shop.said()
     before = len(shop.engine.calls)
     assert shop.up(**CI, **REGISTRY, **shop.source) == image
@@ -125,7 +125,7 @@ def test_when_none_can_be_had_each_has_its_reason(shop: Shop) -> None:
     (shop.folder / "src/Dockerfile").write_text("FROM scratch\nRUN false\n")
     with pytest.raises(ImageUnavailable) as caught:
         shop.up(**REGISTRY, **shop.source)
-    for reason in ("- r.example/shop:2: not found", "- building envkit/shop:", "CI_TAG is not set"):
+    for reason in ("- r.example/shop:2: not found", "- building localhost/envkit/shop:", "CI_TAG is not set"):
         assert reason in caught.value.message
     with pytest.raises(ImageUnavailable) as caught:
         shop.up(**REGISTRY)

@@ -120,7 +120,9 @@ def commands() -> Iterator[str]:
         code = [found[2] for found in FENCE.finditer(text) if found[1] in ("sh", "console", "yaml", "text")]
         code += [word for word in re.findall(r"`([^`\n]+)`", FENCE.sub("", text)) if not word.startswith(SAID)]
         for line in "\n".join(code).splitlines():
-            yield from re.findall(r"(?:^|[\s(])(?:\./dev|run: (?:exec )?envkit|uvx envkit) ([a-z-][^)`#|&]*)", line)
+            yield from re.findall(
+                r"(?:^|[\s(])(?:\./dev|run: (?:exec )?envkit|uvx --from \S+ envkit) ([a-z-][^)`#|&]*)", line
+            )
 
 
 def test_the_readme_names_commands() -> None:

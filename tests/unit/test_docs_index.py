@@ -15,7 +15,8 @@ OTHERS = {
     "--advertise-address", "--admission-control-config-file",  # kube-apiserver
     "--syslog-ident",  # redis-server
     "--junit-xml", "--junitfile", "--ginkgo.junit-report", "--junitxml",  # test runners, whose reports are found
-    "--find-links", "--no-index",  # pip
+    "--find-links", "--no-index", "--wheel-dir",  # pip
+    "--from",  # uvx
     "--network", "--privileged",  # docker run
     "--wait", "--pull", "--help", "--version", "--list",
     "--no-kind",  # tests/host/prepare

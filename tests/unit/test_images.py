@@ -173,7 +173,7 @@ def test_a_tag_names_the_service_and_follows_the_content_only(folder: Path) -> N
     before = tag(folder)
     (folder / "src/main.py").touch()
 
-    assert before.startswith("envkit/svc:")
+    assert before.startswith("localhost/envkit/svc:")
     assert tag(folder) == before
 
 
@@ -261,7 +261,7 @@ def test_envkits_own_image_follows_its_sources_base_and_machine(tmp_path: Path) 
 
     assert own("python:3.12") == own("python:3.12")
     assert len({own("python:3.12"), own("python:3.11"), own("python:3.12", "arm64")}) == 3
-    assert own("python:3.12").startswith("envkit/datastorage:")
+    assert own("python:3.12").startswith("localhost/envkit/datastorage:")
 
 
 # Wheels

@@ -243,8 +243,8 @@ def test_an_image_that_is_not_here_is_pulled_once_for_all_who_want_it() -> None:
 def test_an_image_of_our_own_is_built_when_missing_and_when_asked_for() -> None:
     env = environment({"a": {"build": {"context": "."}}})
     service = env.services["a"]
-    missing = Want("a", service, tag="envkit/a:1")
-    present = Want("a", service, image="envkit/a:1", tag="envkit/a:1", fingerprint="f")
+    missing = Want("a", service, tag="localhost/envkit/a:1")
+    present = Want("a", service, image="localhost/envkit/a:1", tag="localhost/envkit/a:1", fingerprint="f")
 
     built = make(desired(env, a=missing), facts())
     kept = make(desired(env, a=present), facts(instance("a")))

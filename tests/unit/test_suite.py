@@ -40,7 +40,7 @@ def test_importing_the_plugin_imports_no_client_library() -> None:
 def test_a_missing_library_names_the_fixture_and_the_extra() -> None:
     with pytest.raises(SuiteError, match="envkit_redis needs the library there_is_none") as missing:
         needed("there_is_none.client", "envkit_redis")
-    assert "pip install 'envkit[suite]'" in str(missing.value)
+    assert "pip install 'envkit-orchestrator[suite]'" in str(missing.value)
 
 
 def test_the_extra_has_what_the_fixtures_need() -> None:

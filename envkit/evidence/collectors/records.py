@@ -73,7 +73,7 @@ def versions(scene: Scene) -> None:
     """Of everything that took part; what does not answer is left out."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from envkit import __version__
+    from envkit.version import __version__
 
     session = scene.session
     found: dict[str, object] = {
