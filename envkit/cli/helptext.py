@@ -44,7 +44,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "reset": (("reset", "between two suites, without a restart"),),
     "run": (
         ("run -- pytest tests/integration", "up, the tests, down; exits with their code"),
-        ("run --repeat 3 -- go test ./...", "a gate: three clean runs in a row"),
+        ("run --repeat 3 -- go test -count=1 ./...", "a gate: three clean runs in a row"),
         ("run --keep -- make test", "and leave the environment"),
         ("run --ci --artifacts out -- make test", "in CI: grouped, masked, with a verdict and a summary"),
     ),

@@ -22,6 +22,7 @@ from envkit.facts import Instance
 from envkit.runtimes.marked import start_time
 from envkit.verbs.measure import measure, told
 from envkit.verbs.run import Cancelled, Ended, child
+from envkit.verbs.uncached import uncached
 from envkit.waiting import Cancel
 from envkit.watch import marks
 from envkit.watch.client import Watcher
@@ -209,7 +210,7 @@ class Running:
         before = measure(session, instances)
         self._sampled(before)
         seen = len(self.seen)
-        marked = {**variables, marks.RUN: self.folder.path.name}
+        marked = {**uncached(self.wish.flags.environ), **variables, marks.RUN: self.folder.path.name}
         self._stamp("command", "begins", {"run": number})
         with self.face.phase("command"):
             ended = child(

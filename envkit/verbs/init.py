@@ -118,7 +118,7 @@ def _dependencies(folder: Path) -> Iterator[tuple[str, list[str], str]]:
     """File, names of what it depends on, and how its tests are usually run."""
     if (text := _text(folder / "go.mod")) is not None:
         direct = [line for line in text.splitlines() if "// indirect" not in line]
-        yield "go.mod", re.findall(r"([\w.-]+\.[\w.-]+/[^\s]+)\s+v", "\n".join(direct)), "go test ./..."
+        yield "go.mod", re.findall(r"([\w.-]+\.[\w.-]+/[^\s]+)\s+v", "\n".join(direct)), "go test -count=1 ./..."
     if (text := _text(folder / "pyproject.toml")) is not None:
         yield "pyproject.toml", _of_pyproject(text), "pytest"
     for path in sorted(folder.glob("requirements*.txt")):

@@ -18,7 +18,7 @@ func Variable(t Failer, name string) string {
 	t.Helper()
 	value := os.Getenv(name)
 	if value == "" {
-		t.Fatalf("the variable %s is not set: start the suite with `envkit run -- go test ./...`, "+
+		t.Fatalf("the variable %s is not set: start the suite with `envkit run -- go test -count=1 ./...`, "+
 			"or set it with `eval \"$(envkit env)\"`", name)
 	}
 	return value

@@ -43,6 +43,10 @@ def test_run_takes_down_what_it_brought_up(box: Box) -> None:
     assert box.left() == []
 
 
+def test_go_runs_its_tests_anew(box: Box) -> None:
+    assert "-count=1" in box("run", "--", "sh", "-c", "echo $GOFLAGS").ok().out.split()
+
+
 def test_run_keeps_with_keep(box: Box) -> None:
     box("run", "--keep", "--", "true").ok()
     assert set(box.ids()) == {"web"}

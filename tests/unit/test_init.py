@@ -73,7 +73,7 @@ def test_what_a_go_module_depends_on(tmp_path: Path) -> None:
     (tmp_path / "migrations").mkdir()
     (tmp_path / "migrations/001.sql").write_text("-- +goose Up\nSELECT 1;\n")
     made = init(tmp_path)
-    assert made.seen == ("go.mod", "migrations") and made.test == "go test ./..."
+    assert made.seen == ("go.mod", "migrations") and made.test == "go test -count=1 ./..."
     found = loaded(tmp_path)
     assert set(found.services) == {"postgres", "migrate"}, "what is indirect is not used here"
     assert found.cluster.type == "envtest"
@@ -138,7 +138,7 @@ def test_the_command_says_what_it_wrote(
     (tmp_path / "go.mod").write_text("module m\nrequire github.com/lib/pq v1.10.9\n")
     everyday.init(Flags(environ={}))
     said = capsys.readouterr().out
-    assert f"wrote {tmp_path}/envkit.yaml (from go.mod)" in said and "run -- go test ./..." in said
+    assert f"wrote {tmp_path}/envkit.yaml (from go.mod)" in said and "run -- go test -count=1 ./..." in said
     assert (tmp_path / "tasks.py").read_text() == TASKS
     for path in ("envkit.yaml", "tasks.py"):
         (tmp_path / path).unlink()
