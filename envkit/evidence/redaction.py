@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from urllib.parse import quote, quote_plus
+from collections.abc import Callable, Iterable
+
+from envkit.evidence.known_secrets import KnownSecrets
 
 HIDDEN = "REDACTED"
 """A word, because stars are an alias in YAML: what was well-formed stays so."""
-
-SHORTEST = 4
-"""Letters of a value that is searched for as such; a shorter one is hidden only where its name stands beside it."""
-
-LINE = 16
-"""Letters of a line that gives a secret of several lines away."""
-
-COMMON = frozenset(
-    (
-        *("true", "false", "none", "null", "yes", "no", "on", "off", "default", "test", "tests", "local", "root"),
-        *("admin", "user", "users", "postgres", "postgresql", "redis", "password", "passwd", "secret", "secrets"),
-        *("token", "tokens", "key", "keys", "data", "name", "host", "port", "http", "https", "localhost"),
-    )
-)
-"""Words that say nothing: hidden where a secret's name stands beside them, not everywhere."""
 
 _WORD = (
     r"(?:password|passwd|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key|client-key-data"
@@ -52,9 +35,11 @@ _TAIL = re.compile(rf"(?:[A-Za-z0-9+/=]{{20,80}}\\n){{1,100}}{_END}")
 _LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?|(?<!\w)ZXlK[A-Za-z0-9+/]{30,}=*")
 _KNOWN = re.compile(
-    r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,200}|AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,200}"
-    r"|sk-[\w-]{20,200})"
+    r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,200}|A[KS]IA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,200}"
+    r"|[sr]k[-_][\w-]{20,200}|npm_\w{30,200}|AIza[\w-]{30,200}|ya29\.[\w-]{20,500}|GOCSPX-[\w-]{20,200}"
+    r"|hv[sbr]\.[\w-]{20,200}|dckr_[op]at_[\w-]{20,200}|pypi-[\w-]{30,500})"
 )
+"""What tokens begin with: of GitHub, GitLab, AWS, Slack, OpenAI, Stripe, npm, Google, Vault, Docker, PyPI."""
 _USERINFO = re.compile(r"(://[^:/@\s\"'<>]{0,200}:)[^@/\s\"'<>]{1,500}(@)|(://)[^:/@\s\"'<>]{16,500}(@)")
 _HEADER = re.compile(
     r"\b((?:authorization|cookie|set-cookie|x-[\w-]{0,40}(?:token|key|secret))\\?[\"']?\s*[:=]\s*\\?[\"']?)([^\r\n\"']+)",
@@ -72,6 +57,17 @@ _NAMED = re.compile(
     rf"({_QUOTED}|[^\s,}}\]\"']+)",
     re.IGNORECASE,
 )
+_SHORT = re.compile(
+    rf"((?<![A-Za-z])(?:pass|pwd)\\*[\"']?\s{{0,9}}[=:]\s{{0,9}}|(?<![A-Za-z])(?:\w{{1,60}}_)?(?:PASS|PWD)\\*[\"']?=)"
+    rf"({_QUOTED}|[^\s,;&}}\]\"']+)"
+)
+"""Short names of passwords, as they are usually written: go test prints `PASS: TestName`."""
+
+_CURL = re.compile(
+    r"(\bcurl\b[^\n]{0,2000}?[\s\"'](?:-u|--user|--proxy-user)[\"'\s,=]{0,9}[^\s:\"',]{1,200}:)([^\s\"']+)",
+    re.IGNORECASE,
+)
+_PATH = re.compile(r"(?:~|\.{1,2})?/.*/|file:", re.DOTALL)
 _OPTION = re.compile(
     rf"(--?(?:{_WORD})[\w-]{{0,60}}(?:[\"']\s*,\s*[\"']|['\"]?\s+(?:- )?['\"]?))([^\s\"'-][^\s\"']*)", re.IGNORECASE
 )
@@ -82,15 +78,11 @@ class Redactor:
     """Takes secrets out of text. `public` are words of the environment that are no secret even if one is spelt so."""
 
     def __init__(self, secrets: Iterable[str] = (), public: Iterable[str] = ()) -> None:
-        plain = plain_words(public)
-        spelt = {one for secret in secrets for one in _spelt(secret.strip(), plain)}
-        self._known = sorted(spelt, key=lambda one: (-len(one), one))
+        self._known = KnownSecrets(secrets, public, HIDDEN)
 
     def __call__(self, text: str) -> str:
         """The text without secrets; lines stay lines, but for a private key's."""
-        for secret in self._known:  # hundreds: one search each is far faster than one pattern of all
-            if secret in text:
-                text = text.replace(secret, HIDDEN)
+        text = self._known(text)
         for needles, hide, by_line in _PASSES:
             lowered = text.lower()
             if any(needle in lowered for needle in needles):
@@ -98,53 +90,11 @@ class Redactor:
         return text
 
 
-def plain_words(public: Iterable[str]) -> frozenset[str]:
-    """Words that are no secret even if one is spelt so, in small letters."""
-    return COMMON | {word.lower() for word in public}
-
-
-def worth_hiding(secret: str, plain: frozenset[str]) -> Iterator[str]:
-    """The secret, unless it is a plain word; each of its telling lines, for logs put something before every line."""
-    if len(secret) >= SHORTEST and secret.lower() not in plain and not secret.startswith("${"):
-        yield secret
-    if "\n" in secret:
-        lines = (line.strip() for line in secret.splitlines())
-        yield from (line for line in lines if len(line) >= LINE and not line.startswith("-----"))
-
-
-def _spelt(secret: str, plain: frozenset[str]) -> Iterator[str]:
-    """In every spelling; lines as they are."""
-    for one in worth_hiding(secret, plain):
-        yield from _spellings(one) if one == secret else (one,)
-
-
-def _spellings(secret: str) -> Iterator[str]:
-    """As it is, in URLs, in JSON and markup, and in base64, also in the middle of a longer text."""
-    yield secret
-    yield from (quote(secret, safe=""), quote(secret), quote_plus(secret))
-    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
-    yield from (html.escape(secret), html.escape(secret, quote=False))
-    raw = secret.encode()
-    whole = base64.b64encode(raw).decode()
-    yield whole
-    yield from (whole.rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("="))
-    if len(raw) >= 8:
-        yield from _inside_base64(raw)
-
-
-def _inside_base64(raw: bytes) -> Iterator[str]:
-    """What stands in the base64 of a longer text, whichever of the three ways it falls into groups of three bytes."""
-    for before, dirty in ((0, 0), (1, 2), (2, 3)):
-        whole = len(raw) + before - (len(raw) + before) % 3
-        encoded = base64.b64encode((b"\0" * before + raw)[:whole]).decode()[dirty:]
-        yield encoded
-        yield encoded.replace("+", "-").replace("/", "_")
-
-
 def _pair(found: re.Match[str]) -> str:
-    name, between, value = found.groups()
+    *names, value = found.groups()
+    name, between = names[0], "".join(names[1:])
     bare = value.strip("\\\"'")
-    if _NO_SECRET.search(name) or _HARMLESS.fullmatch(bare) or bare.count("/") > 1:
+    if _NO_SECRET.search(name) or _HARMLESS.fullmatch(bare) or _PATH.match(bare):
         return found[0]
     return f"{name}{between}{_quoted(value)}"
 
@@ -178,16 +128,22 @@ def _in_lines(text: str, needles: tuple[str, ...], hide: Callable[[str], str]) -
     return "".join(hide(line) if any(needle in line.lower() for needle in needles) else line for line in lines)
 
 
+_BEGINNINGS = (
+    *("gh", "glpat-", "akia", "asia", "xox", "sk-", "sk_", "rk_", "npm_", "aiza", "ya29.", "gocspx-", "hvs.", "hvb."),
+    *("hvr.", "dckr_", "pypi-"),
+)
 _NEEDLES = ("pass", "secret", "token", "credential", "key", "auth", "bearer")
 _PASSES: tuple[tuple[tuple[str, ...], Callable[[str], str], bool], ...] = (
     (("private key",), _private_key, False),
     (("eyj", "zxlk"), lambda text: _JWT.sub(HIDDEN, text), True),
-    (("gh", "glpat-", "akia", "xox", "sk-"), lambda text: _KNOWN.sub(HIDDEN, text), True),
+    (_BEGINNINGS, lambda text: _KNOWN.sub(HIDDEN, text), True),
     (("://",), lambda text: _USERINFO.sub(_userinfo, text), True),
     (("authorization", "cookie", "x-"), lambda text: _HEADER.sub(rf"\1{HIDDEN}", text), True),
     (("bearer", "basic"), lambda text: _BEARER.sub(rf"\1{HIDDEN}", text), True),
     (_NEEDLES, lambda text: _NAMED.sub(lambda found: f"{found[1]}{_quoted(found[2])}", text), False),
     (_NEEDLES, lambda text: _PAIR.sub(_pair, text), True),
+    (("pass", "pwd"), lambda text: _SHORT.sub(_pair, text), True),
+    (("curl",), lambda text: _CURL.sub(rf"\1{HIDDEN}", text), True),
     (("--",), lambda text: _OPTION.sub(rf"\1{HIDDEN}", text), False),
 )
 """What must be in a text, in small letters, for a pattern to be tried; the pattern; whether line by line."""

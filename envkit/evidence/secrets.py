@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from envkit.evidence.redaction import SECRET_NAME, Redactor, plain_words, worth_hiding
+from envkit.evidence.known_secrets import plain_words, worth_hiding
+from envkit.evidence.redaction import SECRET_NAME, Redactor
 from envkit.session import Session
 
 _USERINFO = re.compile(r"://[^:/@\s]*:([^@\s]+)@")

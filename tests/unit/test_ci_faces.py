@@ -23,7 +23,8 @@ from envkit.cli.run_face import Row
 from envkit.config.load import Request, load
 from envkit.errors import Cancelled, ConfigError, EnvironmentFailed, Fault, UsageError
 from envkit.events import Event, Kind, Stream
-from envkit.evidence.redaction import Redactor, plain_words, worth_hiding
+from envkit.evidence.known_secrets import plain_words, worth_hiding
+from envkit.evidence.redaction import Redactor
 from envkit.evidence.verdict import Verdict
 from envkit.paths import Paths
 from envkit.session import Session

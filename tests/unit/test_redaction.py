@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 import stat
 import tarfile
 import threading
 import time
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 import yaml
@@ -48,9 +49,87 @@ def test_every_spelling_of_a_known_secret(before: str) -> None:
     assert core not in redact(longer)
 
 
+def wrapped(text: str, width: int, end: str = "\n") -> str:
+    return end.join(text[at : at + width] for at in range(0, len(text), width))
+
+
+TOKEN = "s3cr3t-Tök/en+of_this=environment.and-quite?long&more~of~it~so~that~base64~breaks~its~line~twice"
+
+ENCODED = {
+    "base64 at 76 letters": wrapped(base64.b64encode(f"user:{TOKEN} and more".encode()).decode(), 76),
+    "base64 at 64, in JSON": json.dumps(wrapped(base64.b64encode(f"x{TOKEN}".encode()).decode(), 64)),
+    "base64 at 60, indented": wrapped(base64.b64encode(f"ab{TOKEN}".encode()).decode(), 60, "\r\n    "),
+    "twice base64": base64.b64encode(base64.b64encode(f"a={TOKEN}".encode())).decode(),
+    "twice base64 at 76": wrapped(base64.b64encode(base64.b64encode(f"ab={TOKEN}".encode())).decode(), 76),
+    "a terminal of 40 columns": wrapped(f"the token is {TOKEN}!", 40),
+    "hexadecimal": TOKEN.encode().hex(),
+    "HEXADECIMAL": TOKEN.encode().hex().upper(),
+    "hexadecimal at 60, as xxd -p": wrapped(TOKEN.encode().hex(), 60),
+    "%xx": "".join(f"%{byte:02x}" for byte in TOKEN.encode()),
+    "%XX": "".join(f"%{byte:02X}" for byte in TOKEN.encode()),
+    "\\u00xx": "".join(f"\\u{ord(letter):04x}" for letter in TOKEN),
+    "\\xnn": "".join(f"\\x{byte:02x}" for byte in TOKEN.encode()),
+}
+
+
+def leaks(text: str) -> bool:
+    """Whether twelve letters of the token in a row can be had from the text: decoded, unescaped, put together."""
+    views, seen = [re.sub(r"[\s\"]|\\r|\\n", "", text)], ""
+    for _ in range(3):
+        for view in tuple(views):
+            for run in re.findall(r"[A-Za-z0-9+/]{8,}", view):
+                views += [base64.b64decode(run[at:] + "=" * (-len(run[at:]) % 4)).decode(errors="ignore")
+                          for at in range(4) if len(run[at:]) % 4 != 1]  # fmt: skip
+            for run in re.findall(r"(?:[0-9a-fA-F]{2}){4,}", view):
+                views.append(bytes.fromhex(run).decode(errors="ignore"))
+        views = list(dict.fromkeys(views))[:5000]
+    for view in views:
+        seen += "\0" + view + unquote(view) + "\0" + re.sub(r"\\(?:u00|x)(..)", lambda it: chr(int(it[1], 16)), view)
+    return any(TOKEN[at : at + 12] in seen for at in range(len(TOKEN) - 12))
+
+
+@pytest.mark.parametrize("how", ENCODED)
+def test_a_known_secret_is_found_however_it_was_encoded_and_broken(how: str) -> None:
+    assert leaks(ENCODED[how]), "what a reader of the evidence could do"
+    hidden = Redactor([TOKEN])(f"before\n{ENCODED[how]}\nafter\n")
+    assert not leaks(hidden), hidden
+    assert hidden.startswith("before\n") and hidden.endswith("\nafter\n") and HIDDEN in hidden
+
+
+def test_secrets_that_overlap_go_together() -> None:
+    redact = Redactor(["first-secret-and", "and-second-secret", "secret"])
+    assert redact("x first-secret-and-second-secret y") == f"x {HIDDEN} y"
+
+
+def test_two_lines_that_meet_by_chance_are_no_secret() -> None:
+    assert Redactor(["hunter22"])("a hunt\ner22 b") == "a hunt\ner22 b"
+
+
 @pytest.mark.parametrize(
     ("text", "secret"),
     [
+        ("password=ab/cd/efgh", "ab/cd/efgh"),
+        ("secret: wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "K7MDENG"),
+        ("curl -u me:hunter2 http://127.0.0.1/", "hunter2"),
+        ("curl -s --user 'me:hunter2' http://127.0.0.1/", "hunter2"),
+        ('["curl", "-u", "me:hunter2"]', "hunter2"),
+        ("host=db user=me pass=hunter2 port=1", "hunter2"),
+        ("Server=db;Uid=me;pwd=hunter2;", "hunter2"),
+        ("DB_PASS=hunter2", "hunter2"),
+        ("pass: hunter2", "hunter2"),
+        *(
+            (f"it is {token} there", token)
+            for token in (
+                "npm_" + "a1B2" * 9,
+                "AIza" + "Sy-_9" * 7,
+                "ya29." + "a0Af_" * 8,
+                "GOCSPX-" + "Ab1_" * 7,
+                "hvs." + "CAES" * 8,
+                "dckr_pat_" + "Xy-9" * 7,
+                "sk_live_" + "a1B2" * 6,
+                "ASIA" + "IOSFODNN7EXAMPLE",
+            )
+        ),
         (f"token {JWT} end", JWT),
         (f'{{"token":"{JWT}"}}', JWT),
         ("POSTGRES_PASSWORD=hunter2", "hunter2"),
@@ -86,6 +165,8 @@ def test_what_looks_like_a_secret(text: str, secret: str) -> None:
         "secretName: gateway", "automountServiceAccountToken: true", "TOKEN_FILE=/run/token", "kind: Secret",
         "tokenExpirationSeconds: 3600", "connected to http://127.0.0.1:8080/path", "basic authentication is off",
         "password: ${POSTGRES_PASSWORD}", "the token was not found", "serviceAccountTokenVolume=/a/b/c",
+        "--- PASS: TestGateway (0.01s)", "passed=12 pass=12", "PWD=/home/me/project", "token: ./run/secrets/token",
+        "docker run -u 1000:1000 image", "curl http://127.0.0.1:8080/path?a=b:c",
     ],
 )  # fmt: skip
 def test_what_only_speaks_of_secrets_stays(text: str) -> None:
@@ -123,6 +204,13 @@ def test_lines_of_a_key_are_found_behind_a_prefix() -> None:
         "x" * 40 + "\n",
         "token ",
         "sk-",
+        "curl -u a",
+        "pass ",
+        "A_",
+        "\n",
+        "\\n",
+        " ",
+        "SECRETsecret",
     ],
 )
 def test_no_text_takes_for_ever(unit: str) -> None:
@@ -130,6 +218,16 @@ def test_no_text_takes_for_ever(unit: str) -> None:
     began = time.monotonic()
     Redactor([SECRET])(unit * (400_000 // len(unit)) + " -----END PRIVATE KEY-----")
     assert time.monotonic() - began < 60
+
+
+def test_the_private_keys_and_pem_files_of_an_environment_are_secret(tmp_path: Path) -> None:
+    session = opened(environment({}), tmp_path, FakeEngine())
+    folder = session.paths.folder / "pki"
+    folder.mkdir(parents=True)
+    for name in ("client.pem", "server.key"):
+        (folder / name).write_text(KEY.replace("MIIE", name[:4].upper()))
+    hidden = redactor(session)("\n".join(KEY.replace("MIIE", name).splitlines()[1] for name in ("CLIE", "SERV")))
+    assert hidden == f"{HIDDEN}\n{HIDDEN}"
 
 
 def test_where_an_environment_has_its_secrets(tmp_path: Path) -> None:
