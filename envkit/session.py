@@ -47,6 +47,8 @@ class Session:
     lane: str = "containers"
     why: str = ""
     settle: Callable[[], Environment] | None = None
+    up_command: str = "up"
+    """The command that brings this environment up, as the user would type it: for the next steps of errors."""
     expires: float = 0.0
     """Seconds since 1970 after which `prune` may take what is brought up now; 0 leaves it as it was."""
 

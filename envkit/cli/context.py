@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -75,6 +76,10 @@ class Flags:
         words += [word for overlay in self.overlay for word in ("--overlay", overlay)]
         return words + [word for one in self.sets for word in ("--set", one)]
 
+    def command(self, verb: str) -> str:
+        """The command line of a verb for the same environment, to suggest it to the user."""
+        return shlex.join([program(), verb, *self.words()])
+
     def told(self) -> dict[str, Any]:
         """As another process can be told of them; see `heard`."""
         return {**asdict(replace(self, environ={})), "environ": dict(self.environ)}
@@ -120,7 +125,7 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Session]:
         with nullcontext() if alone else signals(cancel), entered(environment, environ, paths, stream) as lane:
             yield Session(
                 lane.environment, paths, lane.endpoint, stream, cancel, environ, cache_home(environ),
-                lane.choice.lane, lane.choice.why, lane.settle,
+                lane.choice.lane, lane.choice.why, lane.settle, flags.command("up"),
             )  # fmt: skip
     finally:
         sink.close()
@@ -154,18 +159,23 @@ def opened_somehow(flags: Flags) -> Iterator[tuple[Session, EnvironmentFailed | 
 
 
 def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environment:
-    """What was left open stays as it was at the last `up`: lane, engine and port offset need not be typed again."""
+    """What was left open stays as it was at the last `up`: lane, engine and port offset need not be typed again.
+
+    Raises `HolderError` when it is up elsewhere than what is asked for.
+    """
     from envkit import state
+    from envkit.verbs.standing import check_place
 
     record = state.read(paths)
     if record is None:
         return environment
+    check_place(environment, record)
     kept: dict[str, Any] = {}
     same_engine = environment.engine in ("auto", record.engine)
     fits = environment.cluster.type != "envtest" or record.lane != "containers"
     if environment.lane == "auto" and same_engine and fits and record.lane:
         kept["lane"] = record.lane
-    if environment.engine == "auto" and record.engine:
+    if environment.engine == "auto" and record.engine and environment.lane != "embedded":
         kept["engine"] = record.engine
     if environment.port_offset == 0 and not moved:
         kept["port_offset"] = record.port_offset

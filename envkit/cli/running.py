@@ -16,7 +16,7 @@ from envkit.cli.blame import HURRIED_SECONDS, Blame, Said
 from envkit.cli.context import Flags, opened, opened_down, signals
 from envkit.cli.reporting import show as show_error
 from envkit.cli.run_face import Face, Row
-from envkit.errors import EnvironmentFailed, EnvkitError
+from envkit.errors import EnvironmentFailed, EnvkitError, NotUp
 from envkit.export import masked
 from envkit.facts import Instance
 from envkit.runtimes.marked import start_time
@@ -135,7 +135,7 @@ class Running:
                 self.between.check()
                 code = self._commands(session, outcome.record.variables)
         except EnvkitError as error:
-            code = ENVIRONMENT_FAILED if isinstance(error, EnvironmentFailed) else error.exit_code
+            code = ENVIRONMENT_FAILED if isinstance(error, EnvironmentFailed | NotUp) else error.exit_code
             self._stamp("error", error.message, {"class": type(error).__name__, "exit_code": error.exit_code})
             raise
         finally:

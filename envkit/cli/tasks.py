@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from envkit.cli.context import Flags, opened, program
 from envkit.cli.options import COMMANDS, command
 from envkit.cli.output import Prefixed, expiry, out
 from envkit.cli.terminal import whole_letters
-from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, UsageError
+from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, NotUp, UsageError
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
@@ -113,7 +112,7 @@ def env(flags: Flags, format: str = "shell") -> None:
     if form not in FORMATS:
         raise UsageError(f"--format is one of {', '.join(FORMATS)}, got {form!r}")
     try:
-        record = read(flags.paths(), suggested(flags, "up"), flags.environ)
+        record = read(flags.paths(), flags.command("up"), flags.environ)
     except EnvkitError:
         if form == "shell" and not sys.stdout.isatty():
             out("false\n")  # of nothing at all `eval "$(...)"` would make a success
@@ -205,7 +204,7 @@ def run(
         with in_job(flags, "run", ci=ci, artifacts=artifacts, junit=junit) as (flags, job):
             into = Path(artifacts).absolute() if artifacts else None
             return run_it(Wish(flags, tuple(argv), keep, int(repeat), into, job))
-    except EnvironmentFailed as error:
+    except (EnvironmentFailed, NotUp) as error:
         error.exit_code = ENVIRONMENT_FAILED
         raise
 
@@ -213,11 +212,6 @@ def run(
 def verbatim(argv: Sequence[str]) -> list[str]:
     """What stands after the first `--`, word for word: invoke would join it with spaces."""
     return list(argv[argv.index("--") + 1 :]) if "--" in argv else []
-
-
-def suggested(flags: Flags, verb: str) -> str:
-    """The command to suggest, for the same environment."""
-    return shlex.join([program(), verb, *flags.words()])
 
 
 def complete_list() -> None:

@@ -9,6 +9,7 @@ from envkit import state
 from envkit.errors import NotUp
 from envkit.paths import Paths
 from envkit.ports import accepts
+from envkit.verbs.standing import is_paused, not_up
 from envkit.verbs.tokens import renewed_outside
 
 
@@ -19,9 +20,9 @@ def read(paths: Paths, up: str, environ: Mapping[str, str] = MappingProxyType({}
     """
     record = state.read(paths)
     if record is None:
-        raise NotUp(f"environment {paths.name} is not up", hint=f"bring it up with `{up}`")
+        raise not_up(paths.name, up)
     if record.status == state.PAUSED:
-        raise NotUp(f"environment {paths.name} is paused", hint=f"`{up}` resumes it")
+        raise is_paused(paths.name, up)
     gone = [f"{name} (port {port})" for name, port in record.ports.items() if not accepts(port)]
     if gone:
         raise NotUp(

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from envkit.clusters.kind import Kind
-from envkit.errors import NotUp, UsageError
+from envkit.errors import UsageError
 from envkit.events import Kind as Event
 from envkit.session import Session
+from envkit.verbs.standing import is_paused, not_up
 
 STEP = "load"
 
@@ -38,9 +39,10 @@ def load(session: Session, images: Sequence[str]) -> list[Brought]:
             hint="lane containers has a real node; in lanes mixed and embedded run the service beside it (`services:`)",
         )
     state = session.kind.observe().state
+    if state == "paused":
+        raise is_paused(environment.name, session.up_command)
     if state != "running":
-        again = "`up` lets it go on" if state == "paused" else "`up` brings it up"
-        raise NotUp(f"the cluster of environment {environment.name} is {state}", hint=again)
+        raise not_up(environment.name, session.up_command, "the cluster")
     began, emit = time.monotonic(), session.stream.emit
     emit(Event.STARTED, STEP, "")
     done = session.kind.bring_in(images, session.stream.reporter(STEP), session.cancel)

@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import partial
 
 from envkit import plan, state
-from envkit.errors import EnvironmentFailed, NotUp, UsageError
+from envkit.errors import EnvironmentFailed, UsageError
 from envkit.plan import CLUSTER
 from envkit.session import Session, locked
 from envkit.verbs.list import run_of
+from envkit.verbs.standing import not_up
 
 
 def pause(session: Session) -> list[str]:
@@ -29,7 +30,7 @@ def pause(session: Session) -> list[str]:
         if CLUSTER in plan.select(environment, ()) and session.kind.observe().state in ("running", "paused"):
             tasks[CLUSTER] = session.kind.pause
         if not tasks:
-            raise NotUp(f"environment {environment.name}: nothing of it runs", hint="there is nothing to pause")
+            raise not_up(environment.name, session.up_command)
         problems = _all(tasks)
         if problems:
             _all({it.service: partial(session.runtime.resume, it) for it in found})

@@ -10,10 +10,11 @@ from functools import partial
 
 from envkit import observe, state
 from envkit.config.models import PostgresProbe, RedisProbe, Service
-from envkit.errors import EnvironmentFailed, EnvkitError, NotReady, NotUp
+from envkit.errors import EnvironmentFailed, EnvkitError, NotReady
 from envkit.facts import Instance
 from envkit.services import baseline, resp, sql
 from envkit.session import Session, locked
+from envkit.verbs.standing import check_not_paused, not_up
 from envkit.waiting import until
 
 DRAIN_SECONDS = 10.0
@@ -68,12 +69,15 @@ def _put_back(session: Session, *, thoroughly: bool) -> list[Part]:
 
 
 def _running(session: Session) -> dict[str, tuple[Service, Instance]]:
-    found = {it.service: it for it in session.runtime.observe(session.environment.name) if it.running}
+    name = session.environment.name
+    seen = session.runtime.observe(name)
+    check_not_paused(name, session.up_command, seen)
+    found = {it.service: it for it in seen if it.running}
     services = session.environment.services
-    there = {name: (observe.probed(session, name, {name: it}), it) for name, it in found.items() if name in services}
+    there = {one: (observe.probed(session, one, {one: it}), it) for one, it in found.items() if one in services}
     lasting = any(not service.once for service in services.values())
     if not there and (lasting or state.read(session.paths) is None):
-        raise NotUp(f"environment {session.environment.name} is not up", hint="run `up` first")
+        raise not_up(name, session.up_command)
     return there
 
 

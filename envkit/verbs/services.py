@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from envkit import observe, plan, state
-from envkit.errors import NotReady, NotUp, ServiceDied
+from envkit.errors import NotReady, ServiceDied
 from envkit.facts import Instance
 from envkit.session import Session, locked
 from envkit.verbs.record import write_record
+from envkit.verbs.standing import check_not_paused, not_up
 
 
 def instances(session: Session, names: Sequence[str]) -> dict[str, Instance]:
@@ -17,11 +18,7 @@ def instances(session: Session, names: Sequence[str]) -> dict[str, Instance]:
     plan.select(session.environment, names)
     missing = [name for name in names if name not in found]
     if missing or not found:
-        what = ", ".join(missing) or "nothing"
-        raise NotUp(
-            f"environment {session.environment.name}: {what} {'is not' if missing else 'is'} there",
-            hint="run `up` first",
-        )
+        raise not_up(session.environment.name, session.up_command, ", ".join(missing) if found else "")
     return {name: found[name] for name in (names or found)}
 
 
@@ -46,9 +43,9 @@ def _lines(session: Session, found: Mapping[str, Instance], tail: int | None) ->
 def restart(session: Session, names: Sequence[str]) -> None:
     """Restart processes, data kept, and wait until their probes pass again."""
     with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
-        for name, instance in instances(session, names).items():
-            if instance.state == "paused":
-                raise NotUp(f"{name} is paused", hint="`up` resumes it")
+        found = instances(session, names)
+        check_not_paused(session.environment.name, session.up_command, found.values())
+        for name, instance in found.items():
             session.stream.note(f"restarting {name}")
             service = session.environment.services[name]
             again = session.runtime.restart(instance, service.stop_timeout)

@@ -14,6 +14,7 @@ from envkit.facts import Instance
 from envkit.plan import CLUSTER
 from envkit.session import Session
 from envkit.verbs.services import instances
+from envkit.verbs.standing import check_not_paused
 
 CLIENTS = {"psql": "Debian: postgresql-client", "redis-cli": "Debian: redis-tools"}
 """Which package has a client that is not among a lane's own programs."""
@@ -38,6 +39,7 @@ def entry(session: Session, name: str, argv: Sequence[str], *, tty: bool) -> Ent
     if name in session.environment.services and not session.environment.services[name].runs:
         raise UsageError(f"{name} is done on this host: there is nothing to go into", hint="name a service that runs")
     instance = instances(session, [name])[name]
+    check_not_paused(session.environment.name, session.up_command, [instance])
     if not instance.running:
         raise NotUp(f"{name} {instance.death()}", hint="`up` brings it back")
     service = observe.probed(session, name, {name: instance})
@@ -117,7 +119,7 @@ def _cluster(session: Session, argv: Sequence[str]) -> Entry:
     """A shell, or a command, for which kubectl means this cluster."""
     from envkit.verbs.env import read
 
-    record = read(session.paths, "up", session.environ)
+    record = read(session.paths, session.up_command, session.environ)
     if session.environment.cluster.type == "none" or not session.paths.kubeconfig.exists():
         raise NotUp(f"environment {session.environment.name} has no cluster", hint="name a service instead")
     assets = session.environ.get("KUBEBUILDER_ASSETS")

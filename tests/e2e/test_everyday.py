@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -134,13 +135,31 @@ def test_what_is_paused_uses_no_processor_and_goes_on(two: Box) -> None:
     two("shell", "redis", "--", "redis-cli", "SET", "kept", "1").ok()
     assert two("pause", "--json").ok().json["paused"] == ["postgres", "redis"]
     assert frozen(two)
-    asked = two("env")
-    assert (asked.code, asked.out) == (4, "false\n") and "is paused" in asked.err
+    for words in (("env",), ("reset",), ("restart", "redis"), ("shell", "redis", "--", "true")):
+        asked = two(*words)
+        assert asked.code == 4 and f"error: environment {two.name} is paused\n" in asked.err, asked
+        assert "` resumes it\n" in asked.err, asked
     assert two("status").out.splitlines()[0].endswith(": paused")
     two("up").ok()
     assert two.ids() == before
     kept = two("shell", "redis", "--", "redis-cli", "GET", "kept").ok()
     assert kept.out.strip() == "1"
+
+
+@pytest.mark.parametrize("verb", ["up", "plan", "status", "reset"])
+def test_who_asks_for_another_lane_hears_where_it_is_up(two: Box, verb: str) -> None:
+    """No engine is named on the command line: the environment's own is not taken for one that the user asked for."""
+    before = two.ids()
+    embedded = isinstance(two, EmbeddedBox)
+    file = ("-f", str(two.folder / "checkout/envkit.yaml"))
+    lane, there, here = (
+        ("mixed", "plain processes", "an engine") if embedded else ("embedded", two.engine.name, "plain processes")
+    )
+    said = dataclasses.replace(two, flags=(*file, "--lane", lane), wanted_engine="auto")(verb)
+    assert said.code == 2, said
+    assert f"environment {two.name} is up on {there}, and this asks for {here}" in said.err
+    assert "next: run `down` first" in said.err
+    assert two.ids() == before
 
 
 def port_of(box: Box, service: str) -> str:

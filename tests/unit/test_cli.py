@@ -25,7 +25,7 @@ from envkit.cli.main import TAKES_SERVICES, _services, arranged, run
 from envkit.cli.options import COMMANDS, COMMON, SHORT, carried_out, flags_of
 from envkit.cli.quick import understood
 from envkit.cli.reporting import show as show_error
-from envkit.cli.tasks import namespace, suggested, verbatim
+from envkit.cli.tasks import namespace, verbatim
 from envkit.errors import Cancelled, ConfigError, EngineError, EnvkitError, Fault, NotUp, UsageError
 from envkit.paths import Paths
 from envkit.plan import Action, Plan, Step, Subject
@@ -373,8 +373,8 @@ def test_usage_errors_of_commands(
 def test_a_suggested_command_finds_the_same_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVKIT_PROGRAM", "./dev")
 
-    assert suggested(Flags(), "up") == "./dev up"
-    assert suggested(Flags(file="my file.yaml", name="x"), "up") == "./dev up --file 'my file.yaml' --name x"
+    assert Flags().command("up") == "./dev up"
+    assert Flags(file="my file.yaml", name="x").command("up") == "./dev up --file 'my file.yaml' --name x"
 
 
 # Results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import pytest
 from envkit import state
 from envkit.errors import EngineError, EnvironmentFailed, NotUp, UsageError
 from envkit.facts import ClusterFact, Facts
-from envkit.plan import Action, make
+from envkit.plan import CLUSTER, Action, make
 from envkit.runtimes.fake import FakeEngine, opened
 from envkit.session import Session
 from envkit.verbs import env
 from envkit.verbs.pause import pause
-from envkit.verbs.services import restart
+from envkit.verbs.reset import flush, reset
+from envkit.verbs.services import logs, restart
+from envkit.verbs.shell import entry
 from envkit.verbs.status import status
 from envkit.verbs.up import up
 from tests.unit.wants import desired, environment, instance
@@ -71,21 +73,55 @@ def test_twice_is_fine(engine: FakeEngine, tmp_path: Path) -> None:
 
 
 def test_nothing_there_is_nothing_to_pause(engine: FakeEngine, tmp_path: Path) -> None:
-    with pytest.raises(NotUp, match="nothing of it runs"):
+    with pytest.raises(NotUp, match="environment t is not up"):
         pause(session(engine, tmp_path))
 
 
 def test_what_reads_the_record_says_so(engine: FakeEngine, tmp_path: Path) -> None:
     held(engine, tmp_path)
     now = session(engine, tmp_path)
-    with pytest.raises(NotUp, match="is paused") as caught:
-        env.read(now.paths, "envkit up")
-    assert "resumes it" in caught.value.hint
-    with pytest.raises(NotUp, match="db is paused"):
-        restart(now, ["db"])
     seen = status(now)
     assert seen.paused and not seen.up and {row.state for row in seen.rows} == {"paused"}
     assert (found := state.read(now.paths)) and found.status == state.PAUSED
+
+
+VERBS: dict[str, Callable[[Session], object]] = {
+    "env": lambda now: env.read(now.paths, now.up_command),
+    "reset": reset,
+    "flush": flush,
+    "restart": lambda now: restart(now, ["db"]),
+    "shell": lambda now: entry(now, "db", ["true"], tty=False),
+    "shell cluster": lambda now: entry(now, CLUSTER, ["true"], tty=False),
+}
+"""Verbs that need an environment that runs."""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_in_the_same_words_that_it_is_paused(engine: FakeEngine, tmp_path: Path, verb: str) -> None:
+    held(engine, tmp_path)
+    now = session(engine, tmp_path)
+    now.up_command = "./dev up --name t"
+    with pytest.raises(NotUp) as caught:
+        VERBS[verb](now)
+    assert caught.value.message == "environment t is paused"
+    assert caught.value.hint == "`./dev up --name t` resumes it"
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "logs", "pause"])
+def test_every_verb_says_in_the_same_words_that_it_is_not_up(engine: FakeEngine, tmp_path: Path, verb: str) -> None:
+    now = session(engine, tmp_path)
+    now.up_command = "./dev up --name t"
+    more = {"logs": lambda now: logs(now, [], None, print), "pause": pause}
+    with pytest.raises(NotUp) as caught:
+        (VERBS | more)[verb](now)
+    assert caught.value.message == "environment t is not up"
+    assert caught.value.hint == "bring it up with `./dev up --name t`"
+
+
+def test_a_service_that_is_not_up_is_named(engine: FakeEngine, tmp_path: Path) -> None:
+    up(session(engine, tmp_path), ["db"])
+    with pytest.raises(NotUp, match=r"^api of environment t is not up$"):
+        restart(session(engine, tmp_path), ["api"])
 
 
 def test_what_a_run_uses_is_not_held(engine: FakeEngine, tmp_path: Path) -> None:
