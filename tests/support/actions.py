@@ -166,14 +166,14 @@ def composite(
 def _cancelled(process: subprocess.Popen[bytes], log: Path, word: str) -> int:
     """SIGINT to the step's first process alone, 7.5 s later SIGTERM, and then everything is killed.
 
-    GitHub kills after 2.5 s more. How long it takes is told; a machine that does much else at once is given more.
+    GitHub gives 2.5 s more, and so does this: docs/ci.md promises that everything is gone by then.
     """
     deadline = time.monotonic() + 120
     while word not in log.read_text(errors="replace"):
         assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")
         time.sleep(0.05)
     began = time.monotonic()
-    for signum, seconds in ((signal.SIGINT, 7.5), (signal.SIGTERM, 20.0)):
+    for signum, seconds in ((signal.SIGINT, 7.5), (signal.SIGTERM, 2.5)):
         process.send_signal(signum)
         try:
             code = process.wait(seconds)
