@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,31 @@ class Record:
     tokens: tuple[Renewal, ...] = ()
     expires: float = 0.0
     carried: tuple[Carried, ...] = ()
+    selected: tuple[str, ...] = ()
+    """What was asked for and what that needs (`up redis`), by name; empty when it was everything."""
+    parts: int = 0
+    """How many services, the cluster among them, there would be of everything; 0 when it was everything."""
     schema: int = SCHEMA
+
+    @property
+    def standing(self) -> str:
+        """`up`, or `up in part (1 of 5)`: the same words in every command."""
+        return standing(len(self.selected), self.parts) if self.selected else "up"
+
+    def part(self) -> dict[str, Any] | None:
+        """The same for a program; None when everything is up."""
+        return part(self.selected, self.parts) if self.selected else None
+
+
+def standing(count: int, parts: int) -> str:
+    """How an environment is called of which some services are up, and nothing else was asked for."""
+    return f"up in part ({count} of {parts})"
+
+
+def part(selected: Iterable[str], parts: int) -> dict[str, Any]:
+    """What is up, by name and number, and of how many."""
+    names = sorted(selected)
+    return {"up": len(names), "of": parts, "selected": names}
 
 
 def read(paths: Paths) -> Record | None:
@@ -67,7 +91,8 @@ def read(paths: Paths) -> Record | None:
             return None
         tokens = tuple(Renewal(**{**row, "audiences": tuple(row["audiences"])}) for row in raw.pop("tokens", ()))
         carried = tuple(Carried(**{**row, "identities": tuple(row["identities"])}) for row in raw.pop("carried", ()))
-        return Record(**{**raw, "files": tuple(raw.get("files", ())), "tokens": tokens, "carried": carried})
+        lists = {name: tuple(raw.get(name, ())) for name in ("files", "selected")}
+        return Record(**{**raw, **lists, "tokens": tokens, "carried": carried})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -34,7 +34,8 @@ def environments(machine: Machine, flags: Flags, out: Out) -> None:
 
 
 def _row(found: Found) -> tuple[str, ...]:
-    state = f"{found.state}, used by {found.running}" if found.running else found.state
+    standing = found.record.standing if found.record and found.state == "up" else found.state
+    state = f"{standing}, used by {found.running}" if found.running else standing
     where = ", ".join(found.where) or (found.record.engine if found.record else "") or "-"
     age = span(time.time() - found.began) if found.began else "-"
     held = ", ".join(found.roots) or "-"
@@ -61,6 +62,7 @@ def as_data(found: Found) -> dict[str, Any]:
     return {
         "name": found.name,
         "state": found.state,
+        "part": found.record.part() if found.record and found.state == "up" else None,
         "where": list(found.where),
         "lane": found.record.lane if found.record else None,
         "held_by": list(found.roots),

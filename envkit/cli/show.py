@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from envkit import state
 from envkit.cli import terminal
 from envkit.cli.context import Flags, program
 from envkit.cli.terminal import table
@@ -48,7 +49,8 @@ def up(outcome: Outcome, flags: Flags, out: Out, *, timeline: bool = False) -> N
     record = outcome.record
     if flags.json:
         rows = {step: round(seconds, 3) for step, seconds in outcome.times.items()}
-        body = {"name": record.name, "engine": record.engine, "seconds": rows, "ports": dict(record.ports)}
+        body: dict[str, Any] = {"name": record.name, "engine": record.engine, "part": record.part()}
+        body |= {"seconds": rows, "ports": dict(record.ports)}
         variables = {name: masked(name, value) for name, value in sorted(record.variables.items())}
         more = {"timeline": _timings(flags) if outcome.plan.changes else None} if timeline else {}
         out(json.dumps({**body, **more, "variables": variables}, indent=2) + "\n")
@@ -56,7 +58,7 @@ def up(outcome: Outcome, flags: Flags, out: Out, *, timeline: bool = False) -> N
     if timeline and outcome.plan.changes:
         _draw_timeline(flags, out)
     where = f"{record.lane} on {record.engine}" if record.engine else f"{record.lane}, plain processes"
-    out(f"\nenvironment {record.name} is up ({where}); its variables:\n\n")
+    out(f"\nenvironment {record.name} is {record.standing} ({where}); its variables:\n\n")
     for name, value in sorted(record.variables.items()):
         out(f"  {name}={masked(name, value)}\n")
     import shlex
@@ -164,7 +166,8 @@ def as_data(found: Status) -> dict[str, Any]:
         for row in found.rows
     ]  # fmt: skip
     said = {"name": found.name, "engine": found.engine, "up": found.up, "paused": found.paused}
-    return {**said, "missing": found.missing, "host": found.host, "services": rows}
+    part = state.part((row.name for row in found.asked), len(found.rows)) if found.in_part else None
+    return {**said, "part": part, "missing": found.missing, "host": found.host, "services": rows}
 
 
 def status(found: Status, flags: Flags, out: Out) -> None:
@@ -172,9 +175,8 @@ def status(found: Status, flags: Flags, out: Out) -> None:
     if flags.json:
         out(json.dumps(as_data(found), indent=2) + "\n")
         return
-    verdict = "up" if found.up else "paused" if found.paused else "not up"
     columns = terminal.edge(flags.environ)
-    out(terminal.folded(f"environment {found.name} on {found.engine}: {verdict}\n\n", columns))
+    out(terminal.folded(f"environment {found.name} on {found.engine}: {found.standing}\n\n", columns))
     body = [
         (row.name, row.state, _brief(row.health), ", ".join(f"{k} {v}" for k, v in row.addresses.items()), row.since,
          _memory(row), _cpu(row), row.source or row.image)

@@ -86,7 +86,7 @@ def plan(flags: Flags, service: Sequence[str], build: bool = False) -> None:
 def status(flags: Flags, watch: bool = False) -> int:
     """Show each service: state, health, address, age, memory, processor time. Exits with 4 when not up.
 
-    With `--watch` it looks again and again until Ctrl-C.
+    "Up in part" is up: all that `up SERVICE...` was asked for works. With `--watch` it looks again until Ctrl-C.
     """
     from envkit.cli import show
     from envkit.verbs.status import looks
@@ -118,6 +118,13 @@ def env(flags: Flags, format: str = "shell") -> None:
             out("false\n")  # of nothing at all `eval "$(...)"` would make a success
         raise
     out(render(record.variables, form))
+    if record.selected:
+        _note(flags, f"environment {record.name} is {record.standing}: {', '.join(record.selected)}")
+
+
+def _note(flags: Flags, text: str) -> None:
+    """A line for the user beside the result, on standard error."""
+    sys.stderr.write(json.dumps({"event": "note", "message": text}) + "\n" if flags.json else f"note: {text}\n")
 
 
 @command

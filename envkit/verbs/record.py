@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from envkit import observe, state
+from envkit import observe, plan, state
 from envkit.facts import Instance
 from envkit.services import desired as wanted
 from envkit.services.references import Scope, resolve
@@ -17,11 +17,19 @@ ENVIRONMENT = "ENVKIT_ENVIRONMENT"
 """The variable that tells a suite which environment it is in: the marker of its Redis is made of it."""
 
 
-def write_record(session: Session, instances: Mapping[str, Instance], done: Mapping[str, str]) -> state.Record:
-    """Remember what is up now, for `env` and for the next `up`."""
+def write_record(
+    session: Session, instances: Mapping[str, Instance], done: Mapping[str, str],
+    selected: frozenset[str] = frozenset(), *, fresh: bool = False,
+) -> state.Record:  # fmt: skip
+    """Remember what is up now, for `env` and for the next `up`.
+
+    `selected` is what this `up` was asked for, empty for a verb that brings up nothing more; with `fresh` nothing of
+    the environment was there before.
+    """
     environment = session.environment
     ports = observe.chosen_ports(session, instances)
     before = state.read(session.paths)
+    chosen, parts = _selected(session, instances, selected, None if fresh else before)
     record = state.Record(
         name=environment.name,
         root=environment.root,
@@ -36,9 +44,25 @@ def write_record(session: Session, instances: Mapping[str, Instance], done: Mapp
         tokens=tuple(_renewals(session)),
         expires=session.expires or (before.expires if before else 0.0),
         carried=tuple(_carried(session, ports)),
+        selected=chosen,
+        parts=parts,
     )
     state.write(session.paths, record)
     return record
+
+
+def _selected(
+    session: Session, instances: Mapping[str, Instance], selected: frozenset[str], before: state.Record | None
+) -> tuple[tuple[str, ...], int]:
+    """What is up by name, and of how many: this selection beside those before it. Empty and 0 when it is everything."""
+    everything = plan.select(session.environment, ())
+    if (before and not before.selected) or selected >= everything:
+        return (), 0
+    chosen = (selected | set(before.selected if before else ())) & everything
+    absent = observe.left_out(session, instances)
+    if not chosen or chosen >= everything - set(absent):
+        return (), 0
+    return tuple(sorted(chosen - set(absent))), len(everything - set(absent))
 
 
 def _api_port(session: Session) -> dict[str, int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from envkit import observe, plan
+from envkit import observe, plan, state
 from envkit.clusters.envtest import WITHOUT_CONTROLLERS
 from envkit.clusters.parts import Parts
 from envkit.errors import EngineError
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole environment; `up` only when everything that should run does and answers."""
+    """The whole environment; `up` only when everything that was asked for runs and answers."""
 
     name: str
     engine: str
@@ -52,11 +52,32 @@ class Status:
     """What this machine cannot have, and what does not work therefore."""
     host: str = ""
     """What services call this host by."""
+    selected: frozenset[str] = frozenset()
+    """What `up` was asked for; empty when that was everything."""
+
+    @property
+    def asked(self) -> tuple[Row, ...]:
+        """The rows that count: what was asked for, and whatever else is there."""
+        if not self.selected:
+            return self.rows
+        return tuple(row for row in self.rows if row.name in self.selected or row.state != "absent")
 
     @property
     def up(self) -> bool:
-        """Whether every row is well."""
-        return bool(self.rows) and all(row.health in ("ready", "done") for row in self.rows)
+        """Whether everything that was asked for is well."""
+        return bool(self.asked) and all(row.health in ("ready", "done") for row in self.asked)
+
+    @property
+    def in_part(self) -> bool:
+        """Whether it is up, and less than everything was asked for."""
+        return self.up and len(self.asked) < len(self.rows)
+
+    @property
+    def standing(self) -> str:
+        """`up`, `up in part (1 of 5)`, `paused` or `not up`."""
+        if self.in_part:
+            return state.standing(len(self.asked), len(self.rows))
+        return "up" if self.up else "paused" if self.paused else "not up"
 
     @property
     def paused(self) -> bool:
@@ -82,7 +103,11 @@ def status(session: Session) -> Status:
         rows.insert(0, cluster.result())
     rows += [Row(stray.name, stray.state, "not in the configuration") for stray in facts.strays]
     missing = tuple(f"{program} ({name}): {WITHOUT_CONTROLLERS}" for name, program in absent.items())
-    return Status(session.environment.name, session.where, tuple(rows), missing, session.this_host().address)
+    record = state.read(session.paths)
+    return Status(
+        session.environment.name, session.where, tuple(rows), missing, session.this_host().address,
+        frozenset(record.selected if record else ()),
+    )  # fmt: skip
 
 
 def looks(session: Session, every: float) -> Iterator[Status]:

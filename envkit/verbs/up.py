@@ -97,20 +97,20 @@ def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool, in
         with timings.recorded(session, steps):
             times = apply.run(steps, effects, session.stream, session.cancel)
             _still_there(session, effects, steps)
-            record = _with_tokens(session, effects)
+            record = _with_tokens(session, effects, fresh=from_nothing)
     except Exception as error:  # whatever it was: what this run made must not stay
         _back(session, effects, keep, error, intent)
         raise
     return Outcome(steps, times, record, from_nothing)
 
 
-def _with_tokens(session: Session, effects: Effects) -> state.Record:
+def _with_tokens(session: Session, effects: Effects, *, fresh: bool) -> state.Record:
     """The record, tokens renewed; those that the bootstrap made anew reach the services that were kept."""
 
     def runtime() -> AbstractContextManager[Renewing]:
         return nullcontext(session.runtime)
 
-    record = write_record(session, effects.instances, effects.done)
+    record = write_record(session, effects.instances, effects.done, effects.desired.selected, fresh=fresh)
     if effects.bootstrapped:
         made = {one.identity: (session.paths.tokens / one.identity).read_text() for one in record.tokens}
         carry(record, session.paths, runtime, made, but=effects.made)

@@ -187,6 +187,44 @@ def test_an_orphan_is_shown_first_and_then_taken(two: Box, tmp_path: Path) -> No
     assert {*two.ids()} == {"redis", "postgres"}
 
 
+def test_a_part_of_it_is_called_so_everywhere(two: Box, tmp_path: Path) -> None:
+    """`up redis` of a profile of two: `up`, `list`, `status` and `env` say the same, until the rest is up too."""
+    where = "embedded" if isinstance(two, EmbeddedBox) else two.engine.name
+    box = made(where, tmp_path / "checkout", TWO, *ports.free(2))
+    part = {"up": 1, "of": 2, "selected": ["redis"]}
+    try:
+        said = box("up", "redis").ok()
+        assert f"environment {box.name} is up in part (1 of 2) (" in said.out
+        assert box("up", "redis", "--json").ok().json["part"] == part
+        box("restart", "redis").ok()
+        seen = box("status").ok()
+        assert seen.out.splitlines()[0].endswith(": up in part (1 of 2)")
+        read = box("status", "--json").ok().json
+        assert (read["up"], read["part"]) == (True, part)
+        assert "up in part (1 of 2)" in box("list").ok().out
+        assert listed(box)[box.name]["part"] == part
+        given = box("env").ok()
+        assert "REDIS_URL" in given.out
+        assert f"note: environment {box.name} is up in part (1 of 2): redis\n" in given.err
+        assert {"event": "note", "message": f"environment {box.name} is up in part (1 of 2): redis"} in [
+            json.loads(line) for line in box("env", "--json").ok().err.splitlines()
+        ]
+
+        psutil.Process(int(box.ids()["redis"])).kill() if where == "embedded" else box.engine.api.kill(
+            box.ids()["redis"]
+        )
+        assert box("status").code == 4, "what was asked for does not run"
+
+        box("up").ok()
+        assert box("status").ok().out.splitlines()[0].endswith(": up")
+        assert box("status", "--json").ok().json["part"] is None and listed(box)[box.name]["part"] is None
+        assert "note:" not in box("env").ok().err
+        assert "is up (" in box("up", "redis").ok().out, "what is up stays asked for"
+    finally:
+        left = box.close()
+    assert not left, left
+
+
 @pytest.mark.embedded
 def test_a_repository_with_a_compose_file_starts_with_one_command(tmp_path: Path) -> None:
     (port,) = ports.free(1)

@@ -123,6 +123,47 @@ def test_up_from_nothing_makes_proves_and_remembers(world: World) -> None:
     assert all(accepts(it.published[80]) for it in found.values())
 
 
+@pytest.mark.parametrize(
+    ("asked", "selected", "standing"),
+    [
+        ([["db"]], ("db",), "up in part (1 of 3)"),
+        ([["api"]], ("api", "db"), "up in part (2 of 3)"),
+        ([["db"], ["cache"]], ("cache", "db"), "up in part (2 of 3)"),
+        ([["db"], ["cache", "api"]], (), "up"),
+        ([["db"], []], (), "up"),
+        ([[], ["db"]], (), "up"),
+        ([[]], (), "up"),
+    ],
+)
+def test_what_was_asked_for_is_remembered(
+    world: World, asked: list[list[str]], selected: tuple[str, ...], standing: str
+) -> None:
+    services = {"db": TCP, "cache": TCP, "api": {**TCP, "needs": ["db"]}}
+    for names in asked:
+        record = up(world.open(services), names).record
+    assert (record.selected, record.standing) == (selected, standing)
+    assert state.read(world.open(services).paths) == record
+    seen = status(world.open(services))
+    assert (seen.up, seen.standing) == (True, standing)
+
+
+def test_everything_that_was_up_before_and_is_gone_does_not_count(world: World) -> None:
+    services = {"db": TCP, "api": TCP}
+    up(world.open(services))
+    for instance in world.engine.observe("t"):
+        world.engine.remove(instance)
+    world.engine.networks.remove_all("t")
+    assert up(world.open(services), ["db"]).record.standing == "up in part (1 of 2)"
+
+
+def test_a_part_of_which_something_ended_is_not_up(world: World) -> None:
+    services = {"db": TCP, "cache": TCP, "api": TCP}
+    up(world.open(services), ["db", "cache"])
+    world.engine.remove(next(it for it in world.engine.observe("t") if it.service == "db"))
+    seen = status(world.open(services))
+    assert (seen.up, seen.standing) == (False, "not up")
+
+
 def test_a_second_up_keeps_everything(world: World) -> None:
     services = {"db": TCP, "job": {"once": True, "command": ["true"], "needs": ["db"]}, "api": EXEC}
     up(world.open(services))
