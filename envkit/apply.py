@@ -30,7 +30,7 @@ def run(plan: Plan, do: Do, stream: Stream, cancel: Cancel, jobs: int = JOBS) ->
     sorter.prepare()
     times: dict[str, float] = {}
     errors: dict[str, EnvkitError] = {}
-    with ThreadPoolExecutor(jobs, thread_name_prefix="step") as pool:
+    with cancel.cutting(), ThreadPoolExecutor(jobs, thread_name_prefix="step") as pool:
         running: dict[Future[float], str] = {}
         while (sorter.is_active() and not cancel.event.is_set()) or running:
             if not cancel.event.is_set():

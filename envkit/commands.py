@@ -50,6 +50,7 @@ def run(
     on_line: Callable[[str], None] | None = None,
     check: bool = True,
     marker: Mapping[str, str] | None = None,
+    grace: float = GRACE,
 ) -> Finished:
     """Run to the end, stdout and stderr together; its whole process group is ended on cancel or deadline.
 
@@ -69,7 +70,7 @@ def run(
         try:
             _wait(process, argv, seconds, cancel, output, on_line)
         finally:
-            end_group(process)
+            end_group(process, grace)
         output.seek(0)
         finished = Finished(tuple(argv), process.returncode, output.read())
     if check and finished.code != 0:
@@ -97,23 +98,23 @@ def _wait(
     until(attempt, what=f"{shlex.join(argv)} to end", seconds=seconds, cancel=cancel, slowest=0.1)
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End the program and its children: SIGTERM, and SIGKILL after `GRACE` seconds."""
+def end_group(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
+    """End the program and its children: SIGTERM, and SIGKILL after `grace` seconds."""
     if process.poll() is not None:
         return
     for signum in (signal.SIGTERM, signal.SIGKILL):
         _signal_group(process.pid, signum)
         try:
-            process.wait(GRACE)
+            process.wait(grace)
             break
         except subprocess.TimeoutExpired:
             continue
-    _end_orphans(process.pid)
+    _end_orphans(process.pid, grace)
 
 
-def _end_orphans(group: int) -> None:
+def _end_orphans(group: int, grace: float) -> None:
     """Children that outlived the program: they have had SIGTERM with it, and get a moment more."""
-    end = time.monotonic() + min(GRACE, ORPHAN_GRACE)
+    end = time.monotonic() + min(grace, ORPHAN_GRACE)
     while _signal_group(group, 0) and time.monotonic() < end:
         time.sleep(0.02)
     _signal_group(group, signal.SIGKILL)

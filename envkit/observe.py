@@ -23,7 +23,7 @@ PATIENCE = 3.0
 def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> tuple[Desired, Facts]:
     """What is wanted and what is there, gathered in parallel."""
     environment = session.environment
-    with ThreadPoolExecutor(8, thread_name_prefix="look") as pool:
+    with session.cancel.cutting(), ThreadPoolExecutor(8, thread_name_prefix="look") as pool:
         network = pool.submit(session.networks.exists, environment.name)
         cluster = pool.submit(_cluster, session, selected)
         instances, doubles = _by_service(session.runtime.observe(environment.name))
@@ -191,4 +191,4 @@ def target_of(session: Session, service: Service, instance: Instance) -> probes.
         key = name or next(iter(service.ports))
         return instance.published[service.ports[key].container]
 
-    return probes.Target(port, lambda argv: session.runtime.execute(instance, argv))
+    return probes.Target(port, lambda argv: session.runtime.execute(instance, argv), cancel=session.cancel)

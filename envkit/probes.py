@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,26 +12,34 @@ from typing import TYPE_CHECKING
 
 from envkit.config import models
 from envkit.config.units import show_size
+from envkit.deadline import Deadline
 from envkit.ports import LOOPBACK
 
 if TYPE_CHECKING:
-    import http.client
-
     from envkit.services.resp import Redis
+    from envkit.waiting import Cancel
 
 ATTEMPT_SECONDS = 2.0
-"""One attempt's own timeout: longer than a healthy answer on a busy machine, short enough to be tried again."""
+"""One attempt in all, its connection, headers and body: longer than a healthy answer on a busy machine."""
+
+COMMAND_GRACE = 0.5
+"""Seconds between SIGTERM and SIGKILL for a command that did not end with its attempt."""
 
 Executor = Callable[[tuple[str, ...]], tuple[int, str]]
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a service is, as seen from the host; `execute` runs a command beside it."""
+    """Where a service is, as seen from the host; `execute` runs a command beside it. `cancel` ends an attempt."""
 
     port: Callable[[str], int]
     execute: Executor
     host: str = LOOPBACK
+    cancel: Cancel | None = None
+
+    def deadline(self) -> Deadline:
+        """The end of an attempt that begins now."""
+        return Deadline(ATTEMPT_SECONDS, self.cancel)
 
 
 def attempt(probe: models.Probe, target: Target) -> str | None:
@@ -50,7 +57,7 @@ def attempt(probe: models.Probe, target: Target) -> str | None:
             code, output = target.execute(probe.command)
             return None if code == 0 else f"{probe.command[0]} ended with {code}: {output.strip()[-200:]}"
         case models.CommandProbe():
-            return _command(probe)
+            return _command(probe, target)
         case models.AuditProbe():
             return _audit(probe, target)
 
@@ -85,36 +92,27 @@ def _request(
 ) -> tuple[int, str]:  # fmt: skip
     """Status and text; status 0 and the reason when there was no answer."""
     import http.client
+    import ssl
 
-    connection = _connection(probe, target)
+    from envkit.deadline_http import Connection, ask
+
+    # A certificate is not judged: it may be anybody's, and the question is whether this very port answers.
+    unjudged = ssl._create_unverified_context() if probe.scheme == "https" else None  # noqa: S323  see above
+    connection = Connection(target.host, target.port(probe.port), target.deadline(), unjudged)
     try:
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        return answer.status, answer.read(1 << 20).decode(errors="replace")
+        answer = ask(connection, method, path, body, headers, cut=True)
+        return answer.status, answer.data.decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        return 0, f"no answer: {error or type(error).__name__}"
+        return 0, f"no answer: {str(error) or type(error).__name__}"
     finally:
         connection.close()
 
 
-def _connection(probe: models.HttpProbe | models.AuditProbe, target: Target) -> http.client.HTTPConnection:
-    """A certificate is not judged: it may be anybody's, and the question is whether this very port answers."""
-    import http.client
-
-    port = target.port(probe.port)
-    if probe.scheme == "http":
-        return http.client.HTTPConnection(target.host, port, timeout=ATTEMPT_SECONDS)
-    import ssl
-
-    unjudged = ssl._create_unverified_context()  # noqa: S323  not judged, see above
-    return http.client.HTTPSConnection(target.host, port, timeout=ATTEMPT_SECONDS, context=unjudged)
-
-
 def _tcp(probe: models.TcpProbe, target: Target) -> str | None:
-    import socket
+    from envkit.deadline import dial
 
     try:
-        with socket.create_connection((target.host, target.port(probe.port)), timeout=ATTEMPT_SECONDS):
+        with dial(target.host, target.port(probe.port), target.deadline()):
             return None
     except OSError as error:
         return f"no connection: {error}"
@@ -125,7 +123,7 @@ def _redis(probe: models.RedisProbe, target: Target) -> str | None:
     from envkit.services.resp import RedisError, connect
 
     try:
-        with connect(target.host, target.port(probe.port), probe.password, ATTEMPT_SECONDS) as client:
+        with connect(target.host, target.port(probe.port), probe.password, target.deadline()) as client:
             client.call("PING")
             return _redis_settings(probe, client)
     except RedisError as error:
@@ -151,7 +149,7 @@ def _postgres(probe: models.PostgresProbe, target: Target) -> str | None:
     from envkit.services import pgwire
     from envkit.services.sql import SqlError, connect
 
-    where = target.host, target.port(probe.port), ATTEMPT_SECONDS
+    where = target.host, target.port(probe.port), target.deadline()
     try:
         try:
             pgwire.ask(probe, *where)
@@ -163,13 +161,18 @@ def _postgres(probe: models.PostgresProbe, target: Target) -> str | None:
         return f"no answer: {error}"
 
 
-def _command(probe: models.CommandProbe) -> str | None:
+def _command(probe: models.CommandProbe, target: Target) -> str | None:
+    """Its whole group of processes is ended with the attempt: a child that holds the output open holds nobody up."""
+    from envkit.commands import run
+    from envkit.errors import NotReady, ToolMissing
+
     try:
-        done = subprocess.run(probe.command, capture_output=True, timeout=ATTEMPT_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    output = (done.stdout + done.stderr).decode(errors="replace").strip()
-    return None if done.returncode == 0 else f"ended with {done.returncode}: {output[-200:]}"
+        done = run(probe.command, seconds=ATTEMPT_SECONDS, cancel=target.cancel, check=False, grace=COMMAND_GRACE)
+    except NotReady:
+        return f"`{' '.join(probe.command)}` timed out after {ATTEMPT_SECONDS:g} s"
+    except ToolMissing as error:
+        return error.message
+    return None if done.code == 0 else f"ended with {done.code}: {done.output.strip()[-200:]}"
 
 
 def _audit(probe: models.AuditProbe, target: Target) -> str | None:

@@ -143,7 +143,7 @@ class Session:
         from envkit.runtimes.containers import Containers
 
         assert self.endpoint is not None
-        return Containers(self.endpoint)
+        return Containers(self.endpoint, self.cancel)
 
     def lacking(self, name: str) -> str:
         """The program of a part of the cluster that cannot be had here, so that the part is left out; else empty."""

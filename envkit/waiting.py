@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -34,6 +35,17 @@ class Cancel:
 
     signum: int = 0
     event: threading.Event = field(default_factory=threading.Event)
+    cuts: int = 0
+    """Above 0, calls of the engine that are under way end as well; see `cutting`."""
+
+    @contextmanager
+    def cutting(self) -> Iterator[None]:
+        """Meanwhile a signal also ends calls of the engine. Not while things are taken back: that must go on."""
+        self.cuts += 1
+        try:
+            yield
+        finally:
+            self.cuts -= 1
 
     def set(self, signum: int = 2) -> None:
         """Ask everything that waits to stop."""

@@ -12,6 +12,7 @@ from typing import Any
 from envkit import labels
 from envkit.clusters.api import CALL_SECONDS, ApiError, Busy
 from envkit.clusters.manifests import Manifest
+from envkit.deadline import Deadline
 
 MANAGER = "envkit"
 """The field manager: what envkit applied is envkit's to change again."""
@@ -56,6 +57,8 @@ class Applier:
         if self._client is None:
             from kubernetes import client, config, dynamic
 
+            from envkit.deadline_urllib3 import bounded
+
             self._cache.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._cache.unlink(missing_ok=True)
             settings = client.Configuration()
@@ -63,7 +66,9 @@ class Applier:
             load(str(self._kubeconfig), self._context, settings, persist_config=False)
             settings.retries = False
             connect: Any = dynamic.DynamicClient
-            self._client = connect(client.ApiClient(settings), cache_file=str(self._cache))
+            raw = client.ApiClient(settings)
+            bounded(raw.rest_client.pool_manager, lambda: Deadline(CALL_SECONDS))
+            self._client = connect(raw, cache_file=str(self._cache))
         return self._client
 
     def _resource(self, client: Any, manifest: Manifest) -> Any:

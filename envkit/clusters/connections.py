@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import selectors
 import socket
@@ -11,28 +10,22 @@ import tempfile
 import weakref
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from email.message import Message
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from envkit.clusters.kubeconfig import Access
+from envkit.deadline import Deadline
+from envkit.deadline_http import Answer, Connection, ask
 
 KEPT = 8
 """Idle connections at the most: as many as ask at once."""
 
+LARGEST = 1 << 28
+"""Bytes of an answer: all that a large cluster lists, and no end."""
+
 LEGAL = "/?:@!$&'()*+,;=%~"
 """What stays as it is in a path and its query."""
-
-
-@dataclass(frozen=True)
-class Got:
-    """An answer, read to its end."""
-
-    status: int
-    data: bytes
-    headers: Message
 
 
 class Connections:
@@ -43,19 +36,17 @@ class Connections:
         self._host, self._port = where.hostname or "", where.port or 443
         self._name = access.server_name or self._host
         self._context = _context(access)
-        self._idle: deque[http.client.HTTPSConnection] = deque()
+        self._idle: deque[Connection] = deque()
         weakref.finalize(self, _close, self._idle)
 
-    def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], seconds: float) -> Got:
-        """One call, never repeated; `seconds` bounds the connecting and each read.
+    def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], seconds: float) -> Answer:
+        """One call, never repeated; connection, TLS, headers and body have `seconds` together.
 
         Raises `OSError` or `http.client.HTTPException` when no answer came.
         """
         connection = self._taken(seconds)
         try:
-            connection.request(method, quote(path, safe=LEGAL), body, dict(headers))
-            answer = connection.getresponse()
-            got = Got(answer.status, answer.read(), answer.headers)
+            got = ask(connection, method, quote(path, safe=LEGAL), body, headers, most=LARGEST)
         except BaseException:
             connection.close()
             raise
@@ -65,14 +56,14 @@ class Connections:
             connection.close()
         return got
 
-    def _taken(self, seconds: float) -> http.client.HTTPSConnection:
+    def _taken(self, seconds: float) -> Connection:
         while True:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                return _Named(self._host, self._port, timeout=seconds, context=self._context, name=self._name)
+                return Connection(self._host, self._port, Deadline(seconds), self._context, self._name)
             if connection.sock is not None and not _readable(connection.sock):
-                connection.sock.settimeout(seconds)
+                connection.deadline.renew(seconds)
                 return connection
             connection.close()  # the server has closed it, or says what nobody asked for
 
@@ -83,22 +74,9 @@ def shared(access: Access) -> Connections:
     return Connections(access)
 
 
-def _close(idle: deque[http.client.HTTPSConnection]) -> None:
+def _close(idle: deque[Connection]) -> None:
     while idle:
         idle.pop().close()
-
-
-class _Named(http.client.HTTPSConnection):
-    """The certificate may be for another name than the one that is dialled: `tls-server-name`."""
-
-    def __init__(self, host: str, port: int, *, timeout: float, context: ssl.SSLContext, name: str) -> None:
-        super().__init__(host, port, timeout=timeout, context=context)
-        self._tls, self._name = context, name
-
-    def connect(self) -> None:
-        """As `HTTPSConnection` does, with that name."""
-        http.client.HTTPConnection.connect(self)
-        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
 
 def _readable(plug: socket.socket) -> bool:

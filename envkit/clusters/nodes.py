@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from envkit.errors import EngineError
-from envkit.runtimes.sdk import text, translated
+from envkit.runtimes.sdk import executed, text, translated
 from envkit.runtimes.usage import Usage
 
 if TYPE_CHECKING:
@@ -109,9 +109,7 @@ class Nodes:
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command in a node; exit code and output."""
         with translated(f"running {argv[0]} in {node}"):
-            made = self.engine.api.exec_create(node, list(argv))
-            output = text(self.engine.api.exec_start(made["Id"]))
-            return int(self.engine.api.exec_inspect(made["Id"])["ExitCode"] or 0), output
+            return executed(self.engine.api, node, argv)
 
     def logs(self, node: str) -> str:
         """What the node's own init printed."""

@@ -169,7 +169,7 @@ class Effects:
         from envkit.effects import on_host
 
         if want.service.migrations:
-            said = on_host.migrations(self.session, want, self.instances, report)
+            said = on_host.migrations(self.session, want, self.instances, report, cancel)
         else:
             said = on_host.command(self.session, want, self.instances, report, cancel)
         with self._lock:

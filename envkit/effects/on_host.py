@@ -10,6 +10,7 @@ from envkit import labels, observe
 from envkit.commands import CommandFailed, run
 from envkit.config.models import PostgresProbe
 from envkit.config.shipped import migrations_folder
+from envkit.deadline import Deadline
 from envkit.errors import ServiceDied
 from envkit.facts import Instance
 from envkit.plan import Want
@@ -20,7 +21,9 @@ from envkit.session import Session
 from envkit.waiting import Cancel
 
 
-def migrations(session: Session, want: Want, instances: Mapping[str, Instance], report: Callable[[str], None]) -> str:
+def migrations(
+    session: Session, want: Want, instances: Mapping[str, Instance], report: Callable[[str], None], cancel: Cancel
+) -> str:
     """Apply a folder of migrations to the database of another service. Raises `ServiceDied` naming the file."""
     wanted = want.service.migrations
     assert wanted is not None
@@ -30,9 +33,10 @@ def migrations(session: Session, want: Want, instances: Mapping[str, Instance], 
     target = observe.target_of(session, database, instance)
     port = target.port(database.probe.port)
     folder = migrations_folder(wanted.folder)
-    applied = migrate(folder, database.probe, target.host, port, want.service.timeout, report)
+    end = Deadline(want.service.timeout, cancel)
+    applied = migrate(folder, database.probe, target.host, port, end, report)
     fresh = len(applied) == len(read(folder))
-    keep(folder, database.probe, target.host, port, want.service.timeout, report, fresh=fresh)
+    keep(folder, database.probe, target.host, port, end, report, fresh=fresh)
     baseline.note(baseline.Place(database.probe, target.host, port), report)
     return f"{len(applied)} migrations applied" if applied else "nothing to apply"
 

@@ -16,11 +16,13 @@ from envkit.runtimes import container_logs, limits, owners
 from envkit.runtimes.base import Unit
 from envkit.runtimes.endpoint import Endpoint
 from envkit.runtimes.following import Place, lines_of
-from envkit.runtimes.sdk import connect, pack, pack_in_place, text, translated, unpack_one, unpack_with_head
+from envkit.runtimes.sdk import connect, executed, pack, pack_in_place, text, translated, unpack_one, unpack_with_head
 from envkit.runtimes.usage import Usage, of_stats
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+    from envkit.waiting import Cancel
 
 _STATES: dict[str, State] = {
     "created": "created", "configured": "created", "initialized": "created", "running": "running",
@@ -35,22 +37,23 @@ EXECUTE_SECONDS = 10
 class Containers:
     """The runtime `containers`, and with it what only an engine can do: networks, files in and out, commands."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+    def __init__(self, endpoint: Endpoint, cancel: Cancel | None = None) -> None:
+        """`cancel` ends calls that are under way, while it is `cutting`."""
+        self.endpoint, self._cancel = endpoint, cancel
 
     @cached_property
     def api(self) -> APIClient:
         """The SDK's client, made when first needed: importing it costs 0.14 s."""
-        return connect(self.endpoint)
+        return connect(self.endpoint, cancel=self._cancel)
 
     @cached_property
     def _executor(self) -> APIClient:
-        return connect(self.endpoint, EXECUTE_SECONDS)
+        return connect(self.endpoint, EXECUTE_SECONDS, cancel=self._cancel)
 
     @cached_property
     def _measurer(self) -> APIClient:
         """One look at what a container takes is newer than the rest of what is spoken: Docker 20.10."""
-        return connect(self.endpoint, EXECUTE_SECONDS, "1.41")
+        return connect(self.endpoint, EXECUTE_SECONDS, "1.41", self._cancel)
 
     # Runtime
 
@@ -118,9 +121,7 @@ class Containers:
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command in the container; exit code and output. Raises `EngineError` after `EXECUTE_SECONDS`."""
         with translated(f"running {argv[0]} in {instance.name}"):
-            made = self._executor.exec_create(instance.id, list(argv))
-            output = text(self._executor.exec_start(made["Id"]))
-            return int(self._executor.exec_inspect(made["Id"])["ExitCode"] or 0), output
+            return executed(self._executor, instance.id, argv)
 
     def limit_of(self, instance: Instance) -> str | None:
         """The memory limit, as the container's own kernel tells it."""

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,13 +18,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from envkit.deadline import Deadline
+from envkit.deadline_http import UnixConnection
+from envkit.deadline_http import ask as http_ask
 from envkit.errors import EngineError
 from envkit.runtimes.endpoint import Endpoint, EngineName
 
 _API = re.compile(r"\d+\.\d+")
 
 ASK_SECONDS = 5.0
-"""How long an engine may take to say its version; a socket without a daemon refuses at once."""
+"""How long an engine may take to say its version, in all; a socket without a daemon refuses at once."""
+
+LARGEST = 1 << 26
+"""Bytes of an answer: a list of some thousand containers."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +41,6 @@ class Candidate:
     source: str
     explicit: bool = False
     default_for: EngineName | None = None
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket, enough to ask for /version without the SDK's 0.14 s of imports."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=ASK_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        """Within the time that an engine is given."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def ask(url: str) -> dict[str, Any]:
@@ -81,12 +72,14 @@ def _get(socket_path: str, path: str) -> Any:
 
 
 def _request(socket_path: str, path: str) -> tuple[Message, int, bytes]:
-    """Headers, status and body. Raises `OSError`, or `ValueError` when what answers speaks no HTTP."""
-    connection = UnixConnection(socket_path)
+    """Headers, status and body, asked without the SDK's 0.14 s of imports.
+
+    Raises `OSError`, or `ValueError` when what answers speaks no HTTP.
+    """
+    connection = UnixConnection(socket_path, Deadline(ASK_SECONDS))
     try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return response.headers, response.status, response.read()
+        answer = http_ask(connection, "GET", path, most=LARGEST)
+        return answer.headers, answer.status, answer.data
     except http.client.HTTPException as error:
         raise ValueError(f"not an engine's answer: {error!r}") from error
     finally:
@@ -95,15 +88,17 @@ def _request(socket_path: str, path: str) -> tuple[Message, int, bytes]:
 
 def _ask_with_sdk(url: str) -> dict[str, Any]:
     """Tcp with TLS, ssh and Windows' named pipes are the SDK's business."""
-    import docker
-    from docker.errors import DockerException
+    from envkit.runtimes.sdk import connect, translated
 
     try:
-        client = docker.DockerClient(base_url=url, timeout=int(ASK_SECONDS), tls=tls_of(url), use_ssh_client=True)
-        answer: dict[str, Any] = client.version()
-        client.close()
-    except DockerException as error:
-        raise OSError(str(error)) from error
+        with translated("asking for the version"):
+            client = connect(Endpoint("docker", url, "", ""), int(ASK_SECONDS))
+            try:
+                answer: dict[str, Any] = client.version(api_version=False)
+            finally:
+                client.close()
+    except EngineError as error:
+        raise OSError(error.message) from error
     return answer
 
 

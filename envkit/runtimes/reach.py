@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from envkit.deadline import Deadline
+from envkit.deadline_http import UnixConnection, ask
 from envkit.errors import EngineError
-from envkit.runtimes.discovery import UnixConnection
+from envkit.runtimes.discovery import ASK_SECONDS
 from envkit.runtimes.endpoint import Endpoint
 
 MOUNTS = Path("/proc/self/mountinfo")
@@ -83,16 +85,15 @@ def _network(endpoint: Endpoint, container: str) -> str:
 
 
 def _inspected(endpoint: Endpoint, container: str) -> dict[str, Any]:
-    connection = UnixConnection(urlsplit(endpoint.url).path)
+    connection = UnixConnection(urlsplit(endpoint.url).path, Deadline(ASK_SECONDS))
     try:
-        connection.request("GET", f"/containers/{container}/json")
-        response = connection.getresponse()
-        answer = json.loads(response.read())
+        got = ask(connection, "GET", f"/containers/{container}/json")
+        answer = json.loads(got.data)
     except (OSError, ValueError, http.client.HTTPException):
         return {}
     finally:
         connection.close()
-    return answer if response.status == http.HTTPStatus.OK and isinstance(answer, dict) else {}
+    return answer if got.status == http.HTTPStatus.OK and isinstance(answer, dict) else {}
 
 
 def _here(url: str) -> bool:

@@ -28,10 +28,13 @@ API_VERSION = "1.40"
 """Spoken by Docker >= 19.03 and by Podman >= 3; naming it saves a round trip. Docker 29 refuses what is below 1.44."""
 
 
-def connect(endpoint: Endpoint, seconds: int = CALL_SECONDS, version: str = API_VERSION) -> APIClient:
+def connect(
+    endpoint: Endpoint, seconds: int = CALL_SECONDS, version: str = API_VERSION, cancel: Cancel | None = None
+) -> APIClient:
     """A client of that engine, speaking this version or the oldest that the engine still speaks.
 
-    Certificates and ssh as the docker command line would use them.
+    Certificates and ssh as the docker command line would use them. Each call has `seconds` in all, and hears `cancel`;
+    see `engine_sockets`.
     """
     from docker import APIClient
     from docker.utils import version_lt
@@ -41,9 +44,22 @@ def connect(endpoint: Endpoint, seconds: int = CALL_SECONDS, version: str = API_
     if endpoint.oldest_api and version_lt(version, endpoint.oldest_api):
         version = endpoint.oldest_api
     with translated(f"connecting to {endpoint.url}"):
-        return APIClient(
-            base_url=endpoint.url, version=version, timeout=seconds, tls=tls_of(endpoint.url), use_ssh_client=True
-        )
+        from envkit.runtimes.engine_sockets import keep_time
+
+        tls = tls_of(endpoint.url)
+        api = APIClient(base_url=endpoint.url, version=version, timeout=seconds, tls=tls, use_ssh_client=True)
+        return keep_time(api, cancel)
+
+
+def executed(api: Any, container: str, argv: Sequence[str]) -> tuple[int, str]:
+    """Run a command in a container: exit code and output, all of it within the client's seconds.
+
+    The SDK's own `exec_start` waits for output without an end.
+    """
+    made = api.exec_create(container, list(argv))
+    answer = api._post_json(api._url("/exec/{0}/start", made["Id"]), data={"Tty": False, "Detach": False})
+    output = b"".join(api._multiplexed_buffer_helper(answer))
+    return int(api.exec_inspect(made["Id"])["ExitCode"] or 0), text(output)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envkit.config.models import PostgresProbe
+from envkit.deadline import Deadline
 from envkit.errors import ConfigError, Fault, ServiceDied
 from envkit.services.sql import Connection, SqlError, connect
 
@@ -101,15 +102,18 @@ def parse(name: str, text: str) -> Migration:
 
 
 def migrate(
-    folder: Path, login: PostgresProbe, host: str, port: int, seconds: float, report: Callable[[str], None]
+    folder: Path, login: PostgresProbe, host: str, port: int, end: Deadline, report: Callable[[str], None]
 ) -> list[str]:
-    """Apply what is not applied yet; the names of the files. Raises `ServiceDied` naming the file that failed."""
+    """Apply what is not applied yet, all of it before `end`; the names of the files.
+
+    Raises `ServiceDied` naming the file that failed, and `Cancelled`.
+    """
     migrations = read(folder)
     current = "the connection"
     applied: list[str] = []
     try:
-        with connect(login, host, port, seconds) as connection:
-            connection.run(f"SET statement_timeout = {int(seconds * 1000)}")
+        with connect(login, host, port, end) as connection:
+            connection.run(f"SET statement_timeout = {int((end.left() or 0) * 1000)}")
             connection.run(f"SELECT pg_advisory_lock({LOCK})")
             connection.run(_TABLE)
             done = versions(connection)

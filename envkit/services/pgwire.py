@@ -6,16 +6,19 @@ take in all. What is not understood here is left to it.
 
 from __future__ import annotations
 
-import socket
 import struct
 from base64 import b64decode, b64encode
 from typing import IO, Any
 
 from envkit.config.models import PostgresProbe
+from envkit.deadline import Deadline, dial
 from envkit.services.sql import OURS, SqlError, encrypted, sentence
 
 LONGEST = 1 << 24
 """Bytes of one message; more is some other protocol's."""
+
+MOST_ROUNDS = 1_000_000
+"""Rounds of SCRAM, 0.3 s: PostgreSQL's default is 4,096, and no deadline ends a computation."""
 
 OK, PASSWORD, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 10, 11, 12
 """Kinds of authentication messages; see https://www.postgresql.org/docs/current/protocol-message-formats.html."""
@@ -27,13 +30,13 @@ class Beyond(Exception):
     """Something that a whole client understands, and this one does not."""
 
 
-def ask(login: PostgresProbe, host: str, port: int, seconds: float) -> None:
-    """Log in and have the probe's query answered; `seconds` bounds every read.
+def ask(login: PostgresProbe, host: str, port: int, deadline: Deadline) -> None:
+    """Log in and have the probe's query answered, all of it within the deadline.
 
     Raises `SqlError` for everything that goes wrong, and `Beyond` for another way to log in than these.
     """
     try:
-        with socket.create_connection((host, port), timeout=seconds) as plain, encrypted(plain) as plug:
+        with dial(host, port, deadline) as plain, encrypted(plain) as plug:
             stream: IO[bytes] = plug.makefile("rwb")  # type: ignore[assignment]  # typed as narrower than it is
             with stream:
                 _log_in(stream, login)
@@ -99,6 +102,8 @@ class _Secret:
         nonce, salt, rounds = said.get("r", ""), said.get("s", ""), int(said.get("i", "0"))
         if not nonce.startswith(self._bare[len("n=,r=") :]):
             raise SqlError("the server's answer to the login is somebody else's")
+        if rounds > MOST_ROUNDS:
+            raise SqlError(f"the server asks for {rounds} rounds of SCRAM, more than {MOST_ROUNDS}")
         key = hashlib.pbkdf2_hmac("sha256", self.password.encode(), b64decode(salt), rounds)
         client, server = (hmac.digest(key, word, "sha256") for word in (b"Client Key", b"Server Key"))
         final = f"c={b64encode(b'n,,').decode()},r={nonce}"

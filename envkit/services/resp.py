@@ -6,10 +6,14 @@ an `up` with nothing to do may take in all.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, cast
+
+from envkit.deadline import Deadline, dial
+
+LONGEST = 1 << 24
+"""Bytes of one reply; more is some other protocol's, or a server gone wrong."""
 
 
 class RedisError(Exception):
@@ -17,7 +21,7 @@ class RedisError(Exception):
 
 
 class Redis:
-    """One connection; every call is bound by the timeout it was opened with."""
+    """One connection; all its calls together are bound by the deadline it was opened with."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -36,7 +40,7 @@ class Redis:
         return {name: value for name, _, value in rows}
 
     def _reply(self) -> str:
-        line = self._stream.readline()
+        line = self._stream.readline(LONGEST)
         if not line.endswith(b"\r\n"):
             raise RedisError("the connection was closed in the middle of an answer")
         kind, rest = line[:1], line[1:-2].decode(errors="replace")
@@ -49,6 +53,8 @@ class Redis:
         length = int(rest)
         if length < 0:
             return ""
+        if length > LONGEST:
+            raise RedisError(f"not Redis' protocol: {line[:80]!r}")
         data = self._stream.read(length + 2)
         if len(data) < length + 2:
             raise RedisError("the connection was closed in the middle of an answer")
@@ -56,10 +62,13 @@ class Redis:
 
 
 @contextmanager
-def connect(host: str, port: int, password: str, seconds: float) -> Iterator[Redis]:
-    """A connection, logged in when there is a password. Everything that goes wrong is `RedisError`."""
+def connect(host: str, port: int, password: str, end: Deadline | float) -> Iterator[Redis]:
+    """A connection, logged in when there is a password; `end` bounds all that is done with it.
+
+    Everything that goes wrong is `RedisError`.
+    """
     try:
-        with socket.create_connection((host, port), timeout=seconds) as plug, plug.makefile("rwb") as stream:
+        with dial(host, port, Deadline.of(end)) as plug, plug.makefile("rwb") as stream:
             client = Redis(cast("IO[bytes]", stream))
             if password:
                 client.call("AUTH", password)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from envkit import deadline as sockets
 from envkit.config.models import PostgresProbe
+from envkit.deadline import Deadline, Plug
+
+if TYPE_CHECKING:
+    from envkit.deadline_tls import TlsPlug
 
 OURS = "envkit"
 """The `application_name` of envkit's own connections: not to be counted among a suite's."""
+
+CLOSING_SECONDS = 1.0
+"""For the goodbye to the server, which tells nothing new."""
 
 SSL_REQUEST = 80877103
 """Asks whether the server talks TLS; see https://www.postgresql.org/docs/current/protocol-message-formats.html."""
@@ -29,27 +36,44 @@ class Connection(Protocol):
 
 
 @contextmanager
-def connect(login: PostgresProbe, host: str, port: int, seconds: float | None) -> Iterator[Connection]:
-    """A connection, closed at the end; `seconds` bounds every read. Everything that goes wrong is `SqlError`."""
+def connect(login: PostgresProbe, host: str, port: int, end: Deadline | float) -> Iterator[Connection]:
+    """A connection, closed at the end. Everything that goes wrong is `SqlError`.
+
+    A deadline bounds all that is done with it; a number of seconds the login, and then each statement anew.
+    """
     import pg8000.native
 
+    deadline = Deadline.of(end)
     try:
         # pg8000 leaves its own socket open when the server accepts and then says nothing
-        with socket.create_connection((host, port), timeout=seconds) as plain, encrypted(plain) as plug:
+        with sockets.dial(host, port, deadline) as plain, encrypted(plain) as plug:
             connection = pg8000.native.Connection(
-                login.user, sock=plug, database=login.database, password=login.password, timeout=seconds,
+                login.user, sock=plug, database=login.database, password=login.password,
                 application_name=OURS, ssl_context=False,
             )  # fmt: skip
             try:
-                yield connection
+                yield connection if isinstance(end, Deadline) else _Each(connection, deadline)
             finally:
+                plug.deadline = Deadline(CLOSING_SECONDS)
                 with suppress(pg8000.native.Error, OSError):
                     connection.close()
     except (pg8000.native.Error, OSError) as error:
         raise SqlError(_words(error)) from error
 
 
-def encrypted(plug: socket.socket) -> socket.socket:
+class _Each:
+    """Gives every statement its own time."""
+
+    def __init__(self, connection: Connection, deadline: Deadline) -> None:
+        self._connection, self._deadline = connection, deadline
+
+    def run(self, sql: str, **parameters: Any) -> list[list[Any]] | None:
+        """As the connection does, within the seconds that it was opened with."""
+        self._deadline.renew()
+        return self._connection.run(sql, **parameters)
+
+
+def encrypted(plug: Plug) -> Plug | TlsPlug:
     """The connection as the server wants it, with TLS or without; a certificate is not judged, as by `sslmode=prefer`.
 
     pg8000 would read all of the system's certificates first, 0.03 s, and not use one.
@@ -61,7 +85,7 @@ def encrypted(plug: socket.socket) -> socket.socket:
     if answer == b"S":
         import ssl
 
-        return ssl._create_unverified_context().wrap_socket(plug)  # noqa: S323  encrypted, as `sslmode=require`
+        return sockets.encrypted(plug, ssl._create_unverified_context())  # noqa: S323  as `sslmode=require`
     said = f"not PostgreSQL's protocol: {answer!r}" if answer else "the connection was closed before an answer"
     raise SqlError(said)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from envkit.deadline import Deadline
 from envkit.errors import SuiteError
 from envkit.suite.environment import Environment
 from envkit.suite.eventually import NotWithin, eventually
@@ -70,10 +71,13 @@ def _drained(environment: Environment) -> None:
         return
     import urllib3
 
+    from envkit.deadline_urllib3 import bounded
+
     url = f"{environment.data_storage_health_url}/drained"
+    pool = bounded(urllib3.PoolManager(), lambda: Deadline(SECONDS))
 
     def empty() -> bool:
-        answer = urllib3.request("GET", url, timeout=SECONDS, retries=False)
+        answer = pool.request("GET", url, timeout=SECONDS, retries=False)
         if answer.status == 404:
             return True  # another DataStorage than envkit's does not tell
         assert answer.status == 200, f"{url}: {answer.status} {answer.data[:200]!r}"

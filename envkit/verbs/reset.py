@@ -10,6 +10,7 @@ from functools import partial
 
 from envkit import observe, state
 from envkit.config.models import PostgresProbe, RedisProbe, Service
+from envkit.deadline import Deadline
 from envkit.errors import EnvironmentFailed, EnvkitError, NotReady
 from envkit.facts import Instance
 from envkit.services import baseline, resp, sql
@@ -111,22 +112,22 @@ def _drain(session: Session, name: str, service: Service, instance: Instance) ->
     """Wait until a service that keeps a queue says that it is empty; others do not know the question."""
     import http.client
 
+    from envkit.deadline_http import Connection, ask
+
     target = observe.target_of(session, service, instance)
     known = True
 
     def attempt() -> str | None:
         nonlocal known
-        connection = http.client.HTTPConnection(target.host, target.port("health"), timeout=REDIS_SECONDS)
+        connection = Connection(target.host, target.port("health"), Deadline(REDIS_SECONDS, session.cancel))
         try:
-            connection.request("GET", "/drained")
-            answer = connection.getresponse()
-            text = answer.read(4096).decode(errors="replace")
+            answer = ask(connection, "GET", "/drained", most=4096, cut=True)
         except (OSError, http.client.HTTPException) as error:
             return f"no answer: {error}"
         finally:
             connection.close()
         known = answer.status != http.client.NOT_FOUND
-        return None if answer.status in (200, 404) else text
+        return None if answer.status in (200, 404) else answer.data.decode(errors="replace")
 
     try:
         until(attempt, what=f"the queue of {name} to be drained", seconds=DRAIN_SECONDS, cancel=session.cancel)

@@ -91,17 +91,18 @@ class Status:
 
 
 def status(session: Session) -> Status:
-    """Look at everything, change nothing."""
+    """Look at everything, change nothing. Raises `Cancelled`."""
     selected = plan.select(session.environment, ())
     _, facts = observe.look(session, selected)
     absent = observe.left_out(session, facts.instances)
-    with ThreadPoolExecutor(1, thread_name_prefix="cluster") as pool:  # Docker takes a second for each measure
+    with session.cancel.cutting(), ThreadPoolExecutor(1, thread_name_prefix="cluster") as pool:  # Docker takes a second
         cluster = pool.submit(_cluster_row, session, facts) if CLUSTER in selected else None
         usages = _usages(session, facts)
     rows = [_row(session, name, facts, usages) for name in session.environment.services if name not in absent]
     if cluster:
         rows.insert(0, cluster.result())
     rows += [Row(stray.name, stray.state, "not in the configuration") for stray in facts.strays]
+    session.cancel.check()
     missing = tuple(f"{program} ({name}): {WITHOUT_CONTROLLERS}" for name, program in absent.items())
     record = state.read(session.paths)
     return Status(

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envkit.deadline import Deadline
 from envkit.supply.binaries.models import Unfit
-from envkit.supply.binaries.web import opened
+from envkit.supply.binaries.web import READ_SECONDS, opened
 from envkit.waiting import Cancel, TryAgain, retry
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Http:
         """The body of a small file."""
 
         def once() -> str:
-            with opened(url, self.environ, {}) as response:
+            with opened(url, self.environ, {}, Deadline(READ_SECONDS, cancel)) as response:
                 return response.read(1 << 20).decode(errors="replace")
 
         try:
@@ -109,18 +110,19 @@ class _Part:
 
     def fetch_rest(self, environ: Mapping[str, str], ends: float) -> None:
         have = self.size
-        with opened(self.url, environ, {"Range": f"bytes={have}-"} if have else {}) as response:
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise Unfit(f"{self.url}: not whole in time; the next run goes on from here")
+        deadline = Deadline(left, self.cancel, idle=READ_SECONDS)
+        with opened(self.url, environ, {"Range": f"bytes={have}-"} if have else {}, deadline) as response:
             if response.status == 416:  # all of it is here, or it is of another file: the digest will tell
                 return
-            self._append(response, have if response.status == 206 else 0, ends)
+            self._append(response, have if response.status == 206 else 0)
 
-    def _append(self, response: BaseHTTPResponse, have: int, ends: float) -> None:
+    def _append(self, response: BaseHTTPResponse, have: int) -> None:
         progress = _Progress(self, have, have + int(response.headers.get("Content-Length") or 0))
         with self.path.open("ab" if have else "wb") as file:
             while chunk := response.read(CHUNK, decode_content=False):
-                self.cancel.check()
-                if time.monotonic() > ends:
-                    raise Unfit(f"{self.url}: not whole in time; the next run goes on from here")
                 file.write(chunk)
                 progress.add(len(chunk))
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from envkit.deadline import Deadline
 from envkit.supply.binaries.models import Unfit
 from envkit.waiting import TryAgain
 
@@ -24,13 +25,20 @@ BUSY = (429, 500, 502, 503, 504)
 
 
 @contextmanager
-def opened(url: str, environ: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[BaseHTTPResponse]:
-    """The answer 200, 206 or 416; closed afterwards. Raises `Unfit`, and `TryAgain` where that may help."""
+def opened(
+    url: str, environ: Mapping[str, str], headers: Mapping[str, str], deadline: Deadline
+) -> Iterator[BaseHTTPResponse]:
+    """The answer 200, 206 or 416, all of it within the deadline; closed afterwards.
+
+    Raises `Unfit`, and `TryAgain` where that may help.
+    """
     from urllib3 import Retry, Timeout
+
+    from envkit.deadline_urllib3 import bounded
 
     timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
     hops = Retry(total=5, connect=0, read=0, status=0, other=0, redirect=5)
-    with translated(url), _pool(url, environ) as pool:
+    with translated(url), bounded(_pool(url, environ), lambda: deadline) as pool:
         response = pool.request(
             "GET", url, headers=dict(headers), preload_content=False, timeout=timeout, retries=hops
         )  # fmt: skip
