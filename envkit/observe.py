@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from envkit import plan, probes, state
 from envkit.config.models import Service
-from envkit.errors import EngineError, NotReady
+from envkit.errors import EngineError, NotReady, ServiceDied
 from envkit.facts import ClusterFact, Facts, Instance
 from envkit.plan import CLUSTER, Desired, Want
 from envkit.services import desired as wanted
@@ -156,14 +156,22 @@ def _unready(session: Session, instances: Mapping[str, Instance], selected: froz
 
 
 def health(session: Session, name: str, instance: Instance, patience: float = PATIENCE) -> str:
-    """What is wrong with a running service, empty when its probe passes."""
+    """What is wrong with a running service, empty when its probe passes; one that ends meanwhile is not waited for."""
     service = probed(session, name, {name: instance})
     if service.probe is None:
         return ""
     probe, target = service.probe, target_of(session, service, instance)
+
+    def attempt() -> str | None:
+        if (seen := probes.attempt(probe, target)) is not None:
+            now = session.runtime.look(instance)
+            if now.state in ("exited", "dead"):
+                raise ServiceDied(now.death())
+        return seen
+
     try:
-        until(lambda: probes.attempt(probe, target), what=name, seconds=patience, cancel=session.cancel)
-    except (NotReady, EngineError) as error:
+        until(attempt, what=name, seconds=patience, cancel=session.cancel)
+    except (NotReady, EngineError, ServiceDied) as error:
         return error.message
     return ""
 
