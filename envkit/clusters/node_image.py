@@ -21,9 +21,14 @@ def loaded_program(cache: Path) -> Path:
 
 
 def program(environ: Mapping[str, str], cache: Path) -> str:
-    """The kind on PATH, else the one that came with an archive, else its bare name."""
+    """The kind on PATH, else the one that came with an archive and is as it was loaded, else its bare name."""
+    found = shutil.which(PROGRAM, path=environ.get("PATH"))
+    if found:
+        return found
+    from envkit.supply.sealed import is_whole
+
     loaded = loaded_program(cache)
-    return shutil.which(PROGRAM, path=environ.get("PATH")) or (str(loaded) if loaded.exists() else PROGRAM)
+    return str(loaded) if is_whole(loaded.parent) else PROGRAM
 
 
 def default_image(kind: str) -> str | None:

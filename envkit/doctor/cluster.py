@@ -9,6 +9,7 @@ from envkit.clusters.node_image import loaded_program
 from envkit.doctor.finding import Finding
 from envkit.doctor.host import Host
 from envkit.errors import EngineError
+from envkit.supply.sealed import is_whole
 
 KIND = ("containers",)
 INSTALL = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
@@ -22,7 +23,7 @@ CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_NET_ADMIN": 12, "CAP_SYS_RESOURCE": 24
 def kind(host: Host) -> Iterator[Finding]:
     """Installed, and new enough."""
     loaded = loaded_program(host.cache)
-    path = host.which("kind") or (str(loaded) if loaded.exists() else None)
+    path = host.which("kind") or (str(loaded) if is_whole(loaded.parent) else None)
     if not path:
         seen = "not installed; without it: profiles without a cluster, or lane mixed"
         yield Finding("kind", KIND, "lacking", seen, f"install it: {INSTALL}")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from envkit.errors import EnvironmentFailed
+from envkit.owned import own_folder
 from envkit.runtimes.spawning import Account
 
 SECONDS = 60.0
@@ -46,8 +47,8 @@ def fill(
     binary = programs["postgres"]
     key = f"{binary}\0{binary.stat().st_mtime_ns}\0{user}\0{password}\0{database}\0{account and account.uid}"
     template = cache / "postgres" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    template.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{template}.lock"):
+    own_folder(template.parent, 0o700)
+    with FileLock(f"{template}.lock", mode=0o600):
         if not template.exists():
             _make(template, programs, user, password, database, environ, account)
     shutil.copytree(template, data, symlinks=True)

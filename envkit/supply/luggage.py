@@ -16,9 +16,12 @@ from envkit.clusters.kind_errors import version_of
 from envkit.clusters.node_image import loaded_program, program
 from envkit.commands import run
 from envkit.errors import EnvironmentFailed, EnvkitError
+from envkit.owned import own_folder
 from envkit.supply.archive import Archive, Writer, packed
 from envkit.supply.binaries import Host
+from envkit.supply.binaries.models import Candidate
 from envkit.supply.binaries.store import MANIFEST, SCHEMA, Store, binaries_home
+from envkit.supply.sealed import contents, digest, is_whole, open_to_all, record
 
 if TYPE_CHECKING:
     from envkit.session import Session
@@ -65,7 +68,7 @@ def _pack_programs(
             rows.append(_pack_site(session, archive, report))
             continue
         found = programs.found(reference)
-        store = Store(binaries_home(session.cache, session.environ, os.geteuid()), name, Host.this())
+        store = _store(session, name)
         entry = _entry_of(store, found)
         if entry:
             rows.append(_put(archive, name, found.version, "binaries", entry.name, _tree(entry)))
@@ -76,6 +79,10 @@ def _pack_programs(
         else:
             notes.append(f"{name} is not in it: here it is from {found.source}; the other machine must have it too")
     return rows, notes
+
+
+def _store(session: Session, name: str) -> Store:
+    return Store(binaries_home(session.cache, session.environ, os.geteuid()), name, Host.this())
 
 
 def _put(archive: Writer, name: str, version: str, room: str, entry: str, files: list[tuple[str, Path]]) -> Row:
@@ -106,9 +113,9 @@ def _entry_of(store: Store, found: Program) -> Path | None:
 def _as_entry(found: Program) -> Iterator[list[tuple[str, Path]]]:
     """The programs as an entry of the cache would have them."""
     programs = {name: f"bin/{name}" for name in found.paths}
-    sizes = {programs[name]: path.resolve().stat().st_size for name, path in found.paths.items()}
+    files = {programs[name]: digest(path.resolve()) for name, path in found.paths.items()}
     manifest = {"schema": SCHEMA, "origin": found.source, "version": found.version, "programs": programs,
-                "libraries": [], "sizes": sizes}  # fmt: skip
+                "libraries": [], "files": files}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / MANIFEST
         path.write_text(json.dumps(manifest, indent=1))
@@ -117,7 +124,7 @@ def _as_entry(found: Program) -> Iterator[list[tuple[str, Path]]]:
 
 def _tree(folder: Path) -> list[tuple[str, Path]]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() or path.is_symlink())
-    return [(path.relative_to(folder).as_posix(), path) for path in files if "__pycache__" not in path.parts]
+    return [(path.relative_to(folder).as_posix(), path) for path in files]
 
 
 def unpack(session: Session, archive: Archive, report: Report) -> list[tuple[str, str]]:
@@ -127,7 +134,7 @@ def unpack(session: Session, archive: Archive, report: Report) -> list[tuple[str
     done = []
     for row in archive.manifest["programs"]:
         report(f"unpacking {row['name']}")
-        done.append((f"{row['name']} {row['version']}".strip(), _unpacked(archive, row, _place(session, row))))
+        done.append((f"{row['name']} {row['version']}".strip(), _unpacked(session, archive, row)))
     return done
 
 
@@ -141,27 +148,31 @@ def _place(session: Session, row: Row) -> Path:
     return loaded_program(session.cache).parent
 
 
-def _unpacked(archive: Archive, row: Row, place: Path) -> str:
-    """Beside its place until it is whole; an entry that is there is one, for its name tells what is in it."""
-    there = place / row["entry"] if row["room"] == "bin" else place
-    if there.exists() and row["room"] != "bin":
+def _unpacked(session: Session, archive: Archive, row: Row) -> str:
+    """Beside its place until it is whole; an entry that is there, and is as it was fetched, is kept."""
+    place = _place(session, row)
+    if _is_whole(session, row, place):
         return "kept"
-    place.parent.mkdir(parents=True, exist_ok=True)
+    own_folder(place.parent)
+    if row["room"] == "binaries":
+        own_folder(place.parent.parent)
     beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".new", dir=place.parent))
     try:
         with archive.open(row["member"]) as file, tarfile.open(fileobj=file, mode="r|") as tar:
             tar.extractall(beside, filter="data")
-        beside.chmod(0o755)
-        for path in (path for path in beside.rglob("*") if path.is_dir()):
-            path.chmod(0o755)
-        if row["room"] != "bin":
-            beside.rename(place)
-            return "loaded"
-        place.mkdir(exist_ok=True)
-        new = beside / row["entry"]
-        if there.exists() and there.read_bytes() == new.read_bytes():
+        open_to_all(beside)
+        if row["room"] == "bin" and is_whole(place) and contents(place) == contents(beside):
             return "kept"
-        new.replace(there)
+        shutil.rmtree(place, ignore_errors=True)
+        beside.rename(place)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+    if row["room"] != "binaries":
+        record(place)
     return "loaded"
+
+
+def _is_whole(session: Session, row: Row, place: Path) -> bool:
+    if row["room"] == "binaries":
+        return isinstance(_store(session, str(row["name"])).read(place), Candidate)
+    return row["room"] == "sites" and is_whole(place)

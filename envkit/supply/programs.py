@@ -143,10 +143,11 @@ class Programs:
             # What it needs may have been found in what the caller has set.
             folders = ":".join(filter(None, (str(PACKAGES), self.environ.get("PYTHONPATH"))))
             return self._python({"PYTHONPATH": folders}, "this Python (extra datastorage)")
+        from envkit.supply.sealed import is_whole
         from envkit.supply.wheels import site_here
 
         site = site_here(self.cache)
-        return self._python({"PYTHONPATH": f"{PACKAGES}:{site}"}, "envkit's cache") if site.exists() else None
+        return self._python({"PYTHONPATH": f"{PACKAGES}:{site}"}, "envkit's cache") if is_whole(site) else None
 
     def _own(self, report: Callable[[str], None], cancel: Cancel) -> Program:
         from envkit.supply.wheels import fetch_site_here

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from envkit.commands import CommandFailed, run
 from envkit.errors import ImageUnavailable
+from envkit.owned import own_folder
+from envkit.supply.sealed import is_whole, open_to_all, record
 from envkit.waiting import Cancel
 
 OWN_REQUIREMENTS = Path(__file__).resolve().parent.parent / "datastorage" / "requirements.txt"
@@ -53,18 +55,22 @@ def _fetch(folder: Path, argv: list[str], requirements: Path, report: Callable[[
     """Install into the folder, once, whoever asks at the same time."""
     from filelock import FileLock
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock", timeout=SECONDS):
-        if not folder.exists():
+    own_folder(folder.parent)
+    with FileLock(f"{folder}.lock", timeout=SECONDS, mode=0o600):
+        if not is_whole(folder):
             report(f"fetching wheels for {folder.name.partition('-')[2]}")
             beside = folder.with_name(f".{folder.name}.new")
             shutil.rmtree(beside, ignore_errors=True)
+            own_folder(beside, 0o700)  # closed to others until it is whole
             _install(argv, requirements, beside, cancel)
+            open_to_all(beside)
+            shutil.rmtree(folder, ignore_errors=True)
             beside.rename(folder)
+            record(folder)
 
 
 def site_here(cache: Path) -> Path:
-    """The folder with everything installed for this very Python; it need not exist."""
+    """The folder with everything installed for this very Python; `is_whole` tells whether it is there."""
     key = hashlib.sha256(OWN_REQUIREMENTS.read_bytes()).hexdigest()[:12]
     return cache / "sites" / f"{key}-here-{sys.implementation.cache_tag}"
 
@@ -77,12 +83,14 @@ def fetch_site_here(cache: Path, report: Callable[[str], None], cancel: Cancel) 
 def _own_installer() -> list[str]:
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--only-binary=:all:"]
-    return [_uv(), "pip", "install", "--quiet", "--python", sys.executable, "--only-binary", ":all:"]
+    return [_uv(), "pip", "install", "--quiet", "--python", sys.executable, "--compile-bytecode", "--only-binary",
+            ":all:"]  # fmt: skip
 
 
 def _install(argv: list[str], requirements: Path, target: Path, cancel: Cancel) -> None:
     try:
-        run([*argv, "--target", str(target), "-r", str(requirements)], seconds=SECONDS, cancel=cancel)
+        run([*argv, "--require-hashes", "--target", str(target), "-r", str(requirements)], seconds=SECONDS,
+            cancel=cancel)  # fmt: skip
     except CommandFailed as error:
         raise ImageUnavailable(
             "the DataStorage service's dependencies could not be fetched",

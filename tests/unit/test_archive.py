@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from envkit.clusters.node_image import program
 from envkit.errors import Cancelled, EnvironmentFailed, UsageError
 from envkit.supply import luggage
 from envkit.supply.archive import IMAGES, MANIFEST, Archive, packed, written
 from envkit.supply.bases import bases
 from envkit.supply.binaries import Host
+from envkit.supply.binaries.store import SCHEMA
+from envkit.supply.sealed import digest
 from envkit.waiting import Cancel
 
 
@@ -118,7 +121,13 @@ def with_program(folder: Path, **said: Any) -> Archive:
     tool.chmod(0o755)
     row = {"name": "etcd", "version": "3.5", "room": "binaries", "entry": "saved-3.5-x", **said}
     with written(folder / "p.tar", silent, Cancel()) as archive:
-        archive.add("programs/etcd.tar", packed([("bin/etcd", tool), ("kind", tool)]))
+        files = [("bin/etcd", tool), ("kind", tool)]
+        if row["room"] == "binaries":
+            record = {"schema": SCHEMA, "origin": "x", "version": "3.5", "programs": {"etcd": "bin/etcd"},
+                      "libraries": [], "files": {name: digest(path) for name, path in files}}  # fmt: skip
+            (folder / "manifest.json").write_text(json.dumps(record))
+            files.append(("manifest.json", folder / "manifest.json"))
+        archive.add("programs/etcd.tar", packed(files))
         archive.close({"host": str(Host.this()), "programs": [{**row, "member": "programs/etcd.tar"}]})
     return Archive(folder / "p.tar")
 
@@ -135,7 +144,30 @@ def test_programs_are_put_where_they_are_looked_for_once(tmp_path: Path, room: s
 
     assert (first, again) == ([("etcd 3.5", "loaded")], [("etcd 3.5", "kept")])
     assert (session.cache / place).stat().st_mode & 0o777 == 0o755
-    assert not list(session.cache.rglob(".*"))
+    assert not list(session.cache.rglob(".*.new"))
+    archive.close()
+
+
+@pytest.mark.parametrize(("room", "place"), [("binaries", "binaries/etcd/x/bin/etcd"), ("sites", "sites/x/bin/etcd"),
+                                             ("bin", "bin/kind")])  # fmt: skip
+def test_programs_that_were_altered_since_are_put_there_anew(tmp_path: Path, room: str, place: str) -> None:
+    archive, session = with_program(tmp_path, room=room, entry="x"), Session(tmp_path / "cache")
+    luggage.unpack(session, archive, silent)
+    program = session.cache / place
+    program.write_text("#!/bin/so\n")
+
+    assert luggage.unpack(session, archive, silent) == [("etcd 3.5", "loaded")]
+    assert program.read_text() == "#!/bin/sh\n"
+    archive.close()
+
+
+def test_a_loaded_kind_that_was_altered_is_not_run(tmp_path: Path) -> None:
+    archive, session = with_program(tmp_path, room="bin", entry="kind"), Session(tmp_path / "cache")
+    luggage.unpack(session, archive, silent)
+    loaded = session.cache / "bin" / "kind"
+    assert program({"PATH": "/nowhere"}, session.cache) == str(loaded)
+    loaded.write_text("#!/bin/so\n")
+    assert program({"PATH": "/nowhere"}, session.cache) == "kind"
     archive.close()
 
 

@@ -153,12 +153,19 @@ def test_datastorage_runs_on_this_python_where_that_has_what_it_needs(tmp_path: 
 def test_datastorage_takes_its_packages_from_the_cache_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from envkit.owned import own_folder
     from envkit.supply import wheels
+    from envkit.supply.sealed import record
 
     site = tmp_path / "site"
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     monkeypatch.setattr(wheels, "site_here", lambda _cache: site)
-    monkeypatch.setattr(wheels, "fetch_site_here", lambda *_given: site.mkdir())
+
+    def make(*_given: object) -> None:
+        own_folder(site)
+        record(site)
+
+    monkeypatch.setattr(wheels, "fetch_site_here", make)
     known = programs(tmp_path)
     assert known.id_of("program:datastorage") == ""
 

@@ -15,6 +15,7 @@ from envkit.supply.binaries.apt import Deb, is_needed, planned, with_sources
 from envkit.supply.binaries.catalog import ETCD, REDIS, SUPPLIES
 from envkit.supply.binaries.debian import FromPackages, library_folders
 from envkit.supply.binaries.go_build import FromSource, openapi_packages, version_flags
+from envkit.supply.binaries.index import Listed, packages, sources
 from envkit.supply.binaries.sources import Fetcher
 from envkit.supply.binaries.wheels import FromWheel
 from envkit.waiting import Cancel
@@ -70,8 +71,16 @@ echo "$@" >> {log}
 case "$*" in
 *update*) {update} ;;
 *print-uris*) echo "'http://m/e.deb' etcd-server_3.4.23-4_amd64.deb 1 MD5Sum:1" ;;
-*download*) touch etcd-server_3.4.23-4_amd64.deb ;;
+*download*) printf '{content}' > etcd-server_3.4.23-4_amd64.deb ;;
 esac
+"""
+
+APT_CACHE = """#!/bin/sh
+echo 'Package: etcd-server
+Version: 3.4.23-4
+Architecture: amd64
+Filename: pool/e.deb
+SHA256: {sha256}'
 """
 
 DPKG_DEB = """#!/bin/sh
@@ -81,14 +90,15 @@ chmod 755 "$3/usr/bin/etcd"
 """
 
 
-def fake_apt(tmp_path: Path, *, update: str) -> None:
+def fake_apt(tmp_path: Path, *, update: str = "touch {lists}", content: str = "a package") -> None:
     folder = tmp_path / "path"
     folder.mkdir()
     (tmp_path / "program").write_text(script("3.4.23", "etcd"))
     lists = tmp_path / "cache" / "binaries" / ".shared" / "apt" / "state" / "lists" / "m_Packages"
     texts = {
-        "apt-get": APT_GET.format(log=tmp_path / "log", update=update.format(lists=lists)),
-        "apt-cache": "#!/bin/sh\n",
+        "apt-get": APT_GET.format(log=tmp_path / "log", update=update.format(lists=lists), content=content),
+        "apt-cache": APT_CACHE.format(sha256=hashlib.sha256(b"a package").hexdigest()),
+        "apt-config": "#!/bin/sh\n",
         "dpkg-deb": DPKG_DEB.format(program=tmp_path / "program"),
     }
     for name, text in texts.items():
@@ -111,6 +121,40 @@ def test_packages_are_downloaded_and_unpacked_never_installed(tmp_path: Path) ->
     assert all("--print-uris" in call for call in calls if " install " in call)
     assert all(f"Dir::State={tmp_path / 'cache'}" in call for call in calls), "the system's state is not touched"
     assert "download etcd-server=3.4.23-4" in calls[-1]
+
+
+def test_a_package_with_another_digest_than_listed_is_not_unpacked(tmp_path: Path) -> None:
+    fake_apt(tmp_path, content="a packagf")
+    with pytest.raises(BinaryUnavailable, match=r"is not what the signed package lists name: expected SHA-256 .* got"):
+        get(tmp_path, Wanted("etcd"), FromPackages(), PATH=f"{tmp_path / 'path'}:/usr/bin:/bin")
+
+
+SHOWN = """\
+Package: redis-tools
+Status: install ok installed
+Architecture: amd64
+Version: 5:7.0.14-1
+Description: installed here, and in no list any more
+
+Package: redis-tools
+Architecture: amd64
+Version: 5:7.0.15-1~deb12u10
+Filename: pool/updates/main/r/redis/redis-tools_7.0.15-1~deb12u10_amd64.deb
+SHA256: aa
+Description: in the lists
+ with more lines
+"""
+
+
+def test_digests_are_read_from_the_lists_only() -> None:
+    assert packages(SHOWN) == [
+        Listed("redis-tools", "5:7.0.15-1~deb12u10", "redis-tools_5:7.0.15-1~deb12u10_amd64.deb", "aa")
+    ]
+
+
+def test_the_files_of_a_source_package_are_read_and_no_paths() -> None:
+    shown = "Package: k\nVersion: 1-1\nChecksums-Sha256:\n aa 1 k_1.orig.tar.gz\n bb 2 ../k_1.dsc\nFiles:\n cc 1 x\n"
+    assert sources(shown) == [Listed("k", "1-1", "k_1.orig.tar.gz", "aa")]
 
 
 def test_lists_are_fetched_once_a_day(tmp_path: Path) -> None:

@@ -94,6 +94,31 @@ def spoil_truncated(entry: Path) -> None:
     (entry / "bin" / "redis-server").write_text("")
 
 
+def spoil_same_size(entry: Path) -> None:
+    program = entry / "bin" / "redis-server"
+    before = program.stat()
+    program.write_bytes(program.read_bytes()[:-1] + b"#")
+    os.utime(program, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def spoil_beside(entry: Path) -> None:
+    put(entry / "lib", "libjemalloc.so.2")
+
+
+def spoil_link(entry: Path) -> None:
+    program = entry / "bin" / "redis-server"
+    program.rename(entry.parent / "elsewhere")
+    program.symlink_to(entry.parent / "elsewhere")
+
+
+def spoil_mode(entry: Path) -> None:
+    (entry / "bin" / "redis-server").chmod(0o777)
+
+
+def spoil_folder_mode(entry: Path) -> None:
+    (entry / "bin").chmod(0o775)
+
+
 def spoil_removed(entry: Path) -> None:
     (entry / "bin" / "redis-server").unlink()
 
@@ -111,9 +136,13 @@ def spoil_schema(entry: Path) -> None:
     (entry / "manifest.json").write_text(json.dumps(manifest | {"schema": 99}))
 
 
-@pytest.mark.parametrize("spoil", [spoil_truncated, spoil_removed, spoil_manifest, spoil_manifest_kind, spoil_schema])
+@pytest.mark.parametrize("spoil", [
+    spoil_truncated, spoil_removed, spoil_manifest, spoil_manifest_kind, spoil_schema, spoil_same_size, spoil_beside,
+    spoil_link, spoil_mode, spoil_folder_mode,
+])  # fmt: skip
 def test_a_spoilt_entry_is_not_used_and_is_made_anew(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     make(tmp_path, "release-7", redis("7.0.15"))
+    assert listed(tmp_path) == ["7.0.15"], "compared once, and remembered"
     spoil(store(tmp_path).entry("release-7"))
     assert "it will be fetched anew" in listed(tmp_path)[0]
     make(tmp_path, "release-7", redis("7.0.15"))
@@ -148,6 +177,62 @@ def test_others_can_run_what_root_fetched_whatever_the_umask(tmp_path: Path) -> 
     program = made.programs["redis-server"]
     for path in (program, program.parent, program.parent.parent):
         assert stat.S_IMODE(path.stat().st_mode) & 0o055 == 0o055
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002])
+def test_nothing_is_writable_by_others_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with store(tmp_path).locked(print, Cancel()):
+            make(tmp_path, "release-7", redis("7.0.15"))
+        Versions(tmp_path / "binaries" / ".versions", os.environ).of(
+            store(tmp_path).entry("release-7") / "bin" / "redis-server", {}
+        )
+    finally:
+        os.umask(before)
+    assert listed(tmp_path) == ["7.0.15"]
+    for path in (tmp_path / "binaries", *(tmp_path / "binaries").rglob("*")):
+        assert not stat.S_IMODE(path.stat().st_mode) & 0o022, path
+
+
+def test_a_cache_that_others_could_write_is_emptied_and_closed(tmp_path: Path) -> None:
+    make(tmp_path, "release-7", redis("7.0.15"))
+    (tmp_path / "binaries" / "redis").chmod(0o777)
+    assert "redis can be written by other users (mode 0777); it will be fetched anew" in listed(tmp_path)[0]
+    with store(tmp_path).locked(print, Cancel()):
+        assert listed(tmp_path)[0].startswith("empty")
+        make(tmp_path, "release-7", redis("7.0.15"))
+    assert listed(tmp_path) == ["7.0.15"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("below", ["", "redis", "redis/release-7-linux-amd64/bin/redis-server"])
+def test_what_another_user_put_there_is_not_run(tmp_path: Path, below: str) -> None:
+    make(tmp_path, "release-7", redis("7.0.15"))
+    assert listed(tmp_path) == ["7.0.15"]
+    os.chown(tmp_path / "binaries" / below, 65534, 65534)
+    assert "belongs to user 65534, not to you" in listed(tmp_path)[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_nothing_is_fetched_into_another_users_cache(tmp_path: Path) -> None:
+    make(tmp_path, "release-7", redis("7.0.15"))
+    os.chown(tmp_path / "binaries", 65534, 65534)
+    with (
+        pytest.raises(Unfit, match="belongs to user 65534, not to you: name another folder with ENVKIT_CACHE_DIR"),
+        store(tmp_path).locked(print, Cancel()),
+    ):
+        pass
+
+
+def test_the_memory_of_a_comparison_is_its_owners_alone(tmp_path: Path) -> None:
+    make(tmp_path, "release-7", redis("7.0.15"))
+    memo = tmp_path / "binaries" / ".verified" / "redis-release-7-linux-amd64"
+    assert stat.S_IMODE(memo.stat().st_mode) == 0o600
+    noted = memo.read_text()
+    spoil_same_size(store(tmp_path).entry("release-7"))
+    assert "has another SHA-256 than when it was fetched" in listed(tmp_path)[0]
+    assert memo.read_text() == noted, "what failed is not remembered as good"
 
 
 def test_root_keeps_programs_where_others_can_reach_them(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Debian's packages without installing any: apt-get with lists, caches and sources of its own, then `dpkg -x`.
 
 Works for any user; the system's apt state is read, never written. Where packages come from is what the system's own
-sources say.
+sources say. apt checks the signature of the lists against its keyring; every file that was downloaded is compared with
+the SHA-256 in these lists once more before it is unpacked or compiled, and nothing else in the folder is used.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from envkit.commands import CommandFailed, Finished, run
 from envkit.errors import EnvironmentFailed, NotReady
+from envkit.supply.binaries.index import Listed, downloaded, packages, sources
 from envkit.supply.binaries.locks import held
-from envkit.supply.binaries.models import Unfit
+from envkit.supply.binaries.models import Unfit, Version
 from envkit.supply.binaries.sources import Job
 
 UPDATE_SECONDS = 180.0
@@ -28,6 +30,8 @@ DOWNLOAD_SECONDS = 600.0
 
 FRESH = 86400.0
 """Seconds that lists are used before they are fetched again: a mirror drops superseded files after a while."""
+
+TOOLS = ("apt-get", "apt-cache", "apt-config", "dpkg-deb")
 
 _NEVER = re.compile(r"^(libc6|libc-bin|libcrypt1|libllvm.*|libz3.*)$|-(dev|doc|perl|dbg|dbgsym)$")
 """The C library must be the system's own; LLVM is PostgreSQL's JIT, 110 MB that no test needs."""
@@ -62,19 +66,22 @@ def with_sources(text: str, *, stanzas: bool) -> str:
 
 
 class Apt:
-    """Apt-get with its own state, which all fetches share; `etc` is where the system's sources are."""
+    """Apt-get with its own state, which all fetches share."""
 
-    def __init__(self, job: Job, *, sources: bool = False, etc: Path = Path("/etc/apt")) -> None:
+    def __init__(self, job: Job, *, sources: bool = False) -> None:
         self._root = job.shared / ("apt-sources" if sources else "apt")
         self._debs = job.work / "debs"
         self._environ = {**job.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
         self._report, self._cancel = job.report, job.cancel
-        self._sources, self._etc = sources, etc
+        self._sources = sources
 
     def missing(self) -> str:
         """The tool that is not here, empty on Debian and its kin."""
         path = self._environ.get("PATH")
-        return next((tool for tool in ("apt-get", "apt-cache", "dpkg-deb") if not shutil.which(tool, path=path)), "")
+        return next(
+            (tool for tool in ("apt-get", "apt-cache", "apt-config", "dpkg-deb") if not shutil.which(tool, path=path)),
+            "",
+        )
 
     def update(self) -> None:
         """Fetch the lists, once a day; a source that does not answer only matters if its packages are needed."""
@@ -107,57 +114,79 @@ class Apt:
             raise Unfit(f"the package lists have no {pattern}")
         return f"{prefix}{max(numbers)}{suffix}"
 
-    def unpack(self, packages: Sequence[str], folder: Path) -> list[Deb]:
-        """Unpack the packages, and the shared libraries that the system lacks for them, into the folder."""
-        done = self._run(
-            "apt-get", "install", "--print-uris", "-qq", "--reinstall", "--no-install-recommends", *packages
-        )
-        debs = [deb for deb in planned(done.output) if is_needed(deb.name, packages)]
-        if lost := set(packages) - {deb.name for deb in debs}:
+    def unpack(self, names: Sequence[str], folder: Path) -> list[Deb]:
+        """Unpack the packages, and the shared libraries that the system lacks for them, into the folder.
+
+        The packages themselves are unpacked also where the system has them: whole, whatever is installed here.
+        """
+        done = self._run("apt-get", "install", "--print-uris", "-qq", "--reinstall", "--no-install-recommends", *names)
+        debs = [deb for deb in planned(done.output) if is_needed(deb.name, names)]
+        if lost := set(names) - {deb.name for deb in debs}:
             raise Unfit(f"apt has no download for {', '.join(sorted(lost))}")
         self._download(debs, folder)
         return debs
 
-    def unpack_alone(self, packages: Sequence[str], folder: Path) -> None:
+    def unpack_alone(self, names: Sequence[str], folder: Path) -> None:
         """The same without any dependency, whatever the system has."""
-        self._download([Deb(package, "") for package in packages], folder)
+        shown = self._run("apt-cache", "show", "--no-all-versions", *names).output
+        self._download([Deb(one.package, one.version) for one in packages(shown)], folder)
 
     def _download(self, debs: Sequence[Deb], folder: Path) -> None:
         aside = self._debs
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         self._report(f"downloading {', '.join(deb.name for deb in debs)}")
-        names = [f"{deb.name}={deb.version}" if deb.version else deb.name for deb in debs]
+        names = [f"{deb.name}={deb.version}" for deb in debs]
+        listed = {one.file: one for one in packages(self._run("apt-cache", "show", *names).output)}
         self._run("apt-get", "download", *names, cwd=aside, seconds=DOWNLOAD_SECONDS)
         folder.mkdir(parents=True, exist_ok=True)
-        for file in sorted(aside.glob("*.deb")):
-            self._run("dpkg-deb", "-x", str(file), str(folder), plain=True)
+        for deb in debs:
+            self._run("dpkg-deb", "-x", str(_checked(deb, listed, aside)), str(folder), plain=True)
         shutil.rmtree(aside)
 
-    def source(self, package: str, folder: Path) -> Path:
-        """Download a source package; the path of upstream's archive, which apt checked against the signed list.
+    def source(self, package: str, upstream: Version, folder: Path) -> Path:
+        """Download upstream's archive of a source package; the path of the file that the signed lists name.
 
-        A mirror may lack Debian's own part of it, which is not needed.
+        Debian's own part of the package is not needed, and some mirrors lack it. Raises `Unfit` where the lists have
+        no such version, where apt fails, and where the file has another digest.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        self._report(f"downloading the source package {package}")
-        done = self._run("apt-get", "source", "--download-only", package, cwd=folder, seconds=DOWNLOAD_SECONDS,
-                         check=False)  # fmt: skip
-        found = sorted(folder.glob(f"{package}_*.orig.tar.*"))
-        archives = [path for path in found if path.suffix != ".asc"]
-        if not archives:
-            raise Unfit(f"the source package {package} cannot be had: {_error_in(done.output)}")
-        return archives[-1]
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        archive = self._listed_source(package, upstream)
+        self._report(f"downloading the source package {package} {archive.version}")
+        self._run("apt-get", "source", "--download-only", "--tar-only", f"{package}={archive.version}", cwd=folder,
+                  seconds=DOWNLOAD_SECONDS)  # fmt: skip
+        path = folder / archive.file
+        if not path.is_file():
+            raise Unfit(f"apt-get source did not fetch {archive.file}, which the package lists name")
+        archive.must_match(path)
+        return path
+
+    def _listed_source(self, package: str, upstream: Version) -> Listed:
+        listed = sources(self._run("apt-cache", "showsrc", "--only-source", package).output)
+        archives = [one for one in listed if ".orig.tar." in one.file and not one.file.endswith(".asc")]
+        for one in archives:
+            if re.findall(r"\d+\.\d+\.\d+", one.file)[-1:] == [str(upstream)]:  # 1.20.5+really1.20.2
+                return one
+        names = ", ".join(one.file for one in archives) or "none"
+        raise Unfit(f"envkit knows how to build {upstream}, and the package lists have {names}")
 
     def _lay_out(self) -> None:
         for folder in ("state/lists/partial", "cache/archives/partial", "sources"):
             (self._root / folder).mkdir(parents=True, exist_ok=True)
         if not self._sources:
             return
-        for path in (self._etc / "sources.list", *sorted((self._etc / "sources.list.d").glob("*"))):
+        main, parts = self._places()
+        for path in (main, *sorted(parts.glob("*"))):
             if path.is_file() and path.suffix in (".list", ".sources"):
                 text = with_sources(path.read_text(), stanzas=path.suffix == ".sources")
                 (self._root / "sources" / path.name).write_text(text)
+
+    def _places(self) -> tuple[Path, Path]:
+        """The system's file and folder of sources, as apt itself is configured."""
+        asked = ("apt-config", "shell", "MAIN", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d")
+        said = dict(re.findall(r"^(\w+)='([^']*)'", self._run(*asked, plain=True).output, re.MULTILINE))
+        return Path(said.get("MAIN", "/etc/apt/sources.list")), Path(said.get("PARTS", "/etc/apt/sources.list.d"))
 
     def _options(self) -> list[str]:
         words = [
@@ -165,6 +194,10 @@ class Apt:
             "Dir::State::status=/var/lib/dpkg/status",
             f"Dir::Cache={self._root / 'cache'}",
             "APT::Sandbox::User=root",  # _apt cannot enter a private folder; without root there is no such change
+            "APT::Get::AllowUnauthenticated=false",
+            "Acquire::AllowInsecureRepositories=false",
+            "Acquire::AllowWeakRepositories=false",
+            "Acquire::AllowDowngradeToInsecureRepositories=false",
             "Acquire::Languages=none",
             "Acquire::Retries=2",
             "Acquire::http::Timeout=20",
@@ -186,6 +219,17 @@ class Apt:
             raise Unfit(f"{tool} {words[0]} ended with {error.code}: {_error_in(error.output)}") from error
         except EnvironmentFailed as error:
             raise Unfit(error.message) from error
+
+
+def _checked(deb: Deb, listed: Mapping[str, Listed], folder: Path) -> Path:
+    """The downloaded file of a package, compared with the lists."""
+    for name, path in downloaded(folder).items():
+        if name.startswith(f"{deb.name}_{deb.version}_"):
+            if name not in listed:
+                raise Unfit(f"the signed package lists have no SHA-256 of {name}")
+            listed[name].must_match(path)
+            return path
+    raise Unfit(f"apt-get download did not fetch {deb.name} {deb.version}")
 
 
 def _error_in(output: str) -> str:

@@ -6,7 +6,6 @@ and 2 GB in the cache while it lasts; a build that was cut short goes on from wh
 
 from __future__ import annotations
 
-import re
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -79,8 +78,7 @@ class _Tree:
             return
         apt = Apt(self._job, sources=True)
         apt.update()
-        archive = apt.source("kubernetes", self._work / "download")
-        self._must_be_known(archive)
+        archive = apt.source("kubernetes", KNOWN, self._work / "download")
         shutil.rmtree(self._tools, ignore_errors=True)
         apt.unpack_alone(PACKAGES, self._tools)
         self._unpack(archive)
@@ -96,19 +94,14 @@ class _Tree:
         self._go("build", "-v", "-trimpath", "-ldflags", version_flags(KNOWN), "-o", f"{folder}/", *commands,
                  seconds=SECONDS, counting=total)  # fmt: skip
 
-    def _must_be_known(self, archive: Path) -> None:
-        version = re.findall(r"\d+\.\d+\.\d+", archive.name)[-1:]  # 1.20.5+really1.20.2
-        if version != [str(KNOWN)]:
-            raise Unfit(f"the source package is {archive.name}; envkit knows how to build {KNOWN}")
-
     def _unpack(self, archive: Path) -> None:
         self._job.report("unpacking the source")
         shutil.rmtree(self._source, ignore_errors=True)
         self._source.mkdir(parents=True)
         with tarfile.open(archive) as bundle:
-            if hasattr(tarfile, "tar_filter"):  # Python 3.11.4; apt has checked the archive against the signed lists
+            if hasattr(tarfile, "tar_filter"):  # Python 3.11.4; the archive has the digest of the signed lists
                 bundle.extraction_filter = tarfile.tar_filter
-            bundle.extractall(self._source, members=_without_first(bundle))  # noqa: S202  filtered, and checked by apt
+            bundle.extractall(self._source, members=_without_first(bundle))  # noqa: S202  filtered, and checked against the signed lists
 
     def _replace_reflect2(self) -> None:
         """Go 1.18 changed the iterator of maps: the vendored reflect2 1.0.1 panics with it, Debian's 1.0.2 does not."""

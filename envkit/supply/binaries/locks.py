@@ -19,7 +19,7 @@ def held(path: Path, what: str, report: Callable[[str], None], cancel: Cancel, s
     from envkit.waiting import until
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    lock = FileLock(path, mode=0o600)
 
     def attempt() -> str | None:
         try:

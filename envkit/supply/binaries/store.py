@@ -5,6 +5,11 @@
 <cache>/binaries/<name>/.work/                 partial downloads and compiled packages, to go on from
     <cache>/binaries/.shared/                      package lists
     <cache>/binaries/.versions/                    what programs said about their version
+    <cache>/binaries/.verified/                    which entries were compared with their manifest, and in which state
+
+The manifest holds the SHA-256 of every file of its entry, taken when the entry was made; they are compared when the
+entry is used (see `sealed`). All folders have modes of their own, whatever the umask is, and an entry that another user
+owns or may write is not used.
 """
 
 from __future__ import annotations
@@ -12,16 +17,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from envkit.errors import EnvironmentFailed
+from envkit.owned import own_folder, why_not_ours
 from envkit.supply.binaries.locks import held
 from envkit.supply.binaries.models import Candidate, Host, Refusal, Unfit, Version
 from envkit.supply.binaries.versions import Versions
+from envkit.supply.sealed import Altered, contents, must_be_intact, open_to_all
 
 if TYPE_CHECKING:
     from envkit.waiting import Cancel
@@ -29,7 +36,8 @@ if TYPE_CHECKING:
 
 CACHE = "envkit's cache"
 MANIFEST = "manifest.json"
-SCHEMA = 1
+SCHEMA = 2
+"""2: the manifest holds digests. Entries of schema 1 cannot be checked, and are fetched anew."""
 
 LOCK_SECONDS = 2400.0
 """For another envkit that fetches the same: as long as the longest source may take, the build of Kubernetes."""
@@ -93,13 +101,22 @@ class Store:
     def read(self, entry: Path) -> Candidate | Refusal:
         """The entry as its manifest describes it, provided its files are still as they were."""
         try:
+            self._must_be_ours()
             manifest = json.loads((entry / MANIFEST).read_text())
-            for relative, size in manifest["sizes"].items():
-                if (entry / relative).stat().st_size != size:
-                    return Refusal(CACHE, f"{entry / relative} is not {size} bytes long; it will be fetched anew")
-            return _candidate(entry, manifest)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            candidate = _candidate(entry, manifest)
+            memo = self.root / ".verified" / f"{self.name}-{entry.name}"
+            must_be_intact(entry, manifest["files"], memo, without=(MANIFEST,))
+        except Altered as error:
+            return Refusal(CACHE, f"{error}; it will be fetched anew")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return Refusal(CACHE, f"{entry} is not whole ({error}); it will be fetched anew")
+        return candidate
+
+    def _must_be_ours(self) -> None:
+        """Raise `Altered` where another user can put entries here."""
+        for folder in (self.root, self.folder):
+            if reason := why_not_ours(folder.stat()):
+                raise Altered(f"{folder} {reason}")
 
     def make(
         self, key: str, origin: str, main: str, versions: Versions, fetch: Callable[[Path], Made]
@@ -108,9 +125,9 @@ class Store:
         entry = self.entry(key)
         beside = self.folder / f".{entry.name}.{os.getpid()}.new"
         try:
-            beside.mkdir(parents=True)
+            own_folder(beside, 0o700)  # closed to others until it is sealed
             made = fetch(beside)
-            _open_to_all(beside)
+            open_to_all(beside)
             self._seal(beside, made, origin, main, versions)
             shutil.rmtree(entry, ignore_errors=True)
             beside.rename(entry)
@@ -130,15 +147,19 @@ class Store:
             "version": str(leader),
             "programs": dict(made.programs),
             "libraries": list(made.libraries),
-            "sizes": {path: (beside / path).stat().st_size for path in made.programs.values()},
+            "files": contents(beside),
         }
         (beside / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        (beside / MANIFEST).chmod(0o644)
 
     @contextmanager
     def locked(self, report: Callable[[str], None], cancel: Cancel, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         """Hold the lock of this name, which dies with its holder; remove what dead holders left half-made."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            for folder, mode in ((self.root, 0o755), (self.folder, 0o755), (self.work, 0o700), (self.shared, 0o700)):
+                own_folder(folder, mode)
+        except EnvironmentFailed as error:
+            raise Unfit(f"{error.message}: {error.hint}") from error
         except OSError as error:
             raise Unfit(f"{self.folder} cannot be written: {error.strerror}") from error
         with held(self.folder / ".lock", self.name, report, cancel, seconds):
@@ -157,13 +178,3 @@ def _candidate(entry: Path, manifest: Mapping[str, Any]) -> Candidate:
 
 def _library_path(entry: Path, libraries: list[str] | tuple[str, ...]) -> dict[str, str]:
     return {"LD_LIBRARY_PATH": ":".join(str(entry / folder) for folder in libraries)} if libraries else {}
-
-
-def _open_to_all(folder: Path) -> None:
-    """As readable as the files of a package, whatever the umask: another user may have to run them."""
-    for path in (folder, *folder.rglob("*")):
-        if path.is_symlink():
-            continue
-        mode = path.stat().st_mode
-        wide = 0o755 if path.is_dir() or mode & stat.S_IXUSR else 0o644
-        path.chmod(wide)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from envkit.errors import EnvironmentFailed
+from envkit.owned import own_folder
+from envkit.paths import write_private
 from envkit.supply.binaries.catalog import VERSION_ARGV
 from envkit.supply.binaries.models import Unfit, Version
 
@@ -41,14 +43,13 @@ class Versions:
         with contextlib.suppress(OSError, ValueError):
             return Version.parse(note.read_text())
         version = self.ask(program, extra)
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
+        with contextlib.suppress(OSError, EnvironmentFailed):  # a cache that cannot be written costs time, nothing else
             _remember(note, str(version))
         return version
 
     def ask(self, program: Path, extra: Mapping[str, str]) -> Version:
         """The same, not remembered."""
         from envkit.commands import run
-        from envkit.errors import EnvironmentFailed
 
         argv = [str(program), *VERSION_ARGV.get(program.name, ("--version",))]
         try:
@@ -78,7 +79,5 @@ def _key(program: Path) -> str:
 
 
 def _remember(note: Path, text: str) -> None:
-    note.parent.mkdir(parents=True, exist_ok=True)
-    beside = note.with_name(f".{note.name}.{os.getpid()}.new")
-    beside.write_text(text)
-    beside.replace(note)
+    own_folder(note.parent)
+    write_private(note, text)

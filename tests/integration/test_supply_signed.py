@@ -1,0 +1,108 @@
+"""Real apt, a signed repository on 127.0.0.1, and a proxy in front of it that cuts or changes what passes through."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from envkit.supply.binaries.catalog import SUPPLIES
+from envkit.supply.binaries.debian import FromPackages
+from envkit.supply.binaries.go_build import FromSource, _Tree
+from envkit.supply.binaries.models import Host, Name, Unfit, Wanted
+from envkit.supply.binaries.sources import Fetcher, Job
+from envkit.waiting import Cancel
+from tests.support.debian import SPOILS, Repository, repository
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def debian(tmp_path: Path) -> Iterator[Repository]:
+    missing = [tool for tool in ("apt-get", "dpkg-deb", "gpg", "gpgconf") if not shutil.which(tool)]
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"this system has no {missing[0]}")
+    with repository(tmp_path / "debian") as it:
+        yield it
+
+
+def get(debian: Repository, home: Path, name: Name, fetcher: Fetcher) -> Path:
+    """The folder that the fetcher filled, whatever this host has."""
+    supply = SUPPLIES[name]
+    job = Job(
+        Wanted(name), supply, supply.programs, debian.environ(home), Host("linux", "amd64"), home / "work",
+        home / "shared", print, Cancel(),
+    )  # fmt: skip
+    fetcher.key(job)
+    fetcher.fetch(job, home / "made")
+    return home / "made"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+def test_what_the_signed_lists_name_is_unpacked(debian: Repository, home: Path) -> None:
+    assert (get(debian, home, "etcd", FromPackages()) / "usr" / "bin" / "etcd").is_file()
+
+
+@pytest.mark.parametrize("how", SPOILS)
+def test_a_package_that_was_spoilt_on_its_way_is_not_unpacked(debian: Repository, home: Path, how: str) -> None:
+    debian.proxy.suffix, debian.proxy.spoil = ".deb", SPOILS[how]
+    with pytest.raises(Unfit, match=r"^apt-get download ended with 100: E: "):
+        get(debian, home, "etcd", FromPackages())
+    assert not list((home / "made").rglob("etcd"))
+
+
+@pytest.mark.parametrize("how", SPOILS)
+def test_a_source_archive_that_was_spoilt_on_its_way_is_not_compiled(
+    debian: Repository, home: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked: list[Path] = []
+    monkeypatch.setattr(_Tree, "_unpack", lambda _, archive: unpacked.append(archive))
+    debian.proxy.suffix, debian.proxy.spoil = ".orig.tar.gz", SPOILS[how]
+    with pytest.raises(Unfit, match=r"^apt-get source ended with 100: E: "):
+        get(debian, home, "kubernetes", FromSource())
+    assert unpacked == []
+
+
+def test_an_archive_that_came_whole_is_the_one_that_is_unpacked(
+    debian: Repository, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: _Tree, archive: Path) -> None:
+        raise Unfit(f"as far as this test goes: {archive.name}")
+
+    monkeypatch.setattr(_Tree, "_unpack", stop)
+    monkeypatch.setattr("envkit.supply.binaries.apt.Apt.unpack_alone", lambda *_: None)
+    with pytest.raises(Unfit, match=r"as far as this test goes: kubernetes_1\.20\.5\+really1\.20\.2\.orig"):
+        get(debian, home, "kubernetes", FromSource())
+
+
+def test_a_mirror_without_debians_own_part_serves(
+    debian: Repository, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (debian.folder / "pool").glob("*.dsc"):
+        path.unlink()
+    test_an_archive_that_came_whole_is_the_one_that_is_unpacked(debian, home, monkeypatch)
+
+
+def test_lists_that_were_changed_after_they_were_signed_are_not_believed(debian: Repository, home: Path) -> None:
+    for path in (debian.folder / "dists").rglob("Packages"):
+        path.write_text(path.read_text().replace("3.4.23", "9.9.99"))
+    with pytest.raises(Unfit, match="no package lists could be fetched"):
+        get(debian, home, "etcd", FromPackages())
+
+
+def test_a_repository_that_nobody_signed_is_not_believed(debian: Repository, home: Path) -> None:
+    signed = debian.folder / "dists" / "stable" / "InRelease"
+    text = signed.read_text().split("-----BEGIN PGP SIGNATURE")[0].partition("\n\n")[2]
+    signed.unlink()
+    (signed.parent / "Release").write_text(text)
+    with pytest.raises(Unfit, match="no package lists could be fetched"):
+        get(debian, home, "etcd", FromPackages())

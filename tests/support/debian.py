@@ -1,0 +1,207 @@
+"""A Debian repository on 127.0.0.1 with a key of its own, and an HTTP proxy in front of apt that spoils answers."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import os
+import subprocess
+import tarfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+Spoil = Callable[[bytes], tuple[bytes, int]]
+"""The body as it is passed on, and the length that the answer's head promises."""
+
+SPOILS: Mapping[str, Spoil] = {
+    "the line is cut": lambda body: (body[: len(body) // 2], len(body)),
+    "half of it, as if it were all": lambda body: (body[: len(body) // 2], len(body) // 2),
+    "one byte is changed": lambda body: (body[:-1] + bytes([body[-1] ^ 1]), len(body)),
+}
+
+
+@dataclass
+class Proxy:
+    """Passes on what apt asks for; answers whose path ends with `suffix` are spoilt."""
+
+    port: int
+    suffix: str = ""
+    spoil: Spoil = lambda body: (body, len(body))
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A signed repository, and the apt configuration that knows nothing but it, through the proxy."""
+
+    folder: Path
+    proxy: Proxy
+    config: Path
+
+    def environ(self, home: Path) -> dict[str, str]:
+        """For a job: apt finds this repository alone."""
+        return {
+            "APT_CONFIG": str(self.config), "PATH": os.environ["PATH"], "HOME": str(home),
+            "ENVKIT_CACHE_DIR": str(home / "cache"),
+        }  # fmt: skip
+
+
+@contextmanager
+def repository(folder: Path) -> Iterator[Repository]:
+    """Serve a repository made of the packages below, which are signed with a key that is made for it."""
+    site = folder / "site"
+    _publish(site)
+    _sign(site / "dists" / "stable", folder / "gnupg")
+    with _serving(_Files, folder=site) as origin:
+        proxy = Proxy(0)
+        with _serving(_Spoiling, proxy=proxy) as proxy.port:
+            yield Repository(site, proxy, _configure(folder, origin, proxy.port))
+
+
+def _configure(folder: Path, origin: int, proxy: int) -> Path:
+    sources, config = folder / "sources.list", folder / "apt.conf"
+    key = folder / "gnupg" / "key.asc"
+    sources.write_text(f"deb [signed-by={key}] http://127.0.0.1:{origin}/ stable main\n")
+    (folder / "parts").mkdir()
+    config.write_text(
+        f'Dir::Etc::sourcelist "{sources}";\nDir::Etc::sourceparts "{folder / "parts"}";\n'
+        f'Acquire::http::Proxy "http://127.0.0.1:{proxy}/";\nAcquire::http::Proxy::127.0.0.1 "http://127.0.0.1:{proxy}/";\n'
+    )
+    return config
+
+
+def _publish(site: Path) -> None:
+    """A binary package `etcd-server`, and a source package `kubernetes` of the version that envkit can build."""
+    index = site / "dists" / "stable" / "main"
+    arch = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout.strip()
+    deb = _deb(site, arch)
+    _write(
+        index / f"binary-{arch}" / "Packages",
+        f"Package: etcd-server\nVersion: 1:3.4.23-4\nArchitecture: {arch}\nMaintainer: nobody <n@example.org>\n"
+        f"Filename: pool/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {_sha256(deb)}\nDescription: a test\n\n",
+    )
+    archive = site / "pool" / "kubernetes_1.20.5+really1.20.2.orig.tar.gz"
+    archive.write_bytes(_tarball())
+    dsc = site / "pool" / "kubernetes_1.20.5+really1.20.2-1.dsc"
+    dsc.write_text("not needed\n")
+    rows = "".join(f" {_sha256(path)} {path.stat().st_size} {path.name}\n" for path in (dsc, archive))
+    _write(
+        index / "source" / "Sources",
+        "Package: kubernetes\nBinary: kubernetes-client\nVersion: 1.20.5+really1.20.2-1\nArchitecture: any\n"
+        "Maintainer: nobody <n@example.org>\nFormat: 3.0 (quilt)\nDirectory: pool\n"
+        f"Checksums-Sha256:\n{rows}\n",
+    )
+
+
+def _deb(site: Path, arch: str) -> Path:
+    tree = site.parent / "tree"
+    program = tree / "usr" / "bin" / "etcd"
+    _write(program, "#!/bin/sh\necho 'etcd Version: 3.4.23'\n# " + "x" * 20_000 + "\n")
+    program.chmod(0o755)
+    _write(
+        tree / "DEBIAN" / "control",
+        f"Package: etcd-server\nVersion: 1:3.4.23-4\nArchitecture: {arch}\n"
+        "Maintainer: nobody <n@example.org>\nDescription: a test\n",
+    )
+    (site / "pool").mkdir(parents=True)
+    deb = site / "pool" / f"etcd-server_3.4.23-4_{arch}.deb"
+    argv = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(deb)]
+    subprocess.run(argv, check=True, capture_output=True, timeout=60)
+    return deb
+
+
+def _tarball() -> bytes:
+    """Random content: a tar that is cut in the middle still begins like a good one."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as bundle:
+        entry = tarfile.TarInfo("kubernetes/cmd/kube-apiserver/apiserver.go")
+        entry.size = 300_000
+        bundle.addfile(entry, io.BytesIO(os.urandom(entry.size)))
+    return buffer.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sign(suite: Path, home: Path) -> None:
+    files = sorted(path for path in suite.rglob("*") if path.is_file())
+    rows = "".join(f" {_sha256(path)} {path.stat().st_size} {path.relative_to(suite)}\n" for path in files)
+    release = suite / "Release"
+    release.write_text(
+        "Origin: test\nSuite: stable\nCodename: stable\nComponents: main\n"
+        f"Date: Sat, 01 Jan 2022 00:00:00 UTC\nSHA256:\n{rows}"
+    )
+    home.mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]
+    try:
+        for words in (
+            ["--quick-generate-key", "test <test@example.org>", "rsa2048", "sign", "never"],
+            ["--output", str(suite / "InRelease"), "--clearsign", str(release)],
+            ["--armor", "--output", str(home / "key.asc"), "--export"],
+        ):
+            subprocess.run([*gpg, *words], check=True, capture_output=True, timeout=120)
+    finally:
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False, timeout=30)
+    release.unlink()
+
+
+@contextmanager
+def _serving(handler: type[_Handler], **facts: object) -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (handler,), facts))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def answer(self, status: int, body: bytes, length: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silence."""
+
+
+class _Files(_Handler):
+    folder: Path
+
+    def do_GET(self) -> None:
+        path = self.folder / self.path.lstrip("/").replace("%2b", "+")
+        status, body = (200, path.read_bytes()) if path.is_file() else (404, b"")
+        self.answer(status, body, len(body))
+
+
+class _Spoiling(_Handler):
+    proxy: Proxy
+
+    def do_GET(self) -> None:
+        asked = urlsplit(self.path)
+        connection = http.client.HTTPConnection(asked.hostname or "", asked.port, timeout=10)
+        try:
+            connection.request("GET", asked.path)
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        spoilt = self.proxy.suffix and asked.path.endswith(self.proxy.suffix)
+        self.answer(response.status, *(self.proxy.spoil(body) if spoilt else (body, len(body))))
