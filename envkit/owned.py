@@ -17,7 +17,7 @@ def why_not_ours(facts: os.stat_result) -> str:
 
     The mode of a symbolic link means nothing; its target is checked where it is used.
     """
-    if facts.st_uid not in (os.geteuid(), 0):
+    if facts.st_uid and facts.st_uid != os.geteuid():
         return f"belongs to user {facts.st_uid}, not to you"
     if facts.st_mode & WRITABLE_BY_OTHERS and not stat.S_ISLNK(facts.st_mode):
         return f"can be written by other users (mode {stat.S_IMODE(facts.st_mode):04o})"

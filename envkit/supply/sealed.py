@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from envkit.owned import own_folder, why_not_ours
@@ -31,7 +31,7 @@ class Altered(Exception):
 def contents(folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, str]:
     """Read every file below the folder and return the record of it."""
     return {
-        name: f"-> {path.readlink()}" if stat.S_ISLNK(facts.st_mode) else digest(path)
+        name: f"-> {Path(path).readlink()}" if stat.S_ISLNK(facts.st_mode) else digest(Path(path))
         for name, path, facts in _files(folder)
         if name not in without
     }
@@ -87,17 +87,24 @@ def open_to_all(folder: Path) -> None:
             path.chmod(0o755 if path.is_dir() or mode & stat.S_IXUSR else 0o644)
 
 
-def _files(folder: Path, prefix: str = "") -> Iterator[tuple[str, Path, os.stat_result]]:
-    """Files and links below the folder, sorted; raises `Altered` at the first that is not ours."""
-    with os.scandir(folder) as listed:
-        entries = sorted(listed, key=lambda entry: entry.name)
-    for entry in entries:
-        facts = entry.stat(follow_symlinks=False)
-        _must_be_ours(entry.path, facts)
-        if not stat.S_ISDIR(facts.st_mode):
-            yield f"{prefix}{entry.name}", Path(entry.path), facts
-        elif entry.name != BYTECODE:
-            yield from _files(Path(entry.path), f"{prefix}{entry.name}/")
+def _files(folder: Path) -> list[tuple[str, str, os.stat_result]]:
+    """Name, path and facts of each file and link below the folder; raises `Altered` at the first that is not ours.
+
+    Plain strings and one loop: PostgreSQL's 800 files are looked at with every `up`.
+    """
+    found: list[tuple[str, str, os.stat_result]] = []
+    folders = [("", str(folder))]
+    while folders:
+        prefix, path = folders.pop()
+        with os.scandir(path) as listed:
+            for entry in listed:
+                facts = entry.stat(follow_symlinks=False)
+                _must_be_ours(entry.path, facts)
+                if not stat.S_ISDIR(facts.st_mode):
+                    found.append((prefix + entry.name, entry.path, facts))
+                elif entry.name != BYTECODE:
+                    folders.append((f"{prefix}{entry.name}/", entry.path))
+    return found
 
 
 def _must_be_ours(path: Path | str, facts: os.stat_result) -> None:
@@ -106,11 +113,11 @@ def _must_be_ours(path: Path | str, facts: os.stat_result) -> None:
 
 
 def _identity(folder: Path) -> str:
-    summed = hashlib.sha256()
-    for name, _, it in _files(folder):
-        row = (name, it.st_ino, it.st_size, it.st_mtime_ns, it.st_ctime_ns, it.st_mode, it.st_uid)
-        summed.update(repr(row).encode())
-    return summed.hexdigest()
+    rows = [
+        f"{name}\0{it.st_ino} {it.st_size} {it.st_mtime_ns} {it.st_ctime_ns} {it.st_mode} {it.st_uid}"
+        for name, _, it in _files(folder)
+    ]
+    return hashlib.sha256("\n".join(sorted(rows)).encode(errors="surrogateescape")).hexdigest()
 
 
 def _difference(folder: Path, record: Contents, found: Contents) -> str:
