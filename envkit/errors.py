@@ -3,7 +3,7 @@
 EnvkitError
   UsageError            2  the command line asks for something that does not exist
   ConfigError           2  the configuration has faults (all of them are listed)
-  HolderError           2  another checkout holds an environment of this name
+  HolderError           2  somebody else holds an environment of this name
   EnvironmentFailed     3  something the environment needs could not be had or did not work
     EngineError         3  no container engine answers, or it refused a call
     ToolMissing         3  a program envkit drives (kind, podman) is not installed
@@ -76,9 +76,11 @@ class ConfigError(EnvkitError):
 
 
 class HolderError(EnvkitError):
-    """Another checkout holds the environment of this name."""
+    """Something of the environment of this name belongs to somebody else: user, state directory or checkout."""
 
     exit_code = USAGE
+    same_home = False
+    """Whether its record is in the state directory of whoever asks."""
 
 
 class EnvironmentFailed(EnvkitError):

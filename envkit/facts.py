@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from envkit.owner import UNKNOWN, Owner
+
 KILLED = 137
 """Exit code of SIGKILL. Podman on cgroup v1 leaves its OOM flag false, so that the code is all there is."""
 
@@ -24,7 +26,7 @@ class Instance:
     fingerprint: str = ""
     image: str = ""
     image_id: str = ""
-    root: str = ""
+    owner: Owner = UNKNOWN
     published: Mapping[int, int] = field(default_factory=dict)
     exit_code: int | None = None
     oom_killed: bool = False
@@ -72,6 +74,7 @@ class Facts:
     """Everything that the plan may look at."""
 
     network: bool = False
+    network_owner: Owner | None = None
     instances: Mapping[str, Instance] = field(default_factory=dict)
     strays: tuple[Instance, ...] = ()
     image_ids: Mapping[str, str] = field(default_factory=dict)

@@ -35,6 +35,7 @@ def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> t
         record = state.read(session.paths)
         facts = Facts(
             network=network.result(),
+            network_owner=session.networks.owner(environment.name) if network.result() else None,
             instances=instances,
             strays=(*(found for found in instances.values() if found.service not in environment.services), *doubles),
             image_ids=image_ids.result(),

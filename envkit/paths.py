@@ -44,6 +44,11 @@ class Paths:
         return self.folder / "state.json"
 
     @property
+    def begun(self) -> Path:
+        """Who holds the folder, and on which engine things were made: see `state.Begun`."""
+        return self.folder / "owner.json"
+
+    @property
     def lock(self) -> Path:
         """Held while the environment is changed; outside the folder, which `down` removes."""
         return self.home / ".locks" / self.name

@@ -9,10 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envkit import labels
+from envkit import labels, owner, state
 from envkit.config.models import Environment
 from envkit.errors import EnvironmentFailed
 from envkit.events import Stream
+from envkit.owner import Claim
 from envkit.paths import Paths
 from envkit.runtimes.endpoint import Endpoint
 from envkit.waiting import Cancel
@@ -60,6 +61,13 @@ class Session:
         twin.cancel = Cancel()
         return twin
 
+    @cached_property
+    def claim(self) -> Claim:
+        """Who asks: what may be changed and removed here."""
+        record = state.read(self.paths)
+        environment = self.environment
+        return owner.claim(self.paths.home, environment.checkout, environment.root, record.owner if record else None)
+
     @property
     def engine(self) -> str:
         """`docker`, `podman`, or empty where no engine runs anything."""
@@ -83,14 +91,14 @@ class Session:
         from envkit.runtimes.launching import Launching
         from envkit.runtimes.processes import Processes
 
-        return Processes(self.paths.services, Launching(self._programs, self.cache))
+        return Processes(self.paths.services, Launching(self._programs, self.cache), self.claim)
 
     @cached_property
     def networks(self) -> Networks | NoNetworks:
         """The engine's networks; processes have none of their own."""
         from envkit.runtimes.networks import Networks, NoNetworks
 
-        return Networks(self._containers.api) if self.endpoint else NoNetworks()
+        return Networks(self._containers.api, self.claim) if self.endpoint else NoNetworks()
 
     def this_host(self) -> ThisHost:
         """How what runs in the environment calls this host back; known once its network is there."""
@@ -143,7 +151,7 @@ class Session:
         from envkit.runtimes.containers import Containers
 
         assert self.endpoint is not None
-        return Containers(self.endpoint, self.cancel)
+        return Containers(self.endpoint, self.claim, self.cancel)
 
     def lacking(self, name: str) -> str:
         """The program of a part of the cluster that cannot be had here, so that the part is left out; else empty."""
@@ -188,6 +196,11 @@ def locked(paths: Paths, seconds: float, stream: Stream, cancel: Cancel) -> Iter
         error.hint = f"another envkit still works on this environment; its lock is {paths.lock}"
         raise
     try:
+        if paths.runs.exists():
+            from envkit.watch.orphans import end_lost_commands
+
+            if ended := end_lost_commands(paths):
+                stream.note(f"ended {len(ended)} processes of a command whose `run` was killed together with its watch")
         yield
     finally:
         lock.release()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from envkit.owner import UNKNOWN, Owner, of_data
 from envkit.paths import Paths, write_private
 
 SCHEMA = 1
@@ -60,7 +61,13 @@ class Record:
     """What was asked for and what that needs (`up redis`), by name; empty when it was everything."""
     parts: int = 0
     """How many services, the cluster among them, there would be of everything; 0 when it was everything."""
+    owner: Owner = UNKNOWN
     schema: int = SCHEMA
+
+    @property
+    def held_by(self) -> Owner:
+        """Who brought it up; records of earlier versions name the folder alone."""
+        return self.owner if self.owner.known else Owner(checkout=self.root)
 
     @property
     def standing(self) -> str:
@@ -83,6 +90,31 @@ def part(selected: Iterable[str], parts: int) -> dict[str, Any]:
     return {"up": len(names), "of": parts, "selected": names}
 
 
+@dataclass(frozen=True)
+class Begun:
+    """What an `up` wrote down before its first effect: who it is, and the engine that may have something of it."""
+
+    owner: Owner = UNKNOWN
+    engine: str = ""
+    engine_url: str = ""
+
+
+def begin(paths: Paths, begun: Begun) -> None:
+    """Write it into the environment's folder, which it marks as the owner's."""
+    if read_begun(paths) != begun:
+        paths.make()
+        write_private(paths.begun, json.dumps(asdict(begun)))
+
+
+def read_begun(paths: Paths) -> Begun | None:
+    """What the last `up` that changed anything wrote down, or None."""
+    try:
+        raw: dict[str, Any] = json.loads(paths.begun.read_text())
+        return Begun(of_data(raw["owner"]), str(raw["engine"]), str(raw["engine_url"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def read(paths: Paths) -> Record | None:
     """The record, or None when there is none that this version understands."""
     try:
@@ -91,8 +123,9 @@ def read(paths: Paths) -> Record | None:
             return None
         tokens = tuple(Renewal(**{**row, "audiences": tuple(row["audiences"])}) for row in raw.pop("tokens", ()))
         carried = tuple(Carried(**{**row, "identities": tuple(row["identities"])}) for row in raw.pop("carried", ()))
+        owner = of_data(raw.pop("owner", {}))
         lists = {name: tuple(raw.get(name, ())) for name in ("files", "selected")}
-        return Record(**{**raw, **lists, "tokens": tokens, "carried": carried})
+        return Record(**{**raw, **lists, "tokens": tokens, "carried": carried, "owner": owner})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

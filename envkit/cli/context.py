@@ -189,8 +189,9 @@ def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tu
     """
     from envkit.config.load import identify
     from envkit.events import Stream
+    from envkit.owner import claim
     from envkit.session import locked
-    from envkit.verbs.remove import check_holder, down
+    from envkit.verbs.remove import down, held_by
     from envkit.waiting import Cancel
 
     environ = dict(flags.environ)
@@ -199,16 +200,15 @@ def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tu
     paths = Paths(state_home(environ), identified.name)
     sink = Silent() if alone else sink_for(flags)
     stream = Stream([sink])
+    asks = claim(paths.home, identified.checkout, str(identified.root), held_by(paths), force=force)
     try:
-        if not force:
-            check_holder(paths, str(identified.root))
         cancel = Cancel()
         with (
             nullcontext() if alone else signals(cancel),
             locked(paths, DOWN_WAITS, stream, cancel),
             _engines(request, environ, paths, stream) as extra,
         ):
-            return paths.name, down(paths.name, paths, request.engine or "auto", extra, stream.note)
+            return paths.name, down(paths.name, paths, request.engine or "auto", extra, stream.note, asks)
     finally:
         sink.close()
 
@@ -216,11 +216,10 @@ def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tu
 @contextmanager
 def _engines(request: Request, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[Mapping[str, str]]:
     """Engines that answer, and Podman's where it must be started for that; none is for what ran as processes."""
-    from envkit import state
     from envkit.runtimes.podman_service import serving
     from envkit.verbs.remove import on_processes_alone
 
-    if request.lane == "embedded" or on_processes_alone(state.read(paths)):
+    if request.lane == "embedded" or on_processes_alone(paths):
         yield environ
         return
     with serving(request.engine or "auto", environ, paths, stream) as extra:

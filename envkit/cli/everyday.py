@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from envkit.cli.context import Flags, opened, signals, sink_for
 from envkit.cli.options import command
 from envkit.cli.output import confirmed, out
+from envkit.config.request import refuse_blank
 from envkit.errors import FAILED, NotUp, UsageError
 from envkit.paths import Paths, state_home
 
@@ -82,6 +83,8 @@ def _chosen(machine: Machine, names: Sequence[str]) -> list[Doomed]:
 
 
 def _check_names(machine: Machine, names: Sequence[str]) -> None:
+    for name in names:
+        refuse_blank("the name of an environment", name)
     known = [found.name for found in machine.environments]
     missing = [name for name in names if name not in known]
     if missing:

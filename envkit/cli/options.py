@@ -60,7 +60,11 @@ def command(function: Verb) -> Verb:
 def flags_of(
     *, set: Iterable[str] | None, overlay: Iterable[str] | None, port_offset: str | None, **rest: Any
 ) -> Flags:
-    """The common options as a value. Raises `UsageError` for a port offset that is no number."""
+    """The common options as a value. Raises `UsageError` for a blank choice, and a port offset that is no number."""
+    from envkit.config.request import CHOOSING, refuse_blank
+
+    for key, (option, _) in CHOOSING.items():
+        refuse_blank(option, rest.get(key))
     offset: int | None = None
     if port_offset is not None:
         if not str(port_offset).isdigit():

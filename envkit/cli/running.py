@@ -19,7 +19,7 @@ from envkit.cli.run_face import Face, Row
 from envkit.errors import EnvironmentFailed, EnvkitError, NotUp
 from envkit.export import masked
 from envkit.facts import Instance
-from envkit.runtimes.marked import start_time
+from envkit.runtimes.marked import Stamp
 from envkit.verbs.measure import measure, told
 from envkit.verbs.run import Cancelled, Ended, child
 from envkit.verbs.uncached import uncached
@@ -113,12 +113,17 @@ class Running:
         self.blame = Blame(said, self.cancelled, self.between)
         words = [secretless(word) for word in self.wish.argv]
         self.folder.write_facts(
-            argv=words, began=now(), cwd=str(Path.cwd()), environment=flags.paths().name, repeat=self.wish.repeat
+            argv=words,
+            began=now(),
+            cwd=str(Path.cwd()),
+            environment=flags.paths().name,
+            repeat=self.wish.repeat,
+            processes=[Stamp.of(os.getpid()).written()],
         )
         self.watcher = Watcher(
             self.folder, flags.paths().name, flags.told(), keep=self.wish.keep, heard=self._heard
         )  # fmt: skip
-        both = [(pid, start_time(pid)) for pid in (os.getpid(), self.watcher.pid)]
+        both = [Stamp.of(pid).written() for pid in (os.getpid(), self.watcher.pid)]
         self.folder.write_facts(processes=both, keep=self.wish.keep)
 
     def go(self) -> int:
@@ -210,12 +215,12 @@ class Running:
         before = measure(session, instances)
         self._sampled(before)
         seen = len(self.seen)
-        marked = {**uncached(self.wish.flags.environ), **variables, marks.RUN: self.folder.path.name}
+        marked = {**uncached(self.wish.flags.environ), **variables, marks.RUN: str(self.folder.path)}
         self._stamp("command", "begins", {"run": number})
         with self.face.phase("command"):
             ended = child(
                 self.wish.argv, self.wish.flags.environ, marked, self.cancelled,
-                lambda: marks.end(marked[marks.RUN], 0), session.cancel.check,
+                lambda: marks.end(self.folder.path, 0), session.cancel.check,
             )  # fmt: skip
         self._stamp("command", f"ended with {ended.code}", {"exit_code": ended.code, "run": number})
         self.folder.write_facts(code=ended.code)

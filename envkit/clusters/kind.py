@@ -176,7 +176,8 @@ class Kind:
 
     def delete(self) -> list[str]:
         """Remove every node, volume, process and file of it; gone already is fine. What was removed, by name."""
-        end_processes(self.environment, self.name)
+        self.nodes.check()
+        end_processes(self.environment, self.name, self.engine.claim)
         removed = self.nodes.remove_all()
         for path in (self.paths.kubeconfig, self._known, *self.scratch()):
             path.unlink(missing_ok=True)
@@ -193,6 +194,7 @@ class Kind:
             argv = ["load", "image-archive", str(archive), "--name", self.name, "--nodes", ",".join(receivers)]
             self.kind(argv, LOAD_SECONDS, cancel)
 
+        self.nodes.check()
         self.paths.make()
         try:
             return images.bring_in(self.engine, self.nodes, wanted, self.paths.folder, load_archive, report, cancel)
@@ -221,7 +223,7 @@ class Kind:
             named["DOCKER_HOST"] = self.endpoint.url
         elif not self.endpoint.default:
             named["CONTAINER_HOST"] = self.endpoint.url
-        return {**named, labels.MARKER: self.environment}
+        return {**named, **labels.marks_of(self.environment, self.engine.claim.owner)}
 
     def _mark(self, fingerprint: str) -> ClusterFacts:
         facts = ClusterFacts(self.nodes.all(), fingerprint)

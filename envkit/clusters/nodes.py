@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from envkit import labels
 from envkit.errors import EngineError
+from envkit.owner import Claim
 from envkit.runtimes.sdk import executed, text, translated
 from envkit.runtimes.usage import Usage
 
@@ -24,6 +26,9 @@ API_PORT = 6443
 
 class Engine(Protocol):
     """What a cluster needs of the engine; `envkit.runtimes.containers.Containers` is one."""
+
+    claim: Claim
+    """Which clusters may be changed and removed."""
 
     @property
     def api(self) -> APIClient:
@@ -81,7 +86,10 @@ class ClusterFacts:
 
 
 class Nodes:
-    """The containers of one cluster: what carries its exact label *and* is in the environment's network."""
+    """The containers of one cluster: what carries its exact label *and* is in the environment's network.
+
+    kind labels what it makes with nothing of ours, so the network's labels say whose the nodes are.
+    """
 
     def __init__(self, engine: Engine, cluster: str, network: str) -> None:
         self.engine, self.cluster, self.network = engine, cluster, network
@@ -93,8 +101,20 @@ class Nodes:
         ours = (row for row in rows if self.network in ((row.get("NetworkSettings") or {}).get("Networks") or {}))
         return tuple(sorted(map(_node, ours), key=lambda node: node.name))
 
+    def check(self) -> None:
+        """Raise `HolderError` when the environment's network, and so the cluster, is not ours."""
+        with translated("listing networks"):
+            rows = self.engine.api.networks(names=[self.network])
+        for row in rows:
+            if row["Name"] == self.network:
+                self.engine.claim.check(labels.owner_of(row.get("Labels") or {}), f"the cluster {self.cluster}")
+
     def remove_all(self) -> list[str]:
-        """Remove them with their volumes until none is left; the names of what was removed."""
+        """Remove them with their volumes until none is left; the names of what was removed.
+
+        Raises `HolderError` when the cluster is not ours.
+        """
+        self.check()
         removed = []
         for _ in range(5):  # a `run` that the engine was still working on may finish after the first listing
             nodes = self.all()
@@ -128,6 +148,7 @@ class Nodes:
 
     def pause(self) -> None:
         """Freeze every node that runs."""
+        self.check()
         for node in self.all():
             if node.state == "running":
                 with translated(f"pausing {node.name}"):
@@ -135,6 +156,7 @@ class Nodes:
 
     def unpause(self) -> None:
         """Resume paused nodes: `/readyz` answers 0.3 s later."""
+        self.check()
         for node in self.all():
             if node.state == "paused":
                 with translated(f"resuming {node.name}"):

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envkit.errors import EnvkitError
-from envkit.runtimes.marked import marked_processes
+from envkit.owner import Claim
+from envkit.runtimes.marked import ours
 
 if TYPE_CHECKING:
     import psutil
@@ -52,15 +53,15 @@ def _kept(path: Path, ask: Callable[[], str]) -> Path:
     return path
 
 
-def end_processes(environment: str, cluster: str) -> list[int]:
+def end_processes(environment: str, cluster: str, claim: Claim) -> list[int]:
     """End every `kind create` of this environment that outlived its envkit, with its process group; their pids.
 
-    Ours is what carries `ENVKIT_ENV` of this environment and names this cluster on its command line.
+    It carries the environment's marker, the claim covers it, and its command line names this cluster.
     """
     import psutil
 
     ended = []
-    for process in _orphans(environment, cluster):
+    for process in _orphans(environment, cluster, claim):
         with suppress(ProcessLookupError, PermissionError, psutil.Error):
             group = os.getpgid(process.pid)
             os.killpg(group, signal.SIGKILL) if group == process.pid else process.kill()
@@ -69,10 +70,10 @@ def end_processes(environment: str, cluster: str) -> list[int]:
     return ended
 
 
-def _orphans(environment: str, cluster: str) -> Iterator[psutil.Process]:
+def _orphans(environment: str, cluster: str, claim: Claim) -> Iterator[psutil.Process]:
     import psutil
 
-    for marked in marked_processes(environment):
+    for marked in ours(environment, claim):
         with suppress(psutil.Error):
             argv = (process := psutil.Process(marked.pid)).cmdline()
             if cluster in argv and "create" in argv:

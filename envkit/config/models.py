@@ -280,6 +280,13 @@ class Environment(Model):
     files: SkipJsonSchema[tuple[str, ...]] = Field(default=(), description="the files it was read from, last one wins")
 
     @property
+    def checkout(self) -> str:
+        """The folder that this environment belongs to; empty when it was made from shipped profiles alone."""
+        from envkit.config.shipped import checkout_of
+
+        return checkout_of(self.files, self.root) if self.files else self.root
+
+    @property
     def cluster_parts(self) -> tuple[str, ...]:
         """Services that together are the cluster, where it is made of services."""
         return tuple(name for name, service in self.services.items() if service.part_of_cluster)

@@ -39,6 +39,7 @@ class Request:
 
         Raises `UsageError` for a file and a profile in one breath.
         """
+        _refuse_blank(flags, environ)
         given = {key: value for key, value in flags.items() if value not in (None, "", (), [])}
         for key in ("overlays", "sets"):
             given[key] = tuple(given.get(key, ()))
@@ -53,6 +54,27 @@ class Request:
         """The flag or the variable that set `key`, for messages."""
         flag, variable = COMMAND_LINE[key]
         return variable if str(getattr(self, key)) == self.environ.get(variable) else flag
+
+
+CHOOSING = {
+    "name": ("--name", "ENVKIT_NAME"),
+    "file": ("-f", "ENVKIT_FILE"),
+    "profile": ("--profile", "ENVKIT_PROFILE"),
+}
+"""What says which environment is meant."""
+
+
+def _refuse_blank(flags: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    """Raise `UsageError` for a choice that was left blank: it would mean another environment than the one in mind."""
+    for key, (flag, variable) in CHOOSING.items():
+        said = (flag, flags.get(key)) if flags.get(key) is not None else (variable, environ.get(variable))
+        refuse_blank(*said)
+
+
+def refuse_blank(origin: str, value: str | None) -> None:
+    """Raise `UsageError` when a flag or a variable is there and blank."""
+    if value is not None and not str(value).strip():
+        raise UsageError(f"{origin} is blank", hint=f"was a variable empty? give {origin} a value, or leave it out")
 
 
 def _one_choice(given: dict[str, Any], environ: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 PREFIX = "envkit:"
@@ -22,6 +23,18 @@ def shipped(name: str) -> Path:
 def is_shipped(path: Path) -> bool:
     """Whether the file is one of the shipped profiles."""
     return path.resolve().parent == shipped("config").resolve()
+
+
+def checkout_of(files: Sequence[str], root: str) -> str:
+    """The checkout that an environment made of these files belongs to, or an empty string.
+
+    Shipped profiles alone belong to no checkout: their user finds the environment from any folder. A file that only
+    adds to them (an overlay, `envkit.local.yaml`) makes its own folder the checkout.
+    """
+    own = [Path(file) for file in files if not is_shipped(Path(file))]
+    if not own:
+        return ""
+    return root if any(file.is_relative_to(root) for file in own) else str(own[0].parent)
 
 
 def migrations_folder(written: str) -> Path:

@@ -12,7 +12,7 @@ from envkit.config.merge import dotted
 from envkit.config.names import wrong_as_environment
 from envkit.config.request import COMMAND_LINE, Request
 from envkit.config.sets import parsed_set
-from envkit.config.shipped import is_shipped
+from envkit.config.shipped import checkout_of, is_shipped
 from envkit.config.yamlfile import Finding, read
 from envkit.errors import ConfigError, Fault
 
@@ -49,6 +49,11 @@ class Identified:
     name: str
     root: Path
     files: tuple[str, ...]
+
+    @property
+    def checkout(self) -> str:
+        """The folder that the environment belongs to; empty when it is made from shipped profiles alone."""
+        return checkout_of(self.files, str(self.root))
 
 
 def identify(request: Request) -> Identified:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from envkit.doctor.finding import LANES, Finding, Fix
 from envkit.doctor.host import Host
 from envkit.errors import EngineError
+from envkit.owner import NOBODY
 
 if TYPE_CHECKING:
     from envkit.config.models import Environment
@@ -50,7 +51,7 @@ def _published(host: Host) -> dict[int, str]:
     taken: dict[int, str] = {}
     for endpoint in host.endpoints:
         try:
-            taken |= Containers(endpoint).published()
+            taken |= Containers(endpoint, NOBODY).published()
         except EngineError:
             continue
     return taken

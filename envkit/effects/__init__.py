@@ -67,10 +67,8 @@ class Effects:
     def _network(self) -> str:
         environment = self.session.environment
         self.made_network = True
-        marks = {labels.HOME: labels.home_mark(self.session.paths.home)}
-        if self.session.expires:
-            marks[labels.EXPIRES] = str(int(self.session.expires))
-        self.session.networks.create(environment.name, environment.root, **marks)
+        marks = {labels.EXPIRES: str(int(self.session.expires))} if self.session.expires else {}
+        self.session.networks.create(environment.name, self.session.claim.owner, **marks)
         return "created"
 
     def _image(self, step: Step, report: Report, cancel: Cancel) -> str:
@@ -195,13 +193,12 @@ class Effects:
         service = wanted.startable(environment, want.name, self.session.paths, self.session.this_host)
         unit = Unit(
             environment.name,
-            environment.root,
+            self.session.claim.owner,
             want.name,
             service,
             want.image,
             want.fingerprint,
             ports,
-            str(self.session.paths.home),
             self._hosts(),
         )
         instance: Instance = self.session.runtime.start(unit)

@@ -53,7 +53,7 @@ def command(
         finished = run(
             service.host_command or (), seconds=service.timeout, cancel=cancel, cwd=session.environment.root,
             env={**session.environ, **service.env}, on_line=report,
-            marker={labels.MARKER: session.environment.name},
+            marker=labels.marks_of(session.environment.name, session.claim.owner),
         )  # fmt: skip
     except CommandFailed as error:
         raise ServiceDied(

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from envkit.config.models import Service
 from envkit.facts import Instance
+from envkit.owner import Claim, Owner, Verdict
 from envkit.runtimes.following import Place
 from envkit.runtimes.usage import Usage
 
@@ -20,14 +21,12 @@ class Unit:
     """
 
     environment: str
-    root: str
+    owner: Owner
     name: str
     service: Service
     image: str
     fingerprint: str
     host_ports: Mapping[int, int] = field(default_factory=dict)
-    home: str = ""
-    """The state directory that has the environment's record."""
     hosts: Mapping[str, str] = field(default_factory=dict)
     """Names that a container knows beside those of its network, with their addresses."""
 
@@ -49,6 +48,15 @@ class Runtime(Protocol):
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
         """Stop it (SIGTERM, `grace` seconds, SIGKILL) and remove it with its anonymous volumes; gone is fine."""
+
+
+class Owned(Protocol):
+    """A runtime that changes and removes only what its claim covers: every other call raises `HolderError`."""
+
+    claim: Claim
+
+    def whose(self, instance: Instance) -> Verdict:
+        """Whose the instance is, for this runtime's claim."""
 
 
 class Limits(Protocol):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from envkit import labels
 from envkit.errors import EngineError
 from envkit.facts import Instance, State
+from envkit.owner import Claim, Verdict
 from envkit.ports import LOOPBACK, holders, port_taken
 from envkit.runtimes import container_logs, limits, owners
 from envkit.runtimes.base import Unit
@@ -35,11 +36,21 @@ EXECUTE_SECONDS = 10
 
 
 class Containers:
-    """The runtime `containers`, and with it what only an engine can do: networks, files in and out, commands."""
+    """The runtime `containers`, and with it what only an engine can do: networks, files in and out, commands.
 
-    def __init__(self, endpoint: Endpoint, cancel: Cancel | None = None) -> None:
+    Only what the claim covers is changed or removed; for other containers these calls raise `HolderError`.
+    """
+
+    def __init__(self, endpoint: Endpoint, claim: Claim, cancel: Cancel | None = None) -> None:
         """`cancel` ends calls that are under way, while it is `cutting`."""
-        self.endpoint, self._cancel = endpoint, cancel
+        self.endpoint, self.claim, self._cancel = endpoint, claim, cancel
+
+    def whose(self, instance: Instance) -> Verdict:
+        """Whose the container is, by its labels."""
+        return self.claim.on(instance.owner)
+
+    def _check(self, instance: Instance) -> None:
+        self.claim.check(instance.owner, instance.name)
 
     @cached_property
     def api(self) -> APIClient:
@@ -103,6 +114,7 @@ class Containers:
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
         """Stop and remove, anonymous volumes included."""
+        self._check(instance)
         if instance.state == "paused":
             instance = self.resume(instance)  # what is frozen hears no signal
         if grace and instance.running:
@@ -129,12 +141,14 @@ class Containers:
 
     def pause(self, instance: Instance) -> None:
         """Freeze its control group."""
+        self._check(instance)
         if self.look(instance).state != "paused":
             with translated(f"pausing {instance.name}"):
                 self.api.pause(instance.id)
 
     def resume(self, instance: Instance) -> Instance:
         """Thaw it. It is looked at only where that is refused: on Podman each look is a process of its own."""
+        self._check(instance)
         try:
             with translated(f"resuming {instance.name}"):
                 self.api.unpause(instance.id)
@@ -147,6 +161,7 @@ class Containers:
 
     def restart(self, instance: Instance, grace: float) -> Instance:
         """Stop (SIGTERM, `grace` seconds, SIGKILL) and start the same container; its data stays."""
+        self._check(instance)
         with translated(f"restarting {instance.name}"):
             self.api.restart(instance.id, timeout=int(grace))
         return self.look(instance)
@@ -210,6 +225,8 @@ class Containers:
                 old, head = unpack_with_head(stream)
                 if old == content:
                     return False
+                if there := self._inspect(container):
+                    self._check(there)
                 self.api.put_archive(container, "/", pack_in_place(path, content, head))
         except EngineError as error:
             if isinstance(error.__cause__, NotFound):
@@ -254,7 +271,7 @@ class Containers:
             "working_dir": service.workdir,
             "environment": dict(service.env),
             "ports": [(port.container, "tcp") for port in service.ports.values()],
-            "labels": labels.owned(unit.environment, "service", unit.root, **marks),
+            "labels": labels.owned(unit.environment, "service", unit.owner, **marks),
             "host_config": host,
             "networking_config": {"EndpointsConfig": {labels.resource_name(unit.environment): alias}},
         }  # fmt: skip
@@ -271,15 +288,15 @@ class Containers:
         there = self._inspect(name)
         if there is None:
             return
-        if there.service and self._owner(name) == environment:
-            self._remove(there.id)
+        if there.service and self._environment(name) == environment:
+            self.remove(there)
             return
         raise EngineError(
             f"a container named {name} exists and is not envkit's (it lacks the label {labels.ENV}={environment})",
             hint=f"rename or remove it (`{self.endpoint.engine} rm {name}`), or use another --name",
         )
 
-    def _owner(self, container: str) -> str:
+    def _environment(self, container: str) -> str:
         with translated(f"inspecting {container}"):
             return str((self.api.inspect_container(container)["Config"]["Labels"] or {}).get(labels.ENV, ""))
 
@@ -328,7 +345,7 @@ def instance_of(raw: Mapping[str, Any]) -> Instance:
         fingerprint=marks.get(labels.FINGERPRINT, ""),
         image=marks.get(labels.IMAGE, ""),
         image_id=str(raw.get("Image", "")),
-        root=marks.get(labels.ROOT, ""),
+        owner=labels.owner_of(marks),
         published={int(k.split("/")[0]): int(v[0]["HostPort"]) for k, v in bindings.items() if v},
         exit_code=state.get("ExitCode"),
         oom_killed=bool(state.get("OOMKilled")),

@@ -23,6 +23,7 @@ from envkit.config.models import Environment
 from envkit.errors import EngineError
 from envkit.events import Sink, Stream
 from envkit.facts import Instance
+from envkit.owner import NOBODY, Claim, Verdict
 from envkit.paths import Paths
 from envkit.ports import LOOPBACK, holders, port_taken
 from envkit.runtimes import limits
@@ -83,13 +84,23 @@ class FakeEngine:
     calls: list[tuple[str, str]] = field(default_factory=list)
     volumes: set[str] = field(default_factory=set)
     endpoint: Endpoint = ENDPOINT
+    claim: Claim = NOBODY
+    """Whoever asks; `opened` puts the session's here."""
     _containers: dict[str, _Container] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
-        self.networks = FakeNetworks(self._call)
+        self.networks = FakeNetworks(self._call, lambda: self.claim)
         self.images.call = self._call
+
+    def whose(self, instance: Instance) -> Verdict:
+        """Whose the container is."""
+        return self.claim.on(instance.owner)
+
+    def _mine(self, instance: Instance) -> None:
+        if instance.service:
+            self.claim.check(instance.owner, instance.name)
 
     # Runtime
 
@@ -137,6 +148,7 @@ class FakeEngine:
     def remove(self, instance: Instance, grace: float = 0.0) -> None:  # noqa: ARG002  a fake needs no patience
         """Remove it and its anonymous volumes; gone is fine."""
         with self._called("remove", instance.service or instance.name):
+            self._mine(instance)
             if instance.id in self._containers:
                 self._drop(self._containers[instance.id])
 
@@ -167,12 +179,14 @@ class FakeEngine:
     def pause(self, instance: Instance) -> None:
         """Hold it; it does not die meanwhile."""
         with self._called("pause", instance.service):
+            self._mine(instance)
             found = self._there(instance)
             found.instance = replace(self._now(found), state="paused")
 
     def resume(self, instance: Instance) -> Instance:
         """Let it go on."""
         with self._called("resume", instance.service):
+            self._mine(instance)
             found = self._there(instance)
             found.instance = replace(found.instance, state="running")
             return self._now(found)
@@ -180,6 +194,7 @@ class FakeEngine:
     def restart(self, instance: Instance, grace: float) -> Instance:  # noqa: ARG002  as the real one
         """Begin again, the same container."""
         with self._called("restart", instance.service):
+            self._mine(instance)
             found = self._there(instance)
             found.script = self.scripts.get(instance.service, Script())
             if found.unit and not found.sockets:
@@ -256,6 +271,7 @@ class FakeEngine:
         if there and _environment(there) != unit.environment:
             raise EngineError(f"a container named {name} exists and is not envkit's", hint="rename or remove it")
         if there:
+            self._mine(there.instance)
             self._drop(there)
         if not self.images.id_of(unit.image):
             raise EngineError(f"creating {name}: the engine answered: no such image: {unit.image}")
@@ -269,7 +285,7 @@ class FakeEngine:
         identity, service = f"fake-{next(self._numbers)}", unit.service
         instance = Instance(
             identity, name, unit.name, "created", unit.fingerprint, unit.image, self.images.id_of(unit.image),
-            unit.root, memory=service.memory or 0, swap=service.memory or 0,
+            unit.owner, memory=service.memory or 0, swap=service.memory or 0,
         )  # fmt: skip
         volumes = tuple(f"{identity}-{path}" for path in self.images.declares.get(unit.image, ()))
         self.volumes.update(volumes)
@@ -355,5 +371,6 @@ def opened(
         cancel or Cancel(), environ or {}, home / "cache",
     )  # fmt: skip
     parts = {"runtime": engine, "networks": engine.networks, "images": engine.images, "arch": "amd64", "kind": kind}
+    engine.claim = made.claim
     vars(made).update({name: part for name, part in parts.items() if part is not None})
     return made

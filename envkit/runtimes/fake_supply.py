@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from envkit import labels
 from envkit.errors import EngineError, ImageUnavailable
+from envkit.owner import Claim, Owner
 from envkit.supply.build import Recipe
 from envkit.waiting import Cancel
 
@@ -19,9 +20,11 @@ Call = Callable[[str, str], None]
 class FakeNetworks:
     """Networks by name, each with the environment whose label it carries; a stranger's has none."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, claim: Callable[[], Claim]) -> None:
         self._call = call
+        self._claim = claim
         self.there: dict[str, str] = {}
+        self.owners: dict[str, Owner] = {}
 
     def exists(self, environment: str) -> bool:
         """Whether the environment's network is there and ours."""
@@ -35,19 +38,32 @@ class FakeNetworks:
         """This host's address there."""
         return "172.18.0.1" if labels.resource_name(environment) in self.there else ""
 
-    def create(self, environment: str, root: str, **_marks: str) -> None:  # noqa: ARG002  as the real one
-        """Make it; there already is fine."""
-        if not self.exists(environment):
-            self._call("network create", environment)
-            self.there[labels.resource_name(environment)] = environment
+    def owner(self, environment: str) -> Owner | None:
+        """Who made it; None while there is none."""
+        return self.owners.get(environment)
+
+    def create(self, environment: str, owner: Owner, **_marks: str) -> None:
+        """Make it; there already is fine where it is ours."""
+        if self.exists(environment):
+            self._check(environment)
+            return
+        self._call("network create", environment)
+        self.there[labels.resource_name(environment)] = environment
+        self.owners[environment] = owner
 
     def remove_all(self, environment: str) -> list[str]:
         """Remove every network with the environment's label; their names."""
         self._call("network remove", environment)
+        self._check(environment)
         gone = [name for name, owner in self.there.items() if owner == environment]
         for name in gone:
             del self.there[name]
+        self.owners.pop(environment, None)
         return gone
+
+    def _check(self, environment: str) -> None:
+        if environment in self.owners:
+            self._claim().check(self.owners[environment], f"the network {labels.resource_name(environment)}")
 
 
 @dataclass

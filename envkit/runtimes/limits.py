@@ -30,19 +30,20 @@ def inside(execute: Callable[[Sequence[str]], tuple[int, str]]) -> str | None:
     return None
 
 
-def group(environment: str, service: str) -> Path | None:
+def group(environment: str, service: str, key: str) -> Path | None:
     """The control group for a service's process, None where this user may not make one. Linux only.
 
-    The dot is in no name of an environment: `envkit-a-b.c` is nobody else's.
+    The dot is in no name of an environment or a service. `key` is the owner's (`Owner.key`): a group carries no label,
+    and another owner's environment of the same name has groups of its own.
     """
     home = _home()
-    return home / f"{labels.resource_name(environment)}.{service}" if home else None
+    return home / f"{labels.resource_name(environment)}.{service}.{key}" if home else None
 
 
-def groups(environment: str) -> list[Path]:
-    """Every control group of the environment that is there."""
+def groups(environment: str, key: str) -> list[Path]:
+    """Every control group of the environment of this owner that is there."""
     home = _home()
-    return sorted(home.glob(f"{labels.resource_name(environment)}.*")) if home else []
+    return sorted(home.glob(f"{labels.resource_name(environment)}.*.{key}")) if home else []
 
 
 def _home() -> Path | None:

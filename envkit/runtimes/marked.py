@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from envkit import labels
+from envkit.owner import UNKNOWN, Claim, Owner, namespace
 
 SERVICE = "ENVKIT_SERVICE"
 """Beside the marker: which service a process belongs to."""
@@ -42,6 +44,10 @@ class Marked:
     environment: str
     service: str
     leader: bool
+    owner: Owner = UNKNOWN
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.service or program_of(self.pid)})"
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,63 @@ def start_time(pid: int) -> float:
         return 0.0
 
 
+@cache
+def boot() -> str:
+    """This start of the machine; start times of processes mean nothing in another one."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    import psutil
+
+    return str(int(psutil.boot_time()))
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A process as it may be written down: its number alone is given to another one later."""
+
+    pid: int
+    began: float
+    boot: str = ""
+    """Empty in what earlier versions wrote."""
+    pids: str = ""
+
+    @classmethod
+    def of(cls, pid: int) -> Stamp:
+        """The stamp of a process that runs now in this PID namespace."""
+        return cls(pid, start_time(pid), boot(), namespace("pid"))
+
+    @classmethod
+    def read(cls, raw: object) -> Stamp | None:
+        """The stamp that `written` gave, or None where a file holds something else."""
+        if not isinstance(raw, Sequence) or isinstance(raw, str) or len(raw) not in (2, 4):
+            return None
+        with suppress(TypeError, ValueError):
+            return cls(int(raw[0]), float(raw[1]), *map(str, raw[2:]))
+        return None
+
+    def written(self) -> list[int | float | str]:
+        """For a JSON file."""
+        return [self.pid, self.began, self.boot, self.pids]
+
+    @property
+    def means_something(self) -> bool:
+        """Whether the number means a process of this boot in this PID namespace."""
+        return self.boot in ("", boot()) and self.pids in ("", namespace("pid"))
+
+    @property
+    def alive(self) -> bool:
+        """Whether that process runs, as far as can be seen from here."""
+        return self.means_something and alive(self.pid, self.began)
+
+    @property
+    def gone(self) -> bool:
+        """Whether that process has ended for certain: one in another PID namespace may run without being seen."""
+        if self.boot not in ("", boot()):
+            return True
+        return self.means_something and not alive(self.pid, self.began)
+
+
 def alive(pid: int, began: float | None = None) -> bool:
     """Whether the process runs, and is the one that began then.
 
@@ -127,11 +190,41 @@ def is_stranger(pid: int, began: float | None) -> bool:
 
 
 def marked_processes(environment: str) -> Iterator[Marked]:
-    """Every process of the environment that this user may look into."""
+    """Every process with the environment's marker that this user may look into, whoever's it is."""
     for pid, environ in carrying(labels.MARKER):
         if environ[labels.MARKER] == environment:
             with suppress(OSError):
-                yield Marked(pid, environment, environ.get(SERVICE, ""), os.getsid(pid) == pid)
+                leads, owner = os.getsid(pid) == pid, owner_of(pid, environ)
+                yield Marked(pid, environment, environ.get(SERVICE, ""), leads, owner)
+
+
+def ours(environment: str, claim: Claim) -> Iterator[Marked]:
+    """Those of them that this claim may end."""
+    return (it for it in marked_processes(environment) if claim.on(it.owner, process=True).ours)
+
+
+def owner_of(pid: int, environ: Mapping[str, str]) -> Owner:
+    """Who made a process, by its user, its namespaces and its variables. Raises `OSError` when it is gone."""
+    if sys.platform == "linux":
+        user = Path(f"/proc/{pid}").stat().st_uid
+    else:
+        import psutil
+
+        try:
+            user = psutil.Process(pid).uids().real
+        except psutil.Error as error:
+            raise ProcessLookupError(pid) from error
+    return labels.owner_of_marks(environ, str(user), namespace("mnt", pid), namespace("pid", pid))
+
+
+def program_of(pid: int) -> str:
+    """The name of its program, for people; empty when it is gone."""
+    import psutil
+
+    try:
+        return str(psutil.Process(pid).name())
+    except psutil.Error:
+        return ""
 
 
 def carrying(variable: str) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -213,8 +306,10 @@ def session(leader: int, began: float | None) -> set[int]:
     return found
 
 
-def tree(leader: int, began: float | None, environment: str, service: str) -> set[int]:
+def tree(leader: int, began: float | None, environment: str, service: str, claim: Claim) -> set[int]:
     """All that a service is made of: its session, children in sessions of their own, and what carries its marker.
+
+    A marker counts only on processes that the claim covers.
 
     PostgreSQL's children each lead a session; what was started in the background has lost its parent.
     """
@@ -225,7 +320,7 @@ def tree(leader: int, began: float | None, environment: str, service: str) -> se
         for pid in tuple(found):
             with suppress(psutil.Error):
                 found |= {child.pid for child in psutil.Process(pid).children(recursive=True)}
-    found |= {marked.pid for marked in marked_processes(environment) if marked.service == service}
+    found |= {marked.pid for marked in ours(environment, claim) if marked.service == service}
     with suppress(psutil.Error):
         found -= {parent.pid for parent in psutil.Process().parents()}
     return found - {os.getpid()}

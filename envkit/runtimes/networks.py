@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from envkit import labels
 from envkit.errors import EngineError
+from envkit.owner import Claim, Owner
 from envkit.runtimes.sdk import translated
 
 if TYPE_CHECKING:
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
 
 
 class Networks:
-    """Networks of one engine, by label."""
+    """Networks of one engine, by label. The claim says which of them may be removed."""
 
-    def __init__(self, api: APIClient) -> None:
+    def __init__(self, api: APIClient, claim: Claim) -> None:
         self._api = api
+        self._claim = claim
         self._gateways: dict[str, str] = {}
+        self._owners: dict[str, Owner] = {}
 
     def exists(self, environment: str) -> bool:
         """Whether the environment's network is there and ours. Raises `EngineError` when a stranger has its name."""
@@ -33,7 +36,14 @@ class Networks:
                 hint="rename or remove it, or use another --name",
             )
         self._gateways[environment] = _gateway(rows[0])
+        self._owners[environment] = labels.owner_of(rows[0]["Labels"])
         return True
+
+    def owner(self, environment: str) -> Owner | None:
+        """Who made the environment's network, and with it the nodes in it; None while there is no network."""
+        if environment not in self._owners:
+            self.exists(environment)
+        return self._owners.get(environment)
 
     def gateway(self, environment: str) -> str:
         """This host's own address on the environment's network, empty while there is no network."""
@@ -41,20 +51,23 @@ class Networks:
             self.exists(environment)
         return self._gateways.get(environment, "")
 
-    def create(self, environment: str, root: str, **marks: str) -> None:
-        """Make it, `marks` among its labels; there already is fine."""
+    def create(self, environment: str, owner: Owner, **marks: str) -> None:
+        """Make it, `marks` among its labels; there already is fine where it is ours."""
         if self.exists(environment):
+            self._claim.check(self._owners[environment], f"the network {labels.resource_name(environment)}")
             return
         name = labels.resource_name(environment)
         with translated(f"creating network {name}"):
-            self._api.create_network(name, driver="bridge", labels=labels.owned(environment, "network", root, **marks))
+            self._api.create_network(name, driver="bridge", labels=labels.owned(environment, "network", owner, **marks))
 
     def remove_all(self, environment: str) -> list[str]:
-        """Remove every network with the environment's label; their names."""
+        """Remove every network with the environment's label; their names. Raises `HolderError` for what is not ours."""
         from docker.errors import NotFound
 
         with translated("listing networks"):
             rows = self._api.networks(filters={"label": f"{labels.ENV}={environment}"})
+        for row in rows:
+            self._claim.check(labels.owner_of(row.get("Labels") or {}), f"the network {row['Name']}")
         for row in rows:
             try:
                 with translated(f"removing network {row['Name']}"):
@@ -63,6 +76,7 @@ class Networks:
                 if not isinstance(error.__cause__, NotFound):
                     raise
         self._gateways.pop(environment, None)
+        self._owners.pop(environment, None)
         return [str(row["Name"]) for row in rows]
 
 
@@ -84,7 +98,11 @@ class NoNetworks:
         """There is none."""
         return ""
 
-    def create(self, _environment: str, _root: str, **_marks: str) -> None:
+    def owner(self, _environment: str) -> Owner | None:
+        """There is no network that could have one."""
+        return None
+
+    def create(self, _environment: str, _owner: Owner, **_marks: str) -> None:
         """Nothing to do."""
 
     def remove_all(self, _environment: str) -> list[str]:

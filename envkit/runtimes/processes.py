@@ -20,21 +20,37 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from envkit import labels
 from envkit.errors import EngineError
 from envkit.facts import Instance
+from envkit.owner import Claim, Owner, Verdict, of_data
 from envkit.paths import replace_file, write_private
 from envkit.ports import holders, port_taken
 from envkit.runtimes import limits, shared_memory
 from envkit.runtimes.base import Unit
 from envkit.runtimes.following import Place, growing
-from envkit.runtimes.marked import SERVICE, Marked, alive, is_stopped, marked_processes, session, start_time, tree
+from envkit.runtimes.marked import (
+    SERVICE,
+    Marked,
+    Stamp,
+    alive,
+    boot,
+    is_stopped,
+    marked_processes,
+    session,
+    start_time,
+    tree,
+)
 from envkit.runtimes.spawning import Launch, as_user, environ_of, launch_of, spawn
 from envkit.runtimes.usage import Usage, of_processes
 
 FOUND = 5.0
 """Seconds for a killed process to be gone."""
+
+NEVER = -1.0
+"""A start time that no process has."""
 
 TIDY = 3.0
 """Seconds at least for a program with a stop signal of its own: PostgreSQL, killed, leaves shared memory behind."""
@@ -50,27 +66,41 @@ def never(_unit: Unit, _folder: Path) -> Launch:
 
 
 class Processes:
-    """The runtime `processes`."""
+    """The runtime `processes`. It ends and changes what its claim covers; for the rest it raises `HolderError`."""
 
-    def __init__(self, home: Path, prepare: Prepare) -> None:
+    def __init__(self, home: Path, prepare: Prepare, claim: Claim) -> None:
         """`home` is the folder of the environment's services; `prepare` finds a unit's program and fills its data."""
         self.home = home
+        self.claim = claim
         self._prepare = prepare
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     # Runtime
 
     def observe(self, environment: str) -> list[Instance]:
-        """By folder, and by marker what has lost its folder."""
+        """By folder, and by marker what has lost its folder; what others made under the same name is among it."""
         read = (self._read(name) for name in self._names())
-        found = {it.service: it for it in read if it and it.name == labels.resource_name(environment, it.service)}
+        found = [it for it in read if it and it.name == labels.resource_name(environment, it.service)]
+        known = {it.id for it in found} | {it.service for it in found if self.whose(it).ours}
         for marked in marked_processes(environment):
-            if marked.leader and marked.service and marked.service not in found:
-                found[marked.service] = _lost(marked)
-        return list(found.values())
+            new = marked.leader and marked.service and str(marked.pid) not in known
+            stranger = new and not self.claim.on(marked.owner, process=True).ours
+            if stranger or (new and marked.service not in known):
+                found.append(_lost(marked))
+                known |= {str(marked.pid), marked.service}
+        return found
+
+    def whose(self, instance: Instance) -> Verdict:
+        """Whose the process is, by its record or by its variables."""
+        return self.claim.on(instance.owner, process=True)
+
+    def _check(self, instance: Instance) -> None:
+        self.claim.check(instance.owner, f"{instance.name} (process {instance.id})", process=True)
 
     def start(self, unit: Unit) -> Instance:
         """Start it in its own session; recorded before the program begins. What is left of an earlier one goes."""
+        if self.home.exists():
+            self._own_home()
         if (old := self._read(unit.name)) is not None:
             self.remove(old)
         taken = holders([port for port in unit.host_ports.values() if port], {})
@@ -93,7 +123,7 @@ class Processes:
 
     def _started(self, unit: Unit, folder: Path) -> Instance:
         launch = self._prepare(unit, folder)
-        marks = {labels.MARKER: unit.environment, SERVICE: unit.name, labels.STATE_MARKER: unit.home}
+        marks = {**labels.marks_of(unit.environment, unit.owner), SERVICE: unit.name}
         instance = Instance(
             id="",
             name=labels.resource_name(unit.environment, unit.name),
@@ -102,7 +132,7 @@ class Processes:
             fingerprint=unit.fingerprint,
             image=unit.image,
             image_id=launch.identity,
-            root=unit.root,
+            owner=unit.owner,
             published=dict(unit.host_ports),
             memory=unit.service.memory or 0,
         )
@@ -115,9 +145,9 @@ class Processes:
         try:
             with child.stdin as go:
                 instance = replace(instance, id=str(child.pid), started_at=datetime.now(UTC).isoformat())
-                record = {**asdict(instance), "began": start_time(child.pid)}
+                record = {**asdict(instance), "began": start_time(child.pid), "boot": boot()}
                 write_private(folder / "instance.json", json.dumps(record))
-                if instance.memory and (group := _group_of(instance)):
+                if instance.memory and (group := self._group_of(instance)):
                     limits.confine(group, child.pid, instance.memory)
                 with suppress(BrokenPipeError):  # killed already: the next look tells
                     go.write(b"\n")
@@ -147,16 +177,18 @@ class Processes:
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
         """End the whole tree: its stop signal, `grace` seconds, SIGKILL; then its folder and what else is its own."""
+        self._check(instance)
         folder = self.home / instance.service
         self._end(instance, grace, in_a_hurry=shared_memory.owner(folder / "data"))
         if self._is_ours():
             shared_memory.forget(folder / "data")
             shutil.rmtree(folder, ignore_errors=True)
-        if group := _group_of(instance):
+        if group := self._group_of(instance):
             limits.remove(group)
 
     def pause(self, instance: Instance) -> None:
         """Stop the whole tree, its leader first: that is what `look` goes by."""
+        self._check(instance)
         _signal([int(instance.id)], signal.SIGSTOP)
         held: set[int] = set()
         while fresh := self._tree(instance) - held:  # what was begun meanwhile
@@ -165,6 +197,7 @@ class Processes:
 
     def resume(self, instance: Instance) -> Instance:
         """Let the tree go on, its leader last: cut short, it is still known as paused."""
+        self._check(instance)
         leader = int(instance.id)
         _signal(self._tree(instance) - {leader}, signal.SIGCONT)
         _signal([leader], signal.SIGCONT)
@@ -175,7 +208,7 @@ class Processes:
         return of_processes(self._tree(instance))
 
     def _tree(self, instance: Instance) -> set[int]:
-        return tree(int(instance.id), self._began(instance), _environment_of(instance), instance.service)
+        return tree(int(instance.id), self._began(instance), _environment_of(instance), instance.service, self.claim)
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command beside it, with its variables and as its user: exit code and output."""
@@ -194,11 +227,12 @@ class Processes:
 
     def limit_of(self, instance: Instance) -> str | None:
         """The limit of its control group; None where this user may make none."""
-        group = _group_of(instance)
+        group = self._group_of(instance)
         return limits.confined(group) if group else None
 
     def restart(self, instance: Instance, grace: float) -> Instance:
         """Stop and start with the same words, variables and data."""
+        self._check(instance)
         folder = self.home / instance.service
         launch = launch_of(folder)
         self._end(instance, grace)
@@ -239,11 +273,18 @@ class Processes:
             raise EngineError(f"{self.home} belongs to somebody else", hint="remove it, or use another --name")
 
     def _began(self, instance: Instance) -> float | None:
-        """When its leader began, as recorded; None when the record is lost and only the marker is known."""
+        """When its leader began, as recorded; None when the record is lost and only the marker is known.
+
+        `NEVER` for a number of an earlier boot, or of another PID namespace.
+        """
         try:
-            return float(json.loads((self.home / instance.service / "instance.json").read_text())["began"])
-        except (OSError, ValueError, KeyError):
+            raw = json.loads((self.home / instance.service / "instance.json").read_text())
+            stamp = Stamp(int(raw["id"]), float(raw["began"]), str(raw.get("boot", "")), instance.owner.pids)
+        except (OSError, ValueError, KeyError, AttributeError):
             return None
+        if stamp.pid != int(instance.id):  # another process of that service, known by its marker alone
+            return None
+        return stamp.began if stamp.means_something else NEVER
 
     def _goodbye(self, instance: Instance, grace: float) -> tuple[signal.Signals, float]:
         """How it is asked to end, and how long that is waited for."""
@@ -258,7 +299,7 @@ class Processes:
         leader, began = int(instance.id), self._began(instance)
         environment = _environment_of(instance)
         stop, grace = self._goodbye(instance, grace)
-        everything = tree(leader, began, environment, instance.service)
+        everything = tree(leader, began, environment, instance.service, self.claim)
         if grace:
             _signal(everything & {*in_a_hurry}, signal.SIGQUIT)  # PostgreSQL's end without writing out what goes anyway
             _signal(session(leader, began), stop)
@@ -269,10 +310,20 @@ class Processes:
             _signal(everything, signal.SIGKILL)
             if not _wait_gone(everything, FOUND) or time.monotonic() > deadline:
                 raise EngineError(f"{instance.name} (pid {instance.id}) does not end", hint=f"kill -9 {instance.id}")
-            everything = tree(leader, began, environment, instance.service)  # what was begun while it was ended
+            everything = tree(
+                leader, began, environment, instance.service, self.claim
+            )  # what was begun while it was ended
         for pid, child in tuple(self._children.items()):
             if child.poll() is not None:  # nobody else would ask: it would stay as a zombie
                 self._children.pop(pid, None)
+
+    def _lingers(self, stamp: Stamp) -> bool:
+        """Whether something of the session still runs, although its leader has ended."""
+        return stamp.means_something and any(alive(pid) for pid in session(stamp.pid, stamp.began))
+
+    def _group_of(self, instance: Instance) -> Path | None:
+        owner = instance.owner if instance.owner.home else self.claim.owner
+        return limits.group(_environment_of(instance), instance.service, owner.key)
 
     def _read(self, name: str) -> Instance | None:
         folder = self.home / name
@@ -281,24 +332,34 @@ class Processes:
         except (OSError, ValueError):
             return None
         try:
-            began = raw.pop("began")
+            stamp = Stamp(int(raw["id"]), raw.pop("began"), raw.pop("boot", ""))
+            raw["owner"] = _owner_in(raw, folder)
             raw["published"] = {int(inner): outer for inner, outer in raw["published"].items()}
             instance = Instance(**raw)
-        except (TypeError, KeyError, AttributeError):  # another envkit's: its processes are found by their marker
+        except (
+            OSError,
+            TypeError,
+            KeyError,
+            ValueError,
+            AttributeError,
+        ):  # another envkit's: its processes are found by their marker
             return None
-        if alive(int(instance.id), began):
+        if stamp.boot not in ("", boot()):  # namespaces are numbered anew
+            instance = replace(instance, owner=replace(instance.owner, mount="", pids=""))
+        stamp = replace(stamp, pids=instance.owner.pids)
+        if stamp.alive:
             return replace(instance, state="paused") if is_stopped(int(instance.id)) else instance
         try:
             code = int((folder / "exit").read_text())
         except (OSError, ValueError):
             code = 128 + signal.SIGKILL  # the shell that writes exit codes down was killed with it
-        group = _group_of(instance)
+        group = self._group_of(instance)
         return replace(
             instance,
             state="exited",
             exit_code=code,
             oom_killed=bool(group and limits.ran_out(group)),
-            published=instance.published if any(alive(pid) for pid in session(int(instance.id), began)) else {},
+            published=instance.published if self._lingers(stamp) else {},
         )
 
 
@@ -309,18 +370,24 @@ def _reason(error: OSError) -> str:
     return f"{error.strerror or error} ({error.filename})" if error.filename else str(error.strerror or error)
 
 
+def _owner_in(raw: dict[str, Any], folder: Path) -> Owner:
+    """The owner that a record names; records of earlier versions have the checkout alone. The file's user is a fact."""
+    checkout = raw.pop("root", None)
+    if "owner" in raw:
+        owner = of_data(raw["owner"])
+    else:
+        owner = Owner(home=launch_of(folder).env.get(labels.STATE_MARKER, ""), checkout=checkout)
+    return replace(owner, user=str((folder / "instance.json").stat().st_uid))
+
+
 def _environment_of(instance: Instance) -> str:
     return instance.name.removeprefix("envkit-").removesuffix(f"-{instance.service}")
-
-
-def _group_of(instance: Instance) -> Path | None:
-    return limits.group(_environment_of(instance), instance.service)
 
 
 def _lost(marked: Marked) -> Instance:
     """A process whose folder is gone: found, but not to be kept."""
     name = labels.resource_name(marked.environment, marked.service)
-    return Instance(str(marked.pid), name, marked.service, "other", fingerprint="")
+    return Instance(str(marked.pid), name, marked.service, "other", fingerprint="", owner=marked.owner)
 
 
 def _signal(pids: Iterable[int], signum: int) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +15,12 @@ from envkit import labels
 from envkit import state as records
 from envkit.config.names import SHARED_FOLDERS
 from envkit.errors import EngineError
+from envkit.owner import UNKNOWN, Owner, namespace, of_data
 from envkit.paths import Paths
 from envkit.ports import accepts
 from envkit.runtimes.discovery import find_all, place
 from envkit.runtimes.endpoint import Endpoint
-from envkit.runtimes.marked import SERVICE, carrying
+from envkit.runtimes.marked import SERVICE, carrying, owner_of
 
 State = Literal["busy", "up", "paused", "broken", "unfinished", "gone"]
 """busy: an envkit works on it; broken: it was up, and something of it does not answer; unfinished: things without a
@@ -27,15 +29,14 @@ record (a failure that was kept, or remains); gone: a record, and nothing of it.
 
 @dataclass(frozen=True)
 class Trace:
-    """One thing of an environment. `home` is the state directory with its record, as `labels.home_mark` writes it."""
+    """One thing of an environment, and what it says about its owner."""
 
     environment: str
     kind: Literal["container", "node", "network", "process", "files"]
     name: str
     where: str
     state: str = ""
-    root: str = ""
-    home: str = ""
+    owner: Owner = UNKNOWN
     began: float = 0.0
     expires: float = 0.0
 
@@ -57,8 +58,21 @@ class Found:
     @property
     def roots(self) -> tuple[str, ...]:
         """The folders that hold it, by label and by record."""
-        named = {trace.root for trace in self.traces if trace.root} | ({self.record.root} if self.record else set())
-        return tuple(sorted(named))
+        named = {trace.owner.checkout for trace in self.traces} | ({self.record.root} if self.record else set())
+        return tuple(sorted(root for root in named if root))
+
+    @property
+    def owner(self) -> Owner | None:
+        """Whose all of it is, as far as it says; None where the traces name several owners."""
+        said = [trace.owner for trace in self.traces] + ([self.record.held_by] if self.record else [])
+        users, marks = {it.user for it in said if it.user}, {it.mark for it in said if it.mark}
+        checkouts = {it.checkout for it in said if it.checkout is not None}
+        views = {(it.mount, it.pids) for it in said if it.mount}
+        if max(map(len, (users, marks, checkouts)), default=0) > 1 or len({mount for mount, _ in views}) > 1:
+            return None
+        machine, _, home = next(iter(marks), "").partition(":")
+        mount = next((mount for mount, _ in views), "")
+        return Owner(next(iter(users), ""), machine, home, next(iter(checkouts), None), mount)
 
     @property
     def things(self) -> tuple[Trace, ...]:
@@ -120,7 +134,7 @@ def judged(
 ) -> Found:
     """What the traces of one name add up to. The record is read where the traces say it is, else in `home`."""
     its = tuple(traces)
-    homes = tuple(sorted({trace.home for trace in its if trace.home})) or (labels.home_mark(home),)
+    homes = tuple(sorted({trace.owner.mark for trace in its if trace.owner.mark})) or (labels.home_mark(home),)
     places = [Paths(folder, name) for mark in homes if (folder := labels.home_here(mark))]
     record = next((read for paths in places if (read := records.read(paths))), None)
     busy = any(is_locked(paths) for paths in places)
@@ -185,8 +199,8 @@ def _network(row: Mapping[str, Any], endpoint: Endpoint) -> Trace:
     marks = row.get("Labels") or {}
     ends = str(marks.get(labels.EXPIRES, ""))
     return Trace(
-        marks[labels.ENV], "network", str(row["Name"]), endpoint.engine, "", marks.get(labels.ROOT, ""),
-        marks.get(labels.HOME, ""), expires=float(ends) if ends.isdigit() else 0.0,
+        marks[labels.ENV], "network", str(row["Name"]), endpoint.engine, "", labels.owner_of(marks),
+        expires=float(ends) if ends.isdigit() else 0.0,
     )  # fmt: skip
 
 
@@ -198,7 +212,7 @@ def _container(
     created = row.get("Created") or 0
     return Trace(
         environment, kind, str(names[0]).lstrip("/"), endpoint.engine, str(row.get("State", "")).lower(),
-        marks.get(labels.ROOT, ""), began=float(created) if isinstance(created, int | float) else 0.0,
+        labels.owner_of(marks), began=float(created) if isinstance(created, int | float) else 0.0,
     )  # fmt: skip
 
 
@@ -211,12 +225,13 @@ def as_processes() -> Iterator[Trace]:
             process = psutil.Process(pid)
             if not environ[labels.MARKER] or os.getsid(pid) != pid:
                 continue
-            home = environ.get(labels.STATE_MARKER, "")
+            owner = owner_of(pid, environ)
+            there = platform.node() if owner.mount == namespace("mnt") else f"mount namespace {owner.mount}"
             paused = process.status() == psutil.STATUS_STOPPED
             what = f"{environ.get(SERVICE) or process.name()} (pid {pid})"
             yield Trace(
                 environ[labels.MARKER], "process", what, "processes",
-                "paused" if paused else "running", home=labels.home_mark(Path(home)) if home else "",
+                "paused" if paused else "running", replace(owner, machine=there if owner.home else ""),
                 began=process.create_time(),
             )  # fmt: skip
 
@@ -226,24 +241,31 @@ def in_files(home: Path) -> Iterator[Trace]:
     with suppress(OSError):
         for folder in home.iterdir():
             if folder.is_dir() and not folder.name.startswith(".") and folder.name not in SHARED_FOLDERS:
-                yield Trace(folder.name, "files", str(folder), "files", home=labels.home_mark(home))
+                yield Trace(folder.name, "files", str(folder), "files", owner=_written(home, folder))
     beside = Paths(home, "x").services
     if home in beside.parents:
         return
     for folder in beside.parent.glob("envkit-*"):
         with suppress(OSError):
             if folder.is_dir() and folder.lstat().st_uid == os.getuid():
-                yield Trace(folder.name.removeprefix("envkit-"), "files", str(folder), "files", root=_root_of(folder))
+                yield Trace(folder.name.removeprefix("envkit-"), "files", str(folder), "files", owner=_beside(folder))
 
 
-def _root_of(services: Path) -> str:
+def _written(home: Path, folder: Path) -> Owner:
+    """Who holds the environment, as its folder in a state directory of this machine says."""
+    begun = records.read_begun(Paths(home, folder.name))
+    return begun.owner if begun else Owner("", platform.node(), str(home))
+
+
+def _beside(services: Path) -> Owner:
     """Who holds the environment, as written beside one of its processes."""
     import json
 
     for written in services.glob("*/instance.json"):
-        with suppress(OSError, ValueError, AttributeError):
-            return str(json.loads(written.read_text()).get("root", ""))
-    return ""
+        with suppress(OSError, ValueError, AttributeError, TypeError):
+            raw = json.loads(written.read_text())
+            return of_data(raw["owner"]) if "owner" in raw else Owner(checkout=str(raw.get("root", "")))
+    return UNKNOWN
 
 
 # Who uses it
@@ -264,15 +286,10 @@ def is_locked(paths: Paths) -> bool:
 
 def run_of(paths: Paths) -> str:
     """The `run` that uses the environment now, as its folder tells it; empty when there is none."""
-    import json
+    from envkit.watch.folder import all_of
 
-    import psutil
-
-    with suppress(OSError):
-        for folder in (paths.home / "runs" / paths.name).iterdir():
-            pid = folder.name.rpartition("-")[2]
-            with suppress(OSError, ValueError):
-                ended = json.loads((folder / "run.json").read_text()).get("ended")
-                if not ended and pid.isdigit() and psutil.pid_exists(int(pid)):
-                    return f"run (pid {pid})"
+    for run in all_of(paths):
+        wrapper = next(iter(run.stamps()), None)
+        if wrapper and not wrapper.gone and "ended" not in run.read_facts():
+            return f"run (pid {wrapper.pid})"
     return ""

@@ -10,6 +10,7 @@ from envkit.clusters.kind import Kind
 from envkit.errors import UsageError
 from envkit.events import Kind as Event
 from envkit.session import Session
+from envkit.verbs.holder import ours
 from envkit.verbs.standing import is_paused, not_up
 
 STEP = "load"
@@ -38,6 +39,7 @@ def load(session: Session, images: Sequence[str]) -> list[Brought]:
             f"the API server of lane {session.lane} has no nodes, so nothing could run an image there",
             hint="lane containers has a real node; in lanes mixed and embedded run the service beside it (`services:`)",
         )
+    ours(session)
     state = session.kind.observe().state
     if state == "paused":
         raise is_paused(environment.name, session.up_command)

@@ -11,6 +11,7 @@ from envkit import plan, state
 from envkit.errors import EnvironmentFailed, UsageError
 from envkit.plan import CLUSTER
 from envkit.session import Session, locked
+from envkit.verbs.holder import ours
 from envkit.verbs.list import run_of
 from envkit.verbs.standing import not_up
 
@@ -25,7 +26,7 @@ def pause(session: Session) -> list[str]:
         environment = session.environment
         if user := run_of(session.paths):
             raise UsageError(f"environment {environment.name} is used by {user}", hint="pause it when that has ended")
-        found = [it for it in session.runtime.observe(environment.name) if it.state in ("running", "paused")]
+        found = [it for it in ours(session) if it.state in ("running", "paused")]
         tasks: dict[str, Callable[[], object]] = {it.service: partial(session.runtime.pause, it) for it in found}
         if CLUSTER in plan.select(environment, ()) and session.kind.observe().state in ("running", "paused"):
             tasks[CLUSTER] = session.kind.pause

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from envkit import labels
 from envkit.errors import EnvkitError
 from envkit.events import Stream
+from envkit.owner import Claim, Owner, here
 from envkit.paths import Paths
 from envkit.session import locked
 from envkit.verbs.list import Found
@@ -35,19 +36,22 @@ class Pruned:
 
 
 def choose(environments: Iterable[Found], now: float | None = None) -> list[Doomed]:
-    """Those that are expired or orphaned. What is in use stays, and so does what cannot be judged from here."""
+    """Those of this user that are expired or orphaned. What is in use or cannot be judged from here stays."""
     moment = time.time() if now is None else now
     return [Doomed(found, reason) for found in environments if (reason := why(found, moment))]
 
 
 def why(found: Found, now: float) -> str:
     """Why the environment may go; empty when it has to stay."""
+    asks = here(Path(), "")
+    if found.owner is None or found.owner.user not in ("", asks.user):
+        return ""
     if found.state == "busy" or found.running or found.unseen:
         return ""
     if 0 < found.expires < now:
         return f"its time was over {_ago(now - found.expires)} ago"
-    if not _judgeable(found):
-        return ""
+    if not _judgeable(found) or found.owner.mount not in ("", asks.mount):
+        return ""  # a folder that is not seen from here proves nothing
     if found.roots and not any(Path(root).is_dir() for root in found.roots):
         return f"its folder {', '.join(found.roots)} is gone"
     if found.state == "gone":
@@ -76,7 +80,7 @@ def _readable(folder: Path) -> bool:
 
 def _homely(found: Found) -> bool:
     """Whether the traces themselves say which state directory is theirs: else a record may be anywhere."""
-    return any(trace.home for trace in found.traces)
+    return any(trace.owner.mark for trace in found.traces)
 
 
 def _ago(seconds: float) -> str:
@@ -94,13 +98,21 @@ def prune(
     for one in doomed:
         cancel.check()
         paths = Paths(_home(one.found, home), one.found.name)
+        asks = _claim(one.found, paths.home)
         try:
             with locked(paths, 1.0, stream, cancel):
-                removed = down(one.found.name, paths, "auto", environ, stream.note)
+                removed = down(one.found.name, paths, "auto", environ, stream.note, asks)
             done.append(Pruned(one.found.name, tuple(removed)))
         except EnvkitError as error:
             done.append(Pruned(one.found.name, problem=error.message))
     return done
+
+
+def _claim(found: Found, home: Path) -> Claim:
+    """The claim of this user on what one owner, who is gone or whose time is over, left behind."""
+    owner = found.owner or Owner()
+    ours = here(home, owner.checkout or "")
+    return Claim(replace(ours, machine=owner.machine or ours.machine, home=owner.home or ours.home))
 
 
 def _home(found: Found, home: Path) -> Path:

@@ -32,7 +32,8 @@ def write_record(
     chosen, parts = _selected(session, instances, selected, None if fresh else before)
     record = state.Record(
         name=environment.name,
-        root=environment.root,
+        root=environment.checkout,
+        owner=session.claim.owner,
         files=environment.files,
         engine=session.engine,
         engine_url=session.engine_url,

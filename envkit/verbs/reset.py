@@ -15,6 +15,7 @@ from envkit.errors import EnvironmentFailed, EnvkitError, NotReady
 from envkit.facts import Instance
 from envkit.services import baseline, resp, sql
 from envkit.session import Session, locked
+from envkit.verbs.holder import ours
 from envkit.verbs.standing import check_not_paused, not_up
 from envkit.waiting import until
 
@@ -71,7 +72,7 @@ def _put_back(session: Session, *, thoroughly: bool) -> list[Part]:
 
 def _running(session: Session) -> dict[str, tuple[Service, Instance]]:
     name = session.environment.name
-    seen = session.runtime.observe(name)
+    seen = ours(session)
     check_not_paused(name, session.up_command, seen)
     found = {it.service: it for it in seen if it.running}
     services = session.environment.services

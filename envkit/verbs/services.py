@@ -8,6 +8,7 @@ from envkit import observe, plan, state
 from envkit.errors import NotReady, ServiceDied
 from envkit.facts import Instance
 from envkit.session import Session, locked
+from envkit.verbs.holder import ours
 from envkit.verbs.record import write_record
 from envkit.verbs.standing import check_not_paused, not_up
 
@@ -43,6 +44,7 @@ def _lines(session: Session, found: Mapping[str, Instance], tail: int | None) ->
 def restart(session: Session, names: Sequence[str]) -> None:
     """Restart processes, data kept, and wait until their probes pass again."""
     with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
+        ours(session)
         found = instances(session, names)
         check_not_paused(session.environment.name, session.up_command, found.values())
         for name, instance in found.items():

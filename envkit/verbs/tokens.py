@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from envkit import labels, state
 from envkit.clusters.tokens import ends_within
+from envkit.owner import Claim, claim
 from envkit.paths import Paths
 
 if TYPE_CHECKING:
@@ -76,13 +77,19 @@ def _filled(one: state.Carried, paths: Paths, new: Mapping[str, str]) -> str:
     return text
 
 
+def _claim(record: state.Record, paths: Paths) -> Claim:
+    """The claim of this user and state directory on what the record speaks of."""
+    held = record.held_by
+    return claim(paths.home, held.checkout or "", record.root, held)
+
+
 @contextmanager
 def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> Iterator[Renewing]:
     """The runtime that the record names; Podman's API is served meanwhile where nobody serves it."""
     if not record.engine:
         from envkit.runtimes.processes import Processes, never
 
-        yield Processes(paths.services, never)
+        yield Processes(paths.services, never, _claim(record, paths))
         return
     from envkit.events import Stream
     from envkit.runtimes.containers import Containers
@@ -90,7 +97,7 @@ def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> I
     from envkit.runtimes.podman_service import serving
 
     with serving(record.engine, environ, paths, Stream([])):
-        runtime = Containers(remembered(cast("EngineName", record.engine), record.engine_url))
+        runtime = Containers(remembered(cast("EngineName", record.engine), record.engine_url), _claim(record, paths))
         try:
             yield runtime
         finally:

@@ -20,6 +20,7 @@ from envkit.ports import accepts, holders, port_taken
 from envkit.runtimes import reach
 from envkit.runtimes.base import Renewing
 from envkit.session import Session, locked
+from envkit.verbs.holder import check_holder
 from envkit.verbs.record import write_record
 from envkit.verbs.remove import forget_files, undo
 from envkit.verbs.tokens import carry, renewed
@@ -92,6 +93,8 @@ def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool, in
     if intent:
         intent.owned(owned=from_nothing)
     session.paths.make()
+    if steps.changes:
+        state.begin(session.paths, state.Begun(session.claim.owner, session.engine, session.engine_url))
     effects = Effects(session, desired, facts)
     try:
         with timings.recorded(session, steps):
@@ -118,32 +121,21 @@ def _with_tokens(session: Session, effects: Effects, *, fresh: bool) -> state.Re
 
 
 def _check_holder(session: Session, facts: Facts) -> None:
-    """One holder per machine and name: a second checkout gets told where the first is."""
+    """One holder per machine and name: whoever else asks gets told who that is."""
     environment = session.environment
-    roots = {found.root for found in facts.instances.values() if found.root}
+    check_holder(session, [*facts.instances.values(), *facts.strays], facts.network_owner)
     record = state.read(session.paths)
-    if record and not roots and facts.network:
-        roots = {record.root}
-    others = roots - {environment.root}
-    if others:
-        raise HolderError(
-            f"environment {environment.name} of this machine belongs to {', '.join(sorted(others))}, "
-            f"and this is {environment.root}",
-            hint="run `down` there first, or bring this one up beside it with --name OTHER --port-offset N",
-        )
     if record and record.engine != session.engine and any(accepts(port) for port in record.ports.values()):
         there, here = (engine or "plain processes" for engine in (record.engine, session.engine))
         raise HolderError(
             f"environment {environment.name} is up on {there}, and this asks for {here}",
             hint=f"run `down` first, or stay on {there}",
         )
-    if (
-        record
-        and facts.network is False
-        and record.engine_url != session.engine_url
-        and record.root != environment.root
-    ):
-        raise HolderError(f"environment {environment.name} is held by {record.root}", hint="run `down` there first")
+    unseen = record and facts.network is False and record.engine_url != session.engine_url
+    if record and unseen and not (verdict := session.claim.on(record.held_by)).ours:
+        raise HolderError(
+            f"environment {environment.name} of this machine {verdict.reason}", hint="run `down` there first"
+        )
 
 
 def _check_ports(session: Session, steps: Plan, desired: Desired, facts: Facts) -> None:
@@ -220,7 +212,7 @@ def _back(session: Session, effects: Effects, keep: bool, error: Exception, inte
         return
     if effects.made or effects.made_cluster or effects.made_network:
         session.stream.note("taking down what this run made")
-        for problem in undo(session, effects):
-            session.stream.note(f"while taking down: {problem}")
+    for problem in undo(session, effects):
+        session.stream.note(f"while taking down: {problem}")
     with suppress(OSError):  # of an environment without a network nothing else is left; a record keeps the folder
         session.paths.folder.rmdir()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from envkit.paths import Paths, write_private
+from envkit.runtimes.marked import Stamp
 
 KEPT = 10
 """Runs of one environment that are kept; older ones go when a new one begins."""
@@ -60,6 +61,11 @@ class RunFolder:
         except (OSError, ValueError):
             return {}
         return found
+
+    def stamps(self) -> list[Stamp]:
+        """The wrapper's process and its watch's, in this order, as far as they were written down."""
+        rows = self.read_facts().get("processes") or ()
+        return [stamp for row in rows if (stamp := Stamp.read(row))]
 
     def write_facts(self, **changed: Any) -> None:
         """Change some of the facts; the file is replaced as a whole."""

@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envkit.owner import namespace
 from envkit.runtimes.marked import carrying
 
 if TYPE_CHECKING:
     import psutil
 
 RUN = "ENVKIT_RUN"
-"""Every process of the command carries the run's id in this variable."""
+"""Every process of the command carries the path of the run's folder in this variable: state directory, name and id."""
 
 GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL for a command whose wrapper is dead."""
 
 
-def end(run: str, grace: float = GRACE) -> list[int]:
-    """End every process that carries the marker: SIGTERM, `grace` seconds, SIGKILL; those that were there."""
+def end(run: Path, grace: float = GRACE) -> list[int]:
+    """End every process of that run: SIGTERM, `grace` seconds, SIGKILL; those that were there.
+
+    The same path may be another folder in another mount namespace, so processes there are left.
+    """
     import psutil
 
     found = _marked(run)
@@ -40,13 +45,14 @@ def end(run: str, grace: float = GRACE) -> list[int]:
     return [process.pid for process in found]
 
 
-def _marked(run: str) -> list[psutil.Process]:
+def _marked(run: Path) -> list[psutil.Process]:
     import psutil
 
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for pid, environ in carrying(RUN):
-        if pid not in spared and environ[RUN] == run:
+        here = all(namespace(kind, pid) == namespace(kind) for kind in ("mnt", "pid"))
+        if pid not in spared and environ[RUN] == str(run) and here:
             with suppress(psutil.Error):
                 found.append(psutil.Process(pid))
     return found

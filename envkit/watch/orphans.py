@@ -7,8 +7,8 @@ from typing import Any
 
 from envkit import state
 from envkit.paths import Paths
-from envkit.runtimes.marked import alive
-from envkit.watch.folder import RunFolder, latest
+from envkit.watch import marks
+from envkit.watch.folder import RunFolder, all_of, latest
 
 
 def orphan_of(paths: Paths) -> RunFolder | None:
@@ -20,11 +20,24 @@ def orphan_of(paths: Paths) -> RunFolder | None:
     facts: dict[str, Any] = run.read_facts() if run else {}
     if run is None or not facts.get("owned") or facts.get("keep") or "ended" in facts:
         return None
-    if any(alive(int(pid), float(began)) for pid, began in facts.get("processes") or ()):
+    if not all(stamp.gone for stamp in run.stamps()):
         return None
     record = state.read(paths)
     younger = record is not None and paths.state.stat().st_mtime > _last_word(run.path)
     return None if younger else run
+
+
+def end_lost_commands(paths: Paths) -> list[int]:
+    """End the commands of runs whose wrapper and watch were killed together; the processes that were there."""
+    ended = []
+    for run in all_of(paths):
+        facts = run.read_facts()
+        stamps = run.stamps()
+        if not stamps or "ended" in facts or facts.get("command_ended") or not all(it.gone for it in stamps):
+            continue
+        ended += marks.end(run.path)
+        run.write_facts(command_ended=True)
+    return ended
 
 
 def _last_word(path: Path) -> float:

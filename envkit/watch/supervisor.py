@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from envkit.errors import EnvkitError
 from envkit.facts import Instance
+from envkit.owner import of_data
 from envkit.watch import marks
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, Writer, now, render
@@ -125,7 +126,7 @@ class Supervisor:
     def _bereaved(self) -> None:
         """End the command, keep the evidence, take down what the wrapper had brought up."""
         self._note("phase", "the wrapper was killed: cleaning up after it")
-        ended = marks.end(self.folder.path.name)
+        ended = marks.end(self.folder.path)
         if ended:
             self._note("command", f"ended {len(ended)} processes of the command")
         if self._watch:
@@ -182,7 +183,7 @@ class Supervisor:
 def instance_of(raw: Mapping[str, Any]) -> Instance:
     """An instance as the wrapper wrote it."""
     published = {int(inner): int(outer) for inner, outer in dict(raw["published"]).items()}
-    return Instance(**{**raw, "published": published})
+    return Instance(**{**raw, "published": published, "owner": of_data(raw["owner"])})
 
 
 def _read(lines: Iterable[str], told: queue.Queue[dict[str, Any] | None]) -> None:

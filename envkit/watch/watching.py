@@ -192,7 +192,8 @@ class Watch:
         if self.session.endpoint:
             engine: Any = self.session.runtime
             return int(engine.used_memory(instance))
-        group = limits.group(self.session.environment.name, instance.service)
+        key = self.session.claim.owner.key
+        group = limits.group(self.session.environment.name, instance.service, key)
         return limits.used(group) if group else 0
 
     def copy_logs(self) -> None:

@@ -17,6 +17,7 @@ import psutil
 from envkit import labels
 from envkit.config.models import Service
 from envkit.facts import Instance
+from envkit.owner import Claim, here
 from envkit.runtimes import limits
 from envkit.runtimes.base import Unit
 from envkit.runtimes.containers import Containers
@@ -34,7 +35,8 @@ DEBIAN = ("localhost/envkit-standin/debian:bookworm", "docker.io/library/debian:
 REDIS = ("localhost/envkit-standin/redis:7", "docker.io/library/redis:7-alpine")
 """Candidates: a host without a registry has the stand-ins, any other can pull."""
 
-ROOT = "/some/checkout"
+OWNER = here(Path("/some/state"), "/some/checkout")
+CLAIM = Claim(OWNER)
 NUMBER = itertools.count(1)
 
 
@@ -61,7 +63,7 @@ class Bench:
         fields.setdefault("command", ["sleep", "1000"])
         fields.setdefault("ports", {f"p{inner}": {"container": inner, "host": "auto"} for inner in ports or {}})
         model = Service.model_validate({"image": [image], **fields})
-        return Unit(self.environment, ROOT, name, model, image, "f1ngerpr1nt", dict(ports or {}))
+        return Unit(self.environment, OWNER, name, model, image, "f1ngerpr1nt", dict(ports or {}))
 
     def start(self, service: str = "", *, fake: Script | None = None, **given: Any) -> Instance:
         """Start such a unit; `fake` is what the fake is told of a command that it cannot run."""
@@ -129,7 +131,7 @@ class FakeBench(Bench):
         images = FakeImages(
             there={self.debian: "sha256:debian", self.redis: "sha256:redis"}, declares={self.redis: ["/data"]}
         )
-        self.runtime = FakeEngine(images=images)
+        self.runtime = FakeEngine(images=images, claim=CLAIM)
         self.networks, self.images = self.runtime.networks, self.runtime.images
 
     def script(self, service: str, script: Script) -> None:
@@ -170,9 +172,9 @@ class RealBench(Bench):
 
     def __init__(self, environment: str, endpoint: Endpoint) -> None:
         super().__init__(environment)
-        self.runtime = Containers(endpoint)
+        self.runtime = Containers(endpoint, CLAIM)
         self.api = self.runtime.api
-        self.networks, self.images = Networks(self.api), Images(self.api)
+        self.networks, self.images = Networks(self.api, CLAIM), Images(self.api)
         self.made = _Made()
         self.tells_oom = endpoint.engine == "docker"
         self.debian, self.redis = self._image(DEBIAN), self._image(REDIS)
@@ -231,9 +233,9 @@ class ProcessBench(Bench):
         super().__init__(environment)
         self.folder = folder
         self.images = Programs({}, os.environ, folder / "cache")
-        self.runtime = Processes(folder / "services", Launching(self.images, folder / "cache"))
+        self.runtime = Processes(folder / "services", Launching(self.images, folder / "cache"), CLAIM)
         self.networks = NoNetworks()
-        self.tells_oom = limits.group(environment, "s") is not None
+        self.tells_oom = limits.group(environment, "s", OWNER.key) is not None
         self.strangers: list[subprocess.Popen[bytes]] = []
 
     def unit(
@@ -244,7 +246,7 @@ class ProcessBench(Bench):
         model = Service.model_validate({"process": {"command": words, **fields.pop("process", {})}, **fields})
         assert model.process is not None
         name = service or f"s{next(NUMBER)}"
-        return Unit(self.environment, ROOT, name, model, model.process.reference, "f1ngerpr1nt", dict(ports or {}))
+        return Unit(self.environment, OWNER, name, model, model.process.reference, "f1ngerpr1nt", dict(ports or {}))
 
     def names(self) -> list[str]:
         return [words[0] for process in psutil.process_iter(["cmdline"]) if (words := process.info["cmdline"])]
@@ -263,4 +265,4 @@ class ProcessBench(Bench):
 
 def labels_of(environment: str) -> dict[str, str]:
     """What a service's container carries at least."""
-    return labels.owned(environment, "service", ROOT)
+    return labels.owned(environment, "service", OWNER)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from envkit.runtimes.discovery import find
-from tests.contract.bench import ROOT, Bench, FakeBench, ProcessBench, RealBench
+from tests.contract.bench import OWNER, Bench, FakeBench, ProcessBench, RealBench
 
 ENGINES = [
     pytest.param("fake"),
@@ -37,7 +37,7 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     else:
         made = RealBench(environment, find(request.param, os.environ))
     try:
-        made.networks.create(environment, ROOT)
+        made.networks.create(environment, OWNER)
         yield made
     finally:
         made.close()

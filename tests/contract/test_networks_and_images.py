@@ -12,7 +12,7 @@ from envkit.config.models import Build
 from envkit.errors import EngineError, ImageUnavailable
 from envkit.supply.build import Recipe, recipe
 from envkit.waiting import Aborted, Cancel
-from tests.contract.bench import ROOT, Bench, RealBench
+from tests.contract.bench import OWNER, Bench, RealBench
 
 UNKNOWN = "localhost/envkit-standin/no-such-image:0"
 
@@ -28,8 +28,8 @@ def test_a_network_is_made_once_found_and_removed_by_label(engine: Bench) -> Non
     name = f"{engine.environment}-n"
 
     assert not engine.networks.exists(name)
-    engine.networks.create(name, ROOT)
-    engine.networks.create(name, ROOT)
+    engine.networks.create(name, OWNER)
+    engine.networks.create(name, OWNER)
 
     assert engine.networks.exists(name)
     assert engine.networks.exists(engine.environment), "its neighbour, whose name is the beginning of this one"
@@ -46,7 +46,7 @@ def test_a_strangers_network_is_an_error_and_stays(engine: Bench) -> None:
     with pytest.raises(EngineError, match=f"envkit-{name} exists and is not envkit's"):
         engine.networks.exists(name)
     with pytest.raises(EngineError, match="not envkit's"):
-        engine.networks.create(name, ROOT)
+        engine.networks.create(name, OWNER)
 
     assert engine.networks.remove_all(name) == []
     with pytest.raises(EngineError, match="not envkit's"):

@@ -18,13 +18,15 @@ from typing import Any
 import psutil
 import pytest
 
+from envkit import labels
 from envkit.errors import EngineError, PortTaken
 from envkit.facts import Instance
 from envkit.ports import accepts
 from envkit.runtimes import limits, marked
 from envkit.runtimes.marked import alive, is_stranger, marked_processes, session, start_time, tree
 from envkit.runtimes.processes import Processes
-from tests.contract.bench import ProcessBench
+from tests.contract.bench import CLAIM, OWNER, ProcessBench
+from tests.docs.blocks import ROOT
 
 MIB = 2**20
 LISTEN = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(600)"
@@ -202,7 +204,7 @@ def test_a_lost_folder_is_made_up_for_by_the_marker(place: ProcessBench) -> None
     place.runtime.remove(found)
     assert place.runtime.observe(place.environment) == []
     assert not alive(int(made.id))
-    assert limits.groups(place.environment) == []
+    assert limits.groups(place.environment, OWNER.key) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil asks the kernel, which answers whole")
@@ -223,7 +225,7 @@ def test_a_process_is_known_by_its_marker_from_its_first_moment(monkeypatch: pyt
 
 def test_another_envkit_finds_it_and_knows_how_it_ended(place: ProcessBench) -> None:
     made = place.start(command=["sh", "-c", "sleep 0.2; exit 9"])
-    other = Processes(place.folder / "services", place.runtime._prepare)
+    other = Processes(place.folder / "services", place.runtime._prepare, CLAIM)
 
     assert other.observe(place.environment) == [made]
     gone = eventually(lambda: (now := other.look(made)).state == "exited" and now)
@@ -257,17 +259,17 @@ def test_a_start_time_is_of_one_process_and_stays(place: ProcessBench) -> None:
     assert not alive(pid, began - 0.02)
     assert is_stranger(pid, began + 0.02)
     assert session(pid, began - 0.02) == set()
-    assert tree(pid, began - 0.02, place.environment, "other") == set()
+    assert tree(pid, began - 0.02, place.environment, "other", CLAIM) == set()
     assert start_time(2**22 + 1) == 0.0
     assert not is_stranger(2**22 + 1, began), "nobody has it: a session that it led may live on"
 
 
 def test_the_caller_and_its_parents_are_never_of_the_tree(place: ProcessBench) -> None:
     script = (
-        "from envkit.runtimes.marked import tree; import os; "
-        f"print(os.getpid() in tree(2**22 + 1, None, {place.environment!r}, 's'))"
+        "from envkit.runtimes.marked import tree; from tests.contract.bench import CLAIM; import os; "
+        f"print(os.getpid() in tree(2**22 + 1, None, {place.environment!r}, 's', CLAIM))"
     )
-    marks = {"ENVKIT_ENV": place.environment, "ENVKIT_SERVICE": "s"}
+    marks = {**labels.marks_of(place.environment, OWNER), "ENVKIT_SERVICE": "s", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", script], env={**os.environ, **marks}, capture_output=True, text=True)
 
     assert done.stdout == "False\n", done.stderr
@@ -413,7 +415,7 @@ def test_all_of_it_is_gone_in_the_end(place: ProcessBench) -> None:
     place.runtime.remove(made)
 
     assert not folder_of(place, made).exists()
-    assert limits.groups(place.environment) == []
+    assert limits.groups(place.environment, OWNER.key) == []
 
 
 # Limits
@@ -421,7 +423,7 @@ def test_all_of_it_is_gone_in_the_end(place: ProcessBench) -> None:
 
 @pytest.fixture
 def limited(place: ProcessBench) -> ProcessBench:
-    if limits.group(place.environment, "s") is None:
+    if limits.group(place.environment, "s", OWNER.key) is None:
         pytest.skip("this user may make no control groups here")
     return place
 
@@ -430,7 +432,7 @@ def test_the_limit_holds_the_program_and_not_only_its_shell(limited: ProcessBenc
     made = limited.start(memory=64 * MIB)
 
     assert limited.runtime.limit_of(made) == str(64 * MIB)
-    group = limits.group(limited.environment, made.service)
+    group = limits.group(limited.environment, made.service, OWNER.key)
     assert group is not None
     both = {int(made.id), program_of(made).pid}
     assert {int(line) for line in (group / "cgroup.procs").read_text().split()} == both

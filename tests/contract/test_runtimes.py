@@ -10,7 +10,7 @@ import pytest
 from envkit import labels
 from envkit.errors import EngineError, PortTaken
 from envkit.runtimes.fake import Script
-from tests.contract.bench import ROOT, Bench, RealBench, labels_of
+from tests.contract.bench import OWNER, Bench, RealBench, labels_of
 
 MIB = 2**20
 
@@ -21,7 +21,9 @@ def test_a_started_service_is_told_with_all_that_it_was_made_from(place: Bench) 
     made = place.runtime.start(unit)
 
     assert (made.service, made.state, made.running) == (unit.name, "running", True)
-    assert (made.name, made.root) == (f"envkit-{place.environment}-{unit.name}", ROOT)
+    assert made.name == f"envkit-{place.environment}-{unit.name}"
+    assert place.runtime.whose(made).ours
+    assert (made.owner.user, made.owner.home, made.owner.checkout) == (OWNER.user, OWNER.home, OWNER.checkout)
     assert (made.fingerprint, made.image) == ("f1ngerpr1nt", unit.image)
     assert made.image_id == place.images.id_of(unit.image)
     assert place.runtime.look(made) == made

@@ -103,7 +103,7 @@ class EmbeddedBox(Box):
         found = super().left_on_the_host()
         if self.services.exists():
             found += [f"file {path}" for path in (self.services, *self.services.rglob("*"))]
-        found += [f"group {group}" for group in limits.groups(self.name)]
+        found += [f"group {group}" for group in limits.groups(self.name, "*")]
         for process in psutil.process_iter():
             try:
                 if process.cwd().startswith(f"{self.services}/") or any(

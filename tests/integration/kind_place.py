@@ -16,6 +16,7 @@ from envkit import labels
 from envkit.clusters.kind import Kind
 from envkit.clusters.nodes import CLUSTER_LABEL
 from envkit.config.models import Cluster
+from envkit.owner import Claim, here
 from envkit.paths import Paths
 from envkit.runtimes.containers import Containers
 from envkit.runtimes.discovery import find
@@ -45,7 +46,7 @@ class Place:
 
     @property
     def networks(self) -> Networks:
-        return Networks(self.containers.api)
+        return Networks(self.containers.api, self.containers.claim)
 
     def create(self, said: list[str] | None = None, work: Any = None, **cluster: Any) -> Any:
         report = (said if said is not None else []).append
@@ -74,14 +75,15 @@ def processes(name: str) -> Iterator[psutil.Process]:
 @contextmanager
 def made_on(engine: str, factory: pytest.TempPathFactory) -> Iterator[Callable[[], Place]]:
     """Makes places with a network; takes all of them down at the end and sees that nothing remains."""
-    containers = Containers(find(engine, os.environ))
+    owner = here(factory.getbasetemp(), "/tmp")
+    containers = Containers(find(engine, os.environ), Claim(owner))
     image = _node_image(containers)
     made: list[Place] = []
 
     def make() -> Place:
         name = f"kt-{engine[0]}{uuid.uuid4().hex[:6]}"
         place = Place(containers, Paths(factory.mktemp(name), name), image)
-        place.networks.create(name, "/tmp")
+        place.networks.create(name, owner)
         made.append(place)
         return place
 

@@ -36,6 +36,7 @@ SELF_EXPLAINED = {"Cancelled", "StepsFailed", "ConfigError"}
 
 COMPOSED = {
     "NotReady": "redis should give PONG: not within 3 s; last seen: nothing",
+    "HolderError": "environment web of this machine belongs to /here, and this is /there",
     "PortTaken": "port 16380 (wanted by redis) is held by pid 7 (redis-server)",
 }
 """Errors whose text no place of the source holds as a whole."""

@@ -18,9 +18,10 @@ from typing import Any
 import psutil
 import pytest
 
-from envkit import state
+from envkit import labels, state
 from envkit.cli.context import Flags, opened_down
 from envkit.errors import EnvironmentFailed, NotUp
+from envkit.owner import Claim, claim
 from envkit.paths import Paths
 from envkit.runtimes.endpoint import Endpoint
 from envkit.verbs import env, remove
@@ -128,8 +129,8 @@ NAME = f"t-{os.getpid()}"
 def test_down_twice_without_anything_is_fine(tmp_path: Path, nowhere: dict[str, str]) -> None:
     paths = Paths(tmp_path / "state", NAME)
 
-    assert remove.down(NAME, paths, "neither", nowhere, lambda _said: None) == []
-    assert remove.down(NAME, paths, "neither", nowhere, lambda _said: None) == []
+    assert remove.down(NAME, paths, "neither", nowhere, lambda _said: None, claim(tmp_path / "state", "/")) == []
+    assert remove.down(NAME, paths, "neither", nowhere, lambda _said: None, claim(tmp_path / "state", "/")) == []
 
 
 def test_down_names_the_engine_that_it_could_not_ask_and_keeps_the_record(
@@ -139,7 +140,7 @@ def test_down_names_the_engine_that_it_could_not_ask_and_keeps_the_record(
     state.write(paths, state.Record(NAME, "/", engine="docker", engine_url=f"unix://{tmp_path}/gone.sock"))
 
     with pytest.raises(EnvironmentFailed, match=rf"docker at unix://{tmp_path}/gone\.sock") as caught:
-        remove.down(NAME, paths, "neither", nowhere, lambda _said: None)
+        remove.down(NAME, paths, "neither", nowhere, lambda _said: None, claim(tmp_path / "state", "/"))
 
     assert "run `down` again" in caught.value.hint
     assert state.read(paths) is not None
@@ -177,7 +178,7 @@ def test_an_engine_is_known_by_every_address_of_its_socket(tmp_path: Path) -> No
     paths = Paths(tmp_path, "t")
 
     def seen(url: str, *engines: Endpoint) -> bool:
-        return remove._seen(state.Record("t", "/", engine_url=url), engines, paths)
+        return remove._seen(url, engines, paths)
 
     docker = Endpoint("docker", f"unix://{tmp_path}/real.sock", "1", "x")
     podman = Endpoint("podman", "unix:///run/podman/podman.sock", "1", "x")
@@ -188,8 +189,15 @@ def test_an_engine_is_known_by_every_address_of_its_socket(tmp_path: Path) -> No
     assert not seen("tcp://far:2376", docker)
 
 
+CLAIM = claim(Path("/some/state"), "/some/checkout")
+
+
+def marked_as(marker: str, asks: Claim = CLAIM) -> dict[str, str]:
+    return {**os.environ, **labels.marks_of(marker, asks.owner)}
+
+
 def sleeper(marker: str, script: str = "import time; time.sleep(300)", **more: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "ENVKIT_ENV": marker}, **more)
+    return subprocess.Popen([sys.executable, "-c", script], env=marked_as(marker), **more)
 
 
 def test_processes_that_carry_the_marker_are_ended_and_no_others() -> None:
@@ -197,14 +205,14 @@ def test_processes_that_carry_the_marker_are_ended_and_no_others() -> None:
     ours, other = sleeper(name), sleeper(name)
     neighbour, longer = sleeper(f"{name}2"), sleeper(name[:-1])
     try:
-        ended = remove.end_processes(name)
+        ended, _ = remove.end_processes(name, CLAIM)
 
         assert sorted(ended) == sorted([f"process {ours.pid}", f"process {other.pid}"])
         assert ours.wait(5) is not None
         assert other.wait(5) is not None
         assert neighbour.poll() is None
         assert longer.poll() is None
-        assert remove.end_processes(name) == []
+        assert remove.end_processes(name, CLAIM) == ([], [])
     finally:
         for process in (ours, other, neighbour, longer):
             process.kill()
@@ -215,12 +223,12 @@ def test_processes_that_carry_the_marker_are_ended_and_no_others() -> None:
 def test_what_an_engine_keeps_for_all_containers_is_nobodys_though_it_inherited_the_marker() -> None:
     """Podman's name server is a child of the first `podman run`, which may be kind's."""
     name = f"{NAME}-inherited"
-    marked = {**os.environ, "ENVKIT_ENV": name, "ENVKIT_RUN": name}
+    marked = {**marked_as(name), "ENVKIT_RUN": f"/{name}"}
     argv, sleep = ["aardvark-dns", "300"], shutil.which("sleep")
     names = subprocess.Popen(argv, executable=sleep, env=marked, start_new_session=True)
     try:
-        assert remove.end_processes(name) == []
-        assert marks.end(name, 0.0) == []
+        assert remove.end_processes(name, CLAIM) == ([], [])
+        assert marks.end(Path(f"/{name}"), 0.0) == []
         assert [trace for trace in as_processes() if trace.environment == name] == []
         assert names.poll() is None
     finally:
@@ -236,7 +244,7 @@ def test_a_process_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatc
     assert stubborn.stdout is not None
     stubborn.stdout.readline()
 
-    remove.end_processes(name)
+    remove.end_processes(name, CLAIM)
 
     stubborn.stdout.close()
     stubborn.wait(5)
@@ -246,11 +254,10 @@ def test_a_process_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatc
 def test_the_caller_and_its_parents_are_spared(monkeypatch: pytest.MonkeyPatch) -> None:
     """`envkit run -- envkit down`: the marker is inherited by the very process that takes everything down."""
     script = (
-        "import os, sys; from envkit.verbs.remove import end_processes; "
-        "print(end_processes(os.environ['ENVKIT_ENV'])); print('alive')"
+        "import os; from pathlib import Path; from envkit.owner import claim; "
+        "from envkit.verbs.remove import end_processes; "
+        "print(end_processes(os.environ['ENVKIT_ENV'], claim(Path('/some/state'), '/some/checkout'))); print('alive')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ, "ENVKIT_ENV": f"{NAME}-self"}, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], env=marked_as(f"{NAME}-self"), capture_output=True, text=True)
 
-    assert (done.returncode, done.stdout) == (0, "[]\nalive\n")
+    assert (done.returncode, done.stdout) == (0, "([], [])\nalive\n")

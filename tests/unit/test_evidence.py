@@ -43,8 +43,8 @@ def session(tmp_path: Path, engine: FakeEngine) -> Session:
     """An environment with that service up."""
     services = {"app": {"env": {"APP_PASSWORD": "hunter-secret-2"}}}
     made = opened(environment(services), tmp_path / "home", engine)
-    engine.networks.create("t", "/here")
-    engine.start(Unit("t", "/here", "app", made.environment.services["app"], "i", "f"))
+    engine.networks.create("t", made.claim.owner)
+    engine.start(Unit("t", made.claim.owner, "app", made.environment.services["app"], "i", "f"))
     return made
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from filelock import FileLock
 from envkit import labels, state
 from envkit.cli.output import confirmed, expiry
 from envkit.errors import UsageError
+from envkit.owner import Owner
 from envkit.paths import Paths
 from envkit.runtimes.endpoint import Endpoint
+from envkit.runtimes.marked import Stamp
 from envkit.verbs.list import Found, Trace, in_files, judged
 from envkit.verbs.prune import choose, why
 
@@ -39,11 +42,14 @@ def root(tmp_path: Path) -> Path:
 
 def network(home: Path | str, root: Path | str, **fields: Any) -> Trace:
     mark = labels.home_mark(home) if isinstance(home, Path) else home
-    return Trace("t", "network", "envkit-t", "docker", root=str(root), home=mark, **fields)
+    owner = labels.owner_of({labels.HOME: mark, labels.ROOT: str(root)})
+    return Trace("t", "network", "envkit-t", "docker", owner=owner, **fields)
 
 
 def container(root: Path | str, **fields: Any) -> Trace:
-    return Trace("t", "container", "envkit-t-redis", "docker", root=str(root), **{"state": "running", **fields})
+    return Trace(
+        "t", "container", "envkit-t-redis", "docker", owner=Owner(checkout=str(root)), **{"state": "running", **fields}
+    )
 
 
 def record(home: Path, root: Path, **fields: Any) -> None:
@@ -169,11 +175,18 @@ def test_what_a_run_uses_stays_even_when_it_is_expired(home: Path, root: Path) -
     record(home, root, expires=5.0)
     folder = home / "runs" / "t" / f"20260101-000000-{os.getpid()}"
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text("{}")
+    stamp = Stamp.of(os.getpid())
+    (folder / "run.json").write_text(json.dumps({"processes": [stamp.written()]}))
     it = found(home, network(home, root), container(root))
     assert it.running == f"run (pid {os.getpid()})"
     assert why(it, time.time()) == ""
-    (folder / "run.json").write_text(json.dumps({"ended": 6.0}))
+    for other in (replace(stamp, boot="before"), replace(stamp, began=1.0)):
+        (folder / "run.json").write_text(json.dumps({"processes": [other.written()]}))
+        assert not found(home, network(home, root)).running, "the number is another process's by now"
+    elsewhere = replace(stamp, pids="another", began=1.0)
+    (folder / "run.json").write_text(json.dumps({"processes": [elsewhere.written()]}))
+    assert found(home, network(home, root)).running, "in another PID namespace it cannot be seen"
+    (folder / "run.json").write_text(json.dumps({"processes": [stamp.written()], "ended": 6.0}))
     assert why(found(home, network(home, root), container(root)), time.time())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from envkit.errors import EngineError, EnvironmentFailed, NotUp, UsageError
 from envkit.facts import ClusterFact, Facts
 from envkit.plan import CLUSTER, Action, make
 from envkit.runtimes.fake import FakeEngine, opened
+from envkit.runtimes.marked import Stamp
 from envkit.session import Session
 from envkit.verbs import env
 from envkit.verbs.pause import pause
@@ -128,7 +130,7 @@ def test_what_a_run_uses_is_not_held(engine: FakeEngine, tmp_path: Path) -> None
     up(session(engine, tmp_path))
     folder = tmp_path / "runs" / "t" / f"20260101-000000-{os.getpid()}"
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text("{}")
+    (folder / "run.json").write_text(json.dumps({"processes": [Stamp.of(os.getpid()).written()]}))
     with pytest.raises(UsageError, match="is used by run"):
         pause(session(engine, tmp_path))
     assert all(it.running for it in engine.observe("t"))

@@ -11,6 +11,7 @@ import pytest
 
 from envkit.config.models import File, Service
 from envkit.errors import EnvironmentFailed
+from envkit.owner import Owner
 from envkit.runtimes import postgres_data
 from envkit.runtimes.base import Unit
 from envkit.runtimes.launching import Launching, copy_files
@@ -35,7 +36,7 @@ class Known:
 def launch(folder: Path, known: Known, process: dict[str, Any], **fields: Any) -> Launch:
     service = Service.model_validate({"process": process, **fields})
     assert service.process is not None
-    unit = Unit("t", "/here", "s", service, service.process.reference, "f")
+    unit = Unit("t", Owner(), "s", service, service.process.reference, "f")
     return Launching(known, folder / "cache")(unit, folder)
 
 

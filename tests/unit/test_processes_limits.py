@@ -27,23 +27,24 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_service_has_a_group_of_a_name_that_is_nobody_elses(home: Path) -> None:
-    assert limits.group("a-b", "c") == home / "envkit-a-b.c"
-    assert limits.group("a", "b-c") == home / "envkit-a.b-c"
+    assert limits.group("a-b", "c", "k") == home / "envkit-a-b.c.k"
+    assert limits.group("a", "b-c", "k") == home / "envkit-a.b-c.k"
 
 
 def test_all_groups_of_one_environment_and_of_no_other(home: Path) -> None:
-    for name in ("envkit-a.redis", "envkit-a.web", "envkit-a-b.redis", "envkit-ab.redis", "envkit-a", "other"):
+    others = ("envkit-a-b.redis.k", "envkit-ab.redis.k", "envkit-a.redis.another", "envkit-a.k", "other")
+    for name in ("envkit-a.redis.k", "envkit-a.web.k", *others):
         (home / name).mkdir()
 
-    assert [group.name for group in limits.groups("a")] == ["envkit-a.redis", "envkit-a.web"]
+    assert [group.name for group in limits.groups("a", "k")] == ["envkit-a.redis.k", "envkit-a.web.k"]
 
 
 def test_where_no_group_may_be_made_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_V1", tmp_path / "nothing")
     monkeypatch.setattr(limits, "_V2", tmp_path / "nothing")
 
-    assert limits.group("a", "b") is None
-    assert limits.groups("a") == []
+    assert limits.group("a", "b", "k") is None
+    assert limits.groups("a", "k") == []
 
 
 @pytest.mark.usefixtures("kernel")

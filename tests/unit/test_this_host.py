@@ -68,7 +68,7 @@ def test_engines_in_virtual_machines_are_told_apart() -> None:
 def test_services_are_told_and_not_replaced_for_another_address(tmp_path: Path) -> None:
     found = environment({"a": {"env": {"HOOK": "http://${host.address}:9"}}})
     session = opened(found, tmp_path, FakeEngine())
-    session.networks.create("t", "/here")
+    session.networks.create("t", session.claim.owner)
 
     service = desired.startable(found, "a", session.paths, session.this_host)
     assert service.env["HOOK"] == "http://172.18.0.1:9"
@@ -80,7 +80,7 @@ def test_services_are_told_and_not_replaced_for_another_address(tmp_path: Path) 
 def test_the_certificate_is_for_the_address_and_follows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = opened(environment({}, cluster="kind"), tmp_path, FakeEngine())
     assert variables(session) == {}, "there is no network yet"
-    session.networks.create("t", "/here")
+    session.networks.create("t", session.claim.owner)
     assert variables(session) == {ADDRESS: "172.18.0.1", LISTEN: "172.18.0.1"}, "there is no cluster yet"
 
     write_private(session.paths.kubeconfig, kubeconfig.render(Access("https://127.0.0.1:4711"), "x"))

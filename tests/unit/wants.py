@@ -7,6 +7,7 @@ from typing import Any
 
 from envkit.config.models import Environment
 from envkit.facts import Instance, State
+from envkit.owner import Owner
 from envkit.plan import Desired, Want, select
 
 
@@ -32,4 +33,6 @@ def desired(env: Environment, *names: str, rebuild: bool = False, **wants: Want)
 
 def instance(service: str, state: State = "running", fingerprint: str = "f", **fields: Any) -> Instance:
     """A container of the environment `t`."""
-    return Instance(f"id-{service}", f"envkit-t-{service}", service, state, fingerprint, root="/here", **fields)
+    return Instance(
+        f"id-{service}", f"envkit-t-{service}", service, state, fingerprint, owner=Owner(checkout="/here"), **fields
+    )
