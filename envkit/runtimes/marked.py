@@ -273,9 +273,9 @@ def _environ_after_exec(pid: int) -> bytes:
     threads, zombies and processes without variables are empty for good.
     """
     deadline = time.monotonic() + EXEC
-    while not (said := _environ(pid)) and _in_exec(pid) and time.monotonic() < deadline:
+    while _in_exec(pid) and time.monotonic() < deadline:
         time.sleep(0.0005)
-    return said
+    return _environ(pid)
 
 
 def _in_exec(pid: int) -> bool:
