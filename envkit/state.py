@@ -126,7 +126,7 @@ def read(paths: Paths) -> Record | None:
         owner = of_data(raw.pop("owner", {}))
         lists = {name: tuple(raw.get(name, ())) for name in ("files", "selected")}
         return Record(**{**raw, **lists, "tokens": tokens, "carried": carried, "owner": owner})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

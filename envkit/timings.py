@@ -154,7 +154,7 @@ def read(paths: Paths) -> Timings | None:
             return None
         spans = tuple(_span(row) for row in raw.pop("spans"))
         return Timings(**raw, spans=spans)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

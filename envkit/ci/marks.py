@@ -68,8 +68,10 @@ def line_of(file: Path, path: str) -> int:
     """The line, from 1, of what `services.api.files[0].source` names, or of the deepest part of it that is there."""
     import yaml
 
+    from envkit.config import bounded
+
     try:
-        node = yaml.compose(file.read_text(), Loader=yaml.SafeLoader)
+        node = bounded.composed(bounded.read_text(file), yaml.SafeLoader)[1]
     except (OSError, ValueError, yaml.YAMLError):
         return 0
     line = 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from envkit.config import bounded
 from envkit.errors import ClusterError
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -33,15 +34,17 @@ class Access:
 def read(path: Path, context: str | None = None) -> Access:
     """The access of a kubeconfig file. Raises `ClusterError` for what is missing or needs a plugin."""
     try:
-        return parse(path.read_text(), context=context, folder=path.parent)
+        return parse(bounded.read_text(path), context=context, folder=path.parent)
     except OSError as error:
         raise ClusterError(f"the kubeconfig {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, bounded.TooMuch) as error:
+        raise ClusterError(f"the kubeconfig {path} cannot be read: {error}") from error
 
 
 def parse(text: str, *, context: str | None = None, folder: Path = Path()) -> Access:
     """The access of a kubeconfig's current (or the named) context."""
     try:
-        document = yaml.load(text, Loader=_LOADER) or {}  # noqa: S506  # a safe one
+        document = bounded.load(text, _LOADER) or {}
         chosen = _named(document, "contexts", context or document["current-context"])["context"]
         cluster = _named(document, "clusters", chosen["cluster"])["cluster"]
         user = _named(document, "users", chosen["user"]).get("user") or {}

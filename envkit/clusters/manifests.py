@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from envkit.config import bounded
 from envkit.errors import ConfigError, Fault
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -94,13 +95,13 @@ def _files(paths: Sequence[str | Path]) -> Iterator[Path]:
 
 def _objects(file: Path) -> Iterator[Manifest | Fault]:
     try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        text = bounded.read_text(file, bounded.LARGEST_MANIFEST)
+    except (OSError, UnicodeDecodeError, bounded.TooMuch) as error:
         yield Fault(str(file), "", f"cannot be read: {error}")
         return
     for line, part in _documents(text):
         try:
-            body = yaml.load(part, Loader=LOADER)  # noqa: S506 - a safe loader
+            body = bounded.load(part, LOADER, bounded.MOST_OF_A_MANIFEST)
         except yaml.YAMLError as error:
             yield Fault(str(file), f"line {line + _line(error)}", _said(error))
             continue

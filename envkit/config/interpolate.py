@@ -12,12 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-REFERENCE = re.compile(r"(\$+)\{([\w-]+(?:\.[\w-]+)+)(?:\|(\w+))?\}", re.ASCII)
+REFERENCE = re.compile(r"(?<!\$)(\$+)\{([\w-]+(?:\.[\w-]+)+)(?:\|(\w+))?\}", re.ASCII)
 """An odd number of dollars makes a reference of what follows; pairs of them are literal dollars."""
 
 _TOKEN = re.compile(r"\$(?:(\$)|\{([^{}]*)\}|(\{))")
-_REFERENCE = re.compile(REFERENCE.pattern.removeprefix(r"(\$+)\{").removesuffix(r"\}"), re.ASCII)
+_REFERENCE = re.compile(REFERENCE.pattern.removeprefix(r"(?<!\$)(\$+)\{").removesuffix(r"\}"), re.ASCII)
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+
+
+MOST_TOLD = 5
+"""Things that are wrong with one text, and told."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ def interpolated(value: Any, environ: Mapping[str, str]) -> Any:
 
 
 def _text(text: str, environ: Mapping[str, str]) -> str | Broken:
-    done, literal, position = "", "", 0
+    done: list[str] = []
+    literal, position = "", 0
     wrong: list[str] = []
     unset: tuple[str, ...] = ()
     for token in _TOKEN.finditer(text):
@@ -51,18 +56,20 @@ def _text(text: str, environ: Mapping[str, str]) -> str | Broken:
         escaped, inner, opened = token.groups()
         if escaped:
             literal += "$"
+        elif len(wrong) >= MOST_TOLD:
+            break
         elif opened:
-            wrong.append(f"'{text[token.start() :][:30]}' is not closed, or nested; {_FORMS}")
+            wrong.append(f"'{text[token.start() : token.start() + 30]}' is not closed, or nested; {_FORMS}")
         elif _REFERENCE.fullmatch(inner):
-            done, literal = done + protected(literal, before_reference=True) + f"${{{inner}}}", ""
+            done += [protected(literal, before_reference=True), f"${{{inner}}}"]
+            literal = ""
         else:
             value = _variable(inner, environ)
             literal += value if isinstance(value, str) else ""
             wrong += [value.message] if isinstance(value, Broken) else []
             unset += value.unset if isinstance(value, Broken) else ()
-    done += protected(literal + text[position:])
     if not wrong:
-        return done
+        return "".join([*done, protected(literal + text[position:])])
     names = tuple(dict.fromkeys(unset)) if len(unset) == len(wrong) else ()
     return Broken("; ".join(dict.fromkeys(wrong)), text, names)
 
@@ -73,7 +80,7 @@ _FORMS = "expected ${NAME}, ${NAME:-default} or ${service.port}, and $$ for a do
 def _variable(inner: str, environ: Mapping[str, str]) -> str | Broken:
     found = _VARIABLE.fullmatch(inner)
     if not found:
-        return Broken(f"'${{{inner}}}' cannot be understood; {_FORMS}")
+        return Broken(f"'${{{inner[:60]}}}' cannot be understood; {_FORMS}")
     name, default = found.groups()
     if default is not None:
         return environ.get(name) or default
@@ -85,4 +92,4 @@ def _variable(inner: str, environ: Mapping[str, str]) -> str | Broken:
 def protected(text: str, before_reference: bool = False) -> str:
     """Literal text as loaded text: dollars that a reference could be read from are doubled."""
     text = REFERENCE.sub(lambda found: found[1] + found[0], text)
-    return re.sub(r"(\$+)$", r"\1\1", text) if before_reference else text
+    return re.sub(r"(?<!\$)(\$+)$", r"\1\1", text) if before_reference else text

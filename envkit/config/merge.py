@@ -29,13 +29,14 @@ class Merged:
     def _lay(self, into: dict[str, Any], layer: dict[str, Any], origin: str, at: Keys) -> None:
         for key, value in layer.items():
             here = (*at, key)
+            inner = isinstance(into.get(key), dict)
             if isinstance(value, dict):
-                if not isinstance(into.get(key), dict):
-                    self._forget(here)
+                if not inner:
                     into[key] = {}
                 self._lay(into[key], value, origin, here)
             else:
-                self._forget(here)
+                if inner:  # only a mapping has origins below it, and to look for them takes a walk through all
+                    self._forget(here)
                 into.pop(key, None)
                 if value is not None:
                     into[key] = copy.deepcopy(value)

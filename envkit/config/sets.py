@@ -7,6 +7,9 @@ from typing import Any
 
 from envkit.config.yamlfile import parse_value
 
+DEEPEST = 20
+"""Parts of a path; the model has eight levels, and what `cluster.config` and `files.*.set` hold some more."""
+
 _SET = re.compile(r'((?:[^."=]+|"[^"]+")(?:\.(?:[^."=]+|"[^"]+"))*)=(.*)', re.DOTALL)
 _KEY = re.compile(r'"([^"]+)"|([^."]+)')
 
@@ -23,7 +26,10 @@ def parsed_set(text: str) -> tuple[dict[str, Any], str]:
         value: Any = parse_value(found[2])
     except ValueError as error:
         return {}, f"{found[1]}: {error}"
-    for key in reversed(keys_of(found[1])):
+    keys = keys_of(found[1])
+    if len(keys) > DEEPEST:
+        return {}, f"{found[1][:60]}...: the path has {len(keys)} parts, and at most {DEEPEST} mean anything"
+    for key in reversed(keys):
         value = {key: value}
     return value, ""
 

@@ -16,6 +16,9 @@ from envkit.config.shipped import checkout_of, is_shipped
 from envkit.config.yamlfile import Finding, read
 from envkit.errors import ConfigError, Fault
 
+DEEPEST = 30
+"""Files that extend one another, one after the other."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -140,6 +143,9 @@ class _Reader:
             path = named(name, beside, relative_to, but)
         except NotFoundError as error:
             self.fault(origin, [(keys, str(error))], broken=True)
+            return
+        if len(self.open) >= DEEPEST:
+            self.fault(origin, [(keys, f"extends more than {DEEPEST} files, one after the other")], broken=True)
             return
         if path in self.open:
             circle = [*self.open[self.open.index(path) :], path]

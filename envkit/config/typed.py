@@ -31,6 +31,9 @@ class Typed(Generic[M]):
         return path
 
 
+MOST = 200
+"""Faults that are told; whoever has more has one mistake that they all come from."""
+
 ROUNDS = 8
 """Times that wrong values are taken out; what is wrong shows up level by level."""
 
@@ -46,7 +49,12 @@ def parsed(model: type[M], raw: dict[str, Any], also: tuple[str, ...] = ()) -> T
         try:
             return replace(typed, value=model.model_validate(raw))
         except ValidationError as error:
-            wrong = explained(error, model, raw, also)
+            count = error.error_count()
+            wrong = explained(error, model, raw, also, MOST)
+        if count > MOST:
+            typed.findings.update(wrong)
+            typed.findings.setdefault((), f"has {count} faults; the first {MOST} are told")
+            return typed
         for keys, message in wrong.items():
             keys = typed.written(keys)
             if not any(other[: len(keys)] == keys for other in taken):

@@ -42,10 +42,12 @@ def has(value: Any, key: Any) -> bool:
     return key in value if isinstance(value, dict) else isinstance(value, list) and key in range(len(value))
 
 
-def explained(error: ValidationError, model: type[BaseModel], raw: Any, also: tuple[str, ...] = ()) -> dict[Keys, str]:
-    """One message for each path, however many alternatives pydantic tried there."""
+def explained(
+    error: ValidationError, model: type[BaseModel], raw: Any, also: tuple[str, ...] = (), most: int | None = None
+) -> dict[Keys, str]:
+    """One message for each path of the first `most` errors, however many alternatives pydantic tried there."""
     found: dict[Keys, str] = {}
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:most]:
         keys, value = _place(detail, raw)
         node = schema_at(model, keys, raw)
         if isinstance(value, Broken):

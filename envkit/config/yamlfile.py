@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from envkit.config import bounded
+
 Finding = tuple[tuple[str | int, ...], str]
 """A fault before its file is known: the path inside the configuration, and the message."""
 
@@ -53,7 +55,7 @@ for _tag, _pattern, _first in (
 def parse_value(text: str) -> Any:
     """The value of one `--set`; raises `ValueError` with the reason."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  # a subclass of the safe loader
+        return bounded.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ValueError(_reason(error)) from error
 
@@ -61,7 +63,9 @@ def parse_value(text: str) -> Any:
 def read(path: Path) -> Parsed:
     """The file's mapping, with every duplicate key; an empty file is an empty mapping."""
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(bounded.read_text(path))
+    except bounded.TooMuch as error:
+        return _broken(_reason(error))
     except OSError as error:
         return _broken(f"cannot be read: {error.strerror or error}")
     except UnicodeDecodeError as error:
@@ -71,11 +75,10 @@ def read(path: Path) -> Parsed:
 def parse(text: str) -> Parsed:
     """The mapping that `text` holds; syntax faults come with line and column."""
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        twice = tuple(_duplicates(node, (), 0))
-        data = {} if node is None else loader.construct_document(node)
-    except (yaml.YAMLError, RecursionError) as error:
+        loader, node = bounded.composed(text, _Loader)
+        twice = tuple(_duplicates(node, ()))
+        data = {} if node is None else bounded.constructed(loader, node)
+    except yaml.YAMLError as error:
         return _broken(_reason(error))
     if data is not None and not isinstance(data, dict):
         return _broken("expected a mapping of keys at the top")
@@ -87,22 +90,18 @@ def _broken(message: str) -> Parsed:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, bounded.TooMuch):
+        return str(error)
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        return f"is not valid YAML: {error}" if isinstance(error, yaml.YAMLError) else "an anchor contains itself"
+        return f"is not valid YAML: {error}"
     problem = getattr(error, "problem", None) or "cannot be understood"
     return f"line {mark.line + 1}, column {mark.column + 1}: not valid YAML: {problem}"
 
 
-DEEPEST = 200
-"""Levels of nesting; beyond it an anchor refers to itself."""
-
-
-def _duplicates(node: Any, at: tuple[str | int, ...], depth: int) -> list[Finding]:
-    if depth > DEEPEST:
-        raise RecursionError
+def _duplicates(node: Any, at: tuple[str | int, ...]) -> list[Finding]:
     if isinstance(node, yaml.SequenceNode):
-        return [one for i, item in enumerate(node.value) for one in _duplicates(item, (*at, i), depth + 1)]
+        return [one for i, item in enumerate(node.value) for one in _duplicates(item, (*at, i))]
     if not isinstance(node, yaml.MappingNode):
         return []
     found: list[Finding] = []
@@ -112,5 +111,5 @@ def _duplicates(node: Any, at: tuple[str | int, ...], depth: int) -> list[Findin
         if name in first and name != "<<":
             found.append(((*at, name), f"is written twice, on lines {first[name]} and {line}; keep one of them"))
         first.setdefault(name, line)
-        found += _duplicates(value, (*at, name), depth + 1)
+        found += _duplicates(value, (*at, name))
     return found

@@ -101,7 +101,7 @@ def _mapping(path: Path, name: str) -> tuple[Values, list[str]]:
         document = yaml.safe_load(path.read_bytes())
     except OSError as exc:
         return {}, [f"{name}: cannot read {path}: {exc.strerror}"]
-    except yaml.YAMLError as exc:
+    except (yaml.YAMLError, RecursionError) as exc:
         return {}, [f"{name}: {path} is not YAML: {' '.join(str(exc).split())}"]
     if not isinstance(document, dict):
         return {}, [f"{name}: {path}: expected a mapping, got {type(document).__name__}"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from envkit.config import bounded
 from envkit.config.sets import keys_of
 
 NULL = "tag:yaml.org,2002:null"
@@ -36,7 +37,7 @@ def laid_over(text: str, values: Mapping[str, Any], name: str) -> str:
 
 def _json(text: str, values: Mapping[str, Any]) -> str:
     try:
-        document = json.loads(text) if text.strip() else {}
+        document = bounded.loaded_json(text) if text.strip() else {}
     except ValueError as error:
         raise Unfit(f"is not JSON: {error}") from error
     if not isinstance(document, dict):
@@ -63,7 +64,7 @@ def _put_json(document: Any, path: str, value: Any) -> None:
 
 def _yaml(text: str, values: Mapping[str, Any]) -> str:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = bounded.composed(text, yaml.SafeLoader)[1]
     except yaml.YAMLError as error:
         raise Unfit(f"is not YAML: {' '.join(str(error).split())}") from error
     if root is None or root.tag == NULL:

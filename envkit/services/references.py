@@ -46,6 +46,12 @@ FILTERS: Mapping[str, Callable[[str], str]] = {
     "base64": lambda text: b64encode(text.encode()).decode(),
 }
 
+DEEPEST = 30
+"""Variables that refer to one another, one after the other."""
+
+LONGEST = 4 << 20
+"""Letters of a text with its references resolved."""
+
 FORMS = ("host", "port", "address", "ports.PORT", "env.VAR", "exports.VAR", "listen", "root", "data")
 
 
@@ -144,6 +150,8 @@ class Scope:
     self_name: str = ""
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     _within: tuple[str, ...] = ()
+    _found: dict[str, str] = field(default_factory=dict, repr=False)
+    """Variables that this resolution met before: two references in each of forty would take a million years."""
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -153,15 +161,25 @@ def names_in(text: str) -> tuple[str, ...]:
 
 def resolve(text: str, scope: Scope) -> str:
     """The text with every reference resolved. Raises `UnresolvedReference` for the first that means nothing."""
+    if "$" not in text:
+        return text
+    if not scope._within:
+        scope = replace(scope, _found={})  # a token may be another one the next time
+    size = len(text)
 
     def one(found: Any) -> str:
+        nonlocal size
         dollars, name, filtered = found.groups()
         literal = "$" * (len(dollars) // 2)
         if len(dollars) % 2 == 0:
             return literal + str(found[0]).lstrip("$")
-        return literal + _filter(filtered)(_value(name, scope))
+        value = _filter(filtered)(_value(name, scope))
+        size += len(value)
+        if size > LONGEST:
+            raise UnresolvedReference(f"becomes longer than {LONGEST >> 20} MiB")
+        return literal + value
 
-    return REFERENCE.sub(one, text) if "$" in text else text
+    return REFERENCE.sub(one, text)
 
 
 def problems(text: str, scope: Scope) -> list[str]:
@@ -234,7 +252,12 @@ def _variable(name: str, kind: str, variables: Mapping[str, str], variable: str,
     step = f"{name}.{kind}.{variable}"
     if step in scope._within:
         raise UnresolvedReference(f"refers to itself: {' -> '.join([*scope._within, step])}")
-    return resolve(variables[variable], replace(scope, _within=(*scope._within, step)))
+    if len(scope._within) >= DEEPEST:
+        first = " -> ".join(scope._within[:3])
+        raise UnresolvedReference(f"goes through more than {DEEPEST} variables: {first} -> ...")
+    if step not in scope._found:
+        scope._found[step] = resolve(variables[variable], replace(scope, _within=(*scope._within, step)))
+    return scope._found[step]
 
 
 def resolved_service(service: Service, scope: Scope) -> Service:

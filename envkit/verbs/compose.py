@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from envkit.config import bounded
 from envkit.config.names import is_name, made_name
 from envkit.errors import UsageError
 
@@ -27,7 +28,7 @@ _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)\}|(?<!\$)\$(\w+)")
 def translated(file: Path) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
     """Services by name, and remarks by service. Raises `UsageError` for what is no compose file."""
     try:
-        raw = yaml.safe_load(file.read_text()) or {}
+        raw = bounded.load(bounded.read_text(file), bounded.LOADER) or {}
         given = dict(raw.get("services") or {})
         names = {name: name if is_name(name) else made_name(name) for name in given}
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:  # not as compose writes it

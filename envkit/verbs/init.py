@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from envkit.config import bounded
 from envkit.config.lookup import OWN_FILE
 from envkit.config.names import made_name
 from envkit.errors import UsageError
@@ -124,17 +125,24 @@ def _dependencies(folder: Path) -> Iterator[tuple[str, list[str], str]]:
     for path in sorted(folder.glob("requirements*.txt")):
         yield path.name, _packages((_text(path) or "").splitlines()), "pytest"
     if (text := _text(folder / "package.json")) is not None:
-        found = yaml.safe_load(text) if text.strip() else {}
+        found = _of_yaml(text)
         groups = (
             [found.get(key) or {} for key in ("dependencies", "devDependencies")] if isinstance(found, dict) else []
         )
         yield "package.json", [name for group in groups for name in group], "npm test"
 
 
+def _of_yaml(text: str) -> Any:
+    try:
+        return bounded.load(text, bounded.LOADER)
+    except yaml.YAMLError:
+        return {}
+
+
 def _of_pyproject(text: str) -> list[str]:
     try:
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return []
     project = found.get("project", {})
     groups = [project.get("dependencies", []), *project.get("optional-dependencies", {}).values()]
@@ -149,7 +157,8 @@ def _packages(lines: Iterable[str]) -> list[str]:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(errors="replace")
+        with path.open(errors="replace") as file:
+            return file.read(bounded.LARGEST)
     except OSError:
         return None
 

@@ -58,7 +58,7 @@ class RunFolder:
         """`argv` (secrets masked), `began`, `ended`, `code`, `environment`, `lane`, `engine`, `owned`, `runs`."""
         try:
             found: dict[str, Any] = json.loads(self.facts.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return found
 
