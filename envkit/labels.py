@@ -58,6 +58,16 @@ def home_here(mark: str) -> Path | None:
     return Path(folder) if folder and machine == platform.node() else None
 
 
+NODE_PREFIX = "envkit-"
+KIND_CLUSTER = "io.x-k8s.kind.cluster"
+
+
+def environment_of(marks: Mapping[str, str]) -> str:
+    """The environment that a container with these labels belongs to, a node of its kind cluster too; else empty."""
+    cluster = marks.get(KIND_CLUSTER, "")
+    return marks.get(ENV) or (cluster.removeprefix(NODE_PREFIX) if cluster.startswith(NODE_PREFIX) else "")
+
+
 def owned(environment: str, role: str, owner: Owner, **more: str) -> dict[str, str]:
     """The labels of something that belongs to the environment."""
     said = {USER: owner.user, ROOT: owner.checkout, HOME: owner.mark or None, MOUNT: owner.mount}

@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 from envkit.clusters.pki import Pki
@@ -42,14 +41,14 @@ class Choice:
 class Entered:
     """A lane entered: the environment in its form, and the engine, where the lane has one.
 
-    `settle` gives the environment again, with the files that it names made and its ports written down: for who holds
-    its lock. To look at an environment nothing is made.
+    `settle` gives the environment again, at a port offset, with the files that it names made and its ports written
+    down: for who holds its lock. To look at an environment nothing is made.
     """
 
     choice: Choice
     environment: Environment
     endpoint: Endpoint | None
-    settle: Callable[[], Environment]
+    settle: Callable[[int], Environment]
 
 
 @contextmanager
@@ -73,8 +72,10 @@ def entered(environment: Environment, environ: Mapping[str, str], paths: Paths, 
 
 
 def _entered(choice: Choice, environment: Environment, paths: Paths, endpoint: Endpoint | None) -> Entered:
-    settle = partial(settled, environment, choice.lane, paths)
-    return Entered(choice, settle(), endpoint, partial(settle, make=True))
+    def settle(port_offset: int) -> Environment:
+        return settled(environment.model_copy(update={"port_offset": port_offset}), choice.lane, paths, make=True)
+
+    return Entered(choice, settled(environment, choice.lane, paths), endpoint, settle)
 
 
 @contextmanager

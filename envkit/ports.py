@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
+from envkit import labels
 from envkit.errors import PortTaken
 
 LOOPBACK = "127.0.0.1"
@@ -20,12 +22,15 @@ class Holder:
     pid: int = 0
     command: str = ""
     container: str = ""
+    environment: str = ""
+    """The environment of envkit's that it belongs to, where that is known."""
 
     def __str__(self) -> str:
-        if self.container:
-            return f"container {self.container}"
-        if self.pid:
-            return f"process {self.pid} ({self.command})"
+        who = f"container {self.container}" if self.container else f"process {self.pid} ({self.command})"
+        if self.environment:
+            return f"environment {self.environment}: {who}"
+        if self.container or self.pid:
+            return who
         return "a process of another user (`sudo ss -ltnp` names it)"
 
 
@@ -66,16 +71,31 @@ def process_on(port: int) -> Holder:
                 command = " ".join(psutil.Process(connection.pid).cmdline())[:120]
             except psutil.Error:
                 command = "?"
-            return Holder(port, connection.pid, command)
+            return Holder(port, connection.pid, command, environment=_environment_of(connection.pid))
     return Holder(port)
 
 
-def holders(ports: Iterable[int], containers: Mapping[int, str]) -> list[Holder]:
-    """Who holds those of `ports` that are not free; `containers` maps published ports to container names."""
+def _environment_of(pid: int) -> str:
+    """The marker of the process, or of the shell that leads it: Redis and PostgreSQL overwrite their own variables."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        for one in (process, *process.parents()):
+            with suppress(psutil.AccessDenied):
+                if found := one.environ().get(labels.MARKER):
+                    return str(found)
+    except psutil.Error:
+        pass
+    return ""
+
+
+def holders(ports: Iterable[int], containers: Mapping[int, Holder]) -> list[Holder]:
+    """Who holds those of `ports` that are not free; `containers` are the published ports, each with its container."""
     found = []
     for port in ports:
         if port in containers:
-            found.append(Holder(port, container=containers[port]))
+            found.append(replace(containers[port], port=port))
         elif not bindable(port):
             found.append(process_on(port))
     return found
@@ -86,5 +106,5 @@ def port_taken(wanted: Mapping[int, str], taken: Sequence[Holder]) -> PortTaken:
     lines = [f"port {holder.port} (wanted by {wanted[holder.port]}) is held by {holder}" for holder in taken]
     return PortTaken(
         "\n".join(lines),
-        hint="stop what holds the port, or move all ports of this environment with --port-offset N",
+        hint="stop what holds the port, or move all ports of this environment: --port-offset auto finds free ones",
     )

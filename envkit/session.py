@@ -47,11 +47,19 @@ class Session:
     cache: Path
     lane: str = "containers"
     why: str = ""
-    settle: Callable[[], Environment] | None = None
+    settle: Callable[[int], Environment] | None = None
     up_command: str = "up"
     """The command that brings this environment up, as the user would type it: for the next steps of errors."""
+    fixed_ports: frozenset[int] = frozenset()
+    """The configuration's own host ports, without an offset: what an offset is chosen for."""
     expires: float = 0.0
     """Seconds since 1970 after which `prune` may take what is brought up now; 0 leaves it as it was."""
+
+    def move(self, port_offset: int) -> None:
+        """Go on with the environment at this port offset, its files made."""
+        if self.settle:
+            self.environment = self.settle(port_offset)
+            vars(self).pop("kind", None)  # it was told the offset when it was first asked for
 
     def undisturbed(self) -> Session:
         """The same session with a cancel of its own, which no signal sets: for what is done even then."""

@@ -62,6 +62,8 @@ class Record:
     parts: int = 0
     """How many services, the cluster among them, there would be of everything; 0 when it was everything."""
     owner: Owner = UNKNOWN
+    offset_chosen: bool = False
+    """Whether envkit chose the port offset (`--port-offset auto`)."""
     schema: int = SCHEMA
 
     @property

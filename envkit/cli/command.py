@@ -18,7 +18,7 @@ HELP = {
     "name": "name of the environment (default: the profile's)",
     "engine": "docker, podman or auto",
     "lane": "containers, mixed, embedded or auto",
-    "port_offset": "added to every host port",
+    "port_offset": "added to every host port; auto chooses one under which all are free",
     "set": "KEY=VALUE, such as services.redis.options.maxmemory=1GiB; repeatable",
     "json": "machine output",
     "debug": "show tracebacks",

@@ -25,6 +25,7 @@ from envkit.paths import state_home
 CHOICES = {
     "lane": ("containers", "mixed", "embedded", "auto"),
     "engine": ("docker", "podman", "auto"),
+    "port_offset": ("auto",),
     "format": FORMATS,
 }
 

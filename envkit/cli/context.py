@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from envkit.errors import EnvironmentFailed
     from envkit.events import Event, Stream
     from envkit.session import Session
+    from envkit.state import Record
     from envkit.waiting import Cancel
 
 
@@ -38,7 +39,8 @@ class Flags:
     name: str | None = None
     engine: str | None = None
     lane: str | None = None
-    port_offset: int | None = None
+    port_offset: int | str | None = None
+    """A number, or `auto`."""
     sets: tuple[str, ...] = ()
     json: bool = False
     debug: bool = False
@@ -126,6 +128,7 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Session]:
             yield Session(
                 lane.environment, paths, lane.endpoint, stream, cancel, environ, cache_home(environ),
                 lane.choice.lane, lane.choice.why, lane.settle, flags.command("up"),
+                frozenset(environment.fixed_ports()),
             )  # fmt: skip
     finally:
         sink.close()
@@ -168,7 +171,7 @@ def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environm
 
     record = state.read(paths)
     if record is None:
-        return environment
+        return environment.model_copy(update={"port_offset": offset_of(environment, paths, None, moved=moved)})
     check_place(environment, record)
     kept: dict[str, Any] = {}
     same_engine = environment.engine in ("auto", record.engine)
@@ -177,9 +180,24 @@ def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environm
         kept["lane"] = record.lane
     if environment.engine == "auto" and record.engine and environment.lane != "embedded":
         kept["engine"] = record.engine
-    if environment.port_offset == 0 and not moved:
-        kept["port_offset"] = record.port_offset
+    kept["port_offset"] = offset_of(environment, paths, record, moved=moved)
     return environment.model_copy(update=kept)
+
+
+def offset_of(environment: Environment, paths: Paths, record: Record | None, *, moved: bool) -> int:
+    """The port offset of an environment as it is, or as the next `up` would have it.
+
+    What is up keeps its offset unless another number is given. What a failed `up --keep` left has no record: its offset
+    is the one that was chosen for it.
+    """
+    from envkit import offsets
+
+    if record and (environment.offset_auto or (environment.port_offset == 0 and not moved)):
+        return record.port_offset
+    if environment.offset_auto:
+        return offsets.proposed(paths, environment.root, environment.fixed_ports())
+    left = not record and not moved and environment.port_offset == 0 and paths.folder.exists()
+    return (offsets.known(paths, environment.root) if left else None) or environment.port_offset
 
 
 def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from envkit.cli.context import Flags, program
+from envkit.cli.context import Flags, offset_of, program
 from envkit.cli.options import command
 from envkit.cli.output import confirmed, out
 from envkit.cli.terminal import edge, table
@@ -64,9 +64,10 @@ def _ports(flags: Flags) -> Ports:
         environment = load(flags.request())
     except EnvkitError as error:
         return Ports(None, error.message)
-    record = state.read(Paths(state_home(dict(flags.environ)), environment.name))
-    if record and not flags.port_offset:
-        environment = environment.model_copy(update={"port_offset": record.port_offset})
+    paths = Paths(state_home(dict(flags.environ)), environment.name)
+    record = state.read(paths)
+    offset = offset_of(environment, paths, record, moved=flags.request().port_offset is not None)
+    environment = environment.model_copy(update={"port_offset": offset})
     return Ports(environment, ours=frozenset(record.ports.values() if record else ()))
 
 

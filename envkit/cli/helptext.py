@@ -82,7 +82,7 @@ WORDS = {"prune": "[ENVIRONMENT...]", "run": "-- COMMAND", "restart": "SERVICE..
 WORDS |= {"images": "[pull|build [SERVICE...]|save [FILE]|load FILE]", "load": "IMAGE..."}
 WORDS |= {"shell": "SERVICE [-- COMMAND]", **dict.fromkeys(("up", "plan", "logs"), "[SERVICE...]")}
 
-VALUES = {"port_offset": "N", "set": "KEY=VALUE", "tail": "N", "repeat": "N", "ttl": "TIME", "artifacts": "DIR"}
+VALUES = {"port_offset": "N|auto", "set": "KEY=VALUE", "tail": "N", "repeat": "N", "ttl": "TIME", "artifacts": "DIR"}
 VALUES |= {"junit": "FILE", "dotenv": "FILE"}
 
 INDENT = 2

@@ -28,6 +28,8 @@ COMMON: dict[str, Any] = {
 }
 """Options of every command, with their defaults."""
 
+AUTO = "auto"
+
 REPEATED = ("overlay", "set", "service", "environment", "action", "image")
 
 SHORT = {"file": "f", "profile": "p", "overlay": "o", "name": "n", "engine": "e", "set": "s"}
@@ -65,11 +67,12 @@ def flags_of(
 
     for key, (option, _) in CHOOSING.items():
         refuse_blank(option, rest.get(key))
-    offset: int | None = None
-    if port_offset is not None:
+    offset: int | str | None = port_offset
+    if port_offset is not None and port_offset != AUTO:
         if not str(port_offset).isdigit():
             raise UsageError(
-                f"--port-offset takes a whole number, got {port_offset!r}", hint="for example --port-offset 100"
+                f"--port-offset takes a whole number or {AUTO}, got {port_offset!r}",
+                hint=f"for example --port-offset 100, or --port-offset {AUTO} for one under which all ports are free",
             )
         offset = int(port_offset)
     return Flags(sets=tuple(set or ()), overlay=tuple(overlay or ()), port_offset=offset, **rest)

@@ -50,6 +50,7 @@ def up(outcome: Outcome, flags: Flags, out: Out, *, timeline: bool = False) -> N
     if flags.json:
         rows = {step: round(seconds, 3) for step, seconds in outcome.times.items()}
         body: dict[str, Any] = {"name": record.name, "engine": record.engine, "part": record.part()}
+        body |= {"port_offset": record.port_offset}
         body |= {"seconds": rows, "ports": dict(record.ports)}
         variables = {name: masked(name, value) for name, value in sorted(record.variables.items())}
         more = {"timeline": _timings(flags) if outcome.plan.changes else None} if timeline else {}
@@ -58,6 +59,7 @@ def up(outcome: Outcome, flags: Flags, out: Out, *, timeline: bool = False) -> N
     if timeline and outcome.plan.changes:
         _draw_timeline(flags, out)
     where = f"{record.lane} on {record.engine}" if record.engine else f"{record.lane}, plain processes"
+    where += f", port offset {record.port_offset}" if record.offset_chosen else ""
     out(f"\nenvironment {record.name} is {record.standing} ({where}); its variables:\n\n")
     for name, value in sorted(record.variables.items()):
         out(f"  {name}={masked(name, value)}\n")
@@ -167,7 +169,14 @@ def as_data(found: Status) -> dict[str, Any]:
     ]  # fmt: skip
     said = {"name": found.name, "engine": found.engine, "up": found.up, "paused": found.paused}
     part = state.part((row.name for row in found.asked), len(found.rows)) if found.in_part else None
-    return {**said, "part": part, "missing": found.missing, "host": found.host, "services": rows}
+    return {
+        **said,
+        "port_offset": found.port_offset,
+        "part": part,
+        "missing": found.missing,
+        "host": found.host,
+        "services": rows,
+    }
 
 
 def status(found: Status, flags: Flags, out: Out) -> None:
@@ -176,7 +185,8 @@ def status(found: Status, flags: Flags, out: Out) -> None:
         out(json.dumps(as_data(found), indent=2) + "\n")
         return
     columns = terminal.edge(flags.environ)
-    out(terminal.folded(f"environment {found.name} on {found.engine}: {found.standing}\n\n", columns))
+    offset = f", port offset {found.port_offset}" if found.offset_chosen else ""
+    out(terminal.folded(f"environment {found.name} on {found.engine}{offset}: {found.standing}\n\n", columns))
     body = [
         (row.name, row.state, _brief(row.health), ", ".join(f"{k} {v}" for k, v in row.addresses.items()), row.since,
          _memory(row), _cpu(row), row.source or row.image)

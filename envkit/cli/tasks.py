@@ -79,6 +79,8 @@ def plan(flags: Flags, service: Sequence[str], build: bool = False) -> None:
 
     with opened(flags) as session:
         steps, _, _ = make_plan(session, service, build)
+        if session.environment.offset_auto:
+            session.stream.note(f"port offset {session.environment.port_offset} (chosen)")
     show.plan(steps, flags, out)
 
 

@@ -41,7 +41,7 @@ CAUSES = (
     Cause(
         r"port is already allocated|address already in use|Bind for [\d.]+:\d+ failed",
         "a port that the cluster publishes is taken",
-        "stop what holds the port (`ss -ltnp` names it), or move all ports with --port-offset N", PortTaken,
+        "stop what holds the port (`ss -ltnp` names it), or move all ports with --port-offset auto", PortTaken,
     ),
     Cause(
         r"[Tt]oo many open files|inotify[^\n]*(limit|failed|[Nn]o space)|"

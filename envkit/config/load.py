@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Identified", "Request", "identify", "load"]
 
-SET_BY_LOADING = ("root", "files")
+SET_BY_LOADING = ("root", "files", "offset_auto")
 """Keys of the model that no file may write."""
 
 
@@ -88,7 +88,8 @@ def _complete(data: dict[str, Any], sources: Sources, findings: dict[Keys, str])
     if wrong := wrong_as_environment(str(name)):
         findings.setdefault(("name",), wrong)
         raw["name"] = sources.main.name
-    return {**raw, "root": str(sources.main.root), "files": list(sources.files)}
+    auto = raw.get("port_offset") == "auto"
+    return {**raw, "root": str(sources.main.root), "files": list(sources.files), "offset_auto": auto}
 
 
 def _less_followers(wrong: dict[Keys, str], findings: dict[Keys, str]) -> dict[Keys, str]:

@@ -44,6 +44,14 @@ def _port(value: Any) -> Any:
     return {"host": value} if isinstance(value, int | str) and not isinstance(value, bool) else value
 
 
+_Offset = Annotated[int, Field(ge=0, le=50000)]
+
+
+def _offset(value: Any) -> Any:
+    """`auto` is chosen when the environment is opened; see `envkit.offsets`."""
+    return 0 if value == "auto" else value
+
+
 def _no_token(value: Any) -> Any:
     """`token: none`; null would mean the default."""
     return None if value in ("none", False) else value
@@ -262,7 +270,8 @@ class Environment(Model):
     name: Name
     lane: Literal["auto", "containers", "mixed", "embedded"] = "auto"
     engine: Literal["auto", "docker", "podman"] = "auto"
-    port_offset: int = Field(default=0, ge=0, le=50000)
+    port_offset: Annotated[int, BeforeValidator(_offset, json_schema_input_type=_Offset | Literal["auto"])] = 0
+    offset_auto: SkipJsonSchema[bool] = Field(default=False, description="set by envkit, for `port_offset: auto`")
     timeout: Duration = 300.0
     secrets: dict[Name, SecretField] = Field(default={}, description="by name: what `${secret.NAME}` means")
     images: dict[str, str] = Field(
@@ -290,6 +299,10 @@ class Environment(Model):
     def cluster_parts(self) -> tuple[str, ...]:
         """Services that together are the cluster, where it is made of services."""
         return tuple(name for name, service in self.services.items() if service.part_of_cluster)
+
+    def fixed_ports(self) -> set[int]:
+        """Fixed host ports as they are configured, the offset not applied."""
+        return {port - self.port_offset for port in self.host_ports()}
 
     def host_ports(self) -> dict[int, str]:
         """Fixed host ports, the offset applied, with who publishes them (`redis.redis`, `cluster.30081`)."""

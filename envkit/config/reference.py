@@ -27,7 +27,7 @@ MEANS = {
     "name": "of the environment, by default the profile's or the folder's; part of every container's name",
     "lane": "how it runs: see [Lanes](#lanes)",
     "engine": "`auto`: the first that answers",
-    "port_offset": "added to every fixed host port",
+    "port_offset": "added to every fixed host port; `auto`: [one under which all are free](laptop.md#a-second-one)",
     "timeout": "how long a command waits for another one that works on this environment",
     "cluster": "`kind`, `envtest` or `none` alone say only the type",
     "services": "by name, which is also the host name inside the network",

@@ -15,6 +15,7 @@ from envkit.owner import NOBODY
 
 if TYPE_CHECKING:
     from envkit.config.models import Environment
+    from envkit.ports import Holder
     from envkit.verbs.prune import Doomed
 
 
@@ -41,14 +42,14 @@ class Ports:
         for holder in taken:
             yield Finding(
                 f"port {holder.port}", LANES, "warning", f"wanted by {wanted[holder.port]}, held by {holder}",
-                "stop what holds it, or move all ports of the environment with --port-offset 100",
+                "stop what holds it, or move all ports of the environment with --port-offset auto",
             )  # fmt: skip
 
 
-def _published(host: Host) -> dict[int, str]:
+def _published(host: Host) -> dict[int, Holder]:
     from envkit.runtimes.containers import Containers
 
-    taken: dict[int, str] = {}
+    taken: dict[int, Holder] = {}
     for endpoint in host.endpoints:
         try:
             taken |= Containers(endpoint, NOBODY).published()

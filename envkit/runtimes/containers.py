@@ -12,7 +12,7 @@ from envkit import labels
 from envkit.errors import EngineError
 from envkit.facts import Instance, State
 from envkit.owner import Claim, Verdict
-from envkit.ports import LOOPBACK, holders, port_taken
+from envkit.ports import LOOPBACK, Holder, holders, port_taken
 from envkit.runtimes import container_logs, limits, owners
 from envkit.runtimes.base import Unit
 from envkit.runtimes.endpoint import Endpoint
@@ -234,15 +234,17 @@ class Containers:
             raise
         return True
 
-    def published(self) -> dict[int, str]:
-        """Host ports that running containers of this engine publish, with the container's name."""
+    def published(self) -> dict[int, Holder]:
+        """Host ports that running containers of this engine publish, with the container and its environment."""
         with translated("listing containers"):
             rows = self.api.containers()
-        taken: dict[int, str] = {}
+        taken: dict[int, Holder] = {}
         for row in rows:
+            name = str(row["Names"][0]).lstrip("/")
+            environment = labels.environment_of(row.get("Labels") or {})
             for port in row.get("Ports") or []:
-                if port.get("PublicPort"):
-                    taken[int(port["PublicPort"])] = str(row["Names"][0]).lstrip("/")
+                if number := int(port.get("PublicPort") or 0):
+                    taken[number] = Holder(number, container=name, environment=environment)
         return taken
 
     # Inside

@@ -25,7 +25,7 @@ from envkit.events import Sink, Stream
 from envkit.facts import Instance
 from envkit.owner import NOBODY, Claim, Verdict
 from envkit.paths import Paths
-from envkit.ports import LOOPBACK, holders, port_taken
+from envkit.ports import LOOPBACK, Holder, holders, port_taken
 from envkit.runtimes import limits
 from envkit.runtimes.base import Unit
 from envkit.runtimes.endpoint import Endpoint
@@ -202,11 +202,11 @@ class FakeEngine:
             self._begin(found)
             return self._now(found)
 
-    def published(self) -> dict[int, str]:
-        """Host ports of everything that runs, with the container's name."""
+    def published(self) -> dict[int, Holder]:
+        """Host ports of everything that runs, with the container."""
         with self._called("published", ""):
             running = [self._now(found) for found in self._containers.values()]
-            return {port: it.name for it in running for port in it.published.values()}
+            return {port: Holder(port, container=it.name) for it in running for port in it.published.values()}
 
     def rewrite(self, container: str, path: str, content: bytes) -> bool:
         """Replace a file's content; whether it changed."""

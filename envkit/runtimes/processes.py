@@ -27,7 +27,7 @@ from envkit.errors import EngineError
 from envkit.facts import Instance
 from envkit.owner import Claim, Owner, Verdict, of_data
 from envkit.paths import replace_file, write_private
-from envkit.ports import holders, port_taken
+from envkit.ports import Holder, holders, port_taken
 from envkit.runtimes import limits, shared_memory
 from envkit.runtimes.base import Unit
 from envkit.runtimes.following import Place, growing
@@ -249,7 +249,7 @@ class Processes:
         replace_file(target, content)
         return True
 
-    def published(self) -> dict[int, str]:
+    def published(self) -> dict[int, Holder]:
         """Ports that containers hold: none; a process holds its port itself."""
         return {}
 

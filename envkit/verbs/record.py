@@ -46,6 +46,7 @@ def write_record(
         expires=session.expires or (before.expires if before else 0.0),
         carried=tuple(_carried(session, ports)),
         selected=chosen,
+        offset_chosen=environment.offset_auto or bool(before and before.offset_chosen),
         parts=parts,
     )
     state.write(session.paths, record)

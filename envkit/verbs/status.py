@@ -54,6 +54,9 @@ class Status:
     """What services call this host by."""
     selected: frozenset[str] = frozenset()
     """What `up` was asked for; empty when that was everything."""
+    port_offset: int = 0
+    offset_chosen: bool = False
+    """Whether envkit chose the port offset."""
 
     @property
     def asked(self) -> tuple[Row, ...]:
@@ -107,7 +110,8 @@ def status(session: Session) -> Status:
     record = state.read(session.paths)
     return Status(
         session.environment.name, session.where, tuple(rows), missing, session.this_host().address,
-        frozenset(record.selected if record else ()),
+        frozenset(record.selected if record else ()), session.environment.port_offset,
+        bool(record and record.offset_chosen) or session.environment.offset_auto,
     )  # fmt: skip
 
 

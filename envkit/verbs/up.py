@@ -21,6 +21,7 @@ from envkit.runtimes import reach
 from envkit.runtimes.base import Renewing
 from envkit.session import Session, locked
 from envkit.verbs.holder import check_holder
+from envkit.verbs.placing import PortsLost, at_an_offset, losing_ports, lost_port
 from envkit.verbs.record import write_record
 from envkit.verbs.remove import forget_files, undo
 from envkit.verbs.tokens import carry, renewed
@@ -75,9 +76,7 @@ def up(
         if intent:
             intent.begin(fresh=fresh)
         try:
-            if session.settle:
-                session.environment = session.settle()
-            return _up(session, services, rebuild, keep, intent)
+            return at_an_offset(session, lambda: _up(session, services, rebuild, keep, intent))
         except BaseException:
             if fresh and not keep:
                 forget_files(session)
@@ -88,8 +87,9 @@ def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool, in
     steps, desired, facts = make_plan(session, services, rebuild)
     for step in steps.steps:
         session.stream.emit(Kind.PLANNED, step.id, f"after {', '.join(step.needs)}" if step.needs else "")
-    _check_ports(session, steps, desired, facts)
     from_nothing = not facts.instances and facts.cluster.state == "absent" and not facts.network
+    with losing_ports(session, from_nothing=from_nothing):
+        _check_ports(session, steps, desired, facts)
     if intent:
         intent.owned(owned=from_nothing)
     session.paths.make()
@@ -102,6 +102,8 @@ def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool, in
             _still_there(session, effects, steps)
             record = _with_tokens(session, effects, fresh=from_nothing)
     except Exception as error:  # whatever it was: what this run made must not stay
+        if from_nothing and (lost := lost_port(session, error)) and not undo(session, effects):
+            raise PortsLost(lost) from error
         _back(session, effects, keep, error, intent)
         raise
     return Outcome(steps, times, record, from_nothing)

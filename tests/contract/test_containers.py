@@ -45,7 +45,7 @@ def test_a_port_is_published_on_loopback_only(engine: Bench) -> None:
     made = engine.start(ports={8080: port})
 
     assert made.published == {8080: port}
-    assert engine.runtime.published()[port] == made.name
+    assert engine.runtime.published()[port].container == made.name
     if outer_address():
         assert not accepts(port, outer_address())
     if isinstance(engine, RealBench):

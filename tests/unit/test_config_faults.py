@@ -41,7 +41,7 @@ ONE_BY_ONE = [
     ("name: evidence", "name: 'evidence' is the name of a folder in which envkit keeps what outlives environments"),
     ("timeout: soon", "timeout: expected a duration such as 500ms, 30s or 2m, found 'soon'"),
     ("timeout: -1", "timeout: expected a duration such as 500ms, 30s or 2m; found -1"),
-    ("port_offset: x", "port_offset: expected a whole number from 0 to 50000; found 'x'"),
+    ("port_offset: x", "port_offset: expected a whole number from 0 to 50000 or 'auto'; found 'x'"),
     ("services: [a]", "services: expected a mapping; found a list"),
     ("services: {a: x}", "services.a: expected a mapping; found 'x'"),
     ("services: {A: {image: x}}", f"services.A: {NAMES}; found 'A'"),

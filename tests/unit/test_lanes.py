@@ -239,7 +239,7 @@ def test_entering_a_lane_makes_no_file_and_settling_does(paths: Paths) -> None:
     lane = enter(made({"a": PROCESS}, cluster="kind", lane="embedded"), paths)
     assert not paths.home.exists()
 
-    assert tuple(lane.settle().services) == (*PARTS, "a")
+    assert tuple(lane.settle(0).services) == (*PARTS, "a")
     assert (paths.folder / "pki/etcd.crt").exists()
 
 

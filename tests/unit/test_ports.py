@@ -73,7 +73,13 @@ def test_only_taken_ports_have_holders_and_containers_come_first() -> None:
         with listening() as gone:
             free = gone.getsockname()[1]
 
-        found = holders([mine_port, free, proxied_port, 4], {proxied_port: "web", 4: "not-bound-yet"})
+        found = holders(
+            [mine_port, free, proxied_port, 4],
+            {
+                proxied_port: Holder(proxied_port, container="web"),
+                4: Holder(4, container="not-bound-yet"),
+            },
+        )
 
     assert [(holder.port, holder.pid, holder.container) for holder in found] == [
         (mine_port, os.getpid(), ""),
