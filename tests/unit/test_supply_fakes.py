@@ -136,6 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start))
+        if self.path.endswith("/"):
+            self.send_header("Content-Type", "text/html")  # a page of a package index
         self.end_headers()
         cut = self.site.cut_after.pop(0) if self.site.cut_after and len(content) > 1000 else None
         self.wfile.write(content[start:][:cut])

@@ -98,7 +98,7 @@ def test_a_server_that_stays_busy_is_given_up_with_its_answer(site: Site, tmp_pa
 
 
 def test_another_content_than_published_is_never_kept(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(Unfit, match="does not have the published sha256"):
+    with pytest.raises(Unfit, match="is not the file that envkit knows: expected sha256 0000"):
         download(site, tmp_path, http=client(0.3), digest="0" * 64)
     assert list(tmp_path.iterdir()) == []
 

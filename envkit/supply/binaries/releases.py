@@ -1,8 +1,9 @@
 """The official releases: etcd's archives, Kubernetes' own binaries, and for macOS the archives made for envtest.
 
 Redis and PostgreSQL publish sources only. `ENVKIT_MIRROR_ETCD`, `ENVKIT_MIRROR_KUBERNETES` and `ENVKIT_MIRROR_ENVTEST`
-replace the addresses below, for a mirror with the same layout. What concerns macOS and arm64 is written from the
-projects' documentation and was never run on such a machine.
+replace the addresses below, for a mirror with the same layout: https, http or file, for each file is compared with a
+digest that no server is asked for (see `pins`). What concerns macOS and arm64 is written from the projects' own
+documentation and was never run on such a machine.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from envkit.supply.binaries.download import Digest, Http
+from envkit.supply.binaries.download import Http
 from envkit.supply.binaries.judge import must_suit
 from envkit.supply.binaries.models import Unfit, Version
+from envkit.supply.binaries.pins import Digests
 from envkit.supply.binaries.sources import Job
 from envkit.supply.binaries.store import Made
 
@@ -24,6 +26,9 @@ MIRRORS = {
     "ENVKIT_MIRROR_KUBERNETES": "https://dl.k8s.io/release",
     "ENVKIT_MIRROR_ENVTEST": "https://github.com/kubernetes-sigs/controller-tools/releases/download",
 }
+
+ARCHIVES = "envtest-v{0}/envtest-v{0}-{1}.tar.gz"
+"""Version and host -> the path of envtest's archive on its server."""
 
 SOURCE = "official release"
 
@@ -45,6 +50,12 @@ class Release:
         """The injected client, else one with the job's proxy settings."""
         return self._http or Http(job.environ)
 
+    def get(self, job: Job, variable: str, path: str, what: str) -> Path:
+        """Download the file at that path of a mirror, compare it with its digest, and return where it is."""
+        digest = Digests.of(job.environ).of_file(path)
+        url = f"{mirror(variable, job.environ)}/{path}"
+        return self.http(job).file(url, digest, job.work, what=what, report=job.report, cancel=job.cancel)
+
     def version(self, job: Job) -> Version:
         """The version asked for, else the pinned one, else the minimum where it is newer and names a release."""
         pinned, minimum = job.supply.release, job.wanted.minimum
@@ -63,18 +74,13 @@ class Release:
 
 
 class EtcdRelease(Release):
-    """etcd's archive, checked against the SHA256SUMS beside it."""
+    """etcd's archive."""
 
     def fetch(self, job: Job, folder: Path) -> Made:
         """Download and keep the one program."""
         version = self.version(job)
         name = f"etcd-v{version}-{job.host}.{'zip' if job.host.os == 'darwin' else 'tar.gz'}"
-        base = f"{mirror('ENVKIT_MIRROR_ETCD', job.environ)}/v{version}"
-        http = self.http(job)
-        digest = digest_of(name, http.text(f"{base}/SHA256SUMS", job.cancel), "sha256")
-        archive = http.file(
-            f"{base}/{name}", digest, job.work, what=f"etcd {version}", report=job.report, cancel=job.cancel
-        )
+        archive = self.get(job, "ENVKIT_MIRROR_ETCD", f"v{version}/{name}", f"etcd {version}")
         unpack(archive, job.programs, folder, zipped=name.endswith(".zip"))
         archive.unlink()
         return _made(folder, job)
@@ -84,7 +90,7 @@ class KubernetesRelease(Release):
     """Kubernetes' binaries, one file each; for macOS, which has none, envtest's archive without controller manager."""
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Download what is asked for, each file checked against the digest beside it."""
+        """Download what is asked for."""
         version = self._whole(job)
         must_suit(job.wanted, version, "its newest patch")
         fetch = self._archive if job.host.os == "darwin" else self._files
@@ -92,53 +98,30 @@ class KubernetesRelease(Release):
         return _made(folder, job)
 
     def _whole(self, job: Job) -> Version:
-        """`1.34` becomes the newest patch; envtest's archives begin at .0 and have few others."""
+        """`1.34` becomes the newest patch whose digests are known."""
         version = self.version(job)
         if len(version.parts) == 3:
             return version
-        if job.host.os == "darwin":
-            return Version((*version.parts, 0))
-        base = mirror("ENVKIT_MIRROR_KUBERNETES", job.environ)
-        return Version.parse(self.http(job).text(f"{base}/stable-{version}.txt", job.cancel))
+        path = ARCHIVES.format("{}", job.host) if job.host.os == "darwin" else _path("{}", job, job.supply.main)
+        return Digests.of(job.environ).newest(version, path)
 
     def _files(self, job: Job, version: Version, folder: Path) -> None:
-        base = mirror("ENVKIT_MIRROR_KUBERNETES", job.environ)
-        http = self.http(job)
         for program in job.programs:
-            url = f"{base}/v{version}/bin/{job.host.os}/{job.host.arch}/{program}"
-            digest = digest_of(program, http.text(f"{url}.sha256", job.cancel), "sha256")
-            path = http.file(url, digest, job.work, what=f"{program} {version}", report=job.report, cancel=job.cancel)
+            path = self.get(job, "ENVKIT_MIRROR_KUBERNETES", _path(version, job, program), f"{program} {version}")
             shutil.move(path, folder / program)
             (folder / program).chmod(0o755)
 
     def _archive(self, job: Job, version: Version, folder: Path) -> None:
         if job.supply.main not in job.programs:
             raise Unfit(f"there is no {', '.join(job.programs)} for macOS")
-        name = f"envtest-v{version}-{job.host}.tar.gz"
-        url = f"{mirror('ENVKIT_MIRROR_ENVTEST', job.environ)}/envtest-v{version}/{name}"
-        http = self.http(job)
-        digest = digest_of(name, http.text(f"{url}.sha512", job.cancel), "sha512")
-        archive = http.file(url, digest, job.work, what=f"Kubernetes {version}", report=job.report, cancel=job.cancel)
+        path = ARCHIVES.format(version, job.host)
+        archive = self.get(job, "ENVKIT_MIRROR_ENVTEST", path, f"Kubernetes {version}")
         unpack(archive, job.programs, folder)
         archive.unlink()
 
 
-def digest_of(name: str, published: str, algorithm: str) -> Digest:
-    """The digest of `name` in a list of `digest  name` lines, or the only word of the file. Raises `Unfit`."""
-    rows = [line.split() for line in published.splitlines() if line.strip()]
-    if len(rows) == 1 and (len(rows[0]) == 1 or rows[0][-1].lstrip("*").endswith(name)):
-        return _digest(rows[0][0], name, algorithm)
-    for row in rows:
-        if row[-1].lstrip("*") == name:
-            return _digest(row[0], name, algorithm)
-    raise Unfit(f"no {algorithm} is published for {name}")
-
-
-def _digest(value: str, name: str, algorithm: str) -> Digest:
-    length = {"sha256": 64, "sha512": 128}[algorithm]
-    if len(value) != length or not all(letter in "0123456789abcdef" for letter in value.lower()):
-        raise Unfit(f"what is published for {name} is no {algorithm}: {value[:40]!r}")
-    return Digest(algorithm, value.lower())
+def _path(version: Version | str, job: Job, program: str) -> str:
+    return f"v{version}/bin/{job.host.os}/{job.host.arch}/{program}"
 
 
 def unpack(archive: Path, programs: tuple[str, ...], folder: Path, *, zipped: bool = False) -> None:

