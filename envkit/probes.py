@@ -25,6 +25,9 @@ ATTEMPT_SECONDS = 2.0
 COMMAND_GRACE = 0.5
 """Seconds between SIGTERM and SIGKILL for a command that did not end with its attempt."""
 
+LIMITED = "envkit's program in /usr/local/sbin was not run; see options.superuser in docs/services.md"
+"""Why clients have more rights than expected: the image's PATH does not begin as Debian's, or `files` was replaced."""
+
 Executor = Callable[[tuple[str, ...]], tuple[int, str]]
 
 
@@ -141,7 +144,18 @@ def _redis_settings(probe: models.RedisProbe, client: Redis) -> str | None:
         decay = re.search(r"opt\.dirty_decay_ms: (-?\d+)", client.call("MEMORY", "MALLOC-STATS"))
         if decay and decay[1] != "0":
             return f"jemalloc keeps freed memory for {decay[1]} ms, expected 0: MALLOC_CONF did not reach the server"
-    return None
+    return _redis_rights(client) if probe.limited else None
+
+
+def _redis_rights(client: Redis) -> str | None:
+    """Setting the folder to the one that it is would change nothing; it must be refused all the same."""
+    from envkit.services.resp import RedisError
+
+    try:
+        client.call("CONFIG", "SET", "dir", ".")
+    except RedisError as error:
+        return None if str(error).startswith(("ERR", "NOPERM")) else f"no answer to CONFIG SET: {error}"
+    return f"clients may set its folder: {LIMITED}"
 
 
 def _postgres(probe: models.PostgresProbe, target: Target) -> str | None:
@@ -152,13 +166,16 @@ def _postgres(probe: models.PostgresProbe, target: Target) -> str | None:
     where = target.host, target.port(probe.port), target.deadline()
     try:
         try:
-            pgwire.ask(probe, *where)
+            superuser = pgwire.ask(probe, *where)
         except pgwire.Beyond:
             with connect(probe, *where) as connection:
+                superuser = (connection.run("SHOW is_superuser") or [["off"]])[0][0] == "on"
                 connection.run(probe.query)
-        return None
     except SqlError as error:
         return f"no answer: {error}"
+    if probe.superuser in (None, superuser):
+        return None
+    return f"{probe.user} is a superuser: {LIMITED}" if superuser else f"{probe.user} is no superuser, expected one"
 
 
 def _command(probe: models.CommandProbe, target: Target) -> str | None:

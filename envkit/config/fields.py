@@ -14,7 +14,8 @@ HostPort = Annotated[int, Field(ge=1024, le=65535)]
 ContainerPort = Annotated[int, Field(ge=1, le=65535)]
 
 
-def _one_or_many(value: Any) -> Any:
+def one_or_many(value: Any) -> Any:
+    """A text that stands for a list of one."""
     return [value] if isinstance(value, str) else value
 
 
@@ -26,7 +27,7 @@ def _scalar(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_scalar, json_schema_input_type=str | int | float | bool)]
-Strings = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[Text, ...])]
+Strings = Annotated[tuple[Text, ...], BeforeValidator(one_or_many, json_schema_input_type=str | tuple[Text, ...])]
 
 
 _MODE, _OWNER = r"^0?[0-7]{3}$", r"^\d+(:\d+)?$"

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import BeforeValidator, Field
+
+from envkit.config import rights
+from envkit.config.fields import one_or_many
 from envkit.config.models import Model, Text
 from envkit.config.units import Size
 
@@ -16,7 +20,7 @@ GIB = 1024**3
 
 
 class RedisOptions(Model):
-    """How much data Redis holds, what it does when full, and whether it asks for a password."""
+    """How much data Redis holds, what it does when full, whether it asks for a password, and what clients may do."""
 
     maxmemory: Size = 2 * GIB
     policy: Literal[
@@ -24,15 +28,28 @@ class RedisOptions(Model):
         "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
     ] = "allkeys-lru"  # fmt: skip
     password: Text | None = None
+    superuser: bool = Field(
+        default=False, description="clients may load modules, set paths and use DEBUG; with Redis 6 also CONFIG SET"
+    )
+
+
+Extension = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
+Extensions = Annotated[
+    tuple[Extension, ...], BeforeValidator(one_or_many, json_schema_input_type=str | tuple[str, ...])
+]
 
 
 class PostgresOptions(Model):
-    """Who logs in where; `durable` keeps data through a crash of the machine, which tests do not need."""
+    """Who logs in where, and with which rights; `durable` keeps data through a crash of the machine."""
 
     user: Text = "slm_user"
     password: Text = "test_password"  # noqa: S105  the suites' documented default
     database: Text = "action_history"
     durable: bool = False
+    extensions: Extensions = Field(
+        default=(), description="that only a superuser may create; the user creates trusted ones itself"
+    )
+    superuser: bool = Field(default=False, description="the user is a superuser: it may run programs and read files")
 
 
 class DataStorageOptions(Model):
@@ -63,11 +80,12 @@ def redis(options: RedisOptions) -> dict[str, Any]:
     """A cache without persistence that evicts at `maxmemory` and has room beyond it."""
     login = ":${self.env.REDISCLI_AUTH|url}@" if options.password else ""
     secret = {"REDISCLI_AUTH": options.password} if options.password else {}
+    login_of_probe = {"password": "${self.env.REDISCLI_AUTH}"} if options.password else {}
     # Not on the command line, which every user of the machine may read.
     secrets = ["${self.root}/envkit/redis.conf"] if options.password else []
     # The image begins as root and goes on as a user of its own, who must be able to read it: mode 0644.
     text = "requirepass ${self.env.REDISCLI_AUTH|quoted}\n"
-    files = [{"path": "/envkit/redis.conf", "content": text, "mode": "0644"}] if secrets else []
+    files = {"/envkit/redis.conf": {"content": text, "mode": "0644"}} if secrets else {}
     command = [
         "redis-server", *secrets, "--maxmemory", str(options.maxmemory), "--maxmemory-policy", options.policy,
         "--save", "", "--appendonly", "no", "--syslog-ident", MARKER, "--bind", "${self.listen}",
@@ -76,9 +94,9 @@ def redis(options: RedisOptions) -> dict[str, Any]:
         "image": "docker.io/library/redis:7-alpine",
         "command": command,
         "process": {"supply": "redis", "command": [*command, "--port", "${self.port}", "--dir", "${self.data}"]},
-        "files": files,
+        "files": {**rights.before("redis-server"), **files},
         # The jemalloc inside redis' own images is built with the prefix je_; Debian's is not.
-        "env": {"MALLOC_CONF": DECAY, "JE_MALLOC_CONF": DECAY, **secret},
+        "env": {"MALLOC_CONF": DECAY, "JE_MALLOC_CONF": DECAY, **secret, **rights.everything(options.superuser)},
         "memory": MEMORY_FOR_DATA * options.maxmemory,
         "ports": {"redis": {"container": 6379}},
         "probe": {
@@ -87,8 +105,9 @@ def redis(options: RedisOptions) -> dict[str, Any]:
             "maxmemory": options.maxmemory,
             "policy": options.policy,
             "decay": True,
-            **({"password": "${self.env.REDISCLI_AUTH}"} if options.password else {}),
+            **login_of_probe,
         },
+        **({} if options.superuser else {"first_probe": {"type": "redis", "limited": True, **login_of_probe}}),
         "exports": {
             "REDIS_URL": f"redis://{login}${{self.address}}/0",
             "REDIS_HOST": "${self.host}",
@@ -117,7 +136,10 @@ def postgres(options: PostgresOptions) -> dict[str, Any]:
             "POSTGRES_USER": options.user,
             "POSTGRES_PASSWORD": options.password,
             "POSTGRES_DB": options.database,
+            **({rights.EXTENSIONS: " ".join(options.extensions)} if options.extensions else {}),
+            **rights.everything(options.superuser),
         },
+        "files": rights.before("initdb"),
         "shm": "256MiB",
         "ports": {"postgres": {"container": 5432}},
         "probe": {
@@ -126,6 +148,7 @@ def postgres(options: PostgresOptions) -> dict[str, Any]:
             "user": "${self.env.POSTGRES_USER}",
             "password": "${self.env.POSTGRES_PASSWORD}",
             "database": "${self.env.POSTGRES_DB}",
+            **({} if options.superuser else {"superuser": False}),
         },
         "exports": {
             "POSTGRES_HOST": "${self.host}",

@@ -35,6 +35,7 @@ class RedisProbe(Model):
     maxmemory: Size | None = None
     policy: str | None = None
     decay: bool = Field(default=False, description="expect jemalloc to return freed memory at once")
+    limited: bool = Field(default=False, description="expect CONFIG SET of the folder to be refused")
 
 
 class PostgresProbe(Model):
@@ -46,6 +47,7 @@ class PostgresProbe(Model):
     password: Text
     database: Text
     query: str = "SELECT 1"
+    superuser: bool | None = Field(default=None, description="whether the user is expected to be a superuser")
 
 
 class ExecProbe(Model):

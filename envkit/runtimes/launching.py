@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from envkit.config import rights
 from envkit.config.models import File
 from envkit.errors import EnvironmentFailed
 from envkit.runtimes import postgres_data
@@ -41,6 +42,8 @@ class Launching:
             from envkit.clusters.envtest import without_refused
 
             argv = without_refused(argv, program.version)
+        if process.supply == "redis" and Path(argv[0]).name == "redis-server":
+            argv = rights.limited("redis-server", argv)
         env = {**unit.service.env, **program.environ, **process.env, **_home(account)}
         return Launch(
             argv, env, account, self.programs.id_of(unit.image), process.stop_signal, unit.service.stop_timeout

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from envkit.config.models import PostgresProbe
-from envkit.services.sql import Connection, SqlError, connect
+from envkit.services.sql import NO_RIGHT, Connection, SqlError, connect
 from envkit.services.template import MAINTENANCE, template_of
 
 SECONDS = 5.0
@@ -114,10 +114,13 @@ def restore(place: Place) -> str:
             now = connection.run(_SCHEMA)[0][0]
             if baseline is None or baseline.schema == now:
                 return _emptied(connection, place, baseline)
+            why = "its schema had been changed"
     except SqlError as error:
-        if "does not exist" not in str(error) and "lock timeout" not in str(error):
+        # Before PostgreSQL 15 only a superuser may fill tables without their triggers.
+        if error.code != NO_RIGHT and "does not exist" not in str(error) and "lock timeout" not in str(error):
             raise
-    return _made_anew(place)
+        why = str(error)
+    return f"{why}: {_made_anew(place)}"
 
 
 def _describe(connection: Connection) -> Baseline:
@@ -205,13 +208,13 @@ def _wind_back(connection: Connection, baseline: Baseline | None) -> None:
 
 
 def _made_anew(place: Place) -> str:
-    """The thorough way: the schema was changed, so the database is made from the copy."""
+    """The thorough way: the database is made from the copy."""
     with place.beside() as connection:
         if _known(connection, place) is None:
             raise SqlError("the schema was changed, and there is no copy of the migrated database to go back to")
         connection.run(f"DROP DATABASE IF EXISTS {_quoted(place.login.database)} WITH (FORCE)")
         _patiently(connection, f"CREATE DATABASE {_quoted(place.login.database)} TEMPLATE {_quoted(place.copy)}")
-    return "its schema had been changed: made anew from the copy"
+    return "made anew from the copy"
 
 
 def _patiently(connection: Connection, statement: str) -> None:

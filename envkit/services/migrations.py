@@ -15,13 +15,18 @@ from pathlib import Path
 from envkit.config.models import PostgresProbe
 from envkit.deadline import Deadline
 from envkit.errors import ConfigError, Fault, ServiceDied
-from envkit.services.sql import Connection, SqlError, connect
+from envkit.services.sql import NO_RIGHT, Connection, SqlError, connect
 
 _FILE = re.compile(r"^(\d+)_.*\.sql$")
 _ANNOTATION = re.compile(r"^\s*--\s*\+goose\s+(.*?)\s*$", re.IGNORECASE)
 
 LOCK = 5887940537704921958
 """Key of the advisory lock, the one goose's own session locker uses: two runs at once do the work once."""
+
+MORE_RIGHTS = (
+    "give the preset postgres `options: {extensions: [NAME]}` for an extension that only a superuser may create, "
+    "`options: {superuser: true}` for everything else"
+)
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS goose_db_version (
@@ -124,10 +129,9 @@ def migrate(
                     _apply(connection, migration)
                     applied.append(migration.name)
     except SqlError as error:
-        raise ServiceDied(
-            f"migration {current} failed: {error}",
-            hint=f"mend {folder / current} and run `up` again; those before it are recorded and not repeated",
-        ) from error
+        mend = f"mend {folder / current} and run `up` again; those before it are recorded and not repeated"
+        hint = f"{MORE_RIGHTS}; or {mend}" if error.code == NO_RIGHT else mend
+        raise ServiceDied(f"migration {current} failed: {error}", hint=hint) from error
     return applied
 
 

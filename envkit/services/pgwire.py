@@ -30,8 +30,8 @@ class Beyond(Exception):
     """Something that a whole client understands, and this one does not."""
 
 
-def ask(login: PostgresProbe, host: str, port: int, deadline: Deadline) -> None:
-    """Log in and have the probe's query answered, all of it within the deadline.
+def ask(login: PostgresProbe, host: str, port: int, deadline: Deadline) -> bool:
+    """Log in and have the probe's query answered, all of it within the deadline; whether the user is a superuser.
 
     Raises `SqlError` for everything that goes wrong, and `Beyond` for another way to log in than these.
     """
@@ -39,21 +39,25 @@ def ask(login: PostgresProbe, host: str, port: int, deadline: Deadline) -> None:
         with dial(host, port, deadline) as plain, encrypted(plain) as plug:
             stream: IO[bytes] = plug.makefile("rwb")  # type: ignore[assignment]  # typed as narrower than it is
             with stream:
-                _log_in(stream, login)
+                superuser = _log_in(stream, login)
                 _query(stream, login.query)
                 _send(stream, b"X", b"")
+                return superuser
     except (OSError, ValueError, struct.error) as error:
         raise SqlError(str(error) or type(error).__name__) from error
 
 
-def _log_in(stream: IO[bytes], login: PostgresProbe) -> None:
+def _log_in(stream: IO[bytes], login: PostgresProbe) -> bool:
+    """Whether the server reports the user as a superuser, which it does to everybody who logs in."""
     words = ("user", login.user, "database", login.database, "application_name", OURS, "client_encoding", "UTF8")
     _send(stream, b"", struct.pack("!i", 3 << 16) + b"".join(word.encode() + b"\0" for word in words) + b"\0")
-    secret = _Secret(login.password)
+    secret, superuser = _Secret(login.password), False
     while True:
         kind, body = _message(stream)
         if kind == b"Z":
-            return
+            return superuser
+        if kind == b"S" and body.startswith(b"is_superuser\0"):
+            superuser = body == b"is_superuser\0on\0"
         if kind == b"R":
             answer = _authentication(secret, body)
             if answer is not None:

@@ -20,12 +20,19 @@ OURS = "envkit"
 CLOSING_SECONDS = 1.0
 """For the goodbye to the server, which tells nothing new."""
 
+NO_RIGHT = "42501"
+"""SQLSTATE `insufficient_privilege`."""
+
 SSL_REQUEST = 80877103
 """Asks whether the server talks TLS; see https://www.postgresql.org/docs/current/protocol-message-formats.html."""
 
 
 class SqlError(Exception):
-    """The server refused, was silent, or is not there; the text says which."""
+    """The server refused, was silent, or is not there; the text says which, `code` is the server's own (SQLSTATE)."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Connection(Protocol):
@@ -58,7 +65,7 @@ def connect(login: PostgresProbe, host: str, port: int, end: Deadline | float) -
                 with suppress(pg8000.native.Error, OSError):
                     connection.close()
     except (pg8000.native.Error, OSError) as error:
-        raise SqlError(_words(error)) from error
+        raise SqlError(_words(error), _fields(error).get("C", "")) from error
 
 
 class _Each:
@@ -95,7 +102,10 @@ def sentence(fields: Mapping[str, Any]) -> str:
     return ". ".join(str(fields[key]) for key in ("M", "D", "H") if fields.get(key))
 
 
+def _fields(error: Exception) -> Mapping[str, str]:
+    return error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+
+
 def _words(error: Exception) -> str:
-    fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-    said = sentence(fields) or str(error) or type(error).__name__
+    said = sentence(_fields(error)) or str(error) or type(error).__name__
     return "the connection was closed before an answer" if said == "network error" else said

@@ -120,7 +120,7 @@ class Programs:
         wanted = self._wanted(reference)
         if wanted:
             found = find(wanted, self.environ, self.cache)
-            more = bool(found and found.missing and unfinished(wanted, self.environ, self.cache, found))
+            more = bool(found and unfinished(wanted, self.environ, self.cache, found))
             return Program.of(found, unfinished=more) if found else None
         path = shutil.which(name, path=self.environ.get("PATH"))
         return Program("", {name: Path(path)}, "PATH") if path else None

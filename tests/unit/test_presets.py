@@ -45,7 +45,7 @@ def test_redis_options_reach_everything_they_concern(tmp_path: Path) -> None:
     assert service.command[:2] == ("redis-server", "/envkit/redis.conf")
     assert service.command[3:6] == ("1073741824", "--maxmemory-policy", "noeviction")
     assert "p@ss/$w" not in " ".join(service.command), "every user of the machine may read that"
-    assert [file.content for file in service.files] == ['requirepass "p@ss/$w"\n']
+    assert [file.content for file in service.files if file.content] == ['requirepass "p@ss/$w"\n']
     assert isinstance(service.probe, RedisProbe)
     assert (service.probe.password, service.probe.maxmemory, service.probe.policy) == ("p@ss/$w", 1 << 30, "noeviction")
     assert exports(found, "redis")["REDIS_URL"] == "redis://:p%40ss%2F%24w@127.0.0.1:16000/0"

@@ -158,8 +158,9 @@ def test_an_account_has_no_home_of_the_users(tmp_path: Path, monkeypatch: pytest
 INITDB = """#!/bin/sh
 echo run >> "$(dirname "$0")/runs"
 [ -e "$(dirname "$0")/broken" ] && {{ echo "no space left" >&2; exit 1; }}
-while [ "$1" != -D ]; do shift; done
-mkdir "$2" && echo 15 > "$2/PG_VERSION"
+while [ $# -gt 0 ] && [ "$1" != -D ]; do shift; done
+data=${{PGDATA:-$2}}
+mkdir "$data" && echo 15 > "$data/PG_VERSION" && touch "$data/pg_hba.conf"
 """
 
 

