@@ -49,9 +49,11 @@ def _host(flags: Flags) -> Host:
 
 
 def _examine(host: Host, flags: Flags) -> Examined:
+    from envkit.doctor.credentials import Credentials
     from envkit.doctor.examine import CHECKS, examine
 
-    return examine(host, (*CHECKS, ("ports", _ports(flags))))
+    ports = _ports(flags)
+    return examine(host, (*CHECKS, ("ports", ports), ("credentials", Credentials(ports.environment))))
 
 
 def _ports(flags: Flags) -> Ports:

@@ -12,6 +12,9 @@ from envkit.config.names import did_you_mean
 from envkit.config.presets import PRESETS, expanded
 from envkit.config.typed import parsed
 
+GENERATED = "generated"
+"""The value of `credentials` that has presets log in with generated passwords."""
+
 
 @dataclass
 class Floor:
@@ -20,12 +23,17 @@ class Floor:
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     cluster: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Generated passwords by name, and which file asked for them."""
 
     def lay_missing(self, merged: Merged) -> None:
         """Put in what is not there: at the beginning, and again where a layer took a service out."""
         for name, service in self.services.items():
             if name not in merged.data.get("services", {}):
                 merged.lay({"services": {name: service}}, self.origins[name])
+        for name, origin in self.secrets.items():
+            if name not in (merged.data.get("secrets") or {}):
+                merged.lay({"secrets": {name: {}}}, origin)
         if self.cluster and "cluster" not in merged.data:
             merged.lay({"cluster": self.cluster}, "envkit")
 
@@ -36,7 +44,11 @@ def floor(wanted: Merged) -> tuple[Floor, dict[Keys, str]]:
     services = wanted.data.get("services")
     for name, service in services.items() if isinstance(services, dict) else ():
         if isinstance(service, dict) and "preset" in service:
-            expansion, wrong = _expansion(service)
+            origin = wanted.origin(("credentials",)) if wanted.data.get("credentials") == GENERATED else ""
+            secret = f"{name}-password" if origin and _takes_password(service) else ""
+            expansion, wrong = _expansion(service, secret)
+            if secret:
+                beneath.secrets[secret] = origin
             findings.update({("services", name, *keys): message for keys, message in wrong.items()})
             beneath.services[name] = expansion
             beneath.origins[name] = wanted.origin(("services", name, "preset"))
@@ -45,7 +57,15 @@ def floor(wanted: Merged) -> tuple[Floor, dict[Keys, str]]:
     return beneath, findings
 
 
-def _expansion(service: dict[str, Any]) -> tuple[dict[str, Any], dict[Keys, str]]:
+def _takes_password(service: dict[str, Any]) -> bool:
+    """Whether its preset has a password, and the configuration gives none."""
+    word, options = service["preset"], service.get("options")
+    known = isinstance(word, str) and word in PRESETS and "password" in PRESETS[word].options.model_fields
+    return known and not (isinstance(options, dict) and options.get("password"))
+
+
+def _expansion(service: dict[str, Any], secret: str) -> tuple[dict[str, Any], dict[Keys, str]]:
+    """The preset's service and faults of its options; `secret` is the name of the password that is generated."""
     word, options = service["preset"], service.get("options", {})
     if isinstance(word, Broken):
         return {}, {}
@@ -54,5 +74,7 @@ def _expansion(service: dict[str, Any]) -> tuple[dict[str, Any], dict[Keys, str]
         return {}, {("preset",): f"expected one of {known}; found '{word}'{did_you_mean(str(word), PRESETS)}"}
     typed = parsed(PRESETS[word].options, options if isinstance(options, dict) else {})
     own = typed.value or PRESETS[word].options()
+    if secret:
+        own = own.model_copy(update={"password": f"${{secret.{secret}}}"})
     wrong = {("options", *keys): message for keys, message in typed.findings.items()}
     return expanded(PRESETS[word], own, service), wrong

@@ -273,6 +273,9 @@ class Environment(Model):
     port_offset: Annotated[int, BeforeValidator(_offset, json_schema_input_type=_Offset | Literal["auto"])] = 0
     offset_auto: SkipJsonSchema[bool] = Field(default=False, description="set by envkit, for `port_offset: auto`")
     timeout: Duration = 300.0
+    credentials: Literal["published", "generated"] = Field(
+        default="published", description="`generated`: presets get a password of their own in each environment"
+    )
     secrets: dict[Name, SecretField] = Field(default={}, description="by name: what `${secret.NAME}` means")
     images: dict[str, str] = Field(
         default={}, description="stand-ins: image (with or without tag) -> image to use instead"

@@ -31,6 +31,18 @@ def registered_twice(found: Findings) -> Iterator[Suspicion]:
         yield Suspicion("test", "certain", reason, "give each server or test a registry of its own")
 
 
+def lacks_a_right(found: Findings) -> Iterator[Suspicion]:
+    """A test did what only a superuser may, which the presets' users are not."""
+    hit = [one for one in failed(found) if signs.RIGHT in signs.complaint(one.message).kinds]
+    if hit:
+        said = next(
+            (line.strip()[:200] for line in hit[0].message.splitlines() if signs.SIGNS[signs.RIGHT].search(line)), ""
+        )
+        hint = "options of the preset give it: `superuser: true`, for an extension of PostgreSQL `extensions: [NAME]`"
+        reason = f"{len(hit)} failed tests lack a right in Redis or PostgreSQL, first {hit[0].test}"
+        yield Suspicion("test", "likely", reason, hint, because=(said,) if said else ())
+
+
 def assertions(found: Findings) -> Iterator[Suspicion]:
     """Tests failed of themselves, by the reports that the command wrote."""
     plain = [one for one in failed(found) if not signs.complaint(one.message).kinds]
@@ -79,5 +91,5 @@ def exit_code(found: Findings) -> Iterator[Suspicion]:
         yield Suspicion("test", "likely", ended(found), "look at the command's own output", because=because, plain=True)
 
 
-TESTS: tuple[Rule, ...] = (registered_twice, strange_address, assertions, exit_code)
+TESTS: tuple[Rule, ...] = (registered_twice, lacks_a_right, strange_address, assertions, exit_code)
 """What may be wrong with the command."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-CONNECTION, TIMEOUT, DISK, FULL, CLIENTS, FILES, MEMORY, THROTTLED, PORT, NAME, OWN = (
+CONNECTION, TIMEOUT, DISK, FULL, CLIENTS, FILES, MEMORY, THROTTLED, PORT, NAME, OWN, RIGHT = (
     "connection", "timeout", "disk", "redis-full", "clients", "open-files", "memory", "throttled", "port", "name",
-    "registration",
+    "registration", "right",
 )  # fmt: skip
 
 SIGNS: Mapping[str, re.Pattern[str]] = {
@@ -22,6 +22,9 @@ SIGNS: Mapping[str, re.Pattern[str]] = {
         MEMORY: r"cannot allocate memory|\bENOMEM\b|oom-?kill",
         THROTTLED: r"too ?many ?requests|\b429\b.{0,40}(status|request)|status.{0,10}\b429\b",
         OWN: r"duplicate metrics collector registration|Duplicated timeseries in CollectorRegistry",
+        RIGHT: r"permission denied to (create|alter|set|grant|copy|execute)|must be (a )?superuser|only superuser"
+        r"|permission denied for function (pg_|lo_)|can't set protected config|(MODULE|DEBUG) command not allowed"
+        r"|\bNOPERM\b",
         PORT: r"address already in use|\bEADDRINUSE\b|\[Errno 98\]",
         CONNECTION: r"connection (was )?(refused|reset|closed|aborted)|\bECONN(REFUSED|RESET)\b|\[Errno 1(11|04)\]"
         r"|broken pipe|server closed the connection|unexpected EOF|terminating connection due to"

@@ -3,6 +3,7 @@
     ${NAME.host} ${NAME.port} ${NAME.address}    of the service's first port; address is host:port
     ${NAME.ports.PORT}                           of the port of that name
     ${NAME.env.VAR} ${NAME.exports.VAR}          another service's variable, itself resolved from here
+    ${NAME.password}                             what its probe logs in with, empty where it needs none
     ${NAME.listen} ${NAME.root} ${NAME.data}     the address to bind, the folder its files are in, a folder for data
     ${self...}                                   the service that the text belongs to
     ${env.name} ${env.root} ${env.ca_file}       name, folder, the file of the environment's own CA
@@ -52,7 +53,7 @@ DEEPEST = 30
 LONGEST = 4 << 20
 """Letters of a text with its references resolved."""
 
-FORMS = ("host", "port", "address", "ports.PORT", "env.VAR", "exports.VAR", "listen", "root", "data")
+FORMS = ("host", "port", "address", "ports.PORT", "env.VAR", "exports.VAR", "password", "listen", "root", "data")
 
 
 class UnresolvedReference(EnvironmentFailed):
@@ -237,6 +238,8 @@ def _of_service(name: str, what: str, scope: Scope) -> str:
             return f"{scope.addressing.host(name)}:{scope.addressing.port(name, first)}"
         case ["ports", port]:
             return str(scope.addressing.port(name, port))
+        case ["password"]:
+            return resolve(str(getattr(service.probe, "password", "")), scope)
         case ["env", variable]:
             return _variable(name, "env", service.env, variable, scope)
         case ["exports", variable]:

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -119,14 +120,17 @@ def up(lane: tuple[str, Engine | None], tmp_path_factory: pytest.TempPathFactory
     """Brings environments up in the lane; all are gone in the end."""
     made: list[Box] = []
 
-    def bring(text: str = STORES, *words: str, **environ: str) -> Stores:
+    def bring(text: str = STORES, migrations: Mapping[str, str] = MappingProxyType({})) -> Stores:
         folder = tmp_path_factory.mktemp("stores")
         numbers = dict(zip(("redis", "postgres"), ports.free(2), strict=True))
         (folder / "envkit.yaml").write_text(dedent(text).format(**numbers))
         name, flags = f"e2e-rights-{uuid.uuid4().hex[:6]}", ("-f", str(folder / "envkit.yaml"))
         one = Box(lane[1], name, folder, flags) if lane[1] else embedded(name, folder, *flags)
         made.append(one)
-        one("up", *words, **environ).ok()
+        (folder / "migrations").mkdir()
+        for file, content in migrations.items():
+            (folder / "migrations" / file).write_text(content)
+        one("up").ok()
         return Stores(lane[0], one, one.variables())
 
     yield bring
@@ -273,3 +277,90 @@ def test_no_store_runs_as_root(stores: Stores) -> None:
         said = stores.box.engine.execute(stores.box.ids()[service], "cat", "/proc/1/comm", "/proc/1/status")
         uids = next(line.split()[1:] for line in said.splitlines() if line.startswith("Uid:"))
         assert said.startswith(program) and "0" not in uids, said
+
+
+GENERATED = "credentials: generated\n" + STORES
+
+
+def test_generated_credentials_are_the_environments_own(up: Up) -> None:
+    stores, published = up(GENERATED), "test_password"
+    password, other = (stores.variables[name] for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD"))
+    assert len({password, other, published}) == 3 and min(map(len, (password, other))) >= 32
+    stores.allowed("sql", "SELECT 1")
+    stores.allowed("redis", ("PING",))
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(stores.database.replace(password, published), connect_timeout=5)
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis.from_url(stores.variables["REDIS_URL"].replace(f":{other}@", "")).ping()
+    kept = list((stores.box.state / stores.box.name / "secrets").iterdir())
+    assert {path.name for path in kept} == {"postgres-password", "redis-password"}
+    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
+    before = stores.box.ids()
+    stores.box("up").ok()
+    assert (stores.box.ids(), stores.box.variables()) == (before, stores.variables), "stable over `up`"
+    for word in (password, other):
+        found = subprocess.run(["pgrep", "-f", "--", word], capture_output=True, text=True)
+        assert found.stdout == "", "a command line, which every user of the machine may read"
+
+
+MIGRATED = (
+    STORES
+    + """
+  migrate:
+    once: true
+    migrations: {{folder: migrations, service: postgres}}
+    needs: postgres
+"""
+)
+
+SEEDED = """
+-- +goose Up
+CREATE EXTENSION IF NOT EXISTS pgcrypto;
+CREATE TABLE parents (id int PRIMARY KEY);
+CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents);
+INSERT INTO parents VALUES (1); INSERT INTO children VALUES (1, 1);
+"""
+
+
+@pytest.mark.parametrize("right", ["SET", "made anew"])
+def test_reset_puts_seeded_rows_back_with_the_users_own_rights(up: Up, right: str) -> None:
+    stores = up(MIGRATED, migrations={"1_seed.sql": SEEDED})
+    with psycopg.connect(stores.database, autocommit=True) as connection:
+        connection.execute("DELETE FROM children; DELETE FROM parents; INSERT INTO parents VALUES (7)")
+    if right == "made anew":
+        if isinstance(stores.box, EmbeddedBox):
+            return  # nobody can take the right away there: no superuser can log in
+        revoke = "REVOKE SET ON PARAMETER session_replication_role FROM slm_user"
+        words = ("psql", "-U", "envkit_admin", "-d", "postgres", "-c", revoke)
+        stores.box.engine.execute(stores.box.ids()["postgres"], *words)
+    said = stores.box("reset").ok()
+    assert ("made anew" in said.out + said.err) == (right == "made anew"), said
+    with psycopg.connect(stores.database) as connection:
+        assert connection.execute("SELECT * FROM parents").fetchall() == [(1,)]
+        assert connection.execute("SELECT * FROM children").fetchall() == [(1, 1)]
+
+
+def test_a_migration_that_lacks_a_right_names_the_option(up: Up) -> None:
+    needs_more = "-- +goose Up\nCREATE EXTENSION dblink;\n"
+    with pytest.raises(AssertionError, match=r"options: \{extensions: \[NAME\]\}"):
+        up(MIGRATED, migrations={"1_more.sql": needs_more})
+    asked = MIGRATED.replace(
+        "{{postgres: {postgres}}}}}", "{{postgres: {postgres}}}, options: {{extensions: dblink}}}}"
+    )
+    stores = up(asked, migrations={"1_more.sql": needs_more.replace("EXTENSION", "EXTENSION IF NOT EXISTS")})
+    stores.allowed("sql", "SELECT dblink_get_connections()")
+    stores.refused("sql", "COPY (SELECT 1) TO PROGRAM 'id'")
+
+
+def test_every_right_is_given_on_request(up: Up) -> None:
+    stores = up(EVERY)
+    stores.allowed("sql", "COPY (SELECT 1) TO PROGRAM 'cat >/dev/null'", "CREATE EXTENSION dblink")
+    stores.allowed("redis", ("CONFIG", "SET", "dbfilename", "mine.rdb"), ("DEBUG", "SLEEP", "0"))
+
+
+EVERY = """
+cluster: none
+services:
+  redis: {{preset: redis, ports: {{redis: {redis}}}, options: {{superuser: true}}}}
+  postgres: {{preset: postgres, ports: {{postgres: {postgres}}}, options: {{superuser: true}}}}
+"""

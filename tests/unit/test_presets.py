@@ -10,6 +10,11 @@ from envkit.errors import ConfigError
 from envkit.services.references import Inside, Published, Scope, resolve, resolved_service
 
 REDIS = "services: {redis: {preset: redis, ports: {redis: 16000}%s}}\n"
+BOTH = """
+services:
+  postgres: {preset: postgres, ports: {postgres: 15000}%(more)s}
+  redis: {preset: redis, ports: {redis: 16000}%(more)s}
+"""
 POSTGRES = "services: {postgres: {preset: postgres, ports: {postgres: 15000}%s}}\n"
 
 
@@ -143,3 +148,74 @@ def test_options_are_judged(tmp_path: Path, options: str, message: str) -> None:
         environment(tmp_path, REDIS % f", options: {options}")
     (fault,) = caught.value.faults
     assert str(fault).startswith(f"envkit.yaml: {message}")
+
+
+def test_clients_have_few_rights_by_default(tmp_path: Path) -> None:
+    services = environment(tmp_path, BOTH % {"more": ""}).services
+    assert [(file.path, file.permissions) for file in services["postgres"].files] == [("/usr/local/sbin/initdb", 0o755)]
+    assert [file.path for file in services["redis"].files] == ["/usr/local/sbin/redis-server"]
+    assert isinstance(services["postgres"].probe, PostgresProbe)
+    assert services["postgres"].probe.superuser is False
+    assert services["redis"].first_probe == RedisProbe(type="redis", limited=True)
+
+
+def test_every_right_on_request(tmp_path: Path) -> None:
+    every = ", options: {superuser: true}"
+    services = environment(tmp_path, BOTH % {"more": every}).services
+    for service in services.values():
+        assert service.env["ENVKIT_SUPERUSER"] == "true"
+        assert service.first_probe is None
+    assert isinstance(services["postgres"].probe, PostgresProbe)
+    assert services["postgres"].probe.superuser is None
+
+
+@pytest.mark.parametrize(("written", "told"), [("dblink", "dblink"), ("[dblink, uuid-ossp]", "dblink uuid-ossp")])
+def test_extensions_are_named(tmp_path: Path, written: str, told: str) -> None:
+    service = environment(tmp_path, POSTGRES % f", options: {{extensions: {written}}}").services["postgres"]
+    assert service.env["ENVKIT_POSTGRES_EXTENSIONS"] == told
+
+
+def test_an_extensions_name_is_no_statement(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="extensions"):
+        environment(tmp_path, POSTGRES % ", options: {extensions: ['x; DROP ROLE y']}")
+
+
+def test_the_users_own_files_leave_the_presets_program(tmp_path: Path) -> None:
+    text = POSTGRES % ", files: {/docker-entrypoint-initdb.d/1.sql: {content: SELECT 1}}"
+    files = {file.path for file in environment(tmp_path, text).services["postgres"].files}
+    assert files == {"/docker-entrypoint-initdb.d/1.sql", "/usr/local/sbin/initdb"}
+
+
+STORES = BOTH % {"more": ""}
+
+
+def test_generated_credentials_are_secrets_that_everything_refers_to(tmp_path: Path) -> None:
+    found = environment(tmp_path, "credentials: generated\n" + STORES)
+    assert set(found.secrets) == {"postgres-password", "redis-password"}
+    secret = {"secret.postgres-password": "P", "secret.redis-password": "R"}
+
+    def exported(name: str) -> dict[str, str]:
+        scope = Scope(found, Published(found), name, secret)
+        return {variable: resolve(text, scope) for variable, text in found.services[name].exports.items()}
+
+    assert exported("postgres")["DATABASE_URL"].startswith("postgresql://slm_user:P@127.0.0.1:15000/")
+    assert exported("redis")["REDIS_URL"] == "redis://:R@127.0.0.1:16000/0"
+    assert exported("redis")["REDIS_PASSWORD"] == "R"
+    assert resolve("${redis.password}", Scope(found, Published(found), "", secret)) == "R"
+
+
+def test_published_credentials_make_no_secrets(tmp_path: Path) -> None:
+    found = environment(tmp_path, STORES)
+    assert (found.credentials, found.secrets) == ("published", {})
+    assert resolve("<${redis.password}>", Scope(found, Published(found))) == "<>"
+
+
+def test_a_password_that_is_written_stays_though_credentials_are_generated(tmp_path: Path) -> None:
+    found = environment(tmp_path, "credentials: generated\n" + POSTGRES % ", options: {password: mine}")
+    assert found.secrets == {}
+    assert found.services["postgres"].env["POSTGRES_PASSWORD"] == "mine"
+
+
+def test_an_overlay_that_generates_credentials_reaches_a_shipped_profile(tmp_path: Path) -> None:
+    found = environment(tmp_path, "extends: gateway\ncredentials: generated\n")
+    assert set(found.secrets) == {"postgres-password", "redis-password"}

@@ -80,7 +80,7 @@ def test_values_are_taken_by_their_full_name() -> None:
         (
             "${api.hots}",
             "expected one of api.host, api.port, api.address, api.ports.PORT, api.env.VAR, api.exports.VAR, "
-            "api.listen, api.root, api.data",
+            "api.password, api.listen, api.root, api.data",
         ),
         ("${api.ports.wbe}", "api has no port wbe; did you mean 'web'?; it has: web, admin"),
         ("${api.env.SECRT}", "api has no SECRT in its env; did you mean 'SECRET'?; it has: SECRET, NEXT, LOOP"),
