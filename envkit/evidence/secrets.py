@@ -42,7 +42,8 @@ def telling(session: Session) -> list[str]:
 
 def _configured(session: Session) -> Iterator[str]:
     yield from (secret.value for secret in session.environment.secrets.values() if secret.value)
-    yield from _leaves(session.environment.model_dump(mode="json"), secret=False)
+    # `credentials` says where passwords come from, and is none.
+    yield from _leaves(session.environment.model_dump(mode="json", exclude={"credentials"}), secret=False)
 
 
 def _leaves(value: Any, *, secret: bool) -> Iterator[str]:

@@ -25,7 +25,7 @@ UNPUBLISHED = "expected a host port, or auto: a probe or an exported variable re
 
 ONE_BY_ONE = [
     # unknown keys
-    ("timout: 3", "timout: unknown key; did you mean 'timeout'? known here: cluster, engine, exports, extends, images, "),
+    ("timout: 3", "timout: unknown key; did you mean 'timeout'? known here: cluster, credentials, engine, exports, extends, images, "),
     ("root: /x", "root: unknown key: envkit sets it itself"),
     ("extend: base", "extend: unknown key; did you mean 'extends'?"),
     ("cluster: {limits: {inflite: 1}}", "cluster.limits.inflite: unknown key; did you mean 'inflight'?"),

@@ -230,7 +230,7 @@ def test_metrics_that_were_registered_twice() -> None:
         "ERROR: must be superuser or have privileges of the pg_execute_server_program role to COPY",
         "ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config",
         "NOPERM this user has no permissions to run the 'config' command or its subcommand",
-        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\"",
+        'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local"',
     ],
 )
 def test_a_right_that_the_presets_do_not_give(said: str) -> None:

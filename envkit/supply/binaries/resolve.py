@@ -174,13 +174,13 @@ def _tried(search: Search) -> Path:
 def _replaced(
     search: Search, fetchers: Sequence[Fetcher], found: Found, report: Callable[[str], None], cancel: Cancel
 ) -> Found:
-    """What the first source has, or what was found. It is tried once: who is offline must not wait at every start."""
+    """What the first source has, or what was found. A failure is final: who is offline must not wait at every start."""
     try:
         with search.store.locked(report, cancel):
             if _worth_replacing(search, found):
                 job = _job(search, search.wanted, search.supply.programs, report, cancel)
-                _attempt(search, job, fetchers[0])
-                _tried(search).touch()
+                if _attempt(search, job, fetchers[0]):
+                    _tried(search).touch()
     except (Unfit, OSError) as error:
         report(f"{search.supply.preferred} could not be fetched: {error}")
     return _look(search)[0] or found
