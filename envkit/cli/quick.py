@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from envkit.cli.options import COMMANDS, COMMON, REPEATED, SHORT, carried_out, meant, option_defaults
 from envkit.cli.terminal import forgiving
+from envkit.installed import warn_of_other
 
 NEW_OBJECTS = 20_000
 """Between two searches for garbage, which Python makes after 700: imports make many objects that stay. About a
@@ -94,6 +95,7 @@ def served(argv: Sequence[str], own: Mapping[str, Sequence[str]] | None = None) 
 
         envkit.cli.tasks.complete_list()
         raise SystemExit(answer(argv[2:], own or {}))
+    warn_of_other()
     found = understood(argv, COMMANDS)
     if found is not None:
         _carry_out(*found)

@@ -235,7 +235,9 @@ def __getattr__(name: str) -> Any:
     from invoke.collection import Collection
 
     from envkit.cli.command import command as task
+    from envkit.installed import warn_of_other
 
+    warn_of_other()
     complete_list()
 
     made = globals()["namespace"] = Collection(*map(task, COMMANDS.values()))

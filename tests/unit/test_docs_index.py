@@ -15,7 +15,7 @@ OTHERS = {
     "--advertise-address", "--admission-control-config-file",  # kube-apiserver
     "--syslog-ident",  # redis-server
     "--junit-xml", "--junitfile", "--ginkgo.junit-report", "--junitxml",  # test runners, whose reports are found
-    "--find-links", "--no-index", "--wheel-dir",  # pip
+    "--find-links", "--no-index", "--wheel-dir", "--force-reinstall", "--user",  # pip
     "--from",  # uvx
     "--network", "--privileged",  # docker run
     "--wait", "--pull", "--help", "--version", "--list",
