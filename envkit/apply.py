@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 
-from envkit.errors import Bug, Cancelled, EnvkitError, StepsFailed
+from envkit.errors import Bug, Cancelled, EngineStopped, EnvkitError, StepsFailed
 from envkit.events import Kind, Stream
 from envkit.plan import Plan, Step
 from envkit.waiting import Aborted, Cancel
@@ -88,6 +88,9 @@ def _raise(errors: dict[str, EnvkitError], cancel: Cancel) -> None:
     real = {step: error for step, error in errors.items() if not isinstance(error, Aborted | Cancelled)}
     if cancel.signum:
         raise Cancelled(cancel.signum)
+    stopped = next((error for error in real.values() if isinstance(error, EngineStopped)), None)
+    if stopped:  # whatever else failed, failed because of that
+        raise stopped
     if len(real) == 1:
         step, error = real.popitem()
         error.message = f"{step}: {error.message}" if not error.message.startswith(step) else error.message

@@ -4,8 +4,10 @@ EnvkitError
   UsageError            2  the command line asks for something that does not exist
   ConfigError           2  the configuration has faults (all of them are listed)
   HolderError           2  somebody else holds an environment of this name
+  ReplacementRefused    2  `run` would replace what holds data, without --replace
   EnvironmentFailed     3  something the environment needs could not be had or did not work
     EngineError         3  no container engine answers, or it refused a call
+      EngineStopped     3  the engine answered, and stopped answering in the middle of the work
     ToolMissing         3  a program envkit drives (kind, podman) is not installed
     PortTaken           3  somebody else holds a host port
     ImageUnavailable    3  no candidate image can be had
@@ -83,12 +85,22 @@ class HolderError(EnvkitError):
     """Whether its record is in the state directory of whoever asks."""
 
 
+class ReplacementRefused(EnvkitError):
+    """`run` would replace a service or a cluster that works and holds data, and `--replace` was not given."""
+
+    exit_code = USAGE
+
+
 class EnvironmentFailed(EnvkitError):
     """Something that the environment needs could not be had or did not work."""
 
 
 class EngineError(EnvironmentFailed):
     """No container engine answers, or the engine refused a call."""
+
+
+class EngineStopped(EngineError):
+    """The engine answered when the work began and answers no more: whatever else failed, failed because of that."""
 
 
 class ToolMissing(EnvironmentFailed):

@@ -33,6 +33,8 @@ class Instance:
     started_at: str = ""
     memory: int = 0
     swap: int = 0
+    volumes: bool = False
+    """Whether the engine keeps a volume for it: what is in there goes with it."""
 
     @property
     def running(self) -> bool:
@@ -67,6 +69,10 @@ class ClusterFact:
     unready: str = ""
     missing: tuple[str, ...] = ()
     nodes: int = 0
+    names: tuple[str, ...] = ()
+    """Of the nodes' containers."""
+    changed: tuple[str, ...] = ()
+    """Fields that differ from what it was made from, as far as the record knows."""
 
 
 @dataclass(frozen=True)
@@ -82,3 +88,7 @@ class Facts:
     unready: Mapping[str, str] = field(default_factory=dict)
     done: Mapping[str, str] = field(default_factory=dict)
     """One-shots that have no container: name -> fingerprint of the run that succeeded."""
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Fields of running services that differ from what they were made from, as far as the record knows."""
+    data: frozenset[str] = frozenset()
+    """Services that hold data as the record knows it, also those that the configuration has no longer."""

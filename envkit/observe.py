@@ -12,6 +12,7 @@ from envkit.errors import EngineError, NotReady, ServiceDied
 from envkit.facts import ClusterFact, Facts, Instance
 from envkit.plan import CLUSTER, Desired, Want
 from envkit.services import desired as wanted
+from envkit.services import made
 from envkit.services.fingerprint import cluster_fingerprint
 from envkit.session import Session
 from envkit.waiting import until
@@ -33,17 +34,22 @@ def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> t
         for name in left_out(session, instances):
             del wants[name]
         record = state.read(session.paths)
+        known = record.made if record else {}
+        settled = wanted.settled_cluster(environment)
+        fact = cluster.result()
         facts = Facts(
             network=network.result(),
             network_owner=session.networks.owner(environment.name) if network.result() else None,
             instances=instances,
             strays=(*(found for found in instances.values() if found.service not in environment.services), *doubles),
             image_ids=image_ids.result(),
-            cluster=cluster.result(),
+            cluster=replace(fact, changed=made.changed_cluster(settled, environment.port_offset, fact, known)),
             unready=unready_work.result(),
             done=record.done if record else {},
+            changed=made.changed(wants, instances, known),
+            data=frozenset(name for name, it in known.items() if it.data),
         )
-    fingerprint = cluster_fingerprint(wanted.settled_cluster(environment), environment.port_offset)
+    fingerprint = cluster_fingerprint(settled, environment.port_offset)
     return Desired(environment, wants, fingerprint, selected, rebuild), facts
 
 
@@ -95,7 +101,8 @@ def _cluster(session: Session, selected: frozenset[str]) -> ClusterFact:
     if CLUSTER not in selected:
         return ClusterFact()
     seen = session.kind.observe()
-    fact = ClusterFact(seen.state, seen.fingerprint, nodes=len(seen.nodes))
+    names = tuple(str(getattr(node, "name", node)) for node in seen.nodes)
+    fact = ClusterFact(seen.state, seen.fingerprint, nodes=len(names), names=names)
     if seen.state != "running" or not seen.fingerprint:
         return fact
     if dead := getattr(seen, "dead", ()):
@@ -198,6 +205,8 @@ def target_of(session: Session, service: Service, instance: Instance) -> probes.
 
     def port(name: str) -> int:
         key = name or next(iter(service.ports))
+        if service.ports[key].container not in instance.published:  # it was made before it was given that port
+            raise NotReady(f"{instance.service} does not publish its port {key}")
         return instance.published[service.ports[key].container]
 
     return probes.Target(port, lambda argv: session.runtime.execute(instance, argv), cancel=session.cancel)

@@ -3,99 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import replace
 from graphlib import TopologicalSorter
 
-from envkit.config.models import Environment, Service
+from envkit.config.models import Environment
 from envkit.errors import UsageError
 from envkit.facts import ClusterFact, Facts, Instance
+from envkit.steps import BOOTSTRAP as BOOTSTRAP
+from envkit.steps import CLUSTER as CLUSTER
+from envkit.steps import NETWORK as NETWORK
+from envkit.steps import PREPARE as PREPARE
+from envkit.steps import Action as Action
+from envkit.steps import Desired as Desired
+from envkit.steps import Plan as Plan
+from envkit.steps import Step as Step
+from envkit.steps import Subject as Subject
+from envkit.steps import Want as Want
 
-
-class Action(StrEnum):
-    """What a step does; `keep` does nothing, because it is right already."""
-
-    CREATE = "create"
-    KEEP = "keep"
-    REPLACE = "replace"
-    RESUME = "resume"
-    APPLY = "apply"
-    RUN = "run"
-    PULL = "pull"
-    BUILD = "build"
-    REMOVE = "remove"
-
-
-class Subject(StrEnum):
-    """What a step is about."""
-
-    NETWORK = "network"
-    IMAGE = "image"
-    CLUSTER = "cluster"
-    BOOTSTRAP = "bootstrap"
-    SERVICE = "service"
-    STRAY = "stray"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One node of the graph. `id` is what people see; `needs` are ids of steps that must be done before."""
-
-    id: str
-    subject: Subject
-    name: str
-    action: Action
-    reason: str
-    needs: tuple[str, ...] = ()
-
-    @property
-    def changes(self) -> bool:
-        """Whether it does anything."""
-        return self.action is not Action.KEEP
-
-
-@dataclass(frozen=True)
-class Want:
-    """A service as it should be: references resolved, ports moved by the offset, image chosen.
-
-    `image` is empty while it must be had first; the fingerprint then is, too. `candidates` are tried in their order,
-    then `tag`, that of a build, which may be here already (`built`). `why` says how the image was chosen.
-    """
-
-    name: str
-    service: Service
-    image: str = ""
-    candidates: tuple[str, ...] = ()
-    tag: str = ""
-    fingerprint: str = ""
-    built: bool = False
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Desired:
-    """All that is wanted of one environment, ready to be compared with facts."""
-
-    environment: Environment
-    services: Mapping[str, Want]
-    cluster_fingerprint: str = ""
-    selected: frozenset[str] = frozenset()
-    rebuild: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Steps in an order in which they could run one by one."""
-
-    steps: tuple[Step, ...] = field(default_factory=tuple)
-
-    @property
-    def changes(self) -> tuple[Step, ...]:
-        """Steps that do something."""
-        return tuple(step for step in self.steps if step.changes)
-
-
-CLUSTER, NETWORK, BOOTSTRAP = "cluster", "network", "bootstrap"
+NAMES_SHOWN = 6
+"""Changed fields that a reason names; the rest is counted."""
 
 
 def select(environment: Environment, names: Iterable[str]) -> frozenset[str]:
@@ -137,15 +63,73 @@ def make(desired: Desired, facts: Facts) -> Plan:
         for stray in facts.strays:
             step = Step(f"remove {stray.name}", Subject.STRAY, stray.name, Action.REMOVE, _stray_reason(stray))
             steps[step.id] = step
-    return Plan(tuple(steps.values()))
+    return Plan(_behind_a_barrier(tuple(_after_what_makes_way(steps, desired, facts).values()), facts))
+
+
+def removes(step: Step, facts: Facts) -> bool:
+    """Whether the step takes away something that is there now."""
+    if step.subject is Subject.SERVICE:
+        return step.name in facts.instances and step.action in (Action.REPLACE, Action.RUN)
+    return step.subject is Subject.STRAY or (step.subject is Subject.CLUSTER and step.action is Action.REPLACE)
+
+
+def _after_what_makes_way(steps: dict[str, Step], desired: Desired, facts: Facts) -> dict[str, Step]:
+    """The steps, each that starts a service after the removal of what holds its port now: a service that was renamed.
+
+    Two services that exchange their ports have no such order; there the first one waits for the second.
+    """
+    held = {port: step.id for step in steps.values() for port in _published(step, facts) if removes(step, facts)}
+    found = dict(steps)
+    for step in steps.values():
+        if step.subject is Subject.SERVICE and step.action not in (Action.KEEP, Action.RESUME):
+            ports = desired.services[step.name].service.ports.values()
+            holders = {held[port.host] for port in ports if isinstance(port.host, int) and port.host in held}
+            more = [it for it in sorted(holders - {step.id, *step.needs}) if not _leads_to(found, it, step.id)]
+            found[step.id] = replace(step, needs=(*step.needs, *more))
+    return found
+
+
+def _published(step: Step, facts: Facts) -> Collection[int]:
+    instances = (*facts.instances.values(), *facts.strays)
+    return {port for it in instances if step.name in (it.service, it.name) for port in it.published.values()}
+
+
+def _leads_to(steps: Mapping[str, Step], start: str, end: str) -> bool:
+    """Whether the step `start` needs the step `end`, directly or not."""
+    return start == end or any(_leads_to(steps, need, end) for need in steps[start].needs if need in steps)
+
+
+def _behind_a_barrier(steps: tuple[Step, ...], facts: Facts) -> tuple[Step, ...]:
+    """Put `prepare` between the images and every other change; the steps as they are where nothing is removed.
+
+    What can fail without touching anything has then succeeded before the first removal.
+    """
+    removed = [step.about for step in steps if removes(step, facts)]
+    if not removed:
+        return steps
+    images = tuple(step for step in steps if step.subject is Subject.IMAGE)
+    reason = f"before {', '.join(removed)} {'are' if len(removed) > 1 else 'is'} removed"
+    barrier = Step(PREPARE, Subject.PREPARE, PREPARE, Action.PREPARE, reason, tuple(step.id for step in images))
+    rest = (step for step in steps if step.subject is not Subject.IMAGE)
+    held = (replace(step, needs=(PREPARE, *step.needs)) if step.changes else step for step in rest)
+    return (*images, barrier, *held)
 
 
 def _add_service(steps: dict[str, Step], desired: Desired, facts: Facts, name: str) -> None:
     want = desired.services[name]
     image = _image(want, desired.rebuild)
+    step = _service(want, facts, steps, image)
+    if image is None and removes(step, facts) and _lost(want, facts):
+        image = Step(f"image {name}", Subject.IMAGE, name, Action.PULL, "is not here any more")
+        step = replace(step, needs=(*step.needs, image.id))
     if image:
         steps.setdefault(image.id, image)
-    steps[name] = _service(want, facts, steps, image)
+    steps[name] = step
+
+
+def _lost(want: Want, facts: Facts) -> bool:
+    """Whether the image, or the program, that the old instance still runs cannot be started again from here."""
+    return want.image == facts.instances[want.name].image != "" and not facts.image_ids.get(want.image)
 
 
 def _in_order(desired: Desired) -> list[str]:
@@ -180,7 +164,7 @@ def _cluster_verdict(desired: Desired, fact: ClusterFact) -> tuple[Action, str]:
     if not fact.fingerprint:
         return Action.REPLACE, "its creation never finished"
     if fact.fingerprint != desired.cluster_fingerprint:
-        return Action.REPLACE, "its configuration changed"
+        return Action.REPLACE, what_changed(fact.changed, "its configuration changed")
     if fact.state == "stopped":
         return Action.REPLACE, "its node has stopped, and etcd in memory does not survive that"
     if fact.state == "paused":
@@ -231,7 +215,7 @@ def _service(want: Want, facts: Facts, steps: Mapping[str, Step], image: Step | 
     elif want.service.once:
         action, reason = _one_shot(want, instance, fresh, image)
     else:
-        action, reason = _running(want, instance, facts.unready, fresh, image)
+        action, reason = _running(want, instance, facts, fresh, image)
     return Step(want.name, Subject.SERVICE, want.name, action, reason, tuple(dict.fromkeys(needs)))
 
 
@@ -240,7 +224,7 @@ def _is_new(step: Step | None) -> bool:
 
 
 def _running(
-    want: Want, instance: Instance | None, unready: Mapping[str, str], fresh: Collection[str], image: Step | None
+    want: Want, instance: Instance | None, facts: Facts, fresh: Collection[str], image: Step | None
 ) -> tuple[Action, str]:
     if instance is None:
         return Action.CREATE, "is not there"
@@ -250,14 +234,22 @@ def _running(
     if image is not None:
         return Action.REPLACE, f"its image must be had first: {image.reason}"
     if instance.fingerprint != want.fingerprint:
-        return Action.REPLACE, "its configuration or image changed"
+        return Action.REPLACE, what_changed(facts.changed.get(want.name, ()))
     if fresh:
         return Action.REPLACE, f"what it needs is new: {', '.join(fresh)}"
     if paused:
         return Action.RESUME, "is paused"
-    if want.name in unready:
-        return Action.REPLACE, f"does not work: {unready[want.name]}"
+    if want.name in facts.unready:
+        return Action.REPLACE, f"does not work: {facts.unready[want.name]}"
     return Action.KEEP, "runs and answers"
+
+
+def what_changed(fields: Sequence[str], unknown: str = "its configuration or image changed") -> str:
+    """The reason that names the changed fields; `unknown` where the record does not know them."""
+    if not fields:
+        return unknown
+    more = f" and {len(fields) - NAMES_SHOWN} more" if len(fields) > NAMES_SHOWN else ""
+    return f"changed: {', '.join(fields[:NAMES_SHOWN])}{more}"
 
 
 def _one_shot(want: Want, instance: Instance | None, fresh: Collection[str], image: Step | None) -> tuple[Action, str]:

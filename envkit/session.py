@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +54,8 @@ class Session:
     """The configuration's own host ports, without an offset: what an offset is chosen for."""
     expires: float = 0.0
     """Seconds since 1970 after which `prune` may take what is brought up now; 0 leaves it as it was."""
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """The options that chose the environment, as `config.request.Request.asked` tells them."""
 
     def move(self, port_offset: int) -> None:
         """Go on with the environment at this port offset, its files made."""

@@ -40,6 +40,15 @@ class Carried:
 
 
 @dataclass(frozen=True)
+class Made:
+    """What a service (or `cluster`) that runs was made from: a digest by field, and whether it holds data."""
+
+    fingerprint: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    data: bool = False
+
+
+@dataclass(frozen=True)
 class Record:
     """What the last successful `up` left: `variables` are what `env` prints, `ports` what must accept connections."""
 
@@ -64,6 +73,9 @@ class Record:
     owner: Owner = UNKNOWN
     offset_chosen: bool = False
     """Whether envkit chose the port offset (`--port-offset auto`)."""
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """The options that chose this environment, each as it was given: a flag with its value, or a variable."""
+    made: Mapping[str, Made] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
@@ -127,7 +139,8 @@ def read(paths: Paths) -> Record | None:
         carried = tuple(Carried(**{**row, "identities": tuple(row["identities"])}) for row in raw.pop("carried", ()))
         owner = of_data(raw.pop("owner", {}))
         lists = {name: tuple(raw.get(name, ())) for name in ("files", "selected")}
-        return Record(**{**raw, **lists, "tokens": tokens, "carried": carried, "owner": owner})
+        made = {name: Made(**row) for name, row in raw.pop("made", {}).items()}
+        return Record(**{**raw, **lists, "tokens": tokens, "carried": carried, "owner": owner, "made": made})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 

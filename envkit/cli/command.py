@@ -24,6 +24,7 @@ HELP = {
     "debug": "show tracebacks",
     "service": "a service; repeatable, or as plain words after the command",
     "keep": "leave things as they are afterwards, success or failure",
+    "replace": "replace also services that hold data, which is lost, where their configuration differs",
     "build": "build images anew",
     "force": "also when another checkout holds the environment",
     "format": "dotenv, shell or json",

@@ -129,6 +129,7 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Session]:
                 lane.environment, paths, lane.endpoint, stream, cancel, environ, cache_home(environ),
                 lane.choice.lane, lane.choice.why, lane.settle, flags.command("up"),
                 frozenset(environment.fixed_ports()),
+                asked=request.asked(),
             )  # fmt: skip
     finally:
         sink.close()

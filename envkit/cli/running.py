@@ -9,13 +9,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from envkit import state
 from envkit.cli.blame import HURRIED_SECONDS, Blame, Said
 from envkit.cli.context import Flags, opened, opened_down, signals
 from envkit.cli.reporting import show as show_error
 from envkit.cli.run_face import Face, Row
+from envkit.differences import Difference, keep_data
 from envkit.errors import EnvironmentFailed, EnvkitError, NotUp
 from envkit.export import masked
 from envkit.facts import Instance
@@ -52,6 +55,8 @@ class Wish:
     keep: bool = False
     repeat: int = 1
     artifacts: Path | None = None
+    replace: bool = False
+    """Whether services that hold data may be replaced."""
     job: Job | None = None
     """Of a CI service, where this runs in one."""
 
@@ -171,11 +176,19 @@ class Running:
     def _up(self, session: Session) -> Any:
         from envkit.verbs.up import up
 
-        outcome = up(session, keep=self.wish.keep, intent=self)
+        outcome = up(session, keep=self.wish.keep, intent=self, consent=partial(self._consent, session))
         self.mine = outcome.from_nothing and not self.wish.keep
         self.folder.write_facts(lane=session.lane, engine=session.engine)
         self.face.ready(outcome.record)
         return outcome
+
+    def _consent(self, session: Session, found: Sequence[Difference]) -> None:
+        """Say what differs. Raises `ReplacementRefused` where data would be lost and nobody said that it may be."""
+        for one in found:
+            session.stream.note(f"differs from what is up: {one}")
+        if not self.wish.replace:
+            record = state.read(session.paths)
+            keep_data(found, record.asked if record else {}, session.asked)
 
     # The command
 

@@ -191,7 +191,7 @@ def reset(flags: Flags) -> None:
 @command
 def run(
     flags: Flags, keep: bool = False, repeat: str = "1", artifacts: str | None = None, ci: bool = False,
-    junit: str | None = None,
+    junit: str | None = None, replace: bool = False,
 ) -> int:  # fmt: skip
     """Run a command in the environment: `run -- COMMAND`. Up if needed; what it brought up it takes down again."""
     argv = verbatim(sys.argv)
@@ -212,7 +212,7 @@ def run(
     try:
         with in_job(flags, "run", ci=ci, artifacts=artifacts, junit=junit) as (flags, job):
             into = Path(artifacts).absolute() if artifacts else None
-            return run_it(Wish(flags, tuple(argv), keep, int(repeat), into, job))
+            return run_it(Wish(flags, tuple(argv), keep, int(repeat), into, replace, job))
     except (EnvironmentFailed, NotUp) as error:
         error.exit_code = ENVIRONMENT_FAILED
         raise

@@ -6,6 +6,7 @@ node is Ready and the ServiceAccount `default` is there. Work in the cluster may
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +34,7 @@ Report = Callable[[str], None]
 ADMIN = "/etc/kubernetes/admin.conf"
 LOAD_SECONDS = 300.0
 RETRY_SECONDS = 60.0
+WITHOUT = "--lane mixed runs etcd and kube-apiserver as containers, --lane embedded runs everything as processes"
 INSTALL = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
 
 
@@ -51,6 +53,9 @@ class Kind:
     node_image: str | None = None
     """None for kind's own."""
     port_offset: int = 0
+    find_program: Callable[[str], str | None] = shutil.which
+    _usable: bool = False
+    _prepared: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -96,10 +101,7 @@ class Kind:
         namespaces need no node. What it raises is raised when the cluster is finished, which it is then. On any other
         failure the logs are in `paths.logs` and the nodes are left for `delete`.
         """
-        self._check_program()
-        image = self.node_image or default_image(self.program)
-        config = kind_config.generate(cluster, name=self.name, image=image, port_offset=self.port_offset)
-        self._supply_images(config["nodes"], report, cancel)
+        config = self._prepared or self.prepare(cluster, report, cancel)
         if self.nodes.all():
             report("removing what an earlier attempt left")
             self.nodes.remove_all()
@@ -113,6 +115,28 @@ class Kind:
             report(f"{error.message}; this passes: making it once more")
             self.nodes.remove_all()
             return self._attempt(config, left, fingerprint, report, cancel, work)
+
+    def check_tools(self) -> None:
+        """Raise `ToolMissing` or `ClusterError` when kind, or the engine's client that it calls, is not usable."""
+        if self._usable:
+            return
+        version = kind_errors.version_of(self.kind(["version"], 20.0, Cancel()).output)
+        if version and version < kind_errors.OLDEST_KIND:
+            raise kind_errors.too_old(version)
+        if not self.find_program(self.endpoint.engine):
+            raise kind_errors.no_client(self.endpoint.engine)
+        self._usable = True
+
+    def prepare(self, cluster: Cluster, report: Report, cancel: Cancel) -> dict[str, Any]:
+        """Have all that `create` needs, nodes' and local images among it; kind's configuration. Changes no cluster."""
+        self.check_tools()
+        image = self.node_image or default_image(self.program)
+        config = kind_config.generate(cluster, name=self.name, image=image, port_offset=self.port_offset)
+        self._supply_images(config["nodes"], report, cancel)
+        if cluster.images:
+            images.local_ids(self.engine, cluster.images)
+        self._prepared = config
+        return config
 
     def _supply_images(self, nodes: Sequence[dict[str, Any]], report: Report, cancel: Cancel) -> None:
         """Have the nodes' images before kind asks for them: it pulls without patience, and never from a mirror."""
@@ -212,7 +236,8 @@ class Kind:
             )
         except ToolMissing as error:
             raise ToolMissing(
-                f"{self.program} is not installed or not on PATH", hint=f"install it: {INSTALL}"
+                f"{self.program} is not installed or not on PATH",
+                hint=f"install it: {INSTALL}\nor do without: {WITHOUT}",
             ) from error
 
     def variables(self) -> dict[str, str]:
@@ -231,11 +256,6 @@ class Kind:
             raise ClusterError("the cluster's node vanished while it was made", hint="did somebody remove it?")
         self.engine.write_file(facts.control_plane.name, MARKER_FILE, fingerprint.encode())
         return facts
-
-    def _check_program(self) -> None:
-        version = kind_errors.version_of(self.kind(["version"], 20.0, Cancel()).output)
-        if version and version < kind_errors.OLDEST_KIND:
-            raise kind_errors.too_old(version)
 
     def scratch(self) -> tuple[Path, ...]:
         """Files that kind reads and writes while it works: its configuration, a kubeconfig nobody uses, its lock."""

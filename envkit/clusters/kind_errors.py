@@ -147,6 +147,11 @@ def too_old(version: tuple[int, int]) -> EnvkitError:
     )
 
 
+def no_client(engine: str) -> EnvkitError:
+    """The error for an engine whose command line client, which kind calls, is not installed."""
+    return ToolMissing(f"kind works through `{engine}`, and that is not on PATH", hint="install the engine's client")
+
+
 def _which(cause: Cause, text: str, image: str) -> str:
     """The port or the image that it is about."""
     if cause.error is PortTaken:

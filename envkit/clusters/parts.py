@@ -62,6 +62,12 @@ class Parts:
         paused = any(part.state == "paused" for part in parts.values())
         return PartsFacts("paused" if paused else "running", path.read_text() if path.exists() else "", dead=dead)
 
+    def check_tools(self) -> None:
+        """Nothing: its parts are services, whose programs and images are had as theirs are."""
+
+    def prepare(self, _cluster: Cluster, _report: Report, _cancel: Cancel) -> None:
+        """Nothing, for the same reason."""
+
     def create(
         self, cluster: Cluster, fingerprint: str, report: Report, cancel: Cancel,
         work: Callable[[Path], None] | None = None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from envkit.config.merge import Keys
@@ -45,7 +46,11 @@ def _of_service(at: Keys, service: Service) -> Iterator[Finding]:
         folder = Path(service.migrations.folder)
         missing = list(_folder((*at, "migrations", "folder"), folder))
         yield from missing
-        if not missing and not any(folder.glob("*.sql")):
+        if missing:
+            return
+        found = list(folder.glob("*.sql"))
+        yield from _readable((*at, "migrations", "folder"), found)
+        if not found:
             yield (*at, "migrations", "folder"), f"expected files named 001_name.sql in {folder}; there are none"
 
 
@@ -100,15 +105,27 @@ def _account(at: Keys, identity: str, environment: Environment) -> Iterator[Find
 def _file(keys: Keys, path: Path) -> Iterator[Finding]:
     if not path.is_file():
         yield keys, f"expected a file; {path} {'is a folder' if path.is_dir() else 'does not exist'}"
+    else:
+        yield from _readable(keys, [path])
+
+
+def _readable(keys: Keys, paths: Iterable[Path]) -> Iterator[Finding]:
+    for path in paths:
+        if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
+            yield keys, f"expected what this user may read; {path} is not (its owner and mode say who may)"
 
 
 def _folder(keys: Keys, path: Path) -> Iterator[Finding]:
     if not path.is_dir():
         yield keys, f"expected a folder; {path} {'is a file' if path.is_file() else 'does not exist'}"
+    else:
+        yield from _readable(keys, [path])
 
 
 def _manifests(keys: Keys, path: Path) -> Iterator[Finding]:
     if not path.exists():
         yield keys, f"expected a file or folder of manifests; {path} does not exist"
-    elif path.is_dir() and not any(file.suffix in (".yaml", ".yml", ".json") for file in path.rglob("*")):
+        return
+    yield from _readable(keys, [path])
+    if path.is_dir() and not any(file.suffix in (".yaml", ".yml", ".json") for file in path.rglob("*")):
         yield keys, f"expected manifests (.yaml, .yml or .json) in {path}; there are none"

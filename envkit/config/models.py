@@ -140,6 +140,11 @@ class Service(Model):
     exports: dict[Variable, Text] = {}
     timeout: Duration = 60.0
     stop_timeout: Duration = 10.0
+    data: bool | None = Field(
+        default=None,
+        description="whether it holds data that a replacement loses, so that `run` asks for --replace; when absent: "
+        "yes for a container with a volume, or where something names its `${self.data}`",
+    )
     part_of_cluster: SkipJsonSchema[bool] = Field(default=False, description="set by envkit, for etcd and its like")
     skipped: SkipJsonSchema[tuple[str, ...]] = Field(
         default=(), description="set by envkit: image candidates whose variables are not set, each with the reason"

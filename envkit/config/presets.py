@@ -98,6 +98,7 @@ def redis(options: RedisOptions) -> dict[str, Any]:
         # The jemalloc inside redis' own images is built with the prefix je_; Debian's is not.
         "env": {"MALLOC_CONF": DECAY, "JE_MALLOC_CONF": DECAY, **secret, **rights.everything(options.superuser)},
         "memory": MEMORY_FOR_DATA * options.maxmemory,
+        "data": True,
         "ports": {"redis": {"container": 6379}},
         "probe": {
             "type": "redis",
@@ -141,6 +142,7 @@ def postgres(options: PostgresOptions) -> dict[str, Any]:
         },
         "files": rights.before("initdb"),
         "shm": "256MiB",
+        "data": True,
         "ports": {"postgres": {"container": 5432}},
         "probe": {
             "type": "postgres",

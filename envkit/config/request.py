@@ -50,6 +50,22 @@ class Request:
         given["overlays"] = given["overlays"] or _split(environ.get("ENVKIT_OVERLAY", ""))
         return cls(cwd=Path(cwd), environ=environ, **given)
 
+    def asked(self) -> dict[str, str]:
+        """What was asked for, by key and as it was given: `--overlay a`, `ENVKIT_OVERLAY=a`; values of --set hidden."""
+        values = {
+            "file": ("--file", "ENVKIT_FILE", self.file),
+            "profile": ("--profile", "ENVKIT_PROFILE", self.profile),
+            "overlay": ("--overlay", "ENVKIT_OVERLAY", ",".join(self.overlays)),
+            "engine": (*COMMAND_LINE["engine"], self.engine),
+            "lane": (*COMMAND_LINE["lane"], self.lane),
+        }
+        said = {}
+        for key, (flag, variable, value) in values.items():
+            if value:
+                said[key] = f"{variable}={value}" if self.environ.get(variable) == value else f"{flag} {value}"
+        sets = [f"--set {one.partition('=')[0]}=..." for one in self.sets]
+        return said | ({"set": " ".join(sets)} if sets else {})
+
     def origin(self, key: str) -> str:
         """The flag or the variable that set `key`, for messages."""
         flag, variable = COMMAND_LINE[key]

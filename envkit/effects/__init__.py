@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from envkit import labels, observe
 from envkit.clusters.envtest import WITHOUT_CONTROLLERS
 from envkit.clusters.parts import Parts
+from envkit.effects import preparing
+from envkit.effects.engine_stopped import explained
 from envkit.effects.proof import Proof
-from envkit.errors import ImageUnavailable
+from envkit.errors import EnvironmentFailed, ImageUnavailable
 from envkit.facts import Facts, Instance
-from envkit.plan import BOOTSTRAP, Action, Desired, Step, Subject, Want
+from envkit.plan import BOOTSTRAP, Action, Desired, Plan, Step, Subject, Want
 from envkit.runtimes.base import Unit
 from envkit.services import desired as wanted
 from envkit.session import Session
@@ -32,6 +34,9 @@ class Effects:
     session: Session
     desired: Desired
     facts: Facts
+    steps: Plan
+    wants: dict[str, Want] = field(default_factory=dict)
+    """Each service as it is now: of those that were started, with the image that was had for them."""
     instances: dict[str, Instance] = field(default_factory=dict)
     made: dict[str, Instance] = field(default_factory=dict)
     images: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -43,11 +48,21 @@ class Effects:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
+        self.wants.update(self.desired.services)
         self.instances.update(self.facts.instances)
         self.done.update(self.facts.done)
 
     def __call__(self, step: Step, report: Report, cancel: Cancel) -> str:
-        """Carry out one step."""
+        """Carry out one step. Raises `EngineStopped` when it failed for want of the engine."""
+        try:
+            return self._do(step, report, cancel)
+        except EnvironmentFailed as error:
+            why = explained(self.session, step.id, error)
+            if why is error:
+                raise
+            raise why from error
+
+    def _do(self, step: Step, report: Report, cancel: Cancel) -> str:
         match step.subject:
             case Subject.NETWORK:
                 return self._network()
@@ -57,6 +72,8 @@ class Effects:
                 return self._cluster(step, report, cancel)
             case Subject.BOOTSTRAP:
                 return self._bootstrap(report, cancel)
+            case Subject.PREPARE:
+                return preparing.prepare(self.session, self.steps, self.facts, self._with_image, report, cancel)
             case Subject.STRAY:
                 return self._stray(step)
             case Subject.SERVICE:
@@ -179,7 +196,9 @@ class Effects:
         for need in step.needs:
             if need in self.images:
                 image, how = self.images[need]
-                return wanted.with_image(want, image, self.session.images.id_of(image), how)
+                want = wanted.with_image(want, image, self.session.images.id_of(image), how)
+                with self._lock:
+                    self.wants[want.name] = want
         return want
 
     def _start(self, want: Want, report: Report) -> Instance:

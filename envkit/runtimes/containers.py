@@ -234,6 +234,16 @@ class Containers:
             raise
         return True
 
+    def silence(self) -> str:
+        """Why the engine does not answer now, asked anew within a few seconds; empty when it does."""
+        from envkit.runtimes.discovery import ask
+
+        try:
+            ask(self.endpoint.url)
+        except (OSError, ValueError) as error:
+            return str(error)
+        return ""
+
     def published(self) -> dict[int, Holder]:
         """Host ports that running containers of this engine publish, with the container and its environment."""
         with translated("listing containers"):
@@ -354,4 +364,5 @@ def instance_of(raw: Mapping[str, Any]) -> Instance:
         started_at=str(state.get("StartedAt", "")),
         memory=int(limits.get("Memory") or 0),
         swap=int(limits.get("MemorySwap") or 0),
+        volumes=any(mount.get("Type") == "volume" for mount in raw.get("Mounts") or []),
     )

@@ -202,6 +202,10 @@ class FakeEngine:
             self._begin(found)
             return self._now(found)
 
+    def silence(self) -> str:
+        """What broke it; empty while it works."""
+        return self.broken
+
     def published(self) -> dict[int, Holder]:
         """Host ports of everything that runs, with the container."""
         with self._called("published", ""):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envkit import labels
+from envkit.config.models import Service
 from envkit.errors import EngineError, ImageUnavailable
 from envkit.owner import Claim, Owner
 from envkit.supply.build import Recipe
@@ -84,6 +85,10 @@ class FakeImages:
         """The image's id, empty when it is not here."""
         self.call("image", reference)
         return self.there.get(reference, "")
+
+    def lacks(self, _service: Service, reference: str) -> str:
+        """Why the service cannot be started from what is here; empty when it can."""
+        return "" if self.there.get(reference) else f"image {reference} is not here any more"
 
     def pull_first(
         self,

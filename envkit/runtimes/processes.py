@@ -249,6 +249,10 @@ class Processes:
         replace_file(target, content)
         return True
 
+    def silence(self) -> str:
+        """Empty: there is no engine that could fall silent."""
+        return ""
+
     def published(self) -> dict[int, Holder]:
         """Ports that containers hold: none; a process holds its port itself."""
         return {}

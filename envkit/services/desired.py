@@ -163,7 +163,8 @@ def with_image(wanted: Want, image: str, identity: str, how: str = "") -> Want:
         return wanted
     names = (*wanted.candidates, *([wanted.tag] if wanted.tag else []))
     seen = (identity, *names) if len(names) + len(wanted.service.skipped) > 1 else (identity,)
-    made = fingerprint(wanted.service, "\n".join(seen))
+    made_from = "\n".join(seen)
+    made = fingerprint(wanted.service, made_from)
     skipped = f", skipped: {'; '.join(wanted.service.skipped)}" if wanted.service.skipped else ""
     why = f"{how}{skipped}" if how and len(seen) > 1 else ""
-    return replace(wanted, image=image, fingerprint=made, why=why)
+    return replace(wanted, image=image, fingerprint=made, why=why, made_from=made_from)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from envkit.config.shipped import migrations_folder
 
 LENGTH = 16
 """Hexadecimal digits; 64 bits are plenty to tell the versions of one service apart."""
+
+PART = 8
+"""Of one field: it is compared with one other only."""
 
 INSIDE = {
     "platform", "entrypoint", "command", "user", "workdir", "env", "memory", "shm", "tmpfs", "capabilities",
@@ -29,6 +32,30 @@ NODE = {"type", "node_image", "kubernetes", "limits", "config", "kubeconfig", "c
 
 def fingerprint(service: Service, image_id: str, *, offset: int = 0) -> str:
     """Of a service whose references are resolved, its files' contents included; `offset` moves the host ports."""
+    return _digest(_seen(service, image_id, offset))
+
+
+def fields(service: Service, image_id: str) -> dict[str, str]:
+    """The same in parts: a digest by field (`env.NAME`, `files./path`), to tell what changed without keeping it."""
+    seen = _seen(service, image_id, 0)
+    seen["files"] = {path: rest for path, *rest in seen["files"]}
+    return _parts(seen)
+
+
+def cluster_fields(cluster: Cluster, offset: int = 0) -> dict[str, str]:
+    """What `cluster_fingerprint` is made of, by field."""
+    return _parts(_seen_of_cluster(cluster, offset))
+
+
+def _parts(seen: Mapping[str, Any]) -> dict[str, str]:
+    flat: dict[str, Any] = {}
+    for key, value in seen.items():
+        inner = value.items() if isinstance(value, dict) else ()
+        flat |= {f"{key}.{name}": it for name, it in inner} or {key: value}
+    return {key: _digest(value)[:PART] for key, value in flat.items() if value not in (None, [], {}, False, "")}
+
+
+def _seen(service: Service, image_id: str, offset: int) -> dict[str, Any]:
     seen = service.model_dump(mode="json", include=INSIDE)
     seen["image"] = image_id
     seen["ports"] = {name: [port.container, _host(port, offset)] for name, port in service.ports.items()}
@@ -37,14 +64,18 @@ def fingerprint(service: Service, image_id: str, *, offset: int = 0) -> str:
     ]
     if service.migrations:
         seen["folder"] = dict(_tree(migrations_folder(service.migrations.folder)))
-    return _digest(seen)
+    return seen
 
 
 def cluster_fingerprint(cluster: Cluster, offset: int = 0) -> str:
     """What the node must be made anew for; give it the cluster with stand-in images put in."""
+    return _digest(_seen_of_cluster(cluster, offset))
+
+
+def _seen_of_cluster(cluster: Cluster, offset: int) -> dict[str, Any]:
     seen = cluster.model_dump(mode="json", include=NODE)
     seen["ports"] = sorted([port.node, port.host + offset] for port in cluster.ports)
-    return _digest(seen)
+    return seen
 
 
 def bootstrap_fingerprint(cluster: Cluster) -> str:
@@ -73,6 +104,6 @@ def _tree(path: Path) -> Iterator[tuple[str, str]]:
             yield file.relative_to(path.parent).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _digest(seen: dict[str, Any]) -> str:
+def _digest(seen: Any) -> str:
     canonical = json.dumps(seen, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:LENGTH]

@@ -14,6 +14,7 @@ from envkit.waiting import Cancel
 if TYPE_CHECKING:
     from docker import APIClient
 
+    from envkit.config.models import Service
     from envkit.supply.build import Recipe
 
 LOCAL = "localhost/"
@@ -43,6 +44,10 @@ class Images:
             if isinstance(error.__cause__, NotFound):
                 return ""
             raise
+
+    def lacks(self, _service: Service, reference: str) -> str:
+        """Why the service cannot be started from what is here; empty when it can."""
+        return "" if self.id_of(reference) else f"image {reference} is not here any more"
 
     def pull_first(
         self, candidates: Sequence[str], platform: str | None, report: Callable[[str], None], cancel: Cancel

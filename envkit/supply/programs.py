@@ -85,6 +85,15 @@ class Programs:
         lacks = process and found and not found.unfinished and process.command[0] in found.missing
         return process.command[0] if process and lacks else ""
 
+    def lacks(self, service: Service, reference: str) -> str:
+        """Why the service cannot be started from what is here; empty when it can."""
+        found, process = self._lookup(reference), service.process
+        if found is None or found.unfinished or process is None:
+            return f"{reference} is not here any more"
+        needed = [process.command[0], *(["initdb"] if process.supply == "postgres" else [])]
+        absent = [name for name in needed if name not in found.paths and not shutil.which(name)]
+        return f"there is no {', '.join(absent)} in {found.source}" if absent else ""
+
     def pull_first(
         self, candidates: Sequence[str], _platform: str | None, report: Callable[[str], None], cancel: Cancel
     ) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from envkit import observe, plan, state
 from envkit.facts import Instance
 from envkit.services import desired as wanted
+from envkit.services import made
 from envkit.services.references import Scope, resolve
 from envkit.services.values import Fleeting, mark, values
 from envkit.session import Session
+from envkit.steps import CLUSTER, Want
 from envkit.verbs import calls_back
 
 ENVIRONMENT = "ENVKIT_ENVIRONMENT"
@@ -19,12 +22,12 @@ ENVIRONMENT = "ENVKIT_ENVIRONMENT"
 
 def write_record(
     session: Session, instances: Mapping[str, Instance], done: Mapping[str, str],
-    selected: frozenset[str] = frozenset(), *, fresh: bool = False,
+    selected: frozenset[str] = frozenset(), *, fresh: bool = False, wants: Mapping[str, Want] | None = None,
 ) -> state.Record:  # fmt: skip
     """Remember what is up now, for `env` and for the next `up`.
 
     `selected` is what this `up` was asked for, empty for a verb that brings up nothing more; with `fresh` nothing of
-    the environment was there before.
+    the environment was there before. `wants` are an `up`'s: what it made things from.
     """
     environment = session.environment
     ports = observe.chosen_ports(session, instances)
@@ -48,6 +51,7 @@ def write_record(
         selected=chosen,
         offset_chosen=environment.offset_auto or bool(before and before.offset_chosen),
         parts=parts,
+        **_origin(session, instances, wants, before),
     )
     state.write(session.paths, record)
     return record
@@ -65,6 +69,20 @@ def _selected(
     if not chosen or chosen >= everything - set(absent):
         return (), 0
     return tuple(sorted(chosen - set(absent))), len(everything - set(absent))
+
+
+def _origin(
+    session: Session, instances: Mapping[str, Instance], wants: Mapping[str, Want] | None, before: state.Record | None
+) -> dict[str, Any]:
+    """What was asked for and what all of it was made from; as it was, where nothing was made."""
+    known = before.made if before else {}
+    if wants is None:
+        return {"asked": before.asked if before else {}, "made": known}
+    environment = session.environment
+    there = made.of_services(environment, wants, instances, known)
+    if environment.cluster.type != "none" and session.paths.kubeconfig.exists():
+        there[CLUSTER] = made.of_cluster(wanted.settled_cluster(environment), environment.port_offset, known)
+    return {"asked": session.asked, "made": there}
 
 
 def _api_port(session: Session) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 from envkit import apply, observe, plan, state, timings
-from envkit.effects import Effects
-from envkit.errors import EnvironmentFailed, HolderError
+from envkit.differences import Difference, differences
+from envkit.effects import Effects, preparing
+from envkit.errors import EnvironmentFailed, EnvkitError, HolderError
 from envkit.events import Kind
 from envkit.facts import Facts, Instance
-from envkit.plan import CLUSTER, Action, Desired, Plan, Subject
-from envkit.ports import accepts, holders, port_taken
+from envkit.plan import CLUSTER, Desired, Plan
+from envkit.ports import accepts
 from envkit.runtimes import reach
 from envkit.runtimes.base import Renewing
 from envkit.session import Session, locked
@@ -50,6 +51,10 @@ def make_plan(session: Session, services: Sequence[str] = (), rebuild: bool = Fa
     return plan.make(desired, facts), desired, facts
 
 
+Consent = Callable[[Sequence[Difference]], None]
+"""Told how what is up differs from what is wanted. Raises `ReplacementRefused` to leave it as it is."""
+
+
 class Intent(Protocol):
     """Told what an `up` is about to do, before it does it: whoever cleans up after a SIGKILL must know."""
 
@@ -65,37 +70,42 @@ class Intent(Protocol):
 
 def up(
     session: Session, services: Sequence[str] = (), *, rebuild: bool = False, keep: bool = False,
-    intent: Intent | None = None,
+    intent: Intent | None = None, consent: Consent | None = None,
 ) -> Outcome:  # fmt: skip
     """Bring the environment (or a part, with what it needs) up; a second run keeps what is right.
 
     When it fails, evidence is gathered first, then what this run made is taken down again, unless `keep`.
+    Where something is up already, `consent` gets the differences before anything is done; it may raise.
     """
     with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
         fresh = not session.paths.folder.exists()
         if intent:
             intent.begin(fresh=fresh)
         try:
-            return at_an_offset(session, lambda: _up(session, services, rebuild, keep, intent))
+            return at_an_offset(session, lambda: _up(session, services, rebuild, keep, intent, consent))
         except BaseException:
             if fresh and not keep:
                 forget_files(session)
             raise
 
 
-def _up(session: Session, services: Sequence[str], rebuild: bool, keep: bool, intent: Intent | None) -> Outcome:
+def _up(
+    session: Session, services: Sequence[str], rebuild: bool, keep: bool, intent: Intent | None, consent: Consent | None
+) -> Outcome:  # fmt: skip
     steps, desired, facts = make_plan(session, services, rebuild)
     for step in steps.steps:
         session.stream.emit(Kind.PLANNED, step.id, f"after {', '.join(step.needs)}" if step.needs else "")
     from_nothing = not facts.instances and facts.cluster.state == "absent" and not facts.network
+    if consent and not from_nothing:
+        consent(differences(steps, desired, facts))
     with losing_ports(session, from_nothing=from_nothing):
-        _check_ports(session, steps, desired, facts)
+        preparing.at_once(session, steps, desired, facts)
     if intent:
         intent.owned(owned=from_nothing)
     session.paths.make()
     if steps.changes:
         state.begin(session.paths, state.Begun(session.claim.owner, session.engine, session.engine_url))
-    effects = Effects(session, desired, facts)
+    effects = Effects(session, desired, facts, steps)
     try:
         with timings.recorded(session, steps):
             times = apply.run(steps, effects, session.stream, session.cancel)
@@ -115,7 +125,8 @@ def _with_tokens(session: Session, effects: Effects, *, fresh: bool) -> state.Re
     def runtime() -> AbstractContextManager[Renewing]:
         return nullcontext(session.runtime)
 
-    record = write_record(session, effects.instances, effects.done, effects.desired.selected, fresh=fresh)
+    chosen, wants = effects.desired.selected, effects.wants
+    record = write_record(session, effects.instances, effects.done, chosen, fresh=fresh, wants=wants)
     if effects.bootstrapped:
         made = {one.identity: (session.paths.tokens / one.identity).read_text() for one in record.tokens}
         carry(record, session.paths, runtime, made, but=effects.made)
@@ -138,29 +149,6 @@ def _check_holder(session: Session, facts: Facts) -> None:
         raise HolderError(
             f"environment {environment.name} of this machine {verdict.reason}", hint="run `down` there first"
         )
-
-
-def _check_ports(session: Session, steps: Plan, desired: Desired, facts: Facts) -> None:
-    """Every port that is about to be bound and is held by somebody else, named at once, before anything is made."""
-    offset = session.environment.port_offset
-    wanted_ports: dict[int, str] = {}
-    for step in steps.changes:
-        if step.subject is Subject.SERVICE and step.action is not Action.RESUME:
-            for port in desired.services[step.name].service.ports.values():
-                if isinstance(port.host, int):
-                    wanted_ports[port.host] = step.name
-        if step.subject is Subject.CLUSTER and step.action is not Action.RESUME:
-            wanted_ports |= {port.host + offset: CLUSTER for port in session.environment.cluster.ports}
-    ours = {host for found in facts.instances.values() for host in found.published.values()}
-    published = (
-        {port: name for port, name in session.runtime.published().items() if port not in ours} if wanted_ports else {}
-    )
-    ask = [port for port in wanted_ports if port not in ours]
-    if facts.cluster.state != "absent":
-        ask = [port for port in ask if wanted_ports[port] != CLUSTER]
-    taken = holders(ask, published)
-    if taken:
-        raise port_taken(wanted_ports, taken)
 
 
 def _still_there(session: Session, effects: Effects, steps: Plan) -> None:
@@ -214,7 +202,11 @@ def _back(session: Session, effects: Effects, keep: bool, error: Exception, inte
         return
     if effects.made or effects.made_cluster or effects.made_network:
         session.stream.note("taking down what this run made")
-    for problem in undo(session, effects):
+    problems = undo(session, effects)
+    for problem in problems:
         session.stream.note(f"while taking down: {problem}")
+    if problems and isinstance(error, EnvkitError):
+        there = sorted({*effects.made, *([CLUSTER] if effects.made_cluster else [])}) or ["its network"]
+        error.message += f"\nwhat this run made could not be taken down, and may still be there: {', '.join(there)}"
     with suppress(OSError):  # of an environment without a network nothing else is left; a record keeps the folder
         session.paths.folder.rmdir()

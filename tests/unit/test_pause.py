@@ -166,5 +166,5 @@ def test_what_needs_a_resumed_service_is_kept() -> None:
 
 def test_a_paused_service_with_another_fingerprint_is_replaced() -> None:
     facts = Facts(network=True, instances={"db": instance("db", "paused", "old")}, cluster=ClusterFact())
-    (step,) = make(desired(environment({"db": {}})), facts).changes
+    _prepare, step = make(desired(environment({"db": {}})), facts).changes
     assert step.action is Action.REPLACE
