@@ -57,7 +57,7 @@ def stage(events: int) -> Iterator[tuple[Postgres, Spawned]]:
     """The servers with ``events`` stored events, and the service."""
     workdir = Path(tempfile.mkdtemp(prefix="envkit-bench-"))
     workdir.chmod(0o755)
-    found = binaries.find(workdir / "packages")
+    found = binaries.find()
     postgres, redis = Postgres(found, workdir / "postgres"), Redis(found, workdir / "redis")
     try:
         postgres.start()

@@ -30,8 +30,8 @@ def workdir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server_binaries(workdir: Path) -> binaries.Binaries:
-    return binaries.find(workdir / "packages")
+def server_binaries() -> binaries.Binaries:
+    return binaries.find()
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,8 @@ import psutil
 import psycopg
 import redis
 
-from .binaries import Binaries
+from .binaries import NOBODY, Binaries
 
-NOBODY = 65534  # PostgreSQL refuses to run as root
 PASSWORD = "test_password"
 
 
@@ -42,8 +41,10 @@ def wait_for(ready: Callable[[], object], what: str, seconds: float = 20.0) -> N
 class Server:
     """A child process on a port of its own, the same one after every start."""
 
+    supply: str
+
     def __init__(self, binaries: Binaries, folder: Path) -> None:
-        self._environment = binaries.environment()
+        self._environment = binaries.environment(self.supply)
         self._binaries = binaries
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,6 +109,8 @@ class Server:
 class Postgres(Server):
     """PostgreSQL over TCP. fsync is off: a killed process loses nothing by that, only a killed machine would."""
 
+    supply = "postgres"
+
     def __init__(self, binaries: Binaries, folder: Path) -> None:
         super().__init__(binaries, folder)
         self.data = folder / "data"
@@ -153,6 +156,8 @@ class Postgres(Server):
 
 class Redis(Server):
     """Redis without persistence, as the environment runs it."""
+
+    supply = "redis"
 
     def argv(self) -> list[str]:
         argv = [str(self._binaries.redis), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]

@@ -12,7 +12,8 @@ from envkit.config.models import PostgresProbe
 from envkit.probes import Target, attempt
 from envkit.services import pgwire, sql
 
-from .servers import NOBODY, PASSWORD, Postgres, wait_for
+from .binaries import NOBODY
+from .servers import PASSWORD, Postgres, wait_for
 
 HOST = "127.0.0.1"
 

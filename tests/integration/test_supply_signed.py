@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +14,11 @@ import pytest
 from envkit.supply.binaries.catalog import SUPPLIES
 from envkit.supply.binaries.debian import FromPackages
 from envkit.supply.binaries.go_build import FromSource, _Tree
-from envkit.supply.binaries.models import Host, Name, Unfit, Wanted
+from envkit.supply.binaries.models import Host, Name, Unfit, Version, Wanted
 from envkit.supply.binaries.sources import Fetcher, Job
 from envkit.waiting import Cancel
-from tests.support.debian import SPOILS, Repository, repository
+from tests.datastorage.binaries import find as servers
+from tests.support.debian import SPOILS, TOOLS, Repository, repository
 
 pytestmark = pytest.mark.integration
 
@@ -106,3 +109,36 @@ def test_a_repository_that_nobody_signed_is_not_believed(debian: Repository, hom
     (signed.parent / "Release").write_text(text)
     with pytest.raises(Unfit, match="no package lists could be fetched"):
         get(debian, home, "etcd", FromPackages())
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that the servers' user can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="envkit-supply-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_package_that_is_half_there_is_unpacked_whole(
+    debian: Repository, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dpkg says that `redis-tools` is installed; `redis-server` is a link to a program of that package."""
+    debian.install(TOOLS)
+    for name, value in debian.environ(place).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("envkit.supply.binaries.resolve.fetchers_of", lambda _supply: [FromPackages()])
+    found = servers()
+    assert found.servers["redis"].version.at_least(Version((7,)))
+    done = subprocess.run([found.redis, "--version"], check=True, capture_output=True, text=True, timeout=30)
+    assert "v=7" in done.stdout
+
+
+def test_a_set_of_packages_of_which_one_is_missing_leaves_nothing(debian: Repository, home: Path) -> None:
+    (lost,) = (debian.folder / "pool").glob("redis-tools_*")
+    aside = lost.rename(lost.with_suffix(".aside"))
+    with pytest.raises(Unfit, match="apt-get download ended with 100"):
+        get(debian, home, "redis", FromPackages())
+    assert not list((home / "made").rglob("redis-*"))
+    aside.rename(lost)
+    assert (get(debian, home, "redis", FromPackages()) / "usr" / "bin" / "redis-server").is_file()

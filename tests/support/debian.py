@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 Spoil = Callable[[bytes], tuple[bytes, int]]
 """The body as it is passed on, and the length that the answer's head promises."""
 
+TOOLS = "redis-tools"
+
 SPOILS: Mapping[str, Spoil] = {
     "the line is cut": lambda body: (body[: len(body) // 2], len(body)),
     "half of it, as if it were all": lambda body: (body[: len(body) // 2], len(body) // 2),
@@ -42,6 +44,18 @@ class Repository:
     folder: Path
     proxy: Proxy
     config: Path
+
+    def install(self, *names: str) -> None:
+        """Have dpkg's record say that packages are installed here, though none of their files is."""
+        arch = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout
+        status = self.config.with_name("status")
+        status.write_text("".join(
+            f"Package: {name}\nStatus: install ok installed\nVersion: 5:7.0.15-1\nArchitecture: {arch.strip()}\n"
+            "Maintainer: nobody <n@example.org>\nDescription: a test\n\n"
+            for name in names
+        ))  # fmt: skip
+        with self.config.open("a") as config:
+            config.write(f'Dir::State::status "{status}";\n')
 
     def environ(self, home: Path) -> dict[str, str]:
         """For a job: apt finds this repository alone."""
@@ -79,12 +93,15 @@ def _publish(site: Path) -> None:
     """A binary package `etcd-server`, and a source package `kubernetes` of the version that envkit can build."""
     index = site / "dists" / "stable" / "main"
     arch = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout.strip()
-    deb = _deb(site, arch)
-    _write(
-        index / f"binary-{arch}" / "Packages",
-        f"Package: etcd-server\nVersion: 1:3.4.23-4\nArchitecture: {arch}\nMaintainer: nobody <n@example.org>\n"
-        f"Filename: pool/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {_sha256(deb)}\nDescription: a test\n\n",
-    )
+    etcd = "#!/bin/sh\necho 'etcd Version: 3.4.23'\n# " + "x" * 20_000 + "\n"
+    redis = "#!/bin/sh\necho 'Redis server v=7.0.15 sha=00000000:0'\n"
+    stanzas = [
+        _deb(site, arch, "etcd-server", "1:3.4.23-4", {"usr/bin/etcd": etcd}),
+        _deb(site, arch, "redis-tools", "5:7.0.15-1", {"usr/bin/redis-check-rdb": redis, "usr/bin/redis-cli": redis}),
+        _deb(site, arch, "redis-server", "5:7.0.15-1", {"usr/bin/redis-server": "-> redis-check-rdb"},
+             depends=f"Depends: {TOOLS}\n"),
+    ]  # fmt: skip
+    _write(index / f"binary-{arch}" / "Packages", "\n".join(stanzas))
     archive = site / "pool" / "kubernetes_1.20.5+really1.20.2.orig.tar.gz"
     archive.write_bytes(_tarball())
     dsc = site / "pool" / "kubernetes_1.20.5+really1.20.2-1.dsc"
@@ -98,21 +115,24 @@ def _publish(site: Path) -> None:
     )
 
 
-def _deb(site: Path, arch: str) -> Path:
-    tree = site.parent / "tree"
-    program = tree / "usr" / "bin" / "etcd"
-    _write(program, "#!/bin/sh\necho 'etcd Version: 3.4.23'\n# " + "x" * 20_000 + "\n")
-    program.chmod(0o755)
-    _write(
-        tree / "DEBIAN" / "control",
-        f"Package: etcd-server\nVersion: 1:3.4.23-4\nArchitecture: {arch}\n"
-        "Maintainer: nobody <n@example.org>\nDescription: a test\n",
-    )
-    (site / "pool").mkdir(parents=True)
-    deb = site / "pool" / f"etcd-server_3.4.23-4_{arch}.deb"
+def _deb(site: Path, arch: str, name: str, version: str, files: Mapping[str, str], depends: str = "") -> str:
+    """Make a package of scripts and links; what the list says of it."""
+    tree = site.parent / f"tree-{name}"
+    for path, text in files.items():
+        if text.startswith("-> "):
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).symlink_to(text.removeprefix("-> "))
+        else:
+            _write(tree / path, text)
+            (tree / path).chmod(0o755)
+    head = f"Package: {name}\nVersion: {version}\nArchitecture: {arch}\nMaintainer: nobody <n@example.org>\n{depends}"
+    _write(tree / "DEBIAN" / "control", f"{head}Description: a test\n")
+    (site / "pool").mkdir(parents=True, exist_ok=True)
+    deb = site / "pool" / f"{name}_{version.partition(':')[2]}_{arch}.deb"
     argv = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(deb)]
     subprocess.run(argv, check=True, capture_output=True, timeout=60)
-    return deb
+    facts = f"Filename: pool/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {_sha256(deb)}\n"
+    return f"{head}{facts}Description: a test\n"
 
 
 def _tarball() -> bytes:

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -176,22 +177,23 @@ class Apt:
             (self._root / folder).mkdir(parents=True, exist_ok=True)
         if not self._sources:
             return
-        main, parts = self._places()
+        main = Path(self._configured.get("MAIN", "/etc/apt/sources.list"))
+        parts = Path(self._configured.get("PARTS", "/etc/apt/sources.list.d"))
         for path in (main, *sorted(parts.glob("*"))):
             if path.is_file() and path.suffix in (".list", ".sources"):
                 text = with_sources(path.read_text(), stanzas=path.suffix == ".sources")
                 (self._root / "sources" / path.name).write_text(text)
 
-    def _places(self) -> tuple[Path, Path]:
-        """The system's file and folder of sources, as apt itself is configured."""
-        asked = ("apt-config", "shell", "MAIN", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d")
-        said = dict(re.findall(r"^(\w+)='([^']*)'", self._run(*asked, plain=True).output, re.MULTILINE))
-        return Path(said.get("MAIN", "/etc/apt/sources.list")), Path(said.get("PARTS", "/etc/apt/sources.list.d"))
+    @cached_property
+    def _configured(self) -> dict[str, str]:
+        """Where the system's sources and its record of installed packages are, as apt itself is configured."""
+        asked = ("MAIN", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d", "STATUS", "Dir::State::status/f")
+        return dict(re.findall(r"^(\w+)='([^']+)'", self._run("apt-config", "shell", *asked, plain=True).output, re.M))
 
     def _options(self) -> list[str]:
         words = [
             f"Dir::State={self._root / 'state'}",
-            "Dir::State::status=/var/lib/dpkg/status",
+            f"Dir::State::status={self._configured.get('STATUS', '/var/lib/dpkg/status')}",
             f"Dir::Cache={self._root / 'cache'}",
             "APT::Sandbox::User=root",  # _apt cannot enter a private folder; without root there is no such change
             "APT::Get::AllowUnauthenticated=false",
