@@ -99,7 +99,7 @@ class Processes:
 
     def start(self, unit: Unit) -> Instance:
         """Start it in its own session; recorded before the program begins. What is left of an earlier one goes."""
-        if self.home.exists():
+        if os.path.lexists(self.home):
             self._own_home()
         if (old := self._read(unit.name)) is not None:
             self.remove(old)
@@ -272,7 +272,8 @@ class Processes:
 
     def _own_home(self) -> None:
         """The folder of all services, ours alone to write: where it is below `/var/tmp`, others could have made it."""
-        self.home.mkdir(parents=True, exist_ok=True, mode=0o711)
+        if not os.path.lexists(self.home):
+            self.home.mkdir(parents=True, exist_ok=True, mode=0o711)
         if not self._is_ours():
             raise EngineError(f"{self.home} belongs to somebody else", hint="remove it, or use another --name")
 

@@ -22,7 +22,7 @@ def forget(data: Path) -> bool:
     does.
     """
     segment = _named_in(data / "postmaster.pid")
-    if segment is None or segment not in _unused():
+    if segment is None or segment not in _unused(data.stat().st_uid):
         return False
     return bool(ctypes.CDLL(None).shmctl(segment[1], _REMOVE, None) == 0)
 
@@ -42,12 +42,12 @@ def _named_in(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _unused() -> set[tuple[int, int]]:
-    """Segments that no process is attached to."""
+def _unused(user: int) -> set[tuple[int, int]]:
+    """Segments of this user that no process is attached to: whoever may write the file may name any segment in it."""
     found = set()
     with suppress(OSError):
         for line in _TABLE.read_text().splitlines()[1:]:
             words = line.split()
-            if words[6] == "0":
+            if words[6] == "0" and int(words[7]) == user:
                 found.add((int(words[0]) & _KEY, int(words[1])))
     return found

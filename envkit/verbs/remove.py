@@ -261,7 +261,7 @@ def _remove_folders(paths: Paths, claim: Claim) -> tuple[list[str], list[BaseExc
     removed: list[str] = []
     problems: list[BaseException] = []
     for folder in (paths.services, paths.folder):
-        if not folder.exists() and not folder.is_symlink():
+        if not os.path.lexists(folder):
             continue
         if not is_own_folder(folder):
             problems.append(HolderError(f"{folder} is not a folder of this user's: somebody else made it"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -120,10 +121,11 @@ def test_a_group_that_is_never_let_go_is_told(tmp_path: Path, monkeypatch: pytes
 
 # Shared memory
 
-TABLE = """       key      shmid perms                  size  cpid  lpid nattch   uid   gid
-   2752961      65536   600                    56 26641 26663      0 65534 65534
-  -2752962      65537   600                    56 26641 26663      0 65534 65534
-   2319777     196609   600                    56 24297 24305      6 65534 65534
+TABLE = f"""       key      shmid perms                  size  cpid  lpid nattch   uid   gid
+   2752961      65536   600                    56 26641 26663      0 {os.getuid()} 65534
+  -2752962      65537   600                    56 26641 26663      0 {os.getuid()} 65534
+   2319777     196609   600                    56 24297 24305      6 {os.getuid()} 65534
+   3333333     262145   600                    56 24297 24305      0 {os.getuid() + 1} 65534
 """
 PID_FILE = "42\n/data\n1763635000\n20437\n\n127.0.0.1\n{}\nready\n"
 
@@ -135,10 +137,11 @@ PID_FILE = "42\n/data\n1763635000\n20437\n\n127.0.0.1\n{}\nready\n"
         (f"{2**32 - 2752962} 65537", {(2**32 - 2752962, 65537)}),
         ("2319777 196609", None),
         ("2752961 65537", None),
+        ("3333333 262145", None),
         ("", None),
         ("a b", None),
     ],
-    ids=["left", "its key has no sign here", "in use", "another's", "none", "nonsense"],
+    ids=["left", "its key has no sign here", "in use", "another's", "another user's", "none", "nonsense"],
 )
 def test_only_a_segment_that_nobody_uses_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, expected: object

@@ -1,0 +1,219 @@
+"""Whose something is: every answer of the one function, for containers and for processes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from envkit import labels, state
+from envkit.config.load import Request, identify, load
+from envkit.config.shipped import checkout_of, shipped
+from envkit.errors import HolderError, UsageError
+from envkit.owner import NOBODY, Claim, Owner, Whose, claim, here, not_ours, of_data, whose
+from envkit.paths import Paths
+from envkit.runtimes.marked import Stamp, boot, start_time
+from envkit.verbs.remove import held_by, inherited, known_engines
+
+ME = Owner("1000", "laptop", "/home/me/state", "/work/a", "mnt1", "pid1")
+ASKS = Claim(ME, "/work/a")
+BEFORE = Owner(checkout="/work/a")
+"""What labels of earlier versions say of a container."""
+
+CASES = [
+    ("the same owner", ME, Whose.OURS, Whose.OURS),
+    ("another checkout", replace(ME, checkout="/work/b"), Whose.CHECKOUT, Whose.CHECKOUT),
+    ("no checkout", replace(ME, checkout=""), Whose.CHECKOUT, Whose.CHECKOUT),
+    ("a checkout that is not said", replace(ME, checkout=None), Whose.OURS, Whose.OURS),
+    ("another state directory", replace(ME, home="/tmp/state"), Whose.HOME, Whose.HOME),
+    ("a state directory that is not said", replace(ME, home="", machine=""), Whose.OURS, Whose.UNKNOWN),
+    ("another machine", replace(ME, machine="runner"), Whose.HOME, Whose.OURS),
+    ("another user", replace(ME, user="1001"), Whose.USER, Whose.USER),
+    ("root", replace(ME, user="0"), Whose.USER, Whose.USER),
+    ("another mount namespace", replace(ME, mount="mnt2"), Whose.OURS, Whose.NAMESPACE),
+    ("another PID namespace", replace(ME, pids="pid2"), Whose.OURS, Whose.NAMESPACE),
+    ("a system without namespaces", replace(ME, mount="", pids=""), Whose.OURS, Whose.OURS),
+    ("nothing said", Owner(), Whose.UNKNOWN, Whose.UNKNOWN),
+    ("an earlier version's", BEFORE, Whose.OURS, Whose.UNKNOWN),
+    ("an earlier version's, another checkout", replace(BEFORE, checkout="/b"), Whose.CHECKOUT, Whose.UNKNOWN),
+    ("a stranger's with the bare marker", Owner(user="65534"), Whose.USER, Whose.USER),
+    ("our user's with the bare marker", Owner(user="1000"), Whose.OURS, Whose.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("found", "container", "process"), [case[1:] for case in CASES], ids=[it[0] for it in CASES])
+def test_whose_it_is(found: Owner, container: Whose, process: Whose) -> None:
+    assert (whose(found, ASKS).whose, whose(found, ASKS, process=True).whose) == (container, process)
+    for kind, answer in ((False, container), (True, process)):
+        verdict = ASKS.on(found, process=kind)
+        assert verdict.ours == (answer is Whose.OURS)
+        assert bool(verdict.reason) != verdict.ours, "what is not ours has a reason"
+
+
+@pytest.mark.parametrize(("found", "_container", "process"), [case[1:] for case in CASES], ids=[it[0] for it in CASES])
+def test_force_takes_all_that_is_labelled_but_other_users_processes(
+    found: Owner, _container: Whose, process: Whose
+) -> None:
+    forced = replace(ASKS, force=True)
+    assert forced.on(found).ours
+    assert forced.on(found, process=True).ours == (found.user == "1000" or process is Whose.OURS)
+    root = Claim(replace(ME, user="0"), force=True)
+    assert root.on(found, process=True).ours
+
+
+def test_what_is_not_ours_is_named_with_its_reason_and_the_next_step() -> None:
+    with pytest.raises(HolderError, match=r"^the network x belongs to /work/b, and this is /work/a$") as caught:
+        ASKS.check(replace(ME, checkout="/work/b"), "the network x")
+    assert "down --force" in caught.value.hint and caught.value.same_home
+    with pytest.raises(HolderError, match="belongs to user 1001, and this is user 1000") as caught:
+        ASKS.check(replace(ME, user="1001", home="/theirs"), "it")
+    assert not caught.value.same_home
+    assert not_ours(ASKS, [("a", ME), ("b", Owner())]) == ["b does not say who made it"]
+
+
+def test_an_earlier_version_wrote_the_folder_as_the_checkout_of_a_shipped_profile() -> None:
+    shipped_only = Claim(replace(ME, checkout=""), folder="/work/a")
+    assert shipped_only.on(BEFORE).ours
+    assert not shipped_only.on(replace(BEFORE, checkout="/work/b")).ours
+    assert not shipped_only.on(ME).ours, "a label of this version says what it means"
+
+
+def test_another_name_of_this_machine_is_vouched_for_by_its_record(tmp_path: Path) -> None:
+    written = replace(here(tmp_path, "/a"), machine="before-the-network-changed")
+    assert claim(tmp_path, "/a", written=written).on(written).ours
+    assert not claim(tmp_path, "/a").on(written).ours
+    elsewhere = replace(written, home="/elsewhere")
+    assert not claim(tmp_path, "/a", written=elsewhere).on(written).ours
+
+
+def test_nobody_has_anything() -> None:
+    assert not NOBODY.on(ME).ours and not NOBODY.on(BEFORE).ours
+
+
+# What is written
+
+
+def test_labels_say_the_owner_and_are_read_back() -> None:
+    marks = labels.owned("t", "service", ME)
+    assert marks == {
+        "envkit.env": "t", "envkit.schema": "2", "envkit.role": "service", "envkit.user": "1000",
+        "envkit.root": "/work/a", "envkit.home": "laptop:/home/me/state", "envkit.mount": "mnt1",
+    }  # fmt: skip
+    assert labels.owner_of(marks) == replace(ME, pids="")
+    assert labels.owner_of({"envkit.env": "t", "envkit.root": "/work/a"}) == BEFORE
+    assert labels.owner_of({"envkit.env": "t"}) == Owner()
+
+
+def test_variables_say_the_owner_of_a_process() -> None:
+    marks = labels.marks_of("t", ME)
+    assert marks == {"ENVKIT_ENV": "t", "ENVKIT_STATE_DIR": "/home/me/state", "ENVKIT_OWNER": "1000:/work/a"}
+    assert labels.owner_of_marks(marks, "1000", "mnt1", "pid1") == replace(ME, machine="")
+    assert labels.owner_of_marks(marks, "1001").user == "1001", "the kernel's word, not the variable's"
+    assert labels.owner_of_marks(labels.marks_of("t", replace(ME, user="0")), "112").user == "0"
+    assert labels.owner_of_marks({"ENVKIT_ENV": "t"}, "1000") == Owner("1000")
+
+
+def test_the_folder_of_an_environment_says_the_owner_and_the_engine(tmp_path: Path) -> None:
+    paths = Paths(tmp_path, "t")
+    assert (state.read_begun(paths), held_by(paths), known_engines(paths)) == (None, None, None)
+    state.begin(paths, state.Begun(ME, "docker", "unix:///a.sock"))
+    assert state.read_begun(paths) == state.Begun(ME, "docker", "unix:///a.sock")
+    assert held_by(paths) == ME
+    assert known_engines(paths) == (("docker", "unix:///a.sock"),), "before anything was made"
+    state.write(paths, state.Record("t", "/work/a", engine="podman", engine_url="unix:///b.sock", owner=ME))
+    assert known_engines(paths) == (("podman", "unix:///b.sock"), ("docker", "unix:///a.sock"))
+    for torn in ("", "[]", '{"owner": 3, "engine": "", "engine_url": ""}', '{"owner": {"home": 1}}'):
+        paths.begun.write_text(torn)
+        assert state.read_begun(paths) is None
+
+
+def test_a_record_says_the_owner_and_one_of_an_earlier_version_the_checkout(tmp_path: Path) -> None:
+    paths = Paths(tmp_path, "t")
+    state.write(paths, state.Record("t", "/work/a", owner=ME))
+    assert (record := state.read(paths)) and record.held_by == ME
+    state.write(paths, state.Record("t", "/work/a"))
+    assert (record := state.read(paths)) and record.held_by == BEFORE
+    with pytest.raises(TypeError):
+        of_data([])
+
+
+def test_names_that_carry_no_label_differ_for_each_user_and_state_directory() -> None:
+    keys = {one.key for one in (ME, replace(ME, user="0"), replace(ME, home="/b"), replace(ME, checkout="/b"))}
+    assert len(keys) == 3
+    assert all(len(key) == 8 for key in keys)
+
+
+def test_what_a_checkout_held_that_is_gone_is_inherited_where_it_could_be_seen(tmp_path: Path) -> None:
+    ours = Claim(here(tmp_path, "/work/b"))
+    gone = here(tmp_path, str(tmp_path / "gone"))
+    there = here(tmp_path, str(tmp_path))
+    assert inherited(ours, gone).on(gone).ours
+    assert not inherited(ours, there).on(there).ours
+    hidden = replace(gone, mount="another")
+    assert not inherited(ours, hidden).on(hidden).ours, "a folder that is not seen from here proves nothing"
+    assert inherited(ours, None) == ours
+
+
+# A pid
+
+
+def test_a_number_means_a_process_of_this_boot_and_namespace_alone() -> None:
+    mine = Stamp.of(os.getpid())
+    assert (mine.began, mine.boot) == (start_time(os.getpid()), boot())
+    assert (mine.alive, mine.gone) == (True, False)
+    for other, gone in (
+        (replace(mine, boot="before"), True),
+        (replace(mine, began=mine.began - 1), True),
+        (replace(mine, pids="another"), False),
+    ):
+        assert (other.alive, other.gone) == (False, gone)
+    assert replace(mine, boot="", pids="").alive, "as earlier versions wrote it"
+
+
+def test_a_stamp_is_read_as_it_was_written() -> None:
+    stamp = Stamp(7, 1.5, "boot", "pid")
+    assert Stamp.read(stamp.written()) == stamp
+    assert Stamp.read([7, 1.5]) == Stamp(7, 1.5)
+    for wrong in (None, "ab", [], [1], [1, 2, 3], ["x", 1], [1, "y", "", ""]):
+        assert Stamp.read(wrong) is None
+
+
+# Shipped profiles
+
+
+def test_a_shipped_profile_alone_belongs_to_no_checkout(tmp_path: Path) -> None:
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        request = Request.of({}, folder, name="t")
+        assert identify(request).checkout == "" == load(request).checkout
+
+
+def test_a_file_of_ones_own_makes_its_folder_the_checkout(tmp_path: Path) -> None:
+    own = tmp_path / "repository"
+    (own / "config").mkdir(parents=True)
+    (own / "envkit.yaml").write_text("cluster: none\n")
+    (own / "config" / "ci.yaml").write_text("cluster: none\n")
+    (own / "below").mkdir()
+    for flags in ({}, {"profile": "ci"}):
+        request = Request.of({}, own / "below", **flags)
+        assert identify(request).checkout == str(own) == load(request).checkout
+    local = tmp_path / "envkit.local.yaml"
+    gateway = str(shipped("config") / "gateway.yaml")
+    assert checkout_of((gateway, str(local)), str(tmp_path / "x")) == str(tmp_path)
+    assert checkout_of((gateway, str(own / "over.yaml")), str(own)) == str(own)
+
+
+# A blank name
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+@pytest.mark.parametrize("key", ["name", "file", "profile"])
+def test_a_blank_choice_is_no_choice(tmp_path: Path, key: str, blank: str) -> None:
+    with pytest.raises(UsageError, match="is blank"):
+        Request.of({}, tmp_path, **{key: blank})
+    with pytest.raises(UsageError, match=f"ENVKIT_{key.upper()} is blank"):
+        Request.of({f"ENVKIT_{key.upper()}": blank}, tmp_path)
+    if key == "name":
+        assert Request.of({"ENVKIT_NAME": blank}, tmp_path, name="given").name == "given"
