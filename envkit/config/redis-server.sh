@@ -56,9 +56,11 @@ else
   [ -z "$file" ] || ! grep -qi '^[[:space:]]*\(requirepass\|user\|aclfile\)[[:space:]]' "$file" ||
     fail "set the password by options: {password: ...}, not in $file"
 fi
+include=
+[ -z "$file" ] || include="include \"$file\""
 channels='&*'
 [ "$minor" -ge 2 ] || channels=
 exec "$server" - "$@" <<EOF
-${file:+include "$file"}
+$include
 user default on $login ~* $channels +@all -acl +acl|whoami +acl|cat +acl|log +acl|users -config +config|get +config|resetstat -debug -module -replicaof -slaveof
 EOF

@@ -239,7 +239,7 @@ def _of_service(name: str, what: str, scope: Scope) -> str:
         case ["ports", port]:
             return str(scope.addressing.port(name, port))
         case ["password"]:
-            return resolve(str(getattr(service.probe, "password", "")), scope)
+            return _variable(name, "probe", {"password": getattr(service.probe, "password", "")}, "password", scope)
         case ["env", variable]:
             return _variable(name, "env", service.env, variable, scope)
         case ["exports", variable]:
