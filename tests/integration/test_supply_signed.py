@@ -111,6 +111,44 @@ def test_a_repository_that_nobody_signed_is_not_believed(debian: Repository, hom
         get(debian, home, "etcd", FromPackages())
 
 
+PREPARE = """
+set -euo pipefail
+for part in common apt; do . {lib}/$part.sh; done
+side apt-get -qq update
+fetch_source kubernetes/stable {folder}
+"""
+
+
+def prepare(debian: Repository, home: Path) -> subprocess.CompletedProcess[str]:
+    """What tests/host/prepare does for a source package, with the repository in place of Debian's mirror."""
+    lib = Path(__file__).parents[1] / "host" / "lib"
+    root = home / "cache" / "apt"
+    for folder in ("lists/partial", "cache/archives/partial"):
+        (root / folder).mkdir(parents=True)
+    deb = debian.config.with_name("sources.list").read_text()
+    (root / "sources.list").write_text(deb + deb.replace("deb ", "deb-src ", 1))
+    (root / "complete").touch()
+    script = PREPARE.format(lib=lib, folder=home / "made")
+    return subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, timeout=120, cwd=home,
+        env=debian.environ(home) | {"ENVKIT_HOST_CACHE": str(home / "cache"), "LC_ALL": "C"},
+    )  # fmt: skip
+
+
+def test_the_preparation_of_a_host_unpacks_what_the_lists_name(debian: Repository, home: Path) -> None:
+    done = prepare(debian, home)
+    assert done.returncode == 0, done.stderr
+    assert (home / "made" / "cmd" / "kube-apiserver" / "apiserver.go").is_file()
+
+
+@pytest.mark.parametrize("how", SPOILS)
+def test_the_preparation_of_a_host_compiles_no_spoilt_source(debian: Repository, home: Path, how: str) -> None:
+    debian.proxy.suffix, debian.proxy.spoil = ".orig.tar.gz", SPOILS[how]
+    done = prepare(debian, home)
+    assert done.returncode != 0 and "the source package kubernetes/stable cannot be had" in done.stderr, done.stderr
+    assert not (home / "made").exists()
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder that the servers' user can reach."""

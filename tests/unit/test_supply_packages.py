@@ -13,13 +13,13 @@ import pytest
 from envkit.errors import ImageUnavailable
 from envkit.supply.binaries import BinaryUnavailable, Found, Version, Wanted, ensure
 from envkit.supply.binaries.apt import Deb, is_needed, planned, with_sources
-from envkit.supply.binaries.catalog import ETCD, REDIS, SUPPLIES, Wheel
+from envkit.supply.binaries.catalog import ETCD, KUBERNETES, REDIS, SUPPLIES, Wheel
 from envkit.supply.binaries.debian import FromPackages, library_folders
-from envkit.supply.binaries.go_build import FromSource, openapi_packages, version_flags
+from envkit.supply.binaries.go_build import FromSource, _Tree, openapi_packages, version_flags
 from envkit.supply.binaries.index import Listed, packages, sources
 from envkit.supply.binaries.models import Unfit
 from envkit.supply.binaries.pins import WHEELS, requirement
-from envkit.supply.binaries.sources import Fetcher
+from envkit.supply.binaries.sources import Fetcher, Job
 from envkit.supply.binaries.wheels import FromWheel
 from envkit.supply.wheels import site_folder
 from envkit.waiting import Cancel
@@ -204,6 +204,21 @@ def test_packages_that_ask_for_openapi_definitions(tmp_path: Path) -> None:
         "k8s.io/kubernetes/pkg/apis/core",
         "k8s.io/kubernetes/vendor/k8s.io/api/core/v1",
     ]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_was_compiled_is_kept_where_a_folder_is_named(tmp_path: Path, named: bool) -> None:
+    """A second build of the same source compiles nothing twice: `./dev up`, then tests/host/prepare."""
+    build = tmp_path / "build"
+    variables = environ(tmp_path, GOFLAGS="-race", **({"ENVKIT_BUILD_CACHE": str(build)} if named else {}))
+    job = Job(
+        Wanted("kubernetes"), KUBERNETES, KUBERNETES.programs, variables, LINUX, tmp_path / "work",
+        tmp_path / "shared", print, Cancel(),
+    )  # fmt: skip
+    used = _Tree(job)._environ()
+    assert used["GOCACHE"] == str(build if named else tmp_path / "work" / "gocache")
+    assert "GOFLAGS" not in used
+    assert not named or build.stat().st_mode & 0o777 == 0o700
 
 
 def test_what_is_built_knows_its_version() -> None:

@@ -1,7 +1,8 @@
 """The last resort for Kubernetes on Debian: compiled from Debian's own source package, with Debian's Go compiler.
 
 Everything is downloaded and unpacked, nothing installed, and root is not needed. About three minutes on two idle cores
-and 2 GB in the cache while it lasts; a build that was cut short goes on from what it had compiled.
+and 2 GB in the cache while it lasts; a build that was cut short goes on from what it had compiled. What was compiled is
+kept where `ENVKIT_BUILD_CACHE` names a folder, for a second build of the same source: `./dev` and tests/host share it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from envkit.commands import CommandFailed, run
 from envkit.errors import EnvironmentFailed
+from envkit.owned import own_folder
 from envkit.supply.binaries.apt import Apt
 from envkit.supply.binaries.judge import must_suit
 from envkit.supply.binaries.models import Unfit, Version
@@ -150,10 +152,12 @@ class _Tree:
 
     def _environ(self) -> dict[str, str]:
         """Without the user's Go settings, without cgo, and without a proxy to download modules from."""
+        shared = self._job.environ.get("ENVKIT_BUILD_CACHE")
+        compiled = own_folder(Path(shared).absolute(), 0o700) if shared else self._work / "gocache"
         kept = {name: value for name, value in self._job.environ.items() if not name.startswith(("GO", "CGO_"))}
         return {
             **kept, "GOROOT": str(self._goroot), "GOPATH": str(self._work / "gopath"),
-            "GOCACHE": str(self._work / "gocache"), "GO111MODULE": "off", "CGO_ENABLED": "0",
+            "GOCACHE": str(compiled), "GO111MODULE": "off", "CGO_ENABLED": "0",
             "PATH": f"{self._goroot / 'bin'}:{self._job.environ.get('PATH', '')}",
             "HOME": str(self._work), "GOTMPDIR": "",
         }  # fmt: skip

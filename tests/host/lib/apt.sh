@@ -38,11 +38,9 @@ known_mirrors() {
 }
 
 # side_apt ARGUMENTS...: apt-get with sources of its own (source packages, the newer suite), so that the host's stay
-# as they are.
+# as they are. apt checks the lists' signature, and every download against the lists.
 side_apt() {
   local root=$CACHE/apt
-  local options=("${APT[@]}" -o "Dir::Etc::sourcelist=$root/sources.list" -o Dir::Etc::sourceparts=/dev/null
-    -o "Dir::State::Lists=$root/lists" -o "Dir::Cache=$root/cache" -o APT::Sandbox::User=root)
   if ! is_fresh "$root/complete"; then
     local key=/usr/share/keyrings/debian-archive-keyring.gpg uri suite type
     uri=$(mirror) || return
@@ -50,21 +48,38 @@ side_apt() {
     for type in deb deb-src; do
       for suite in bookworm "$KIND_SUITE"; do echo "$type [signed-by=$key] $uri $suite main"; done
     done >"$root/sources.list"
-    apt-get "${options[@]}" -qq update || return # callers chain with &&, where errexit sleeps
+    side apt-get -qq update || return # callers chain with &&, where errexit sleeps
     touch "$root/complete"
   fi
-  apt-get "${options[@]}" -qq "$@"
+  side apt-get -qq "$@"
 }
 
-# fetch_source PACKAGE[/SUITE] FOLDER: unpacks upstream's part of a source package into FOLDER, which must not exist.
+# side PROGRAM ARGUMENTS...: apt-get or apt-cache with those sources.
+side() {
+  local root=$CACHE/apt
+  "$1" "${APT[@]}" -o "Dir::Etc::sourcelist=$root/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o "Dir::State::Lists=$root/lists" -o "Dir::Cache=$root/cache" -o APT::Sandbox::User=root "${@:2}"
+}
+
+# fetch_source PACKAGE/SUITE FOLDER: unpacks upstream's part of a source package into FOLDER, which must not exist. A mirror
+# may lack the .dsc and Debian's patches, which are not needed.
 fetch_source() {
   local beside=$2.new
   rm -rf "$beside"
   mkdir -p "$beside/download"
-  # A mirror may lack the .dsc and Debian's patches, which are not needed: the tarball itself is what must be there, and
-  # apt has checked it against the signed list.
-  (cd "$beside/download" && side_apt source --download-only "$1") || ls "$beside"/download/*.orig.tar.*
-  tar -xf "$beside"/download/*.orig.tar.* -C "$beside" --strip-components=1
+  (cd "$beside/download" && side_apt source --download-only --tar-only "$1") || die "the source package $1 cannot be had"
+  checked "${1%/*}" "$beside/download" || die "the source package $1 is not what the signed package lists name"
+  tar -xf "$beside"/download/*.orig.tar.?z -C "$beside" --strip-components=1
   rm -rf "$beside/download"
   mv "$beside" "$2"
+}
+
+# checked PACKAGE FOLDER: whether every file there has the SHA-256 that the lists name for it, and there is one.
+checked() {
+  local listed file
+  listed=$(side apt-cache showsrc --only-source "$1" \
+    | awk '/^Checksums-Sha256:/ {on = 1; next} /^[^ ]/ {on = 0} on {print $1 "  " $3}' | sort -u)
+  for file in "$2"/*; do
+    grep -F -- "  ${file##*/}" <<<"$listed" | (cd "$2" && sha256sum --check --strict --quiet -) || return
+  done
 }

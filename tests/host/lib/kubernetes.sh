@@ -15,7 +15,11 @@ build_kubernetes() {
   kubernetes_is_built && return 0
   local work=$CACHE/kubernetes.work
   unset GOROOT GOBIN GOPROXY
-  export GOPATH=$work GOCACHE=$work/cache GO111MODULE=off CGO_ENABLED=0 GOFLAGS='' GOTOOLCHAIN=local
+  # What `./dev up` has compiled before is not compiled again: the same folder, compiler and source.
+  local compiled=$CACHE/build
+  mkdir -p "$compiled"
+  chmod 0700 "$compiled"
+  export GOPATH=$work GOCACHE=$compiled GO111MODULE=off CGO_ENABLED=0 GOFLAGS='' GOTOOLCHAIN=local
   export PATH=/usr/lib/go-1.19/bin:$PATH
   local source=$work/src/k8s.io/kubernetes
   mkdir -p "${source%/*}" "$work/bin"
@@ -29,8 +33,18 @@ build_kubernetes() {
   mv "$work/bin" "$KUBERNETES"
   touch "$KUBERNETES/complete"
   cd "$CACHE" || return
-  chmod -R u+w "$work"
-  rm -rf "$work"
+  chmod -R u+w "$work" "$compiled"
+  rm -rf "$work" "$compiled"
+}
+
+# offer_kubernetes: `./dev up` finds the programs in any shell, where setup-envtest keeps its own, and compiles nothing.
+offer_kubernetes() {
+  local store=${XDG_DATA_HOME:-$HOME/.local/share}/kubebuilder-envtest/k8s
+  local place
+  place=$store/${K8S_VERSION#v}-linux-$(dpkg --print-architecture)
+  [[ ! -e $place ]] || return 0
+  mkdir -p "$store"
+  ln -sfn "$KUBERNETES" "$place"
 }
 
 # Go 1.18 changed the iterator of maps: the vendored reflect2 1.0.1 panics with it, Debian's own does not.
