@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from envkit.config.models import Service
 from envkit.errors import EngineError, NotReady, ServiceDied
 from envkit.facts import ClusterFact, Facts, Instance
 from envkit.plan import CLUSTER, Desired, Want
+from envkit.ports import Holder
 from envkit.services import desired as wanted
 from envkit.services import made
 from envkit.services.fingerprint import cluster_fingerprint
@@ -160,7 +161,14 @@ def _unready(session: Session, instances: Mapping[str, Instance], selected: froz
 
     with ThreadPoolExecutor(8, thread_name_prefix="probe") as pool:
         seen = dict(zip(running, pool.map(ask, running), strict=True))
-    return {name: reason for name, reason in seen.items() if reason}
+    taken = {name: f"port {it.port} is held by {it}, not by {name}" for name, it in _strangers(session, running)}
+    return {name: reason for name, reason in {**seen, **taken}.items() if reason}
+
+
+def _strangers(session: Session, running: Mapping[str, Instance]) -> Iterable[tuple[str, Holder]]:
+    """A probe that passes only proves that somebody answers."""
+    found: Mapping[str, Holder] = session.runtime.strangers(list(running.values()))
+    return found.items()
 
 
 def health(session: Session, name: str, instance: Instance, patience: float = PATIENCE) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class Paths:
     def services(self) -> Path:
         """Folders of services that run as processes.
 
-        Root's state directory is closed to the unprivileged user that PostgreSQL then runs as; `/var/tmp` is not.
+        Root's state directory is closed to the users that services then run as; `/var/tmp` is not.
         """
         return Path(f"/var/tmp/envkit-{self.name}") if os.getuid() == 0 else self.folder / "services"  # noqa: S108  see above; mode 0711
 
@@ -93,7 +94,7 @@ class Paths:
 
     def make(self) -> None:
         """Create the folder for the user alone."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self.folder)
         self.folder.chmod(0o700)
 
 
@@ -102,9 +103,32 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
 
 
+def make_folder(folder: Path, mode: int = 0o700) -> None:
+    """Make the folder, and each one above it that is missing, with this mode whatever the umask.
+
+    A folder that is there keeps its mode.
+    """
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        with suppress(FileExistsError):  # another envkit was quicker
+            path.mkdir(mode=mode)
+            path.chmod(mode)
+
+
+def append_private(path: Path) -> int:
+    """A descriptor that appends to the file, which is made with mode 0600 whatever the umask; never through a link."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(path, flags, 0o600)
+    os.fchmod(handle, 0o600)
+    return handle
+
+
 def write_private(path: Path, text: str) -> None:
     """Write beside, then replace, mode 0600 from the first byte on."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     beside = _beside(path)
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -14,7 +14,7 @@ from envkit.config.models import Environment
 from envkit.errors import EnvironmentFailed
 from envkit.events import Stream
 from envkit.owner import Claim
-from envkit.paths import Paths
+from envkit.paths import Paths, make_folder
 from envkit.runtimes.endpoint import Endpoint
 from envkit.waiting import Cancel
 
@@ -185,8 +185,8 @@ def locked(paths: Paths, seconds: float, stream: Stream, cancel: Cancel) -> Iter
 
     from envkit.waiting import until
 
-    paths.lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(str(paths.lock))
+    make_folder(paths.lock.parent)
+    lock = FileLock(str(paths.lock), mode=0o600)
     said = False
 
     def attempt() -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from envkit.paths import append_private
 from envkit.report.lines import row_of
 from envkit.watch.timeline import TROUBLE, Happening
 
@@ -41,7 +42,7 @@ class EventFile:
     """An event sink that keeps the events of `up` in the run's folder, each with the time of day."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a")
+        self._file = os.fdopen(append_private(path), "a")
 
     def __call__(self, event: Event) -> None:
         """Keep it."""

@@ -13,6 +13,7 @@ from envkit import labels
 from envkit.clusters.api import CALL_SECONDS, ApiError, Busy
 from envkit.clusters.manifests import Manifest
 from envkit.deadline import Deadline
+from envkit.paths import make_folder
 
 MANAGER = "envkit"
 """The field manager: what envkit applied is envkit's to change again."""
@@ -59,7 +60,7 @@ class Applier:
 
             from envkit.deadline_urllib3 import bounded
 
-            self._cache.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self._cache.parent)
             self._cache.unlink(missing_ok=True)
             settings = client.Configuration()
             load: Any = config.load_kube_config

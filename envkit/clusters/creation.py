@@ -62,8 +62,7 @@ class Creation:
     def save_output(self) -> None:
         """Keep what kind said."""
         path = self.kind.paths.logs / "kind-create.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(self.lines) + "\n")
+        write_private(path, "\n".join(self.lines) + "\n")
 
     def _kind(self) -> Finished:
         config, scratch, lock = self.kind.scratch()

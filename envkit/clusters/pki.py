@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envkit.paths import write_private
+from envkit.paths import make_folder, write_private
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -86,7 +86,7 @@ class Pki:
             return
         from filelock import FileLock
 
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self.folder)
         with FileLock(self.folder / ".lock", mode=0o600):
             yield not all(path.exists() for path in paths)
 

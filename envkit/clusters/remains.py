@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from envkit.errors import EnvkitError
 from envkit.owner import Claim
+from envkit.paths import make_folder, write_private
 from envkit.runtimes.marked import ours
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def save_logs(nodes: Nodes, folder: Path) -> list[Path]:
     with suppress(EnvkitError):
         for node in nodes.all():
             place = folder / node.name
-            place.mkdir(parents=True, exist_ok=True)
+            make_folder(place)
             saved.append(_kept(place / "node.log", partial(nodes.logs, node.name)))
             for name, argv in TOLD.items() if node.state == "running" else ():
                 saved.append(_kept(place / name, partial(_output, nodes, node.name, argv)))
@@ -47,9 +48,9 @@ def _output(nodes: Nodes, node: str, argv: Sequence[str]) -> str:
 
 def _kept(path: Path, ask: Callable[[], str]) -> Path:
     try:
-        path.write_text(ask())
+        write_private(path, ask())
     except EnvkitError as error:
-        path.write_text(f"not to be had: {error.message}\n")
+        write_private(path, f"not to be had: {error.message}\n")
     return path
 
 

@@ -94,6 +94,10 @@ class Process(Model):
     minimum: str | None = Field(default=None, pattern=r"^v?\d+(\.\d+)*$", description="oldest version that will do")
     env: dict[Variable, Text] = {}
     stop_signal: Literal["TERM", "INT", "QUIT"] = "TERM"
+    own_user: bool = Field(
+        default=False,
+        description="where envkit is root, run it as an unused user of its own; programs of a `supply` always do",
+    )
 
     @property
     def reference(self) -> str:

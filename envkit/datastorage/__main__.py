@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 
-from envkit.datastorage import logs
+from envkit.datastorage import account, logs
 from envkit.datastorage.errors import ConfigurationError
 from envkit.datastorage.settings import load
 
@@ -16,6 +16,7 @@ def main() -> int:
         logs.configure(settings.log_level)
         from envkit.datastorage.server import Runner  # the rest of the service, once it is known that it can start
 
+        account.become(os.environ)
         runner = Runner(settings)
         gc.collect()
         gc.freeze()  # what is loaded by now never goes: to look through it takes 35 ms, in which nobody was answered

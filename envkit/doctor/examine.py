@@ -28,7 +28,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("capabilities", cluster.capabilities),
     ("programs", programs.programs),
     ("datastorage", programs.own_service),
-    ("unprivileged user", programs.unprivileged_user),
+    ("unprivileged user", programs.service_users),
     ("memory", resources.memory),
     ("memory of engines", resources.engine_memory),
     ("disk", resources.disk),

@@ -46,16 +46,21 @@ def own_service(_host: Host) -> Iterator[Finding]:
         yield Finding("datastorage", EMBEDDED, "ok", "its Python packages are here")
 
 
-def unprivileged_user(host: Host) -> Iterator[Finding]:
-    """PostgreSQL refuses to run as root."""
-    from envkit.runtimes.postgres_data import unprivileged
+def service_users(host: Host) -> Iterator[Finding]:
+    """Where envkit is root, each service runs as a user of its own, and initdb as one that has a name."""
+    from envkit.runtimes import accounts
 
     if host.uid:
         return
+    if not accounts.available():
+        yield Finding(
+            "unprivileged user", EMBEDDED, "warning", "this user namespace has root alone: services run as root",
+            "give it more users (/etc/subuid), or run as a user",
+        )  # fmt: skip
+        return
     try:
-        account = unprivileged()
+        named = accounts.named()
     except EnvkitError as error:
         yield Finding("unprivileged user", EMBEDDED, "lacking", error.message, error.hint)
         return
-    if account:
-        yield Finding("unprivileged user", EMBEDDED, "ok", f"PostgreSQL runs as uid {account.uid}")
+    yield Finding("unprivileged user", EMBEDDED, "ok", f"each service its own; initdb runs as uid {named.uid}")

@@ -13,6 +13,7 @@ from envkit.config.shipped import migrations_folder
 from envkit.deadline import Deadline
 from envkit.errors import ServiceDied
 from envkit.facts import Instance
+from envkit.paths import write_private
 from envkit.plan import Want
 from envkit.services import baseline, desired
 from envkit.services.migrations import migrate, read
@@ -64,5 +65,4 @@ def command(
 
 
 def _save(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.write_text(text)
+    write_private(path, text)

@@ -78,6 +78,7 @@ class Proof:
 
     def _runs(self) -> str:
         self._alive()
+        self._listens()
         return "runs (it has no probe)"
 
     def _wait(self, service: Service, probe: Probe) -> float:
@@ -91,6 +92,8 @@ class Proof:
                 raise
             if seen is not None:
                 self._alive()
+            else:
+                self._listens()
             return seen
 
         try:
@@ -122,6 +125,13 @@ class Proof:
             hint=more if now.short_of_memory else "the reason is usually in its last log lines",
             detail=self.tail(),
         )
+
+    def _listens(self) -> None:
+        """Raise `PortTaken` when somebody else listens on one of its ports, whatever a probe was answered there."""
+        for holder in self.session.runtime.strangers([self.instance]).values():
+            error = port_taken({holder.port: self.name}, [holder])
+            error.detail = self.tail()
+            raise error
 
     def _ports(self) -> dict[int, str]:
         """The fixed host ports that it wanted."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from envkit.evidence.redaction import Redactor
+from envkit.paths import make_folder
 
 TOTAL = 50 << 20
 """Bytes of all files together, before they are packed."""
@@ -38,7 +39,7 @@ class Bundle:
         self._closed = False
         self.files: dict[str, int] = {}
         self.notes: list[str] = []
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         folder.chmod(0o700)
 
     def note(self, text: str) -> None:

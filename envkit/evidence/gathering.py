@@ -18,6 +18,7 @@ from envkit.evidence.collectors.scene import Scene, in_background
 from envkit.evidence.findings import Findings
 from envkit.evidence.looking import look
 from envkit.evidence.verdict import Verdict, judge
+from envkit.paths import make_folder
 from envkit.session import Session
 
 KEPT = 10
@@ -61,7 +62,7 @@ def _opened(session: Session, into: Path | None) -> Bundle:
     trouble: list[str] = []
     for home in (into or session.paths.evidence, Path(tempfile.gettempdir()), Path("/dev/shm")):  # noqa: S108  the last resort on a full disk
         try:
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(home)
             (home / name).mkdir(mode=0o700)
             _takes_files(home / name)
         except OSError as error:

@@ -9,6 +9,7 @@ from typing import Protocol
 from envkit.config.models import Service
 from envkit.facts import Instance
 from envkit.owner import Claim, Owner, Verdict
+from envkit.ports import Holder
 from envkit.runtimes.following import Place
 from envkit.runtimes.usage import Usage
 
@@ -94,6 +95,16 @@ class Pauses(Protocol):
 
     def resume(self, instance: Instance) -> Instance:
         """Let it go on; the instance as it is then."""
+
+
+class Listens(Protocol):
+    """A runtime that can tell whether it is the services who listen on their ports."""
+
+    def strangers(self, instances: Sequence[Instance]) -> Mapping[str, Holder]:
+        """Who else listens on a port of a service, by the service's name; nothing for services whose ports are theirs.
+
+        An engine binds the ports itself, and starts nothing where it cannot.
+        """
 
 
 class Measures(Protocol):

@@ -199,6 +199,10 @@ class Containers:
         """Bytes that count against its limit, without what the kernel would give back; 0 when it does not run."""
         return self.usage(instance).memory
 
+    def strangers(self, _instances: Sequence[Instance]) -> dict[str, Holder]:
+        """None: the engine holds the ports that it publishes."""
+        return {}
+
     def usage(self, instance: Instance) -> Usage:
         """Memory and processor time, one look: the engine's usual answer waits a second for a second one."""
         with translated(f"measuring {instance.name}"):

@@ -171,6 +171,10 @@ class FakeEngine:
         """As a container tells it."""
         return limits.inside(lambda argv: self.execute(instance, argv))
 
+    def strangers(self, _instances: Sequence[Instance]) -> dict[str, Holder]:
+        """None, as an engine."""
+        return {}
+
     def usage(self, instance: Instance) -> Usage:
         """A mebibyte, and a second of processor time for each of its life."""
         with self._called("usage", instance.service):

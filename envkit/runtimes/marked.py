@@ -290,6 +290,15 @@ def _is_engines_own(pid: int) -> bool:
     return not ENGINES_OWN.isdisjoint((named, Path(called).name))
 
 
+def sessions() -> dict[int, set[int]]:
+    """Every session of this machine with its processes, by its leader's number."""
+    found: dict[int, set[int]] = {}
+    for pid in _pids():
+        with suppress(OSError):
+            found.setdefault(os.getsid(pid), set()).add(pid)
+    return found
+
+
 def session(leader: int, began: float | None) -> set[int]:
     """Every process of that session; none when the number belongs to a stranger by now.
 
@@ -298,12 +307,7 @@ def session(leader: int, began: float | None) -> set[int]:
     """
     if is_stranger(leader, began):
         return set()
-    found = set()
-    for pid in _pids():
-        with suppress(OSError):
-            if os.getsid(pid) == leader:
-                found.add(pid)
-    return found
+    return sessions().get(leader, set())
 
 
 def tree(leader: int, began: float | None, environment: str, service: str, claim: Claim) -> set[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from envkit.errors import EngineError
 from envkit.events import Stream
-from envkit.paths import Paths
+from envkit.paths import Paths, make_folder
 from envkit.runtimes.discovery import ask, find, find_all
 from envkit.runtimes.endpoint import Endpoint
 from envkit.waiting import until
@@ -64,7 +64,7 @@ def startable(wanted: str, environ: Mapping[str, str]) -> str | None:
 
 @contextmanager
 def _service(podman: str, socket: Path, stream: Stream, error: EngineError) -> Iterator[str]:
-    socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(socket.parent)
     url = f"unix://{socket}"
     stream.note(f"Podman's API service is not running; serving it at {url} for this run")
     argv = [podman, "system", "service", f"--time={IDLE_SECONDS}", url]

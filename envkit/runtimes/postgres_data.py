@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pwd
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from envkit.config import rights
 from envkit.errors import EnvironmentFailed
 from envkit.owned import own_folder
-from envkit.runtimes.spawning import Account
+from envkit.paths import write_private
+from envkit.runtimes import accounts
+from envkit.runtimes.accounts import Account
+from envkit.runtimes.spawning import as_user
 
 SECONDS = 60.0
 """For initdb and the creation of the database; 1.0 s on an idle two-core machine."""
@@ -23,19 +26,6 @@ TOLD = ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
 """Variables that the data directory is made from, as in PostgreSQL's own images."""
 
 INITDB = ("--encoding=UTF8", "--no-locale", "--no-sync")
-
-
-def unprivileged() -> Account | None:
-    """The user that PostgreSQL runs as where envkit is root, which PostgreSQL refuses; None where it is not."""
-    if os.getuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            found = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(found.pw_uid, found.pw_gid)
-    raise EnvironmentFailed("PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody")
 
 
 def fill(
@@ -51,12 +41,14 @@ def fill(
     binary = programs["postgres"]
     told = [variables.get(name, "") for name in (*TOLD, rights.ALL, rights.EXTENSIONS)]
     program = rights.limited("initdb", [str(programs["initdb"])])
-    key = "\0".join((str(binary), str(binary.stat().st_mtime_ns), *told, *program, str(account and account.uid)))
+    key = "\0".join((str(binary), str(binary.stat().st_mtime_ns), *told, *program))
     template = cache / "postgres" / hashlib.sha256(key.encode()).hexdigest()[:16]
     own_folder(template.parent, 0o700)
     with FileLock(f"{template}.lock", mode=0o600):
         if not template.exists():
-            _make(template, programs, variables, environ, account)
+            with _scratch(data.with_name("initdb"), account) as folder:
+                _make(folder, template, programs, variables, environ)
+            _sweep(template.parent)
     shutil.copytree(template, data, symlinks=True)
     own(data, account)
 
@@ -70,21 +62,30 @@ def own(folder: Path, account: Account | None) -> None:
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
 
+def _sweep(folder: Path) -> None:
+    """Remove the halves of templates that a killed envkit was copying; whoever copies now holds its lock."""
+    from filelock import FileLock, Timeout
+
+    for left in folder.glob(".*.new"):
+        lock = folder / f"{left.name.removeprefix('.').removesuffix('.new')}.lock"
+        with suppress(Timeout), FileLock(lock, timeout=0, mode=0o600):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def _make(
-    template: Path, programs: Mapping[str, Path], variables: Mapping[str, str], environ: Mapping[str, str],
-    account: Account | None,
+    scratch: tuple[Path, Account | None], template: Path, programs: Mapping[str, Path], variables: Mapping[str, str],
+    environ: Mapping[str, str],
 ) -> None:  # fmt: skip
-    """Run initdb and CREATE DATABASE in a scratch directory that the account can reach; whole or not at all."""
-    with _scratch(template, account) as folder:
-        (folder / "password").write_text(variables.get("POSTGRES_PASSWORD", ""))
-        folder.chmod(0o700)
-        own(folder, account)
-        make = _with_all_rights if variables.get(rights.ALL) == "true" else _with_limited_rights
-        make(folder, programs, variables, environ, account)
-        beside = template.with_name(f".{template.name}.new")
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(folder / "data", beside, symlinks=True)
-        beside.rename(template)
+    """Run initdb and CREATE DATABASE in the scratch folder; the template is there whole or not at all."""
+    folder, account = scratch
+    write_private(folder / "password", variables.get("POSTGRES_PASSWORD", ""))
+    own(folder, account)
+    make = _with_all_rights if variables.get(rights.ALL) == "true" else _with_limited_rights
+    make(folder, programs, variables, environ, account)
+    beside = template.with_name(f".{template.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(folder / "data", beside, symlinks=True)
+    beside.rename(template)
 
 
 def _with_limited_rights(
@@ -130,29 +131,32 @@ def _database(variables: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _scratch(template: Path, account: Account | None) -> Iterator[Path]:
-    """A folder for who holds the template's lock; what a killed run left in it goes.
+def _scratch(folder: Path, account: Account | None) -> Iterator[tuple[Path, Account | None]]:
+    """A folder for initdb beside the service's data, so that it goes with the service whatever happens, and its user.
 
-    Beside the template, but where another user runs initdb: that one cannot pass root's home.
+    initdb wants a user that has a name. That one can pass the service's folder by the group of the service's account.
     """
-    digest = hashlib.sha256(str(template).encode()).hexdigest()[:16]
-    folder = Path("/var/tmp") / f"envkit-initdb-{digest}" if account else template.with_name(f".{template.name}.initdb")  # noqa: S108  0700, its owner checked below
-    if folder.is_symlink() or (folder.exists() and folder.stat().st_uid not in (os.getuid(), account and account.uid)):
-        raise EnvironmentFailed(f"{folder} belongs to somebody else", hint="remove it")
-    shutil.rmtree(folder, ignore_errors=True)
+    user = Account(accounts.named().uid, account.gid) if account else None
     folder.mkdir(mode=0o700)
     try:
-        yield folder
+        yield folder, user
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(argv: list[str], environ: Mapping[str, str], account: Account | None, text: str = "") -> None:
-    as_user = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
-    name = "initdb" if "/bin/sh" in argv[0] else argv[0]
-    done = subprocess.run(  # type: ignore[call-overload]  # the account's three words
-        argv, input=text, capture_output=True, text=True, timeout=SECONDS, cwd="/", check=False,
-        env={**os.environ, **environ, "LC_ALL": "C"}, **as_user,
+    """Run it to its end in a session of its own, which is killed when it takes too long or this envkit is stopped."""
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
+        start_new_session=True, env={**os.environ, **environ, "LC_ALL": "C"}, **as_user(account),
     )  # fmt: skip
-    if done.returncode != 0 or "ERROR" in done.stderr:
-        raise EnvironmentFailed(f"{name} ended with {done.returncode}", detail=(done.stdout + done.stderr)[-3000:])
+    try:
+        said, complained = process.communicate(text, timeout=SECONDS)
+    except BaseException:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    name = "initdb" if "/bin/sh" in argv[0] else argv[0]
+    if process.returncode != 0 or "ERROR" in complained:
+        raise EnvironmentFailed(f"{name} ended with {process.returncode}", detail=(said + complained)[-3000:])

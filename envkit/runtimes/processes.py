@@ -4,6 +4,9 @@ Each runs in a session of its own, under a small shell that leads it: it waits u
 outlives the program to write down its exit code. Its folder holds `instance.json` (who it is), `log`, `exit`, `root/`
 (its files) and `data/` (its data, mode 0700). A process is found by its folder or, when that is lost, by the marker;
 its start time guards against a pid that was given away again.
+
+Where envkit is root, a service may have a user of its own. That user owns `data/` and reads `root/`. Everything that
+envkit executes or reads back is root's, in a folder that the user cannot write.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +30,12 @@ from envkit import labels
 from envkit.errors import EngineError
 from envkit.facts import Instance
 from envkit.owner import Claim, Owner, Verdict, of_data
-from envkit.paths import replace_file, write_private
-from envkit.ports import Holder, holders, port_taken
-from envkit.runtimes import limits, shared_memory
+from envkit.paths import make_folder, replace_file, write_private
+from envkit.ports import Holder, holders, port_taken, process_on
+from envkit.runtimes import accounts, limits, listeners, shared_memory
 from envkit.runtimes.base import Unit
 from envkit.runtimes.following import Place, growing
 from envkit.runtimes.marked import (
-    SERVICE,
     Marked,
     Stamp,
     alive,
@@ -40,6 +43,7 @@ from envkit.runtimes.marked import (
     is_stopped,
     marked_processes,
     session,
+    sessions,
     start_time,
     tree,
 )
@@ -110,10 +114,11 @@ class Processes:
         try:
             self._own_home()
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(mode=0o711)
+            folder.mkdir(mode=0o700)
             return self._started(unit, folder)
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            accounts.give_back(folder)
             if isinstance(error, OSError):
                 raise EngineError(
                     f"{unit.name} cannot be started: {_reason(error)}",
@@ -123,7 +128,6 @@ class Processes:
 
     def _started(self, unit: Unit, folder: Path) -> Instance:
         launch = self._prepare(unit, folder)
-        marks = {**labels.marks_of(unit.environment, unit.owner), SERVICE: unit.name}
         instance = Instance(
             id="",
             name=labels.resource_name(unit.environment, unit.name),
@@ -136,7 +140,7 @@ class Processes:
             published=dict(unit.host_ports),
             memory=unit.service.memory or 0,
         )
-        return self._begin(folder, instance, replace(launch, env={**launch.env, **marks}))
+        return self._begin(folder, instance, launch)
 
     def _begin(self, folder: Path, instance: Instance, launch: Launch) -> Instance:
         """Spawn it, record it, put it under its limit; only then the program begins."""
@@ -183,6 +187,7 @@ class Processes:
         if self._is_ours():
             shared_memory.forget(folder / "data")
             shutil.rmtree(folder, ignore_errors=True)
+            accounts.give_back(folder)
         if group := self._group_of(instance):
             limits.remove(group)
 
@@ -208,7 +213,28 @@ class Processes:
         return of_processes(self._tree(instance))
 
     def _tree(self, instance: Instance) -> set[int]:
-        return tree(int(instance.id), self._began(instance), _environment_of(instance), instance.service, self.claim)
+        return self._everything(instance, int(instance.id), self._began(instance))
+
+    def _everything(self, instance: Instance, leader: int, began: float | None) -> set[int]:
+        """What `tree` finds, and what runs as the service's own user, wherever it went."""
+        found = tree(leader, began, _environment_of(instance), instance.service, self.claim)
+        return found | (accounts.processes_of(self.home / instance.service) if self._is_ours() else set())
+
+    def strangers(self, instances: Sequence[Instance]) -> dict[str, Holder]:
+        """Who else listens on a port of a service, by the service's name; on its first such port."""
+        once = cache(sessions)
+        users = {it.service: account.uid for it in instances if (account := self._account(it))}
+
+        def members(instance: Instance, thorough: bool) -> Collection[int]:
+            return self._tree(instance) if thorough else once().get(int(instance.id), set())
+
+        return {name: process_on(port) for name, port in listeners.strangers(instances, users, members).items()}
+
+    def _account(self, instance: Instance) -> accounts.Account | None:
+        try:
+            return launch_of(self.home / instance.service).account if os.getuid() == 0 else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command beside it, with its variables and as its user: exit code and output."""
@@ -219,7 +245,7 @@ class Processes:
         try:
             done = subprocess.run(
                 list(argv), capture_output=True, timeout=10, env=environ_of(launch), cwd=folder, check=False,
-                **as_user(launch),
+                **as_user(launch.account),
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             return 127, str(error)
@@ -273,7 +299,8 @@ class Processes:
     def _own_home(self) -> None:
         """The folder of all services, ours alone to write: where it is below `/var/tmp`, others could have made it."""
         if not os.path.lexists(self.home):
-            self.home.mkdir(parents=True, exist_ok=True, mode=0o711)
+            make_folder(self.home.parent)
+            make_folder(self.home, 0o711)
         if not self._is_ours():
             raise EngineError(f"{self.home} belongs to somebody else", hint="remove it, or use another --name")
 
@@ -302,9 +329,8 @@ class Processes:
 
     def _end(self, instance: Instance, grace: float, in_a_hurry: Collection[int] = ()) -> None:
         leader, began = int(instance.id), self._began(instance)
-        environment = _environment_of(instance)
         stop, grace = self._goodbye(instance, grace)
-        everything = tree(leader, began, environment, instance.service, self.claim)
+        everything = self._everything(instance, leader, began)
         if grace:
             _signal(everything & {*in_a_hurry}, signal.SIGQUIT)  # PostgreSQL's end without writing out what goes anyway
             _signal(session(leader, began), stop)
@@ -315,9 +341,7 @@ class Processes:
             _signal(everything, signal.SIGKILL)
             if not _wait_gone(everything, FOUND) or time.monotonic() > deadline:
                 raise EngineError(f"{instance.name} (pid {instance.id}) does not end", hint=f"kill -9 {instance.id}")
-            everything = tree(
-                leader, began, environment, instance.service, self.claim
-            )  # what was begun while it was ended
+            everything = self._everything(instance, leader, began)  # what was begun while it was ended
         for pid, child in tuple(self._children.items()):
             if child.poll() is not None:  # nobody else would ask: it would stay as a zombie
                 self._children.pop(pid, None)

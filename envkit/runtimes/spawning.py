@@ -5,29 +5,50 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from envkit.paths import write_private
+from envkit.paths import append_private, write_private
+from envkit.runtimes.accounts import Account
 
 _SHIM = (
     'read -r _ || exit 125; exec </dev/null; cd "$2" || exit 126; exit_file=$1; shift 2; '
-    '"$@"; code=$?; printf %s "$code" >"$exit_file"; exit "$code"'
+    '"$@"; code=$?; (umask 077; printf %s "$code" >"$exit_file"); exit "$code"'
 )
 """Waits for a line, runs the program as its child, and keeps the exit code, which envkit may not be there to be told.
 
-So the program begins when it is recorded and limited, and never when envkit does not live to do that.
+So the program begins when it is recorded and limited, and never when envkit does not live to do that. The shell runs as
+envkit's user: a program with a user of its own can neither signal it nor write the file.
 """
 
+_DROP = """
+import os, signal, sys
+uid, gid, words = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+for name in ("SIGPIPE", "SIGXFZ", "SIGXFSZ"):  # Python ignores them, and what it starts would inherit that
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+try:
+    program = os.open(words[0], os.O_RDONLY | os.O_CLOEXEC)
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+    try:
+        os.execv(words[0], words)
+    except PermissionError:
+        if os.execve not in os.supports_fd:
+            raise
+        os.execve(program, words, os.environ)
+except OSError as error:
+    print(f"{words[0]} cannot be run as uid {uid}: {error.strerror}", file=sys.stderr)
+    sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+"""
+"""Becomes the program, as its user. A program in a folder that only root may pass is run all the same: root opened it.
 
-@dataclass(frozen=True)
-class Account:
-    """An unprivileged user to run a program as, where envkit is root and the program refuses that."""
-
-    uid: int
-    gid: int
+setpriv would be quicker (1 ms, Python takes 10 ms), but BusyBox' cannot do this, and macOS has none.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +58,8 @@ class Launch:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     account: Account | None = None
+    drops: bool = False
+    """Whether the program itself becomes its account's user, once it is loaded; one of its variables says so."""
     identity: str = ""
     stop_signal: str = "TERM"
     patience: float = 10.0
@@ -55,20 +78,30 @@ def environ_of(launch: Launch) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), **launch.env}
 
 
-def as_user(launch: Launch) -> dict[str, Any]:
-    """What `subprocess` must be told to run as the launch's account."""
-    account = launch.account
+def as_user(account: Account | None) -> dict[str, Any]:
+    """What `subprocess` must be told to run something as the account."""
     return {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
 
 
 def spawn(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
-    """The leader of a new session, waiting for its line. What it was started with is kept for a restart."""
+    """The leader of a new session, waiting for its line. What it was started with is kept for a restart.
+
+    All of these files are envkit's user's alone, in a folder that the service's account cannot write.
+    """
     write_private(folder / "launch.json", json.dumps(asdict(launch)))
-    if launch.account:
-        os.chown(folder, launch.account.uid, launch.account.gid)
-    with (folder / "log").open("ab") as log:
+    log = append_private(folder / "log")
+    try:
         return subprocess.Popen(
-            ["/bin/sh", "-c", _SHIM, "envkit", str(folder / "exit"), str(folder), *launch.argv],
+            ["/bin/sh", "-c", _SHIM, "envkit", str(folder / "exit"), str(folder), *_dropping(launch), *launch.argv],
             stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environ_of(launch),
-            **as_user(launch),
         )  # fmt: skip
+    finally:
+        os.close(log)
+
+
+def _dropping(launch: Launch) -> list[str]:
+    """The words before the program's that make it run as its account."""
+    account = launch.account
+    if account is None or launch.drops:
+        return []
+    return [sys.executable, "-I", "-S", "-c", _DROP, str(account.uid), str(account.gid)]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from envkit.errors import SuiteError
+from envkit.paths import make_folder, write_private
 
 SECONDS = 60.0
 """That the others wait at the most."""
@@ -19,14 +20,14 @@ def once(folder: Path, name: str, work: Callable[[], str], seconds: float = SECO
     """
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     done, failed = folder / f"{name}.done", folder / f"{name}.failed"
     try:
-        with FileLock(str(folder / f"{name}.lock"), timeout=seconds):
+        with FileLock(str(folder / f"{name}.lock"), timeout=seconds, mode=0o600):
             if failed.exists():
                 raise SuiteError(f"{name}: failed in another worker: {failed.read_text()}")
             if not done.exists():
-                _write(done, _worked(work, failed))
+                write_private(done, _worked(work, failed))
             return done.read_text()
     except Timeout as error:
         raise SuiteError(f"{name}: another worker has been preparing it for {seconds:g} s") from error
@@ -36,11 +37,5 @@ def _worked(work: Callable[[], str], failed: Path) -> str:
     try:
         return work()
     except Exception as error:
-        _write(failed, f"{type(error).__name__}: {error}")
+        write_private(failed, f"{type(error).__name__}: {error}")
         raise
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_suffix(".new")
-    beside.write_text(text)
-    beside.replace(path)

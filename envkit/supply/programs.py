@@ -14,7 +14,7 @@ from pathlib import Path
 
 from envkit.config.models import Service
 from envkit.errors import EnvironmentFailed, ImageUnavailable
-from envkit.runtimes.postgres_data import unprivileged
+from envkit.runtimes import accounts
 from envkit.supply.binaries import Found, Version, Wanted, ensure, find, unfinished
 from envkit.waiting import Cancel
 
@@ -142,9 +142,8 @@ class Programs:
             return None
         minimums = [Version.parse(process.minimum) for process in asked if process.minimum]
         path = next((process.path for process in asked if process.path), None)
-        account = unprivileged() if supply == "postgres" else None
         oldest = max(minimums, key=lambda version: version.parts, default=None)
-        return Wanted(supply, oldest, path, user=account.uid if account else None)
+        return Wanted(supply, oldest, path, user=accounts.anybody())
 
     def _own_here(self) -> Program | None:
         """This Python, when it has what the service needs, or the folder in the cache."""

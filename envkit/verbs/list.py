@@ -278,7 +278,7 @@ def is_locked(paths: Paths) -> bool:
     try:
         if not paths.lock.exists():
             return False
-        with FileLock(str(paths.lock), timeout=0):
+        with FileLock(str(paths.lock), timeout=0, mode=0o600):
             return False
     except (Timeout, OSError):
         return True

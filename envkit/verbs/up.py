@@ -17,7 +17,7 @@ from envkit.errors import EnvironmentFailed, EnvkitError, HolderError
 from envkit.events import Kind
 from envkit.facts import Facts, Instance
 from envkit.plan import CLUSTER, Desired, Plan
-from envkit.ports import accepts
+from envkit.ports import accepts, port_taken
 from envkit.runtimes import reach
 from envkit.runtimes.base import Renewing
 from envkit.session import Session, locked
@@ -168,7 +168,8 @@ def _trouble(session: Session, instance: Instance) -> EnvironmentFailed | None:
     now = session.runtime.look(instance)
     broken = now.death() if not now.running else observe.health(session, now.service, now)
     if not broken:
-        return None
+        taken = list(session.runtime.strangers([now]).values())
+        return port_taken({holder.port: now.service for holder in taken}, taken) if taken else None
     return EnvironmentFailed(
         f"{now.service} was ready, but {broken}",
         hint="its last lines above usually say why; `up --keep` leaves it to look at",

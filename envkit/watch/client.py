@@ -15,6 +15,7 @@ from typing import Any
 
 import envkit
 from envkit.facts import Instance
+from envkit.paths import append_private
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, parse
 
@@ -36,7 +37,7 @@ class Watcher:
         self._answers: dict[str, threading.Event] = {"settled": threading.Event(), "resting": threading.Event()}
         self._gone = threading.Event()
         roots = [str(Path(envkit.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-        with (folder.path / "supervisor.log").open("ab") as log:
+        with os.fdopen(append_private(folder.path / "supervisor.log"), "ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "envkit.watch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}, start_new_session=True,

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from envkit.paths import Paths, write_private
+from envkit.paths import Paths, make_folder, write_private
 from envkit.runtimes.marked import Stamp
 
 KEPT = 10
@@ -74,7 +74,7 @@ class RunFolder:
 
 def new(paths: Paths) -> RunFolder:
     """Make the folder of a run that begins now, and forget those before the last `KEPT`."""
-    paths.runs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(paths.runs)
     path = paths.runs / f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
     path.mkdir(mode=0o700)
     (path / "logs").mkdir(mode=0o700)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+
+from envkit.paths import append_private
 
 HEAD = 1 << 20
 TAIL = 2 << 20
@@ -18,7 +21,7 @@ class Bounded:
 
     def __init__(self, path: Path, head: int = HEAD, tail: int = TAIL) -> None:
         self._path, self._head, self._tail = path, head, tail
-        self._file: IO[bytes] = path.open("ab", buffering=0)
+        self._file: IO[bytes] = os.fdopen(append_private(path), "ab", buffering=0)
         self._size = path.stat().st_size
         self._lock = threading.Lock()
 
@@ -43,10 +46,12 @@ class Bounded:
         last = last[last.find(b"\n") + 1 :] or last
         note = b"... (%d bytes are left out here) ...\n" % (len(whole) - len(first) - len(last))
         beside = self._path.with_name(f".{self._path.name}.new")
-        beside.write_bytes(first + note + last)
+        beside.unlink(missing_ok=True)
+        with os.fdopen(append_private(beside), "wb") as file:
+            file.write(first + note + last)
         beside.replace(self._path)
         self._file.close()
-        self._file = self._path.open("ab", buffering=0)
+        self._file = os.fdopen(append_private(self._path), "ab", buffering=0)
         self._size = self._path.stat().st_size
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from envkit.errors import EnvkitError
 from envkit.facts import Instance
 from envkit.owner import of_data
+from envkit.paths import write_private
 from envkit.watch import marks
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, Writer, now, render
@@ -152,7 +153,7 @@ class Supervisor:
             with self.opened() as session:
                 for instance in session.runtime.observe(session.environment.name):
                     text = session.runtime.logs(instance)
-                    (self.folder.logs / f"{instance.service or instance.name}.log").write_text(text)
+                    write_private(self.folder.logs / f"{instance.service or instance.name}.log", text)
         except Exception as error:  # noqa: BLE001  nobody is there to be told, and the rest must be done
             self._note("note", f"not every log could be kept: {error}")
 

@@ -7,12 +7,15 @@ torn last line is skipped.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
+
+from envkit.paths import append_private
 
 Kind = Literal[
     "phase",  # what `run` does: up, reset, command, evidence, down
@@ -109,7 +112,7 @@ class Writer:
     """Appends lines to a file, from any thread, until it is `most` bytes long; then one line in `thin` is kept."""
 
     def __init__(self, path: Path, most: int = 8 << 20, thin: int = 20) -> None:
-        self._file: IO[bytes] = path.open("ab", buffering=0)
+        self._file: IO[bytes] = os.fdopen(append_private(path), "ab", buffering=0)
         self._size = path.stat().st_size
         self._most, self._thin, self._skipped = most, thin, 0
         self._lock = threading.Lock()

@@ -24,6 +24,7 @@ import redis
 from kubernetes import client, config
 
 from envkit.export import masked
+from envkit.runtimes import accounts
 from tests.e2e import real_datastorage
 from tests.e2e.conftest import FAILED
 from tests.e2e.embedded_box import EmbeddedBox, default_profile, segment_of, segments
@@ -194,7 +195,12 @@ def test_files_with_secrets_are_the_users_alone(gateway: EmbeddedBox) -> None:
     telling = [path for path in paths if path.suffix == ".key" or path.name in ("kubeconfig", "launch.json")]
     telling += [path for path in paths if path.parent.name == "tokens"]
     assert len(telling) >= 15, telling
-    assert {oct(path.stat().st_mode & 0o777) for path in telling} == {"0o600"}
+    group = {path for path in telling if path.is_relative_to(gateway.services) and path.stat().st_gid}
+    assert {oct(path.stat().st_mode & 0o777) for path in telling if path not in group} == {"0o600"}
+    # What a service with a user of its own reads is root's; the one user of the file's group is the service's.
+    assert {oct(path.stat().st_mode & 0o777) for path in group} <= {"0o640"}
+    assert {path.stat().st_uid for path in group} <= {0}
+    assert not [path for path in group if path.stat().st_gid not in accounts.WINDOW]
     data = list(gateway.services.glob("*/data"))
     assert {oct(path.stat().st_mode & 0o777) for path in data} == {"0o700"}
     assert len(data) == len(SERVICES)
@@ -278,9 +284,16 @@ def knocked(port: int, authority: Path, pair: tuple[Path, Path], path: str) -> b
             return b""
 
 
-def test_postgres_does_not_run_as_root(gateway: EmbeddedBox) -> None:
-    owner = (gateway.services / "postgres/data").stat().st_uid
-    assert gateway.program("postgres").uids().real == owner != 0
+def test_each_service_runs_as_a_user_that_nobody_else_has(gateway: EmbeddedBox) -> None:
+    users = {name: gateway.program(name).uids() for name in SERVICES}
+    assert all(one.real == one.effective == one.saved for one in users.values())
+    numbers = {name: one.real for name, one in users.items()}
+    owners = {name: (gateway.services / name / "data").stat().st_uid for name in SERVICES}
+    assert owners == numbers
+    if os.getuid() == 0:
+        assert len({*numbers.values()}) == len(SERVICES) and all(it in accounts.WINDOW for it in numbers.values())
+    else:
+        assert {*numbers.values()} == {os.getuid()}
 
 
 # The API server is real

@@ -240,7 +240,7 @@ def test_entering_a_lane_makes_no_file_and_settling_does(paths: Paths) -> None:
     assert not paths.home.exists()
 
     assert tuple(lane.settle(0).services) == (*PARTS, "a")
-    assert (paths.folder / "pki/etcd.crt").exists()
+    assert (paths.folder / "pki/etcd/etcd.crt").exists()
 
 
 def test_picked_ports_are_free_different_and_nobody_elses() -> None:

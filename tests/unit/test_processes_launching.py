@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import pwd
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from envkit.config.models import File, Service
+from envkit.datastorage.account import VARIABLE
 from envkit.errors import EnvironmentFailed
 from envkit.owner import Owner
-from envkit.runtimes import postgres_data
+from envkit.runtimes import accounts, postgres_data
+from envkit.runtimes.accounts import Account
 from envkit.runtimes.base import Unit
 from envkit.runtimes.launching import Launching, copy_files
-from envkit.runtimes.spawning import Account, Launch
+from envkit.runtimes.spawning import Launch
 from envkit.supply.programs import Program
 
 
@@ -61,7 +62,8 @@ def test_nothing_else_of_the_users_environment_comes_along(tmp_path: Path, monke
 
     made = environ_of(launch(tmp_path, Known(tool="/t"), {"command": ["tool"]}))
 
-    assert {*made} == {"PATH", "HOME", "LC_ALL", "LD_LIBRARY_PATH"}
+    marks = {"ENVKIT_ENV", "ENVKIT_SERVICE", "ENVKIT_STATE_DIR", "ENVKIT_OWNER"}
+    assert {*made} == {"PATH", "HOME", "LC_ALL", "LD_LIBRARY_PATH", *marks}
 
 
 def test_the_data_folder_is_the_users_alone(tmp_path: Path) -> None:
@@ -120,39 +122,64 @@ def test_files_never_leave_the_root(tmp_path: Path) -> None:
     assert [*tmp_path.rglob("out")] == [root / "out"]
 
 
-# PostgreSQL's account and data
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_folders_and_files_are_the_users_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        copy_files([File(path="/etc/a/b/secret", content="s", mode="0600")], tmp_path / "root")
+    finally:
+        os.umask(before)
+
+    assert {oct(path.stat().st_mode & 0o777) for path in (tmp_path / "root").rglob("*") if path.is_dir()} == {"0o700"}
+    assert oct((tmp_path / "root/etc/a/b/secret").stat().st_mode & 0o777) == "0o600"
 
 
-def test_postgres_is_refused_to_root_and_runs_as_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: 0)
-    known = {"nobody": 65534}
-
-    def getpwnam(name: str) -> pwd.struct_passwd:
-        return pwd.struct_passwd((name, "x", known[name], known[name], "", "/", "/bin/sh"))
-
-    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
-
-    assert postgres_data.unprivileged() == Account(65534, 65534)
-    known["postgres"] = 101
-    assert postgres_data.unprivileged() == Account(101, 101)
-    known.clear()
-    with pytest.raises(EnvironmentFailed, match="neither a user postgres nor nobody"):
-        postgres_data.unprivileged()
+# Users of services
 
 
-def test_who_is_not_root_runs_it_as_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: 1000)
-
-    assert postgres_data.unprivileged() is None
-
-
-def test_an_account_has_no_home_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_data, "unprivileged", lambda: Account(101, 102))
+@pytest.mark.parametrize(
+    ("process", "own"),
+    [
+        ({"command": ["postgres"], "supply": "postgres"}, True),
+        ({"command": ["redis-server"], "supply": "redis"}, True),
+        ({"command": ["python3"], "supply": "datastorage"}, True),
+        ({"command": ["tool"]}, False),
+        ({"command": ["tool"], "own_user": True}, True),
+    ],
+)
+def test_programs_of_a_supply_have_a_user_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, process: dict[str, Any], own: bool
+) -> None:
+    account = Account(os.getuid(), os.getgid())
+    monkeypatch.setattr(accounts, "take", lambda _folder: account)
     monkeypatch.setattr(postgres_data, "fill", lambda *given: None)
+    programs = {"postgres": "/bin/true", "redis_server": "/bin/true", "python3": "/bin/true", "tool": "/bin/true"}
 
-    made = launch(tmp_path, Known(postgres="/p"), {"command": ["postgres"], "supply": "postgres"})
+    made = launch(tmp_path, Known(**programs), process, files=[{"path": "/k", "content": "k", "mode": "0600"}])
 
-    assert (made.account, made.env["HOME"]) == (Account(101, 102), "/nonexistent")
+    assert made.account == (account if own else None)
+    assert made.env["HOME"] == ("/nonexistent" if own else os.environ.get("HOME", ""))
+    assert oct(tmp_path.stat().st_mode & 0o777) == ("0o710" if own else "0o700")
+    assert oct((tmp_path / "root/k").stat().st_mode & 0o777) == ("0o640" if own else "0o600")
+    drops = process.get("supply") == "datastorage"
+    assert (made.drops, VARIABLE in made.env) == (drops, drops)
+
+
+def test_a_program_that_only_root_may_execute_is_copied_for_its_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tool").write_text("#!/bin/sh\n")
+    (tmp_path / "tool").chmod(0o700)
+    (tmp_path / "service").mkdir()
+    monkeypatch.setattr(accounts, "take", lambda _folder: Account(os.getuid(), os.getgid()))
+
+    made = launch(tmp_path / "service", Known(tool=str(tmp_path / "tool")), {"command": ["tool"], "own_user": True})
+
+    assert made.argv == (str(tmp_path / "service/tool"),)
+    assert oct((tmp_path / "service/tool").stat().st_mode & 0o777) == "0o755"
+
+
+# PostgreSQL's data
 
 
 INITDB = """#!/bin/sh
@@ -174,6 +201,12 @@ def postgres(tmp_path: Path) -> dict[str, Path]:
         found[name].write_text(text)
         found[name].chmod(0o755)
     return found
+
+
+@pytest.fixture(autouse=True)
+def _no_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where envkit is not root, unless a test says otherwise."""
+    monkeypatch.setattr(accounts, "available", lambda: False)
 
 
 def fill(tmp_path: Path, postgres: dict[str, Path], data: str, **variables: str) -> Path:
@@ -202,16 +235,26 @@ def test_another_user_password_or_database_is_another_template(tmp_path: Path, p
     assert runs(tmp_path) == 3
 
 
-def test_what_a_killed_initdb_left_is_in_nobodys_way(tmp_path: Path, postgres: dict[str, Path]) -> None:
+def test_what_a_killed_copy_left_in_the_cache_goes_with_the_next_template(
+    tmp_path: Path, postgres: dict[str, Path]
+) -> None:
     fill(tmp_path, postgres, "one")
     (template,) = (path for path in (tmp_path / "cache/postgres").iterdir() if path.is_dir())
-    left = template.with_name(f".{template.name}.initdb")
+    left = template.with_name(".0123456789abcdef.new")
     template.rename(left)
-    (left / "data").mkdir()
 
     assert (fill(tmp_path, postgres, "two") / "PG_VERSION").exists()
 
     assert [path for path in template.parent.iterdir() if path.is_dir()] == [template]
+
+
+def test_initdb_works_in_the_services_folder_and_leaves_nothing_there(
+    tmp_path: Path, postgres: dict[str, Path]
+) -> None:
+    fill(tmp_path, postgres, "data")
+
+    assert not (tmp_path / "initdb").exists()
+    assert not [*tmp_path.rglob("password")]
 
 
 def test_an_initdb_that_fails_shows_its_words_and_leaves_no_template(tmp_path: Path, postgres: dict[str, Path]) -> None:

@@ -121,11 +121,11 @@ def test_a_group_that_is_never_let_go_is_told(tmp_path: Path, monkeypatch: pytes
 
 # Shared memory
 
-TABLE = f"""       key      shmid perms                  size  cpid  lpid nattch   uid   gid
-   2752961      65536   600                    56 26641 26663      0 {os.getuid()} 65534
-  -2752962      65537   600                    56 26641 26663      0 {os.getuid()} 65534
-   2319777     196609   600                    56 24297 24305      6 {os.getuid()} 65534
-   3333333     262145   600                    56 24297 24305      0 {os.getuid() + 1} 65534
+TABLE = """       key      shmid perms                  size  cpid  lpid nattch   uid   gid
+   2752961      65536   600                    56 26641 26663      0  {user}     0
+  -2752962      65537   600                    56 26641 26663      0  {user}     0
+   2319777     196609   600                    56 24297 24305      6  {user}     0
+   2319778     196610   600                    56 24297 24305      0 12345     0
 """
 PID_FILE = "42\n/data\n1763635000\n20437\n\n127.0.0.1\n{}\nready\n"
 
@@ -137,7 +137,7 @@ PID_FILE = "42\n/data\n1763635000\n20437\n\n127.0.0.1\n{}\nready\n"
         (f"{2**32 - 2752962} 65537", {(2**32 - 2752962, 65537)}),
         ("2319777 196609", None),
         ("2752961 65537", None),
-        ("3333333 262145", None),
+        ("2319778 196610", None),
         ("", None),
         ("a b", None),
     ],
@@ -154,13 +154,25 @@ def test_only_a_segment_that_nobody_uses_goes(
             removed.append(segment)
             return 0
 
-    (tmp_path / "table").write_text(TABLE)
+    (tmp_path / "table").write_text(TABLE.format(user=os.getuid()))
     (tmp_path / "postmaster.pid").write_text(PID_FILE.format(line))
     monkeypatch.setattr(shared_memory, "_TABLE", tmp_path / "table")
     monkeypatch.setattr("ctypes.CDLL", lambda _name: Library())
 
     assert shared_memory.forget(tmp_path) is bool(expected)
     assert removed == ([int(line.split()[1])] if expected else [])
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_the_service_put_in_the_files_place_is_not_followed_or_waited_for(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "real").write_text(PID_FILE.format("2752961 65536"))
+    if kind == "link":
+        (tmp_path / "postmaster.pid").symlink_to(tmp_path / "real")
+    else:
+        os.mkfifo(tmp_path / "postmaster.pid")
+
+    assert not shared_memory.forget(tmp_path)
+    assert shared_memory.owner(tmp_path) == set()
 
 
 def test_data_of_another_kind_has_no_segment_and_no_server(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from envkit.config.models import Service
 from envkit.errors import EnvironmentFailed, ImageUnavailable
+from envkit.runtimes import accounts
 from envkit.supply import programs as module
 from envkit.supply.binaries import Found, Version, Wanted
 from envkit.supply.programs import Program, Programs
@@ -83,6 +84,7 @@ def supplied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str,
 
     monkeypatch.setattr(module, "find", find)
     monkeypatch.setattr(module, "ensure", ensure)
+    monkeypatch.setattr(accounts, "anybody", lambda: None)
     return asked
 
 
@@ -135,9 +137,7 @@ def test_what_is_fetched_is_remembered(tmp_path: Path, supplied: list[Any]) -> N
 def test_postgres_must_be_in_reach_of_who_will_run_it(
     tmp_path: Path, supplied: list[Any], monkeypatch: pytest.MonkeyPatch, uid: int, user: int | None
 ) -> None:
-    from envkit.runtimes.spawning import Account
-
-    monkeypatch.setattr(module, "unprivileged", lambda: Account(77, 77) if uid == 0 else None)
+    monkeypatch.setattr(accounts, "anybody", lambda: 77 if uid == 0 else None)
     programs(tmp_path, p=service(command=["postgres"], supply="postgres")).id_of("program:postgres")
 
     assert [wanted.user for _, wanted in supplied] == [user]

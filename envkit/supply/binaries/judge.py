@@ -21,7 +21,7 @@ def judge(wanted: Wanted, supply: Supply, candidate: Candidate, versions: Versio
         folder = next((path.parent for path in candidate.programs.values()), "it")
         raise Unfit(f"{folder} has {_words(candidate.programs)} but no {_words(absent)}")
     for name in supply.required:
-        _must_run(candidate.programs[name], wanted.user)
+        _must_run(candidate.programs[name], _reader(wanted, candidate))
     version = candidate.version or versions.of(candidate.programs[supply.main], candidate.environ)
     must_suit(wanted, version, str(candidate.programs[supply.main]))
     found = Found(
@@ -56,7 +56,7 @@ def _must_go_with(
     wanted: Wanted, supply: Supply, found: Found, candidate: Candidate, name: str, versions: Versions
 ) -> None:
     program = candidate.programs[name]
-    _must_run(program, wanted.user)
+    _must_run(program, _reader(wanted, candidate))
     if supply.one_minor:
         version = candidate.version or versions.of(program, candidate.environ)
         if version.minor != found.version.minor:
@@ -69,6 +69,12 @@ def must_suit(wanted: Wanted, version: Version, subject: str) -> None:
         raise Unfit(f"{subject} is {version}, older than {wanted.minimum}, the minimum that the configuration states")
     if wanted.version and version.parts[: len(wanted.version.parts[:2])] != wanted.version.parts[:2]:
         raise Unfit(f"{subject} is {version}, asked for is {wanted.version}")
+
+
+def _reader(wanted: Wanted, candidate: Candidate) -> int | None:
+    """The user who must reach the program's folder: none where root may open the program for who runs it."""
+    alone = wanted.name in ("etcd", "kubernetes") and not candidate.environ
+    return None if alone else wanted.user
 
 
 def _must_run(program: Path, user: int | None) -> None:

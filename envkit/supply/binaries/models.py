@@ -50,7 +50,7 @@ class Wanted:
 
     `path` is what the configuration names: the folder that holds the programs, or the program itself. `version` is
     what would be downloaded; what is here already serves when its minor version is the same. `minimum` refuses older
-    ones. `user` is the uid that will run the programs: those that it cannot reach are refused.
+    ones. `user` is the uid that will run the programs: those that need files which it cannot reach are refused.
     """
 
     name: Name

@@ -55,7 +55,7 @@ class Made:
 def binaries_home(cache: Path, environ: Mapping[str, str], uid: int) -> Path:
     """Where programs are kept: below the cache, but for root at a place that other users can reach.
 
-    PostgreSQL refuses to run as root, and the user it runs as cannot pass root's home.
+    Services do not run as root, and the users that they run as cannot pass root's home.
     """
     if uid == 0 and not environ.get("ENVKIT_CACHE_DIR"):
         return Path("/var/cache/envkit/binaries")
