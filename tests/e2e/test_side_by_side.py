@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
@@ -117,14 +116,14 @@ def test_down_after_every_file_is_lost(small: Small) -> None:
     assert "nothing to remove" in box("down").ok().out
 
 
-def test_down_of_processes_finds_containers_that_a_lost_record_knew(small: Small, tmp_path: Path) -> None:
+def test_down_of_processes_finds_containers_that_a_lost_record_knew(small: Small) -> None:
     import shutil
 
     box = web(small)
     box("up").ok()
     shutil.rmtree(box.state)
     (port,) = ports.free()
-    other = tmp_path / "processes.yaml"
+    other = box.folder / "processes.yaml"
     other.write_text(f"cluster: none\nservices: {{redis: {{preset: redis, ports: {{redis: {port}}}}}}}\n")
     flags = ("-f", str(other), "--lane", "embedded")
     processes = dataclasses.replace(box, flags=flags, wanted_engine="auto", ports=(*box.ports, port))
