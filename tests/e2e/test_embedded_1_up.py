@@ -396,7 +396,9 @@ def test_what_drifted_is_replaced_with_what_needs_it(gateway: EmbeddedBox) -> No
     before = gateway.ids()
     smaller = ("--set", "services.redis.options.maxmemory=1GiB")
     plan = gateway.plan(*smaller)
-    assert {step for step, (action, _) in plan.items() if action != "keep"} == {"redis", "datastorage"}
+    changes = {step for step, (action, _) in plan.items() if action != "keep"}
+    assert changes == {"prepare", "redis", "datastorage"}
+    assert plan["redis"] == ("replace", "changed: command, memory, process.command")
     assert gateway.ids() == before, "plan changes nothing"
     gateway("up", *smaller).ok()
     with redis.Redis.from_url(gateway.variables()["REDIS_URL"]) as connection:

@@ -43,13 +43,13 @@ def test_what_drifted_is_replaced_with_what_needs_it(gateway: Box) -> None:
     before = gateway.ids()
     smaller = ("--set", "services.redis.options.maxmemory=1GiB")
     plan = gateway.plan(*smaller)
-    assert {step for step, (action, _) in plan.items() if action != "keep"} == {"redis", "datastorage"}
-    assert plan["redis"] == ("replace", "its configuration or image changed")
+    assert {step for step, (action, _) in plan.items() if action != "keep"} == {"prepare", "redis", "datastorage"}
+    assert plan["redis"] == ("replace", "changed: command, memory")
     assert plan["datastorage"][0] == "replace"
     assert gateway.ids() == before, "plan changes nothing"
 
     said = gateway("up", *smaller).ok()
-    assert "its configuration or image changed" in said.err
+    assert "changed: command, memory" in said.err
     assert changed(before, gateway.ids()) == {"redis", "datastorage"}
     with redis.Redis.from_url(gateway.variables()["REDIS_URL"]) as connection:
         assert connection.info("memory")["maxmemory"] == 1 << 30

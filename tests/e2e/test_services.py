@@ -122,8 +122,9 @@ def test_a_service_of_the_users_own(small: Small) -> None:
 
     assert box("plan").ok().out.endswith("nothing to do\n"), "one-shots that succeeded do not run again"
     (box.folder / "server.py").write_text(SERVER + "# changed\n")
-    changes = {step for step, (action, _) in box.plan().items() if action != "keep"}
-    assert changes == {"app"}, "a file's content counts"
+    changes = {step: reason for step, (action, reason) in box.plan().items() if action != "keep"}
+    assert set(changes) == {"prepare", "app"}, "a file's content counts"
+    assert changes["app"].startswith("changed: files."), changes
 
 
 def test_a_part_first_then_the_whole(small: Small) -> None:
