@@ -350,9 +350,10 @@ def test_redis_has_its_size_policy_and_limit(gateway: EmbeddedBox) -> None:
         memory = connection.info("memory")
         assert (memory["maxmemory"], memory["maxmemory_policy"]) == (2 * GIB, "allkeys-lru")
         assert connection.config_get("save") == {"save": ""}
-    group = Path(f"/sys/fs/cgroup/memory/envkit-{gateway.name}.redis")
-    if not group.exists():
+    groups = [*Path("/sys/fs/cgroup/memory").glob(f"envkit-{gateway.name}.redis.*")]
+    if not groups:
         pytest.skip("this user may make no control groups here")
+    (group,) = groups
     assert (group / "memory.limit_in_bytes").read_text().strip() == str(4 * GIB)
     assert str(gateway.program("redis").pid) in (group / "cgroup.procs").read_text().split()
 
