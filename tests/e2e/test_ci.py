@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.support import ports
 from tests.support.actions import BASH, Runner, commands, composite, entries
 from tests.support.box import ROOT
 from tests.support.engines import Engine
+from tests.support.installing import INSTALL_SECONDS, Packages, call, environment
 
 pytestmark = pytest.mark.e2e
 
@@ -44,9 +44,9 @@ FAILS = "echo the password is $REDIS_PASSWORD; exit 7"
 
 
 class Repository:
-    """Somebody's repository on a runner: a configuration, a suite, envkit and pytest on PATH."""
+    """Somebody's repository on a runner: a configuration, a suite, a Python with pytest, and pip, pipx and uv."""
 
-    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
+    def __init__(self, folder: Path, packages: Packages, python: Path, environ: dict[str, str]) -> None:
         (port,) = ports.free()
         self.workspace = folder / "workspace"
         self.box: EmbeddedBox = box(f"e2e-ci-{uuid.uuid4().hex[:6]}", folder, ports=(port,))
@@ -55,13 +55,10 @@ class Repository:
         suite.mkdir(parents=True)
         (suite / "test_it.py").write_text(TEST)
         (self.workspace / "envkit.yaml").write_text(CONFIGURATION.format(port))
-        programs = folder / "bin"
-        programs.mkdir()
-        for name, words in PROGRAMS.items():
-            (programs / name).write_text(f"#!/bin/sh\n{words}\n")
-            (programs / name).chmod(0o755)
-        plain = {**self.box.environ(), "ENVKIT_NAME": self.box.name, **environ}
-        plain["PATH"] = f"{programs}:{plain['PATH']}"
+        self.packages = packages
+        plain = {**self.box.environ(), **packages.environ(folder), "ENVKIT_NAME": self.box.name, **environ}
+        plain |= {name: self.box.environ()[name] for name in ("HOME", "ENVKIT_STATE_DIR")}
+        plain["PATH"] = f"{python}:{plain['PATH']}"
         self.environ = {key: value for key, value in plain.items() if value and key != "CI"}
         self.runner = Runner(folder / "runner", self.workspace, dict(self.environ))
 
@@ -70,26 +67,21 @@ class Repository:
         return sorted((self.workspace / folder).glob("*/index.md"))
 
 
-ENVKIT = f"exec {sys.executable} -m envkit"
-INSTALLS = f'test "$1" = install || exit 64\nprintf \'#!/bin/sh\\n{ENVKIT} "$@"\\n\' >"${{0%/*}}/envkit"\n'
-INSTALLS += 'chmod +x "${0%/*}/envkit"'
-PYTEST = f'exec {sys.executable} -m pytest -q -p no:cacheprovider "$@"'
-PROGRAMS = {"pipx": INSTALLS, "pip": INSTALLS, "pytest": PYTEST}
-"""Installing comes from this checkout: no registry is asked for what is tested here."""
-
-
 @pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Repository]:
-    made = Repository(tmp_path, {"ENVKIT_LANE": "embedded", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+def repository(tmp_path: Path, packages: Packages, job_python: Path) -> Iterator[Repository]:
+    made = Repository(
+        tmp_path, packages, job_python, {"ENVKIT_LANE": "embedded", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    )
     yield made
     left = made.box.close()
     assert not left, left
 
 
 @pytest.fixture
-def installed(repository: Repository) -> Repository:
-    """With envkit on PATH."""
-    repository.runner.step("pip install envkit")
+def installed(repository: Repository, by_action: Path) -> Repository:
+    """With envkit on PATH, as the action installs it."""
+    for environ in (repository.environ, repository.runner.environ):
+        environ["PATH"] = f"{by_action}/path:{environ['PATH']}"
     return repository
 
 
@@ -227,12 +219,12 @@ def follow(repository: Repository, workflow: dict[str, Any]) -> list[str]:
     said = []
     for step in job["steps"]:
         if "run" in step:
-            done = repository.runner.step(step["run"])
+            done = repository.runner.step(repository.packages.documented(step["run"]))
             assert done.code == 0, f"{step['run']}\n{done.log}"
             assert not {"it's a secret"} & {repository.runner.shown(line) for line in done.log.splitlines()}
             said.append(done.log)
         elif step["uses"].startswith("YOUR-ORG/envkit@"):
-            done, outputs = composite(repository.runner, ACTION, {"version": "installed", **step["with"]})
+            done, outputs = composite(repository.runner, repository.packages.clone / "action.yml", step["with"])
             assert done.code == 0 and outputs["result"] == "passed", done.log
             said.append(done.log)
         else:
@@ -240,10 +232,10 @@ def follow(repository: Repository, workflow: dict[str, Any]) -> list[str]:
     return said
 
 
-def test_the_workflow_with_the_action(installed: Repository) -> None:
-    (said,) = follow(installed, documented()[".github/workflows/integration.yml"])
+def test_the_workflow_with_the_action(repository: Repository) -> None:
+    (said,) = follow(repository, documented()[".github/workflows/integration.yml"])
     assert "1 passed" in said
-    assert installed.box.left() == []
+    assert repository.box.left() == []
 
 
 def test_the_workflow_with_steps_of_ones_own(repository: Repository) -> None:
@@ -254,11 +246,11 @@ def test_the_workflow_with_steps_of_ones_own(repository: Repository) -> None:
 
 
 @pytest.mark.docker
-def test_the_same_steps_on_containers(tmp_path: Path) -> None:
+def test_the_same_steps_on_containers(tmp_path: Path, packages: Packages, job_python: Path) -> None:
     engine = Engine("docker")
     found = {"ENVKIT_LANE": "containers", "ENVKIT_ENGINE": "docker", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     try:
-        repository = Repository(tmp_path, {**found, "ENVKIT_OVERLAY": engine.overlay})
+        repository = Repository(tmp_path, packages, job_python, {**found, "ENVKIT_OVERLAY": engine.overlay})
         follow(repository, documented()[".github/workflows/steps.yml"])
         assert engine.rows(repository.box.name) == [] and engine.networks_of(repository.box.name) == []
         assert repository.box.left() == []
@@ -270,7 +262,8 @@ def gitlab(repository: Repository, job: dict[str, Any], *parts: str, **environ: 
     """Parts of a job (`before_script` and `script` are one), as GitLab's runner puts them into one script."""
     home = str(repository.workspace)
     told = {name: value.replace("$CI_PROJECT_DIR", home) for name, value in job["variables"].items()}
-    script = "\n".join(line for part in parts for line in job.get(part, []))
+    lines = (line for part in parts for line in job.get(part, []))
+    script = "\n".join(repository.packages.documented(line) for line in lines)
     return bash(repository, script, {"GITLAB_CI": "true", "CI": "true", "CI_PROJECT_DIR": home, **told, **environ})
 
 
@@ -278,7 +271,7 @@ def bash(repository: Repository, script: str, environ: dict[str, str]) -> str:
     """What a script says that ends well."""
     done = subprocess.run(
         [*BASH, "-c", script], cwd=repository.workspace, env={**repository.environ, **environ},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=240,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=INSTALL_SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout.decode()
     return done.stdout.decode()
@@ -289,7 +282,10 @@ def sections(log: str) -> list[tuple[str, str]]:
     return re.findall(r"\x1b\[0Ksection_(start|end):\d+:([\w.-]+)", log)
 
 
-def test_the_job_on_gitlab(repository: Repository) -> None:
+def test_the_job_on_gitlab(repository: Repository, tmp_path: Path) -> None:
+    there = environment(tmp_path / "image")  # the job's container has a Python of its own, into which it installs
+    call((there / "pip", "install", "--quiet", "pytest"), tmp_path, repository.environ)
+    repository.environ["PATH"] = f"{there}:{repository.environ['PATH']}"
     job = documented()[".gitlab-ci.yml"]["integration"]
     cache = repository.environ["XDG_CACHE_HOME"] + "/envkit"
     said = gitlab(repository, job, "before_script", "script", ENVKIT_CACHE_DIR=cache)
@@ -303,24 +299,22 @@ def test_the_job_on_gitlab(repository: Repository) -> None:
     assert repository.box.left() == []
 
 
-def test_the_template_for_gitlab(installed: Repository) -> None:
+def test_the_template_for_gitlab(repository: Repository) -> None:
     job = yaml.safe_load((ROOT / "ci/gitlab.yml").read_text())[".envkit"]
-    folder = installed.workspace / ".envkit/bin"
-    folder.mkdir(parents=True)
-    for name in ("envkit", "pip"):
-        (folder / name).symlink_to(installed.workspace.parent / "bin" / name)
-    job["before_script"] = [line for line in job["before_script"] if "pip install" not in line and "venv" not in line]
     given = {
-        "ENVKIT_COMMAND": "pytest tests/integration", "ENVKIT_STATE_DIR": installed.environ["ENVKIT_STATE_DIR"],
-        "ENVKIT_CACHE_DIR": installed.environ["XDG_CACHE_HOME"] + "/envkit",
+        "ENVKIT_COMMAND": "pytest tests/integration", "ENVKIT_STATE_DIR": repository.environ["ENVKIT_STATE_DIR"],
+        "ENVKIT_CACHE_DIR": repository.environ["XDG_CACHE_HOME"] + "/envkit",
     }  # fmt: skip
-    said = gitlab(installed, job, "before_script", "script", **given)
+    with pytest.raises(AssertionError, match=r"ENVKIT_PACKAGE: says what pip installs, for example git\+URL@TAG"):
+        gitlab(repository, job, "before_script", "script", **given)
+    given["ENVKIT_PACKAGE"] = str(repository.packages.wheel)
+    said = gitlab(repository, job, "before_script", "script", **given)
     assert "1 passed" in said
     titles = re.findall(r"section_start:\d+:[\w.-]+(?:\[collapsed=true\])?\r\x1b\[0K(.*)", said)
-    name = installed.box.name
+    name = repository.box.name
     assert titles == [f"envkit up {name}", "the command", f"envkit down {name}"]
-    gitlab(installed, job, "after_script", **given)
-    assert installed.box.left() == []
+    gitlab(repository, job, "after_script", **given)
+    assert repository.box.left() == []
 
 
 def test_the_lines_for_a_plain_runner(installed: Repository) -> None:
