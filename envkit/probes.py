@@ -105,7 +105,7 @@ def _request(
     try:
         answer = ask(connection, method, path, body, headers, cut=True)
         return answer.status, answer.data.decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a header that HTTP cannot hold
         return 0, f"no answer: {str(error) or type(error).__name__}"
     finally:
         connection.close()

@@ -69,7 +69,7 @@ def flags_of(
         refuse_blank(option, rest.get(key))
     offset: int | str | None = port_offset
     if port_offset is not None and port_offset != AUTO:
-        if not str(port_offset).isdigit():
+        if not str(port_offset).isdecimal():
             raise UsageError(
                 f"--port-offset takes a whole number or {AUTO}, got {port_offset!r}",
                 hint=f"for example --port-offset 100, or --port-offset {AUTO} for one under which all ports are free",

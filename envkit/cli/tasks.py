@@ -137,7 +137,7 @@ def logs(flags: Flags, service: Sequence[str], tail: str | None = None, follow: 
     from envkit.verbs.services import logs as write_logs
     from envkit.verbs.services import rows
 
-    if tail is not None and not tail.isdigit():
+    if tail is not None and not tail.isdecimal():
         raise UsageError(f"--tail takes a number of lines, got {tail!r}")
     with opened(flags) as session:
         last = int(tail) if tail else None
@@ -203,7 +203,7 @@ def run(
 
     if not shutil.which(argv[0], path=flags.environ.get("PATH")):
         raise UsageError(f"cannot run {argv[0]}: it is not on PATH, or not executable", hint="nothing was brought up")
-    if not repeat.isdigit() or not int(repeat):
+    if not repeat.isdecimal() or not int(repeat):
         raise UsageError(f"--repeat takes a number of runs, got {repeat!r}", hint="for example: --repeat 3")
     from envkit.cli.in_ci import in_job
     from envkit.cli.running import ENVIRONMENT_FAILED, Wish

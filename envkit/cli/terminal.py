@@ -18,7 +18,7 @@ LEAST_ROOM = 20
 def width(environ: Mapping[str, str]) -> int:
     """Columns of standard output; `COLUMNS` says otherwise."""
     said = environ.get("COLUMNS", "")
-    return int(said) if said.isdigit() and int(said) else edge(environ) or PIPE_WIDTH
+    return int(said) if said.isdecimal() and int(said) else edge(environ) or PIPE_WIDTH
 
 
 def edge(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
@@ -28,7 +28,7 @@ def edge(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
         return 0
     said = environ.get("COLUMNS", "")
     try:
-        return int(said) if said.isdigit() and int(said) else os.get_terminal_size(stream.fileno()).columns
+        return int(said) if said.isdecimal() and int(said) else os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
         return 0
 

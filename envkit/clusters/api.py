@@ -243,4 +243,4 @@ def _decoded(data: bytes) -> Any:
 
 
 def _seconds(header: str | None) -> float:
-    return float(header) if header and header.isdigit() else 0.0
+    return float(header) if header and header.isdecimal() else 0.0

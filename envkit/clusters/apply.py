@@ -122,4 +122,4 @@ def _said(error: Any) -> str:
 
 def _after(error: Any) -> float:
     value = (error.headers or {}).get("Retry-After", "")
-    return float(value) if str(value).isdigit() else 0.0
+    return float(value) if str(value).isdecimal() else 0.0

@@ -48,8 +48,8 @@ def _as_written(keys: Keys, environment: Environment, raw: Mapping[str, Any]) ->
     match keys:
         case ("services", str(name), "files", int(index), *rest):
             written = raw["services"][name].get("files")
-            path = environment.services[name].files[index].path
-            return ("services", name, "files", path, *rest) if isinstance(written, dict) else keys
+            if isinstance(written, dict):
+                return ("services", name, "files", environment.services[name].files[index].path, *rest)
     return keys
 
 

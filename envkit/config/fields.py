@@ -27,6 +27,18 @@ def _scalar(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_scalar, json_schema_input_type=str | int | float | bool)]
+
+
+def _command(value: Any) -> Any:
+    words = one_or_many(value)
+    if isinstance(words, list | tuple) and (not words or words[0] == ""):
+        raise ValueError("expected a program, and then its arguments; found none")
+    return words
+
+
+Command = Annotated[tuple[Text, ...], BeforeValidator(_command, json_schema_input_type=str | tuple[Text, ...])]
+"""A program and its arguments."""
+
 Strings = Annotated[tuple[Text, ...], BeforeValidator(one_or_many, json_schema_input_type=str | tuple[Text, ...])]
 
 

@@ -14,6 +14,7 @@ from envkit.config.names import wrong_as_environment
 from envkit.config.prepare import prepared
 from envkit.config.request import Request
 from envkit.config.sources import Identified, Layer, Sources, collect, identify
+from envkit.config.text import unusable
 from envkit.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def _complete(data: dict[str, Any], sources: Sources, findings: dict[Keys, str])
         findings.update(without_image)
     findings.update({(key,): "unknown key: envkit sets it itself" for key in SET_BY_LOADING if key in data})
     for keys, value in leaves(raw):
-        if isinstance(value, Broken):
-            findings[keys] = value.message
+        if wrong := value.message if isinstance(value, Broken) else unusable(keys, value):
+            findings[keys] = wrong
     name = raw.setdefault("name", sources.main.name)
     if wrong := wrong_as_environment(str(name)):
         findings.setdefault(("name",), wrong)

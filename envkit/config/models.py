@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from envkit.config.fields import Command
 from envkit.config.fields import ContainerPort as ContainerPort
 from envkit.config.fields import HostPort as HostPort
 from envkit.config.fields import Model as Model
@@ -40,7 +41,7 @@ from envkit.config.units import Duration, Size
 def _port(value: Any) -> Any:
     if isinstance(value, str) and ":" in value:
         host, _, container = value.rpartition(":")
-        return {"host": int(host) if host.isdigit() else host, "container": container}
+        return {"host": int(host) if host.isdecimal() else host, "container": container}
     return {"host": value} if isinstance(value, int | str) and not isinstance(value, bool) else value
 
 
@@ -86,7 +87,7 @@ class Migrations(Model):
 class Process(Model):
     """How a service runs as a process of the user's own, where no engine does."""
 
-    command: Strings = Field(description="the first word is a program of `supply`, or on PATH")
+    command: Command = Field(description="the first word is a program of `supply`, or on PATH")
     supply: Literal["redis", "postgres", "etcd", "kubernetes", "datastorage"] | None = Field(
         default=None, description="where the program comes from, when not from PATH"
     )
@@ -137,7 +138,7 @@ class Service(Model):
     probe: Probe | None = Field(default=None, description="ready means this is satisfied")
     first_probe: Probe | None = Field(default=None, description="asked once, when the service was created")
     once: bool = Field(default=False, description="runs to its end; 0 is success")
-    host_command: Strings | None = Field(
+    host_command: Command | None = Field(
         default=None, description="a one-shot run on the host instead of in a container"
     )
     migrations: Migrations | None = None
@@ -205,7 +206,9 @@ class Rule(Model):
 class Token(Model):
     """A token by TokenRequest, kept in a file of mode 0600 and renewed near its end."""
 
-    seconds: int = Field(default=3600, ge=600, description="lifetime asked for; the API server refuses less than 600")
+    seconds: int = Field(
+        default=3600, ge=600, le=2**31, description="lifetime asked for; the API server refuses less than 600"
+    )
     audiences: tuple[str, ...] = ()
     variable: Variable | None = Field(default=None, description="exported with the token; its _FILE with the path")
 
@@ -230,10 +233,10 @@ class Identity(Model):
 class Limits(Model):
     """Throttling of the control plane. Kubernetes' defaults (400/200, 20/30) throttle concurrent CRD creation."""
 
-    inflight: int = Field(default=800, ge=1)
-    mutating_inflight: int = Field(default=400, ge=1)
-    controller_qps: int = Field(default=100, ge=1)
-    controller_burst: int = Field(default=200, ge=1)
+    inflight: int = Field(default=800, ge=1, le=2**31 - 1)
+    mutating_inflight: int = Field(default=400, ge=1, le=2**31 - 1)
+    controller_qps: int = Field(default=100, ge=1, le=2**31 - 1)
+    controller_burst: int = Field(default=200, ge=1, le=2**31 - 1)
 
 
 class Cluster(Model):

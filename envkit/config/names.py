@@ -10,6 +10,12 @@ NAME = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
+HEADER = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+"""A field name of HTTP (RFC 9110, section 5.6.2)."""
+
+HTTP_PATH = r"^[!-~]*$"
+"""What stands in a request line: visible ASCII letters, no blank."""
+
 RESERVED = frozenset({"self", "env", "cluster", "network", "host", "identity", "secret"})
 """The first words of references that are no service's name."""
 

@@ -4,8 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from envkit.config.fields import Model, Strings, Text
+from envkit.config.fields import Command, Model, Text
+from envkit.config.names import HEADER, HTTP_PATH
 from envkit.config.units import Size
+
+Header = Annotated[str, Field(pattern=HEADER)]
+Path = Annotated[str, Field(pattern=HTTP_PATH)]
 
 
 class HttpProbe(Model):
@@ -13,9 +17,9 @@ class HttpProbe(Model):
 
     type: Literal["http"]
     port: str = Field(default="", description="name of the port; the first one when empty")
-    path: str = "/"
-    status: int = 200
-    headers: dict[str, Text] = {}
+    path: Path = "/"
+    status: int = Field(default=200, ge=100, le=599)
+    headers: dict[Header, Text] = {}
     scheme: Literal["http", "https"] = "http"
 
 
@@ -54,14 +58,14 @@ class ExecProbe(Model):
     """Satisfied when the command, run inside the container, ends with 0."""
 
     type: Literal["exec"]
-    command: Strings
+    command: Command
 
 
 class CommandProbe(Model):
     """Satisfied when the command, run on the host, ends with 0."""
 
     type: Literal["command"]
-    command: Strings
+    command: Command
 
 
 class AuditProbe(Model):
@@ -69,7 +73,7 @@ class AuditProbe(Model):
 
     type: Literal["audit"]
     port: str = ""
-    path: str = "/api/v1/audit/events"
+    path: Path = "/api/v1/audit/events"
     scheme: Literal["http", "https"] = "http"
     token: Text = Field(default="", description="sent as bearer token: `${identity.NAME.token}`")
 

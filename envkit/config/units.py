@@ -19,7 +19,8 @@ def parse_size(value: Any) -> Any:
     found = _SIZE.match(value)
     if not found:
         raise ValueError(f"expected a size such as 512MiB or 2GiB, found {value!r}")
-    return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
+    size = float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " ")
+    return int(size) if size < LARGEST else LARGEST + 1
 
 
 def parse_duration(value: Any) -> Any:
@@ -51,13 +52,19 @@ def about(size: float) -> str:
     return f"{size:.0f} B"
 
 
+LARGEST = 2**60
+"""Bytes, an exbibyte: more than any engine takes."""
+
+LONGEST = 30 * 86400.0
+"""Seconds, thirty days: more than any wait."""
+
 Size = Annotated[
     int,
     BeforeValidator(parse_size, json_schema_input_type=int | str),
-    Field(ge=0, description="a size such as 512MiB or 2GiB", examples=["512MiB", "2GiB"]),
+    Field(ge=0, le=LARGEST, description="a size such as 512MiB or 2GiB", examples=["512MiB", "2GiB"]),
 ]
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration, json_schema_input_type=float | str),
-    Field(gt=0, description="a duration such as 500ms, 30s or 2m", examples=["30s", "2m"]),
+    Field(gt=0, le=LONGEST, description="a duration such as 500ms, 30s or 2m", examples=["30s", "2m"]),
 ]

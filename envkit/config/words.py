@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from envkit.config.interpolate import Broken
 from envkit.config.merge import Keys
-from envkit.config.names import NAME, NAME_IN_WORDS, VARIABLE, did_you_mean
+from envkit.config.names import HEADER, HTTP_PATH, NAME, NAME_IN_WORDS, VARIABLE, did_you_mean
 
 Node = dict[str, Any]
 
@@ -19,6 +19,8 @@ PATTERNS = {
     NAME: NAME_IN_WORDS,
     VARIABLE: "a variable's name: letters, digits and underscores, no digit first",
     r"^/": "an absolute path",
+    HEADER: "a header's name: letters, digits and -",
+    HTTP_PATH: "a path in visible ASCII letters, others percent-encoded",
     r"^0?[0-7]{3}$": "a file mode such as 0644",
     r"^\d+(:\d+)?$": "a uid such as 1001, or uid:gid",
     r"^v?\d+\.\d+\.\d+$": "a version such as 1.31.2",
@@ -104,7 +106,7 @@ def _message(kind: str, detail: Mapping[str, Any], keys: Keys, value: Any, node:
 
 def _privileged(value: Any, node: Node) -> str:
     minimum = [option.get("minimum") for option in _options(node)]
-    number = int(value) if isinstance(value, str) and value.isdigit() else value
+    number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else value
     if 1024 in minimum and isinstance(number, int) and not isinstance(number, bool) and 0 < number < 1024:
         return ", which is privileged"
     return ""

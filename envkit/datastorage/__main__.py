@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import sys
 
 from envkit.datastorage import account, logs
@@ -16,6 +17,7 @@ def main() -> int:
         logs.configure(settings.log_level)
         from envkit.datastorage.server import Runner  # the rest of the service, once it is known that it can start
 
+        _allow_files()
         account.become(os.environ)
         runner = Runner(settings)
         gc.collect()
@@ -25,6 +27,14 @@ def main() -> int:
         sys.stderr.write(f"{exc}\n")
         return 2
     return 0
+
+
+def _allow_files() -> None:
+    """Each connection is an open file, and the usual 1,024 are too few for its limits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 16_384 if hard == resource.RLIM_INFINITY else min(16_384, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":

@@ -5,15 +5,20 @@ library: two kinds of POST are all that is needed.
 """
 
 import base64
+import http.client
 import json
+import os
+import socket
 import ssl
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
@@ -38,23 +43,55 @@ class ApiServer:
 
     def create(self, path: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
         """POSTs ``body``; the API server's object. Blocks for at most about ``seconds``. Raises ApiServerError."""
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), self._headers())  # noqa: S310  the URL is the kubeconfig's
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.context)
-        )
+        where = urlsplit(self.url)
+        connection = self._connection(where, seconds)
         try:
-            with opener.open(request, timeout=seconds) as answer:
-                content: Mapping[str, Any] = json.loads(answer.read(MAX_ANSWER_BYTES))
-        except urllib.error.HTTPError as exc:
-            with exc:
-                raise ApiServerError(f"{path}: HTTP {exc.code}: {exc.read(300).decode(errors='replace')}") from exc
-        except (OSError, ValueError) as exc:
-            raise ApiServerError(f"{path}: {exc}") from exc
+            with _severed(connection, seconds):
+                connection.request("POST", where.path + path, json.dumps(body).encode(), self._headers())
+                answer = connection.getresponse()
+                said = answer.read(MAX_ANSWER_BYTES)
+            if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+                raise ApiServerError(f"{path}: HTTP {answer.status}: {said[:300].decode(errors='replace')}")
+            content: Mapping[str, Any] = json.loads(said)
+        except (OSError, ValueError, RecursionError, http.client.HTTPException) as exc:
+            raise ApiServerError(f"{path}: {str(exc) or type(exc).__name__}") from exc
+        finally:
+            connection.close()
         return content
+
+    def _connection(self, where: SplitResult, seconds: float) -> http.client.HTTPConnection:
+        if where.scheme == "http":
+            return http.client.HTTPConnection(where.hostname or "", where.port, timeout=seconds)
+        return http.client.HTTPSConnection(where.hostname or "", where.port, timeout=seconds, context=self.context)
 
     def _headers(self) -> dict[str, str]:
         token = self.token_file.read_text().strip() if self.token_file else self.token
         return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+
+
+@contextmanager
+def _severed(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """Cuts the connection after ``seconds``: a socket's own timeout begins anew with each byte of a trickle."""
+    cut = threading.Event()
+
+    def sever() -> None:
+        cut.set()
+        with suppress(OSError, AttributeError), socket.socket(fileno=os.dup(connection.sock.fileno())) as own:
+            own.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, sever)
+    timer.daemon = True
+    timer.start()
+    late = TimeoutError(f"no whole answer within {seconds:g} s")
+    try:
+        yield
+    except (OSError, ValueError, http.client.HTTPException) as exc:
+        raise late if cut.is_set() else exc from exc
+    else:
+        if cut.is_set():
+            raise late
+    finally:
+        timer.cancel()
 
 
 def find(kubeconfig: Path | None, host: str, port: int) -> ApiServer:

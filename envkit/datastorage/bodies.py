@@ -37,7 +37,7 @@ async def _within(request: Request, max_bytes: int) -> bytes:
 
 def _too_large(max_bytes: int) -> Problem:
     detail = f"the body is larger than {max_bytes} bytes"
-    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "payload-too-large", detail, headers={"Connection": "close"})
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "payload-too-large", detail)
 
 
 def _refuse_other_media(request: Request) -> None:

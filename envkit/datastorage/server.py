@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -13,12 +14,13 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from envkit.datastorage.errors import ConfigurationError
+from envkit.datastorage.protocol import protocol
 from envkit.datastorage.service import Service, create_service
 from envkit.datastorage.settings import Settings
 
 LOG = logging.getLogger(__name__)
 BACKLOG = 1024
-MAX_CONNECTIONS = 4096  # of each port, idle ones too; what exceeds them gets 503 from uvicorn itself
+MAX_CONNECTIONS = 4096  # of each port; the one that is idle longest makes room; with none idle uvicorn answers 503
 IDLE_SECONDS = 30  # of a kept-alive connection
 
 
@@ -81,18 +83,26 @@ class Runner:
         LOG.info("stopped")
 
     def _server(self, name: str, app: ASGIApp) -> _Server:
+        most = _most_connections()
         config = uvicorn.Config(
             app,
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
+            http=protocol(self._settings.header_timeout, most),
             backlog=BACKLOG,
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=int(self._settings.shutdown_timeout) if name == "api" else 1,
-            limit_concurrency=MAX_CONNECTIONS,
+            limit_concurrency=most,
         )
         return _Server(config)
+
+
+def _most_connections() -> int:
+    """Connections of each of the three ports: as many as files may be open, some for the service itself."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if allowed == resource.RLIM_INFINITY else max(64, min(MAX_CONNECTIONS, (allowed - 256) // 3))
 
 
 def _bound(settings: Settings) -> dict[str, socket.socket]:

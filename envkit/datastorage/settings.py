@@ -78,6 +78,7 @@ class Settings(BaseModel):
     max_page_bytes: int = Field(64 * MIB, ge=1024)
     max_requests_in_flight: int = Field(256, ge=1, le=100_000)
     max_bytes_in_flight: int = Field(64 * MIB, ge=1024)
+    header_timeout: Seconds = 10.0  # also for what still comes after an early answer
     body_timeout: Seconds = 30.0
 
     database_timeout: Seconds = 2.0  # a write that takes longer goes to the queue

@@ -48,7 +48,7 @@ class Host:
     def number(self, path: str) -> int | None:
         """A file that holds a number."""
         text = self.read(path)
-        return int(text) if text.isdigit() else None
+        return int(text) if text.isdecimal() else None
 
     def which(self, program: str) -> str | None:
         """Where a program is, on the caller's PATH."""

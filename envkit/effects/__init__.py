@@ -230,4 +230,4 @@ class Effects:
         from envkit.runtimes.this_host import ALIAS
 
         address = self.session.this_host().address
-        return {ALIAS: address} if address[:1].isdigit() else {}
+        return {ALIAS: address} if address[:1].isdecimal() else {}

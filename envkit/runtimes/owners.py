@@ -11,13 +11,13 @@ ROOT = "0"
 def numbered(user: str, passwd: Callable[[], str]) -> str:
     """A user as uid or uid:gid; a name is looked up in the container's own list, root where that does not know it."""
     name, _, group = user.partition(":")
-    if name.isdigit() and (not group or group.isdigit()):
+    if name.isdecimal() and (not group or group.isdecimal()):
         return user
     for line in passwd().splitlines():
         fields = line.split(":")
         if len(fields) > 3 and name in (fields[0], fields[2]):
-            return f"{fields[2]}:{group if group.isdigit() else fields[3]}"
-    return name if name.isdigit() else ROOT
+            return f"{fields[2]}:{group if group.isdecimal() else fields[3]}"
+    return name if name.isdecimal() else ROOT
 
 
 def ids(owner: str) -> tuple[int, int]:

@@ -109,6 +109,6 @@ def _replace(at: yaml.Node, key: str, node: yaml.Node, where: str) -> None:
 
 
 def _index(items: list[Any], key: str, where: str) -> int:
-    if not key.isdigit() or int(key) >= len(items):
+    if not key.isdecimal() or int(key) >= len(items):
         raise Unfit(f"{where}: expected the number of an item of the list, 0 to {len(items) - 1}")
     return int(key)

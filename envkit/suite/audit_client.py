@@ -92,7 +92,7 @@ class Client:
         said = f"{method} {path.partition('?')[0]}: {answer.status} {answer.data[:500].decode(errors='replace')}"
         if answer.status in (401, 408, 429) or answer.status >= 500:
             after = answer.headers.get("Retry-After", "")
-            raise Unanswered(said, float(after) if after.isdigit() else 0.0)
+            raise Unanswered(said, float(after) if after.isdecimal() else 0.0)
         raise Refused(said, some_event=answer.status in (400, 413, 422))
 
     @property

@@ -119,9 +119,9 @@ def _ports(given: Any) -> dict[int, int]:
         else:
             words = str(port).partition("/")[0].split(":")
             inner, outer = words[-1], words[-2] if len(words) > 1 else ""
-        if inner.isdigit():
-            chosen = int(outer) if outer.isdigit() else int(inner)
-            found[int(inner)] = chosen if chosen >= 1024 and outer.isdigit() else chosen % 20000 + 10000
+        if inner.isdecimal():
+            chosen = int(outer) if outer.isdecimal() else int(inner)
+            found[int(inner)] = chosen if chosen >= 1024 and outer.isdecimal() else chosen % 20000 + 10000
     return found
 
 

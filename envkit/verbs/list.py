@@ -200,7 +200,7 @@ def _network(row: Mapping[str, Any], endpoint: Endpoint) -> Trace:
     ends = str(marks.get(labels.EXPIRES, ""))
     return Trace(
         marks[labels.ENV], "network", str(row["Name"]), endpoint.engine, "", labels.owner_of(marks),
-        expires=float(ends) if ends.isdigit() else 0.0,
+        expires=float(ends) if ends.isdecimal() else 0.0,
     )  # fmt: skip
 
 

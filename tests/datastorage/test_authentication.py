@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from envkit.datastorage import apiserver
+from envkit.datastorage.apiserver import ApiServer, ApiServerError
 from envkit.datastorage.auth import Gate, Target
 from envkit.datastorage.errors import ConfigurationError
 from envkit.datastorage.problems import Problem
+from tests.support.evil import ACTS, on_port, seconds_of
 
 from .conftest import Start
 from .fake_apiserver import FakeApiServer
@@ -157,3 +159,12 @@ def test_a_service_with_authentication(start: Start, fake: FakeApiServer, tmp_pa
     assert refused.json()["type"] == "https://kubernaut.ai/problems/unauthorized"
     operation = service.ask("GET", "/openapi.json").json()["paths"][EVENTS]["get"]
     assert operation["security"] == [{"bearer": []}]
+
+
+def test_an_api_server_that_trickles_is_left_in_time() -> None:
+    with on_port(ACTS["trickles the body"]) as port:
+        took, given = seconds_of(lambda: ApiServer(f"http://127.0.0.1:{port}", None).create("/x", {}, 0.5))
+
+    assert took < 2
+    assert isinstance(given, ApiServerError)
+    assert str(given) == "/x: no whole answer within 0.5 s"

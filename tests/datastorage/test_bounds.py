@@ -1,15 +1,17 @@
 """Nothing grows without a bound; what exceeds one is sent away with a reason."""
 
 import json
+import resource
 import socket
 import threading
+import time
 
 import pytest
 
 from envkit.datastorage.admission import Admission
 from envkit.datastorage.errors import Overloaded
 
-from .conftest import Start
+from .conftest import Spawn, Start
 from .servers import Postgres, wait_for
 from .services import BATCH, EVENTS, Threaded, event
 
@@ -82,3 +84,91 @@ def test_the_pool_is_bounded(start: Start, postgres: Postgres, database: str) ->
     count = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name = 'envkit-datastorage'"
     assert postgres.execute(count, database)[0][0] in (1, 2, 3)
     assert service.query(limit=1)["pagination"]["total"] == 240
+
+
+@pytest.mark.integration
+def test_half_sent_headers_are_timed_out(start: Start) -> None:
+    service = start(header_timeout=0.5)
+    began = time.monotonic()
+    with (
+        socket.create_connection(("127.0.0.1", service.ports["api"]), timeout=10) as half,
+        socket.create_connection(("127.0.0.1", service.ports["health"]), timeout=10) as silent,
+    ):
+        half.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n")
+        for _ in range(3):
+            time.sleep(0.1)  # a trickle gains no time
+            half.sendall(b"X: y\r\n")
+        assert b" 408 " in half.recv(4096)
+        assert half.recv(4096) == b""
+        assert silent.recv(4096) == b""
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.integration
+def test_a_connection_that_is_kept_may_rest_longer_than_headers_may_take(start: Start) -> None:
+    service = start(header_timeout=0.3)
+    with socket.create_connection(("127.0.0.1", service.ports["health"]), timeout=10) as kept:
+        for _ in range(2):
+            kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 " in kept.recv(4096)
+            time.sleep(0.6)  # longer than that
+
+
+@pytest.mark.integration
+def test_4200_half_sent_requests_keep_nobody_out(spawn: Spawn) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20_000), hard))
+    service = spawn()
+    held: list[socket.socket] = []
+    try:
+        for _ in range(4200):
+            one = socket.create_connection(("127.0.0.1", service.ports["api"]), timeout=10)
+            one.sendall(f"POST {EVENTS} HTTP/1.1\r\nHost: x\r\nX-Half".encode())
+            held.append(one)
+        assert [service.post(event()).status for _ in range(20)] == [201] * 20
+    finally:
+        for one in held:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("announced", [True, False])
+def test_whoever_sends_too_much_reads_413_and_no_reset(start: Start, announced: bool) -> None:
+    """The body is far larger than what the kernel buffers: most of it is sent after the answer."""
+    service = start(max_body_bytes=2048)
+    size, chunk = 64 << 20, b"x" * (1 << 20)
+    with socket.create_connection(("127.0.0.1", service.ports["api"]), timeout=20) as client:
+        length = f"Content-Length: {size}" if announced else "Transfer-Encoding: chunked"
+        client.sendall(f"POST {EVENTS} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode())
+        for _ in range(size // len(chunk)):
+            client.sendall(chunk if announced else b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        client.sendall(b"" if announced else b"0\r\n\r\n")
+        assert b" 413 " in client.recv(65536)
+        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in client.recv(65536)
+
+
+@pytest.mark.integration
+def test_a_body_that_never_ends_after_its_413_ends_the_connection(start: Start) -> None:
+    service = start(max_body_bytes=2048, header_timeout=0.5)
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", service.ports["api"]), timeout=20) as client:
+        client.sendall(f"POST {EVENTS} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        with pytest.raises(OSError):
+            while time.monotonic() - began < 15:
+                client.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.integration
+def test_a_client_that_reads_nothing_is_left(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envkit.datastorage.protocol.WRITE_SECONDS", 0.5)
+    service = start()
+    for _ in range(20):
+        assert service.post([event(event_data="x" * 10_000) for _ in range(100)], BATCH).status == 201
+    with socket.create_connection(("127.0.0.1", service.ports["api"]), timeout=20) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(f"GET {EVENTS}?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        wait_for(lambda: service.metric("datastorage_requests_in_flight") == 1, "the request to be under way")
+        wait_for(lambda: service.metric("datastorage_requests_in_flight") == 0, "the request to be given up")
