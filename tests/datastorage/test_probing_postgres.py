@@ -9,6 +9,7 @@ import pytest
 
 from envkit.clusters.pki import Pki
 from envkit.config.models import PostgresProbe
+from envkit.deadline import Deadline
 from envkit.probes import Target, attempt
 from envkit.services import pgwire, sql
 
@@ -73,7 +74,7 @@ def test_what_the_server_refuses_is_told_in_its_words(wrong: dict[str, str], pos
     with pytest.raises(sql.SqlError) as theirs:
         by_pg8000(probe, postgres.port)
     with pytest.raises(sql.SqlError) as ours:
-        pgwire.ask(probe, HOST, postgres.port, 5)
+        pgwire.ask(probe, HOST, postgres.port, Deadline(5))
 
     assert str(ours.value) == str(theirs.value)
     assert seen(probe, postgres.port) == f"no answer: {theirs.value}"
