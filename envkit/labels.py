@@ -33,6 +33,10 @@ MOUNT = "envkit.mount"
 EXPIRES = "envkit.expires"
 """On the network: seconds since 1970 after which `prune` may take the environment. The record knows better."""
 
+JOB = "envkit.job"
+"""On the network: the CI job that the environment was made for. The next job of this user removes it when its time is
+over."""
+
 SCHEMA_VERSION = "2"
 """1 had no user, and the state directory on networks alone: such things are judged by the labels they have."""
 

@@ -50,6 +50,8 @@ class Session:
     settle: Callable[[int], Environment] | None = None
     up_command: str = "up"
     """The command that brings this environment up, as the user would type it: for the next steps of errors."""
+    job: str = ""
+    """The CI job that an environment brought up now is made for; empty for none."""
     fixed_ports: frozenset[int] = frozenset()
     """The configuration's own host ports, without an offset: what an offset is chosen for."""
     expires: float = 0.0

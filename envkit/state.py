@@ -71,6 +71,8 @@ class Record:
     parts: int = 0
     """How many services, the cluster among them, there would be of everything; 0 when it was everything."""
     owner: Owner = UNKNOWN
+    job: str = ""
+    """The CI job that it was made for; empty for none."""
     offset_chosen: bool = False
     """Whether envkit chose the port offset (`--port-offset auto`)."""
     asked: Mapping[str, str] = field(default_factory=dict)

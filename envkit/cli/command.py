@@ -28,7 +28,7 @@ HELP = {
     "build": "build images anew",
     "force": "also when another checkout holds the environment",
     "format": "dotenv, shell or json",
-    "ttl": "how long it is wanted, such as 8h; `prune` takes it after that",
+    "ttl": "how long it is wanted, such as 8h; `prune` takes it after that, and in CI the next job (else ENVKIT_TTL)",
     "environment": "an environment's name; repeatable, or as plain words after the command",
     "shell": "bash, zsh or fish, as a plain word after the command",
     "action": "pull, build, save or load, and what follows; as plain words after the command",

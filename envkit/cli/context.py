@@ -128,7 +128,7 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Session]:
             yield Session(
                 lane.environment, paths, lane.endpoint, stream, cancel, environ, cache_home(environ),
                 lane.choice.lane, lane.choice.why, lane.settle, flags.command("up"),
-                frozenset(environment.fixed_ports()),
+                fixed_ports=frozenset(environment.fixed_ports()),
                 asked=request.asked(),
             )  # fmt: skip
     finally:
@@ -196,9 +196,9 @@ def offset_of(environment: Environment, paths: Paths, record: Record | None, *, 
     if record and (environment.offset_auto or (environment.port_offset == 0 and not moved)):
         return record.port_offset
     if environment.offset_auto:
-        return offsets.proposed(paths, environment.root, environment.fixed_ports())
+        return offsets.proposed(paths, environment.checkout, environment.fixed_ports())
     left = not record and not moved and environment.port_offset == 0 and paths.folder.exists()
-    return (offsets.known(paths, environment.root) if left else None) or environment.port_offset
+    return (offsets.known(paths, environment.checkout) if left else None) or environment.port_offset
 
 
 def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tuple[str, list[str]]:

@@ -68,6 +68,7 @@ def as_data(found: Found) -> dict[str, Any]:
         "held_by": list(found.roots),
         "began": _stamp(found.began),
         "expires": _stamp(found.expires),
+        "job": found.job or None,
         "used_by": found.running or None,
         "unseen": found.unseen or None,
         "parts": [

@@ -53,7 +53,7 @@ def confirmed(question: str, yes: bool) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def expiry(ttl: str | None) -> float:
+def expiry(ttl: str | None, option: str = "--ttl") -> float:
     """When what is brought up now may be pruned, seconds since 1970; 0 for never."""
     from envkit.config.units import parse_duration
 
@@ -62,5 +62,5 @@ def expiry(ttl: str | None) -> float:
     try:
         seconds = parse_duration(ttl)
     except ValueError as error:
-        raise UsageError(f"--ttl: {error}", hint="for example --ttl 8h") from error
+        raise UsageError(f"{option}: {error}", hint="for example --ttl 8h") from error
     return time.time() + float(seconds)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envkit import state
+from envkit.ci.identity import Lease
 from envkit.cli.blame import HURRIED_SECONDS, Blame, Said
 from envkit.cli.context import Flags, opened, opened_down, signals
 from envkit.cli.reporting import show as show_error
@@ -59,6 +60,7 @@ class Wish:
     """Whether services that hold data may be replaced."""
     job: Job | None = None
     """Of a CI service, where this runs in one."""
+    lease: Lease = field(default_factory=Lease)
 
 
 def run(wish: Wish) -> int:
@@ -137,6 +139,7 @@ class Running:
         try:
             with opened(self.wish.flags) as session:
                 self._session = session
+                session.expires, session.job = self.wish.lease.expires, self.wish.lease.job
                 session.stream.sinks.append(self.face.events(self.folder.events))
                 self.face.opened(session)
                 with self._phase("up"), self.blame.judging(session):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from envkit.cli.context import Flags, opened, program
 from envkit.cli.options import COMMANDS, command
-from envkit.cli.output import Prefixed, expiry, out
+from envkit.cli.output import Prefixed, out
 from envkit.cli.terminal import whole_letters
 from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, NotUp, UsageError
 
@@ -35,14 +35,16 @@ def up(
     """Bring the environment up, or some services and what they need; keeps what is right already."""
     from envkit.cli import show
     from envkit.cli.in_ci import in_job
+    from envkit.cli.leasing import clear_lapsed, lease_of
     from envkit.verbs.up import up as bring_up
 
-    expires = expiry(ttl)
     in_ci = in_job(flags, "up", "envkit up", ci=ci, artifacts=artifacts, junit=junit, dotenv=dotenv)
     with show.drawn_on_failure(flags, timeline), in_ci as (flags, job):
+        leased = lease_of(flags, ttl)
+        clear_lapsed(flags)
         _clear_orphan(flags)
         with opened(flags) as session:
-            session.expires = expires
+            session.expires, session.job = leased.expires, leased.job
             if job:
                 job.opened(session)
             outcome = bring_up(session, service, rebuild=build, keep=keep, intent=job)
@@ -191,7 +193,7 @@ def reset(flags: Flags) -> None:
 @command
 def run(
     flags: Flags, keep: bool = False, repeat: str = "1", artifacts: str | None = None, ci: bool = False,
-    junit: str | None = None, replace: bool = False,
+    junit: str | None = None, replace: bool = False, ttl: str | None = None,
 ) -> int:  # fmt: skip
     """Run a command in the environment: `run -- COMMAND`. Up if needed; what it brought up it takes down again."""
     argv = verbatim(sys.argv)
@@ -206,13 +208,16 @@ def run(
     if not repeat.isdecimal() or not int(repeat):
         raise UsageError(f"--repeat takes a number of runs, got {repeat!r}", hint="for example: --repeat 3")
     from envkit.cli.in_ci import in_job
+    from envkit.cli.leasing import clear_lapsed, lease_of
     from envkit.cli.running import ENVIRONMENT_FAILED, Wish
     from envkit.cli.running import run as run_it
 
     try:
         with in_job(flags, "run", ci=ci, artifacts=artifacts, junit=junit) as (flags, job):
             into = Path(artifacts).absolute() if artifacts else None
-            return run_it(Wish(flags, tuple(argv), keep, int(repeat), into, replace, job))
+            leased = lease_of(flags, ttl)
+            clear_lapsed(flags)
+            return run_it(Wish(flags, tuple(argv), keep, int(repeat), into, replace, job, leased))
     except (EnvironmentFailed, NotUp) as error:
         error.exit_code = ENVIRONMENT_FAILED
         raise

@@ -13,7 +13,7 @@ from envkit.config.merge import Keys, Merged, dotted, leaves
 from envkit.config.names import wrong_as_environment
 from envkit.config.prepare import prepared
 from envkit.config.request import Request
-from envkit.config.sources import Identified, Layer, Sources, collect, identify
+from envkit.config.sources import Identified, Layer, Sources, called, collect, identify
 from envkit.config.text import unusable
 from envkit.errors import ConfigError, Fault
 
@@ -37,7 +37,7 @@ def load(request: Request) -> Environment:
     if sources.broken:
         raise ConfigError(sources.faults)
     merged, findings = _merged(_layers(sources, request))
-    raw = _complete(merged.data, sources, findings)
+    raw = _complete(merged.data, sources, request, findings)
     Service.model_rebuild()  # once for its own use and the environment's; the other way round it would be made twice
     typed = parsed(Environment, raw, also=("extends",))
     findings = {**_less_followers(typed.findings, findings), **findings}
@@ -73,7 +73,7 @@ def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
     return merged, findings
 
 
-def _complete(data: dict[str, Any], sources: Sources, findings: dict[Keys, str]) -> dict[str, Any]:
+def _complete(data: dict[str, Any], sources: Sources, request: Request, findings: dict[Keys, str]) -> dict[str, Any]:
     """The merged data with the name by default; notes values that could not be had and keys that are envkit's own."""
     from envkit.config import candidates
 
@@ -89,6 +89,9 @@ def _complete(data: dict[str, Any], sources: Sources, findings: dict[Keys, str])
     if wrong := wrong_as_environment(str(name)):
         findings.setdefault(("name",), wrong)
         raw["name"] = sources.main.name
+    raw["name"] = called(str(raw["name"]), sources, request)
+    if request.job:
+        raw.setdefault("port_offset", "auto")
     auto = raw.get("port_offset") == "auto"
     return {**raw, "root": str(sources.main.root), "files": list(sources.files), "offset_auto": auto}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from envkit.ci.identity import Identity, identity
 from envkit.errors import UsageError
 
 COMMAND_LINE = {
@@ -32,6 +33,8 @@ class Request:
     lane: str | None = None
     port_offset: int | str | None = None
     sets: tuple[str, ...] = ()
+    job: Identity | None = None
+    """The CI job that this runs in: the environment's name and port offset come from it where nobody gave them."""
 
     @classmethod
     def of(cls, environ: Mapping[str, str], cwd: Path, **flags: Any) -> Request:
@@ -48,7 +51,7 @@ class Request:
             if key not in given and environ.get(variable):
                 given[key] = environ[variable]
         given["overlays"] = given["overlays"] or _split(environ.get("ENVKIT_OVERLAY", ""))
-        return cls(cwd=Path(cwd), environ=environ, **given)
+        return cls(cwd=Path(cwd), environ=environ, job=identity(environ), **given)
 
     def asked(self) -> dict[str, str]:
         """What was asked for, by key and as it was given: `--overlay a`, `ENVKIT_OVERLAY=a`; values of --set hidden."""

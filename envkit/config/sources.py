@@ -59,6 +59,20 @@ class Identified:
         return checkout_of(self.files, str(self.root))
 
 
+def called(name: str, sources: Sources, request: Request) -> str:
+    """The name, in a CI job with the job's own part; a name on the command line or in a variable is taken as it is."""
+    return request.job.name(name) if request.job and not _given(sources) else name
+
+
+def named_by_job(request: Request) -> bool:
+    """Whether the environment's name comes from the CI job: it was given neither as an option nor in a variable."""
+    return request.job is not None and not _given(collect(request))
+
+
+def _given(sources: Sources) -> bool:
+    return any(layer.file is None and "name" in layer.data for layer in sources.layers)
+
+
 def identify(request: Request) -> Identified:
     """The name, without judging the rest. Raises `ConfigError` when the file or the name cannot be had."""
     sources = collect(request)
@@ -70,7 +84,7 @@ def identify(request: Request) -> Identified:
     if wrong := wrong_as_environment(name):
         origin = next((layer.origin for layer in reversed(sources.layers) if "name" in layer.data), "")
         raise ConfigError([Fault(origin, "name", wrong)])
-    return Identified(name, sources.main.root, sources.files)
+    return Identified(called(name, sources, request), sources.main.root, sources.files)
 
 
 def collect(request: Request) -> Sources:

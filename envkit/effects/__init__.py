@@ -85,6 +85,7 @@ class Effects:
         environment = self.session.environment
         self.made_network = True
         marks = {labels.EXPIRES: str(int(self.session.expires))} if self.session.expires else {}
+        marks |= {labels.JOB: self.session.job} if self.session.job else {}
         self.session.networks.create(environment.name, self.session.claim.owner, **marks)
         return "created"
 

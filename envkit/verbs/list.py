@@ -39,6 +39,7 @@ class Trace:
     owner: Owner = UNKNOWN
     began: float = 0.0
     expires: float = 0.0
+    job: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ class Found:
     def began(self) -> float:
         """Seconds since 1970 of its oldest part, 0 when there is none."""
         return min((trace.began for trace in self.things if trace.began), default=0.0)
+
+    @property
+    def job(self) -> str:
+        """The CI job that it was made for; empty for none."""
+        return self.record.job if self.record else next((trace.job for trace in self.traces if trace.job), "")
 
     @property
     def expires(self) -> float:
@@ -200,7 +206,7 @@ def _network(row: Mapping[str, Any], endpoint: Endpoint) -> Trace:
     ends = str(marks.get(labels.EXPIRES, ""))
     return Trace(
         marks[labels.ENV], "network", str(row["Name"]), endpoint.engine, "", labels.owner_of(marks),
-        expires=float(ends) if ends.isdecimal() else 0.0,
+        expires=float(ends) if ends.isdecimal() else 0.0, job=str(marks.get(labels.JOB, "")),
     )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def _place(session: Session, lost: Sequence[int]) -> None:
     environment = session.environment
     offset = environment.port_offset
     if environment.offset_auto and (lost or state.read(session.paths) is None):
-        offset = offsets.reserve(session.paths, environment.root, session.fixed_ports, session.cancel, lost)
+        offset = offsets.reserve(session.paths, environment.checkout, session.fixed_ports, session.cancel, lost)
         session.stream.note(f"port offset {offset} (chosen, and kept for this checkout)")
     session.move(offset)
 

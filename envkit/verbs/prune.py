@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from envkit import labels
+from envkit import labels, state
 from envkit.errors import EnvkitError
 from envkit.events import Stream
 from envkit.owner import Claim, Owner, here
 from envkit.paths import Paths
 from envkit.session import locked
-from envkit.verbs.list import Found
+from envkit.verbs.list import Found, run_of
 from envkit.verbs.remove import down
 from envkit.waiting import Cancel
 
@@ -61,6 +61,21 @@ def why(found: Found, now: float) -> str:
     return ""
 
 
+def lapsed(environments: Iterable[Found], but: str, now: float | None = None) -> list[Found]:
+    """Those that were made for a CI job and whose lease is over; not the one named `but`."""
+    moment = time.time() if now is None else now
+    return [it for it in environments if it.job and it.name != but and 0 < it.expires < moment]
+
+
+def _revived(one: Doomed, paths: Paths) -> str:
+    """Why it is not to go any more: somebody used it since it was chosen. Its lock is held."""
+    record = state.read(paths)
+    if record and one.found.record and record.expires != one.found.record.expires:
+        return "it was brought up again meanwhile"
+    user = run_of(paths)
+    return f"it is used by {user}" if user else ""
+
+
 def _judgeable(found: Found) -> bool:
     """Whether every state directory that may know of it is one of this machine, and this user may look into it."""
     folders = [labels.home_here(mark) for mark in found.homes]
@@ -101,6 +116,9 @@ def prune(
         asks = _claim(one.found, paths.home)
         try:
             with locked(paths, 1.0, stream, cancel):
+                if revived := _revived(one, paths):
+                    done.append(Pruned(one.found.name, problem=revived))
+                    continue
                 removed = down(one.found.name, paths, "auto", environ, stream.note, asks)
             done.append(Pruned(one.found.name, tuple(removed)))
         except EnvkitError as error:

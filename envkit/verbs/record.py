@@ -48,6 +48,7 @@ def write_record(
         tokens=tuple(_renewals(session)),
         expires=session.expires or (before.expires if before else 0.0),
         carried=tuple(_carried(session, ports)),
+        job=session.job or (before.job if before else ""),
         selected=chosen,
         offset_chosen=environment.offset_auto or bool(before and before.offset_chosen),
         parts=parts,

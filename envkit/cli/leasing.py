@@ -1,0 +1,76 @@
+"""Environments of CI jobs: how long they are wanted, and the removal of those that an earlier job of this user left."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from envkit.ci.identity import Lease, identity, lease
+from envkit.cli.context import Flags
+from envkit.cli.output import expiry
+from envkit.errors import EnvkitError
+from envkit.paths import state_home
+
+if TYPE_CHECKING:
+    from envkit.verbs.list import Found
+
+VARIABLE = "ENVKIT_TTL"
+
+
+def lease_of(flags: Flags, ttl: str | None) -> Lease:
+    """What `--ttl`, else `ENVKIT_TTL`, says; in a CI job the job's own limit where neither is given."""
+    ends = expiry(ttl, "--ttl") or expiry(flags.environ.get(VARIABLE) or None, VARIABLE)
+    return lease(flags.environ, None if _named_by_job(flags) else flags.paths().name, ends)
+
+
+def _named_by_job(flags: Flags) -> bool:
+    """Whether the environment's name comes from the job, and not from the user."""
+    from envkit.config.sources import named_by_job
+
+    return identity(flags.environ) is not None and named_by_job(flags.request())
+
+
+def clear_lapsed(flags: Flags) -> None:
+    """In a CI job, remove what earlier jobs of this user left and whose lease is over; say what, and why.
+
+    What a `run` uses or another envkit works on stays. Trouble is told and stops nothing: this job needs none of it.
+    """
+    if identity(flags.environ) is None:
+        return
+    from envkit.verbs.list import survey
+    from envkit.verbs.prune import lapsed
+
+    own = flags.paths().name
+    try:
+        found = survey(state_home(dict(flags.environ)), dict(flags.environ)).environments
+        if lapsed(found, own):
+            _clear(flags, own)
+    except EnvkitError as error:
+        sys.stderr.write(f"what earlier jobs left was not looked for: {error.message}\n")
+
+
+def _clear(flags: Flags, own: str) -> None:
+    from envkit.cli.everyday import at_work
+    from envkit.verbs.list import survey
+    from envkit.verbs.prune import choose, lapsed, prune
+
+    home = state_home(dict(flags.environ))
+    with at_work(flags) as (stream, cancel, environ):
+        over = lapsed(survey(home, environ).environments, own)
+        doomed = {one.found.name: one for one in choose(over)}
+        for found in over:
+            if found.name not in doomed:
+                stream.note(f"the lease of environment {found.name} ({found.job}) is over, and it stays: {_why(found)}")
+        for one in doomed.values():
+            stream.note(f"removing environment {one.found.name} ({one.found.job}): {one.reason}")
+        for done in prune(doomed.values(), home, environ, stream, cancel):
+            if done.problem:
+                stream.note(f"environment {done.name} stays: {done.problem}")
+
+
+def _why(found: Found) -> str:
+    if found.running:
+        return f"it is used by {found.running}"
+    if found.state == "busy":
+        return "another envkit works on it"
+    return found.unseen or "it is not this user's"
