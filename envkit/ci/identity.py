@@ -5,7 +5,6 @@ Two jobs of one runner, at once or one after the other, have different identitie
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections.abc import Mapping
@@ -51,6 +50,8 @@ class Identity:
     @property
     def suffix(self) -> str:
         """`9876543210-3f9a1c`: the job's number, and six characters of everything that makes it unique."""
+        import hashlib  # 4 ms, which every command outside CI would wait for
+
         mark = hashlib.sha256("\0".join(self.parts).encode()).hexdigest()[:6]
         number = re.sub(r"[^a-z0-9]+", "-", self.number.lower()).strip("-")[:20].strip("-")
         return f"{number}-{mark}" if number else f"job-{mark}"
