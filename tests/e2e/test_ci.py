@@ -287,15 +287,15 @@ def test_the_job_on_gitlab(repository: Repository, tmp_path: Path) -> None:
     call((there / "pip", "install", "--quiet", "pytest"), tmp_path, repository.environ)
     repository.environ["PATH"] = f"{there}:{repository.environ['PATH']}"
     job = documented()[".gitlab-ci.yml"]["integration"]
-    cache = repository.environ["XDG_CACHE_HOME"] + "/envkit"
-    said = gitlab(repository, job, "before_script", "script", ENVKIT_CACHE_DIR=cache)
+    own = ""  # this machine's own cache: root's services cannot reach one below root's home
+    said = gitlab(repository, job, "before_script", "script", ENVKIT_CACHE_DIR=own)
     assert "1 passed" in said and [kind for kind, _ in sections(said)] == ["start", "end"]
     report = entries((repository.workspace / job["artifacts"]["reports"]["dotenv"]).read_text())
     assert set(report) >= {"REDIS_ADDR", "REDIS_HOST"} and "secret" not in str(report)
     assert "REDIS_URL is not in the dotenv report" in said
     cases = ElementTree.parse(repository.workspace / job["artifacts"]["reports"]["junit"]).iter("testcase")
     assert [case.get("name") for case in cases][-1] == "redis"
-    assert len(sections(gitlab(repository, job, "after_script", ENVKIT_CACHE_DIR=cache))) == 2
+    assert len(sections(gitlab(repository, job, "after_script", ENVKIT_CACHE_DIR=own))) == 2
     assert repository.box.left() == []
 
 
@@ -303,7 +303,7 @@ def test_the_template_for_gitlab(repository: Repository) -> None:
     job = yaml.safe_load((ROOT / "ci/gitlab.yml").read_text())[".envkit"]
     given = {
         "ENVKIT_COMMAND": "pytest tests/integration", "ENVKIT_STATE_DIR": repository.environ["ENVKIT_STATE_DIR"],
-        "ENVKIT_CACHE_DIR": repository.environ["XDG_CACHE_HOME"] + "/envkit",
+        "ENVKIT_CACHE_DIR": "",  # this machine's own
     }  # fmt: skip
     with pytest.raises(AssertionError, match=r"ENVKIT_PACKAGE: says what pip installs, for example git\+URL@TAG"):
         gitlab(repository, job, "before_script", "script", **given)

@@ -112,7 +112,7 @@ class Runner:
         template = yaml.safe_load((ROOT / "ci/gitlab.yml").read_text())[".envkit"]
         said = {
             **{name: value.replace("$CI_PROJECT_DIR", str(checkout)) for name, value in template["variables"].items()},
-            "ENVKIT_CACHE_DIR": self.box.environ()["XDG_CACHE_HOME"] + "/envkit", "ENVKIT_COMMAND": command,
+            "ENVKIT_CACHE_DIR": "", "ENVKIT_COMMAND": command,  # this machine's own cache: nothing is fetched anew
             "GITLAB_CI": "true", "CI": "true", "CI_SERVER_URL": "https://gitlab.example", "CI_PROJECT_PATH": "g/shop",
             "CI_JOB_ID": number, "CI_PROJECT_DIR": str(checkout), **self.lane, **environ,
         }  # fmt: skip
