@@ -14,6 +14,7 @@ VARIABLE = "ENVKIT_DATASTORAGE_USER"
 LATE = (
     "encodings.idna",
     "pydantic._internal._dataclasses",
+    "uvicorn.lifespan.off",
     "uvicorn.protocols.http.auto",
     "uvicorn.protocols.websockets.auto",
     "uvloop",
