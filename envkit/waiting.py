@@ -56,6 +56,12 @@ class Cancel:
         """Ask everything that waits to stop, because something failed."""
         self.event.set()
 
+    def begin_again(self) -> None:
+        """Forget that something failed, for another try; a signal stays, also one that comes in this moment."""
+        self.event.clear()
+        if self.signum:
+            self.event.set()
+
     def check(self) -> None:
         """Raise `Cancelled` when a signal asked to stop, `Aborted` when a failure did."""
         if self.event.is_set():

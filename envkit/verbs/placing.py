@@ -37,6 +37,7 @@ def at_an_offset(session: Session, bring_up: Callable[[], Result]) -> Result:
         except PortsLost as trouble:
             if len(lost) + 1 >= TRIES:
                 raise trouble.error from trouble
+            session.cancel.begin_again()
             lost.append(session.environment.port_offset)
             (session.paths.folder / "ports.json").unlink(missing_ok=True)
             first = trouble.error.message.splitlines()[0]

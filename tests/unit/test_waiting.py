@@ -158,3 +158,15 @@ def test_retry_raises_the_last_answer_when_time_is_up_and_anything_else_at_once(
         retry(busy, seconds=0.1, first=0.01)
     with pytest.raises(EngineError, match="no"):
         retry(broken, seconds=30)
+
+
+def test_another_try_forgets_a_failure_and_no_signal() -> None:
+    failed, signalled = Cancel(), Cancel()
+    failed.abort()
+    failed.begin_again()
+    failed.check()
+    signalled.set(15)
+    signalled.abort()
+    signalled.begin_again()
+    with pytest.raises(Cancelled):
+        signalled.check()
