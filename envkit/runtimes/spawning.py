@@ -15,7 +15,7 @@ from envkit.paths import append_private, write_private
 from envkit.runtimes.accounts import Account
 
 _SHIM = (
-    'read -r _ || exit 125; exec </dev/null; cd "$2" || exit 126; exit_file=$1; shift 2; '
+    "read -r _ || exit 125; exec </dev/null; exit_file=$1; shift; "
     '"$@"; code=$?; (umask 077; printf %s "$code" >"$exit_file"); exit "$code"'
 )
 """Waits for a line, runs the program as its child, and keeps the exit code, which envkit may not be there to be told.
@@ -84,7 +84,7 @@ def as_user(account: Account | None) -> dict[str, Any]:
 
 
 def spawn(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
-    """The leader of a new session, waiting for its line. What it was started with is kept for a restart.
+    """The leader of a new session, in its folder, waiting for its line. What it was started with is kept for a restart.
 
     All of these files are envkit's user's alone, in a folder that the service's account cannot write.
     """
@@ -92,8 +92,8 @@ def spawn(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
     log = append_private(folder / "log")
     try:
         return subprocess.Popen(
-            ["/bin/sh", "-c", _SHIM, "envkit", str(folder / "exit"), str(folder), *_dropping(launch), *launch.argv],
-            stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environ_of(launch),
+            ["/bin/sh", "-c", _SHIM, "envkit", str(folder / "exit"), *_dropping(launch), *launch.argv],
+            stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environ_of(launch), cwd=folder,
         )  # fmt: skip
     finally:
         os.close(log)
