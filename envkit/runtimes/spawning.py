@@ -40,6 +40,7 @@ try:
     except PermissionError:
         if os.execve not in os.supports_fd:
             raise
+        os.set_inheritable(program, os.pread(program, 2, 0) == b"#!")  # a script's interpreter opens it by its number
         os.execve(program, words, os.environ)
 except OSError as error:
     print(f"{words[0]} cannot be run as uid {uid}: {error.strerror}", file=sys.stderr)
