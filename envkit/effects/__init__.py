@@ -44,6 +44,8 @@ class Effects:
     bootstrapped: bool = False
     made_cluster: bool = False
     made_network: bool = False
+    started: bool = False
+    """Whether the runtime was asked to start anything: a signal may end the step before `made` has it."""
     resumed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -221,6 +223,7 @@ class Effects:
             ports,
             self._hosts(),
         )
+        self.started = True
         instance: Instance = self.session.runtime.start(unit)
         with self._lock:
             self.instances[want.name] = self.made[want.name] = instance

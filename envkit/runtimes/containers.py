@@ -88,11 +88,12 @@ class Containers:
                 if unit.service.files:
                     self.api.put_archive(identity, "/", pack(unit.service.files, self._owner_of_files(identity, unit)))
                 self.api.start(identity)
-        except EngineError as error:
+            return self._inspect(identity) or Instance(identity, name, unit.name, "dead")
+        except BaseException as error:  # a signal too: nobody else knows of it yet
             self._remove(identity)
-            self._explain_ports(unit, error)
+            if isinstance(error, EngineError):
+                self._explain_ports(unit, error)
             raise
-        return self._inspect(identity) or Instance(identity, name, unit.name, "dead")
 
     def look(self, instance: Instance) -> Instance:
         """The container now."""

@@ -38,8 +38,7 @@ KILL_SECONDS = 5.0
 
 def undo(session: Session, effects: Effects) -> list[str]:
     """Remove what one `up` made; what went wrong on the way."""
-    made = effects.made.values()
-    tasks: list[Callable[[], object]] = [partial(session.runtime.remove, found) for found in made]
+    tasks: list[Callable[[], object]] = [partial(session.runtime.remove, found) for found in _made(session, effects)]
     if effects.made_cluster:
         tasks.append(session.kind.delete)
     problems = _all(tasks)
@@ -48,6 +47,18 @@ def undo(session: Session, effects: Effects) -> list[str]:
     if not problems and state.read(session.paths) is None:
         session.paths.begun.unlink(missing_ok=True)
     return list(map(_said, problems))
+
+
+def _made(session: Session, effects: Effects) -> list[Instance]:
+    """Return what one `up` started and recorded, and what is there by its label that was not there before.
+
+    A signal may end a step after the engine has made a container and before the step has recorded it.
+    """
+    before = {it.id for it in (*effects.facts.instances.values(), *effects.facts.strays)}
+    made = {it.id: it for it in effects.made.values()}
+    with suppress(EngineError):  # an engine that does not answer: removing what is recorded says so
+        made |= {it.id: it for it in session.runtime.observe(session.environment.name) if it.id not in before}
+    return list(made.values())
 
 
 def _forget(session: Session) -> None:

@@ -201,7 +201,7 @@ def _back(session: Session, effects: Effects, keep: bool, error: Exception, inte
     if keep:
         session.stream.note("left as it is (--keep); `down` takes it away")
         return
-    if effects.made or effects.made_cluster or effects.made_network:
+    if effects.started or effects.made_cluster or effects.made_network:
         session.stream.note("taking down what this run made")
     problems = undo(session, effects)
     for problem in problems:
