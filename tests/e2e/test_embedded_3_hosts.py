@@ -59,7 +59,7 @@ def home() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="envkit-nobody-"))
     made.chmod(0o755)
     (made / "bin").mkdir()
-    for name in ("sh", "sleep", "env"):
+    for name in ("sh", "sleep", "env", "cat", "head", "mv", "od", "sed", "tr"):
         (made / "bin" / name).symlink_to(shutil.which(name) or f"/bin/{name}")
     os.chown(made, NOBODY, NOBODY)
     yield made
