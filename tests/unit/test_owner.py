@@ -17,14 +17,14 @@ from envkit.paths import Paths
 from envkit.runtimes.marked import Stamp, boot, start_time
 from envkit.verbs.remove import held_by, inherited, known_engines
 
-ME = Owner("1000", "laptop", "/home/me/state", "/work/a", "mnt1", "pid1")
-ASKS = Claim(ME, "/work/a")
-BEFORE = Owner(checkout="/work/a")
+ME = Owner("1000", "laptop", "/home/me/state", "/home/a", "mnt1", "pid1")
+ASKS = Claim(ME, "/home/a")
+BEFORE = Owner(checkout="/home/a")
 """What labels of earlier versions say of a container."""
 
 CASES = [
     ("the same owner", ME, Whose.OURS, Whose.OURS),
-    ("another checkout", replace(ME, checkout="/work/b"), Whose.CHECKOUT, Whose.CHECKOUT),
+    ("another checkout", replace(ME, checkout="/home/b"), Whose.CHECKOUT, Whose.CHECKOUT),
     ("no checkout", replace(ME, checkout=""), Whose.CHECKOUT, Whose.CHECKOUT),
     ("a checkout that is not said", replace(ME, checkout=None), Whose.OURS, Whose.OURS),
     ("another state directory", replace(ME, home="/tmp/state"), Whose.HOME, Whose.HOME),
@@ -64,8 +64,8 @@ def test_force_takes_all_that_is_labelled_but_other_users_processes(
 
 
 def test_what_is_not_ours_is_named_with_its_reason_and_the_next_step() -> None:
-    with pytest.raises(HolderError, match=r"^the network x belongs to /work/b, and this is /work/a$") as caught:
-        ASKS.check(replace(ME, checkout="/work/b"), "the network x")
+    with pytest.raises(HolderError, match=r"^the network x belongs to /home/b, and this is /home/a$") as caught:
+        ASKS.check(replace(ME, checkout="/home/b"), "the network x")
     assert "down --force" in caught.value.hint and caught.value.same_home
     with pytest.raises(HolderError, match="belongs to user 1001, and this is user 1000") as caught:
         ASKS.check(replace(ME, user="1001", home="/theirs"), "it")
@@ -74,9 +74,9 @@ def test_what_is_not_ours_is_named_with_its_reason_and_the_next_step() -> None:
 
 
 def test_an_earlier_version_wrote_the_folder_as_the_checkout_of_a_shipped_profile() -> None:
-    shipped_only = Claim(replace(ME, checkout=""), folder="/work/a")
+    shipped_only = Claim(replace(ME, checkout=""), folder="/home/a")
     assert shipped_only.on(BEFORE).ours
-    assert not shipped_only.on(replace(BEFORE, checkout="/work/b")).ours
+    assert not shipped_only.on(replace(BEFORE, checkout="/home/b")).ours
     assert not shipped_only.on(ME).ours, "a label of this version says what it means"
 
 
@@ -99,16 +99,16 @@ def test_labels_say_the_owner_and_are_read_back() -> None:
     marks = labels.owned("t", "service", ME)
     assert marks == {
         "envkit.env": "t", "envkit.schema": "2", "envkit.role": "service", "envkit.user": "1000",
-        "envkit.root": "/work/a", "envkit.home": "laptop:/home/me/state", "envkit.mount": "mnt1",
+        "envkit.root": "/home/a", "envkit.home": "laptop:/home/me/state", "envkit.mount": "mnt1",
     }  # fmt: skip
     assert labels.owner_of(marks) == replace(ME, pids="")
-    assert labels.owner_of({"envkit.env": "t", "envkit.root": "/work/a"}) == BEFORE
+    assert labels.owner_of({"envkit.env": "t", "envkit.root": "/home/a"}) == BEFORE
     assert labels.owner_of({"envkit.env": "t"}) == Owner()
 
 
 def test_variables_say_the_owner_of_a_process() -> None:
     marks = labels.marks_of("t", ME)
-    assert marks == {"ENVKIT_ENV": "t", "ENVKIT_STATE_DIR": "/home/me/state", "ENVKIT_OWNER": "1000:/work/a"}
+    assert marks == {"ENVKIT_ENV": "t", "ENVKIT_STATE_DIR": "/home/me/state", "ENVKIT_OWNER": "1000:/home/a"}
     assert labels.owner_of_marks(marks, "1000", "mnt1", "pid1") == replace(ME, machine="")
     assert labels.owner_of_marks(marks, "1001").user == "1001", "the kernel's word, not the variable's"
     assert labels.owner_of_marks(labels.marks_of("t", replace(ME, user="0")), "112").user == "0"
@@ -122,7 +122,7 @@ def test_the_folder_of_an_environment_says_the_owner_and_the_engine(tmp_path: Pa
     assert state.read_begun(paths) == state.Begun(ME, "docker", "unix:///a.sock")
     assert held_by(paths) == ME
     assert known_engines(paths) == (("docker", "unix:///a.sock"),), "before anything was made"
-    state.write(paths, state.Record("t", "/work/a", engine="podman", engine_url="unix:///b.sock", owner=ME))
+    state.write(paths, state.Record("t", "/home/a", engine="podman", engine_url="unix:///b.sock", owner=ME))
     assert known_engines(paths) == (("podman", "unix:///b.sock"), ("docker", "unix:///a.sock"))
     for torn in ("", "[]", '{"owner": 3, "engine": "", "engine_url": ""}', '{"owner": {"home": 1}}'):
         paths.begun.write_text(torn)
@@ -131,9 +131,9 @@ def test_the_folder_of_an_environment_says_the_owner_and_the_engine(tmp_path: Pa
 
 def test_a_record_says_the_owner_and_one_of_an_earlier_version_the_checkout(tmp_path: Path) -> None:
     paths = Paths(tmp_path, "t")
-    state.write(paths, state.Record("t", "/work/a", owner=ME))
+    state.write(paths, state.Record("t", "/home/a", owner=ME))
     assert (record := state.read(paths)) and record.held_by == ME
-    state.write(paths, state.Record("t", "/work/a"))
+    state.write(paths, state.Record("t", "/home/a"))
     assert (record := state.read(paths)) and record.held_by == BEFORE
     with pytest.raises(TypeError):
         of_data([])
@@ -146,7 +146,7 @@ def test_names_that_carry_no_label_differ_for_each_user_and_state_directory() ->
 
 
 def test_what_a_checkout_held_that_is_gone_is_inherited_where_it_could_be_seen(tmp_path: Path) -> None:
-    ours = Claim(here(tmp_path, "/work/b"))
+    ours = Claim(here(tmp_path, "/home/b"))
     gone = here(tmp_path, str(tmp_path / "gone"))
     there = here(tmp_path, str(tmp_path))
     assert inherited(ours, gone).on(gone).ours
