@@ -189,17 +189,17 @@ def locked(paths: Paths, seconds: float, stream: Stream, cancel: Cancel) -> Iter
 
     make_folder(paths.lock.parent)
     lock = FileLock(str(paths.lock), mode=0o600)
-    said = False
+    refused = 0
 
     def attempt() -> str | None:
-        nonlocal said
+        nonlocal refused
         try:
             lock.acquire(timeout=0)
             return None
         except Timeout:
-            if not said:
+            refused += 1
+            if refused == 2:  # the first may be a `list` that looks whether it is held
                 stream.note(f"another envkit is working on environment {paths.name}; waiting for it to finish")
-                said = True
             return "the lock is held"
 
     try:

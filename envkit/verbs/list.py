@@ -278,16 +278,20 @@ def _beside(services: Path) -> Owner:
 
 
 def is_locked(paths: Paths) -> bool:
-    """Whether an envkit works on it at this moment. A lock that cannot be opened is somebody else's."""
-    from filelock import FileLock, Timeout
+    """Whether an envkit works on it at this moment. A lock that cannot be opened is somebody else's.
+
+    Asked with a shared lock: any number look at once, and none takes another for one that works on it.
+    """
+    import fcntl
 
     try:
-        if not paths.lock.exists():
-            return False
-        with FileLock(str(paths.lock), timeout=0, mode=0o600):
-            return False
-    except (Timeout, OSError):
+        with paths.lock.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
         return True
+    return False
 
 
 def run_of(paths: Paths) -> str:

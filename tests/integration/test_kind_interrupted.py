@@ -77,13 +77,15 @@ from pathlib import Path
 from envkit import labels
 from envkit.clusters.kind import Kind
 from envkit.config.models import Cluster
+from envkit.owner import Claim, here
 from envkit.paths import Paths
 from envkit.runtimes.containers import Containers
 from envkit.runtimes.endpoint import Endpoint
 from envkit.waiting import Cancel
-engine, url, name, home, image = sys.argv[1:]
+engine, url, name, home, owned, image = sys.argv[1:]
 endpoint = Endpoint(engine, url, "", "test", default=True)
-network, containers = labels.resource_name(name), Containers(endpoint)
+claim = Claim(here(Path(owned), "/tmp"))
+network, containers = labels.resource_name(name), Containers(endpoint, claim)
 kind = Kind(endpoint, name, network, Paths(Path(home), name), containers, node_image=image or None)
 kind.create(Cluster(), "fp", lambda message: print(message, flush=True), Cancel())
 """
@@ -93,7 +95,8 @@ kind.create(Cluster(), "fp", lambda message: print(message, flush=True), Cancel(
 def test_a_killed_creation_leaves_nothing_after_delete(places: Callable[[], Place], moment: str) -> None:
     place = places()
     endpoint = place.containers.endpoint
-    argv = [sys.executable, "-c", CHILD, endpoint.engine, endpoint.url, place.name, str(place.paths.home)]
+    owned = place.containers.claim.owner.home
+    argv = [sys.executable, "-c", CHILD, endpoint.engine, endpoint.url, place.name, str(place.paths.home), owned]
     with subprocess.Popen(
         [*argv, place.image or ""], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as child:

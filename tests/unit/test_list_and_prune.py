@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ from envkit.owner import Owner
 from envkit.paths import Paths
 from envkit.runtimes.endpoint import Endpoint
 from envkit.runtimes.marked import Stamp
-from envkit.verbs.list import Found, Trace, in_files, judged
+from envkit.verbs.list import Found, Trace, in_files, is_locked, judged
 from envkit.verbs.prune import choose, why
 
 DOCKER = Endpoint("docker", "unix:///run/some.sock", "0", "a test")
@@ -96,6 +97,27 @@ def test_one_that_is_worked_on_is_busy(home: Path, root: Path) -> None:
         # A lock of another process is what it is about; within one process a second object behaves the same.
         assert found(home, container(root)).state == "busy"
     assert found(home, container(root)).state == "unfinished"
+
+
+def test_one_that_only_looks_is_not_taken_for_one_that_works(home: Path) -> None:
+    """Two `list` at once took each other for an `up`, and the next CI job left what it should have removed."""
+    paths = Paths(home, "t")
+    paths.lock.parent.mkdir()
+    paths.lock.touch()
+    stop, seen = threading.Event(), []
+
+    def look() -> None:
+        while not stop.is_set():
+            seen.append(is_locked(paths))
+
+    others = [threading.Thread(target=look) for _ in range(3)]
+    for other in others:
+        other.start()
+    found = [is_locked(paths) for _ in range(2000)]
+    stop.set()
+    for other in others:
+        other.join()
+    assert not any(found) and not any(seen)
 
 
 def test_what_an_engine_holds_that_does_not_answer_is_not_gone(home: Path, root: Path) -> None:
