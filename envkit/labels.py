@@ -5,11 +5,10 @@ The labels of `owner` say whose environment of that name it is; see `owner.Owner
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from envkit.owner import ROOT_USER, Owner
+from envkit.owner import ROOT_USER, Owner, machine
 
 ENV = "envkit.env"
 SCHEMA = "envkit.schema"
@@ -53,13 +52,13 @@ OWNER_MARKER = "ENVKIT_OWNER"
 
 def home_mark(home: Path) -> str:
     """`MACHINE:FOLDER`; several machines may use one engine, and several state directories may be on one machine."""
-    return f"{platform.node()}:{home}"
+    return f"{machine()}:{home}"
 
 
 def home_here(mark: str) -> Path | None:
     """The folder of a mark that this machine made, else None."""
-    machine, _, folder = mark.partition(":")
-    return Path(folder) if folder and machine == platform.node() else None
+    where, _, folder = mark.partition(":")
+    return Path(folder) if folder and where == machine() else None
 
 
 NODE_PREFIX = "envkit-"

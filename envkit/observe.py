@@ -125,8 +125,12 @@ def _cluster_health(session: Session, fact: ClusterFact, patience: float = PATIE
 
     session.kind.restore_kubeconfig()
     api = Api.of(session.paths.kubeconfig)
-    asked = [api.readyz, lambda: api.node_ready(fact.nodes), api.default_account]
-    for probe in asked[:2] if session.lacking(CONTROLLERS) else asked:
+
+    def account() -> str | None:  # programs are looked for only where it is missing
+        seen = api.default_account()
+        return seen if seen and not session.lacking(CONTROLLERS) else None
+
+    for probe in (api.readyz, lambda: api.node_ready(fact.nodes), account):
         try:
             until(probe, what="the cluster", seconds=patience, cancel=session.cancel)
         except NotReady as error:

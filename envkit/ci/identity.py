@@ -10,10 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from envkit.ci.where import platform
-
-VARIABLE = "ENVKIT_JOB"
-"""Tells jobs apart where the service's own variables do not: any text, the same in every step of a job."""
+from envkit.ci.where import JOB, platform
 
 LONGEST = 40
 """Letters of an environment's name, see `config.names.NAME`."""
@@ -75,7 +72,7 @@ class Lease:
 def identity(environ: Mapping[str, str]) -> Identity | None:
     """The job that these variables tell of; None outside CI, and where they tell no job apart. Raises `UsageError`."""
     service = platform(environ)
-    said = environ.get(VARIABLE, "")
+    said = environ.get(JOB, "")
     if service == "github" and environ.get("GITHUB_RUN_ID"):
         tracked = environ.get(TRACKING, "")
         parts = [environ.get(one, "") for one in OF_GITHUB] + [tracked if tracked.startswith("github_") else "", said]

@@ -12,6 +12,9 @@ Name = Literal["github", "gitlab", "plain"]
 VARIABLE = "ENVKIT_CI"
 """Says it outright: one of `Name`, or `off`."""
 
+JOB = "ENVKIT_JOB"
+"""Tells jobs apart where the service's own variables do not: any text, the same in every step of a job."""
+
 
 def platform(environ: Mapping[str, str], *, asked: bool = False) -> Name | None:
     """Whose job this is; `plain` for any other CI, and where `--ci` asks for it; None on somebody's own machine.
@@ -30,6 +33,11 @@ def platform(environ: Mapping[str, str], *, asked: bool = False) -> Name | None:
     if _true(environ.get("GITLAB_CI")):
         return "gitlab"
     return "plain" if asked or _true(environ.get("CI")) else None
+
+
+def in_job(environ: Mapping[str, str]) -> bool:
+    """Whether these variables may tell of a job, see `identity`. Raises `UsageError`."""
+    return platform(environ) is not None or bool(environ.get(JOB))
 
 
 def _true(value: str | None) -> bool:

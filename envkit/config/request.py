@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from envkit.ci.identity import Identity, identity
+from envkit.ci.where import in_job
 from envkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from envkit.ci.identity import Identity
 
 COMMAND_LINE = {
     "name": ("--name", "ENVKIT_NAME"),
@@ -51,7 +54,7 @@ class Request:
             if key not in given and environ.get(variable):
                 given[key] = environ[variable]
         given["overlays"] = given["overlays"] or _split(environ.get("ENVKIT_OVERLAY", ""))
-        return cls(cwd=Path(cwd), environ=environ, job=identity(environ), **given)
+        return cls(cwd=Path(cwd), environ=environ, job=_job(environ), **given)
 
     def asked(self) -> dict[str, str]:
         """What was asked for, by key and as it was given: `--overlay a`, `ENVKIT_OVERLAY=a`; values of --set hidden."""
@@ -94,6 +97,14 @@ def refuse_blank(origin: str, value: str | None) -> None:
     """Raise `UsageError` when a flag or a variable is there and blank."""
     if value is not None and not str(value).strip():
         raise UsageError(f"{origin} is blank", hint=f"was a variable empty? give {origin} a value, or leave it out")
+
+
+def _job(environ: Mapping[str, str]) -> Identity | None:
+    if not in_job(environ):
+        return None
+    from envkit.ci.identity import identity
+
+    return identity(environ)
 
 
 def _one_choice(given: dict[str, Any], environ: Mapping[str, str]) -> None:

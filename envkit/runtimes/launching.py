@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envkit import labels
 from envkit.config import rights
@@ -21,7 +22,9 @@ from envkit.runtimes.accounts import Account
 from envkit.runtimes.base import Unit
 from envkit.runtimes.marked import SERVICE
 from envkit.runtimes.spawning import Launch
-from envkit.supply.programs import Program, Programs
+
+if TYPE_CHECKING:
+    from envkit.supply.programs import Program, Programs
 
 
 @dataclass(frozen=True)

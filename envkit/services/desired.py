@@ -134,25 +134,27 @@ def want(
     wanted = Want(name, service, candidates=options, tag=tag)
     if not service.runs:
         return replace(wanted, fingerprint=fingerprint(service, ""))
-    ids = dict(image_ids)
-    if instance is not None and instance.image:
-        ids.setdefault(instance.image, instance.image_id)
-        if service.process:  # a program found elsewhere today is no reason to replace what runs
-            ids[instance.image] = instance.image_id
-    wanted = replace(wanted, built=bool(ids.get(tag)))
-    chosen = _chosen(wanted, ids, instance)
-    return with_image(wanted, chosen, ids.get(chosen, ""), "is here") if chosen else wanted
+
+    def identity(image: str) -> str:
+        own = instance.image_id if instance is not None and image == instance.image != "" else None
+        if own is not None and service.process:
+            return own  # a program found elsewhere today is no reason to replace what runs
+        return image_ids.get(image) or own or ""
+
+    wanted = replace(wanted, built=bool(identity(tag)))
+    chosen = _chosen(wanted, identity, instance)
+    return with_image(wanted, chosen, identity(chosen), "is here") if chosen else wanted
 
 
-def _chosen(wanted: Want, ids: Mapping[str, str], instance: Instance | None) -> str:
+def _chosen(wanted: Want, identity: Callable[[str], str], instance: Instance | None) -> str:
     """The first candidate that is here; a build only where no candidate could be pulled instead.
 
     What runs was chosen from the same candidates: it stays, though one before it might be pulled by now.
     """
-    here = [image for image in wanted.candidates if ids.get(image)]
+    here = [image for image in wanted.candidates if identity(image)]
     if here or not wanted.tag:
         return here[0] if here else ""
-    fingerprint = with_image(wanted, wanted.tag, ids.get(wanted.tag, "")).fingerprint
+    fingerprint = with_image(wanted, wanted.tag, identity(wanted.tag)).fingerprint
     same = instance is not None and (instance.image, instance.fingerprint) == (wanted.tag, fingerprint)
     return wanted.tag if wanted.built and (same or not wanted.candidates) else ""
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from envkit.config.models import Build
 from envkit.supply.bases import bases
-from envkit.supply.wheels import site_folder
 from envkit.waiting import Cancel
+
+if TYPE_CHECKING:
+    from envkit.config.models import Build
 
 OWN = "datastorage"
 """The build context that stands for envkit's own DataStorage service."""
@@ -39,6 +39,8 @@ class Recipe:
 
     def open_context(self, report: Callable[[str], None], cancel: Cancel) -> IO[bytes]:
         """The context as a tar archive; times and owners are left out so that equal content is equal."""
+        import tarfile
+
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:
             for name, path in self.entries(report, cancel):
@@ -76,6 +78,8 @@ def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recip
     tag = f"{BUILT}{OWN}:{_digest(files, build, args, arch)}"
 
     def entries(report: Callable[[str], None], cancel: Cancel) -> Iterator[tuple[str, Path]]:
+        from envkit.supply.wheels import site_folder
+
         site = site_folder(requirements, base, arch, cache, report, cancel)
         yield from [("Dockerfile", dockerfile), *app]
         yield from ((f"site/{name}", path) for name, path in _tree(site))

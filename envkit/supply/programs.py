@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from envkit.config.models import Service
 from envkit.errors import EnvironmentFailed, ImageUnavailable
-from envkit.runtimes import accounts
-from envkit.supply.binaries import Found, Version, Wanted, ensure, find, unfinished
 from envkit.waiting import Cancel
+
+if TYPE_CHECKING:
+    from envkit.config.models import Service
+    from envkit.supply.binaries import Found, Wanted
 
 OWN = "datastorage"
 NEEDED = (
@@ -54,6 +56,25 @@ class Program:
         return cls(str(found.version), found.programs, found.source, found.environ, found.missing, unfinished)
 
 
+@dataclass(frozen=True)
+class Ids(Mapping[str, str]):
+    """The identity of each reference that is here, by `look`, which returns an empty text for what is not."""
+
+    look: Callable[[str], str]
+    references: frozenset[str]
+
+    def __getitem__(self, reference: str) -> str:
+        if reference in self.references and (identity := self.look(reference)):
+            return identity
+        raise KeyError(reference)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in sorted(self.references) if self.look(name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 @dataclass
 class Programs:
     """Where the programs of one environment's services come from."""
@@ -63,10 +84,9 @@ class Programs:
     cache: Path
     _found: dict[str, Program] = field(default_factory=dict)
 
-    def ids(self, references: Sequence[str]) -> dict[str, str]:
-        """Version and path of those that are here."""
-        found = {name: self.id_of(name) for name in dict.fromkeys(references)}
-        return {name: identity for name, identity in found.items() if identity}
+    def ids(self, references: Sequence[str]) -> Mapping[str, str]:
+        """Version and path of those that are here. Each is looked for when it is asked for: what runs needs no look."""
+        return Ids(self.id_of, frozenset(references))
 
     def id_of(self, reference: str) -> str:
         """Version and path; empty when it would have to be fetched, or completed."""
@@ -98,6 +118,8 @@ class Programs:
         self, candidates: Sequence[str], _platform: str | None, report: Callable[[str], None], cancel: Cancel
     ) -> str:
         """Fetch it. Raises `EnvironmentFailed` with every source that was tried and why it did not serve."""
+        from envkit.supply.binaries import ensure
+
         name = candidates[0]
         if name == f"program:{OWN}":
             self._found[name] = self._own(report, cancel)
@@ -128,6 +150,8 @@ class Programs:
             return self._own_here()
         wanted = self._wanted(reference)
         if wanted:
+            from envkit.supply.binaries import find, unfinished  # what runs already is not looked for
+
             found = find(wanted, self.environ, self.cache)
             more = bool(found and unfinished(wanted, self.environ, self.cache, found))
             return Program.of(found, unfinished=more) if found else None
@@ -140,6 +164,9 @@ class Programs:
         supply = asked[0].supply if asked else None
         if supply is None or supply == "datastorage":
             return None
+        from envkit.runtimes import accounts
+        from envkit.supply.binaries import Version, Wanted
+
         minimums = [Version.parse(process.minimum) for process in asked if process.minimum]
         path = next((process.path for process in asked if process.path), None)
         oldest = max(minimums, key=lambda version: version.parts, default=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,7 +14,7 @@ from envkit import labels
 from envkit import state as records
 from envkit.config.names import SHARED_FOLDERS
 from envkit.errors import EngineError
-from envkit.owner import UNKNOWN, Owner, namespace, of_data
+from envkit.owner import UNKNOWN, Owner, machine, namespace, of_data
 from envkit.paths import Paths
 from envkit.ports import accepts
 from envkit.runtimes.discovery import find_all, place
@@ -232,7 +231,7 @@ def as_processes() -> Iterator[Trace]:
             if not environ[labels.MARKER] or os.getsid(pid) != pid:
                 continue
             owner = owner_of(pid, environ)
-            there = platform.node() if owner.mount == namespace("mnt") else f"mount namespace {owner.mount}"
+            there = machine() if owner.mount == namespace("mnt") else f"mount namespace {owner.mount}"
             paused = process.status() == psutil.STATUS_STOPPED
             what = f"{environ.get(SERVICE) or process.name()} (pid {pid})"
             yield Trace(
@@ -260,7 +259,7 @@ def in_files(home: Path) -> Iterator[Trace]:
 def _written(home: Path, folder: Path) -> Owner:
     """Who holds the environment, as its folder in a state directory of this machine says."""
     begun = records.read_begun(Paths(home, folder.name))
-    return begun.owner if begun else Owner("", platform.node(), str(home))
+    return begun.owner if begun else Owner("", machine(), str(home))
 
 
 def _beside(services: Path) -> Owner:

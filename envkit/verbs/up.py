@@ -162,14 +162,15 @@ def _still_there(session: Session, effects: Effects, steps: Plan) -> None:
         for trouble in pool.map(lambda it: _trouble(session, it), asked):
             if trouble:
                 raise trouble
+    if taken := session.runtime.strangers(asked):
+        raise port_taken({holder.port: name for name, holder in taken.items()}, list(taken.values()))
 
 
 def _trouble(session: Session, instance: Instance) -> EnvironmentFailed | None:
     now = session.runtime.look(instance)
     broken = now.death() if not now.running else observe.health(session, now.service, now)
     if not broken:
-        taken = list(session.runtime.strangers([now]).values())
-        return port_taken({holder.port: now.service for holder in taken}, taken) if taken else None
+        return None
     return EnvironmentFailed(
         f"{now.service} was ready, but {broken}",
         hint="its last lines above usually say why; `up --keep` leaves it to look at",

@@ -10,7 +10,7 @@ import pytest
 from envkit.config.models import Service
 from envkit.errors import EnvironmentFailed, ImageUnavailable
 from envkit.runtimes import accounts
-from envkit.supply import programs as module
+from envkit.supply import binaries
 from envkit.supply.binaries import Found, Version, Wanted
 from envkit.supply.programs import Program, Programs
 from envkit.waiting import Cancel
@@ -40,7 +40,7 @@ def test_what_is_on_path_is_told_with_its_path(tmp_path: Path) -> None:
     tool = script(tmp_path / "bin", "tool")
     known = programs(tmp_path, a=service(command=["tool", "-x"]))
 
-    assert known.ids(["program:tool", "program:other", "program:tool"]) == {"program:tool": f" {tool}"}
+    assert dict(known.ids(["program:tool", "program:other", "program:tool"])) == {"program:tool": f" {tool}"}
     assert known.found("program:tool") == Program("", {"tool": tool}, "PATH")
 
 
@@ -82,8 +82,8 @@ def supplied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str,
         asked.append(("ensure", wanted))
         return there(wanted)
 
-    monkeypatch.setattr(module, "find", find)
-    monkeypatch.setattr(module, "ensure", ensure)
+    monkeypatch.setattr(binaries, "find", find)
+    monkeypatch.setattr(binaries, "ensure", ensure)
     monkeypatch.setattr(accounts, "anybody", lambda: None)
     return asked
 
@@ -91,7 +91,7 @@ def supplied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str,
 def test_a_supply_is_found_once_and_told_with_its_version(tmp_path: Path, supplied: list[Any]) -> None:
     known = programs(tmp_path, r=service(command=["redis-server"], supply="redis", path="/opt", minimum="7.0"))
 
-    assert known.ids(["program:redis", "program:redis"]) == {"program:redis": f"7.2 {tmp_path / 's'}"}
+    assert dict(known.ids(["program:redis", "program:redis"])) == {"program:redis": f"7.2 {tmp_path / 's'}"}
     assert known.found("program:redis").environ == {"L": "1"}
     assert supplied == [("find", Wanted("redis", Version((7, 0)), "/opt"))]
 
@@ -113,8 +113,8 @@ def test_a_set_that_lacks_a_program_is_completed_once_then_done_without(
 ) -> None:
     controllers = service(command=["kube-controller-manager"], supply="kubernetes")
     found = Found("kubernetes", Version((1, 34)), {"kube-apiserver": tmp_path}, "here", ("kube-controller-manager",))
-    monkeypatch.setattr(module, "find", lambda *_asked: found)
-    monkeypatch.setattr(module, "unfinished", lambda *_asked: not tried)
+    monkeypatch.setattr(binaries, "find", lambda *_asked: found)
+    monkeypatch.setattr(binaries, "unfinished", lambda *_asked: not tried)
     known = programs(tmp_path, controllers=controllers, server=service(command=["kube-apiserver"], supply="kubernetes"))
 
     assert bool(known.id_of("program:kubernetes")) is tried, "what is not here is fetched"
@@ -158,7 +158,7 @@ def test_datastorage_takes_its_packages_from_the_cache_elsewhere(
     from envkit.supply.sealed import record
 
     site = tmp_path / "site"
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(binaries, "find_spec", lambda name: None)
     monkeypatch.setattr(wheels, "site_here", lambda _cache: site)
 
     def make(*_given: object) -> None:
