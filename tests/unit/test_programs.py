@@ -11,6 +11,7 @@ from envkit.config.models import Service
 from envkit.errors import EnvironmentFailed, ImageUnavailable
 from envkit.runtimes import accounts
 from envkit.supply import binaries
+from envkit.supply import programs as module
 from envkit.supply.binaries import Found, Version, Wanted
 from envkit.supply.programs import Program, Programs
 from envkit.waiting import Cancel
@@ -158,7 +159,7 @@ def test_datastorage_takes_its_packages_from_the_cache_elsewhere(
     from envkit.supply.sealed import record
 
     site = tmp_path / "site"
-    monkeypatch.setattr(binaries, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     monkeypatch.setattr(wheels, "site_here", lambda _cache: site)
 
     def make(*_given: object) -> None:
