@@ -133,8 +133,10 @@ def run(namespace: Collection, argv: Sequence[str] | None = None) -> None:
     """Run a collection as a program; the whole of `argv`, the program's name first."""
     program = EnvkitProgram(version=__version__, namespace=namespace, name="envkit", binary="envkit")
     try:
-        program.run(arranged(argv or sys.argv))
-        sys.stdout.flush()
+        try:
+            program.run(arranged(argv or sys.argv))
+        finally:  # also where the program raises its exit code
+            sys.stdout.flush()
     except BrokenPipeError:  # `--list | head`: the reader has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE) from None

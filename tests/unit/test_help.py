@@ -103,14 +103,18 @@ def test_what_is_mistyped_is_told_with_what_was_meant(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [("list",), ("--help",), ("up", "--help"), ("completion", "bash")])
-def test_a_reader_that_has_enough_ends_it_without_a_word(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_a_reader_that_has_enough_ends_it_without_a_word(
+    tmp_path: Path, words: tuple[str, ...], unbuffered: str
+) -> None:
     """`./dev list | head -0`: the pipe's reader is gone before the first word."""
     read, write = os.pipe()
     os.close(read)
     said = subprocess.run(
         [sys.executable, "-m", "envkit", *words], stdout=write, stderr=subprocess.PIPE, timeout=60, text=True,
-        cwd=ROOT, env={**os.environ, "ENVKIT_STATE_DIR": str(tmp_path), "DOCKER_HOST": "unix:///nowhere"},
+        cwd=ROOT, env={**os.environ, "ENVKIT_STATE_DIR": str(tmp_path), "DOCKER_HOST": "unix:///nowhere",
+                       "PYTHONUNBUFFERED": unbuffered},
     )  # fmt: skip
     os.close(write)
     assert said.returncode == 141

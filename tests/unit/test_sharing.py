@@ -14,6 +14,7 @@ from tests.conftest import sharing
         ("tests/e2e/test_signals.py::test_a[podman-int]", "tests/e2e/test_signals.py::test_b[podman]"),
         ("tests/contract/test_runtimes.py::test_a[fake]", "tests/contract/test_networks_and_images.py::test_b[fake]"),
         ("tests/datastorage/test_queries.py::test_a", "tests/datastorage/test_bounds.py::test_b[x]"),
+        ("tests/e2e/test_ci_jobs.py::test_a[docker]", "tests/e2e/test_ci.py::test_b"),
         ("tests/e2e/test_embedded_1_up.py::test_a[redis]", "tests/e2e/test_embedded_1_up.py::test_b"),
     ],
 )
