@@ -11,7 +11,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -160,6 +160,14 @@ def processes_of_run(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def words_of(process: psutil.Process) -> list[str]:
+    """Its command line; nothing of one that has ended since it was listed."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
 def runs(process: psutil.Process) -> bool:
     """Whether it has not ended; nobody here may be its parent, and so nobody asks for its exit code."""
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -170,13 +178,14 @@ def test_a_command_whose_wrapper_and_watch_were_killed_is_ended_by_the_next_comm
     owner("up").ok()
     with owner.start("run", "--", "sh", "-c", "echo begun; exec setsid sleep 303") as wrapper:
         assert wrapper.stdout is not None and wrapper.stderr is not None
-        assert eventually(lambda: any("303" in it.cmdline() for it in processes_of_run(owner.home)), 30)
+        assert eventually(lambda: any("303" in words_of(it) for it in processes_of_run(owner.home)), 30)
         began = processes_of_run(owner.home)
-        (command,) = (it for it in began if "303" in it.cmdline())
-        for process in (it for it in began if it.pid != command.pid and "envkit" in " ".join(it.cmdline())):
-            process.suspend()  # none of them notices that the other is gone
-        for process in (it for it in began if it.pid != command.pid and "envkit" in " ".join(it.cmdline())):
-            process.kill()
+        (command,) = (it for it in began if "303" in words_of(it))
+        both = [it for it in began if it.pid != command.pid and "envkit" in " ".join(words_of(it))]
+        for act in (psutil.Process.suspend, psutil.Process.kill):  # none of them notices that the other is gone
+            for process in both:
+                with suppress(psutil.NoSuchProcess):  # a program that one of them ran for a moment
+                    act(process)
     assert runs(command)
     owner(*verb.split()).ok()
     assert not runs(command), "ended by the next command of that name"
