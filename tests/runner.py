@@ -26,7 +26,7 @@ def main(root: Path, *, fast: bool, pytest_args: Sequence[str]) -> int:
             code = _timed(root, [sys.executable, "-m", *tool])
             if code:
                 return code
-    chosen = list(pytest_args) or (["tests/unit"] if fast else ["tests", *SIDE_BY_SIDE])
+    chosen = list(pytest_args) or ["tests/unit" if fast else "tests", *SIDE_BY_SIDE]
     return _timed(root, [sys.executable, "-m", "pytest", *chosen])
 
 
