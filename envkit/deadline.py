@@ -12,9 +12,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    import ssl
-
-    from envkit.deadline_tls import TlsPlug
     from envkit.waiting import Cancel
 
 T = TypeVar("T")
@@ -186,15 +183,3 @@ def in_time(call: Callable[[], T], deadline: Deadline, what: str) -> T:
         if well:
             return answer  # type: ignore[no-any-return]  # what `call` returned
         raise answer
-
-
-def encrypted(plain: Plug, context: ssl.SSLContext, name: str | None = None) -> TlsPlug:
-    """TLS over the connection; its handshake and all that is read and written after it keep to the same deadline."""
-    from envkit.deadline_tls import TlsPlug as Encrypted
-
-    context.sslsocket_class = Encrypted
-    known = name.encode() if name and name.isascii() else name  # bytes for the same reason as in `_addresses`
-    plug = context.wrap_socket(plain, server_hostname=known)
-    assert isinstance(plug, Encrypted)
-    plug.deadline = plain.deadline
-    return plug

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 
-from envkit.deadline import Deadline, dial, dial_unix, encrypted
+from envkit.deadline import Deadline, dial, dial_unix
 
 SMALL = 1 << 20
 """Bytes of a body that is read for a probe or a message."""
@@ -36,8 +36,13 @@ class Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         """Within the deadline, the handshake too."""
         plain = dial(self.host, self.port, self.deadline)
+        if self._context is None:
+            self.sock = plain
+            return
+        from envkit.deadline_tls import encrypted
+
         try:
-            self.sock = encrypted(plain, self._context, self._tls_name) if self._context else plain
+            self.sock = encrypted(plain, self._context, self._tls_name)
         except BaseException:
             plain.close()
             raise

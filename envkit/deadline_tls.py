@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from envkit.deadline import Deadline
+from envkit.deadline import Deadline, Plug
 
 
 class TlsPlug(ssl.SSLSocket):
@@ -24,3 +24,13 @@ class TlsPlug(ssl.SSLSocket):
         if self.deadline is None:
             return super().send(*arguments)
         return self.deadline.wait(self, super().send, *arguments)
+
+
+def encrypted(plain: Plug, context: ssl.SSLContext, name: str | None = None) -> TlsPlug:
+    """TLS over the connection; its handshake and all that is read and written after it keep to the same deadline."""
+    context.sslsocket_class = TlsPlug
+    known = name.encode() if name and name.isascii() else name  # bytes for the same reason as in `_addresses`
+    plug = context.wrap_socket(plain, server_hostname=known)
+    assert isinstance(plug, TlsPlug)
+    plug.deadline = plain.deadline
+    return plug

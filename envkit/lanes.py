@@ -145,7 +145,8 @@ def _refuse_homeless(services: Mapping[str, Service], lane: Lane) -> None:
 
 
 def _with_parts(environment: Environment, paths: Paths, make: bool) -> Environment:
-    from envkit.clusters.envtest import PARTS, Envtest, with_parts
+    from envkit.clusters.envtest import Envtest, with_parts
+    from envkit.config.names import PARTS
 
     clash = [name for name in PARTS if name in environment.services]
     if clash:

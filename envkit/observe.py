@@ -92,8 +92,9 @@ def _references(session: Session) -> list[str]:
 
 def _wants(session: Session, instances: Mapping[str, Instance], image_ids: Mapping[str, str]) -> dict[str, Want]:
     environment = session.environment
+    tags = {name: recipe.tag for name, recipe in session.recipes.items()}
     return {
-        name: wanted.want(environment, name, session.paths, session.recipes, image_ids, instances.get(name))
+        name: wanted.want(environment, name, session.paths, tags.get(name, ""), image_ids, instances.get(name))
         for name in environment.services
     }
 
@@ -120,8 +121,8 @@ def cluster_lacks(session: Session, fact: ClusterFact, patience: float = PATIENC
 def _cluster_health(session: Session, fact: ClusterFact, patience: float = PATIENCE) -> ClusterFact:
     """Whether a finished cluster works, and what of its bootstrap is missing; one kept-open connection, no SDK."""
     from envkit.clusters.api import Api, ApiError, Busy
-    from envkit.clusters.envtest import CONTROLLERS
     from envkit.clusters.wanted import wanted as bootstrap_wanted
+    from envkit.config.names import CONTROLLERS
 
     session.kind.restore_kubeconfig()
     api = Api.of(session.paths.kubeconfig)

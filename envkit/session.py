@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from envkit import labels, owner, state
 from envkit.config.models import Environment
-from envkit.errors import EnvironmentFailed
 from envkit.events import Stream
 from envkit.owner import Claim
-from envkit.paths import Paths, make_folder
+from envkit.paths import Paths
 from envkit.runtimes.endpoint import Endpoint
 from envkit.waiting import Cancel
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from envkit.runtimes.containers import Containers
     from envkit.runtimes.networks import Networks, NoNetworks
     from envkit.runtimes.processes import Processes
-    from envkit.runtimes.this_host import ThisHost
+    from envkit.services.values import ThisHost
     from envkit.supply.build import Recipe
     from envkit.supply.images import Images
     from envkit.supply.programs import Programs
@@ -135,7 +133,7 @@ class Session:
     @cached_property
     def recipes(self) -> Mapping[str, Recipe]:
         """How to build the services that are built here."""
-        from envkit.services.desired import recipes
+        from envkit.supply.build import recipes
 
         return recipes(self.environment, self.arch, self.cache)
 
@@ -144,8 +142,9 @@ class Session:
         """The environment's cluster: kind's, or an API server made of services."""
         if self.environment.cluster.type == "envtest":
             from envkit.clusters.parts import Parts
+            from envkit.config.names import CONTROLLERS
 
-            return Parts(self)
+            return Parts(self.environment, self.paths, self.runtime, lambda: bool(self.lacking(CONTROLLERS)))
         from envkit.clusters.kind import Kind
         from envkit.clusters.node_image import program
         from envkit.services.desired import node_image
@@ -175,44 +174,3 @@ class Session:
         from envkit.supply.programs import Programs
 
         return Programs(self.environment.services, self.environ, self.cache)
-
-
-@contextmanager
-def locked(paths: Paths, seconds: float, stream: Stream, cancel: Cancel) -> Iterator[None]:
-    """Hold the environment against other envkits of this machine; the lock dies with its holder.
-
-    Waits at most `seconds` for another one to finish, and says so. Raises `EnvironmentFailed` after that.
-    """
-    from filelock import FileLock, Timeout
-
-    from envkit.waiting import until
-
-    make_folder(paths.lock.parent)
-    lock = FileLock(str(paths.lock), mode=0o600)
-    refused = 0
-
-    def attempt() -> str | None:
-        nonlocal refused
-        try:
-            lock.acquire(timeout=0)
-            return None
-        except Timeout:
-            refused += 1
-            if refused == 2:  # the first may be a `list` that looks whether it is held
-                stream.note(f"another envkit is working on environment {paths.name}; waiting for it to finish")
-            return "the lock is held"
-
-    try:
-        until(attempt, what=f"the lock of environment {paths.name}", seconds=seconds, cancel=cancel)
-    except EnvironmentFailed as error:
-        error.hint = f"another envkit still works on this environment; its lock is {paths.lock}"
-        raise
-    try:
-        if paths.runs.exists():
-            from envkit.watch.orphans import end_lost_commands
-
-            if ended := end_lost_commands(paths):
-                stream.note(f"ended {len(ended)} processes of a command whose `run` was killed together with its watch")
-        yield
-    finally:
-        lock.release()

@@ -10,6 +10,7 @@ from typing import Any
 
 from envkit.owner import UNKNOWN, Owner, of_data
 from envkit.paths import Paths, write_private
+from envkit.services.made import Made
 
 SCHEMA = 1
 
@@ -37,15 +38,6 @@ class Carried:
     path: str
     content: str = field(repr=False)
     identities: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a service (or `cluster`) that runs was made from: a digest by field, and whether it holds data."""
-
-    fingerprint: str
-    fields: Mapping[str, str] = field(default_factory=dict)
-    data: bool = False
 
 
 @dataclass(frozen=True)

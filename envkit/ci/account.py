@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from envkit.cli.run_face import Row
     from envkit.evidence import Verdict
     from envkit.timings import Span
+    from envkit.verbs.run import Row
 
 
 @dataclass(frozen=True)

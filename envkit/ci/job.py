@@ -19,10 +19,10 @@ from envkit.export import masked
 from envkit.timings import Recorder
 
 if TYPE_CHECKING:
-    from envkit.cli.run_face import Row
     from envkit.evidence import Verdict
     from envkit.session import Session
     from envkit.state import Record
+    from envkit.verbs.run import Row
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tu
     from envkit.config.load import identify
     from envkit.events import Stream
     from envkit.owner import claim
-    from envkit.session import locked
+    from envkit.verbs.locking import locked
     from envkit.verbs.remove import down, held_by
     from envkit.waiting import Cancel
 
@@ -285,3 +285,20 @@ def signals(cancel: Cancel) -> Iterator[None]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+@contextmanager
+def at_work(flags: Flags) -> Iterator[tuple[Stream, Cancel, Mapping[str, str]]]:
+    """For commands about the whole machine: events, signals, and engines that answer; no configuration is loaded."""
+    from envkit.events import Stream
+    from envkit.runtimes.podman_service import serving
+    from envkit.waiting import Cancel
+
+    environ = dict(flags.environ)
+    sink = sink_for(flags)
+    stream, cancel = Stream([sink]), Cancel()
+    try:
+        with signals(cancel), serving("auto", environ, Paths(state_home(environ), "any"), stream) as reached:
+            yield stream, cancel, reached
+    finally:
+        sink.close()

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envkit.cli.context import Flags, opened, signals, sink_for
+from envkit.cli.context import Flags, at_work, opened
 from envkit.cli.options import command
 from envkit.cli.output import confirmed, out
 from envkit.config.request import refuse_blank
 from envkit.errors import FAILED, NotUp, UsageError
-from envkit.paths import Paths, state_home
+from envkit.paths import state_home
 
 if TYPE_CHECKING:
-    from envkit.events import Stream
     from envkit.verbs.list import Machine
     from envkit.verbs.prune import Doomed
-    from envkit.waiting import Cancel
-
-
-@contextmanager
-def at_work(flags: Flags) -> Iterator[tuple[Stream, Cancel, Mapping[str, str]]]:
-    """For commands about the whole machine: events, signals, and engines that answer; no configuration is loaded."""
-    from envkit.events import Stream
-    from envkit.runtimes.podman_service import serving
-    from envkit.waiting import Cancel
-
-    environ = dict(flags.environ)
-    sink = sink_for(flags)
-    stream, cancel = Stream([sink]), Cancel()
-    try:
-        with signals(cancel), serving("auto", environ, Paths(state_home(environ), "any"), stream) as reached:
-            yield stream, cancel, reached
-    finally:
-        sink.close()
 
 
 @command
@@ -95,7 +75,7 @@ def _check_names(machine: Machine, names: Sequence[str]) -> None:
 @command
 def shell(flags: Flags, service: Sequence[str]) -> int:
     """Go into a service: psql, redis-cli or a shell there; `cluster` is a shell for kubectl. `-- COMMAND` runs that."""
-    from envkit.cli.tasks import verbatim
+    from envkit.cli.options import verbatim
     from envkit.verbs.run import child
     from envkit.verbs.shell import entry
 

@@ -50,7 +50,7 @@ def clear_lapsed(flags: Flags) -> None:
 
 
 def _clear(flags: Flags, own: str) -> None:
-    from envkit.cli.everyday import at_work
+    from envkit.cli.context import at_work
     from envkit.verbs.list import survey
     from envkit.verbs.prune import choose, lapsed, prune
 

@@ -97,3 +97,8 @@ def meant(argv: Sequence[str]) -> list[str]:
         if words[place] == "-f" and not ("/" in after or after.endswith((".yaml", ".yml"))):
             words[place] = "--follow"
     return words
+
+
+def verbatim(argv: Sequence[str]) -> list[str]:
+    """What stands after the first `--`, word for word: invoke would join it with spaces."""
+    return list(argv[argv.index("--") + 1 :]) if "--" in argv else []

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,21 +21,7 @@ if TYPE_CHECKING:
     from envkit.evidence import Verdict
     from envkit.session import Session
     from envkit.state import Record
-
-
-@dataclass(frozen=True)
-class Row:
-    """One run of the command, in the table at the end."""
-
-    number: int
-    result: str
-    code: int
-    seconds: float
-    reason: str = ""
-
-    def facts(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {**asdict(self), "seconds": round(self.seconds, 3)}
+    from envkit.verbs.run import Row
 
 
 class EventFile:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envkit.ci.job import Job
-from envkit.cli.run_face import Face, Row
+from envkit.cli.run_face import Face
+from envkit.verbs.run import Row
 
 if TYPE_CHECKING:
     from envkit.evidence import Verdict

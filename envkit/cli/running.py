@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from envkit import state
 from envkit.ci.identity import Lease
+from envkit.cli import supervising
 from envkit.cli.blame import HURRIED_SECONDS, Blame, Said
 from envkit.cli.context import Flags, opened, opened_down, signals
 from envkit.cli.reporting import show as show_error
-from envkit.cli.run_face import Face, Row
+from envkit.cli.run_face import Face
 from envkit.differences import Difference, keep_data
 from envkit.errors import EnvironmentFailed, EnvkitError, NotUp
 from envkit.export import masked
 from envkit.facts import Instance
 from envkit.runtimes.marked import Stamp
 from envkit.verbs.measure import measure, told
-from envkit.verbs.run import Cancelled, Ended, child
+from envkit.verbs.run import Cancelled, Ended, Row, child
 from envkit.verbs.uncached import uncached
 from envkit.waiting import Cancel
 from envkit.watch import marks
@@ -128,7 +129,7 @@ class Running:
             processes=[Stamp.of(os.getpid()).written()],
         )
         self.watcher = Watcher(
-            self.folder, flags.paths().name, flags.told(), keep=self.wish.keep, heard=self._heard
+            supervising.__name__, self.folder, flags.paths().name, flags.told(), keep=self.wish.keep, heard=self._heard
         )  # fmt: skip
         both = [Stamp.of(pid).written() for pid in (os.getpid(), self.watcher.pid)]
         self.folder.write_facts(processes=both, keep=self.wish.keep)

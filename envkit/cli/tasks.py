@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envkit.cli.context import Flags, opened, program
-from envkit.cli.options import COMMANDS, command
+from envkit.cli.options import COMMANDS, command, verbatim
 from envkit.cli.output import Prefixed, out
 from envkit.cli.terminal import whole_letters
 from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, NotUp, UsageError
@@ -221,11 +221,6 @@ def run(
     except (EnvironmentFailed, NotUp) as error:
         error.exit_code = ENVIRONMENT_FAILED
         raise
-
-
-def verbatim(argv: Sequence[str]) -> list[str]:
-    """What stands after the first `--`, word for word: invoke would join it with spaces."""
-    return list(argv[argv.index("--") + 1 :]) if "--" in argv else []
 
 
 def complete_list() -> None:

@@ -4,33 +4,53 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from envkit.clusters import kind_config, kind_errors
 from envkit.clusters.api import Api, Busy
-from envkit.clusters.nodes import ClusterFacts
+from envkit.clusters.nodes import ClusterFacts, Nodes
 from envkit.commands import CommandFailed, Finished
 from envkit.errors import EnvkitError
-from envkit.paths import write_private
+from envkit.paths import Paths, write_private
 from envkit.waiting import Cancel, until
-
-if TYPE_CHECKING:
-    from envkit.clusters.kind import Kind
 
 Work = Callable[[Path], None]
 NODE_POLL, API_POLL = 0.4, 0.15
 """Seconds between looks at the most: one costs the engine three calls (on Podman a process), the other a packet."""
 
 
+class Makes(Protocol):
+    """What a creation needs of the cluster that it makes; see `kind.Kind`."""
+
+    paths: Paths
+
+    @property
+    def name(self) -> str:
+        """The cluster's name, as kind knows it."""
+
+    @property
+    def nodes(self) -> Nodes:
+        """The cluster's containers."""
+
+    def scratch(self) -> tuple[Path, ...]:
+        """Files that kind reads and writes while it works."""
+
+    def kind(self, argv: Sequence[str], seconds: float, cancel: Cancel, on_line: Callable[[str], None]) -> Finished:
+        """Run kind."""
+
+    def write_kubeconfig(self, facts: ClusterFacts) -> str | None:
+        """Write the admin's kubeconfig; return why it cannot be had yet."""
+
+
 class Creation:
     """What is known while a cluster is made."""
 
     def __init__(
-        self, kind: Kind, seconds: float, config: Mapping[str, Any], report: Callable[[str], None], cancel: Cancel
+        self, kind: Makes, seconds: float, config: Mapping[str, Any], report: Callable[[str], None], cancel: Cancel
     ) -> None:
         self.kind, self.config, self.report, self.cancel = kind, config, report, cancel
         self.deadline = time.monotonic() + seconds

@@ -20,12 +20,8 @@ from envkit.clusters.kubeconfig import Access, render
 from envkit.clusters.pki import Pki
 from envkit.config.images import substitute
 from envkit.config.models import Cluster, Environment, File, Port, Process, Service, TcpProbe
+from envkit.config.names import APISERVER, CONTROLLERS, ETCD
 from envkit.paths import Paths, write_private
-
-ETCD, APISERVER, CONTROLLERS = "etcd", "apiserver", "controllers"
-
-PARTS = (ETCD, APISERVER, CONTROLLERS)
-"""Names of the services that make the cluster; a user's own service may not have them."""
 
 ETCD_IMAGE = "registry.k8s.io/etcd:3.5.21-0"
 KUBERNETES_IMAGE = "registry.k8s.io/{program}:v{version}"

@@ -6,18 +6,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from envkit.clusters.api import Api
-from envkit.clusters.envtest import APISERVER, CONTROLLERS, ETCD, PARTS, Envtest
+from envkit.clusters.envtest import Envtest
 from envkit.config.models import Cluster
+from envkit.config.names import APISERVER, CONTROLLERS, ETCD, PARTS
 from envkit.errors import ClusterError, NotReady
 from envkit.paths import write_private
 from envkit.waiting import Cancel, until
 
 if TYPE_CHECKING:
+    from envkit.config.models import Environment
     from envkit.facts import Instance
-    from envkit.session import Session
+    from envkit.paths import Paths
 
 RESUMED = 30.0
 """Seconds for a resumed API server to answer; it does within one."""
@@ -35,6 +37,19 @@ LOOK_AGAIN = 0.5
 """Seconds after which it is asked anew which parts there are: the controllers come while the cluster is waited for."""
 
 
+class Parted(Protocol):
+    """The runtime that runs the parts; see `runtimes.base.Runtime`."""
+
+    def observe(self, environment: str) -> Sequence[Instance]:
+        """Everything that carries the environment's label."""
+
+    def look(self, instance: Instance) -> Instance:
+        """The instance as it is now."""
+
+    def logs(self, instance: Instance, tail: int | None = None) -> str:
+        """The last `tail` lines of its output."""
+
+
 @dataclass(frozen=True)
 class PartsFacts:
     """What there is; an API server has no nodes."""
@@ -50,7 +65,11 @@ class PartsFacts:
 class Parts:
     """The cluster of one environment; starting and stopping its parts is the runtime's business."""
 
-    session: Session
+    environment: Environment
+    paths: Paths
+    runtime: Parted
+    lacks_controllers: Callable[[], bool]
+    """Whether this machine has no controllers to run; asked only where it matters."""
 
     def observe(self) -> PartsFacts:
         """Running when its API server is; the fingerprint is written when it was ready for the first time."""
@@ -74,13 +93,13 @@ class Parts:
     ) -> PartsFacts:  # fmt: skip
         """Wait until the API server that the parts made is ready, and the `default` ServiceAccount there."""
         self.restore_kubeconfig()
-        api = Api.of(self.session.paths.kubeconfig)
+        api = Api.of(self.paths.kubeconfig)
         if work:
             for probe in (lambda: api.readyz(but=LATE), api.system_namespaces):
                 self._until(probe, "the API server", cluster.timeout, cancel)
-            work(self.session.paths.kubeconfig)
+            work(self.paths.kubeconfig)
         report(f"API server ready after {self._until(api.readyz, 'the API server', cluster.timeout, cancel):.1f} s")
-        if not self.session.lacking(CONTROLLERS):
+        if not self.lacks_controllers():
             account = "the ServiceAccount default/default"
             self._until(api.default_account, account, cluster.timeout, cancel, CONTROLLERS)
         write_private(self._marker, fingerprint)
@@ -93,8 +112,8 @@ class Parts:
         """
         if part == CONTROLLERS:
             self.restore_kubeconfig()
-            api = Api.of(self.session.paths.kubeconfig)
-            self._until(api.readyz, "the API server", self.session.environment.cluster.timeout, cancel)
+            api = Api.of(self.paths.kubeconfig)
+            self._until(api.readyz, "the API server", self.environment.cluster.timeout, cancel)
 
     def pause(self) -> None:
         """Its parts are paused like every service."""
@@ -102,18 +121,18 @@ class Parts:
     def resume(self, _report: Report, cancel: Cancel) -> None:
         """Its parts were resumed like every service: here is waited for what they are together."""
         self.restore_kubeconfig()
-        self._until(Api.of(self.session.paths.kubeconfig).readyz, "the resumed API server", RESUMED, cancel)
+        self._until(Api.of(self.paths.kubeconfig).readyz, "the resumed API server", RESUMED, cancel)
 
     def restore_kubeconfig(self) -> None:
         """Written anew each time: ports may have changed."""
         server = self._server()
         if server is None or not server.published:
             raise ClusterError("the API server is not running")
-        Envtest(self.session.environment, self.session.paths).write_kubeconfig(next(iter(server.published.values())))
+        Envtest(self.environment, self.paths).write_kubeconfig(next(iter(server.published.values())))
 
     def delete(self) -> list[str]:
         """Its parts are removed like every service; here go its files."""
-        self.session.paths.kubeconfig.unlink(missing_ok=True)
+        self.paths.kubeconfig.unlink(missing_ok=True)
         self._marker.unlink(missing_ok=True)
         return []
 
@@ -124,20 +143,20 @@ class Parts:
 
     @property
     def _marker(self) -> Path:
-        return self.session.paths.folder / "cluster-fingerprint"
+        return self.paths.folder / "cluster-fingerprint"
 
     def _server(self) -> Instance | None:
         return self._parts().get(APISERVER)
 
     def _parts(self) -> dict[str, Instance]:
-        found: Sequence[Instance] = self.session.runtime.observe(self.session.environment.name)
+        found: Sequence[Instance] = self.runtime.observe(self.environment.name)
         return {instance.service: instance for instance in found if instance.service in PARTS}
 
     def _until(
         self, probe: Callable[[], str | None], what: str, seconds: float, cancel: Cancel, suspect: str = APISERVER
     ) -> float:
         """Wait, and end at once when a part has died; after the deadline the suspect's last words are told."""
-        parts, runtime, looked = self._parts(), self.session.runtime, time.monotonic()
+        parts, runtime, looked = self._parts(), self.runtime, time.monotonic()
 
         def attempt() -> str | None:
             nonlocal parts, looked

@@ -11,6 +11,9 @@ from envkit.config.fields import Mode, Model, Name, Owner, Strings, Text
 MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where Kubernetes puts a pod's token, and where its clients look for one."""
 
+PRIVATE, OPEN = "0600", "0644"
+"""Modes of files: for the service's user alone, and for every user."""
+
 Path = Annotated[str, Field(pattern=r"^/")]
 
 

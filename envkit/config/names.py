@@ -51,3 +51,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     nearest = difflib.get_close_matches(word, list(known), 1, 0.6)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
+
+
+ETCD, APISERVER, CONTROLLERS = "etcd", "apiserver", "controllers"
+
+PARTS = (ETCD, APISERVER, CONTROLLERS)
+"""Names of the services that make an envtest cluster; a user's own service may not have them."""

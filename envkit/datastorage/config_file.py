@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from envkit.datastorage.settings import postgres_url, redis_url
+from envkit.datastorage.urls import postgres_url, redis_url
 
 Values = dict[str, Any]
 _SERVER = {

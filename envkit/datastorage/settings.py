@@ -7,12 +7,12 @@ its field's name in capitals; PostgreSQL and Redis can be given as DATABASE_URL 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from envkit.datastorage import durations
 from envkit.datastorage.errors import ConfigurationError
+from envkit.datastorage.urls import postgres_url, redis_url
 
 MIB = 1024 * 1024
 POSTGRES_FORM = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=disable"
@@ -135,19 +135,6 @@ def _urls_from_parts(environ: Mapping[str, str]) -> dict[str, Any]:
     if address:
         urls["redis_url"] = redis_url(address=address, password=environ.get("REDIS_PASSWORD", ""))
     return urls
-
-
-def postgres_url(*, host: str, port: object, user: str, password: str, database: str, sslmode: str) -> str:
-    """A libpq URL; every part is quoted, so any password will do."""
-    secret = f":{quote(password, safe='')}" if password else ""
-    name = quote(database, safe="")
-    return f"postgresql://{quote(user, safe='')}{secret}@{host}:{port}/{name}?sslmode={quote(sslmode, safe='')}"
-
-
-def redis_url(*, address: str, password: str, number: object = 0) -> str:
-    """A Redis URL; the password is quoted."""
-    secret = f":{quote(password, safe='')}@" if password else ""
-    return f"redis://{secret}{address}/{number}"
 
 
 def _sentence(error: Mapping[str, Any]) -> str:

@@ -95,7 +95,7 @@ class Effects:
         want = self.desired.services[step.name]
         try:
             rebuild = step.action is Action.BUILD
-            image, how = had(self.session, want, report, cancel, rebuild=rebuild)
+            image, how = had(self.session.images, self.session.recipes, want, report, cancel, rebuild=rebuild)
         except ImageUnavailable as error:
             error.message += "".join(f"\n  - {reason}" for reason in want.service.skipped)
             raise
@@ -167,7 +167,9 @@ class Effects:
             if program := self.session.lacking(want.name):
                 self.session.stream.note(f"{program} cannot be had here: {WITHOUT_CONTROLLERS}")
                 return f"left out: there is no {program}"
-            Parts(self.session).before(want.name, cancel)
+            parts = self.session.kind
+            assert isinstance(parts, Parts)
+            parts.before(want.name, cancel)
         proof = Proof(self.session, self._start(want, report), report, cancel)
         if not want.service.once:
             return f"{proof.ready()}; {want.image} {want.why}" if want.why else proof.ready()

@@ -102,17 +102,6 @@ def _ask_with_sdk(url: str) -> dict[str, Any]:
     return answer
 
 
-def tls_of(url: str) -> Any:
-    """Certificates of DOCKER_CERT_PATH for a tcp endpoint that wants them."""
-    if not url.startswith("tcp://") or not os.environ.get("DOCKER_TLS_VERIFY"):
-        return False
-    import docker
-
-    folder = Path(os.environ.get("DOCKER_CERT_PATH", Path.home() / ".docker"))
-    pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
-    return docker.tls.TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
-
-
 def engine_of(version: Mapping[str, Any]) -> EngineName:
     """Told apart by what `/version` answers: DOCKER_HOST may well be Podman."""
     components = [str(part.get("Name", "")) for part in version.get("Components") or []]

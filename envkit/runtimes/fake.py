@@ -15,16 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from envkit import labels
-from envkit.config.models import Environment
 from envkit.errors import EngineError
-from envkit.events import Sink, Stream
 from envkit.facts import Instance
 from envkit.owner import NOBODY, Claim, Verdict
-from envkit.paths import Paths
 from envkit.ports import LOOPBACK, Holder, holders, port_taken
 from envkit.runtimes import limits
 from envkit.runtimes.base import Unit
@@ -33,8 +29,6 @@ from envkit.runtimes.fake_supply import FakeImages, FakeNetworks
 from envkit.runtimes.fake_world import Program, known
 from envkit.runtimes.following import Place
 from envkit.runtimes.usage import Usage
-from envkit.session import Session
-from envkit.waiting import Cancel
 
 ENDPOINT = Endpoint("docker", "unix:///nowhere/fake.sock", "0", "a fake")
 
@@ -356,29 +350,4 @@ def _bound(port: int) -> socket.socket:
 def _listening(port: int) -> socket.socket:
     made = _bound(port)
     made.listen()
-    return made
-
-
-def opened(
-    environment: Environment,
-    home: Path,
-    engine: FakeEngine,
-    *,
-    sink: Sink | None = None,
-    cancel: Cancel | None = None,
-    kind: Any = None,
-    environ: Mapping[str, str] | None = None,
-) -> Session:
-    """A session on the fake: what `envkit.cli.context.opened` gives on a real engine.
-
-    The parts that a `Session` makes from its endpoint when first asked for are put there beforehand, which is what
-    `functools.cached_property` documents its storage for.
-    """
-    made = Session(
-        environment, Paths(home, environment.name), engine.endpoint, Stream([sink] if sink else []),
-        cancel or Cancel(), environ or {}, home / "cache",
-    )  # fmt: skip
-    parts = {"runtime": engine, "networks": engine.networks, "images": engine.images, "arch": "amd64", "kind": kind}
-    engine.claim = made.claim
-    vars(made).update({name: part for name, part in parts.items() if part is not None})
     return made

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from envkit import labels
 from envkit.config import rights
 from envkit.config.models import File
-from envkit.datastorage.account import VARIABLE
 from envkit.errors import EnvironmentFailed
 from envkit.paths import make_folder
 from envkit.runtimes import accounts, postgres_data
@@ -25,6 +24,9 @@ from envkit.runtimes.spawning import Launch
 
 if TYPE_CHECKING:
     from envkit.supply.programs import Program, Programs
+
+BECOMES_ITS_USER = {"datastorage": "ENVKIT_DATASTORAGE_USER"}
+"""Supplies whose program is begun as root and becomes its user itself, with the variable that names `UID:GID`."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,16 @@ class Launching:
             from envkit.clusters.envtest import without_refused
 
             argv = without_refused(argv, program.version)
-        drops = account is not None and process.supply == "datastorage"
-        argv = argv if drops else _executable(argv, folder, account)
+        user_variable = BECOMES_ITS_USER.get(process.supply or "") if account else None
+        argv = argv if user_variable else _executable(argv, folder, account)
         if process.supply == "redis" and Path(argv[0]).name == "redis-server":
             argv = rights.limited("redis-server", argv)
         env = {**unit.service.env, **program.environ, **process.env, **_home(account), **marks(unit)}
-        if account and drops:
-            env[VARIABLE] = f"{account.uid}:{account.gid}"
+        if account and user_variable:
+            env[user_variable] = f"{account.uid}:{account.gid}"
         return Launch(
-            argv, env, account, drops, self.programs.id_of(unit.image), process.stop_signal, unit.service.stop_timeout
+            argv, env, account, bool(user_variable), self.programs.id_of(unit.image), process.stop_signal,
+            unit.service.stop_timeout,
         )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import queue
 import tarfile
 import threading
@@ -38,8 +39,6 @@ def connect(
     """
     from docker import APIClient
     from docker.utils import version_lt
-
-    from envkit.runtimes.discovery import tls_of
 
     if endpoint.oldest_api and version_lt(version, endpoint.oldest_api):
         version = endpoint.oldest_api
@@ -167,3 +166,14 @@ def stepwise(rows: Iterator[dict[str, Any]], cancel: Cancel) -> Iterator[dict[st
 def text(raw: Any) -> str:
     """Output of the engine, which is bytes that need not be UTF-8."""
     return raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw or "")
+
+
+def tls_of(url: str) -> Any:
+    """Certificates of DOCKER_CERT_PATH for a tcp endpoint that wants them."""
+    if not url.startswith("tcp://") or not os.environ.get("DOCKER_TLS_VERIFY"):
+        return False
+    import docker
+
+    folder = Path(os.environ.get("DOCKER_CERT_PATH", Path.home() / ".docker"))
+    pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
+    return docker.tls.TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from envkit.ports import LOOPBACK
 from envkit.runtimes.endpoint import Endpoint
+from envkit.services.values import ThisHost
 
 ALIAS = "host.docker.internal"
 """What Docker Desktop's name server calls the host. Containers of ours know it on every engine."""
@@ -16,14 +16,6 @@ PODMAN_ALIAS = "host.containers.internal"
 
 ELSEWHERE = ("192.0.2.1", 9)
 """An address of nobody's (RFC 5737). To connect a datagram socket sends nothing, and tells the address it would use."""
-
-
-@dataclass(frozen=True)
-class ThisHost:
-    """What they call, and what the listener must be bound to; both empty where there is no way back."""
-
-    address: str = ""
-    listen: str = ""
 
 
 def this_host(endpoint: Endpoint | None, gateway: Callable[[], str]) -> ThisHost:

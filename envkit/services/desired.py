@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from envkit.config.images import names_of, substitute
@@ -13,11 +12,10 @@ from envkit.errors import EnvironmentFailed
 from envkit.facts import Instance
 from envkit.paths import Paths
 from envkit.plan import Want
-from envkit.runtimes.this_host import ThisHost
 from envkit.services.fingerprint import fingerprint
-from envkit.services.references import Addressing, AsProcess, Inside, Published, Scope, resolved_service
-from envkit.services.values import Fleeting, mark, values
-from envkit.supply.build import Recipe, recipe
+from envkit.services.references import Addressing, AsProcess, Inside, Published, Scope
+from envkit.services.resolution import resolved_service
+from envkit.services.values import Fleeting, ThisHost, mark, values
 
 NODE_REPOSITORY = "docker.io/kindest/node"
 
@@ -83,21 +81,6 @@ def moved(service: Service, offset: int) -> Service:
     return service.model_copy(update={"ports": {name: move(port) for name, port in service.ports.items()}})
 
 
-def recipes(environment: Environment, arch: str, cache: Path) -> dict[str, Recipe]:
-    """How to build each service that is built here, base images replaced by their stand-ins."""
-    found = {}
-    for name, service in environment.services.items():
-        if service.build:
-            args = {key: _stand_in(value, environment.images) for key, value in service.build.args.items()}
-            found[name] = recipe(name, service.build, args, arch, cache)
-    return found
-
-
-def _stand_in(value: str, images: Mapping[str, str]) -> str:
-    """Build arguments that name an image which has a stand-in."""
-    return substitute(value, images) if "/" in value or ":" in value else value
-
-
 def candidates(service: Service, images: Mapping[str, str]) -> tuple[str, ...]:
     """The images to try, stand-ins put in; for a process, the reference of its program."""
     if service.process and not service.in_container:
@@ -123,13 +106,12 @@ def want(
     environment: Environment,
     name: str,
     paths: Paths,
-    recipes_: Mapping[str, Recipe],
+    tag: str,
     image_ids: Mapping[str, str],
     instance: Instance | None,
 ) -> Want:
     """One service as it should be; the image of a running container counts even when its name is gone."""
     service = planned(environment, name, paths)
-    tag = recipes_[name].tag if name in recipes_ else ""
     options = candidates(service, environment.images)
     wanted = Want(name, service, candidates=options, tag=tag)
     if not service.runs:

@@ -30,7 +30,7 @@ from envkit.config.names import did_you_mean
 from envkit.errors import EnvironmentFailed
 
 if TYPE_CHECKING:
-    from envkit.config.models import Environment, Port, Probe, Process, Service
+    from envkit.config.models import Environment, Port
 
 LOCALHOST = "127.0.0.1"
 """Never `localhost`, which is ::1 first on many machines where ports are published on IPv4 only."""
@@ -261,46 +261,6 @@ def _variable(name: str, kind: str, variables: Mapping[str, str], variable: str,
     if step not in scope._found:
         scope._found[step] = resolve(variables[variable], replace(scope, _within=(*scope._within, step)))
     return scope._found[step]
-
-
-def resolved_service(service: Service, scope: Scope) -> Service:
-    """The service with its env, command, entrypoint, host command, files' content and probes resolved.
-
-    Not its exports, which are always seen from the host. `scope.self_name` is the service's name.
-    """
-    from envkit.services.placed import resolved_file
-
-    update: dict[str, Any] = {
-        "env": {name: resolve(text, scope) for name, text in service.env.items()},
-        "files": tuple(resolved_file(file, scope) for file in service.files),
-    }
-    for key in ("command", "entrypoint", "host_command"):
-        words: tuple[str, ...] | None = getattr(service, key)
-        update[key] = words if words is None else tuple(resolve(word, scope) for word in words)
-    for key in ("probe", "first_probe"):
-        probe: Probe | None = getattr(service, key)
-        update[key] = probe and resolved_probe(probe, scope)
-    update["process"] = service.process and _resolved_process(service.process, scope)
-    return service.model_copy(update=update)
-
-
-def _resolved_process(process: Process, scope: Scope) -> Process:
-    command = tuple(resolve(word, scope) for word in process.command)
-    env = {name: resolve(text, scope) for name, text in process.env.items()}
-    return process.model_copy(update={"command": command, "env": env})
-
-
-def resolved_probe(probe: Probe, scope: Scope) -> Probe:
-    """The probe with every text resolved."""
-    return probe.model_copy(update={key: _each(value, scope) for key, value in iter(probe)})
-
-
-def _each(value: Any, scope: Scope) -> Any:
-    if isinstance(value, dict):
-        return {key: _each(item, scope) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_each(item, scope) for item in value)
-    return resolve(value, scope) if isinstance(value, str) else value
 
 
 def identity_values(environment: Environment) -> Iterator[str]:

@@ -92,7 +92,9 @@ def encrypted(plug: Plug) -> Plug | TlsPlug:
     if answer == b"S":
         import ssl
 
-        return sockets.encrypted(plug, ssl._create_unverified_context())  # noqa: S323  as `sslmode=require`
+        from envkit import deadline_tls as tls
+
+        return tls.encrypted(plug, ssl._create_unverified_context())  # noqa: S323  as `sslmode=require`
     said = f"not PostgreSQL's protocol: {answer!r}" if answer else "the connection was closed before an answer"
     raise SqlError(said)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from envkit.config.names import APISERVER
 from envkit.labels import resource_name
 from envkit.paths import Paths
 from envkit.services import secrets
@@ -19,7 +20,6 @@ from envkit.services.references import Addressing, AsProcess, Inside, Unresolved
 
 if TYPE_CHECKING:
     from envkit.config.models import Environment
-    from envkit.runtimes.this_host import ThisHost
 
 API_PORT = 6443
 """Of kube-apiserver inside a kind node."""
@@ -42,6 +42,14 @@ class Values(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self.made)
+
+
+@dataclass(frozen=True)
+class ThisHost:
+    """What they call, and what the listener must be bound to; both empty where there is no way back."""
+
+    address: str = ""
+    listen: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,8 +123,6 @@ def server_of(environment: Environment, where: Addressing, paths: Paths) -> str:
 
     kind's certificate names its nodes, that of an API server without nodes names the service.
     """
-    from envkit.clusters.envtest import APISERVER
-
     if APISERVER in environment.cluster_parts and isinstance(where, Inside | AsProcess):
         return f"https://{where.host(APISERVER)}:{where.port(APISERVER, 'https')}"
     if isinstance(where, Inside):

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from envkit.config.images import substitute
 from envkit.supply.bases import bases
 from envkit.waiting import Cancel
 
 if TYPE_CHECKING:
-    from envkit.config.models import Build
+    from envkit.config.models import Build, Environment
 
 OWN = "datastorage"
 """The build context that stands for envkit's own DataStorage service."""
@@ -114,3 +115,18 @@ def _digest(files: list[tuple[str, Path]], build: Build, args: Mapping[str, str]
         content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
         digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
     return digest.hexdigest()[:16]
+
+
+def recipes(environment: Environment, arch: str, cache: Path) -> dict[str, Recipe]:
+    """How to build each service that is built here, base images replaced by their stand-ins."""
+    found = {}
+    for name, service in environment.services.items():
+        if service.build:
+            args = {key: _stand_in(value, environment.images) for key, value in service.build.args.items()}
+            found[name] = recipe(name, service.build, args, arch, cache)
+    return found
+
+
+def _stand_in(value: str, images: Mapping[str, str]) -> str:
+    """Build arguments that name an image which has a stand-in."""
+    return substitute(value, images) if "/" in value or ":" in value else value

@@ -7,8 +7,9 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ from envkit.supply.binaries.store import MANIFEST, SCHEMA, Store, binaries_home
 from envkit.supply.sealed import contents, digest, is_whole, open_to_all, record
 
 if TYPE_CHECKING:
-    from envkit.session import Session
     from envkit.supply.programs import Program, Programs
+    from envkit.waiting import Cancel
 
 Report = Callable[[str], None]
 Row = dict[str, Any]
@@ -34,17 +35,22 @@ ALONE = ("etcd", "kubernetes")
 """Supplies whose programs need nothing beside them: they can be taken from wherever they are."""
 
 
-def pack(session: Session, archive: Writer, report: Report) -> tuple[list[Row], list[str]]:
-    """Put the programs in; what the manifest says of them, and what could not be put in."""
-    from envkit.supply.programs import Programs
+@dataclass(frozen=True)
+class Home:
+    """Where envkit's caches of programs are: its cache folder, and the variables that may name another one."""
 
-    if isinstance(session.images, Programs):
-        return _pack_programs(session, session.images, archive, report)
-    return _pack_kind(session, archive) if session.environment.cluster.type == "kind" else ([], [])
+    cache: Path
+    environ: Mapping[str, str]
+
+    @property
+    def binaries(self) -> Path:
+        """The folder of the embedded lane's programs."""
+        return binaries_home(self.cache, self.environ, os.geteuid())
 
 
-def _pack_kind(session: Session, archive: Writer) -> tuple[list[Row], list[str]]:
-    path = shutil.which(program(session.environ, session.cache))
+def pack_kind(home: Home, archive: Writer) -> tuple[list[Row], list[str]]:
+    """Put kind in; what the manifest says of it, and what could not be put in."""
+    path = shutil.which(program(home.environ, home.cache))
     if not path:
         return [], ["kind is not on PATH here, and not in the archive: the other machine must have it"]
     try:
@@ -55,20 +61,21 @@ def _pack_kind(session: Session, archive: Writer) -> tuple[list[Row], list[str]]
     return [_put(archive, "kind", said, "bin", "kind", [("kind", Path(path).resolve())])], []
 
 
-def _pack_programs(
-    session: Session, programs: Programs, archive: Writer, report: Report
+def pack_programs(
+    home: Home, programs: Programs, archive: Writer, report: Report, cancel: Cancel
 ) -> tuple[list[Row], list[str]]:  # fmt: skip
+    """Put the programs of its services in; what the manifest says of them, and what could not be put in."""
     rows: list[Row] = []
     notes: list[str] = []
-    used = {service.process.reference for service in session.environment.services.values() if service.process}
+    used = {service.process.reference for service in programs.services.values() if service.process}
     for reference in sorted(used):
         name = reference.partition(":")[2]
         report(f"packing {name}")
         if name == "datastorage":
-            rows.append(_pack_site(session, archive, report))
+            rows.append(_pack_site(home, archive, report, cancel))
             continue
         found = programs.found(reference)
-        store = _store(session, name)
+        store = _store(home, name)
         entry = _entry_of(store, found)
         if entry:
             rows.append(_put(archive, name, found.version, "binaries", entry.name, _tree(entry)))
@@ -81,8 +88,8 @@ def _pack_programs(
     return rows, notes
 
 
-def _store(session: Session, name: str) -> Store:
-    return Store(binaries_home(session.cache, session.environ, os.geteuid()), name, Host.this())
+def _store(home: Home, name: str) -> Store:
+    return Store(home.binaries, name, Host.this())
 
 
 def _put(archive: Writer, name: str, version: str, room: str, entry: str, files: list[tuple[str, Path]]) -> Row:
@@ -93,11 +100,11 @@ def _put(archive: Writer, name: str, version: str, room: str, entry: str, files:
     return {"name": name, "version": version, "member": member, "room": room, "entry": entry, "size": size}
 
 
-def _pack_site(session: Session, archive: Writer, report: Report) -> Row:
+def _pack_site(home: Home, archive: Writer, report: Report, cancel: Cancel) -> Row:
     from envkit.supply.wheels import fetch_site_here, site_here
 
-    fetch_site_here(session.cache, report, session.cancel)
-    site = site_here(session.cache)
+    fetch_site_here(home.cache, report, cancel)
+    site = site_here(home.cache)
     return _put(archive, "datastorage", "", "sites", site.name, _tree(site))
 
 
@@ -127,31 +134,31 @@ def _tree(folder: Path) -> list[tuple[str, Path]]:
     return [(path.relative_to(folder).as_posix(), path) for path in files]
 
 
-def unpack(session: Session, archive: Archive, report: Report) -> list[tuple[str, str]]:
+def unpack(home: Home, archive: Archive, report: Report) -> list[tuple[str, str]]:
     """Put the programs where envkit looks for them: name and what became of it. What is on PATH comes first there."""
     if archive.manifest["host"] != str(Host.this()):
         return []
     done = []
     for row in archive.manifest["programs"]:
         report(f"unpacking {row['name']}")
-        done.append((f"{row['name']} {row['version']}".strip(), _unpacked(session, archive, row)))
+        done.append((f"{row['name']} {row['version']}".strip(), _unpacked(home, archive, row)))
     return done
 
 
-def _place(session: Session, row: Row) -> Path:
+def _place(home: Home, row: Row) -> Path:
     if any(Path(row[key]).name != row[key] for key in ("name", "entry")):
         raise EnvironmentFailed(f"the archive names a place outside of the cache: {row['entry']}")
     if row["room"] == "binaries":
-        return binaries_home(session.cache, session.environ, os.geteuid()) / str(row["name"]) / str(row["entry"])
+        return home.binaries / str(row["name"]) / str(row["entry"])
     if row["room"] == "sites":
-        return session.cache / "sites" / str(row["entry"])
-    return loaded_program(session.cache).parent
+        return home.cache / "sites" / str(row["entry"])
+    return loaded_program(home.cache).parent
 
 
-def _unpacked(session: Session, archive: Archive, row: Row) -> str:
+def _unpacked(home: Home, archive: Archive, row: Row) -> str:
     """Beside its place until it is whole; an entry that is there, and is as it was fetched, is kept."""
-    place = _place(session, row)
-    if _is_whole(session, row, place):
+    place = _place(home, row)
+    if _is_whole(home, row, place):
         return "kept"
     own_folder(place.parent)
     if row["room"] == "binaries":
@@ -172,7 +179,7 @@ def _unpacked(session: Session, archive: Archive, row: Row) -> str:
     return "loaded"
 
 
-def _is_whole(session: Session, row: Row, place: Path) -> bool:
+def _is_whole(home: Home, row: Row, place: Path) -> bool:
     if row["room"] == "binaries":
-        return isinstance(_store(session, str(row["name"])).read(place), Candidate)
+        return isinstance(_store(home, str(row["name"])).read(place), Candidate)
     return row["room"] == "sites" and is_whole(place)

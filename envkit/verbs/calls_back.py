@@ -11,7 +11,7 @@ from envkit.runtimes.this_host import ALIAS
 from envkit.services.values import authority_file
 
 if TYPE_CHECKING:
-    from envkit.runtimes.this_host import ThisHost
+    from envkit.services.values import ThisHost
     from envkit.session import Session
 
 ADDRESS, LISTEN, CERTIFICATES = "ENVKIT_HOST_ADDRESS", "ENVKIT_HOST_LISTEN", "ENVKIT_HOST_CERTIFICATES"

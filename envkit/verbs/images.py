@@ -146,14 +146,14 @@ def _pulled(session: Session, part: Part) -> Result:
 
 
 def _built(session: Session, part: Part) -> Result:
-    tag = built(session, part.used_by[0], session.stream.reporter(part.name), session.cancel)
+    tag = built(session.images, session.recipes[part.used_by[0]], session.stream.reporter(part.name), session.cancel)
     return Result(_looked_up(session, part), "built", f"{tag} is here (built)")
 
 
 def _had(session: Session, part: Part) -> Result:
     if part.want is None:
         return _pulled(session, part)
-    name, how = had(session, part.want, session.stream.reporter(part.name), session.cancel)
+    name, how = had(session.images, session.recipes, part.want, session.stream.reporter(part.name), session.cancel)
     return Result(part, "built" if how.startswith("built") else "pulled", f"{name} is here ({how})")
 
 

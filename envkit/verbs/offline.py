@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -62,7 +62,7 @@ def save(session: Session, path: Path) -> Saved:
     images = [part for part in parts if part.role != "program"]
     with _step(session, "save") as report, written(path, report, session.cancel) as archive:
         entries = _save_images(session, images, archive) if images else []
-        programs, notes = luggage.pack(session, archive, report)
+        programs, notes = _save_programs(session, archive, report)
         manifest = {
             "envkit": __version__,
             "saved": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -77,6 +77,20 @@ def save(session: Session, path: Path) -> Saved:
     return Saved(path, path.stat().st_size, manifest, notes)
 
 
+def _home(session: Session) -> luggage.Home:
+    return luggage.Home(session.cache, session.environ)
+
+
+def _save_programs(
+    session: Session, archive: Writer, report: Callable[[str], None]
+) -> tuple[list[luggage.Row], list[str]]:
+    from envkit.supply.programs import Programs
+
+    if isinstance(session.images, Programs):
+        return luggage.pack_programs(_home(session), session.images, archive, report, session.cancel)
+    return luggage.pack_kind(_home(session), archive) if session.environment.cluster.type == "kind" else ([], [])
+
+
 def load(session: Session, path: Path) -> Loaded:
     """Take in everything of an archive that is not here. On a failure nothing of it stays.
 
@@ -88,7 +102,7 @@ def load(session: Session, path: Path) -> Loaded:
         with _step(session, "load") as report:
             archive.verify(report, session.cancel)
             images = _load_images(session, archive, report) if archive.manifest["images"] else []
-            programs = luggage.unpack(session, archive, report)
+            programs = luggage.unpack(_home(session), archive, report)
     finally:
         archive.close()
     return Loaded([*images, *(Entry(*row) for row in programs)], notes)

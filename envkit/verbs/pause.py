@@ -10,9 +10,10 @@ from functools import partial
 from envkit import plan, state
 from envkit.errors import EnvironmentFailed, UsageError
 from envkit.plan import CLUSTER
-from envkit.session import Session, locked
+from envkit.session import Session
 from envkit.verbs.holder import ours
 from envkit.verbs.list import run_of
+from envkit.verbs.locking import locked
 from envkit.verbs.standing import not_up
 
 

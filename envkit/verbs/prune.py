@@ -12,8 +12,8 @@ from envkit.errors import EnvkitError
 from envkit.events import Stream
 from envkit.owner import Claim, Owner, here
 from envkit.paths import Paths
-from envkit.session import locked
 from envkit.verbs.list import Found, run_of
+from envkit.verbs.locking import locked
 from envkit.verbs.remove import down
 from envkit.waiting import Cancel
 

@@ -14,8 +14,9 @@ from envkit.deadline import Deadline
 from envkit.errors import EnvironmentFailed, EnvkitError, NotReady
 from envkit.facts import Instance
 from envkit.services import baseline, resp, sql
-from envkit.session import Session, locked
+from envkit.session import Session
 from envkit.verbs.holder import ours
+from envkit.verbs.locking import locked
 from envkit.verbs.standing import check_not_paused, not_up
 from envkit.waiting import until
 

@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import FrameType
+from typing import Any
 
 from envkit.errors import UsageError
 
@@ -136,3 +137,18 @@ def from_terminal() -> bool:
         return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):
         return False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of the command, in the table at the end."""
+
+    number: int
+    result: str
+    code: int
+    seconds: float
+    reason: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {**asdict(self), "seconds": round(self.seconds, 3)}

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from envkit import observe, plan, state
 from envkit.errors import NotReady, ServiceDied
 from envkit.facts import Instance
-from envkit.session import Session, locked
+from envkit.session import Session
 from envkit.verbs.holder import ours
+from envkit.verbs.locking import locked
 from envkit.verbs.record import write_record
 from envkit.verbs.standing import check_not_paused, not_up
 

@@ -20,8 +20,9 @@ from envkit.plan import CLUSTER, Desired, Plan
 from envkit.ports import accepts, port_taken
 from envkit.runtimes import reach
 from envkit.runtimes.base import Renewing
-from envkit.session import Session, locked
+from envkit.session import Session
 from envkit.verbs.holder import check_holder
+from envkit.verbs.locking import locked
 from envkit.verbs.placing import PortsLost, at_an_offset, losing_ports, lost_port
 from envkit.verbs.record import write_record
 from envkit.verbs.remove import forget_files, undo

@@ -30,16 +30,20 @@ class Watcher:
     """A running supervisor. When it has died, everything here does nothing: the run goes on unwatched."""
 
     def __init__(
-        self, folder: RunFolder, name: str, flags: Mapping[str, Any], *, keep: bool, heard: Callable[[Happening], None]
-    ) -> None:
-        """Start it; `flags` are the wrapper's own, for opening the same environment, `heard` is told what happens."""
+        self, module: str, folder: RunFolder, name: str, flags: Mapping[str, Any], *,
+        keep: bool, heard: Callable[[Happening], None],
+    ) -> None:  # fmt: skip
+        """Start `module`, the supervisor's program; `flags` are the wrapper's own, for opening the same environment.
+
+        `heard` is called with what happens.
+        """
         self._heard = heard
         self._answers: dict[str, threading.Event] = {"settled": threading.Event(), "resting": threading.Event()}
         self._gone = threading.Event()
         roots = [str(Path(envkit.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         with os.fdopen(append_private(folder.path / "supervisor.log"), "ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "envkit.watch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}, start_new_session=True,
                 text=True,
             )  # fmt: skip

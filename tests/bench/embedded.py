@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from envkit.clusters.api import Api
-from envkit.clusters.envtest import APISERVER, ETCD, Envtest
+from envkit.clusters.envtest import Envtest
 from envkit.config.models import Environment
+from envkit.config.names import APISERVER, ETCD
 from envkit.lanes import settled
 from envkit.paths import Paths, cache_home
 from envkit.ports import accepts

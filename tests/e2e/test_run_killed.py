@@ -131,7 +131,7 @@ def test_a_kill_takes_away_only_what_run_had_brought_up(processes: EmbeddedBox) 
 def test_what_wrapper_and_watch_left_when_killed_together_is_found(processes: EmbeddedBox) -> None:
     running = processes.start("run", "--", "sh", "-c", "echo here; sleep 60")
     assert eventually(lambda: "here" in running.out(), 60), running.err()
-    (watch,) = (it for it in psutil.Process(running.process.pid).children() if "envkit.watch" in it.cmdline())
+    (watch,) = (it for it in psutil.Process(running.process.pid).children() if "envkit.cli.supervising" in it.cmdline())
     watch.kill()
     running.send(signal.SIGKILL)
     running.wait(10)

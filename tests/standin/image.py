@@ -15,7 +15,7 @@ from docker.errors import APIError
 from envkit.config.images import substitute
 from envkit.config.load import Request, load
 from envkit.paths import cache_home
-from envkit.services.desired import recipes
+from envkit.supply.build import recipes
 from envkit.supply.images import Images
 from envkit.waiting import Cancel
 from tests.support.engines import Engine

@@ -108,11 +108,8 @@ def test_a_cancelled_one_leaves_no_file(tmp_path: Path) -> None:
 # Programs
 
 
-class Session:
-    """As much of a session as programs need."""
-
-    def __init__(self, cache: Path) -> None:
-        self.cache, self.environ = cache, {"ENVKIT_CACHE_DIR": str(cache)}
+def home_in(cache: Path) -> luggage.Home:
+    return luggage.Home(cache, {"ENVKIT_CACHE_DIR": str(cache)})
 
 
 def with_program(folder: Path, **said: Any) -> Archive:
@@ -138,36 +135,36 @@ def with_program(folder: Path, **said: Any) -> Archive:
      ("bin", "kind", "bin/kind")],
 )  # fmt: skip
 def test_programs_are_put_where_they_are_looked_for_once(tmp_path: Path, room: str, entry: str, place: str) -> None:
-    archive, session = with_program(tmp_path, room=room, entry=entry), Session(tmp_path / "cache")
+    archive, home = with_program(tmp_path, room=room, entry=entry), home_in(tmp_path / "cache")
 
-    first, again = (luggage.unpack(session, archive, silent) for _ in range(2))
+    first, again = (luggage.unpack(home, archive, silent) for _ in range(2))
 
     assert (first, again) == ([("etcd 3.5", "loaded")], [("etcd 3.5", "kept")])
-    assert (session.cache / place).stat().st_mode & 0o777 == 0o755
-    assert not list(session.cache.rglob(".*.new"))
+    assert (home.cache / place).stat().st_mode & 0o777 == 0o755
+    assert not list(home.cache.rglob(".*.new"))
     archive.close()
 
 
 @pytest.mark.parametrize(("room", "place"), [("binaries", "binaries/etcd/x/bin/etcd"), ("sites", "sites/x/bin/etcd"),
                                              ("bin", "bin/kind")])  # fmt: skip
 def test_programs_that_were_altered_since_are_put_there_anew(tmp_path: Path, room: str, place: str) -> None:
-    archive, session = with_program(tmp_path, room=room, entry="x"), Session(tmp_path / "cache")
-    luggage.unpack(session, archive, silent)
-    program = session.cache / place
+    archive, home = with_program(tmp_path, room=room, entry="x"), home_in(tmp_path / "cache")
+    luggage.unpack(home, archive, silent)
+    program = home.cache / place
     program.write_text("#!/bin/so\n")
 
-    assert luggage.unpack(session, archive, silent) == [("etcd 3.5", "loaded")]
+    assert luggage.unpack(home, archive, silent) == [("etcd 3.5", "loaded")]
     assert program.read_text() == "#!/bin/sh\n"
     archive.close()
 
 
 def test_a_loaded_kind_that_was_altered_is_not_run(tmp_path: Path) -> None:
-    archive, session = with_program(tmp_path, room="bin", entry="kind"), Session(tmp_path / "cache")
-    luggage.unpack(session, archive, silent)
-    loaded = session.cache / "bin" / "kind"
-    assert program({"PATH": "/nowhere"}, session.cache) == str(loaded)
+    archive, home = with_program(tmp_path, room="bin", entry="kind"), home_in(tmp_path / "cache")
+    luggage.unpack(home, archive, silent)
+    loaded = home.cache / "bin" / "kind"
+    assert program({"PATH": "/nowhere"}, home.cache) == str(loaded)
     loaded.write_text("#!/bin/so\n")
-    assert program({"PATH": "/nowhere"}, session.cache) == "kind"
+    assert program({"PATH": "/nowhere"}, home.cache) == "kind"
     archive.close()
 
 
@@ -175,7 +172,7 @@ def test_an_archive_cannot_write_elsewhere(tmp_path: Path) -> None:
     archive = with_program(tmp_path, entry="../../x")
 
     with pytest.raises(EnvironmentFailed, match="outside of the cache"):
-        luggage.unpack(Session(tmp_path / "cache"), archive, silent)
+        luggage.unpack(home_in(tmp_path / "cache"), archive, silent)
     archive.close()
 
 

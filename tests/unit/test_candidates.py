@@ -17,11 +17,12 @@ from envkit.config.models import Service
 from envkit.errors import ImageUnavailable
 from envkit.events import Event, Kind
 from envkit.runtimes.endpoint import Endpoint
-from envkit.runtimes.fake import FakeEngine, opened
+from envkit.runtimes.fake import FakeEngine
 from envkit.runtimes.sdk import connect
 from envkit.supply.images import Images
 from envkit.verbs.up import up
 from envkit.waiting import Cancel
+from tests.support.fake_session import opened
 
 LOADED, PULLED = "localhost/shop:ci", "r.example/shop:2"
 TEXT = """

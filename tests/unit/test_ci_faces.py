@@ -19,7 +19,6 @@ from envkit.ci.job import Job, Wanted
 from envkit.ci.marks import line_of, of_error, of_run
 from envkit.ci.platform import Left, Mark
 from envkit.ci.where import platform
-from envkit.cli.run_face import Row
 from envkit.config.load import Request, load
 from envkit.errors import Cancelled, ConfigError, EnvironmentFailed, Fault, UsageError
 from envkit.events import Event, Kind, Stream
@@ -30,6 +29,7 @@ from envkit.paths import Paths
 from envkit.session import Session
 from envkit.state import Record, write
 from envkit.timings import Recorder, Span
+from envkit.verbs.run import Row
 from envkit.waiting import Cancel
 from tests.support.actions import commands, entries
 

@@ -22,10 +22,10 @@ from envkit.cli import show
 from envkit.cli.command import command
 from envkit.cli.context import Flags, signals
 from envkit.cli.main import TAKES_SERVICES, _services, arranged, run
-from envkit.cli.options import COMMANDS, COMMON, SHORT, carried_out, flags_of
+from envkit.cli.options import COMMANDS, COMMON, SHORT, carried_out, flags_of, verbatim
 from envkit.cli.quick import understood
 from envkit.cli.reporting import show as show_error
-from envkit.cli.tasks import namespace, verbatim
+from envkit.cli.tasks import namespace
 from envkit.errors import Cancelled, ConfigError, EngineError, EnvkitError, Fault, NotUp, UsageError
 from envkit.paths import Paths
 from envkit.plan import Action, Plan, Step, Subject

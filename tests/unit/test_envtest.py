@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from envkit.clusters import kubeconfig
-from envkit.clusters.envtest import APISERVER, CONTROLLERS, ETCD, PARTS, Envtest, with_parts, without_refused
+from envkit.clusters.envtest import Envtest, with_parts, without_refused
 from envkit.clusters.parts import outlived
 from envkit.config.models import Environment, Port, Service
+from envkit.config.names import APISERVER, CONTROLLERS, ETCD, PARTS
 from envkit.facts import Instance
 from envkit.lanes import settled
 from envkit.paths import Paths

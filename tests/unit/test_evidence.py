@@ -20,11 +20,12 @@ from envkit.evidence.collectors.scene import Scene
 from envkit.evidence.findings import Findings
 from envkit.paths import Paths, write_private
 from envkit.runtimes.base import Unit
-from envkit.runtimes.fake import FakeEngine, Script, opened
+from envkit.runtimes.fake import FakeEngine, Script
 from envkit.session import Session
 from envkit.verbs.gather import gather
 from envkit.watch.folder import RunFolder, new
 from envkit.watch.timeline import Happening, Sample, Writer
+from tests.support.fake_session import opened
 from tests.unit.wants import environment
 
 QUICK = 3.0

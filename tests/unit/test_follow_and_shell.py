@@ -15,12 +15,13 @@ from envkit.cli.options import meant
 from envkit.cli.output import Prefixed
 from envkit.errors import Cancelled, NotUp, ToolMissing, UsageError
 from envkit.events import Event
-from envkit.runtimes.fake import FakeEngine, Script, opened
+from envkit.runtimes.fake import FakeEngine, Script
 from envkit.runtimes.following import Place, growing, lines_of, unread
 from envkit.verbs.follow import follow
 from envkit.verbs.shell import client_of, entry
 from envkit.verbs.up import up
 from envkit.waiting import Cancel
+from tests.support.fake_session import opened
 from tests.unit.wants import environment
 
 # Lines

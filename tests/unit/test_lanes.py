@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from envkit import lanes
-from envkit.clusters.envtest import PARTS
 from envkit.config.models import Environment
+from envkit.config.names import PARTS
 from envkit.errors import EngineError, UsageError
 from envkit.events import Event, Stream
 from envkit.lanes import QUIET, Choice, Entered, entered, free_ports, settled

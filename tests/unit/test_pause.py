@@ -14,7 +14,7 @@ from envkit import state
 from envkit.errors import EngineError, EnvironmentFailed, NotUp, UsageError
 from envkit.facts import ClusterFact, Facts
 from envkit.plan import CLUSTER, Action, make
-from envkit.runtimes.fake import FakeEngine, opened
+from envkit.runtimes.fake import FakeEngine
 from envkit.runtimes.marked import Stamp
 from envkit.session import Session
 from envkit.verbs import env
@@ -24,6 +24,7 @@ from envkit.verbs.services import logs, restart
 from envkit.verbs.shell import entry
 from envkit.verbs.status import status
 from envkit.verbs.up import up
+from tests.support.fake_session import opened
 from tests.unit.wants import desired, environment, instance
 
 TCP = {"probe": {"type": "tcp"}, "ports": {"main": {"container": 80, "host": "auto"}}}

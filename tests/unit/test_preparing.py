@@ -25,10 +25,11 @@ from envkit.errors import (
     StepsFailed,
     ToolMissing,
 )
-from envkit.runtimes.fake import FakeEngine, Script, opened
+from envkit.runtimes.fake import FakeEngine, Script
 from envkit.session import Session
 from envkit.verbs.up import make_plan, up
 from envkit.waiting import Cancel
+from tests.support.fake_session import opened
 from tests.support.ports import free
 from tests.unit.wants import environment
 

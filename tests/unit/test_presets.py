@@ -7,7 +7,8 @@ import pytest
 from envkit.config.load import Request, load
 from envkit.config.models import Environment, PostgresProbe, RedisProbe
 from envkit.errors import ConfigError
-from envkit.services.references import Inside, Published, Scope, resolve, resolved_service
+from envkit.services.references import Inside, Published, Scope, resolve
+from envkit.services.resolution import resolved_service
 
 REDIS = "services: {redis: {preset: redis, ports: {redis: 16000}%s}}\n"
 BOTH = """

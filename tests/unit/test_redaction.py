@@ -20,7 +20,8 @@ from envkit.evidence.bundle import Bundle, packed
 from envkit.evidence.redaction import HIDDEN, Redactor
 from envkit.evidence.secrets import redactor
 from envkit.paths import write_private
-from envkit.runtimes.fake import FakeEngine, opened
+from envkit.runtimes.fake import FakeEngine
+from tests.support.fake_session import opened
 from tests.unit.wants import environment
 
 SECRET = 'p/&s w"ör§-d<1>'

@@ -13,9 +13,9 @@ from envkit.services.references import (
     names_in,
     problems,
     resolve,
-    resolved_service,
     value_names,
 )
+from envkit.services.resolution import resolved_service
 
 
 def environment(**more: Any) -> Environment:

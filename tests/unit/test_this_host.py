@@ -14,10 +14,12 @@ from envkit.errors import EnvkitError
 from envkit.paths import write_private
 from envkit.runtimes.discovery import in_machine
 from envkit.runtimes.endpoint import Endpoint
-from envkit.runtimes.fake import FakeEngine, opened
-from envkit.runtimes.this_host import ThisHost, outward, this_host
+from envkit.runtimes.fake import FakeEngine
+from envkit.runtimes.this_host import outward, this_host
 from envkit.services import desired
+from envkit.services.values import ThisHost
 from envkit.verbs.calls_back import ADDRESS, CERTIFICATES, LISTEN, variables
+from tests.support.fake_session import opened
 from tests.unit.wants import environment
 
 DOCKER = Endpoint("docker", "unix:///run/some.sock", "27", "a test")

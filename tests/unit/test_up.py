@@ -31,13 +31,14 @@ from envkit.errors import (
 )
 from envkit.events import Event, Kind
 from envkit.ports import Holder, accepts
-from envkit.runtimes.fake import FakeEngine, Script, opened
+from envkit.runtimes.fake import FakeEngine, Script
 from envkit.session import Session
 from envkit.verbs import env as env_verb
 from envkit.verbs.services import logs, restart
 from envkit.verbs.status import status
 from envkit.verbs.up import make_plan, up
 from envkit.waiting import Cancel
+from tests.support.fake_session import opened
 from tests.support.ports import free
 from tests.unit.wants import environment
 

@@ -16,11 +16,12 @@ from envkit.cli import show
 from envkit.cli.context import Flags
 from envkit.errors import Cancelled, EngineError
 from envkit.facts import Instance
-from envkit.runtimes.fake import FakeEngine, opened
+from envkit.runtimes.fake import FakeEngine
 from envkit.runtimes.usage import Usage, of_processes, of_stats
 from envkit.verbs.status import Row, Status, _share, looks
 from envkit.verbs.up import up
 from envkit.waiting import Cancel
+from tests.support.fake_session import opened
 from tests.unit.wants import environment
 
 

@@ -62,9 +62,9 @@ def reports(scene: Scene) -> None:
 
 def plan(scene: Scene) -> None:
     """What `up` would do now, and why: everything that is not as it should be."""
-    from envkit.verbs.up import make_plan
+    from envkit import observe, plan
 
-    steps, _, _ = make_plan(scene.session)
+    steps = plan.make(*observe.look(scene.session, plan.select(scene.session.environment, ())))
     rows = [f"{step.action.value:<8} {step.id:<20} {step.reason}" for step in steps.steps]
     scene.bundle.text("environment/plan.txt", "\n".join([*rows, ""]))
 

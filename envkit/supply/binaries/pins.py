@@ -3,8 +3,8 @@
 `wheels.txt` is a requirements file with hashes, which pip and uv compare themselves. `releases.txt` has lines as
 `sha256sum` prints them. For a version that is not in it the file that `ENVKIT_DIGESTS` names must have the line.
 
-After a change of a version in the catalogue renew both: `./.venv/bin/python -m envkit.supply.binaries.pins`. It needs
-uv, a package index and the releases; read the difference before it is committed.
+After a change of a version in the catalogue renew both: `./.venv/bin/python -m envkit.supply.binaries.renewing`. It
+needs uv, a package index and the releases; read the difference before it is committed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Digests:
     def of(cls, environ: Mapping[str, str]) -> Digests:
         """Those of the repository, and those in the file that the variable names. Raises `Unfit` for a broken file."""
         given = environ.get(VARIABLE)
-        return cls(_read(RELEASES), _read(Path(given).expanduser()) if given else {})
+        return cls(read(RELEASES), read(Path(given).expanduser()) if given else {})
 
     def of_file(self, path: str) -> Digest:
         """The digest of `v1.34.1/bin/linux/amd64/kubectl`. Raises `Unfit` where none is known, with what to do."""
@@ -58,7 +58,8 @@ class Digests:
         return max(found, key=lambda version: version.parts)
 
 
-def _read(path: Path) -> dict[str, Digest]:
+def read(path: Path) -> dict[str, Digest]:
+    """Digests by name. Raises `Unfit` for a file that cannot be read."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -83,18 +84,6 @@ def requirement(distribution: str, version: str, lock: Path = WHEELS) -> str:
     raise Unfit(f"no SHA-256 of {wanted} is known, and without one nothing of it is run")
 
 
-def main() -> None:
-    """Write both files anew, from the package index and from the releases themselves."""
-    from envkit.supply.binaries.renewing import releases, wheels
-
-    WHEELS.write_text(wheels())
-    RELEASES.write_text(releases(_read(RELEASES)))
-
-
 def lines(digests: Iterable[tuple[str, Digest]]) -> str:
-    """Digests as `_read` reads them."""
+    """Digests as `read` reads them."""
     return "".join(f"{digest.value}  {path}\n" for path, digest in digests)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,11 +12,11 @@ from envkit.commands import run
 from envkit.supply.binaries.catalog import ETCD, KUBERNETES, SUPPLIES
 from envkit.supply.binaries.download import Digest, Http
 from envkit.supply.binaries.models import Unfit
-from envkit.supply.binaries.pins import lines
+from envkit.supply.binaries.pins import RELEASES, WHEELS, lines, read
 from envkit.supply.binaries.releases import ARCHIVES, MIRRORS
 from envkit.waiting import Cancel
 
-HEAD = "# {day}: made by `./.venv/bin/python -m envkit.supply.binaries.pins`. {what}\n"
+HEAD = "# {day}: made by `./.venv/bin/python -m envkit.supply.binaries.renewing`. {what}\n"
 
 LINUX = tuple(f"linux-{arch}" for arch in ("amd64", "arm64"))
 MACOS = tuple(f"darwin-{arch}" for arch in ("amd64", "arm64"))
@@ -89,3 +89,13 @@ def _digest(value: str, name: str, algorithm: str) -> Digest:
     if len(value) != length or not all(letter in "0123456789abcdef" for letter in value.lower()):
         raise Unfit(f"what is published for {name} is no {algorithm}: {value[:40]!r}")
     return Digest(algorithm, value.lower())
+
+
+def main() -> None:
+    """Write both files anew, from the package index and from the releases themselves."""
+    WHEELS.write_text(wheels())
+    RELEASES.write_text(releases(read(RELEASES)))
+
+
+if __name__ == "__main__":
+    main()

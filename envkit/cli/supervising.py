@@ -1,4 +1,4 @@
-"""The supervisor's own process: `python -m envkit.watch`, started by `run` before anything is brought up."""
+"""The supervisor's own process: `python -m envkit.cli.supervising`, started by `run` before anything is brought up."""
 
 from __future__ import annotations
 
