@@ -37,8 +37,8 @@ def silence(backend: str) -> str:
 
 
 def _engine(name: str) -> str:
-    from envkit.errors import EngineError
-    from envkit.runtimes.discovery import find
+    from envkit.base.errors import EngineError
+    from envkit.drivers.runtimes.discovery import find
 
     try:
         find(name, os.environ)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envkit.evidence import Verdict
-    from envkit.timings import Span
-    from envkit.verbs.run import Row
+    from envkit.inventory.timings import Span
+    from envkit.operations.run import Row
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from envkit.ci.platform import Plain, Say
-from envkit.export import masked
+from envkit.inventory.export import masked
 
 LARGEST = 5 << 10
 """Bytes of a dotenv report: the limit of gitlab.com, and the default elsewhere."""

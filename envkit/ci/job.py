@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envkit.base.errors import EnvironmentFailed, EnvkitError
 from envkit.ci import junit, summary
 from envkit.ci.account import Account, Trouble
 from envkit.ci.gitlab import dotenv
 from envkit.ci.marks import of_error, of_run
 from envkit.ci.platform import Left, Platform
-from envkit.errors import EnvironmentFailed, EnvkitError
-from envkit.export import masked
-from envkit.timings import Recorder
+from envkit.inventory.export import masked
+from envkit.inventory.timings import Recorder
 
 if TYPE_CHECKING:
     from envkit.evidence import Verdict
-    from envkit.session import Session
-    from envkit.state import Record
-    from envkit.verbs.run import Row
+    from envkit.inventory.session import Session
+    from envkit.inventory.state import Record
+    from envkit.operations.run import Row
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Wanted:
 
 @dataclass
 class Job:
-    """It is also the `Intent` of its `up` (see `verbs.up`): what fails is looked at before it is taken back.
+    """It is also the `Intent` of its `up` (see `operations.up`): what fails is looked at before it is taken back.
 
     `show` shows an error, `note` says a line; `gather` makes evidence of an error before which nothing was there.
     """
@@ -106,7 +106,7 @@ class Job:
         bare = [name for name, value in sorted(holding.items()) if not any(one in value for one in self._masked)]
         return [f"the secret in {name} is a plain word, which no log can hide" for name in bare]
 
-    # See `verbs.up.Intent`
+    # See `operations.up.Intent`
 
     def begin(self, *, fresh: bool) -> None:
         """Nothing to prepare."""
@@ -116,7 +116,7 @@ class Job:
 
     def failed(self, error: Exception) -> None:
         """What was made is still there."""
-        from envkit.verbs.gather import of_failed_up
+        from envkit.operations.gather import of_failed_up
 
         assert self._session is not None
         self.learn()

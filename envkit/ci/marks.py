@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from envkit.base.errors import Cancelled, ConfigError, EnvkitError, Fault
 from envkit.ci.account import Account
 from envkit.ci.platform import Mark
-from envkit.errors import Cancelled, ConfigError, EnvkitError, Fault
 
 if TYPE_CHECKING:
     from envkit.evidence import Verdict
@@ -68,7 +68,7 @@ def line_of(file: Path, path: str) -> int:
     """The line, from 1, of what `services.api.files[0].source` names, or of the deepest part of it that is there."""
     import yaml
 
-    from envkit.config import bounded
+    from envkit.base import bounded
 
     try:
         node = bounded.composed(bounded.read_text(file), yaml.SafeLoader)[1]

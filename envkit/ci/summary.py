@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from envkit.ci.account import Account
-from envkit.timings import Span
+from envkit.inventory.timings import Span
 
 LONGEST = 200
 """Letters of a message in a table."""

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envkit.base.errors import Cancelled as CancelledError
+from envkit.base.errors import EnvironmentFailed, EnvkitError
+from envkit.base.waiting import Cancel
 from envkit.cli.run_face import Face
-from envkit.errors import Cancelled as CancelledError
-from envkit.errors import EnvironmentFailed, EnvkitError
-from envkit.verbs.run import Cancelled
-from envkit.waiting import Cancel
+from envkit.operations.run import Cancelled
 
 if TYPE_CHECKING:
     from envkit.evidence import Verdict
-    from envkit.session import Session
+    from envkit.inventory.session import Session
 
 EVIDENCE_SECONDS, HURRIED_SECONDS = 30.0, 3.0
 """For evidence; and for it when somebody waits with a SIGKILL. CI kills about ten seconds after it cancels."""
@@ -74,7 +74,7 @@ class Blame:
         def work() -> None:
             from envkit.evidence import collect, judge, look
             from envkit.evidence.collectors import COLLECTORS
-            from envkit.verbs.gather import OF_UP
+            from envkit.operations.gather import OF_UP
 
             findings = look(session, said.folder, seconds=min(seconds, 6.0) / 2, error=error, code=code, signum=signum)
             verdict = judge(findings)

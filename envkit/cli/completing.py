@@ -14,13 +14,13 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
+from envkit.base.errors import UsageError
+from envkit.base.paths import state_home
 from envkit.cli.context import Flags, program
 from envkit.cli.imaging import ACTIONS
 from envkit.cli.options import COMMANDS, COMMON, command, option_defaults, option_named, takes_next
 from envkit.cli.output import out
-from envkit.errors import UsageError
-from envkit.export import FORMATS
-from envkit.paths import state_home
+from envkit.inventory.export import FORMATS
 
 CHOICES = {
     "lane": ("containers", "mixed", "embedded", "auto"),
@@ -195,6 +195,6 @@ def profiles(environ: dict[str, str]) -> list[str]:
 
 def environments(environ: dict[str, str]) -> list[str]:
     """That have a record on this machine."""
-    from envkit.state import names
+    from envkit.inventory.state import names
 
     return names(state_home(environ))

@@ -13,16 +13,16 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from envkit.paths import Paths, cache_home, state_home
+from envkit.base.paths import Paths, cache_home, state_home
 
 if TYPE_CHECKING:
+    from envkit.base.errors import EnvironmentFailed
+    from envkit.base.events import Event, Stream
+    from envkit.base.waiting import Cancel
     from envkit.config.load import Request
     from envkit.config.models import Environment
-    from envkit.errors import EnvironmentFailed
-    from envkit.events import Event, Stream
-    from envkit.session import Session
-    from envkit.state import Record
-    from envkit.waiting import Cancel
+    from envkit.inventory.session import Session
+    from envkit.inventory.state import Record
 
 
 DOWN_WAITS = 60.0
@@ -110,11 +110,11 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Session]:
 
     With `alone` nobody is there to be told, and signals are the caller's business: for the watch over a run.
     """
+    from envkit.base.events import Stream
+    from envkit.base.waiting import Cancel
     from envkit.config.load import load
-    from envkit.events import Stream
-    from envkit.lanes import entered
-    from envkit.session import Session
-    from envkit.waiting import Cancel
+    from envkit.drivers.lanes import entered
+    from envkit.inventory.session import Session
 
     request = flags.request()
     environment: Environment = load(request)
@@ -138,11 +138,11 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Session]:
 @contextmanager
 def opened_somehow(flags: Flags) -> Iterator[tuple[Session, EnvironmentFailed | None]]:
     """As `opened`; where the engine or a tool is gone a session that runs nothing, and the error that says so."""
+    from envkit.base.errors import EnvironmentFailed
+    from envkit.base.events import Stream
+    from envkit.base.waiting import Cancel
     from envkit.config.load import load
-    from envkit.errors import EnvironmentFailed
-    from envkit.events import Stream
-    from envkit.session import Session
-    from envkit.waiting import Cancel
+    from envkit.inventory.session import Session
 
     with ExitStack() as stack:
         trouble: EnvironmentFailed | None = None
@@ -167,8 +167,8 @@ def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environm
 
     Raises `HolderError` when it is up elsewhere than what is asked for.
     """
-    from envkit import state
-    from envkit.verbs.standing import check_place
+    from envkit.inventory import state
+    from envkit.operations.standing import check_place
 
     record = state.read(paths)
     if record is None:
@@ -191,7 +191,7 @@ def offset_of(environment: Environment, paths: Paths, record: Record | None, *, 
     What is up keeps its offset unless another number is given. What a failed `up --keep` left has no record: its offset
     is the one that was chosen for it.
     """
-    from envkit import offsets
+    from envkit.inventory import offsets
 
     if record and (environment.offset_auto or (environment.port_offset == 0 and not moved)):
         return record.port_offset
@@ -206,12 +206,12 @@ def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tu
 
     A signal ends the wait for another envkit, but no removal that has begun: what was asked for is taken away.
     """
+    from envkit.base.events import Stream
+    from envkit.base.owner import claim
+    from envkit.base.waiting import Cancel
     from envkit.config.load import identify
-    from envkit.events import Stream
-    from envkit.owner import claim
-    from envkit.verbs.locking import locked
-    from envkit.verbs.remove import down, held_by
-    from envkit.waiting import Cancel
+    from envkit.operations.locking import locked
+    from envkit.operations.remove import down, held_by
 
     environ = dict(flags.environ)
     request = flags.request()
@@ -235,8 +235,8 @@ def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tu
 @contextmanager
 def _engines(request: Request, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[Mapping[str, str]]:
     """Engines that answer, and Podman's where it must be started for that; none is for what ran as processes."""
-    from envkit.runtimes.podman_service import serving
-    from envkit.verbs.remove import on_processes_alone
+    from envkit.drivers.runtimes.podman_service import serving
+    from envkit.operations.remove import on_processes_alone
 
     if request.lane == "embedded" or on_processes_alone(paths):
         yield environ
@@ -290,9 +290,9 @@ def signals(cancel: Cancel) -> Iterator[None]:
 @contextmanager
 def at_work(flags: Flags) -> Iterator[tuple[Stream, Cancel, Mapping[str, str]]]:
     """For commands about the whole machine: events, signals, and engines that answer; no configuration is loaded."""
-    from envkit.events import Stream
-    from envkit.runtimes.podman_service import serving
-    from envkit.waiting import Cancel
+    from envkit.base.events import Stream
+    from envkit.base.waiting import Cancel
+    from envkit.drivers.runtimes.podman_service import serving
 
     environ = dict(flags.environ)
     sink = sink_for(flags)

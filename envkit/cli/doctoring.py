@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from envkit.base.errors import FAILED, EnvkitError
+from envkit.base.paths import Paths, cache_home, state_home
 from envkit.cli.context import Flags, offset_of, program
 from envkit.cli.options import command
 from envkit.cli.output import confirmed, out
 from envkit.cli.terminal import edge, table
-from envkit.errors import FAILED, EnvkitError
-from envkit.paths import Paths, cache_home, state_home
 
 if TYPE_CHECKING:
     from envkit.doctor.examine import Examined
@@ -58,9 +58,9 @@ def _examine(host: Host, flags: Flags) -> Examined:
 
 def _ports(flags: Flags) -> Ports:
     """Of the environment that would be brought up here; a faulty configuration is one finding among others."""
-    from envkit import state
     from envkit.config.load import load
     from envkit.doctor.surroundings import Ports
+    from envkit.inventory import state
 
     try:
         environment = load(flags.request())

@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envkit.base.errors import FAILED, NotUp, UsageError
+from envkit.base.paths import state_home
 from envkit.cli.context import Flags, at_work, opened
 from envkit.cli.options import command
 from envkit.cli.output import confirmed, out
 from envkit.config.request import refuse_blank
-from envkit.errors import FAILED, NotUp, UsageError
-from envkit.paths import state_home
 
 if TYPE_CHECKING:
-    from envkit.verbs.list import Machine
-    from envkit.verbs.prune import Doomed
+    from envkit.operations.list import Machine
+    from envkit.operations.prune import Doomed
 
 
 @command
 def list_(flags: Flags) -> None:
     """Show every environment of this machine: state, where it runs, who holds it, when its time is over."""
     from envkit.cli import inventory
-    from envkit.verbs.list import survey
+    from envkit.operations.list import survey
 
     with at_work(flags) as (_, _, environ):
         found = survey(state_home(dict(flags.environ)), environ)
@@ -34,8 +34,8 @@ def list_(flags: Flags) -> None:
 def prune(flags: Flags, environment: Sequence[str], yes: bool = False) -> int:
     """Take away what is expired (`up --ttl`) or orphaned, after showing it; what is in use stays."""
     from envkit.cli import inventory
-    from envkit.verbs import prune as pruning
-    from envkit.verbs.list import survey
+    from envkit.operations import prune as pruning
+    from envkit.operations.list import survey
 
     home = state_home(dict(flags.environ))
     with at_work(flags) as (stream, cancel, environ):
@@ -57,7 +57,7 @@ def prune(flags: Flags, environment: Sequence[str], yes: bool = False) -> int:
 
 
 def _chosen(machine: Machine, names: Sequence[str]) -> list[Doomed]:
-    from envkit.verbs.prune import choose
+    from envkit.operations.prune import choose
 
     return [one for one in choose(machine.environments) if not names or one.found.name in names]
 
@@ -76,8 +76,8 @@ def _check_names(machine: Machine, names: Sequence[str]) -> None:
 def shell(flags: Flags, service: Sequence[str]) -> int:
     """Go into a service: psql, redis-cli or a shell there; `cluster` is a shell for kubectl. `-- COMMAND` runs that."""
     from envkit.cli.options import verbatim
-    from envkit.verbs.run import child
-    from envkit.verbs.shell import entry
+    from envkit.operations.run import child
+    from envkit.operations.shell import entry
 
     if len(service) != 1:
         raise UsageError("shell takes one service, and a command after --", hint="for example: shell postgres")
@@ -105,7 +105,7 @@ def timeline(flags: Flags) -> None:
 def pause(flags: Flags) -> None:
     """Hold the environment where it is: no processor time, memory stays. `up` lets it go on within a second."""
     from envkit.cli.show import paused
-    from envkit.verbs.pause import pause as hold
+    from envkit.operations.pause import pause as hold
 
     with opened(flags) as session:
         held = hold(session)
@@ -116,6 +116,6 @@ def pause(flags: Flags) -> None:
 def init(flags: Flags) -> None:
     """Write a starter configuration here, from what can be seen (compose file, go.mod ...); overwrites nothing."""
     from envkit.cli.inventory import written
-    from envkit.verbs.init import init as start
+    from envkit.operations.init import init as start
 
     written(start(Path.cwd(), flags.name), flags, out)

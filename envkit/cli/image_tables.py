@@ -11,9 +11,9 @@ from envkit.cli.show import Out
 from envkit.cli.terminal import edge, table
 
 if TYPE_CHECKING:
-    from envkit.verbs.images import Part, Result
-    from envkit.verbs.load import Brought
-    from envkit.verbs.offline import Loaded, Saved
+    from envkit.operations.images import Part, Result
+    from envkit.operations.load import Brought
+    from envkit.operations.offline import Loaded, Saved
 
 
 def parts(found: Sequence[Part], flags: Flags, out: Out) -> None:

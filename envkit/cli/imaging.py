@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envkit.base.errors import FAILED, UsageError
 from envkit.cli.context import Flags, opened
 from envkit.cli.options import command
 from envkit.cli.output import out
-from envkit.errors import FAILED, UsageError
 
 if TYPE_CHECKING:
-    from envkit.session import Session
+    from envkit.inventory.session import Session
 
 ACTIONS = ("pull", "build", "save", "load")
 
@@ -39,19 +39,19 @@ def images(flags: Flags, action: Sequence[str]) -> int:
 
 def _carried_out(session: Session, verb: str, words: Sequence[str], flags: Flags) -> int:
     from envkit.cli import image_tables as tables
-    from envkit.verbs import images as verbs
+    from envkit.operations import images as verbs
 
     if verb in ("pull", "build"):
         done = verbs.pull(session) if verb == "pull" else verbs.build(session, words)
         tables.results(done, flags, out)
         return FAILED if any(one.result == "failed" for one in done) else 0
     if verb == "save":
-        from envkit.verbs.offline import save
+        from envkit.operations.offline import save
 
         path = Path(words[0] if words else f"envkit-{session.environment.name}.tar").absolute()
         tables.saved(save(session, path), flags, out)
     elif verb == "load":
-        from envkit.verbs.offline import load as load_archive
+        from envkit.operations.offline import load as load_archive
 
         tables.loaded(load_archive(session, Path(words[0]).absolute()), flags, out)
     else:
@@ -63,7 +63,7 @@ def _carried_out(session: Session, verb: str, words: Sequence[str], flags: Flags
 def load(flags: Flags, image: Sequence[str]) -> None:
     """Bring images of this engine into the running cluster: `load shop/api:dev`. What is there is kept."""
     from envkit.cli import image_tables as tables
-    from envkit.verbs.load import load as bring
+    from envkit.operations.load import load as bring
 
     if not image:
         raise UsageError("load needs the name of an image", hint="for example: load shop/api:dev")

@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envkit.ci.where import platform
+from envkit.base.ci_platform import platform
+from envkit.base.errors import EnvkitError
 from envkit.cli.context import Flags
-from envkit.errors import EnvkitError
 
 if TYPE_CHECKING:
+    from envkit.base.errors import EnvironmentFailed
     from envkit.ci.job import Job
     from envkit.ci.platform import Platform
-    from envkit.errors import EnvironmentFailed
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def _name(flags: Flags) -> str:
 def _gather(flags: Flags, error: EnvironmentFailed, into: Path | None) -> None:
     """Evidence of what failed before anything was made: who holds the ports, why the engine does not answer."""
     from envkit.cli.context import opened_somehow
-    from envkit.verbs.gather import of_failed_up
+    from envkit.operations.gather import of_failed_up
 
     with suppress(EnvkitError), opened_somehow(flags) as (session, _):
         gathered = of_failed_up(session, error, into)

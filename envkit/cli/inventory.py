@@ -13,9 +13,9 @@ from envkit.cli.show import Out
 from envkit.cli.terminal import edge, table
 
 if TYPE_CHECKING:
-    from envkit.verbs.init import Written
-    from envkit.verbs.list import Found, Machine
-    from envkit.verbs.prune import Doomed, Pruned
+    from envkit.operations.init import Written
+    from envkit.operations.list import Found, Machine
+    from envkit.operations.prune import Doomed, Pruned
 
 
 def environments(machine: Machine, flags: Flags, out: Out) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from envkit.ci.identity import Lease, identity, lease
+from envkit.base.ci_job import Lease, identity, lease
+from envkit.base.errors import EnvkitError
+from envkit.base.paths import state_home
 from envkit.cli.context import Flags
 from envkit.cli.output import expiry
-from envkit.errors import EnvkitError
-from envkit.paths import state_home
 
 if TYPE_CHECKING:
-    from envkit.verbs.list import Found
+    from envkit.operations.list import Found
 
 VARIABLE = "ENVKIT_TTL"
 
@@ -37,8 +37,8 @@ def clear_lapsed(flags: Flags) -> None:
     """
     if identity(flags.environ) is None:
         return
-    from envkit.verbs.list import survey
-    from envkit.verbs.prune import lapsed
+    from envkit.operations.list import survey
+    from envkit.operations.prune import lapsed
 
     own = flags.paths().name
     try:
@@ -51,8 +51,8 @@ def clear_lapsed(flags: Flags) -> None:
 
 def _clear(flags: Flags, own: str) -> None:
     from envkit.cli.context import at_work
-    from envkit.verbs.list import survey
-    from envkit.verbs.prune import choose, lapsed, prune
+    from envkit.operations.list import survey
+    from envkit.operations.prune import choose, lapsed, prune
 
     home = state_home(dict(flags.environ))
     with at_work(flags) as (stream, cancel, environ):

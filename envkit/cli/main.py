@@ -13,13 +13,13 @@ from invoke.collection import Collection
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
+from envkit.base.errors import USAGE
 from envkit.cli import helptext
 from envkit.cli.command import HELP, EnvkitTask
 from envkit.cli.context import program
 from envkit.cli.options import meant, option_defaults, option_named, takes_next
 from envkit.cli.reporting import BROKEN_PIPE
 from envkit.cli.terminal import edge
-from envkit.errors import USAGE
 from envkit.version import __version__
 
 TAKES_SERVICES = ("up", "plan", "logs", "restart", "shell")

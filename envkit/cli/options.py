@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from envkit.base.errors import UsageError
 from envkit.cli.context import Flags
-from envkit.errors import UsageError
 
 Verb = TypeVar("Verb", bound=Callable[..., int | None])
 

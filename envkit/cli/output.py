@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from envkit.base.errors import UsageError
 from envkit.cli.terminal import colourful
-from envkit.errors import UsageError
 
 
 def out(text: str) -> None:

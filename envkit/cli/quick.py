@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
+from envkit.base.installed import warn_of_other
 from envkit.cli.options import COMMANDS, COMMON, REPEATED, SHORT, carried_out, meant, option_defaults
 from envkit.cli.terminal import forgiving
-from envkit.installed import warn_of_other
 
 NEW_OBJECTS = 200_000
 """Between two searches for garbage, which Python makes after 700. Imports make many objects that stay: an `up` with

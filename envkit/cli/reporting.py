@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from envkit.errors import FAILED, Bug, ConfigError, EnvkitError
+from envkit.base.errors import FAILED, Bug, ConfigError, EnvkitError
 
 BROKEN_PIPE = 141
 """128 and SIGPIPE, as a shell tells it."""

@@ -12,16 +12,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from envkit.paths import append_private
+from envkit.base.paths import append_private
 from envkit.report.lines import row_of
 from envkit.watch.timeline import TROUBLE, Happening
 
 if TYPE_CHECKING:
-    from envkit.events import Event
+    from envkit.base.events import Event
     from envkit.evidence import Verdict
-    from envkit.session import Session
-    from envkit.state import Record
-    from envkit.verbs.run import Row
+    from envkit.inventory.session import Session
+    from envkit.inventory.state import Record
+    from envkit.operations.run import Row
 
 
 class EventFile:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from envkit.ci.job import Job
 from envkit.cli.run_face import Face
-from envkit.verbs.run import Row
+from envkit.operations.run import Row
 
 if TYPE_CHECKING:
     from envkit.evidence import Verdict
-    from envkit.session import Session
-    from envkit.state import Record
+    from envkit.inventory.session import Session
+    from envkit.inventory.state import Record
 
 TITLES = {"up": ("envkit up", True), "command": ("the command", False), "down": ("envkit down", True)}
 """Parts of a run that have a title, and whether they are folded away: the command's output is what one looks for."""

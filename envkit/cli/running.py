@@ -13,22 +13,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envkit import state
-from envkit.ci.identity import Lease
+from envkit.base.ci_job import Lease
+from envkit.base.errors import EnvironmentFailed, EnvkitError, NotUp
+from envkit.base.waiting import Cancel
 from envkit.cli import supervising
 from envkit.cli.blame import HURRIED_SECONDS, Blame, Said
 from envkit.cli.context import Flags, opened, opened_down, signals
 from envkit.cli.reporting import show as show_error
 from envkit.cli.run_face import Face
-from envkit.differences import Difference, keep_data
-from envkit.errors import EnvironmentFailed, EnvkitError, NotUp
-from envkit.export import masked
-from envkit.facts import Instance
-from envkit.runtimes.marked import Stamp
-from envkit.verbs.measure import measure, told
-from envkit.verbs.run import Cancelled, Ended, Row, child
-from envkit.verbs.uncached import uncached
-from envkit.waiting import Cancel
+from envkit.drivers.runtimes.marked import Stamp
+from envkit.inventory import state
+from envkit.inventory.export import masked
+from envkit.operations.measure import measure, told
+from envkit.operations.run import Cancelled, Ended, Row, child
+from envkit.operations.uncached import uncached
+from envkit.planning.differences import Difference, keep_data
+from envkit.planning.facts import Instance
 from envkit.watch import marks
 from envkit.watch.client import Watcher
 from envkit.watch.folder import RunFolder, new
@@ -37,7 +37,7 @@ from envkit.watch.timeline import Happening, Kind, Sample, Writer, now
 if TYPE_CHECKING:
     from envkit.ci.job import Job
     from envkit.evidence import Verdict
-    from envkit.session import Session
+    from envkit.inventory.session import Session
 
 ENVIRONMENT_FAILED = 125
 """`run`'s exit code when not the command but its environment failed, as docker and timeout use it."""
@@ -164,21 +164,21 @@ class Running:
     # Up
 
     def begin(self, *, fresh: bool) -> None:
-        """See `verbs.up.Intent`."""
+        """See `operations.up.Intent`."""
         self.watcher.begin(fresh=fresh)
 
     def owned(self, *, owned: bool) -> None:
-        """See `verbs.up.Intent`."""
+        """See `operations.up.Intent`."""
         self.watcher.owned(owned=owned)
         self.folder.write_facts(owned=owned)
 
     def failed(self, error: Exception) -> None:
-        """See `verbs.up.Intent`: the last moment to see what `up` had made."""
+        """See `operations.up.Intent`: the last moment to see what `up` had made."""
         if self._session and isinstance(error, EnvkitError):
             self.blame.explain(self._session, error=error)
 
     def _up(self, session: Session) -> Any:
-        from envkit.verbs.up import up
+        from envkit.operations.up import up
 
         outcome = up(session, keep=self.wish.keep, intent=self, consent=partial(self._consent, session))
         self.mine = outcome.from_nothing and not self.wish.keep
@@ -219,7 +219,7 @@ class Running:
         return code
 
     def _prepare(self, session: Session, number: int) -> None:
-        from envkit.verbs.reset import flush, reset
+        from envkit.operations.reset import flush, reset
 
         with self._phase("reset"):
             for part in reset(session) if number > 1 else flush(session):

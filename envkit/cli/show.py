@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from envkit import state
+from envkit.base.errors import EnvironmentFailed
 from envkit.cli import terminal
 from envkit.cli.context import Flags, program
 from envkit.cli.terminal import table
-from envkit.errors import EnvironmentFailed
-from envkit.export import masked
+from envkit.inventory import state
+from envkit.inventory.export import masked
 
 if TYPE_CHECKING:
-    from envkit.plan import Plan
-    from envkit.verbs.gather import Gathered
-    from envkit.verbs.reset import Part
-    from envkit.verbs.status import Row, Status
-    from envkit.verbs.up import Outcome
+    from envkit.operations.gather import Gathered
+    from envkit.operations.reset import Part
+    from envkit.operations.status import Row, Status
+    from envkit.operations.up import Outcome
+    from envkit.planning.plan import Plan
 
 Out = Callable[[str], object]
 
@@ -78,7 +78,7 @@ def _draw_timeline(flags: Flags, out: Out) -> None:
 
 
 def _timings(flags: Flags) -> dict[str, Any] | None:
-    from envkit.timings import read
+    from envkit.inventory.timings import read
 
     found = read(flags.paths())
     return found.facts() if found else None
@@ -86,8 +86,8 @@ def _timings(flags: Flags) -> dict[str, Any] | None:
 
 def timeline(flags: Flags, out: Out) -> bool:
     """Where the time of the last `up` went; False when none is known."""
+    from envkit.inventory.timings import read
     from envkit.report.bars import Look, draw
-    from envkit.timings import read
 
     found = read(flags.paths())
     if found is None:

@@ -35,8 +35,8 @@ def _follow(hello: dict[str, Any]) -> None:
     _prepare(engines=flags.lane != "embedded")
 
     def renew() -> None:
-        from envkit import state
-        from envkit.verbs.tokens import renewed_outside
+        from envkit.inventory import state
+        from envkit.operations.tokens import renewed_outside
 
         record = state.read(flags.paths())
         if record:
@@ -56,7 +56,7 @@ def _follow(hello: dict[str, Any]) -> None:
 def _prepare(*, engines: bool) -> None:
     """Import what is needed sooner or later, while the environment still comes up: later, seconds count."""
     import envkit.config.load
-    import envkit.verbs.remove
+    import envkit.operations.remove
     import envkit.watch.watching  # noqa: F401  ahead of its use
 
     if engines:

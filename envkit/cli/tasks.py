@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from envkit.base.errors import NOT_UP, EnvironmentFailed, EnvkitError, NotUp, UsageError
 from envkit.cli.context import Flags, opened, program
 from envkit.cli.options import COMMANDS, command, verbatim
 from envkit.cli.output import Prefixed, out
 from envkit.cli.terminal import whole_letters
-from envkit.errors import NOT_UP, EnvironmentFailed, EnvkitError, NotUp, UsageError
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
@@ -36,7 +36,7 @@ def up(
     from envkit.cli import show
     from envkit.cli.in_ci import in_job
     from envkit.cli.leasing import clear_lapsed, lease_of
-    from envkit.verbs.up import up as bring_up
+    from envkit.operations.up import up as bring_up
 
     in_ci = in_job(flags, "up", "envkit up", ci=ci, artifacts=artifacts, junit=junit, dotenv=dotenv)
     with show.drawn_on_failure(flags, timeline), in_ci as (flags, job):
@@ -77,7 +77,7 @@ def down(flags: Flags, force: bool = False, ci: bool = False) -> None:
 def plan(flags: Flags, service: Sequence[str], build: bool = False) -> None:
     """Show what `up` would do, and why. Changes nothing."""
     from envkit.cli import show
-    from envkit.verbs.up import make_plan
+    from envkit.operations.up import make_plan
 
     with opened(flags) as session:
         steps, _, _ = make_plan(session, service, build)
@@ -93,8 +93,8 @@ def status(flags: Flags, watch: bool = False) -> int:
     "Up in part" is up: all that `up SERVICE...` was asked for works. With `--watch` it looks again until Ctrl-C.
     """
     from envkit.cli import show
-    from envkit.verbs.status import looks
-    from envkit.verbs.status import status as look
+    from envkit.operations.status import looks
+    from envkit.operations.status import status as look
 
     with opened(flags) as session:
         if watch:
@@ -108,8 +108,8 @@ def status(flags: Flags, watch: bool = False) -> int:
 @command
 def env(flags: Flags, format: str = "shell") -> None:
     """Print the variables of an environment that is up: `eval "$(./dev env)"`."""
-    from envkit.export import FORMATS, render
-    from envkit.verbs.env import read
+    from envkit.inventory.export import FORMATS, render
+    from envkit.operations.env import read
 
     form = "json" if flags.json else format
     whole_letters()
@@ -135,9 +135,9 @@ def _note(flags: Flags, text: str) -> None:
 def logs(flags: Flags, service: Sequence[str], tail: str | None = None, follow: bool = False) -> None:
     """Print services' logs; with `--follow` (`-f`) what comes as well, until Ctrl-C or until all have ended."""
     from envkit.cli import show
-    from envkit.verbs.follow import follow as as_it_comes
-    from envkit.verbs.services import logs as write_logs
-    from envkit.verbs.services import rows
+    from envkit.operations.follow import follow as as_it_comes
+    from envkit.operations.services import logs as write_logs
+    from envkit.operations.services import rows
 
     if tail is not None and not tail.isdecimal():
         raise UsageError(f"--tail takes a number of lines, got {tail!r}")
@@ -155,7 +155,7 @@ def logs(flags: Flags, service: Sequence[str], tail: str | None = None, follow: 
 @command
 def restart(flags: Flags, service: Sequence[str]) -> None:
     """Restart services, data kept, and wait until they work again."""
-    from envkit.verbs.services import restart as again
+    from envkit.operations.services import restart as again
 
     if not service:
         raise UsageError("restart needs the name of a service", hint="for example: restart redis")
@@ -170,7 +170,7 @@ def gather(flags: Flags, artifacts: str | None = None, archive: bool = False) ->
     """Gather evidence of the last run, or of how things are now, into one folder; secrets are left out."""
     from envkit.cli import show
     from envkit.cli.context import opened_somehow
-    from envkit.verbs.gather import gather as gather_all
+    from envkit.operations.gather import gather as gather_all
 
     with opened_somehow(flags) as (session, trouble):
         into = Path(artifacts).absolute() if artifacts else None
@@ -182,7 +182,7 @@ def gather(flags: Flags, artifacts: str | None = None, archive: bool = False) ->
 def reset(flags: Flags) -> None:
     """As if no test had run: queues drained, Redis flushed, database as migrated, test namespaces requested away."""
     from envkit.cli import show
-    from envkit.verbs.reset import reset as put_back
+    from envkit.operations.reset import reset as put_back
 
     began = time.monotonic()
     with opened(flags) as session:
@@ -234,8 +234,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from invoke.collection import Collection
 
+    from envkit.base.installed import warn_of_other
     from envkit.cli.command import command as task
-    from envkit.installed import warn_of_other
 
     warn_of_other()
     complete_list()

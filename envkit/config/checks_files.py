@@ -56,8 +56,8 @@ def _of_service(at: Keys, service: Service) -> Iterator[Finding]:
 
 def _laid_over(at: Keys, file: File) -> Iterator[Finding]:
     """Each value by itself, so that every one that does not fit is named."""
-    from envkit.services.documents import laid_over
-    from envkit.services.resolution import text_of
+    from envkit.config.documents import laid_over
+    from envkit.config.resolution import text_of
 
     at_text: Keys = (*at, "content" if file.content is not None else "source")
     try:

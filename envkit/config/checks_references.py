@@ -8,8 +8,8 @@ from typing import Any
 
 from envkit.config.merge import Keys, leaves
 from envkit.config.models import Environment, Service
+from envkit.config.references import LOCALHOST, Addressing, Inside, Scope, names_in, port_of, problems, value_names
 from envkit.config.yamlfile import Finding
-from envkit.services.references import LOCALHOST, Addressing, Inside, Scope, names_in, port_of, problems, value_names
 
 UNPUBLISHED = "expected a host port, or auto: a probe or an exported variable reaches this port from the host"
 

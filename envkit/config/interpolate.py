@@ -1,6 +1,6 @@
 """`${VAR}`, `${VAR:-default}` and `$$` in the values of a file, replaced while it is loaded.
 
-A name with a dot, `${postgres.host}`, is a reference: it stays and `envkit.services.references` resolves it later. So
+A name with a dot, `${postgres.host}`, is a reference: it stays and `envkit.config.references` resolves it later. So
 that a literal `${a.b}` (from `$${a.b}`, or inside a variable's value) is not taken for one, the dollars directly before
 `{a.b}` are doubled in loaded text; every other dollar stands for itself.
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from envkit.base.errors import ConfigError, Fault
 from envkit.config.interpolate import Broken
 from envkit.config.merge import Keys, Merged, dotted, leaves
 from envkit.config.names import wrong_as_environment
@@ -15,7 +16,6 @@ from envkit.config.prepare import prepared
 from envkit.config.request import Request
 from envkit.config.sources import Identified, Layer, Sources, called, collect, identify
 from envkit.config.text import unusable
-from envkit.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
     from envkit.config.models import Environment

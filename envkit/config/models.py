@@ -2,7 +2,7 @@
 
 A service is data: `redis`, `postgres` and `datastorage` are presets that fill in this same type
 (`envkit.config.presets`), and a user's own service needs no Python. Strings may hold references,
-`${postgres.host}` for example; `envkit.services.references` resolves them, as seen from the host
+`${postgres.host}` for example; `envkit.config.references` resolves them, as seen from the host
 or from inside the environment's network.
 
 Annotations are not postponed here and in `probe_models`: pydantic would compile each of them once more, at every start.
@@ -49,7 +49,7 @@ _Offset = Annotated[int, Field(ge=0, le=50000)]
 
 
 def _offset(value: Any) -> Any:
-    """`auto` is chosen when the environment is opened; see `envkit.offsets`."""
+    """`auto` is chosen when the environment is opened; see `envkit.inventory.offsets`."""
     return 0 if value == "auto" else value
 
 

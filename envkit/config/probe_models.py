@@ -1,4 +1,4 @@
-"""What ready means, as data; `envkit.probes` asks it."""
+"""What ready means, as data; `envkit.drivers.probes` asks it."""
 
 from typing import Annotated, Literal
 

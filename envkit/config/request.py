@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envkit.ci.where import in_job
-from envkit.errors import UsageError
+from envkit.base.ci_platform import in_job
+from envkit.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from envkit.ci.identity import Identity
+    from envkit.base.ci_job import Identity
 
 COMMAND_LINE = {
     "name": ("--name", "ENVKIT_NAME"),
@@ -102,7 +102,7 @@ def refuse_blank(origin: str, value: str | None) -> None:
 def _job(environ: Mapping[str, str]) -> Identity | None:
     if not in_job(environ):
         return None
-    from envkit.ci.identity import identity
+    from envkit.base.ci_job import identity
 
     return identity(environ)
 

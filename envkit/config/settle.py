@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from envkit.config.models import Environment, Probe, Service
-from envkit.services.references import Scope, UnresolvedReference
-from envkit.services.resolution import resolved_probe
+from envkit.config.references import Scope, UnresolvedReference
+from envkit.config.resolution import resolved_probe
 
 
 class _Nowhere:

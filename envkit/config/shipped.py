@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from envkit.base.paths import PACKAGE
+
 PREFIX = "envkit:"
 """Before a path: inside envkit's own files, `envkit:manifests` for example."""
 
 OWN = "datastorage"
 """The word for envkit's own service in `build.context` and `migrations.folder`."""
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-
 
 def shipped(name: str) -> Path:
     """`config` or `manifests`: inside the package when installed from a wheel, else of the repository."""
-    inside = _PACKAGE / "_shipped"
-    return (inside if inside.is_dir() else _PACKAGE.parent) / name
+    inside = PACKAGE / "_shipped"
+    return (inside if inside.is_dir() else PACKAGE.parent) / name
 
 
 def is_shipped(path: Path) -> bool:
@@ -39,7 +39,7 @@ def checkout_of(files: Sequence[str], root: str) -> str:
 
 def migrations_folder(written: str) -> Path:
     """The folder of a service's `migrations.folder`, `datastorage` being envkit's own."""
-    return _PACKAGE / "datastorage" / "migrations" if written == OWN else Path(written)
+    return PACKAGE / "datastorage" / "migrations" if written == OWN else Path(written)
 
 
 def profiles() -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from envkit.base.errors import ConfigError, Fault
 from envkit.config.interpolate import interpolated
 from envkit.config.lookup import LOCAL_FILE, Main, NotFoundError, main_file, named, upwards
 from envkit.config.merge import dotted
@@ -14,7 +15,6 @@ from envkit.config.request import COMMAND_LINE, Request
 from envkit.config.sets import parsed_set
 from envkit.config.shipped import checkout_of, is_shipped
 from envkit.config.yamlfile import Finding, read
-from envkit.errors import ConfigError, Fault
 
 DEEPEST = 30
 """Files that extend one another, one after the other."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from envkit.config import bounded
+from envkit.base import bounded
 
 Finding = tuple[tuple[str | int, ...], str]
 """A fault before its file is known: the path inside the configuration, and the message."""

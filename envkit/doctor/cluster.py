@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from envkit.clusters.kind_errors import OLDEST_KIND, version_of
-from envkit.clusters.node_image import loaded_program
+from envkit.base.errors import EngineError
 from envkit.doctor.finding import Finding
 from envkit.doctor.host import Host
-from envkit.errors import EngineError
-from envkit.supply.sealed import is_whole
+from envkit.drivers.clusters.kind_errors import OLDEST_KIND, version_of
+from envkit.drivers.clusters.node_image import loaded_program
+from envkit.drivers.supply.sealed import is_whole
 
 KIND = ("containers",)
 INSTALL = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
@@ -43,7 +43,7 @@ def kind(host: Host) -> Iterator[Finding]:
 
 def node_image(host: Host) -> Iterator[Finding]:
     """Whether an engine has one already: it is the largest thing that a first `up` fetches."""
-    from envkit.runtimes.sdk import connect, translated
+    from envkit.drivers.runtimes.sdk import connect, translated
 
     for endpoint in host.endpoints:
         api = connect(endpoint, 8)

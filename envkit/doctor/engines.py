@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from envkit.base.errors import EngineError
 from envkit.doctor.finding import ENGINES, Finding, Fix, State
 from envkit.doctor.host import RUN_SECONDS, Host
-from envkit.errors import EngineError
-from envkit.runtimes.discovery import ask
-from envkit.runtimes.endpoint import Endpoint
-from envkit.runtimes.reach import check
+from envkit.drivers.runtimes.discovery import ask
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.runtimes.reach import check
 
 INSTALL = {
     "docker": "https://docs.docker.com/engine/install/",
@@ -115,7 +115,7 @@ def socket_of(host: Host) -> Path:
 
 def serve(host: Host) -> str:
     """Start Podman's API for good: its socket unit where systemd runs for this user, else the service itself."""
-    from envkit.waiting import until
+    from envkit.base.waiting import until
 
     socket = socket_of(host)
     unit = ["systemctl", *(["--user"] if host.uid else []), "start", "podman.socket"]

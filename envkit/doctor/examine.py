@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from envkit.base.errors import EnvkitError
 from envkit.doctor import cluster, engines, programs, resources, surroundings
 from envkit.doctor.finding import LANES, Finding, lacking
 from envkit.doctor.host import Host
-from envkit.errors import EnvkitError
 
 SECONDS = 15.0
 """For all checks together, as they run at the same time; an engine has 5 to answer."""

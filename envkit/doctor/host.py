@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envkit.errors import EngineError
-from envkit.runtimes.discovery import find_all
-from envkit.runtimes.endpoint import Endpoint
+from envkit.base.errors import EngineError
+from envkit.drivers.runtimes.discovery import find_all
+from envkit.drivers.runtimes.endpoint import Endpoint
 
 RUN_SECONDS = 8.0
 """For a program to say its version."""
@@ -83,7 +83,7 @@ class Host:
 
     def info(self, endpoint: Endpoint) -> Mapping[str, Any]:
         """What the engine tells of itself, asked once. Raises `EngineError`."""
-        from envkit.runtimes.sdk import connect, translated
+        from envkit.drivers.runtimes.sdk import connect, translated
 
         with self._lock:
             if endpoint.url not in self._infos:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Literal
 
+from envkit.base.errors import EnvkitError
+from envkit.base.installed import extra_command
 from envkit.doctor.finding import Finding
 from envkit.doctor.host import Host
-from envkit.errors import EnvkitError
-from envkit.installed import extra_command
 
 EMBEDDED = ("embedded",)
 SUPPLIES: tuple[Literal["redis", "postgres", "etcd", "kubernetes"], ...] = ("redis", "postgres", "etcd", "kubernetes")
@@ -17,7 +17,7 @@ SUPPLIES: tuple[Literal["redis", "postgres", "etcd", "kubernetes"], ...] = ("red
 
 def programs(host: Host) -> Iterator[Finding]:
     """Looked for as `up` looks; nothing is fetched."""
-    from envkit.supply.binaries import BinaryUnavailable, Wanted, find
+    from envkit.drivers.supply.binaries import BinaryUnavailable, Wanted, find
 
     for name in SUPPLIES:
         try:
@@ -34,7 +34,7 @@ def programs(host: Host) -> Iterator[Finding]:
 
 def own_service(_host: Host) -> Iterator[Finding]:
     """The reference DataStorage service runs with Python packages of an extra."""
-    from envkit.supply.programs import NEEDED
+    from envkit.drivers.supply.programs import NEEDED
 
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
@@ -48,7 +48,7 @@ def own_service(_host: Host) -> Iterator[Finding]:
 
 def service_users(host: Host) -> Iterator[Finding]:
     """Where envkit is root, each service runs as a user of its own, and initdb as one that has a name."""
-    from envkit.runtimes import accounts
+    from envkit.drivers.runtimes import accounts
 
     if host.uid:
         return

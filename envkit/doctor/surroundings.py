@@ -8,15 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from envkit.base.errors import EngineError
+from envkit.base.owner import NOBODY
 from envkit.doctor.finding import LANES, Finding, Fix
 from envkit.doctor.host import Host
-from envkit.errors import EngineError
-from envkit.owner import NOBODY
 
 if TYPE_CHECKING:
+    from envkit.base.ports import Holder
     from envkit.config.models import Environment
-    from envkit.ports import Holder
-    from envkit.verbs.prune import Doomed
+    from envkit.operations.prune import Doomed
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Ports:
 
     def __call__(self, host: Host) -> Iterator[Finding]:
         """Those that somebody else holds, with the holder."""
-        from envkit.ports import holders
+        from envkit.base.ports import holders
 
         if self.environment is None:
             yield Finding("configuration", (), "warning", self.fault, "ports could not be checked")
@@ -47,7 +47,7 @@ class Ports:
 
 
 def _published(host: Host) -> dict[int, Holder]:
-    from envkit.runtimes.containers import Containers
+    from envkit.drivers.runtimes.containers import Containers
 
     taken: dict[int, Holder] = {}
     for endpoint in host.endpoints:
@@ -60,8 +60,8 @@ def _published(host: Host) -> dict[int, Holder]:
 
 def leftovers(host: Host) -> Iterator[Finding]:
     """What `prune` would take."""
-    from envkit.verbs.list import survey
-    from envkit.verbs.prune import choose
+    from envkit.operations.list import survey
+    from envkit.operations.prune import choose
 
     chosen = choose(survey(host.home, host.environ).environments)
     if not chosen:
@@ -74,10 +74,10 @@ def leftovers(host: Host) -> Iterator[Finding]:
 
 
 def _prune(host: Host, one: Doomed) -> str:
-    from envkit.errors import EnvironmentFailed
-    from envkit.events import Stream
-    from envkit.verbs.prune import prune
-    from envkit.waiting import Cancel
+    from envkit.base.errors import EnvironmentFailed
+    from envkit.base.events import Stream
+    from envkit.base.waiting import Cancel
+    from envkit.operations.prune import prune
 
     (done,) = prune([one], host.home, host.environ, Stream(), Cancel())
     if done.problem:

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from envkit.base.paths import make_folder
 from envkit.evidence.redaction import Redactor
-from envkit.paths import make_folder
 
 TOTAL = 50 << 20
 """Bytes of all files together, before they are packed."""

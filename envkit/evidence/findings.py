@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from envkit.errors import EnvkitError
+    from envkit.base.errors import EnvkitError
     from envkit.evidence.junit import Report
     from envkit.watch.timeline import Happening
 

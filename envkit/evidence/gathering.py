@@ -11,15 +11,15 @@ from datetime import datetime
 from pathlib import Path
 from threading import Event
 
-from envkit.errors import EnvironmentFailed
+from envkit.base.errors import EnvironmentFailed
+from envkit.base.paths import make_folder
 from envkit.evidence.bundle import Bundle, packed
 from envkit.evidence.collectors import COLLECTORS, Collector
 from envkit.evidence.collectors.scene import Scene, in_background
 from envkit.evidence.findings import Findings
 from envkit.evidence.looking import look
 from envkit.evidence.verdict import Verdict, judge
-from envkit.paths import make_folder
-from envkit.session import Session
+from envkit.inventory.session import Session
 
 KEPT = 10
 """Pieces of evidence of one environment in the state folder; older ones are removed."""

@@ -10,22 +10,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from envkit import observe, state
+from envkit.base.errors import EngineError, EnvkitError
+from envkit.base.ports import LOOPBACK
+from envkit.base.waiting import until
 from envkit.config.models import RedisProbe
-from envkit.errors import EngineError, EnvkitError
 from envkit.evidence import junit, signs
 from envkit.evidence.collectors.host import disks, engine_places, places
 from envkit.evidence.collectors.scene import in_background
 from envkit.evidence.findings import NOT_IN_TIME, Findings, LogSign, ServiceFact
 from envkit.evidence.redaction import Redactor
-from envkit.ports import LOOPBACK
-from envkit.session import Session
-from envkit.waiting import until
+from envkit.inventory import observe, state
+from envkit.inventory.session import Session
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, Sample, read
 
 if TYPE_CHECKING:
-    from envkit.facts import Instance
+    from envkit.planning.facts import Instance
 
 T = TypeVar("T")
 
@@ -150,7 +150,7 @@ def _stopped(session: Session, instance: Instance) -> bool:
 
 def _cluster(session: Session) -> str:
     """What is wrong with the API server; empty as well where there is none."""
-    from envkit.clusters.api import Api
+    from envkit.drivers.clusters.api import Api
 
     kubeconfig = session.paths.kubeconfig
     if session.environment.cluster.type == "none" or not kubeconfig.exists():
@@ -182,7 +182,7 @@ def _redis(session: Session, run: RunFolder | None) -> dict[str, dict[str, float
 
 
 def _redis_now(session: Session) -> Iterator[tuple[str, dict[str, float | str]]]:
-    from envkit.services.resp import RedisError, connect
+    from envkit.drivers.databases.resp import RedisError, connect
 
     for one in session.runtime.observe(session.environment.name):
         service = session.environment.services.get(one.service)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from envkit import errors
+from envkit.base import errors
 from envkit.evidence import signs
 from envkit.evidence.findings import NOT_IN_TIME, DiskFact, Findings
 from envkit.evidence.reading import about, clock, failed, number, of, unreached

@@ -10,7 +10,7 @@ from typing import Any
 
 from envkit.evidence.known_secrets import plain_words, worth_hiding
 from envkit.evidence.redaction import SECRET_NAME, Redactor
-from envkit.session import Session
+from envkit.inventory.session import Session
 
 _USERINFO = re.compile(r"://[^:/@\s]*:([^@\s]+)@")
 _VALUE = re.compile(r"^[^:=#]*[:=]\s*[\"']?(.{6,}?)[\"']?\s*$")
@@ -112,7 +112,7 @@ def _kept(path: Path) -> Iterator[str]:
 
 
 def _remembered(session: Session) -> Iterator[str]:
-    from envkit import state
+    from envkit.inventory import state
 
     record = state.read(session.paths)
     yield from _leaves(dict(record.variables) if record else {}, secret=False)

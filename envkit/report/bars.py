@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
-from envkit.timings import Span, Timings
+from envkit.inventory.timings import Span, Timings
 
 LEAST = 10
 """Columns of a bar before the column beside it gives way."""

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any, TextIO
 
-from envkit.events import Event
+from envkit.base.events import Event
 
 
 def row_of(event: Event) -> dict[str, Any]:

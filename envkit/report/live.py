@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from envkit.events import Event, Kind
+from envkit.base.events import Event, Kind
 
 _MARKS = {
     Kind.DONE: ("✓", "+", "green"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from envkit.events import Event, Kind
+from envkit.base.events import Event, Kind
 
 
 class Plain:

@@ -4,7 +4,7 @@ Nothing here imports a client library before it is used: redis, psycopg and prom
 `envkit-orchestrator[suite]`.
 """
 
-from envkit.errors import SuiteError
+from envkit.base.errors import SuiteError
 from envkit.suite.audit import AuditStore
 from envkit.suite.environment import Environment
 from envkit.suite.eventually import NotWithin, eventually

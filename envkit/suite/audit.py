@@ -15,11 +15,11 @@ from typing import Any
 
 import tenacity
 
-from envkit.errors import SuiteError
+from envkit.base.errors import SuiteError
+from envkit.base.waiting import Cancel
 from envkit.suite.audit_client import BATCH_EVENTS, CALL_SECONDS, Client, Refused, Unanswered, encoded, fits
 from envkit.suite.environment import Environment
 from envkit.suite.eventually import eventually
-from envkit.waiting import Cancel
 
 Event = Mapping[str, Any]
 

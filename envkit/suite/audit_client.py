@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from envkit.deadline import Deadline
-from envkit.errors import EnvkitError
+from envkit.base.deadline import Deadline
+from envkit.base.errors import EnvkitError
 from envkit.suite.environment import Environment
 from envkit.suite.tokens import Tokens
 
@@ -101,7 +101,7 @@ class Client:
             if self._made is None:
                 import urllib3
 
-                from envkit.deadline_urllib3 import bounded
+                from envkit.base.deadline_urllib3 import bounded
 
                 self._made = bounded(urllib3.PoolManager(maxsize=4), lambda: Deadline(CALL_SECONDS))
             return self._made

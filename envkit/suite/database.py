@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from envkit.errors import SuiteError
-from envkit.services.template import template_of
+from envkit.base.errors import SuiteError
+from envkit.drivers.databases.template import template_of
 from envkit.suite.environment import Environment
 from envkit.suite.eventually import NotWithin, eventually
 from envkit.suite.libraries import needed

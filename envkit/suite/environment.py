@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envkit.errors import SuiteError
+from envkit.base.errors import SuiteError
 
 if TYPE_CHECKING:
-    from envkit.clusters.api import Api
+    from envkit.drivers.clusters.api import Api
 
 
 class Environment:
@@ -86,7 +86,7 @@ class Environment:
 
     def kubernetes(self, token: str = "") -> Api:
         """The API server, as the administrator, or as whoever the token belongs to. Each call makes a new client."""
-        from envkit.clusters.api import Api
+        from envkit.drivers.clusters.api import Api
 
         api = Api.of(self.kubeconfig)
         if token:

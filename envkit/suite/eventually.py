@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from envkit.errors import NotReady
-from envkit.waiting import until
+from envkit.base.errors import NotReady
+from envkit.base.waiting import until
 
 T = TypeVar("T")
 

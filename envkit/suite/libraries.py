@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from envkit.errors import SuiteError
-from envkit.installed import extra_command
+from envkit.base.errors import SuiteError
+from envkit.base.installed import extra_command
 
 EXTRA = "suite"
 

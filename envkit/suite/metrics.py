@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from envkit.errors import SuiteError
+from envkit.base.errors import SuiteError
 from envkit.suite.libraries import needed
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from envkit.clusters.api import Api, ApiError, Busy
-from envkit.errors import NotReady, SuiteError
+from envkit.base.errors import NotReady, SuiteError
+from envkit.base.waiting import until
+from envkit.drivers.clusters.api import Api, ApiError, Busy
 from envkit.suite.objects import Objects, Report, admin
-from envkit.waiting import until
 
 ACTIVE_SECONDS = 10.0
 """For a namespace to be Active, creation and repeats included."""

@@ -9,11 +9,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from envkit.clusters.api import Api, ApiError, Busy
-from envkit.clusters.steps import Steps
-from envkit.errors import SuiteError
+from envkit.base.errors import SuiteError
+from envkit.base.waiting import Cancel
+from envkit.drivers.clusters.api import Api, ApiError, Busy
+from envkit.drivers.clusters.steps import Steps
 from envkit.suite.environment import Environment
-from envkit.waiting import Cancel
 
 T = TypeVar("T")
 Report = Callable[[str], None]

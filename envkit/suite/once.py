@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from envkit.errors import SuiteError
-from envkit.paths import make_folder, write_private
+from envkit.base.errors import SuiteError
+from envkit.base.paths import make_folder, write_private
 
 SECONDS = 60.0
 """That the others wait at the most."""

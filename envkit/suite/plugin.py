@@ -16,7 +16,7 @@ from envkit.suite.tokens import Tokens
 if TYPE_CHECKING:
     from redis import Redis
 
-    from envkit.clusters.api import Api
+    from envkit.drivers.clusters.api import Api
 
 LOST, USES = pytest.StashKey[list[str]](), pytest.StashKey[list[redis.Use]]()
 OUTPUT = "envkit_suite"

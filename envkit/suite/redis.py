@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from envkit.deadline import Deadline
-from envkit.errors import SuiteError
+from envkit.base.deadline import Deadline
+from envkit.base.errors import SuiteError
 from envkit.suite.environment import Environment
 from envkit.suite.eventually import NotWithin, eventually
 from envkit.suite.libraries import needed
@@ -71,7 +71,7 @@ def _drained(environment: Environment) -> None:
         return
     import urllib3
 
-    from envkit.deadline_urllib3 import bounded
+    from envkit.base.deadline_urllib3 import bounded
 
     url = f"{environment.data_storage_health_url}/drained"
     pool = bounded(urllib3.PoolManager(), lambda: Deadline(SECONDS))

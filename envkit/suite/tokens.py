@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envkit.clusters.tokens import ends_within
-from envkit.errors import SuiteError
+from envkit.base.errors import SuiteError
+from envkit.drivers.clusters.tokens import ends_within
 from envkit.suite.environment import Environment
 
 if TYPE_CHECKING:
-    from envkit.clusters.api import Api
+    from envkit.drivers.clusters.api import Api
 
 LAST_PART = 0.25
 """Of a token's life: with less than this left it is renewed, as `env` and `run` do."""
@@ -77,7 +77,7 @@ class Tokens:
         return ends_within(text, lifetime * LAST_PART, self._clock)
 
     def _renew(self, variable: str, old: str) -> str:
-        from envkit.paths import write_private
+        from envkit.base.paths import write_private
 
         namespace, account, seconds, audiences = _account(variable, old)
         api = self._environment.kubernetes()
@@ -94,11 +94,11 @@ def issue_token(
     namespace: str, account: str, *, seconds: int = 3600, audiences: tuple[str, ...] = (), api: Api | None = None
 ) -> str:
     """A new token of any ServiceAccount, asked for as the administrator. Raises `SuiteError`."""
-    from envkit.clusters.api import ApiError, Busy
-    from envkit.clusters.identities import new_token
-    from envkit.clusters.steps import Steps
+    from envkit.base.waiting import Cancel
+    from envkit.drivers.clusters.api import ApiError, Busy
+    from envkit.drivers.clusters.identities import new_token
+    from envkit.drivers.clusters.steps import Steps
     from envkit.suite.objects import admin
-    from envkit.waiting import Cancel
 
     asked = api or admin()
     steps = Steps(RENEW_SECONDS, lambda _line: None, Cancel())

@@ -9,12 +9,12 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from envkit.config.models import PostgresProbe, RedisProbe
-from envkit.probes import ATTEMPT_SECONDS
-from envkit.services import resp, sql
-from envkit.services.template import MAINTENANCE
+from envkit.drivers.databases import resp, sql
+from envkit.drivers.databases.template import MAINTENANCE
+from envkit.drivers.probes import ATTEMPT_SECONDS
 
 if TYPE_CHECKING:
-    from envkit.clusters.api import Api
+    from envkit.drivers.clusters.api import Api
 
 Values = Mapping[str, float | str]
 
@@ -144,7 +144,7 @@ def apiserver(api: Api) -> Values:
 
 def rejected(api: Api) -> Values:
     """Requests that the API server refused because of too many, since it began. Its metrics are megabytes: rarely."""
-    from envkit.clusters.api import ApiError, Busy
+    from envkit.drivers.clusters.api import ApiError, Busy
 
     with suppress(ApiError, Busy):
         text = api.ask("GET", "/metrics")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import envkit
-from envkit.facts import Instance
-from envkit.paths import append_private
+from envkit.base.paths import append_private
+from envkit.planning.facts import Instance
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, parse
 
@@ -59,11 +59,11 @@ class Watcher:
     # What `up` tells
 
     def begin(self, *, fresh: bool) -> None:
-        """See `verbs.up.Intent`."""
+        """See `operations.up.Intent`."""
         self._tell({"what": "begin", "fresh": fresh})
 
     def owned(self, *, owned: bool) -> None:
-        """See `verbs.up.Intent`."""
+        """See `operations.up.Intent`."""
         self._tell({"what": "owned", "owned": owned})
 
     # What `run` tells

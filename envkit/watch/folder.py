@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from envkit.paths import Paths, make_folder, write_private
-from envkit.runtimes.marked import Stamp
+from envkit.base.paths import Paths, make_folder, write_private
+from envkit.drivers.runtimes.marked import Stamp
 
 KEPT = 10
 """Runs of one environment that are kept; older ones go when a new one begins."""

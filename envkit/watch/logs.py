@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from envkit.paths import append_private
+from envkit.base.paths import append_private
 
 HEAD = 1 << 20
 TAIL = 2 << 20

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envkit.owner import namespace
-from envkit.runtimes.marked import carrying
+from envkit.base.owner import namespace
+from envkit.drivers.runtimes.marked import carrying
 
 if TYPE_CHECKING:
     import psutil

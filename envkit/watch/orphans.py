@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from envkit import state
-from envkit.paths import Paths
+from envkit.base.paths import Paths
+from envkit.inventory import state
 from envkit.watch import marks
 from envkit.watch.folder import RunFolder, all_of, latest
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from envkit.errors import EngineError
-from envkit.facts import Instance
+from envkit.base.errors import EngineError
+from envkit.planning.facts import Instance
 from envkit.watch.signs import change
 from envkit.watch.timeline import Happening, now
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from envkit.config.units import about
-from envkit.facts import Instance
+from envkit.planning.facts import Instance
 from envkit.watch.timeline import Happening, Scalar
 
 NEAR = 0.9

@@ -17,16 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envkit.errors import EnvkitError
-from envkit.facts import Instance
-from envkit.owner import of_data
-from envkit.paths import write_private
+from envkit.base.errors import EnvkitError
+from envkit.base.owner import of_data
+from envkit.base.paths import write_private
+from envkit.planning.facts import Instance
 from envkit.watch import marks
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, Writer, now, render
 
 if TYPE_CHECKING:
-    from envkit.session import Session
+    from envkit.inventory.session import Session
     from envkit.watch.watching import Watch
 
 IDLE = 60.0

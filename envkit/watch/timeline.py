@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
-from envkit.paths import append_private
+from envkit.base.paths import append_private
 
 Kind = Literal[
     "phase",  # what `run` does: up, reset, command, evidence, down

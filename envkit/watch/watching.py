@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envkit import observe, probes
+from envkit.base.errors import EnvkitError
 from envkit.config.models import CommandProbe, ExecProbe, PostgresProbe, RedisProbe, Service
-from envkit.errors import EnvkitError
-from envkit.facts import Instance
-from envkit.runtimes import limits
-from envkit.runtimes.following import Place
+from envkit.drivers import probes
+from envkit.drivers.runtimes import limits
+from envkit.drivers.runtimes.following import Place
+from envkit.inventory import observe
+from envkit.planning.facts import Instance
 from envkit.watch import asking, signs
 from envkit.watch.folder import RunFolder
 from envkit.watch.logs import Bounded, Pump, Tail
@@ -26,8 +27,8 @@ from envkit.watch.presence import Presence
 from envkit.watch.timeline import Happening, ProbeSeen, Sample, Writer, now
 
 if TYPE_CHECKING:
-    from envkit.clusters.api import Api
-    from envkit.session import Session
+    from envkit.drivers.clusters.api import Api
+    from envkit.inventory.session import Session
 
 PRESENCE, LOGS, NUMBERS, PROBES, COSTLY = 0.4, 0.5, 1.5, 3.0, 10.0
 """Seconds between looks: at services, logs, numbers of Redis and the API server, probes and tokens, what costs more."""
@@ -114,7 +115,7 @@ class Watch:
             self._numbers(name, ask, postgres.saw, PROBES)
 
     def _add_cluster(self) -> None:
-        from envkit.clusters.api import Api
+        from envkit.drivers.clusters.api import Api
 
         api, judge = Api.of(self.session.paths.kubeconfig), signs.ApiSigns()
         self._numbers("cluster", lambda: asking.rejected(api), judge.saw, COSTLY)

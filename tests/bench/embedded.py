@@ -17,18 +17,18 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from envkit.clusters.api import Api
-from envkit.clusters.envtest import Envtest
+from envkit.base.paths import Paths, cache_home
+from envkit.base.ports import accepts
 from envkit.config.models import Environment
 from envkit.config.names import APISERVER, ETCD
-from envkit.lanes import settled
-from envkit.paths import Paths, cache_home
-from envkit.ports import accepts
-from envkit.runtimes.base import Unit
-from envkit.runtimes.launching import Launching
-from envkit.runtimes.spawning import environ_of
-from envkit.services import desired
-from envkit.supply.programs import Programs
+from envkit.drivers.clusters.api import Api
+from envkit.drivers.clusters.envtest import Envtest
+from envkit.drivers.lanes import settled
+from envkit.drivers.runtimes.base import Unit
+from envkit.drivers.runtimes.launching import Launching
+from envkit.drivers.runtimes.spawning import environ_of
+from envkit.drivers.supply.programs import Programs
+from envkit.planning import desired
 from tests.bench.up import ROOT, everyday, row, timed
 
 DEADLINE = 120.0

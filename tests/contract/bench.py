@@ -14,22 +14,22 @@ from typing import Any
 
 import psutil
 
-from envkit import labels
+from envkit.base import labels
+from envkit.base.owner import Claim, here
+from envkit.base.waiting import Cancel, until
 from envkit.config.models import Service
-from envkit.facts import Instance
-from envkit.owner import Claim, here
-from envkit.runtimes import limits
-from envkit.runtimes.base import Unit
-from envkit.runtimes.containers import Containers
-from envkit.runtimes.endpoint import Endpoint
-from envkit.runtimes.fake import FakeEngine, Script
-from envkit.runtimes.fake_supply import FakeImages
-from envkit.runtimes.launching import Launching
-from envkit.runtimes.networks import Networks, NoNetworks
-from envkit.runtimes.processes import Processes
-from envkit.supply.images import Images
-from envkit.supply.programs import Programs
-from envkit.waiting import Cancel, until
+from envkit.drivers.runtimes import limits
+from envkit.drivers.runtimes.base import Unit
+from envkit.drivers.runtimes.containers import Containers
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.runtimes.fake import FakeEngine, Script
+from envkit.drivers.runtimes.fake_supply import FakeImages
+from envkit.drivers.runtimes.launching import Launching
+from envkit.drivers.runtimes.networks import Networks, NoNetworks
+from envkit.drivers.runtimes.processes import Processes
+from envkit.drivers.supply.images import Images
+from envkit.drivers.supply.programs import Programs
+from envkit.planning.facts import Instance
 
 DEBIAN = ("localhost/envkit-standin/debian:bookworm", "docker.io/library/debian:bookworm-slim")
 REDIS = ("localhost/envkit-standin/redis:7", "docker.io/library/redis:7-alpine")

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from envkit import labels
-from envkit.errors import EngineError, PortTaken
-from envkit.ports import accepts
-from envkit.runtimes.fake import Script
+from envkit.base import labels
+from envkit.base.errors import EngineError, PortTaken
+from envkit.base.ports import accepts
+from envkit.drivers.runtimes.fake import Script
 from tests.contract.bench import Bench, RealBench
 
 MIB = 2**20

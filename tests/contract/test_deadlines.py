@@ -13,21 +13,21 @@ import psutil
 import pytest
 from pydantic import TypeAdapter
 
-from envkit import probes
-from envkit.clusters.api import Api
-from envkit.clusters.apply import Applier
-from envkit.clusters.kubeconfig import Access, render
-from envkit.clusters.manifests import Manifest
+from envkit.base.deadline import Deadline
+from envkit.base.errors import Cancelled, EnvkitError
+from envkit.base.kubeconfig import Access, render
+from envkit.base.waiting import Cancel
 from envkit.config.models import PostgresProbe, Probe
-from envkit.deadline import Deadline
-from envkit.errors import Cancelled, EnvkitError
-from envkit.runtimes import discovery, reach, sdk
-from envkit.runtimes.endpoint import Endpoint
-from envkit.services import resp, sql
+from envkit.drivers import probes
+from envkit.drivers.clusters.api import Api
+from envkit.drivers.clusters.apply import Applier
+from envkit.drivers.clusters.manifests import Manifest
+from envkit.drivers.databases import resp, sql
+from envkit.drivers.runtimes import discovery, reach, sdk
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.supply.binaries.download import Digest, Http
 from envkit.suite.audit_client import Client
 from envkit.suite.environment import Environment
-from envkit.supply.binaries.download import Digest, Http
-from envkit.waiting import Cancel
 from tests.support.evil import ACTS, on_port, on_socket, seconds_of
 
 SECONDS = 0.6
@@ -44,9 +44,10 @@ LOGIN = PostgresProbe(type="postgres", user="u", password="p", database="d")
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
-        "envkit.probes.ATTEMPT_SECONDS", "envkit.runtimes.discovery.ASK_SECONDS", "envkit.runtimes.reach.ASK_SECONDS",
-        "envkit.clusters.apply.CALL_SECONDS", "envkit.suite.audit_client.CALL_SECONDS",
-        "envkit.supply.binaries.web.READ_SECONDS", "envkit.supply.binaries.download.READ_SECONDS",
+        "envkit.drivers.probes.ATTEMPT_SECONDS", "envkit.drivers.runtimes.discovery.ASK_SECONDS",
+        "envkit.drivers.runtimes.reach.ASK_SECONDS",
+        "envkit.drivers.clusters.apply.CALL_SECONDS", "envkit.suite.audit_client.CALL_SECONDS",
+        "envkit.drivers.supply.binaries.web.READ_SECONDS", "envkit.drivers.supply.binaries.download.READ_SECONDS",
     ):  # fmt: skip
         monkeypatch.setattr(name, SECONDS)
 

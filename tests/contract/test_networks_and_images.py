@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from envkit import labels
+from envkit.base import labels
+from envkit.base.errors import EngineError, ImageUnavailable
+from envkit.base.waiting import Aborted, Cancel
 from envkit.config.models import Build
-from envkit.errors import EngineError, ImageUnavailable
-from envkit.supply.build import Recipe, recipe
-from envkit.waiting import Aborted, Cancel
+from envkit.drivers.supply.build import Recipe, recipe
 from tests.contract.bench import OWNER, Bench, RealBench
 
 UNKNOWN = "localhost/envkit-standin/no-such-image:0"

@@ -18,13 +18,13 @@ from typing import Any
 import psutil
 import pytest
 
-from envkit import labels
-from envkit.errors import EngineError, PortTaken
-from envkit.facts import Instance
-from envkit.ports import accepts
-from envkit.runtimes import limits, marked
-from envkit.runtimes.marked import alive, is_stranger, marked_processes, session, start_time, tree
-from envkit.runtimes.processes import Processes
+from envkit.base import labels
+from envkit.base.errors import EngineError, PortTaken
+from envkit.base.ports import accepts
+from envkit.drivers.runtimes import limits, marked
+from envkit.drivers.runtimes.marked import alive, is_stranger, marked_processes, session, start_time, tree
+from envkit.drivers.runtimes.processes import Processes
+from envkit.planning.facts import Instance
 from tests.contract.bench import CLAIM, OWNER, ProcessBench
 from tests.docs.blocks import ROOT
 
@@ -266,7 +266,7 @@ def test_a_start_time_is_of_one_process_and_stays(place: ProcessBench) -> None:
 
 def test_the_caller_and_its_parents_are_never_of_the_tree(place: ProcessBench) -> None:
     script = (
-        "from envkit.runtimes.marked import tree; from tests.contract.bench import CLAIM; import os; "
+        "from envkit.drivers.runtimes.marked import tree; from tests.contract.bench import CLAIM; import os; "
         f"print(os.getpid() in tree(2**22 + 1, None, {place.environment!r}, 's', CLAIM))"
     )
     marks = {**labels.marks_of(place.environment, OWNER), "ENVKIT_SERVICE": "s", "PYTHONPATH": str(ROOT)}
@@ -279,7 +279,7 @@ def test_records_of_somebody_else_are_not_believed(place: ProcessBench, monkeypa
     """Below /var/tmp anybody can make a folder of our name, with a record that names a process of ours."""
     place.start()
     uid = os.getuid()
-    monkeypatch.setattr("envkit.runtimes.processes.os.getuid", lambda: uid + 1)
+    monkeypatch.setattr("envkit.drivers.runtimes.processes.os.getuid", lambda: uid + 1)
 
     assert [it.state for it in place.runtime.observe(place.environment)] == ["other"], "by its marker alone"
     with pytest.raises(EngineError, match="belongs to somebody else"):
@@ -322,7 +322,7 @@ def test_a_full_disk_before_the_record_leaves_no_program(place: ProcessBench, mo
     def full(*_given: object) -> None:
         raise OSError(28, "No space left on device", "instance.json")
 
-    monkeypatch.setattr("envkit.runtimes.processes.write_private", full)
+    monkeypatch.setattr("envkit.drivers.runtimes.processes.write_private", full)
 
     with pytest.raises(EngineError, match=r"cannot be started: No space left on device \(instance.json\)") as caught:
         place.start(command=["touch", str(began)])
@@ -334,7 +334,7 @@ def test_a_full_disk_before_the_record_leaves_no_program(place: ProcessBench, mo
 
 
 def test_a_program_that_is_nowhere_leaves_nothing(place: ProcessBench) -> None:
-    from envkit.errors import EnvironmentFailed
+    from envkit.base.errors import EnvironmentFailed
 
     with pytest.raises(EnvironmentFailed, match="no-such-program"):
         place.start(command=["no-such-program"])

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from envkit import labels
-from envkit.errors import EngineError, PortTaken
-from envkit.runtimes.fake import Script
+from envkit.base import labels
+from envkit.base.errors import EngineError, PortTaken
+from envkit.drivers.runtimes.fake import Script
 from tests.contract.bench import OWNER, Bench, RealBench, labels_of
 
 MIB = 2**20

@@ -18,10 +18,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from envkit.facts import Instance
-from envkit.ports import accepts
-from envkit.runtimes import accounts
-from envkit.runtimes.marked import alive
+from envkit.base.ports import accepts
+from envkit.drivers.runtimes import accounts
+from envkit.drivers.runtimes.marked import alive
+from envkit.planning.facts import Instance
 from tests.contract.bench import ProcessBench
 from tests.contract.test_processes import eventually
 

@@ -11,9 +11,9 @@ from typing import NoReturn
 
 import pytest
 
-from envkit.paths import cache_home
-from envkit.supply.binaries import BinaryUnavailable, Found, Version, Wanted, ensure
-from envkit.waiting import Cancel
+from envkit.base.paths import cache_home
+from envkit.base.waiting import Cancel
+from envkit.drivers.supply.binaries import BinaryUnavailable, Found, Version, Wanted, ensure
 
 NOBODY = 65534  # PostgreSQL refuses to run as root
 

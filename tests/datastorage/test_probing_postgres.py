@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from envkit.clusters.pki import Pki
+from envkit.base.deadline import Deadline
 from envkit.config.models import PostgresProbe
-from envkit.deadline import Deadline
-from envkit.probes import Target, attempt
-from envkit.services import pgwire, sql
+from envkit.drivers.clusters.pki import Pki
+from envkit.drivers.databases import pgwire, sql
+from envkit.drivers.probes import Target, attempt
 
 from .binaries import NOBODY
 from .servers import PASSWORD, Postgres, wait_for

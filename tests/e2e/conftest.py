@@ -12,9 +12,9 @@ from textwrap import dedent
 import pytest
 import yaml
 
-from envkit.paths import cache_home
-from envkit.supply.binaries import Wanted, ensure
-from envkit.waiting import Cancel
+from envkit.base.paths import cache_home
+from envkit.base.waiting import Cancel
+from envkit.drivers.supply.binaries import Wanted, ensure
 from tests.standin.image import loaded
 from tests.support import installing, ports
 from tests.support.actions import Runner

@@ -13,9 +13,9 @@ from typing import Any, cast
 import psutil
 import pytest
 
-from envkit.paths import cache_home
-from envkit.runtimes import limits
-from envkit.supply.binaries import BinaryUnavailable, Wanted, find
+from envkit.base.paths import cache_home
+from envkit.drivers.runtimes import limits
+from envkit.drivers.supply.binaries import BinaryUnavailable, Wanted, find
 from tests.pictures.terminal import Shown, at_terminal
 from tests.support import ports
 from tests.support.box import Box

@@ -23,8 +23,8 @@ import pytest
 import redis
 from kubernetes import client, config
 
-from envkit.export import masked
-from envkit.runtimes import accounts
+from envkit.drivers.runtimes import accounts
+from envkit.inventory.export import masked
 from tests.e2e import real_datastorage
 from tests.e2e.conftest import FAILED
 from tests.e2e.embedded_box import EmbeddedBox, default_profile, segment_of, segments
@@ -134,7 +134,11 @@ def test_a_second_up_keeps_everything(gateway: EmbeddedBox) -> None:
 def test_a_second_up_imports_nothing_that_is_slow(gateway: EmbeddedBox) -> None:
     said = gateway("up", PYTHONPROFILEIMPORTTIME="1").ok().err
     imported = {line.rpartition("|")[2].strip() for line in said.splitlines() if line.startswith("import time:")}
-    assert {"envkit.verbs.up", "envkit.services.pgwire", "envkit.clusters.connections"} <= imported
+    assert {
+        "envkit.operations.up",
+        "envkit.drivers.databases.pgwire",
+        "envkit.drivers.clusters.connections",
+    } <= imported
     slow = {"pg8000", "urllib3", "psutil", "kubernetes", "docker", "cryptography", "rich", "invoke", "asyncio"}
     assert slow & imported == set()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from envkit.supply.binaries import Found, Wanted, find
+from envkit.drivers.supply.binaries import Found, Wanted, find
 from tests.e2e.embedded_box import EmbeddedBox, box
 from tests.support import ports
 from tests.support.box import ROOT, eventually

@@ -194,9 +194,9 @@ def test_a_command_whose_wrapper_and_watch_were_killed_is_ended_by_the_next_comm
 @ROOT_ONLY
 def test_a_shipped_profile_is_found_from_any_folder(folder: Path) -> None:
     """Nothing is brought up: whose it would be is a question of the record and of who asks."""
-    from envkit import state
-    from envkit.owner import here
-    from envkit.paths import Paths
+    from envkit.base.owner import here
+    from envkit.base.paths import Paths
+    from envkit.inventory import state
 
     one, two = folder / "one", folder / "two"
     for path in (one, two):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from envkit import offsets
+from envkit.inventory import offsets
 from tests.e2e import embedded_box
 from tests.support import ports
 from tests.support.box import ROOT, Box

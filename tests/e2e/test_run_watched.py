@@ -14,8 +14,8 @@ from textwrap import dedent
 
 import pytest
 
+from envkit.operations.run import CHILD_GRACE
 from envkit.suite import Environment
-from envkit.verbs.run import CHILD_GRACE
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, ProbeSeen, Sample, read
 from tests.e2e.embedded_box import EmbeddedBox, default_profile

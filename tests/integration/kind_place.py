@@ -12,16 +12,16 @@ from typing import Any
 import psutil
 import pytest
 
-from envkit import labels
-from envkit.clusters.kind import Kind
-from envkit.clusters.nodes import CLUSTER_LABEL
+from envkit.base import labels
+from envkit.base.owner import Claim, here
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
 from envkit.config.models import Cluster
-from envkit.owner import Claim, here
-from envkit.paths import Paths
-from envkit.runtimes.containers import Containers
-from envkit.runtimes.discovery import find
-from envkit.runtimes.networks import Networks
-from envkit.waiting import Cancel
+from envkit.drivers.clusters.kind import Kind
+from envkit.drivers.clusters.nodes import CLUSTER_LABEL
+from envkit.drivers.runtimes.containers import Containers
+from envkit.drivers.runtimes.discovery import find
+from envkit.drivers.runtimes.networks import Networks
 
 ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]
 

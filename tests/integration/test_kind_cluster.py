@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from envkit import labels
-from envkit.clusters import identities, tokens
-from envkit.clusters.api import Api
-from envkit.clusters.bootstrap import bootstrap
-from envkit.clusters.kind import Kind
-from envkit.clusters.wanted import wanted
+from envkit.base import labels
+from envkit.base.errors import ClusterError, ImageUnavailable
+from envkit.base.waiting import Cancel
 from envkit.config.models import Cluster
-from envkit.errors import ClusterError, ImageUnavailable
-from envkit.state import Renewal
-from envkit.waiting import Cancel
+from envkit.drivers.clusters import identities, tokens
+from envkit.drivers.clusters.api import Api
+from envkit.drivers.clusters.bootstrap import bootstrap
+from envkit.drivers.clusters.kind import Kind
+from envkit.drivers.clusters.wanted import wanted
+from envkit.inventory.state import Renewal
 from tests.integration.kind_place import ENGINES, Place, made_on
 
 pytestmark = [pytest.mark.integration, pytest.mark.kind]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from envkit.clusters.api import Api
+from envkit.base.errors import Cancelled, PortTaken, ToolMissing
+from envkit.base.waiting import Cancel, until
 from envkit.config.models import Cluster
-from envkit.errors import Cancelled, PortTaken, ToolMissing
-from envkit.waiting import Cancel, until
+from envkit.drivers.clusters.api import Api
 from tests.integration.kind_place import ENGINES, Place, made_on, processes
 
 pytestmark = [pytest.mark.integration, pytest.mark.kind]
@@ -75,13 +75,13 @@ CHILD = """
 import sys
 from pathlib import Path
 from envkit import labels
-from envkit.clusters.kind import Kind
+from envkit.drivers.clusters.kind import Kind
 from envkit.config.models import Cluster
-from envkit.owner import Claim, here
-from envkit.paths import Paths
-from envkit.runtimes.containers import Containers
-from envkit.runtimes.endpoint import Endpoint
-from envkit.waiting import Cancel
+from envkit.base.owner import Claim, here
+from envkit.base.paths import Paths
+from envkit.drivers.runtimes.containers import Containers
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.base.waiting import Cancel
 engine, url, name, home, owned, image = sys.argv[1:]
 endpoint = Endpoint(engine, url, "", "test", default=True)
 claim = Claim(here(Path(owned), "/tmp"))

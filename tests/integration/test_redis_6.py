@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import redis
 
+from envkit.base.paths import cache_home
+from envkit.base.waiting import Cancel
 from envkit.config import rights
 from envkit.config.models import RedisProbe
-from envkit.paths import cache_home
-from envkit.probes import Target, attempt
-from envkit.supply.binaries import Wanted, ensure
-from envkit.supply.binaries.catalog import REDIS
-from envkit.supply.binaries.wheels import FromWheel
-from envkit.waiting import Cancel
+from envkit.drivers.probes import Target, attempt
+from envkit.drivers.supply.binaries import Wanted, ensure
+from envkit.drivers.supply.binaries.catalog import REDIS
+from envkit.drivers.supply.binaries.wheels import FromWheel
 from tests.support import ports
 from tests.support.box import eventually
 

@@ -32,12 +32,12 @@ SECONDS = 2400
 FETCH = """
 import json, os, sys, time
 from pathlib import Path
-from envkit.supply.binaries import BinaryUnavailable, Wanted, ensure, find
-from envkit.supply.binaries.catalog import SUPPLIES
-from envkit.supply.binaries.debian import FromPackages
-from envkit.supply.binaries.go_build import FromSource
-from envkit.supply.binaries.wheels import FromWheel
-from envkit.waiting import Cancel
+from envkit.drivers.supply.binaries import BinaryUnavailable, Wanted, ensure, find
+from envkit.drivers.supply.binaries.catalog import SUPPLIES
+from envkit.drivers.supply.binaries.debian import FromPackages
+from envkit.drivers.supply.binaries.go_build import FromSource
+from envkit.drivers.supply.binaries.wheels import FromWheel
+from envkit.base.waiting import Cancel
 name, way, cache = sys.argv[1:]
 fetchers = {"wheel": lambda: [FromWheel(SUPPLIES[name].wheel)], "debian": lambda: [FromPackages()],
             "build": lambda: [FromSource()]}[way]()

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from envkit.supply.binaries.catalog import SUPPLIES
-from envkit.supply.binaries.debian import FromPackages
-from envkit.supply.binaries.go_build import FromSource, _Tree
-from envkit.supply.binaries.models import Host, Name, Unfit, Version, Wanted
-from envkit.supply.binaries.sources import Fetcher, Job
-from envkit.waiting import Cancel
+from envkit.base.waiting import Cancel
+from envkit.drivers.supply.binaries.catalog import SUPPLIES
+from envkit.drivers.supply.binaries.debian import FromPackages
+from envkit.drivers.supply.binaries.go_build import FromSource, _Tree
+from envkit.drivers.supply.binaries.models import Host, Name, Unfit, Version, Wanted
+from envkit.drivers.supply.binaries.sources import Fetcher, Job
 from tests.datastorage.binaries import find as servers
 from tests.support.debian import SPOILS, TOOLS, Repository, repository
 
@@ -82,7 +82,7 @@ def test_an_archive_that_came_whole_is_the_one_that_is_unpacked(
         raise Unfit(f"as far as this test goes: {archive.name}")
 
     monkeypatch.setattr(_Tree, "_unpack", stop)
-    monkeypatch.setattr("envkit.supply.binaries.apt.Apt.unpack_alone", lambda *_: None)
+    monkeypatch.setattr("envkit.drivers.supply.binaries.apt.Apt.unpack_alone", lambda *_: None)
     with pytest.raises(Unfit, match=r"as far as this test goes: kubernetes_1\.20\.5\+really1\.20\.2\.orig"):
         get(debian, home, "kubernetes", FromSource())
 
@@ -165,7 +165,7 @@ def test_a_package_that_is_half_there_is_unpacked_whole(
     debian.install(TOOLS)
     for name, value in debian.environ(place).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("envkit.supply.binaries.resolve.fetchers_of", lambda _supply: [FromPackages()])
+    monkeypatch.setattr("envkit.drivers.supply.binaries.resolve.fetchers_of", lambda _supply: [FromPackages()])
     found = servers()
     assert found.servers["redis"].version.at_least(Version((7,)))
     done = subprocess.run([found.redis, "--version"], check=True, capture_output=True, text=True, timeout=30)

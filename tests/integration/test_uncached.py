@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from envkit.verbs.uncached import uncached
+from envkit.operations.uncached import uncached
 
 pytestmark = pytest.mark.skipif(not shutil.which("go"), reason="no go is here")
 

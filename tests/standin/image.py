@@ -12,12 +12,12 @@ from pathlib import Path
 
 from docker.errors import APIError
 
+from envkit.base.paths import cache_home
+from envkit.base.waiting import Cancel
 from envkit.config.images import substitute
 from envkit.config.load import Request, load
-from envkit.paths import cache_home
-from envkit.supply.build import recipes
-from envkit.supply.images import Images
-from envkit.waiting import Cancel
+from envkit.drivers.supply.build import recipes
+from envkit.drivers.supply.images import Images
 from tests.support.engines import Engine
 
 NAME = "localhost/kubernaut/datastorage"

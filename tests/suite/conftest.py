@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from envkit.clusters.api import Api
+from envkit.drivers.clusters.api import Api
 from envkit.suite import Environment
 from tests.e2e.embedded_box import EmbeddedBox, default_profile
 from tests.suite.inner import Inner

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from envkit.clusters.api import Answer, Api, ApiError, Busy
+from envkit.drivers.clusters.api import Answer, Api, ApiError, Busy
 from envkit.suite import (
     Environment,
     SuiteError,

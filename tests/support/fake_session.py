@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from envkit.base.events import Sink, Stream
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
 from envkit.config.models import Environment
-from envkit.events import Sink, Stream
-from envkit.paths import Paths
-from envkit.runtimes.fake import FakeEngine
-from envkit.session import Session
-from envkit.waiting import Cancel
+from envkit.drivers.runtimes.fake import FakeEngine
+from envkit.inventory.session import Session
 
 
 def opened(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from envkit.errors import EnvironmentFailed
-from envkit.runtimes import accounts
+from envkit.base.errors import EnvironmentFailed
+from envkit.drivers.runtimes import accounts
 
 
 @pytest.fixture(autouse=True)

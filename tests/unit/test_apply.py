@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from envkit import apply
-from envkit.errors import Cancelled, EngineError, EnvkitError, NotReady, StepsFailed
-from envkit.events import Event, Kind, Stream
-from envkit.plan import Action, Plan, Step, Subject
-from envkit.waiting import Aborted, Cancel
+from envkit.base.errors import Cancelled, EngineError, EnvkitError, NotReady, StepsFailed
+from envkit.base.events import Event, Kind, Stream
+from envkit.base.waiting import Aborted, Cancel
+from envkit.planning import apply
+from envkit.planning.plan import Action, Plan, Step, Subject
 
 Report = Callable[[str], None]
 
@@ -29,7 +29,7 @@ def plan(**needs: tuple[str, ...]) -> Plan:
 def run(
     steps: Plan, do: apply.Do, *, cancel: Cancel | None = None, sink: Callable[[Event], None] | None = None
 ) -> dict[str, float]:
-    """`apply.run` in a thread of its own, so that a hang is a failure and not a hang of the tests."""
+    """`planning.apply.run` in a thread of its own, so that a hang is a failure and not a hang of the tests."""
     result: dict[str, float] = {}
     raised: list[BaseException] = []
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from envkit.clusters.node_image import program
-from envkit.errors import Cancelled, EnvironmentFailed, UsageError
-from envkit.supply import luggage
-from envkit.supply.archive import IMAGES, MANIFEST, Archive, packed, written
-from envkit.supply.bases import bases
-from envkit.supply.binaries import Host
-from envkit.supply.binaries.store import SCHEMA
-from envkit.supply.sealed import digest
-from envkit.waiting import Cancel
+from envkit.base.errors import Cancelled, EnvironmentFailed, UsageError
+from envkit.base.waiting import Cancel
+from envkit.drivers.clusters.node_image import program
+from envkit.drivers.supply import luggage
+from envkit.drivers.supply.archive import IMAGES, MANIFEST, Archive, packed, written
+from envkit.drivers.supply.bases import bases
+from envkit.drivers.supply.binaries import Host
+from envkit.drivers.supply.binaries.store import SCHEMA
+from envkit.drivers.supply.sealed import digest
 
 
 def silent(_message: str) -> None:

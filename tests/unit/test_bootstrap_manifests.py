@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from envkit.clusters.gates import refusals
-from envkit.clusters.manifests import Manifest, load
-from envkit.errors import ConfigError
+from envkit.base.errors import ConfigError
+from envkit.drivers.clusters.gates import refusals
+from envkit.drivers.clusters.manifests import Manifest, load
 
 CRD = """apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

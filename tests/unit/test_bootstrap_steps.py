@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from envkit.clusters.api import Answer, ApiError, Busy, condition
-from envkit.clusters.identities import Subject, objects
-from envkit.clusters.kubeconfig import Access, parse, render
-from envkit.clusters.steps import Steps
-from envkit.clusters.tokens import ends_within, expires_at
-from envkit.clusters.wanted import accounts
+from envkit.base.errors import Cancelled, ClusterError
+from envkit.base.kubeconfig import Access, parse, render
+from envkit.base.waiting import Cancel
 from envkit.config.models import Identity
-from envkit.errors import Cancelled, ClusterError
-from envkit.waiting import Cancel
+from envkit.drivers.clusters.api import Answer, ApiError, Busy, condition
+from envkit.drivers.clusters.identities import Subject, objects
+from envkit.drivers.clusters.steps import Steps
+from envkit.drivers.clusters.tokens import ends_within, expires_at
+from envkit.drivers.clusters.wanted import accounts
 
 
 def token(**claims: Any) -> str:

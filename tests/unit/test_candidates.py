@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
+from envkit.base.errors import ImageUnavailable
+from envkit.base.events import Event, Kind
+from envkit.base.waiting import Cancel
 from envkit.config.load import Request, load
 from envkit.config.models import Service
-from envkit.errors import ImageUnavailable
-from envkit.events import Event, Kind
-from envkit.runtimes.endpoint import Endpoint
-from envkit.runtimes.fake import FakeEngine
-from envkit.runtimes.sdk import connect
-from envkit.supply.images import Images
-from envkit.verbs.up import up
-from envkit.waiting import Cancel
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.runtimes.fake import FakeEngine
+from envkit.drivers.runtimes.sdk import connect
+from envkit.drivers.supply.images import Images
+from envkit.operations.up import up
 from tests.support.fake_session import opened
 
 LOADED, PULLED = "localhost/shop:ci", "r.example/shop:2"

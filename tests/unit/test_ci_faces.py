@@ -11,6 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from envkit.base.ci_platform import platform
+from envkit.base.errors import Cancelled, ConfigError, EnvironmentFailed, Fault, UsageError
+from envkit.base.events import Event, Kind, Stream
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
 from envkit.ci import github, gitlab, junit, summary
 from envkit.ci.account import Account, Trouble
 from envkit.ci.github import Files, GitHub
@@ -18,19 +23,14 @@ from envkit.ci.gitlab import GitLab, dotenv
 from envkit.ci.job import Job, Wanted
 from envkit.ci.marks import line_of, of_error, of_run
 from envkit.ci.platform import Left, Mark
-from envkit.ci.where import platform
 from envkit.config.load import Request, load
-from envkit.errors import Cancelled, ConfigError, EnvironmentFailed, Fault, UsageError
-from envkit.events import Event, Kind, Stream
 from envkit.evidence.known_secrets import plain_words, worth_hiding
 from envkit.evidence.redaction import Redactor
 from envkit.evidence.verdict import Verdict
-from envkit.paths import Paths
-from envkit.session import Session
-from envkit.state import Record, write
-from envkit.timings import Recorder, Span
-from envkit.verbs.run import Row
-from envkit.waiting import Cancel
+from envkit.inventory.session import Session
+from envkit.inventory.state import Record, write
+from envkit.inventory.timings import Recorder, Span
+from envkit.operations.run import Row
 from tests.support.actions import commands, entries
 
 NAMES = st.from_regex(r"\A[A-Z_][A-Z0-9_]{0,8}\Z")

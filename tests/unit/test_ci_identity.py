@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from envkit.ci.identity import LEASE, Lease, identity, lease
+from envkit.base.ci_job import LEASE, Lease, identity, lease
 from envkit.config.load import Request, identify, load
 from envkit.config.names import NAME, is_name
 

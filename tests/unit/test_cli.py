@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from invoke.collection import Collection
 
-from envkit import state
+from envkit.base.errors import Cancelled, ConfigError, EngineError, EnvkitError, Fault, NotUp, UsageError
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
 from envkit.cli import show
 from envkit.cli.command import command
 from envkit.cli.context import Flags, signals
@@ -26,12 +28,10 @@ from envkit.cli.options import COMMANDS, COMMON, SHORT, carried_out, flags_of, v
 from envkit.cli.quick import understood
 from envkit.cli.reporting import show as show_error
 from envkit.cli.tasks import namespace
-from envkit.errors import Cancelled, ConfigError, EngineError, EnvkitError, Fault, NotUp, UsageError
-from envkit.paths import Paths
-from envkit.plan import Action, Plan, Step, Subject
-from envkit.verbs.run import child
-from envkit.verbs.status import Row, Status
-from envkit.waiting import Cancel
+from envkit.inventory import state
+from envkit.operations.run import child
+from envkit.operations.status import Row, Status
+from envkit.planning.plan import Action, Plan, Step, Subject
 
 
 def words(line: str) -> str:
@@ -484,16 +484,27 @@ def test_a_command_that_cannot_be_started_is_a_usage_error(tmp_path: Path) -> No
 
 
 HEAVY = {"invoke", "pydantic", "rich", "docker", "kubernetes", "urllib3", "psutil", "asyncio"}
-IDLE = {*HEAVY - {"pydantic"}, "pg8000", "cryptography", "envkit.clusters.bootstrap", "envkit.evidence", "envkit.watch"}
+IDLE = {
+    *HEAVY - {"pydantic"},
+    "pg8000",
+    "cryptography",
+    "envkit.drivers.clusters.bootstrap",
+    "envkit.evidence",
+    "envkit.watch",
+}
 
 
 @pytest.mark.parametrize(
     ("modules", "without"),
     [
-        ("envkit.cli.quick, envkit.cli.tasks, envkit.config.load, envkit.verbs.env, envkit.export", HEAVY),
         (
-            "envkit.cli.quick, envkit.cli.tasks, envkit.lanes, envkit.verbs.up, envkit.runtimes.launching, "
-            "envkit.clusters.connections, envkit.clusters.wanted, envkit.services.pgwire, envkit.services.resp",
+            "envkit.cli.quick, envkit.cli.tasks, envkit.config.load, envkit.operations.env, envkit.inventory.export",
+            HEAVY,
+        ),
+        (
+            "envkit.cli.quick, envkit.cli.tasks, envkit.drivers.lanes, envkit.operations.up, "
+            "envkit.drivers.runtimes.launching, envkit.drivers.clusters.connections, envkit.drivers.clusters.wanted, "
+            "envkit.drivers.databases.pgwire, envkit.drivers.databases.resp",
             IDLE,
         ),
     ],

@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from envkit import commands
-from envkit.commands import CommandFailed, run
-from envkit.errors import Cancelled, NotReady, ToolMissing
-from envkit.waiting import Cancel
+from envkit.base import commands
+from envkit.base.commands import CommandFailed, run
+from envkit.base.errors import Cancelled, NotReady, ToolMissing
+from envkit.base.waiting import Cancel
 
 SLEEPERS = "sleep 300 & echo $! > child; echo begun; wait"
 """A shell with a child of its own, which only the end of the group reaches."""

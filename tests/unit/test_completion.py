@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from envkit import state
+from envkit.base.paths import Paths
 from envkit.cli import completing
 from envkit.cli.options import COMMANDS
 from envkit.cli.tasks import complete_list
-from envkit.paths import Paths
+from envkit.inventory import state
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = """\

@@ -11,20 +11,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from envkit import state
+from envkit.base import bounded, kubeconfig
+from envkit.base.errors import ClusterError, ConfigError, UsageError
+from envkit.base.paths import Paths
 from envkit.ci.marks import line_of
-from envkit.clusters import kubeconfig, manifests
-from envkit.config import bounded, yamlfile
+from envkit.config import yamlfile
+from envkit.config.documents import Unfit, laid_over
 from envkit.config.interpolate import Broken, interpolated
 from envkit.config.load import Request, load
 from envkit.config.merge import Merged
-from envkit.errors import ClusterError, ConfigError, UsageError
+from envkit.config.references import Inside, Scope, UnresolvedReference, resolve
+from envkit.drivers.clusters import manifests
 from envkit.evidence import junit
-from envkit.paths import Paths
-from envkit.services.documents import Unfit, laid_over
-from envkit.services.references import Inside, Scope, UnresolvedReference, resolve
-from envkit.verbs import compose
-from envkit.verbs.init import init
+from envkit.inventory import state
+from envkit.operations import compose
+from envkit.operations.init import init
 
 QUICK = 8.0
 """Seconds of processor time: the machine may be busy. Unbounded, each takes minutes, all memory, or the interpreter."""

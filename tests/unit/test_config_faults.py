@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from envkit.base.errors import ConfigError
 from envkit.config.load import Request, load
-from envkit.errors import ConfigError
 
 
 def faults(folder: Path, text: str, **more: str) -> list[str]:

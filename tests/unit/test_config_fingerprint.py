@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from envkit.config.models import Cluster, Service
-from envkit.services.fingerprint import bootstrap_fingerprint, cluster_fingerprint, fingerprint
+from envkit.planning.fingerprint import bootstrap_fingerprint, cluster_fingerprint, fingerprint
 
 RAW: dict[str, Any] = {
     "image": "x",

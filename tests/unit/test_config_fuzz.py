@@ -13,12 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from envkit import commands, probes
+from envkit.base import commands
+from envkit.base.errors import ConfigError, EnvironmentFailed, EnvkitError
+from envkit.base.paths import Paths
 from envkit.config.load import Request, load
 from envkit.config.models import Environment
-from envkit.errors import ConfigError, EnvironmentFailed, EnvkitError
-from envkit.paths import Paths
-from envkit.services import desired
+from envkit.drivers import probes
+from envkit.planning import desired
 
 EVERYTHING: dict[str, Any] = {
     "name": "fuzz",

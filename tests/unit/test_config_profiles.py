@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from envkit.base.errors import ConfigError
 from envkit.config.images import substitute
 from envkit.config.load import Request, load
 from envkit.config.models import Environment, Migrations
+from envkit.config.references import Published, Scope, resolve
 from envkit.config.schema import FILE, text
 from envkit.config.shipped import profiles, shipped
-from envkit.errors import ConfigError
-from envkit.services.references import Published, Scope, resolve
 
 PORTS = {
     "gateway": (15437, 16380, 18091, 19091, 28091),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from envkit.base.errors import ConfigError, UsageError
 from envkit.config.load import Request, identify, load
-from envkit.errors import ConfigError, UsageError
 
 IMAGE = "services: {a: {image: x, env: {V: %s}}}\n"
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from envkit.base.errors import ConfigError
 from envkit.config.images import full_name, substitute
 from envkit.config.interpolate import Broken, interpolated
 from envkit.config.load import Request, load
 from envkit.config.units import parse_duration, parse_size
 from envkit.config.yamlfile import parse
-from envkit.errors import ConfigError
 
 
 def environment(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -> Any:

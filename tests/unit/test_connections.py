@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from envkit.clusters.api import Api, Busy
-from envkit.clusters.kubeconfig import Access
-from envkit.clusters.pki import Pki
+from envkit.base.kubeconfig import Access
+from envkit.drivers.clusters.api import Api, Busy
+from envkit.drivers.clusters.pki import Pki
 
 
 class Server(http.server.ThreadingHTTPServer):

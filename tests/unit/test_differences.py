@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from envkit.base.errors import ReplacementRefused
 from envkit.config.models import Environment, Service
 from envkit.config.request import Request
-from envkit.differences import Difference, differences, keep_data
-from envkit.errors import ReplacementRefused
-from envkit.facts import ClusterFact, Facts, Instance
-from envkit.plan import make
-from envkit.services.made import holds_data
+from envkit.planning.differences import Difference, differences, keep_data
+from envkit.planning.facts import ClusterFact, Facts, Instance
+from envkit.planning.made import holds_data
+from envkit.planning.plan import make
 from tests.unit.wants import desired, environment, instance
 
 DATA = {"data": True}

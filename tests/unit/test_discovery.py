@@ -15,13 +15,23 @@ from typing import Any
 
 import pytest
 
-from envkit.errors import EngineError
-from envkit.events import Event, Stream
-from envkit.paths import Paths
-from envkit.runtimes import podman_service, sdk
-from envkit.runtimes.discovery import ask, candidates, engine_of, find, find_all, holding, place, remedy, remembered
-from envkit.runtimes.podman_service import startable
-from envkit.supply.binaries.models import Host
+from envkit.base.errors import EngineError
+from envkit.base.events import Event, Stream
+from envkit.base.paths import Paths
+from envkit.drivers.runtimes import podman_service, sdk
+from envkit.drivers.runtimes.discovery import (
+    ask,
+    candidates,
+    engine_of,
+    find,
+    find_all,
+    holding,
+    place,
+    remedy,
+    remembered,
+)
+from envkit.drivers.runtimes.podman_service import startable
+from envkit.drivers.supply.binaries.models import Host
 from tests.unit.sockets import DOCKER, PODMAN, answering, engine, serving, tcp
 
 REAL = ("/var/run/docker.sock", "/run/podman/podman.sock")

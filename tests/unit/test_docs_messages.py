@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from envkit import errors
+from envkit.base import errors
 from tests.docs.blocks import ROOT
 from tests.unit.test_docs import source
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from envkit.base.errors import EngineError, EnvironmentFailed, UsageError
 from envkit.cli import doctoring
 from envkit.cli.context import Flags
 from envkit.config.load import Request, load
@@ -19,8 +20,7 @@ from envkit.doctor import cluster, engines, resources, surroundings
 from envkit.doctor.examine import CHECKS, Examined, examine
 from envkit.doctor.finding import ENGINES, LANES, Finding, Fix
 from envkit.doctor.host import Host
-from envkit.errors import EngineError, EnvironmentFailed, UsageError
-from envkit.runtimes.endpoint import Endpoint
+from envkit.drivers.runtimes.endpoint import Endpoint
 from tests.unit.sockets import answering, tcp
 
 DOCKER = Endpoint("docker", "unix:///var/run/docker.sock", "27.1", "usual socket")

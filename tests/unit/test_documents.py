@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from envkit.services.documents import Unfit, laid_over
+from envkit.config.documents import Unfit, laid_over
 
 WRITTEN = """\
 # comments go

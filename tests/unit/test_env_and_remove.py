@@ -18,14 +18,15 @@ from typing import Any
 import psutil
 import pytest
 
-from envkit import labels, state
+from envkit.base import labels
+from envkit.base.errors import EnvironmentFailed, NotUp
+from envkit.base.owner import Claim, claim
+from envkit.base.paths import Paths
 from envkit.cli.context import Flags, opened_down
-from envkit.errors import EnvironmentFailed, NotUp
-from envkit.owner import Claim, claim
-from envkit.paths import Paths
-from envkit.runtimes.endpoint import Endpoint
-from envkit.verbs import env, remove
-from envkit.verbs.list import as_processes
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.inventory import state
+from envkit.operations import env, remove
+from envkit.operations.list import as_processes
 from envkit.watch import marks
 from tests.unit.sockets import answering, serving, tcp
 
@@ -93,7 +94,7 @@ def test_a_token_with_time_left_is_kept(paths: Paths, left: float) -> None:
 def test_a_token_near_its_end_is_renewed_and_remembered(
     paths: Paths, held: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from envkit.clusters import identities
+    from envkit.drivers.clusters import identities
 
     paths.make()
     paths.tokens.mkdir()
@@ -254,8 +255,8 @@ def test_a_process_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatc
 def test_the_caller_and_its_parents_are_spared(monkeypatch: pytest.MonkeyPatch) -> None:
     """`envkit run -- envkit down`: the marker is inherited by the very process that takes everything down."""
     script = (
-        "import os; from pathlib import Path; from envkit.owner import claim; "
-        "from envkit.verbs.remove import end_processes; "
+        "import os; from pathlib import Path; from envkit.base.owner import claim; "
+        "from envkit.operations.remove import end_processes; "
         "print(end_processes(os.environ['ENVKIT_ENV'], claim(Path('/some/state'), '/some/checkout'))); print('alive')"
     )
     done = subprocess.run([sys.executable, "-c", script], env=marked_as(f"{NAME}-self"), capture_output=True, text=True)

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from envkit.clusters import kubeconfig
-from envkit.clusters.envtest import Envtest, with_parts, without_refused
-from envkit.clusters.parts import outlived
+from envkit.base import kubeconfig
+from envkit.base.paths import Paths
 from envkit.config.models import Environment, Port, Service
 from envkit.config.names import APISERVER, CONTROLLERS, ETCD, PARTS
-from envkit.facts import Instance
-from envkit.lanes import settled
-from envkit.paths import Paths
-from envkit.services import desired
+from envkit.drivers.clusters.envtest import Envtest, with_parts, without_refused
+from envkit.drivers.clusters.parts import outlived
+from envkit.drivers.lanes import settled
+from envkit.planning import desired
+from envkit.planning.facts import Instance
 
 OLD, NEW = "v1.20.2", "v1.34.1"
 

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from envkit import state
-from envkit.errors import EngineError, PortTaken
+from envkit.base.errors import EngineError, PortTaken
+from envkit.base.paths import Paths, write_private
+from envkit.drivers.runtimes.base import Unit
+from envkit.drivers.runtimes.fake import FakeEngine, Script
 from envkit.evidence import collect, gathering, judge, look
 from envkit.evidence.collectors import COLLECTORS, Collector
 from envkit.evidence.collectors.scene import Scene
 from envkit.evidence.findings import Findings
-from envkit.paths import Paths, write_private
-from envkit.runtimes.base import Unit
-from envkit.runtimes.fake import FakeEngine, Script
-from envkit.session import Session
-from envkit.verbs.gather import gather
+from envkit.inventory import state
+from envkit.inventory.session import Session
+from envkit.operations.gather import gather
 from envkit.watch.folder import RunFolder, new
 from envkit.watch.timeline import Happening, Sample, Writer
 from tests.support.fake_session import opened

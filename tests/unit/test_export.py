@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from envkit.export import FORMATS, masked, render
+from envkit.inventory.export import FORMATS, masked, render
 
 NAMES = st.from_regex(r"\A[A-Z_][A-Z0-9_]{0,8}\Z").filter(lambda name: name not in ("_", "IFS", "PATH", "HOME"))
 NASTY = st.sampled_from([*"'\"\\$`\n\r #=!é😀\t;&%*~", "${X}", "$(id)", "`id`", "\\n"])
@@ -57,7 +57,7 @@ def python_dotenv(text: str) -> dict[str, str | None]:
 
 
 def agreed(value: str) -> bool:
-    """Whether python-dotenv has a spelling in common with the shells for it: see `envkit.export`."""
+    """Whether python-dotenv has a spelling in common with the shells for it: see `envkit.inventory.export`."""
     escaped = "'" in value or "\r" in value or "\\\\" in value or value.endswith("\\")
     return not (escaped and re.search(r"[$`]", value))
 

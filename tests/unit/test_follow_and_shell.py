@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
+from envkit.base.errors import Cancelled, NotUp, ToolMissing, UsageError
+from envkit.base.events import Event
+from envkit.base.waiting import Cancel
 from envkit.cli.options import meant
 from envkit.cli.output import Prefixed
-from envkit.errors import Cancelled, NotUp, ToolMissing, UsageError
-from envkit.events import Event
-from envkit.runtimes.fake import FakeEngine, Script
-from envkit.runtimes.following import Place, growing, lines_of, unread
-from envkit.verbs.follow import follow
-from envkit.verbs.shell import client_of, entry
-from envkit.verbs.up import up
-from envkit.waiting import Cancel
+from envkit.drivers.runtimes.fake import FakeEngine, Script
+from envkit.drivers.runtimes.following import Place, growing, lines_of, unread
+from envkit.operations.follow import follow
+from envkit.operations.shell import client_of, entry
+from envkit.operations.up import up
 from tests.support.fake_session import opened
 from tests.unit.wants import environment
 

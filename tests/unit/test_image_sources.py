@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from envkit.base.errors import EngineError
+from envkit.base.waiting import Cancel
 from envkit.config.images import Source, kept_name, names_of, source_of
 from envkit.config.models import Environment
-from envkit.errors import EngineError
-from envkit.supply.pulling import Puller
-from envkit.supply.retrying import BUSY_TRIES, OTHER_TRIES, pause_before_next
-from envkit.waiting import Cancel
+from envkit.drivers.supply.pulling import Puller
+from envkit.drivers.supply.retrying import BUSY_TRIES, OTHER_TRIES, pause_before_next
 
 DIGEST = "sha256:" + "1f" * 32
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from docker.errors import APIError, ImageNotFound, NotFound
 
+from envkit.base.errors import EngineError, ImageUnavailable
+from envkit.base.waiting import Aborted, Cancel
 from envkit.config.models import Build
-from envkit.errors import EngineError, ImageUnavailable
-from envkit.supply import build as build_module
-from envkit.supply.build import recipe
-from envkit.supply.images import Images
-from envkit.supply.retrying import OTHER_TRIES
-from envkit.supply.wheels import python_of
-from envkit.waiting import Aborted, Cancel
+from envkit.drivers.supply import build as build_module
+from envkit.drivers.supply.build import recipe
+from envkit.drivers.supply.images import Images
+from envkit.drivers.supply.retrying import OTHER_TRIES
+from envkit.drivers.supply.wheels import python_of
 
 Rows = list[dict[str, Any]]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from envkit.base.errors import UsageError
 from envkit.cli import everyday
 from envkit.cli.context import Flags
 from envkit.config.load import Request, load
 from envkit.config.models import Environment
-from envkit.errors import UsageError
-from envkit.verbs.compose import _full, translated
-from envkit.verbs.init import TASKS, init
+from envkit.operations.compose import _full, translated
+from envkit.operations.init import TASKS, init
 
 COMPOSE = """
 services:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from envkit.clusters.kind_config import generate, merge, pod_range, render
 from envkit.config.models import Cluster
+from envkit.drivers.clusters.kind_config import generate, merge, pod_range, render
 
 
 def generated(offset: int = 0, image: str | None = None, **cluster: Any) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from envkit.clusters.kind_errors import at_its_kubeconfig, explain, too_old, useful, version_of
-from envkit.errors import ClusterError, PortTaken, ToolMissing
+from envkit.base.errors import ClusterError, PortTaken, ToolMissing
+from envkit.drivers.clusters.kind_errors import at_its_kubeconfig, explain, too_old, useful, version_of
 
 NO_IMAGE = """Creating cluster "e" ...
  ✗ Ensuring node image (docker.io/kindest/node:v1.99.0) 🖼

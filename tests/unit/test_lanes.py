@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from envkit import lanes
+from envkit.base.errors import EngineError, UsageError
+from envkit.base.events import Event, Stream
+from envkit.base.paths import Paths
 from envkit.config.models import Environment
 from envkit.config.names import PARTS
-from envkit.errors import EngineError, UsageError
-from envkit.events import Event, Stream
-from envkit.lanes import QUIET, Choice, Entered, entered, free_ports, settled
-from envkit.paths import Paths
-from envkit.runtimes.discovery import can_start
+from envkit.drivers import lanes
+from envkit.drivers.lanes import QUIET, Choice, Entered, entered, free_ports, settled
+from envkit.drivers.runtimes.discovery import can_start
 from tests.unit.sockets import DOCKER, PODMAN, tcp
 from tests.unit.sockets import engine as engine_at
 from tests.unit.wants import environment

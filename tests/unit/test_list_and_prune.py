@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from envkit import labels, state
+from envkit.base import labels
+from envkit.base.errors import UsageError
+from envkit.base.owner import Owner
+from envkit.base.paths import Paths
 from envkit.cli.output import confirmed, expiry
-from envkit.errors import UsageError
-from envkit.owner import Owner
-from envkit.paths import Paths
-from envkit.runtimes.endpoint import Endpoint
-from envkit.runtimes.marked import Stamp
-from envkit.verbs.list import Found, Trace, in_files, is_locked, judged
-from envkit.verbs.prune import choose, why
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.runtimes.marked import Stamp
+from envkit.inventory import state
+from envkit.operations.list import Found, Trace, in_files, is_locked, judged
+from envkit.operations.prune import choose, why
 
 DOCKER = Endpoint("docker", "unix:///run/some.sock", "0", "a test")
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from envkit.events import Event, Kind
+from envkit.base.events import Event, Kind
 from envkit.report.live import LiveView
 
 

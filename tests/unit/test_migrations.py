@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from envkit.errors import ConfigError
-from envkit.services.migrations import _apply, parse, read, versions
+from envkit.base.errors import ConfigError
+from envkit.drivers.databases.migrations import _apply, parse, read, versions
 
 
 def statements(text: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from functools import cache
 import pytest
 import yaml
 
-from envkit.installed import DISTRIBUTION
+from envkit.base.installed import DISTRIBUTION
 from tests.docs.blocks import ROOT
 
 LIST = ROOT / "tests/names.yaml"

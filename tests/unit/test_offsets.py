@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from envkit import offsets, state
-from envkit.errors import Cancelled, EnvironmentFailed
-from envkit.paths import Paths
-from envkit.waiting import Cancel
+from envkit.base.errors import Cancelled, EnvironmentFailed
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
+from envkit.inventory import offsets, state
 from tests.support.ports import GATEWAY
 
 PORTS = [*GATEWAY]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from envkit import installed
+from envkit.base import installed
 from tests.docs.blocks import ROOT
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from envkit import labels, state
+from envkit.base import labels
+from envkit.base.errors import HolderError, UsageError
+from envkit.base.owner import NOBODY, Claim, Owner, Whose, claim, here, not_ours, of_data, whose
+from envkit.base.paths import Paths
 from envkit.config.load import Request, identify, load
 from envkit.config.shipped import checkout_of, shipped
-from envkit.errors import HolderError, UsageError
-from envkit.owner import NOBODY, Claim, Owner, Whose, claim, here, not_ours, of_data, whose
-from envkit.paths import Paths
-from envkit.runtimes.marked import Stamp, boot, start_time
-from envkit.verbs.remove import held_by, inherited, known_engines
+from envkit.drivers.runtimes.marked import Stamp, boot, start_time
+from envkit.inventory import state
+from envkit.operations.remove import held_by, inherited, known_engines
 
 ME = Owner("1000", "laptop", "/home/me/state", "/home/a", "mnt1", "pid1")
 ASKS = Claim(ME, "/home/a")

@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from envkit import state
-from envkit.errors import EngineError, EnvironmentFailed, NotUp, UsageError
-from envkit.facts import ClusterFact, Facts
-from envkit.plan import CLUSTER, Action, make
-from envkit.runtimes.fake import FakeEngine
-from envkit.runtimes.marked import Stamp
-from envkit.session import Session
-from envkit.verbs import env
-from envkit.verbs.pause import pause
-from envkit.verbs.reset import flush, reset
-from envkit.verbs.services import logs, restart
-from envkit.verbs.shell import entry
-from envkit.verbs.status import status
-from envkit.verbs.up import up
+from envkit.base.errors import EngineError, EnvironmentFailed, NotUp, UsageError
+from envkit.drivers.runtimes.fake import FakeEngine
+from envkit.drivers.runtimes.marked import Stamp
+from envkit.inventory import state
+from envkit.inventory.session import Session
+from envkit.operations import env
+from envkit.operations.pause import pause
+from envkit.operations.reset import flush, reset
+from envkit.operations.services import logs, restart
+from envkit.operations.shell import entry
+from envkit.operations.status import status
+from envkit.operations.up import up
+from envkit.planning.facts import ClusterFact, Facts
+from envkit.planning.plan import CLUSTER, Action, make
 from tests.support.fake_session import opened
 from tests.unit.wants import desired, environment, instance
 

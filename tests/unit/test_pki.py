@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from envkit.clusters.pki import Pki
+from envkit.drivers.clusters.pki import Pki
 
 
 def handshake(pki: Pki, server_name: str, client: tuple[Path, Path] | None, authority: Path | None = None) -> str:

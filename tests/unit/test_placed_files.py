@@ -12,19 +12,19 @@ import pytest
 import yaml
 from cryptography import x509
 
-from envkit import state
-from envkit.clusters import kubeconfig
-from envkit.clusters.kubeconfig import Access
+from envkit.base import kubeconfig
+from envkit.base.errors import EnvironmentFailed
+from envkit.base.kubeconfig import Access
+from envkit.base.paths import Paths, write_private
 from envkit.config.load import Request, load
 from envkit.config.models import Environment, Service
-from envkit.errors import EnvironmentFailed
-from envkit.lanes import Lane, settled
-from envkit.paths import Paths, write_private
-from envkit.runtimes.owners import ids, numbered
-from envkit.services import desired
-from envkit.services.fingerprint import fingerprint
-from envkit.services.values import mark
-from envkit.verbs import tokens
+from envkit.drivers.lanes import Lane, settled
+from envkit.drivers.runtimes.owners import ids, numbered
+from envkit.inventory import state
+from envkit.operations import tokens
+from envkit.planning import desired
+from envkit.planning.fingerprint import fingerprint
+from envkit.planning.values import mark
 
 IDENTITIES = "cluster: {type: %s, identities: {me: {namespace: shop}}}\n"
 CA = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
@@ -269,7 +269,7 @@ def test_no_runtime_is_opened_where_nothing_carries_the_token(paths: Paths) -> N
 
 
 def test_a_token_that_could_not_be_put_in_is_asked_for_again(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    from envkit.clusters import identities
+    from envkit.drivers.clusters import identities
 
     reached(paths)
     monkeypatch.setattr(identities, "new_token", lambda *_: "new")

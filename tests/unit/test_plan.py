@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from envkit.base.errors import UsageError
 from envkit.config.models import Service
-from envkit.errors import UsageError
-from envkit.facts import ClusterFact, Facts, Instance
-from envkit.plan import Plan, Want, make, select
+from envkit.planning.facts import ClusterFact, Facts, Instance
+from envkit.planning.plan import Plan, Want, make, select
 from tests.unit.wants import desired, environment, instance
 
 ONCE = {"once": True}

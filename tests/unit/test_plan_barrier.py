@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from envkit.config.models import Service
-from envkit.facts import ClusterFact, Facts, Instance
-from envkit.plan import Action, Plan, Step, Want, make, removes
+from envkit.planning.facts import ClusterFact, Facts, Instance
+from envkit.planning.plan import Action, Plan, Step, Want, make, removes
 from tests.unit.wants import desired, environment, instance
 
 KIND = {"cluster": {"type": "kind"}}

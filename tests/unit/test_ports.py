@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from envkit.ports import Holder, accepts, bindable, holders, process_on
+from envkit.base.ports import Holder, accepts, bindable, holders, process_on
 
 HOLD = """
 import socket

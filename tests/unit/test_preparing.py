@@ -11,10 +11,7 @@ from typing import Any
 
 import pytest
 
-from envkit import state
-from envkit.clusters.nodes import ClusterFacts, Node
-from envkit.config.models import Cluster
-from envkit.errors import (
+from envkit.base.errors import (
     ClusterError,
     EngineStopped,
     EnvkitError,
@@ -25,10 +22,13 @@ from envkit.errors import (
     StepsFailed,
     ToolMissing,
 )
-from envkit.runtimes.fake import FakeEngine, Script
-from envkit.session import Session
-from envkit.verbs.up import make_plan, up
-from envkit.waiting import Cancel
+from envkit.base.waiting import Cancel
+from envkit.config.models import Cluster
+from envkit.drivers.clusters.nodes import ClusterFacts, Node
+from envkit.drivers.runtimes.fake import FakeEngine, Script
+from envkit.inventory import state
+from envkit.inventory.session import Session
+from envkit.operations.up import make_plan, up
 from tests.support.fake_session import opened
 from tests.support.ports import free
 from tests.unit.wants import environment

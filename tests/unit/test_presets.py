@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from envkit.base.errors import ConfigError
 from envkit.config.load import Request, load
 from envkit.config.models import Environment, PostgresProbe, RedisProbe
-from envkit.errors import ConfigError
-from envkit.services.references import Inside, Published, Scope, resolve
-from envkit.services.resolution import resolved_service
+from envkit.config.references import Inside, Published, Scope, resolve
+from envkit.config.resolution import resolved_service
 
 REDIS = "services: {redis: {preset: redis, ports: {redis: 16000}%s}}\n"
 BOTH = """

@@ -12,8 +12,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from envkit.config.models import Probe
-from envkit.probes import Target, attempt, describe
-from envkit.services.resp import RedisError, connect
+from envkit.drivers.databases.resp import RedisError, connect
+from envkit.drivers.probes import Target, attempt, describe
 from tests.unit.sockets import answering, tcp
 
 MIB = 2**20
@@ -98,7 +98,7 @@ def test_nonsense_is_an_answer(probe_type: str, nonsense: bytes) -> None:
 @pytest.mark.parametrize("probe_type", ["http", "redis", "postgres"])
 def test_silence_ends_with_the_attempts_own_timeout(monkeypatch: pytest.MonkeyPatch, probe_type: str) -> None:
     """A published port accepts before the process behind it listens: connected is not ready."""
-    monkeypatch.setattr("envkit.probes.ATTEMPT_SECONDS", 0.2)
+    monkeypatch.setattr("envkit.drivers.probes.ATTEMPT_SECONDS", 0.2)
     login = {"user": "u", "password": "p", "database": "d"} if probe_type == "postgres" else {}
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -225,7 +225,7 @@ def test_a_command_of_the_host() -> None:
 
 
 def test_a_command_of_the_host_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("envkit.probes.ATTEMPT_SECONDS", 0.2)
+    monkeypatch.setattr("envkit.drivers.probes.ATTEMPT_SECONDS", 0.2)
 
     assert "timed out" in str(attempt(probe(type="command", command=["sleep", "60"]), target(0)))
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from envkit.base.errors import EnvironmentFailed
+from envkit.base.owner import Owner
 from envkit.config.models import File, Service
 from envkit.datastorage.account import VARIABLE
-from envkit.errors import EnvironmentFailed
-from envkit.owner import Owner
-from envkit.runtimes import accounts, postgres_data
-from envkit.runtimes.accounts import Account
-from envkit.runtimes.base import Unit
-from envkit.runtimes.launching import Launching, copy_files
-from envkit.runtimes.spawning import Launch
-from envkit.supply.programs import Program
+from envkit.drivers.runtimes import accounts, postgres_data
+from envkit.drivers.runtimes.accounts import Account
+from envkit.drivers.runtimes.base import Unit
+from envkit.drivers.runtimes.launching import Launching, copy_files
+from envkit.drivers.runtimes.spawning import Launch
+from envkit.drivers.supply.programs import Program
 
 
 class Known:
@@ -56,7 +56,7 @@ def test_words_variables_and_identity(tmp_path: Path) -> None:
 
 
 def test_nothing_else_of_the_users_environment_comes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from envkit.runtimes.spawning import environ_of
+    from envkit.drivers.runtimes.spawning import environ_of
 
     monkeypatch.setenv("A_SECRET_OF_THE_USER", "x")
 

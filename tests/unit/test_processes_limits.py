@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from envkit.runtimes import limits, shared_memory
+from envkit.drivers.runtimes import limits, shared_memory
 
 MIB = 2**20
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from envkit.base.errors import EnvironmentFailed, ImageUnavailable
+from envkit.base.waiting import Cancel
 from envkit.config.models import Service
-from envkit.errors import EnvironmentFailed, ImageUnavailable
-from envkit.runtimes import accounts
-from envkit.supply import binaries
-from envkit.supply import programs as module
-from envkit.supply.binaries import Found, Version, Wanted
-from envkit.supply.programs import Program, Programs
-from envkit.waiting import Cancel
+from envkit.drivers.runtimes import accounts
+from envkit.drivers.supply import binaries
+from envkit.drivers.supply import programs as module
+from envkit.drivers.supply.binaries import Found, Version, Wanted
+from envkit.drivers.supply.programs import Program, Programs
 
 
 def script(folder: Path, name: str) -> Path:
@@ -154,9 +154,9 @@ def test_datastorage_runs_on_this_python_where_that_has_what_it_needs(tmp_path: 
 def test_datastorage_takes_its_packages_from_the_cache_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from envkit.owned import own_folder
-    from envkit.supply import wheels
-    from envkit.supply.sealed import record
+    from envkit.base.owned import own_folder
+    from envkit.drivers.supply import wheels
+    from envkit.drivers.supply.sealed import record
 
     site = tmp_path / "site"
     monkeypatch.setattr(module, "find_spec", lambda name: None)

@@ -16,11 +16,11 @@ from urllib.parse import quote, unquote
 import pytest
 import yaml
 
+from envkit.base.paths import write_private
+from envkit.drivers.runtimes.fake import FakeEngine
 from envkit.evidence.bundle import Bundle, packed
 from envkit.evidence.redaction import HIDDEN, Redactor
 from envkit.evidence.secrets import redactor
-from envkit.paths import write_private
-from envkit.runtimes.fake import FakeEngine
 from tests.support.fake_session import opened
 from tests.unit.wants import environment
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from envkit.config.models import Environment
-from envkit.services.references import (
+from envkit.config.references import (
     Inside,
     Published,
     Scope,
@@ -15,7 +15,7 @@ from envkit.services.references import (
     resolve,
     value_names,
 )
-from envkit.services.resolution import resolved_service
+from envkit.config.resolution import resolved_service
 
 
 def environment(**more: Any) -> Environment:

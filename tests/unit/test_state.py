@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from envkit import state
-from envkit.paths import Paths, cache_home, state_home, write_private
+from envkit.base.paths import Paths, cache_home, state_home, write_private
+from envkit.inventory import state
 
 RECORD = state.Record(
     name="t",

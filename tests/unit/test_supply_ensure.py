@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from envkit.errors import Cancelled
-from envkit.supply.binaries import BinaryUnavailable, Found, Host, Version, Wanted, ensure, find
-from envkit.supply.binaries.catalog import KUBERNETES, SUPPLIES
-from envkit.supply.binaries.resolve import fetchers_of
-from envkit.waiting import Cancel
+from envkit.base.errors import Cancelled
+from envkit.base.waiting import Cancel
+from envkit.drivers.supply.binaries import BinaryUnavailable, Found, Host, Version, Wanted, ensure, find
+from envkit.drivers.supply.binaries.catalog import KUBERNETES, SUPPLIES
+from envkit.drivers.supply.binaries.resolve import fetchers_of
 from tests.unit.test_supply_fakes import LINUX, NOWHERE, Maker, environ, put
 
 
@@ -126,7 +126,7 @@ import sys
 from pathlib import Path
 from tests.unit.test_supply_ensure import get
 from tests.unit.test_supply_fakes import Maker
-from envkit.supply.binaries import Wanted
+from envkit.drivers.supply.binaries import Wanted
 home = Path(sys.argv[1])
 print(get(home, Wanted("redis"), [Maker("wheel", seconds=0.5, log=home / "log")]).source)
 """

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from envkit.supply.binaries.models import Host, Unfit
-from envkit.supply.binaries.sources import Job
-from envkit.supply.binaries.store import Made
+from envkit.drivers.supply.binaries.models import Host, Unfit
+from envkit.drivers.supply.binaries.sources import Job
+from envkit.drivers.supply.binaries.store import Made
 
 LINUX = Host("linux", "amd64")
 NOWHERE = Path("/nowhere")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from envkit.errors import Cancelled
-from envkit.supply.binaries.download import Digest, Http
-from envkit.supply.binaries.models import Unfit
-from envkit.supply.binaries.web import is_spared
-from envkit.waiting import Cancel
+from envkit.base.errors import Cancelled
+from envkit.base.waiting import Cancel
+from envkit.drivers.supply.binaries.download import Digest, Http
+from envkit.drivers.supply.binaries.models import Unfit
+from envkit.drivers.supply.binaries.web import is_spared
 from tests.unit.test_supply_fakes import Site, serving, sha256
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB

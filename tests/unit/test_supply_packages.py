@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from envkit.errors import ImageUnavailable
-from envkit.supply.binaries import BinaryUnavailable, Found, Version, Wanted, ensure
-from envkit.supply.binaries.apt import Deb, is_needed, planned, with_sources
-from envkit.supply.binaries.catalog import ETCD, KUBERNETES, REDIS, SUPPLIES, Wheel
-from envkit.supply.binaries.debian import FromPackages, library_folders
-from envkit.supply.binaries.go_build import FromSource, _Tree, openapi_packages, version_flags
-from envkit.supply.binaries.index import Listed, packages, sources
-from envkit.supply.binaries.models import Unfit
-from envkit.supply.binaries.pins import WHEELS, requirement
-from envkit.supply.binaries.sources import Fetcher, Job
-from envkit.supply.binaries.wheels import FromWheel
-from envkit.supply.wheels import site_folder
-from envkit.waiting import Cancel
+from envkit.base.errors import ImageUnavailable
+from envkit.base.waiting import Cancel
+from envkit.drivers.supply.binaries import BinaryUnavailable, Found, Version, Wanted, ensure
+from envkit.drivers.supply.binaries.apt import Deb, is_needed, planned, with_sources
+from envkit.drivers.supply.binaries.catalog import ETCD, KUBERNETES, REDIS, SUPPLIES, Wheel
+from envkit.drivers.supply.binaries.debian import FromPackages, library_folders
+from envkit.drivers.supply.binaries.go_build import FromSource, _Tree, openapi_packages, version_flags
+from envkit.drivers.supply.binaries.index import Listed, packages, sources
+from envkit.drivers.supply.binaries.models import Unfit
+from envkit.drivers.supply.binaries.pins import WHEELS, requirement
+from envkit.drivers.supply.binaries.sources import Fetcher, Job
+from envkit.drivers.supply.binaries.wheels import FromWheel
+from envkit.drivers.supply.wheels import site_folder
 from tests.unit.test_supply_fakes import LINUX, NOWHERE, Site, environ, script, serving
 
 PLAN = """\

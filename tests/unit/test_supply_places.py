@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from envkit.supply.binaries import BinaryUnavailable, Found, Host, Version, Wanted, find
-from envkit.supply.binaries.places import _postgres_folders
+from envkit.drivers.supply.binaries import BinaryUnavailable, Found, Host, Version, Wanted, find
+from envkit.drivers.supply.binaries.places import _postgres_folders
 from tests.unit.test_supply_fakes import LINUX, NOWHERE, environ, put
 
 NOBODY = 65534

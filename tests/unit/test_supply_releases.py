@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from envkit.supply.binaries import BinaryUnavailable, Found, Host, Version, Wanted, ensure
-from envkit.supply.binaries.catalog import ETCD, KUBERNETES
-from envkit.supply.binaries.download import Http
-from envkit.supply.binaries.models import Unfit
-from envkit.supply.binaries.pins import RELEASES, Digests
-from envkit.supply.binaries.releases import MIRRORS, EtcdRelease, KubernetesRelease, mirror
-from envkit.supply.binaries.renewing import digest_of
-from envkit.supply.binaries.sources import Fetcher
-from envkit.waiting import Cancel
+from envkit.base.waiting import Cancel
+from envkit.drivers.supply.binaries import BinaryUnavailable, Found, Host, Version, Wanted, ensure
+from envkit.drivers.supply.binaries.catalog import ETCD, KUBERNETES
+from envkit.drivers.supply.binaries.download import Http
+from envkit.drivers.supply.binaries.models import Unfit
+from envkit.drivers.supply.binaries.pins import RELEASES, Digests
+from envkit.drivers.supply.binaries.releases import MIRRORS, EtcdRelease, KubernetesRelease, mirror
+from envkit.drivers.supply.binaries.renewing import digest_of
+from envkit.drivers.supply.binaries.sources import Fetcher
 from tests.unit.test_supply_fakes import LINUX, NOWHERE, Site, environ, script, serving, sha256, tarball
 
 KUBE = ("kube-apiserver", "kube-controller-manager", "kubectl")
@@ -29,7 +29,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A server, and as what the repository knows the digests of the files that `know` was called for."""
     known = tmp_path / "releases.txt"
     known.write_text("# digests\n")
-    monkeypatch.setattr("envkit.supply.binaries.pins.RELEASES", known)
+    monkeypatch.setattr("envkit.drivers.supply.binaries.pins.RELEASES", known)
     with serving(Site()) as it:
         yield it
 

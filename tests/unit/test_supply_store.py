@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from envkit.supply.binaries.models import Candidate, Host, Refusal, Unfit
-from envkit.supply.binaries.store import Made, Store, binaries_home
-from envkit.supply.binaries.versions import Versions
-from envkit.waiting import Cancel
+from envkit.base.waiting import Cancel
+from envkit.drivers.supply.binaries.models import Candidate, Host, Refusal, Unfit
+from envkit.drivers.supply.binaries.store import Made, Store, binaries_home
+from envkit.drivers.supply.binaries.versions import Versions
 from tests.unit.test_supply_fakes import LINUX, put
 
 

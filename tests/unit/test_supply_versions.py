@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from envkit.supply.binaries.models import Unfit, Version
-from envkit.supply.binaries.versions import Versions, version_in
+from envkit.drivers.supply.binaries.models import Unfit, Version
+from envkit.drivers.supply.binaries.versions import Versions, version_in
 from tests.unit.test_supply_fakes import put
 
 PRINTED = [

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from envkit.clusters import kubeconfig
-from envkit.clusters.kubeconfig import Access
-from envkit.errors import EnvkitError
-from envkit.paths import write_private
-from envkit.runtimes.discovery import in_machine
-from envkit.runtimes.endpoint import Endpoint
-from envkit.runtimes.fake import FakeEngine
-from envkit.runtimes.this_host import outward, this_host
-from envkit.services import desired
-from envkit.services.values import ThisHost
-from envkit.verbs.calls_back import ADDRESS, CERTIFICATES, LISTEN, variables
+from envkit.base import kubeconfig
+from envkit.base.errors import EnvkitError
+from envkit.base.kubeconfig import Access
+from envkit.base.paths import write_private
+from envkit.drivers.runtimes.discovery import in_machine
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.runtimes.fake import FakeEngine
+from envkit.drivers.runtimes.this_host import outward, this_host
+from envkit.operations.calls_back import ADDRESS, CERTIFICATES, LISTEN, variables
+from envkit.planning import desired
+from envkit.planning.values import ThisHost
 from tests.support.fake_session import opened
 from tests.unit.wants import environment
 

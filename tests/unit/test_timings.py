@@ -9,15 +9,16 @@ from typing import Any, cast
 
 import pytest
 
-from envkit import apply, timings
-from envkit.errors import EnvironmentFailed
-from envkit.events import Stream
-from envkit.paths import Paths
-from envkit.plan import Action, Plan, Step, Subject
+from envkit.base.errors import EnvironmentFailed
+from envkit.base.events import Stream
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
+from envkit.inventory import timings
+from envkit.inventory.session import Session
+from envkit.inventory.timings import Span, Timings
+from envkit.planning import apply
+from envkit.planning.plan import Action, Plan, Step, Subject
 from envkit.report.bars import Look, draw
-from envkit.session import Session
-from envkit.timings import Span, Timings
-from envkit.waiting import Cancel
 
 
 def step(name: str, *needs: str, action: Action = Action.CREATE) -> Step:

@@ -13,10 +13,7 @@ from typing import Any
 
 import pytest
 
-from envkit import state
-from envkit.clusters.nodes import ClusterFacts
-from envkit.effects import proof
-from envkit.errors import (
+from envkit.base.errors import (
     Cancelled,
     ClusterError,
     EngineError,
@@ -29,15 +26,18 @@ from envkit.errors import (
     StepsFailed,
     UsageError,
 )
-from envkit.events import Event, Kind
-from envkit.ports import Holder, accepts
-from envkit.runtimes.fake import FakeEngine, Script
-from envkit.session import Session
-from envkit.verbs import env as env_verb
-from envkit.verbs.services import logs, restart
-from envkit.verbs.status import status
-from envkit.verbs.up import make_plan, up
-from envkit.waiting import Cancel
+from envkit.base.events import Event, Kind
+from envkit.base.ports import Holder, accepts
+from envkit.base.waiting import Cancel
+from envkit.drivers.clusters.nodes import ClusterFacts
+from envkit.drivers.runtimes.fake import FakeEngine, Script
+from envkit.inventory import state
+from envkit.inventory.session import Session
+from envkit.operations import env as env_verb
+from envkit.operations.effects import proof
+from envkit.operations.services import logs, restart
+from envkit.operations.status import status
+from envkit.operations.up import make_plan, up
 from tests.support.fake_session import opened
 from tests.support.ports import free
 from tests.unit.wants import environment

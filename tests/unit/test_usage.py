@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from envkit.base.errors import Cancelled, EngineError
+from envkit.base.waiting import Cancel
 from envkit.cli import show
 from envkit.cli.context import Flags
-from envkit.errors import Cancelled, EngineError
-from envkit.facts import Instance
-from envkit.runtimes.fake import FakeEngine
-from envkit.runtimes.usage import Usage, of_processes, of_stats
-from envkit.verbs.status import Row, Status, _share, looks
-from envkit.verbs.up import up
-from envkit.waiting import Cancel
+from envkit.drivers.runtimes.fake import FakeEngine
+from envkit.drivers.runtimes.usage import Usage, of_processes, of_stats
+from envkit.operations.status import Row, Status, _share, looks
+from envkit.operations.up import up
+from envkit.planning.facts import Instance
 from tests.support.fake_session import opened
 from tests.unit.wants import environment
 

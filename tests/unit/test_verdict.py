@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from envkit import errors
+from envkit.base import errors
 from envkit.evidence.findings import DiskFact, Findings, LogSign, ServiceFact
 from envkit.evidence.junit import Failure, Report
 from envkit.evidence.verdict import Verdict, judge

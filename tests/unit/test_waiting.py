@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from envkit.errors import Cancelled, EngineError, NotReady, ServiceDied
-from envkit.waiting import Aborted, Cancel, TryAgain, retry, until
+from envkit.base.errors import Cancelled, EngineError, NotReady, ServiceDied
+from envkit.base.waiting import Aborted, Cancel, TryAgain, retry, until
 
 
 def test_what_is_satisfied_at_once_is_asked_once() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from envkit.base.paths import Paths
 from envkit.cli.running import secretless
-from envkit.paths import Paths
 from envkit.watch.asking import redis_values
 from envkit.watch.folder import KEPT, all_of, latest, new
 from envkit.watch.logs import Bounded, Tail

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from envkit import state
-from envkit.paths import Paths
-from envkit.runtimes.marked import start_time
+from envkit.base.paths import Paths
+from envkit.drivers.runtimes.marked import start_time
+from envkit.inventory import state
 from envkit.watch.folder import RunFolder, new
 from envkit.watch.orphans import orphan_of
 

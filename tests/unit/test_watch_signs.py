@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from envkit.facts import Instance
+from envkit.planning.facts import Instance
 from envkit.watch import signs
 from envkit.watch.timeline import Happening
 

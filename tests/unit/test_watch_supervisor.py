@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from envkit.errors import EngineError
-from envkit.paths import Paths
+from envkit.base.errors import EngineError
+from envkit.base.paths import Paths
 from envkit.watch.folder import RunFolder, new
 from envkit.watch.supervisor import AFTERWARDS, Supervisor
 from envkit.watch.timeline import Happening, read

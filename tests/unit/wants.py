@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from envkit.base.owner import Owner
 from envkit.config.models import Environment
-from envkit.facts import Instance, State
-from envkit.owner import Owner
-from envkit.plan import Desired, Want, select
+from envkit.planning.facts import Instance, State
+from envkit.planning.plan import Desired, Want, select
 
 
 def environment(services: Mapping[str, Mapping[str, Any]], **fields: Any) -> Environment:

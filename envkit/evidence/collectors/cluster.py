@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from envkit.clusters.api import Api, ApiError, Busy
+from envkit.base.waiting import Cancel
+from envkit.drivers.clusters.api import Api, ApiError, Busy
 from envkit.evidence.collectors.scene import Scene, each
-from envkit.waiting import Cancel
 
 LIMIT = 500
 """Objects of one kind."""
@@ -125,7 +125,7 @@ def _pod(scene: Scene, api: Api, pod: Mapping[str, Any]) -> None:
 
 def nodes(scene: Scene) -> None:
     """`kind export logs`: journals, kubelet, containerd, static pods; into a scratch folder, from there redacted."""
-    from envkit.clusters.kind import Kind
+    from envkit.drivers.clusters.kind import Kind
 
     session = scene.session
     if session.environment.cluster.type != "kind" or session.endpoint is None:

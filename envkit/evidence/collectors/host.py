@@ -13,7 +13,7 @@ from pathlib import Path
 
 from envkit.evidence.collectors.scene import Scene
 from envkit.evidence.findings import DiskFact
-from envkit.session import Session
+from envkit.inventory.session import Session
 
 FILES = (
     "/proc/meminfo", "/proc/loadavg", "/proc/pressure/cpu", "/proc/pressure/memory", "/proc/pressure/io",
@@ -72,7 +72,7 @@ def places(session: Session) -> list[Path]:
 
 def engine_places(session: Session) -> list[Path]:
     """Where the engine keeps its containers, if that is on this machine."""
-    from envkit.runtimes.containers import Containers
+    from envkit.drivers.runtimes.containers import Containers
 
     with suppress(Exception):
         if session.endpoint and session.endpoint.local and isinstance(session.runtime, Containers):

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envkit import commands
+from envkit.base import commands
+from envkit.base.waiting import Cancel
 from envkit.evidence.collectors.scene import Scene
-from envkit.waiting import Cancel
 
 if TYPE_CHECKING:
-    from envkit.facts import Instance
+    from envkit.planning.facts import Instance
 
 DISTRIBUTIONS = ("docker", "kubernetes", "pg8000", "psutil", "pydantic", "urllib3", "invoke", "cryptography")
 
@@ -62,7 +62,8 @@ def reports(scene: Scene) -> None:
 
 def plan(scene: Scene) -> None:
     """What `up` would do now, and why: everything that is not as it should be."""
-    from envkit import observe, plan
+    from envkit.inventory import observe
+    from envkit.planning import plan
 
     steps = plan.make(*observe.look(scene.session, plan.select(scene.session.environment, ())))
     rows = [f"{step.action.value:<8} {step.id:<20} {step.reason}" for step in steps.steps]

@@ -10,16 +10,16 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeVar
 
-from envkit.commands import CommandFailed
-from envkit.errors import EnvkitError
+from envkit.base.commands import CommandFailed
+from envkit.base.errors import EnvkitError
 from envkit.evidence.bundle import Bundle
 from envkit.evidence.findings import Findings
-from envkit.session import Session
+from envkit.inventory.session import Session
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-    from envkit.facts import Instance
+    from envkit.planning.facts import Instance
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Scene:
     @property
     def api(self) -> APIClient | None:
         """The engine's own client, None where there is no engine."""
-        from envkit.runtimes.containers import Containers
+        from envkit.drivers.runtimes.containers import Containers
 
         runtime = self.session.runtime
         return runtime.api if isinstance(runtime, Containers) else None

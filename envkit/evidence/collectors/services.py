@@ -6,14 +6,14 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from envkit import observe
+from envkit.base.labels import ENV, resource_name
 from envkit.evidence.collectors.scene import Scene, each
-from envkit.labels import ENV, resource_name
+from envkit.inventory import observe
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-    from envkit.facts import Instance
+    from envkit.planning.facts import Instance
 
 LINES = 20_000
 """Lines from the end of a container's log; of a longer one the beginning is asked for as well."""
@@ -48,7 +48,7 @@ def _log(scene: Scene, instance: Instance) -> None:
 
 def _beginning(api: APIClient, instance: Instance) -> str:
     """The first lines, read from a stream that is left as soon as there is enough."""
-    from envkit.runtimes.sdk import text, translated
+    from envkit.drivers.runtimes.sdk import text, translated
 
     read, size = [], 0
     with translated(f"reading the log of {instance.name}"):

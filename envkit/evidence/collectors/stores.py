@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from envkit import observe
+from envkit.base.ports import LOOPBACK
 from envkit.config.models import PostgresProbe, RedisProbe
 from envkit.evidence.collectors.scene import Scene, each
-from envkit.ports import LOOPBACK
+from envkit.inventory import observe
 
 SECONDS = 5.0
 """One answer; a store that is stuck does not keep the others."""
@@ -59,7 +59,7 @@ def _asked(scene: Scene, kind: type[Any]) -> Iterator[tuple[str, Any, Callable[[
 
 
 def _redis(scene: Scene, name: str, probe: RedisProbe, port: Callable[[str], int]) -> None:
-    from envkit.services.resp import RedisError, connect
+    from envkit.drivers.databases.resp import RedisError, connect
 
     parts = []
     with connect(LOOPBACK, port(probe.port), probe.password, SECONDS) as client:
@@ -73,7 +73,7 @@ def _redis(scene: Scene, name: str, probe: RedisProbe, port: Callable[[str], int
 
 
 def _postgres(scene: Scene, name: str, probe: PostgresProbe, port: Callable[[str], int]) -> None:
-    from envkit.services.sql import SqlError, connect
+    from envkit.drivers.databases.sql import SqlError, connect
 
     parts = []
     with connect(probe, LOOPBACK, port(probe.port), SECONDS) as connection:

@@ -17,7 +17,7 @@ from gateway.server import WEBHOOK, Gateway
 from gateway.settings import Settings
 from redis import Redis
 
-from envkit.clusters.api import Api
+from envkit.drivers.clusters.api import Api
 from envkit.suite import AuditStore, Environment, Tokens, apply, eventually
 from envkit.suite.tokens import issue_token
 from tests.proxies import Line, Throttle

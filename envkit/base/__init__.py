@@ -1,0 +1,1 @@
+"""What every layer stands on: errors, waiting, deadlines, paths, ownership. Imports nothing of the rest."""

@@ -1,0 +1,75 @@
+"""urllib3 over sockets that keep to one deadline: its own timeouts bound each read alone."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from envkit.base.deadline import Deadline, Plug, dial
+from envkit.base.deadline_tls import TlsPlug
+
+Begin = Callable[[], Deadline]
+"""Called for each request: the deadline that it has."""
+
+
+class Timed:
+    """What a connection of urllib3's adds to its class: each request has a deadline, which begins with connecting."""
+
+    begin: Begin
+    sock: Any
+    deadline: Deadline | None = None
+
+    def connect(self) -> None:
+        """As the connection does; TLS is wrapped by urllib3, and kept to the deadline from then on."""
+        self.deadline = self.begin()
+        super().connect()  # type: ignore[misc]  # of the connection that this is mixed into
+        if type(self.sock).__name__ == "SSLSocket":
+            self.sock.__class__ = TlsPlug
+            self.sock.deadline = self.deadline
+
+    def request(self, *arguments: Any, **more: Any) -> None:
+        """As the connection does. One that is kept open gets a new deadline; a new one goes on with its own."""
+        if self.deadline is None and self.sock is not None:
+            self.deadline = self.sock.deadline = self.begin()
+        super().request(*arguments, **more)  # type: ignore[misc]  # of the connection that this is mixed into
+        self.deadline = None
+
+    def _new_conn(self: Any) -> Plug:
+        deadline = self.deadline or self.begin()
+        patience = self.timeout if isinstance(self.timeout, int | float) else None
+        try:
+            plug = dial(self._dns_host, self.port, deadline.shorter(patience))
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"Connection to {self.host} timed out") from error
+        except OSError as error:
+            raise NewConnectionError(self, f"Failed to establish a new connection: {error}") from error
+        plug.deadline = deadline
+        return plug
+
+
+def bounded(pool: urllib3.PoolManager, begin: Begin) -> urllib3.PoolManager:
+    """The pool, whose further connections keep to the deadlines that `begin` makes."""
+
+    class Http(Timed, HTTPConnection):
+        pass
+
+    class Https(Timed, HTTPSConnection):
+        pass
+
+    class HttpPool(HTTPConnectionPool):
+        ConnectionCls = Http
+
+    class HttpsPool(HTTPSConnectionPool):
+        ConnectionCls = Https
+
+    Http.begin = Https.begin = staticmethod(begin)
+    pool.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
+    return pool

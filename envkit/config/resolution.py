@@ -1,0 +1,117 @@
+"""Replace every reference in a service: its variables, command, files and probes.
+
+`references` says what one reference means. This module applies it to the fields of a service.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from envkit.base.errors import ConfigError, Fault
+from envkit.config.documents import laid_over
+from envkit.config.file_models import OPEN, PRIVATE, File
+from envkit.config.interpolate import REFERENCE
+from envkit.config.models import Probe, Process, Service
+from envkit.config.references import Scope, names_in, resolve
+from envkit.config.words import SECRET
+
+
+def resolved_service(service: Service, scope: Scope) -> Service:
+    """The service with its env, command, entrypoint, host command, files' content and probes resolved.
+
+    Not its exports, which are always seen from the host. `scope.self_name` is the service's name.
+    """
+    update: dict[str, Any] = {
+        "env": {name: resolve(text, scope) for name, text in service.env.items()},
+        "files": tuple(resolved_file(file, scope) for file in service.files),
+    }
+    for key in ("command", "entrypoint", "host_command"):
+        words: tuple[str, ...] | None = getattr(service, key)
+        update[key] = words if words is None else tuple(resolve(word, scope) for word in words)
+    for key in ("probe", "first_probe"):
+        probe: Probe | None = getattr(service, key)
+        update[key] = probe and resolved_probe(probe, scope)
+    update["process"] = service.process and _resolved_process(service.process, scope)
+    return service.model_copy(update=update)
+
+
+def _resolved_process(process: Process, scope: Scope) -> Process:
+    command = tuple(resolve(word, scope) for word in process.command)
+    env = {name: resolve(text, scope) for name, text in process.env.items()}
+    return process.model_copy(update={"command": command, "env": env})
+
+
+def resolved_probe(probe: Probe, scope: Scope) -> Probe:
+    """The probe with every text resolved."""
+    return probe.model_copy(update={key: _each(value, scope) for key, value in iter(probe)})
+
+
+def _each(value: Any, scope: Scope) -> Any:
+    if isinstance(value, dict):
+        return {key: _each(item, scope) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_each(item, scope) for item in value)
+    return resolve(value, scope) if isinstance(value, str) else value
+
+
+_PORT = re.compile(r"(?:port|ports\.[\w-]+)")
+
+
+def resolved_file(file: File, scope: Scope) -> File:
+    """The file with its text and its mode. Raises `ConfigError` when values cannot be laid over its document."""
+    mode = file.mode or (PRIVATE if _is_private(file) else OPEN)
+    content = None if file.content is None else resolve(file.content, scope)
+    if not file.set:
+        return file.model_copy(update={"content": content, "mode": mode})
+    over = {path: resolved_value(value, scope) for path, value in file.set.items()}
+    written = text_of(file) if content is None else content
+    try:
+        text = laid_over(written, over, file.source or file.path)
+    except ValueError as error:
+        raise ConfigError([Fault(file.source or file.path, "", str(error))]) from error
+    return file.model_copy(update={"content": text, "source": None, "set": {}, "mode": mode})
+
+
+def text_of(file: File) -> str:
+    """What is written in it, before anything is laid over."""
+    if file.content is not None:
+        return file.content
+    return Path(file.source).read_text(encoding="utf-8") if file.source else ""
+
+
+def resolved_value(value: Any, scope: Scope) -> Any:
+    """The value with its references resolved; what is the reference to a port and nothing else is a number."""
+    if isinstance(value, dict):
+        return {key: resolved_value(item, scope) for key, item in value.items()}
+    if isinstance(value, list):
+        return [resolved_value(item, scope) for item in value]
+    if not isinstance(value, str):
+        return value
+    text = resolve(value, scope)
+    alone = REFERENCE.fullmatch(value)
+    return int(text) if alone and len(alone[1]) == 1 and _PORT.fullmatch(alone[2].partition(".")[2]) else text
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in it."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def _is_private(file: File) -> bool:
+    """Whether it refers to something that is not for everybody."""
+    written = [*texts(file.set), file.content or ""]
+    names = [name for text in written for name in names_in(text)]
+    return any(_is_secret(*name.rpartition(".")[::2]) for name in names)
+
+
+def _is_secret(head: str, last: str) -> bool:
+    if head.startswith("identity."):
+        return last != "token_file"
+    return head == "secret" or bool(SECRET.search(last))

@@ -1,0 +1,1 @@
+"""What does the work: runtimes, clusters, probes, databases, and where images and programs come from."""

@@ -1,0 +1,125 @@
+"""Manifests into the cluster by server-side apply, with kubernetes' dynamic client."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from envkit.base import labels
+from envkit.base.deadline import Deadline
+from envkit.base.paths import make_folder
+from envkit.drivers.clusters.api import CALL_SECONDS, ApiError, Busy
+from envkit.drivers.clusters.manifests import Manifest
+
+MANAGER = "envkit"
+"""The field manager: what envkit applied is envkit's to change again."""
+
+
+def preload() -> None:
+    """Import the client beside the wait for an API server: half a second that would come after it."""
+
+    def imported() -> None:
+        import kubernetes.client
+        import kubernetes.config
+        import kubernetes.dynamic  # noqa: F401  imported ahead of its use
+
+    threading.Thread(target=imported, name="preload").start()
+
+
+class Applier:
+    """Applies one manifest a call; one call at a time, for what discovery found is shared state."""
+
+    def __init__(self, kubeconfig: Path, cache: Path, environment: str, context: str | None = None) -> None:
+        self.environment = environment
+        self._kubeconfig, self._cache, self._context = kubeconfig, cache, context
+        self._lock = threading.Lock()
+        self._client: Any = None  # kubernetes is not typed
+
+    def apply(self, manifest: Manifest) -> None:
+        """Create it or change it to what is written. Raises `Busy` or `ApiError`."""
+        body = labelled(manifest.body, self.environment)
+        with self._lock, translated(f"applying {manifest}"):
+            client = self._connected()
+            resource = self._resource(client, manifest)
+            namespace = (manifest.namespace or "default") if resource.namespaced else None
+            client.server_side_apply(
+                resource, body=body, name=manifest.name, namespace=namespace, field_manager=MANAGER,
+                force_conflicts=True, _request_timeout=CALL_SECONDS,
+            )  # fmt: skip
+
+    def _connected(self) -> Any:
+        """The client, made when first needed. Its cache of discovery is ours and new: by default it lies in the
+        temporary directory under the address, where a port that is used again finds another cluster's.
+        """
+        if self._client is None:
+            from kubernetes import client, config, dynamic
+
+            from envkit.base.deadline_urllib3 import bounded
+
+            make_folder(self._cache.parent)
+            self._cache.unlink(missing_ok=True)
+            settings = client.Configuration()
+            load: Any = config.load_kube_config
+            load(str(self._kubeconfig), self._context, settings, persist_config=False)
+            settings.retries = False
+            connect: Any = dynamic.DynamicClient
+            raw = client.ApiClient(settings)
+            bounded(raw.rest_client.pool_manager, lambda: Deadline(CALL_SECONDS))
+            self._client = connect(raw, cache_file=str(self._cache))
+        return self._client
+
+    def _resource(self, client: Any, manifest: Manifest) -> Any:
+        from kubernetes.dynamic.exceptions import ResourceNotFoundError
+
+        try:
+            return client.resources.get(api_version=manifest.api_version, kind=manifest.kind)
+        except ResourceNotFoundError:
+            client.resources.invalidate_cache()  # served since a moment ago, when its CRD was established
+        try:
+            return client.resources.get(api_version=manifest.api_version, kind=manifest.kind)
+        except ResourceNotFoundError as error:
+            raise Busy(f"{manifest}: the API server does not serve it yet") from error
+
+
+def labelled(body: dict[str, Any], environment: str) -> dict[str, Any]:
+    """A copy that carries the environment's label."""
+    marked = copy.deepcopy(body)
+    marked["metadata"]["labels"] = {**(marked["metadata"].get("labels") or {}), labels.ENV: environment}
+    marked["metadata"].pop("managedFields", None)
+    return marked
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn what the kubernetes client raises into `Busy` and `ApiError`."""
+    import urllib3
+    from kubernetes.client.exceptions import ApiException
+
+    try:
+        yield
+    except ApiException as error:
+        message = f"{doing}: {error.status} {_said(error)}"
+        status = int(error.status or 0)
+        if status == 429 or status >= 500 or status == 0:
+            raise Busy(message, _after(error)) from error
+        raise ApiError(message, status) from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Busy(f"{doing}: no answer: {error}") from error
+
+
+def _said(error: Any) -> str:
+    import json
+
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(error.reason)
+
+
+def _after(error: Any) -> float:
+    value = (error.headers or {}).get("Retry-After", "")
+    return float(value) if str(value).isdecimal() else 0.0

@@ -1,0 +1,187 @@
+"""An API server without nodes: etcd, kube-apiserver and the controllers that matter, as ordinary services.
+
+controller-runtime's test environment runs the first two; with the namespace, service-account and garbage-collection
+controllers a namespace can also be deleted, `default` ServiceAccounts exist, and owner references work. TLS throughout,
+client certificates on etcd, no anonymous access.
+
+There are three CAs. The environment's own signs the certificates of servers, which suites and services get as well. A
+second one signs the clients of the API server. The third one signs for etcd alone, which has no RBAC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envkit.base.kubeconfig import Access, render
+from envkit.base.paths import Paths, write_private
+from envkit.config.images import substitute
+from envkit.config.models import Cluster, Environment, File, Port, Process, Service, TcpProbe
+from envkit.config.names import APISERVER, CONTROLLERS, ETCD
+from envkit.drivers.clusters.pki import Pki
+
+ETCD_IMAGE = "registry.k8s.io/etcd:3.5.21-0"
+KUBERNETES_IMAGE = "registry.k8s.io/{program}:v{version}"
+DEFAULT_KUBERNETES = "1.34.0"
+
+CONTROLLED = "namespace,serviceaccount,garbagecollector,root-ca-cert-publisher,serviceaccount-token"
+
+WITHOUT_CONTROLLERS = (
+    "deleted namespaces stay Terminating, new ones get no ServiceAccount `default`, "
+    "and what has lost its owner is not removed"
+)
+"""What is missing where kube-controller-manager cannot be had, macOS for one."""
+
+HASTE = 0.2
+"""Seconds for these to end: they would wait for every watch to be closed, and keep nothing that could be lost."""
+
+REMOVED = {"--insecure-port": (1, 24), "--port": (1, 24)}
+"""Flags that older versions want and newer ones refuse, with the first version that refuses them."""
+
+
+@dataclass(frozen=True)
+class Envtest:
+    """One environment's API server: its certificates, its kubeconfigs, its services."""
+
+    environment: Environment
+    paths: Paths
+    make: bool = True
+
+    @property
+    def pki(self) -> Pki:
+        """The environment's own CA and what it signed."""
+        return Pki(self.paths.folder / "pki", self.make)
+
+    @property
+    def clients(self) -> Pki:
+        """The CA of the API server's clients."""
+        return self.pki.apart("clients")
+
+    @property
+    def etcd(self) -> Pki:
+        """The CA that etcd trusts: its own certificate, and that of its only client, the API server."""
+        return self.pki.apart("etcd")
+
+    def services(self) -> dict[str, Service]:
+        """The parts, in the form of every other service. Makes the certificates that they name, unless told not to."""
+        cluster = self.environment.cluster
+        made = {ETCD: self._etcd(cluster), APISERVER: self._apiserver(cluster), CONTROLLERS: self._controllers(cluster)}
+        return {name: part.model_copy(update={"part_of_cluster": True}) for name, part in made.items()}
+
+    def write_kubeconfig(self, port: int) -> None:
+        """The administrator's, as seen from this host, mode 0600."""
+        write_private(self.paths.kubeconfig, self._kubeconfig(f"https://127.0.0.1:{port}", "admin", "system:masters"))
+
+    def _kubeconfig(self, server: str, user: str, group: str) -> str:
+        self._serving()  # with the CA that signed it, which the client is to trust
+        certificate, key = self.clients.client(user, user, group)
+        access = Access(
+            server=server, ca=self.pki.ca.read_text(), certificate=certificate.read_text(), key=key.read_text()
+        )
+        return render(access, self.environment.name)
+
+    def _serving(self) -> tuple[Path, Path]:
+        return self.pki.server(APISERVER, ["127.0.0.1", "localhost", APISERVER, "kubernetes.default.svc", "10.0.0.1"])
+
+    def _etcd(self, cluster: Cluster) -> Service:
+        files = _files({ETCD: self.etcd.server(ETCD, ["127.0.0.1", ETCD, "localhost"]), "etcd-ca": (self.etcd.ca,)})
+        pki = "${self.root}/pki"
+        own = {"trusted-ca-file": f"{pki}/etcd-ca.crt", "cert-file": f"{pki}/etcd.crt", "key-file": f"{pki}/etcd.key"}
+        command = [
+            "etcd", "--data-dir=${self.data}", "--unsafe-no-fsync", "--log-level=warn",
+            "--listen-client-urls=https://${self.listen}:${self.port}",
+            "--advertise-client-urls=https://${self.host}:${self.port}",
+            "--listen-peer-urls=https://127.0.0.1:0", "--initial-advertise-peer-urls=https://127.0.0.1:2380",
+            "--initial-cluster=default=https://127.0.0.1:2380",  # itself alone; nobody ever calls there
+            *(f"--{peer}client-cert-auth=true" for peer in ("", "peer-")),
+            *(f"--{peer}{what}={file}" for peer in ("", "peer-") for what, file in own.items()),
+        ]  # fmt: skip
+        return Service(
+            image=(ETCD_IMAGE,), entrypoint=("etcd",), command=tuple(command[1:]),
+            process=Process(supply="etcd", command=tuple(command), path=cluster.programs, minimum=cluster.etcd),
+            files=files, ports={"client": Port(container=2379, host="auto")}, probe=TcpProbe(type="tcp"),
+        )  # fmt: skip
+
+    def _apiserver(self, cluster: Cluster) -> Service:
+        server, client = self._serving(), self.etcd.client("apiserver-etcd", "apiserver")
+        files = _files({
+            "apiserver": server, "apiserver-etcd": client, "accounts": self.pki.signing_key("accounts"),
+            "etcd-ca": (self.etcd.ca,), "clients-ca": (self.clients.ca,),
+        })  # fmt: skip
+        pki = "${self.root}/pki"
+        command = [
+            "kube-apiserver", "--etcd-servers=https://${etcd.address}", f"--etcd-cafile={pki}/etcd-ca.crt",
+            f"--etcd-certfile={pki}/apiserver-etcd.crt", f"--etcd-keyfile={pki}/apiserver-etcd.key",
+            "--bind-address=${self.listen}", "--secure-port=${self.port}", "--insecure-port=0",
+            "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+            f"--tls-cert-file={pki}/apiserver.crt", f"--tls-private-key-file={pki}/apiserver.key",
+            f"--client-ca-file={pki}/clients-ca.crt", "--anonymous-auth=false", "--authorization-mode=RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={pki}/accounts.pub",
+            f"--service-account-signing-key-file={pki}/accounts.key",
+            "--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true", "--profiling=false",
+            f"--max-requests-inflight={cluster.limits.inflight}",
+            f"--max-mutating-requests-inflight={cluster.limits.mutating_inflight}",
+            "--watch-cache=true", "--event-ttl=1h",
+        ]  # fmt: skip
+        port = Port(container=6443, host="auto")
+        return self._kubernetes("kube-apiserver", command, files, cluster, port, (ETCD,))
+
+    def _controllers(self, cluster: Cluster) -> Service:
+        # Its own role may not delete what is in a namespace; accounts for each controller would take longer to make.
+        client = self.clients.client("controllers", "system:kube-controller-manager", "system:masters")
+        config = File(path="/pki/kubeconfig", content=self._controller_config(*client), mode="0600")
+        _, signing = self.pki.signing_key("accounts")
+        files = (*_files({"controllers": client, "accounts": (signing,), "ca": (self.pki.ca,)}), config)
+        command = [
+            "kube-controller-manager", "--kubeconfig=${self.root}/pki/kubeconfig", f"--controllers={CONTROLLED}",
+            "--leader-elect=false", "--controller-start-interval=0s", "--port=0", "--secure-port=0",
+            "--service-account-private-key-file=${self.root}/pki/accounts.key",
+            "--root-ca-file=${self.root}/pki/ca.crt", "--profiling=false",
+            f"--kube-api-qps={cluster.limits.controller_qps}", f"--kube-api-burst={cluster.limits.controller_burst}",
+        ]  # fmt: skip
+        return self._kubernetes("kube-controller-manager", command, files, cluster, None, (APISERVER,))
+
+    def _controller_config(self, certificate: Path, key: Path) -> str:
+        """It names its files, which need not be made yet."""
+        place = Access(server="https://${apiserver.address}")
+        files = {"client-certificate": certificate, "client-key": key, "certificate-authority": self.pki.ca}
+        named = {what: f"${{self.root}}/pki/{path.name}" for what, path in files.items()}
+        return render(place, self.environment.name, files=named)
+
+    def _kubernetes(
+        self, program: str, command: Sequence[str], files: tuple[File, ...], cluster: Cluster, port: Port | None,
+        needs: tuple[str, ...],
+    ) -> Service:  # fmt: skip
+        version = (cluster.kubernetes or DEFAULT_KUBERNETES).removeprefix("v")
+        image = substitute(KUBERNETES_IMAGE.format(program=program, version=version), self.environment.images)
+        process = Process(
+            supply="kubernetes", command=tuple(command), path=cluster.programs, minimum=cluster.kubernetes
+        )
+        more: dict[str, Any] = {"ports": {"https": port}, "probe": TcpProbe(type="tcp")} if port else {}
+        entrypoint, *words = without_refused(command, image.rpartition(":")[2])
+        return Service(
+            image=(image,), entrypoint=(entrypoint,), command=tuple(words), files=files, process=process, needs=needs,
+            stop_timeout=HASTE, **more,
+        )  # fmt: skip
+
+
+def _files(named: Mapping[str, Sequence[Path]]) -> tuple[File, ...]:
+    """Files below `/pki`, each under its new name and with its own suffix."""
+    pairs = ((f"{name}{path.suffix}", path) for name, paths in named.items() for path in paths)
+    return tuple(File(path=f"/pki/{name}", source=str(path), mode="0600") for name, path in pairs)
+
+
+def without_refused(command: Sequence[str], version: str) -> tuple[str, ...]:
+    """The command less the flags that this version of Kubernetes refuses."""
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    number = (int(found[1]), int(found[2])) if found else (1, 99)
+    return tuple(word for word in command if number < REMOVED.get(word.partition("=")[0], (9, 9)))
+
+
+def with_parts(environment: Environment, parts: Mapping[str, Service]) -> Environment:
+    """The environment with the cluster's parts among its services."""
+    return environment.model_copy(update={"services": {**parts, **environment.services}})

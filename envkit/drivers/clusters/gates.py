@@ -1,0 +1,102 @@
+"""Which manifests need a newer API server than there is: said before anything is applied. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from envkit.drivers.clusters.manifests import Manifest, crds
+
+Version = tuple[int, int]
+Served = Callable[[str], frozenset[str] | None]
+"""The kinds of an apiVersion that the API server serves; None when it does not know the apiVersion."""
+
+SINCE: Mapping[tuple[str, str], Version] = {
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"): (1, 30),
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"): (1, 30),
+    ("admissionregistration.k8s.io/v1", "MutatingAdmissionPolicy"): (1, 36),
+    ("admissionregistration.k8s.io/v1", "MutatingAdmissionPolicyBinding"): (1, 36),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"): (1, 23),
+    ("batch/v1", "CronJob"): (1, 21),
+    ("policy/v1", "PodDisruptionBudget"): (1, 21),
+    ("discovery.k8s.io/v1", "EndpointSlice"): (1, 21),
+    ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema"): (1, 29),
+    ("flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration"): (1, 29),
+}
+"""Built-in kinds and the Kubernetes that first served them, from the API's deprecation and feature-gate pages."""
+
+FIELDS: Sequence[tuple[str, Version, str]] = (
+    ("x-kubernetes-validations", (1, 25), "CEL rules"),
+    ("selectableFields", (1, 31), "selectable fields"),
+)
+"""Fields of CRDs that older API servers drop or refuse, and when they were on by default."""
+
+
+def refusals(manifests: Sequence[Manifest], server: Version, served: Served) -> list[str]:
+    """Why this API server is too old for them (or does not know their kinds), one reason a line; empty: all is well."""
+    own = set(_own_kinds(manifests))
+    return [
+        f"{manifest}: {reason}"
+        for manifest in manifests
+        for reason in (_needed(manifest, server) or _unknown(manifest, server, served, own))
+    ]
+
+
+def _needed(manifest: Manifest, server: Version) -> list[str]:
+    needs = [(version, what) for version, what in _requirements(manifest) if version > server]
+    return [
+        f"{what} need Kubernetes {version[0]}.{version[1]} or newer; this is {server[0]}.{server[1]}"
+        for version, what in sorted(set(needs))
+    ]
+
+
+def _requirements(manifest: Manifest) -> Iterator[tuple[Version, str]]:
+    since = SINCE.get((manifest.api_version, manifest.kind))
+    if since:
+        yield since, f"objects of {manifest.api_version} {manifest.kind}"
+    if manifest.kind == "CustomResourceDefinition":
+        keys = set(_keys(manifest.body.get("spec")))
+        yield from ((version, f"{what} ({name})") for name, version, what in FIELDS if name in keys)
+    if _has_sidecar(manifest.body):
+        yield (1, 29), "sidecars (init containers with a restartPolicy)"
+
+
+def _unknown(manifest: Manifest, server: Version, served: Served, own: set[tuple[str, str]]) -> list[str]:
+    wanted = (manifest.api_version, manifest.kind)
+    if wanted in own or manifest.kind in (served(manifest.api_version) or ()):
+        return []
+    return [f"neither this API server ({server[0]}.{server[1]}) nor a CRD among the manifests knows {' '.join(wanted)}"]
+
+
+def _own_kinds(manifests: Sequence[Manifest]) -> Iterator[tuple[str, str]]:
+    for crd in crds(manifests):
+        spec = crd.body.get("spec") or {}
+        kind = (spec.get("names") or {}).get("kind", "")
+        for version in spec.get("versions") or [{"name": spec.get("version", "")}]:
+            yield f"{spec.get('group', '')}/{version.get('name', '')}", kind
+
+
+def _has_sidecar(node: Any) -> bool:
+    if isinstance(node, Mapping):
+        starters = node.get("initContainers")
+        if isinstance(starters, list) and any(
+            isinstance(one, Mapping) and one.get("restartPolicy") for one in starters
+        ):
+            return True
+        return any(_has_sidecar(value) for value in node.values())
+    return isinstance(node, list) and any(_has_sidecar(value) for value in node)
+
+
+def _keys(node: Any) -> Iterator[str]:
+    """Keys at any depth, but not the names of properties, which may be anything."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "properties" and isinstance(value, Mapping):
+                for schema in value.values():
+                    yield from _keys(schema)
+            else:
+                yield str(key)
+                yield from _keys(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _keys(value)

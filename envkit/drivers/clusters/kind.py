@@ -1,0 +1,263 @@
+"""A cluster made by kind, on the engine that was resolved, in the environment's own network.
+
+kind's exit code is no proof and its `--wait` looks at too little: the cluster is ready when `/readyz` says so, every
+node is Ready and the ServiceAccount `default` is there. Work in the cluster may begin while kind still finishes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from envkit.base import commands, kubeconfig, labels
+from envkit.base.commands import CommandFailed, Finished
+from envkit.base.errors import ClusterError, EnvironmentFailed, ImageUnavailable, ToolMissing
+from envkit.base.paths import Paths, write_private
+from envkit.base.waiting import Cancel, until
+from envkit.config.images import names_of
+from envkit.config.models import Cluster
+from envkit.drivers.clusters import images, kind_config, kind_errors
+from envkit.drivers.clusters.api import Api
+from envkit.drivers.clusters.creation import Creation
+from envkit.drivers.clusters.node_image import PROGRAM, default_image
+from envkit.drivers.clusters.nodes import MARKER_FILE, ClusterFacts, Engine, Node, Nodes
+from envkit.drivers.clusters.remains import end_processes, save_logs
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.supply.images import Images
+
+Report = Callable[[str], None]
+ADMIN = "/etc/kubernetes/admin.conf"
+LOAD_SECONDS = 300.0
+RETRY_SECONDS = 60.0
+WITHOUT = "--lane mixed runs etcd and kube-apiserver as containers, --lane embedded runs everything as processes"
+INSTALL = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
+
+
+@dataclass
+class Kind:
+    """One environment's cluster. `network` exists already and is labelled: kind cannot label what it makes."""
+
+    endpoint: Endpoint
+    environment: str
+    network: str
+    paths: Paths
+    engine: Engine
+    run: Callable[..., Finished] = commands.run
+    program: str = PROGRAM
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    node_image: str | None = None
+    """None for kind's own."""
+    port_offset: int = 0
+    find_program: Callable[[str], str | None] = shutil.which
+    _usable: bool = False
+    _prepared: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The cluster's name, as kind knows it."""
+        return labels.resource_name(self.environment)
+
+    @property
+    def nodes(self) -> Nodes:
+        """The cluster's containers."""
+        return Nodes(self.engine, self.name, self.network)
+
+    def observe(self) -> ClusterFacts:
+        """What there is, by label and network alone."""
+        facts = ClusterFacts(self.nodes.all())
+        plane = facts.control_plane
+        return replace(facts, fingerprint=self._fingerprint(plane) if plane else "")
+
+    def _fingerprint(self, plane: Node) -> str:
+        """What was written into the node when it was finished, once for its whole life: read from it once, too.
+
+        An engine takes 0.15 to 0.2 s to hand out the file; an id is never given to another container.
+        """
+        with suppress(OSError):
+            identity, _, known = self._known.read_text().partition(" ")
+            if known and identity == plane.id:
+                return known
+        found = (self.engine.read_file(plane.name, MARKER_FILE) or b"").decode().strip()
+        if found and plane.id and self.paths.folder.is_dir():
+            write_private(self._known, f"{plane.id} {found}")
+        return found
+
+    @property
+    def _known(self) -> Path:
+        return self.paths.folder / "node-fingerprint"
+
+    def create(
+        self, cluster: Cluster, fingerprint: str, report: Report, cancel: Cancel,
+        work: Callable[[Path], None] | None = None,
+    ) -> ClusterFacts:  # fmt: skip
+        """Make it and wait until it is ready, within `cluster.timeout`.
+
+        `work` is called with the kubeconfig as soon as the API server is ready, in a thread, and joined: CRDs and
+        namespaces need no node. What it raises is raised when the cluster is finished, which it is then. On any other
+        failure the logs are in `base.paths.logs` and the nodes are left for `delete`.
+        """
+        config = self._prepared or self.prepare(cluster, report, cancel)
+        if self.nodes.all():
+            report("removing what an earlier attempt left")
+            self.nodes.remove_all()
+        began = time.monotonic()
+        try:
+            return self._attempt(config, cluster.timeout, fingerprint, report, cancel, work)
+        except ClusterError as error:
+            left = cluster.timeout - (time.monotonic() - began)
+            if not kind_errors.passing(error) or left < RETRY_SECONDS:
+                raise
+            report(f"{error.message}; this passes: making it once more")
+            self.nodes.remove_all()
+            return self._attempt(config, left, fingerprint, report, cancel, work)
+
+    def check_tools(self) -> None:
+        """Raise `ToolMissing` or `ClusterError` when kind, or the engine's client that it calls, is not usable."""
+        if self._usable:
+            return
+        version = kind_errors.version_of(self.kind(["version"], 20.0, Cancel()).output)
+        if version and version < kind_errors.OLDEST_KIND:
+            raise kind_errors.too_old(version)
+        if not self.find_program(self.endpoint.engine):
+            raise kind_errors.no_client(self.endpoint.engine)
+        self._usable = True
+
+    def prepare(self, cluster: Cluster, report: Report, cancel: Cancel) -> dict[str, Any]:
+        """Have all that `create` needs, nodes' and local images among it; kind's configuration. Changes no cluster."""
+        self.check_tools()
+        image = self.node_image or default_image(self.program)
+        config = kind_config.generate(cluster, name=self.name, image=image, port_offset=self.port_offset)
+        self._supply_images(config["nodes"], report, cancel)
+        if cluster.images:
+            images.local_ids(self.engine, cluster.images)
+        self._prepared = config
+        return config
+
+    def _supply_images(self, nodes: Sequence[dict[str, Any]], report: Report, cancel: Cancel) -> None:
+        """Have the nodes' images before kind asks for them: it pulls without patience, and never from a mirror."""
+        supply = Images(self.engine.api, self.endpoint.engine, self.mirrors)
+        for node in nodes:
+            wanted = node.get("image")
+            if not wanted:
+                continue
+            try:
+                here = next(iter(supply.ids(names_of(wanted))), "")
+                node["image"] = here or supply.pull_first((wanted,), None, report, cancel)
+            except ImageUnavailable as error:
+                error.message = f"the node image cannot be had: {wanted}\n{error.message.partition(chr(10))[2]}"
+                raise
+
+    def _attempt(
+        self, config: Mapping[str, Any], seconds: float, fingerprint: str,
+        report: Report, cancel: Cancel, work: Callable[[Path], None] | None,
+    ) -> ClusterFacts:  # fmt: skip
+        creation = Creation(self, seconds, config, report, cancel)
+        try:
+            worked = creation.run(work)
+            facts = self._mark(fingerprint)
+        except EnvironmentFailed:
+            creation.save_output()
+            save_logs(self.nodes, self.paths.logs)
+            raise
+        worked.result()
+        return facts
+
+    def pause(self) -> None:
+        """Freeze the nodes: no processor time is used until `resume`."""
+        self.nodes.pause()
+
+    def resume(self, report: Report, cancel: Cancel, seconds: float = 30.0) -> None:
+        """Wake paused nodes and wait for the API server."""
+        self.nodes.unpause()
+        api = Api.of(self.paths.kubeconfig)
+        until(api.readyz, what="the API server of the resumed cluster", seconds=seconds, cancel=cancel, progress=report)
+
+    def restore_kubeconfig(self) -> None:
+        """Write the admin's kubeconfig again when it was lost."""
+        if not self.paths.kubeconfig.exists():
+            self.write_kubeconfig(ClusterFacts(self.nodes.all()))
+
+    def write_kubeconfig(self, facts: ClusterFacts) -> str | None:
+        """Take the admin's kubeconfig from the node, addressed to the host's port; why it cannot be had, if so."""
+        plane = facts.control_plane
+        if plane is None or not facts.address:
+            return "no node yet"
+        raw = self.engine.read_file(plane.name, ADMIN) if plane.state in ("running", "paused") else None
+        if not raw:
+            return f"node {plane.name} is {plane.state}, no kubeconfig yet"
+        try:
+            access = kubeconfig.parse(raw.decode())
+        except ClusterError as error:  # kubeadm is writing it
+            return error.message
+        text = kubeconfig.render(replace(access, server=f"https://{facts.address}"), self.name)
+        write_private(self.paths.kubeconfig, text)
+        return None
+
+    def delete(self) -> list[str]:
+        """Remove every node, volume, process and file of it; gone already is fine. What was removed, by name."""
+        self.nodes.check()
+        end_processes(self.environment, self.name, self.engine.claim)
+        removed = self.nodes.remove_all()
+        for path in (self.paths.kubeconfig, self._known, *self.scratch()):
+            path.unlink(missing_ok=True)
+        return removed
+
+    def load(self, wanted: Sequence[str], report: Report, cancel: Cancel) -> list[str]:
+        """Bring local images into the nodes; the names of those that were brought, not of those already there."""
+        return [image for image, (_, nodes) in self.bring_in(wanted, report, cancel).items() if nodes]
+
+    def bring_in(self, wanted: Sequence[str], report: Report, cancel: Cancel) -> dict[str, tuple[str, list[str]]]:
+        """Bring local images into the nodes; for each its id, and the nodes that did not have it yet."""
+
+        def load_archive(archive: Path, receivers: Sequence[str]) -> None:
+            argv = ["load", "image-archive", str(archive), "--name", self.name, "--nodes", ",".join(receivers)]
+            self.kind(argv, LOAD_SECONDS, cancel)
+
+        self.nodes.check()
+        self.paths.make()
+        try:
+            return images.bring_in(self.engine, self.nodes, wanted, self.paths.folder, load_archive, report, cancel)
+        except CommandFailed as error:
+            last = next((line for line in reversed(error.output.splitlines()) if line.strip()), "")
+            raise ClusterError(
+                f"an image could not be brought into the cluster: {last}", detail=error.detail
+            ) from error
+
+    def kind(self, argv: Sequence[str], seconds: float, cancel: Cancel, on_line: Report | None = None) -> Finished:
+        """Run kind against this engine and network. Raises `ToolMissing`, `CommandFailed`, `NotReady`, `Cancelled`."""
+        try:
+            return self.run(
+                [self.program, *argv], seconds=seconds, cancel=cancel, on_line=on_line, marker=self.variables()
+            )
+        except ToolMissing as error:
+            raise ToolMissing(
+                f"{self.program} is not installed or not on PATH",
+                hint=f"install it: {INSTALL}\nor do without: {WITHOUT}",
+            ) from error
+
+    def variables(self) -> dict[str, str]:
+        """What makes kind use our engine and network, and what marks its process as ours."""
+        engine = self.endpoint.engine
+        named = {f"KIND_EXPERIMENTAL_{engine.upper()}_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": engine}
+        if engine == "docker":
+            named["DOCKER_HOST"] = self.endpoint.url
+        elif not self.endpoint.default:
+            named["CONTAINER_HOST"] = self.endpoint.url
+        return {**named, **labels.marks_of(self.environment, self.engine.claim.owner)}
+
+    def _mark(self, fingerprint: str) -> ClusterFacts:
+        facts = ClusterFacts(self.nodes.all(), fingerprint)
+        if facts.control_plane is None:
+            raise ClusterError("the cluster's node vanished while it was made", hint="did somebody remove it?")
+        self.engine.write_file(facts.control_plane.name, MARKER_FILE, fingerprint.encode())
+        return facts
+
+    def scratch(self) -> tuple[Path, ...]:
+        """Files that kind reads and writes while it works: its configuration, a kubeconfig nobody uses, its lock."""
+        folder = self.paths.folder
+        return (folder / "kind.yaml", folder / "kind.kubeconfig", folder / "kind.kubeconfig.lock")

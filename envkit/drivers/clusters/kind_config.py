@@ -1,0 +1,185 @@
+"""kind's configuration file: what is always set, what makes it fast, and the user's own merged over both. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from envkit.base.ports import LOOPBACK
+from envkit.config.models import Cluster, Limits
+
+APPENDED = frozenset({
+    "kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902", "containerdConfigPatches",
+    "containerdConfigPatchesJSON6902", "extraPortMappings", "extraMounts",
+})  # fmt: skip
+"""Lists of the user's that are added to ours; kind applies patches in order, so theirs have the last word."""
+
+ETCD = "/tmp/etcd"  # noqa: S108 - inside the node
+"""In every kind node that folder is a tmpfs: fast, and lost when the node stops, which is then replaced."""
+
+RANGES_BY_CONTROLLER = (1, 23)
+"""From this Kubernetes on, kind writes v1beta3 or later, and the controller that hands out pod ranges is left on."""
+
+KUBELET = {
+    "kind": "KubeletConfiguration",
+    "apiVersion": "kubelet.config.k8s.io/v1beta1",
+    "nodeStatusUpdateFrequency": "1s",  # the default, 10 s, is most of kind's wait for Ready
+    "fileCheckFrequency": "1s",
+    "syncFrequency": "1s",
+    "kubeAPIQPS": 50,  # defaults since Kubernetes 1.27; before: 5 and 10, which throttle a starting node
+    "kubeAPIBurst": 100,
+}
+
+
+def generate(cluster: Cluster, *, name: str, image: str | None = None, port_offset: int = 0) -> dict[str, Any]:
+    """The configuration as kind reads it. Everything that is published is published on 127.0.0.1 unless it says so."""
+    config = merge(_base(name), {key: value for key, value in cluster.config.items() if key != "nodes"})
+    config["nodes"] = _nodes(cluster, image)
+    _apply_offset(config, port_offset)
+    tuned = _patches(config, cluster.limits)
+    config["kubeadmConfigPatches"] = [*tuned, *config.get("kubeadmConfigPatches", [])]
+    return config
+
+
+def render(config: Mapping[str, Any]) -> str:
+    """As YAML."""
+    return yaml.safe_dump(dict(config), sort_keys=False)
+
+
+def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Deep: mappings merge, the lists of `APPENDED` grow, anything else of theirs replaces ours."""
+    merged = dict(ours)
+    for key, value in theirs.items():
+        mine = merged.get(key)
+        if isinstance(mine, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(mine, value)
+        elif key in APPENDED and isinstance(value, list):
+            merged[key] = [*(mine or []), *value]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _base(name: str) -> dict[str, Any]:
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "name": name,
+        "networking": {"apiServerAddress": LOOPBACK},
+    }
+
+
+def _nodes(cluster: Cluster, image: str | None) -> list[dict[str, Any]]:
+    """The user's nodes, or one control plane; the declared ports go to the first control plane."""
+    theirs = cluster.config.get("nodes") or [{"role": "control-plane"}]
+    nodes = [{"role": "control-plane", **node} for node in theirs]
+    first = next((i for i, node in enumerate(nodes) if node["role"] == "control-plane"), 0)
+    ports = [{"containerPort": port.node, "hostPort": port.host} for port in cluster.ports]
+    if ports:
+        nodes[first] = merge({"extraPortMappings": ports}, nodes[first])
+    if image:
+        nodes = [{"image": image, **node} for node in nodes]
+    return nodes
+
+
+def _apply_offset(config: dict[str, Any], offset: int) -> None:
+    """Move every fixed host port, the API server's included, and keep what is published on 127.0.0.1."""
+    network = config["networking"]
+    if int(network.get("apiServerPort") or 0) > 0:
+        network["apiServerPort"] += offset
+    for node in config["nodes"]:
+        if "extraPortMappings" in node:
+            node["extraPortMappings"] = [_moved(mapping, offset) for mapping in node["extraPortMappings"]]
+
+
+def _moved(mapping: Mapping[str, Any], offset: int) -> dict[str, Any]:
+    moved = {"listenAddress": LOOPBACK, **mapping}
+    if int(moved.get("hostPort") or 0) > 0:
+        moved["hostPort"] += offset
+    return moved
+
+
+def _single(config: Mapping[str, Any]) -> bool:
+    return [node["role"] for node in config["nodes"]].count("control-plane") == 1
+
+
+def _kube_proxy(config: Mapping[str, Any]) -> bool:
+    return str(config["networking"].get("kubeProxyMode")) != "none"
+
+
+def pod_range(config: Mapping[str, Any]) -> str:
+    """The one node's pod range, where nothing needs to hand out ranges; empty for several nodes and for IPv6."""
+    network = config["networking"]
+    if len(config["nodes"]) > 1 or network.get("ipFamily", "ipv4") != "ipv4":
+        return ""
+    subnet = ipaddress.IPv4Network(network.get("podSubnet", "10.244.0.0/16"))
+    return str(next(subnet.subnets(new_prefix=max(24, subnet.prefixlen))))
+
+
+def _patches(config: Mapping[str, Any], limits: Limits) -> list[str]:
+    """One set for each version of kubeadm's API: kind ignores patches for versions that it does not write.
+
+    kind writes v1beta2 for Kubernetes < 1.23, v1beta3 from there, and v1beta4 from 1.36 on since
+    https://github.com/kubernetes-sigs/kind/pull/4173, where `extraArgs` became a list that kind merges by name.
+    """
+    documents: list[dict[str, Any]] = [KUBELET]
+    for version in ("v1beta2", "v1beta3", "v1beta4"):
+        ranges = version != "v1beta2" or not pod_range(config)
+        documents.append(_cluster_configuration(version, limits, single=_single(config), ranges=ranges))
+        documents.append(_init_configuration(version, kube_proxy=_kube_proxy(config)))
+    return [yaml.safe_dump(document, sort_keys=False) for document in documents]
+
+
+def _cluster_configuration(version: str, limits: Limits, *, single: bool, ranges: bool) -> dict[str, Any]:
+    elect = {} if not single else {"leader-elect": "false"}  # nobody to lose to: 0.3 s and a lease every 2 s less
+    inflight = {
+        "max-requests-inflight": str(limits.inflight),
+        "max-mutating-requests-inflight": str(limits.mutating_inflight),
+    }
+    controllers = {"kube-api-qps": str(limits.controller_qps), "kube-api-burst": str(limits.controller_burst), **elect}
+    if not ranges:  # until Kubernetes 1.31 this controller slept 10 s, and every other one with it: kubernetes#124113
+        controllers["allocate-node-cidrs"] = "false"
+    return {
+        "kind": "ClusterConfiguration",
+        "apiVersion": f"kubeadm.k8s.io/{version}",
+        "apiServer": {"extraArgs": _arguments(version, inflight)},
+        "controllerManager": {"extraArgs": _arguments(version, controllers)},
+        **({"scheduler": {"extraArgs": _arguments(version, elect)}} if elect else {}),
+        "etcd": {"local": {"dataDir": ETCD, "extraArgs": _arguments(version, {"unsafe-no-fsync": "true"})}},
+        **_elliptic(version),
+    }
+
+
+def _elliptic(version: str) -> dict[str, Any]:
+    """ECDSA keys: kubeadm's ten RSA keys take 2-5 s on two cores. The gate lived as long as v1beta3 did.
+
+    https://github.com/kubernetes/kubernetes/pull/136016
+    """
+    if version == "v1beta4":
+        return {"encryptionAlgorithm": "ECDSA-P256"}
+    return {"featureGates": {"PublicKeysECDSA": True}}
+
+
+def _init_configuration(version: str, *, kube_proxy: bool) -> dict[str, Any]:
+    """No restart of the kubelet for certificate rotation, which a cluster that lives less than a year never needs.
+
+    The list of phases replaces kind's, so it repeats what kind puts there. v1beta2 has none: without rotation
+    kubeadm finds nothing to finalize.
+    """
+    document: dict[str, Any] = {"kind": "InitConfiguration", "apiVersion": f"kubeadm.k8s.io/{version}"}
+    if version == "v1beta2":
+        document["nodeRegistration"] = {"kubeletExtraArgs": {"rotate-certificates": "false"}}
+    else:
+        proxy = [] if kube_proxy else ["addon/kube-proxy"]
+        document["skipPhases"] = ["preflight", *proxy, "kubelet-finalize"]
+    return document
+
+
+def _arguments(version: str, arguments: Mapping[str, str]) -> dict[str, str] | list[dict[str, str]]:
+    """What was a mapping became a list in v1beta4."""
+    if version == "v1beta4":
+        return [{"name": name, "value": value} for name, value in arguments.items()]
+    return dict(arguments)

@@ -1,0 +1,184 @@
+"""A cluster made of services (etcd, kube-apiserver, controllers), with the face that `kind.Kind` has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from envkit.base.errors import ClusterError, NotReady
+from envkit.base.paths import write_private
+from envkit.base.waiting import Cancel, until
+from envkit.config.models import Cluster
+from envkit.config.names import APISERVER, CONTROLLERS, ETCD, PARTS
+from envkit.drivers.clusters.api import Api
+from envkit.drivers.clusters.envtest import Envtest
+
+if TYPE_CHECKING:
+    from envkit.base.paths import Paths
+    from envkit.config.models import Environment
+    from envkit.planning.facts import Instance
+
+RESUMED = 30.0
+"""Seconds for a resumed API server to answer; it does within one."""
+
+Report = Callable[[str], None]
+
+LATE = (
+    "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/scheduling/bootstrap-system-priority-classes",
+    "autoregister-completion",
+)
+"""What an API server is still busy with when everything that the bootstrap needs works: the default roles, mainly."""
+
+LOOK_AGAIN = 0.5
+"""Seconds after which it is asked anew which parts there are: the controllers come while the cluster is waited for."""
+
+
+class Parted(Protocol):
+    """The runtime that runs the parts; see `drivers.runtimes.base.Runtime`."""
+
+    def observe(self, environment: str) -> Sequence[Instance]:
+        """Everything that carries the environment's label."""
+
+    def look(self, instance: Instance) -> Instance:
+        """The instance as it is now."""
+
+    def logs(self, instance: Instance, tail: int | None = None) -> str:
+        """The last `tail` lines of its output."""
+
+
+@dataclass(frozen=True)
+class PartsFacts:
+    """What there is; an API server has no nodes."""
+
+    state: Literal["absent", "running", "paused"] = "absent"
+    fingerprint: str = ""
+    nodes: tuple[str, ...] = field(default=())
+    dead: tuple[str, ...] = ()
+    """Parts that do not run, without which it cannot work."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The cluster of one environment; starting and stopping its parts is the runtime's business."""
+
+    environment: Environment
+    paths: Paths
+    runtime: Parted
+    lacks_controllers: Callable[[], bool]
+    """Whether this machine has no controllers to run; asked only where it matters."""
+
+    def observe(self) -> PartsFacts:
+        """Running when its API server is; the fingerprint is written when it was ready for the first time."""
+        parts = {name: part for name, part in self._parts().items() if part.state in ("running", "paused")}
+        if APISERVER not in parts:
+            return PartsFacts()
+        path = self._marker
+        dead = () if ETCD in parts else (ETCD,)
+        paused = any(part.state == "paused" for part in parts.values())
+        return PartsFacts("paused" if paused else "running", path.read_text() if path.exists() else "", dead=dead)
+
+    def check_tools(self) -> None:
+        """Nothing: its parts are services, whose programs and images are had as theirs are."""
+
+    def prepare(self, _cluster: Cluster, _report: Report, _cancel: Cancel) -> None:
+        """Nothing, for the same reason."""
+
+    def create(
+        self, cluster: Cluster, fingerprint: str, report: Report, cancel: Cancel,
+        work: Callable[[Path], None] | None = None,
+    ) -> PartsFacts:  # fmt: skip
+        """Wait until the API server that the parts made is ready, and the `default` ServiceAccount there."""
+        self.restore_kubeconfig()
+        api = Api.of(self.paths.kubeconfig)
+        if work:
+            for probe in (lambda: api.readyz(but=LATE), api.system_namespaces):
+                self._until(probe, "the API server", cluster.timeout, cancel)
+            work(self.paths.kubeconfig)
+        report(f"API server ready after {self._until(api.readyz, 'the API server', cluster.timeout, cancel):.1f} s")
+        if not self.lacks_controllers():
+            account = "the ServiceAccount default/default"
+            self._until(api.default_account, account, cluster.timeout, cancel, CONTROLLERS)
+        write_private(self._marker, fingerprint)
+        return PartsFacts("running", fingerprint)
+
+    def before(self, part: str, cancel: Cancel) -> None:
+        """Wait for what a part should not be started before.
+
+        Controllers ask once a second whether the API server is healthy: started early, they would notice it late.
+        """
+        if part == CONTROLLERS:
+            self.restore_kubeconfig()
+            api = Api.of(self.paths.kubeconfig)
+            self._until(api.readyz, "the API server", self.environment.cluster.timeout, cancel)
+
+    def pause(self) -> None:
+        """Its parts are paused like every service."""
+
+    def resume(self, _report: Report, cancel: Cancel) -> None:
+        """Its parts were resumed like every service: here is waited for what they are together."""
+        self.restore_kubeconfig()
+        self._until(Api.of(self.paths.kubeconfig).readyz, "the resumed API server", RESUMED, cancel)
+
+    def restore_kubeconfig(self) -> None:
+        """Written anew each time: ports may have changed."""
+        server = self._server()
+        if server is None or not server.published:
+            raise ClusterError("the API server is not running")
+        Envtest(self.environment, self.paths).write_kubeconfig(next(iter(server.published.values())))
+
+    def delete(self) -> list[str]:
+        """Its parts are removed like every service; here go its files."""
+        self.paths.kubeconfig.unlink(missing_ok=True)
+        self._marker.unlink(missing_ok=True)
+        return []
+
+    def load(self, wanted: Sequence[str], report: Report, _cancel: Cancel) -> list[str]:
+        """There is no node that could run an image."""
+        report(f"{len(wanted)} images are not needed: this cluster has no nodes")
+        return []
+
+    @property
+    def _marker(self) -> Path:
+        return self.paths.folder / "cluster-fingerprint"
+
+    def _server(self) -> Instance | None:
+        return self._parts().get(APISERVER)
+
+    def _parts(self) -> dict[str, Instance]:
+        found: Sequence[Instance] = self.runtime.observe(self.environment.name)
+        return {instance.service: instance for instance in found if instance.service in PARTS}
+
+    def _until(
+        self, probe: Callable[[], str | None], what: str, seconds: float, cancel: Cancel, suspect: str = APISERVER
+    ) -> float:
+        """Wait, and end at once when a part has died; after the deadline the suspect's last words are told."""
+        parts, runtime, looked = self._parts(), self.runtime, time.monotonic()
+
+        def attempt() -> str | None:
+            nonlocal parts, looked
+            seen = probe()
+            if seen is not None:
+                if time.monotonic() - looked > LOOK_AGAIN:
+                    parts, looked = self._parts(), time.monotonic()
+                for name, part in parts.items():
+                    now = runtime.look(part)
+                    if not now.running and not outlived(part, parts):
+                        why = "the reason is usually in its last log lines"
+                        raise ClusterError(f"{name} {now.death()}", hint=why, detail=runtime.logs(part, tail=20))
+            return seen
+
+        try:
+            return until(attempt, what=what, seconds=seconds, cancel=cancel, slowest=0.1)
+        except NotReady as error:
+            error.detail = runtime.logs(parts[suspect], tail=20) if suspect in parts else ""
+            raise
+
+
+def outlived(part: Instance, parts: Mapping[str, Instance]) -> bool:
+    """Whether it belonged to an API server before this one: its own step is removing it, and will make it anew."""
+    server = parts.get(APISERVER)
+    return server is not None and part.service == CONTROLLERS and part.began() < server.began()

@@ -1,0 +1,186 @@
+"""Certificates of one environment: a CA of its own, and what it signs. Made once, kept 0600 in the state directory.
+
+Elliptic curve keys (P-256): a whole set takes a few milliseconds, RSA keys would take a second.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit.base.paths import make_folder, write_private
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+LIFETIME = timedelta(days=365)
+"""Longer than any test environment; a state directory that is older is made anew by hand."""
+
+
+@dataclass(frozen=True)
+class Pki:
+    """The certificates in one folder. Every method returns the paths of certificate and key, made when missing.
+
+    With `make` false nothing is made: paths only, for who wants to look.
+    """
+
+    folder: Path
+    make: bool = True
+
+    @property
+    def ca(self) -> Path:
+        """The CA's certificate."""
+        return self.folder / "ca.crt"
+
+    def apart(self, purpose: str) -> Pki:
+        """Another CA, in a folder below this one: what this CA signed is worth nothing to a server that trusts it."""
+        return Pki(self.folder / purpose, self.make)
+
+    def server(self, name: str, hosts: Sequence[str]) -> tuple[Path, Path]:
+        """For a server that is reached by these names and addresses; also as a client of its peers."""
+        return self._leaf(name, name, "", hosts)
+
+    def client(self, name: str, user: str, group: str = "") -> tuple[Path, Path]:
+        """For a client whom Kubernetes sees as `user` in `group`."""
+        return self._leaf(name, user, group, ())
+
+    def signing_key(self, name: str) -> tuple[Path, Path]:
+        """A key pair for tokens: public and private."""
+        public, private = self.folder / f"{name}.pub", self.folder / f"{name}.key"
+        with self._missing(public, private) as missing:
+            if missing:
+                from cryptography.hazmat.primitives import serialization
+
+                key = _new_key()
+                plain = serialization.PublicFormat.SubjectPublicKeyInfo
+                write_private(public, key.public_key().public_bytes(serialization.Encoding.PEM, plain).decode())
+                write_private(private, _pem(key))
+        return public, private
+
+    def _leaf(self, name: str, common: str, organization: str, hosts: Sequence[str]) -> tuple[Path, Path]:
+        certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        with self._missing(certificate, key, self.ca, self._ca_key) as missing:
+            if missing:
+                ca_certificate, ca_key = self._authority()
+                made = _new_key()
+                write_private(key, _pem(made))
+                signed = _sign(made, _subject(common, organization), ca_certificate.subject, ca_key, hosts)
+                write_private(certificate, _text(signed))
+        return certificate, key
+
+    @property
+    def _ca_key(self) -> Path:
+        return self.folder / "ca.key"
+
+    @contextmanager
+    def _missing(self, *paths: Path) -> Iterator[bool]:
+        """Whether one of them must be made; with the folder's lock, for two might make the halves of a pair."""
+        if not self.make or all(path.exists() for path in paths):
+            yield False
+            return
+        from filelock import FileLock
+
+        make_folder(self.folder)
+        with FileLock(self.folder / ".lock", mode=0o600):
+            yield not all(path.exists() for path in paths)
+
+    def _authority(self) -> tuple[x509.Certificate, EllipticCurvePrivateKey]:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+        if not (self.ca.exists() and self._ca_key.exists()):
+            for stale in self.folder.glob("*.crt"):
+                stale.unlink()  # signed by a CA that is lost
+            made = _new_key()
+            subject = _subject("envkit-ca", "")
+            write_private(self._ca_key, _pem(made))
+            write_private(self.ca, _text(_sign(made, subject, subject, made, None)))
+        key = serialization.load_pem_private_key(self._ca_key.read_bytes(), None)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        return x509.load_pem_x509_certificate(self.ca.read_bytes()), key
+
+
+def _new_key() -> EllipticCurvePrivateKey:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _pem(key: EllipticCurvePrivateKey) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+def _text(certificate: x509.Certificate) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _subject(common: str, organization: str) -> x509.Name:
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, common)]
+    if organization:
+        names.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+    return x509.Name(names)
+
+
+def _sign(
+    key: EllipticCurvePrivateKey, subject: x509.Name, issuer: x509.Name, ca_key: EllipticCurvePrivateKey,
+    hosts: Sequence[str] | None,
+) -> x509.Certificate:  # fmt: skip
+    """A certificate; `hosts` None makes it a CA's."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=hosts is None, path_length=None), critical=True)
+        .add_extension(_usage(authority=hosts is None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+    )
+    if hosts is not None:
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    if hosts:
+        builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
+    return builder.sign(ca_key, hashes.SHA256())
+
+
+def _usage(*, authority: bool) -> x509.KeyUsage:
+    """What the key is for: Python refuses a CA that does not say so, from 3.13 on."""
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=True, key_cert_sign=authority, crl_sign=authority, content_commitment=False,
+        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+
+
+def _host(host: str) -> x509.GeneralName:
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

@@ -1,0 +1,67 @@
+"""Rights that were changed are in force a moment later: the API server's authorizer reads them from a cache."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import Any
+
+from envkit.base import labels
+from envkit.drivers.clusters.api import Api, ApiError
+from envkit.drivers.clusters.identities import MADE_FOR, RBAC, path_of
+from envkit.drivers.clusters.steps import Steps
+
+
+def wait_until_in_force(api: Api, environment: str, steps: Steps) -> None:
+    """Wait until the authorizer knows every change of rights made so far; what was taken away would prove a wrong yes.
+
+    It reads each kind of object in the order of changes: what is made last, a role and a binding of each kind, is known
+    last.
+    """
+    name = f"envkit-last-{secrets.token_hex(4)}"
+    here, role = f"{name}-here", {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [name], "verbs": ["get"]}
+    labelled = {"name": name, "labels": {labels.ENV: environment, labels.ROLE: MADE_FOR}}
+
+    def body(kind: str, **more: Any) -> dict[str, Any]:
+        place = {"namespace": "default"} if kind == "RoleBinding" else {}
+        return {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": {**labelled, **place}, **more}
+
+    def to(user: str) -> dict[str, Any]:
+        return {"roleRef": role, "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}]}
+
+    made = {
+        path_of("clusterroles", name): body("ClusterRole", rules=[rule]),
+        path_of("clusterrolebindings", name): body("ClusterRoleBinding", **to(name)),
+        path_of("rolebindings", name, "default"): body("RoleBinding", **to(here)),
+    }
+    try:
+        for path, one in made.items():
+            steps.ask(partial(api.apply, path, one))
+        for user in (name, here):
+            attributes = {"verb": "get", "resource": "configmaps", "name": name, "namespace": "default"}
+            _ask_rights(user, attributes, api, steps)
+    finally:
+        for path in reversed(made):
+            steps.ask(partial(_delete, api, path))
+
+
+def _ask_rights(user: str, attributes: dict[str, str], api: Api, steps: Steps) -> None:
+    question = {
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+        "spec": {"user": user, "resourceAttributes": attributes},
+    }  # fmt: skip
+
+    def attempt() -> str | None:
+        status = api.ask("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", question)["status"]
+        return None if status.get("allowed") else "not yet"
+
+    steps.until(attempt, "the latest rights to be in force")
+
+
+def _delete(api: Api, path: str) -> None:
+    try:
+        api.ask("DELETE", path)
+    except ApiError as error:
+        if error.status != 404:
+            raise

@@ -1,0 +1,85 @@
+"""Steps inside one deadline: each timed and reported, calls repeated with backoff, a failure named by its step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import tenacity
+
+from envkit.base.errors import Cancelled, ClusterError, EnvkitError, NotReady
+from envkit.base.waiting import Aborted, Cancel, until
+from envkit.drivers.clusters.api import Busy
+
+T = TypeVar("T")
+
+FIRST_PAUSE = 1.0
+"""Seconds before the second attempt of a call; then 2, then 4."""
+
+
+@dataclass
+class Steps:
+    """A budget of seconds for everything that runs in it."""
+
+    seconds: float
+    report: Callable[[str], None]
+    cancel: Cancel
+    first_pause: float = FIRST_PAUSE
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        """Seconds that remain; never below a tenth."""
+        return max(0.1, self.began + self.seconds - time.monotonic())
+
+    def run(self, name: str, work: Callable[[], T]) -> T:
+        """Do `work`, say how long it took; what it raises is raised with the step's name and time."""
+        began = time.monotonic()
+        try:
+            result = work()
+        except (Cancelled, Aborted):
+            raise
+        except EnvkitError as error:
+            raise self._named(name, time.monotonic() - began, error) from error
+        self.report(f"{name}: {time.monotonic() - began:.1f} s")
+        return result
+
+    def ask(self, call: Callable[[], T]) -> T:
+        """Call again after 1, 2, 4 seconds while the API server is busy; what Retry-After says is honoured."""
+        loop = tenacity.Retrying(
+            stop=tenacity.stop_after_delay(self.left),
+            wait=self._pause,
+            retry=tenacity.retry_if_exception_type(Busy),
+            sleep=self.cancel.sleep,
+            before_sleep=self._tell,
+            reraise=True,
+        )
+        return loop(call)
+
+    def until(self, attempt: Callable[[], str | None], what: str) -> float:
+        """The wait loop, within what is left; an answer of "busy" is one more reason to go on."""
+
+        def once() -> str | None:
+            try:
+                return attempt()
+            except Busy as error:
+                return error.message
+
+        return until(once, what=what, seconds=self.left, cancel=self.cancel, slowest=0.25)
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        backoff = self.first_pause * 2.0 ** min(state.attempt_number - 1, 2)
+        return min(self.left, max(backoff, error.after if isinstance(error, Busy) else 0.0))
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        if state.outcome:
+            self.report(f"trying again: {state.outcome.exception()}")
+
+    def _named(self, name: str, seconds: float, error: EnvkitError) -> ClusterError:
+        hung = isinstance(error, NotReady | Busy)
+        ended = f"did not end within the {self.seconds:g} s of the bootstrap" if hung else "failed"
+        message = f"bootstrap: the step `{name}` {ended} ({seconds:.1f} s): {error.message}"
+        return ClusterError(message, hint=error.hint, detail=error.detail)

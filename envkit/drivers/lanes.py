@@ -1,0 +1,217 @@
+"""Lanes: a named pair of runtime and cluster, how one is chosen, and what it makes of an environment.
+
+containers = containers + kind; mixed = containers + envtest; embedded = processes + envtest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from envkit.base.errors import EngineError, UsageError
+from envkit.base.events import Stream
+from envkit.base.paths import Paths, write_private
+from envkit.base.ports import bindable
+from envkit.config.models import Environment, Port, Service
+from envkit.drivers.clusters.pki import Pki
+from envkit.drivers.runtimes.discovery import can_start
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.runtimes.podman_service import engine
+from envkit.drivers.service_files import spelled_out
+from envkit.planning import secrets
+from envkit.planning.values import authority_file
+
+Lane = Literal["containers", "mixed", "embedded"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The lane, and why it is this one; always said."""
+
+    lane: Lane
+    why: str
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A lane entered: the environment in its form, and the engine, where the lane has one.
+
+    `settle` gives the environment again, at a port offset, with the files that it names made and its ports written
+    down: for who holds its lock. To look at an environment nothing is made.
+    """
+
+    choice: Choice
+    environment: Environment
+    endpoint: Endpoint | None
+    settle: Callable[[int], Environment]
+
+
+@contextmanager
+def entered(environment: Environment, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[Entered]:
+    """Choose the lane and find what it needs.
+
+    `auto` is containers when an engine answers, and embedded where there is none to start; an engine that could run
+    here but is stopped is an error with the remedy, never a silent change of lane.
+    """
+    _refuse(environment)
+    if environment.lane == "embedded" or (environment.lane == "auto" and not can_start(environment.engine, environ)):
+        choice = Choice("embedded", "asked for" if environment.lane == "embedded" else "no container engine is here")
+        if environment.lane == "auto":
+            stream.note(f"lane embedded: {choice.why}")
+        yield _entered(choice, environment, paths, None)
+        return
+    with _advised(environment), engine(environment.engine, environ, paths, stream) as endpoint:
+        lane: Lane = "mixed" if environment.lane == "mixed" or environment.cluster.type == "envtest" else "containers"
+        why = "asked for" if environment.lane != "auto" else f"{endpoint.engine} answers"
+        yield _entered(Choice(lane, why), environment, paths, endpoint)
+
+
+def _entered(choice: Choice, environment: Environment, paths: Paths, endpoint: Endpoint | None) -> Entered:
+    def settle(port_offset: int) -> Environment:
+        return settled(environment.model_copy(update={"port_offset": port_offset}), choice.lane, paths, make=True)
+
+    return Entered(choice, settled(environment, choice.lane, paths), endpoint, settle)
+
+
+@contextmanager
+def _advised(environment: Environment) -> Iterator[None]:
+    """Where the lane was left open, an engine that does not answer is not the only way on."""
+    try:
+        yield
+    except EngineError as error:
+        if environment.lane == environment.engine == "auto" and error.hint:
+            error.hint += "\nor choose the lane that needs no engine: --lane embedded"
+        raise
+
+
+def _refuse(environment: Environment) -> None:
+    """What does not go together, before anything is touched."""
+    if environment.cluster.type == "existing":
+        raise UsageError("cluster type existing is not available yet", hint="use kind, envtest or none")
+    if environment.lane == "containers" and environment.cluster.type == "envtest":
+        raise UsageError("lane containers has a kind cluster, and cluster.type is envtest", hint="use lane mixed")
+    if environment.lane == "embedded" and environment.engine != "auto":
+        raise UsageError(f"lane embedded uses no engine, and engine is {environment.engine}", hint="leave one out")
+
+
+def settled(environment: Environment, lane: Lane, paths: Paths, *, make: bool = False) -> Environment:
+    """The environment as that lane runs it: one form of each service, the cluster's parts among them, ports chosen.
+
+    With `make`, certificates and secrets are made and ports written down. Raises `UsageError` naming every service that
+    cannot run there.
+    """
+    kind = environment.cluster.type
+    envtest = kind == "envtest" or (kind == "kind" and lane != "containers")
+    if envtest:
+        _refuse_nodes(environment, lane)
+        cluster = environment.cluster.model_copy(update={"type": "envtest"})
+        environment = _with_parts(environment.model_copy(update={"cluster": cluster}), paths, make)
+    services = {name: _form(service, lane) for name, service in environment.services.items()}
+    _refuse_homeless(services, lane)
+    if make:
+        secrets.make(environment.secrets, paths)
+    pki = Pki(authority_file(paths).parent, make)
+    services = {name: spelled_out(service, name, environment, pki) for name, service in services.items()}
+    environment = environment.model_copy(update={"services": services})
+    return _with_ports(environment, paths, make) if lane == "embedded" else environment
+
+
+def _refuse_nodes(environment: Environment, lane: Lane) -> None:
+    ports = ", ".join(str(port.node) for port in environment.cluster.ports)
+    if ports:
+        raise UsageError(
+            f"cluster.ports lead to nodes (port {ports}), and the API server of lane {lane} has none",
+            hint="use lane containers, or leave cluster.ports out",
+        )
+
+
+def _refuse_homeless(services: Mapping[str, Service], lane: Lane) -> None:
+    homeless = ", ".join(name for name, service in services.items() if not _somewhere(service, lane))
+    if homeless and lane == "embedded":
+        raise UsageError(
+            f"these services have an image only, and lane embedded runs processes: {homeless}",
+            hint="give them `process: {command: [...]}`, or use lane containers or mixed",
+        )
+    if homeless:
+        raise UsageError(
+            f"these services are processes only, and lane {lane} runs containers: {homeless}",
+            hint="give them an image, or use lane embedded",
+        )
+
+
+def _with_parts(environment: Environment, paths: Paths, make: bool) -> Environment:
+    from envkit.config.names import PARTS
+    from envkit.drivers.clusters.envtest import Envtest, with_parts
+
+    clash = [name for name in PARTS if name in environment.services]
+    if clash:
+        raise UsageError(
+            f"services named {', '.join(clash)} clash with the parts of the API server", hint="give them other names"
+        )
+    return with_parts(environment, Envtest(environment, paths, make).services())
+
+
+def _form(service: Service, lane: Lane) -> Service:
+    """The one form of a service that the lane uses."""
+    if lane != "embedded":
+        return service.model_copy(update={"process": None})
+    return service.model_copy(update={"image": (), "build": None}) if service.process else service
+
+
+def _somewhere(service: Service, lane: Lane) -> bool:
+    here = service.process if lane == "embedded" else service.in_container
+    return bool(here or service.host_command or service.migrations)
+
+
+def _with_ports(environment: Environment, paths: Paths, make: bool) -> Environment:
+    """Numbers for ports that have none: a process cannot have an engine choose. They stay the same until `down`."""
+    chosen = _remembered(paths)
+    unnumbered = [
+        f"{name}.{port_name}"
+        for name, service in environment.services.items()
+        for port_name, port in service.ports.items()
+        if not isinstance(port.host, int)
+    ]
+    fresh = [name for name in unnumbered if name not in chosen]
+    if fresh:
+        others = {*environment.host_ports(), *chosen.values()}
+        chosen |= dict(zip(fresh, free_ports(len(fresh), others), strict=True))
+    if fresh and make:
+        paths.make()
+        write_private(paths.folder / "ports.json", json.dumps(chosen))
+
+    def number(name: str, port_name: str, port: Port) -> Port:
+        key = f"{name}.{port_name}"
+        return port.model_copy(update={"host": chosen[key] - environment.port_offset}) if key in unnumbered else port
+
+    services = {
+        name: service.model_copy(
+            update={"ports": {key: number(name, key, port) for key, port in service.ports.items()}}
+        )
+        for name, service in environment.services.items()
+    }
+    return environment.model_copy(update={"services": services})
+
+
+def _remembered(paths: Paths) -> dict[str, int]:
+    try:
+        raw = json.loads((paths.folder / "ports.json").read_text())
+        return {str(name): int(port) for name, port in raw.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+QUIET = range(20000, 32000)
+"""Below the ports that kernels give to outgoing connections (from 32768 on Linux): a client that keeps calling a server
+that is being restarted may be given the server's own port, and then holds it."""
+
+
+def free_ports(count: int, others: Collection[int] = ()) -> list[int]:
+    """Ports of 127.0.0.1 that nobody holds now, all different and none of `others`."""
+    shuffled = random.sample(QUIET, len(QUIET))
+    return list(itertools.islice((port for port in shuffled if port not in others and bindable(port)), count))

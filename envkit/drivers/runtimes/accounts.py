@@ -1,0 +1,186 @@
+"""Users for services where envkit is root: each service runs as a number that nobody else on this host has.
+
+A number is taken for a service's folder. `REGISTRY/NUMBER` is a link to that folder, so that two environments never
+have the same number at the same time. The number is no entry of the user database: nobody logs in with it, and no file
+of the system belongs to it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import pwd
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from envkit.base.errors import EnvironmentFailed
+from envkit.base.paths import make_folder
+
+REGISTRY = Path("/var/cache/envkit/accounts")
+
+WINDOW = range(1_900_000_000, 2_000_000_000)
+"""Above every range that systemd gives to users, containers and services, and below the sign bit
+(https://systemd.io/UIDS-GIDS)."""
+
+SMALL_WINDOW = 20_000
+"""Numbers at the upper end of what a user namespace has, where the window above is not mapped: rootless containers."""
+
+MAPS = ("/proc/self/uid_map", "/proc/self/gid_map")
+DELEGATED = ("/etc/subuid", "/etc/subgid")
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user and a group with no name."""
+
+    uid: int
+    gid: int
+
+
+def available() -> bool:
+    """Whether envkit is root and may give each service a user of its own."""
+    return os.getuid() == 0 and bool(_window())
+
+
+def anybody() -> int | None:
+    """A uid that has the rights of everybody and no more, as services have; None where they run as envkit's user."""
+    return _window()[0] if available() else None
+
+
+def take(folder: Path) -> Account | None:
+    """A number for the service in the folder, until `give_back`; None where services run as envkit's user.
+
+    Raises `EnvironmentFailed` when the registry cannot be written.
+    """
+    if not available():
+        return None
+    window, text = _window(), str(folder)
+    start = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    with _locked():
+        running = _users()
+        _sweep(running)
+        for step in range(len(window)):
+            number = window[(start + step) % len(window)]
+            link = REGISTRY / str(number)
+            if number in running or _folder_of(link) not in (None, text) or _known(number):
+                continue
+            if not link.is_symlink():
+                link.symlink_to(text)
+            return Account(number, number)
+    raise EnvironmentFailed(f"no number of {window.start} to {window.stop - 1} is free for a user of its own")
+
+
+def _sweep(running: set[int]) -> None:
+    """Free the numbers of services whose folder and processes are gone."""
+    for link in REGISTRY.iterdir():
+        owner = _folder_of(link)
+        if owner and not os.path.lexists(owner) and int(link.name) not in running:
+            link.unlink()
+
+
+def give_back(folder: Path) -> None:
+    """Free the number of the service in the folder."""
+    for number in _numbers_of(folder):
+        with suppress(OSError):
+            (REGISTRY / str(number)).unlink(missing_ok=True)
+
+
+def processes_of(folder: Path) -> set[int]:
+    """Every process that runs with the number of the folder's service: they are all its own, wherever they went."""
+    numbers = set(_numbers_of(folder))
+    if not numbers:
+        return set()
+    return {pid for pid, users in _running() if numbers & users}
+
+
+def named() -> Account:
+    """A system account with a name and without a process; initdb ends where its user has no name.
+
+    Never `nobody` or `postgres`, which other programs run as. Raises `EnvironmentFailed` where there is no other one.
+    """
+    running = _users()
+    for entry in pwd.getpwall():
+        closed = entry.pw_shell.endswith(("/nologin", "/false"))
+        if closed and 0 < entry.pw_uid < 1000 and entry.pw_name != "postgres" and entry.pw_uid not in running:
+            return Account(entry.pw_uid, entry.pw_gid)
+    raise EnvironmentFailed(
+        "initdb refuses to run as root, and the user database has no system account that no process runs as",
+        hint="add one (useradd --system --shell /usr/sbin/nologin envkit), or run as a user",
+    )
+
+
+def _window() -> range:
+    """The numbers to choose from; empty in a user namespace that has no number but root's."""
+    first, last = 0, WINDOW.stop
+    for path in MAPS:
+        with suppress(OSError, ValueError):  # no such file on macOS, where every number is there
+            rows = [tuple(map(int, line.split())) for line in Path(path).read_text().splitlines()]
+            inner, _, count = max(rows, key=lambda row: row[0] + row[2])
+            first, last = max(first, inner), min(last, inner + count)
+    if first <= WINDOW.start and last >= WINDOW.stop:
+        return WINDOW
+    last = min(last, WINDOW.start)
+    return range(max(first, last - SMALL_WINDOW, 1000), last)
+
+
+def _known(number: int) -> bool:
+    """Whether the user database has the number, or gave it to somebody's containers; or it means "no user"."""
+    with suppress(KeyError):
+        return bool(pwd.getpwuid(number))
+    return number in (65534, 65535) or any(number in given for given in _delegated())
+
+
+def _delegated() -> Iterator[range]:
+    for path in DELEGATED:
+        with suppress(OSError):
+            for line in Path(path).read_text().splitlines():
+                with suppress(ValueError):
+                    _, first, count = line.split(":")
+                    yield range(int(first), int(first) + int(count))
+
+
+def _numbers_of(folder: Path) -> list[int]:
+    links = REGISTRY.iterdir() if os.getuid() == 0 and REGISTRY.is_dir() else ()
+    return [int(link.name) for link in links if link.name.isdigit() and _folder_of(link) == str(folder)]
+
+
+def _folder_of(link: Path) -> str | None:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return None
+
+
+def _users() -> set[int]:
+    """Every number that a process runs with."""
+    return {number for _, users in _running() for number in users}
+
+
+def _running() -> Iterable[tuple[int, set[int]]]:
+    """Each process with its real, effective, saved and file system uid. Only Linux tells."""
+    with suppress(OSError):
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit():
+                with suppress(OSError):
+                    said = (process / "status").read_bytes().partition(b"\nUid:")[2]
+                    yield int(process.name), set(map(int, said.partition(b"\n")[0].split()))
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    try:
+        make_folder(REGISTRY.parent, 0o755)
+        make_folder(REGISTRY, 0o700)
+        handle = os.open(REGISTRY / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"{REGISTRY} cannot be written: {error.strerror}", hint="envkit is root: make it writable, or run as a user"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

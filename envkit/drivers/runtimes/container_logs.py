@@ -1,0 +1,92 @@
+"""A container's output as it comes, through its restarts: nothing left out, nothing twice."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from envkit.base.errors import EngineError
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.runtimes.following import Place, unread
+from envkit.drivers.runtimes.sdk import connect, translated
+
+if TYPE_CHECKING:
+    from docker import APIClient
+    from docker.types import CancellableStream
+
+SILENCE = 7 * 86400
+"""Seconds that a service may write nothing while its log is followed."""
+
+RECHECK = 1.0
+"""Seconds after which Podman's stream is compared with its log."""
+
+IN_TIME = 0.3
+"""Seconds within which a stream gives what is in the log."""
+
+
+def pieces(
+    endpoint: Endpoint, container: str, doing: str, place: Place, tail: int | None = None
+) -> Iterator[tuple[bytes, bytes]]:
+    """Stamp and text of each piece that `place` has not covered, until the container ends."""
+    with translated(doing):
+        api = connect(endpoint, SILENCE)
+        try:
+            if tail is not None and not place.moment:
+                yield from deque(_there(api, container, place), maxlen=tail)
+            behind = True
+            while behind:
+                stream = api.logs(container, stream=True, follow=True, timestamps=True, since=_since(place))
+                recheck = _Recheck(endpoint, container, place, stream) if endpoint.engine == "podman" else None
+                try:
+                    yield from unread(stream, place)
+                finally:
+                    behind = recheck is not None and recheck.over()
+        finally:
+            api.close()
+
+
+class _Recheck:
+    """Podman (4.3) misses what is written between its look at a log's end and its watch for more, until the next line.
+
+    So its stream is compared with its log a second after it began, and closed to be opened anew when it is behind.
+    """
+
+    def __init__(self, endpoint: Endpoint, container: str, place: Place, stream: CancellableStream[bytes]) -> None:
+        self._endpoint, self._container, self._place, self._stream = endpoint, container, place, stream
+        self._behind, self._ended = False, threading.Event()
+        threading.Thread(target=self._run, daemon=True, name=f"recheck {container[:12]}").start()
+
+    def over(self) -> bool:
+        """The stream has ended; whether it was closed for being behind."""
+        self._ended.set()
+        return self._behind
+
+    def _run(self) -> None:
+        if self._ended.wait(RECHECK):
+            return
+        try:
+            with translated("reading the end of a log"):
+                api = connect(self._endpoint)
+                newest = replace(self._place)
+                deque(_there(api, self._container, newest), maxlen=0)
+                api.close()
+        except EngineError:
+            return  # the stream itself will tell
+        time.sleep(IN_TIME)
+        behind = (newest.moment, newest.count) > (self._place.moment, self._place.count)
+        if behind and not self._ended.is_set():
+            self._behind = True
+            self._stream.close()
+
+
+def _there(api: APIClient, container: str, place: Place) -> Iterator[tuple[bytes, bytes]]:
+    """What has been written and not been read, without waiting for more."""
+    return unread(api.logs(container, stream=True, follow=False, timestamps=True, since=_since(place)), place)
+
+
+def _since(place: Place) -> int | None:
+    return place.moment // 10**9 or None

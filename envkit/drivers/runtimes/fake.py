@@ -1,0 +1,353 @@
+"""An engine in memory, for tests of everything above one: milliseconds instead of containers.
+
+It keeps the promises that `tests/contract` proves on it and on the real engines alike. Published ports are real
+listening sockets on 127.0.0.1, so that TCP probes, holders of ports and `env` meet what they would meet. A `Script`
+says how a service behaves; without one it runs for ever, or, when its command is one of the few programs that the fake
+knows, does what that program does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from envkit.base import labels
+from envkit.base.errors import EngineError
+from envkit.base.owner import NOBODY, Claim, Verdict
+from envkit.base.ports import LOOPBACK, Holder, holders, port_taken
+from envkit.drivers.runtimes import limits
+from envkit.drivers.runtimes.base import Unit
+from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.runtimes.fake_supply import FakeImages, FakeNetworks
+from envkit.drivers.runtimes.fake_world import Program, known
+from envkit.drivers.runtimes.following import Place
+from envkit.drivers.runtimes.usage import Usage
+from envkit.planning.facts import Instance
+
+ENDPOINT = Endpoint("docker", "unix:///nowhere/fake.sock", "0", "a fake")
+
+
+@dataclass(frozen=True)
+class Script:
+    """How a service behaves. Times are seconds since its start; `math.inf` is never.
+
+    `refuses` makes its start fail with that text; `answers` maps a command run beside it to exit code and output.
+    """
+
+    log: str = ""
+    takes: float = 0.0
+    ready: float = 0.0
+    dies: float = math.inf
+    exit_code: int = 0
+    oom: bool = False
+    refuses: str = ""
+    answers: Mapping[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
+
+
+@dataclass
+class _Container:
+    unit: Unit | None
+    instance: Instance
+    script: Script
+    began: float
+    sockets: dict[int, socket.socket] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+
+    def close(self) -> None:
+        for listener in self.sockets.values():
+            listener.close()
+
+
+@dataclass
+class FakeEngine:
+    """The runtime, with `networks` and `images` beside it. `calls` is what was asked of it, in order.
+
+    `broken` makes every call raise `EngineError` with that text, as an engine that went away does.
+    """
+
+    scripts: dict[str, Script] = field(default_factory=dict)
+    images: FakeImages = field(default_factory=FakeImages)
+    clock: Callable[[], float] = time.monotonic
+    broken: str = ""
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    volumes: set[str] = field(default_factory=set)
+    endpoint: Endpoint = ENDPOINT
+    claim: Claim = NOBODY
+    """Whoever asks; `opened` puts the session's here."""
+    _containers: dict[str, _Container] = field(default_factory=dict)
+    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        self.networks = FakeNetworks(self._call, lambda: self.claim)
+        self.images.call = self._call
+
+    def whose(self, instance: Instance) -> Verdict:
+        """Whose the container is."""
+        return self.claim.on(instance.owner)
+
+    def _mine(self, instance: Instance) -> None:
+        if instance.service:
+            self.claim.check(instance.owner, instance.name)
+
+    # Runtime
+
+    def observe(self, environment: str) -> list[Instance]:
+        """Everything that carries the environment's label."""
+        with self._called("observe", environment):
+            owned = [found for found in self._containers.values() if _environment(found) == environment]
+            return [self._now(found) for found in owned]
+
+    def start(self, unit: Unit) -> Instance:
+        """Create and start; nothing of a failed start stays."""
+        script = self.scripts.get(unit.name, Script())
+        if script.takes:
+            time.sleep(script.takes)
+        with self._called("start", unit.name):
+            name = labels.resource_name(unit.environment, unit.name)
+            self._check(unit, name, script)
+            container = self._create(unit, name, script)
+            try:
+                self._bind(container, unit)
+                self._begin(container)
+            except BaseException:
+                self._drop(container)
+                raise
+            return self._now(container)
+
+    def look(self, instance: Instance) -> Instance:
+        """The instance as it is now; state `dead` when it is gone."""
+        with self._called("look", instance.service):
+            found = self._containers.get(instance.id)
+            return self._now(found) if found else replace(instance, state="dead", published={})
+
+    def logs(self, instance: Instance, tail: int | None = None) -> str:
+        """What it wrote; all of it is stamped with the time, as the engines do."""
+        with self._called("logs", instance.service):
+            lines = self._there(instance).script.log.splitlines(keepends=True)
+            return "".join(lines[-tail:]) if tail else "".join(f"1970-01-01T00:00:00Z {line}" for line in lines)
+
+    def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:  # noqa: ARG002  as the real one
+        """What it wrote, and the end as soon as it has died."""
+        yield from self.logs(instance, tail or 1000).splitlines()
+        while self.look(instance).running:
+            time.sleep(0.01)
+
+    def remove(self, instance: Instance, grace: float = 0.0) -> None:  # noqa: ARG002  a fake needs no patience
+        """Remove it and its anonymous volumes; gone is fine."""
+        with self._called("remove", instance.service or instance.name):
+            self._mine(instance)
+            if instance.id in self._containers:
+                self._drop(self._containers[instance.id])
+
+    # What only an engine can do
+
+    def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
+        """What its script answers, else what a known program would say, else 0 as soon as it is ready."""
+        with self._called("execute", " ".join(argv)):
+            found = self._there(instance)
+            if not self._now(found).running:
+                raise EngineError(f"running {argv[0]} in {instance.name}: the engine answered: it is not running")
+            if tuple(argv) in found.script.answers:
+                return found.script.answers[tuple(argv)]
+            if found.unit and known(argv):
+                return self._program(found, argv)
+            ready = self.clock() >= found.began + found.script.ready
+            return (0, "") if ready else (1, "not ready yet")
+
+    def limit_of(self, instance: Instance) -> str | None:
+        """As a container tells it."""
+        return limits.inside(lambda argv: self.execute(instance, argv))
+
+    def strangers(self, _instances: Sequence[Instance]) -> dict[str, Holder]:
+        """None, as an engine."""
+        return {}
+
+    def usage(self, instance: Instance) -> Usage:
+        """A mebibyte, and a second of processor time for each of its life."""
+        with self._called("usage", instance.service):
+            return Usage(2**20, self.clock() - self._there(instance).began)
+
+    def pause(self, instance: Instance) -> None:
+        """Hold it; it does not die meanwhile."""
+        with self._called("pause", instance.service):
+            self._mine(instance)
+            found = self._there(instance)
+            found.instance = replace(self._now(found), state="paused")
+
+    def resume(self, instance: Instance) -> Instance:
+        """Let it go on."""
+        with self._called("resume", instance.service):
+            self._mine(instance)
+            found = self._there(instance)
+            found.instance = replace(found.instance, state="running")
+            return self._now(found)
+
+    def restart(self, instance: Instance, grace: float) -> Instance:  # noqa: ARG002  as the real one
+        """Begin again, the same container."""
+        with self._called("restart", instance.service):
+            self._mine(instance)
+            found = self._there(instance)
+            found.script = self.scripts.get(instance.service, Script())
+            if found.unit and not found.sockets:
+                self._bind(found, found.unit)
+            self._begin(found)
+            return self._now(found)
+
+    def silence(self) -> str:
+        """What broke it; empty while it works."""
+        return self.broken
+
+    def published(self) -> dict[int, Holder]:
+        """Host ports of everything that runs, with the container."""
+        with self._called("published", ""):
+            running = [self._now(found) for found in self._containers.values()]
+            return {port: Holder(port, container=it.name) for it in running for port in it.published.values()}
+
+    def rewrite(self, container: str, path: str, content: bytes) -> bool:
+        """Replace a file's content; whether it changed."""
+        self._call("rewrite", f"{container}:{path}")
+        found = next((it for it in self._containers.values() if it.instance.name == container and it.unit), None)
+        if found is None or found.unit is None:
+            return False
+        old = next((file for file in found.unit.service.files if file.path == path), None)
+        if old is None or old.content == content.decode():
+            return False
+        new = old.model_copy(update={"content": content.decode(), "source": None})
+        files = tuple(new if file is old else file for file in found.unit.service.files)
+        service = found.unit.service.model_copy(update={"files": files})
+        found.unit = replace(found.unit, service=service)
+        return True
+
+    # For tests
+
+    def stranger(self, name: str, port: int = 0) -> Instance:
+        """A container that is not envkit's, publishing `port`."""
+        identity = f"stranger-{next(self._numbers)}"
+        made = _Container(None, Instance(identity, name, "", "running"), Script(), self.clock())
+        if port:
+            made.sockets[80] = _listening(port)
+            made.instance = replace(made.instance, published={80: port})
+        self._containers[identity] = made
+        return made.instance
+
+    def kill(self, service: str, exit_code: int = 137) -> None:
+        """Let a service die now, behind envkit's back."""
+        for found in self._containers.values():
+            if found.instance.service == service:
+                found.script = replace(found.script, dies=0.0, exit_code=exit_code)
+
+    def names(self) -> list[str]:
+        """Every container, strangers included."""
+        return sorted(found.instance.name for found in self._containers.values())
+
+    def close(self) -> None:
+        """Give every port back."""
+        for found in list(self._containers.values()):
+            self._drop(found)
+
+    # Inside
+
+    def _call(self, what: str, which: str) -> None:
+        self.calls.append((what, which))
+        if self.broken:
+            raise EngineError(f"{what} {which}: the engine did not answer: {self.broken}")
+
+    def _called(self, what: str, which: str) -> threading.RLock:
+        self._call(what, which)
+        return self._lock
+
+    def _there(self, instance: Instance) -> _Container:
+        if instance.id not in self._containers:
+            raise EngineError(f"{instance.name}: the engine answered: no such container")
+        return self._containers[instance.id]
+
+    def _check(self, unit: Unit, name: str, script: Script) -> None:
+        there = next((found for found in self._containers.values() if found.instance.name == name), None)
+        if there and _environment(there) != unit.environment:
+            raise EngineError(f"a container named {name} exists and is not envkit's", hint="rename or remove it")
+        if there:
+            self._mine(there.instance)
+            self._drop(there)
+        if not self.images.id_of(unit.image):
+            raise EngineError(f"creating {name}: the engine answered: no such image: {unit.image}")
+        if not self.networks.exists(unit.environment):
+            raise EngineError(f"creating {name}: the engine answered: no such network")
+        command = unit.service.entrypoint or unit.service.command
+        if script.refuses or (command and not known(command) and unit.name not in self.scripts):
+            raise EngineError(f"starting {name}: the engine answered: {script.refuses or 'no such program'}")
+
+    def _create(self, unit: Unit, name: str, script: Script) -> _Container:
+        identity, service = f"fake-{next(self._numbers)}", unit.service
+        instance = Instance(
+            identity, name, unit.name, "created", unit.fingerprint, unit.image, self.images.id_of(unit.image),
+            unit.owner, memory=service.memory or 0, swap=service.memory or 0,
+        )  # fmt: skip
+        volumes = tuple(f"{identity}-{path}" for path in self.images.declares.get(unit.image, ()))
+        self.volumes.update(volumes)
+        made = self._containers[identity] = _Container(unit, instance, script, self.clock(), volumes=volumes)
+        return made
+
+    def _bind(self, container: _Container, unit: Unit) -> None:
+        wanted = [port for port in unit.host_ports.values() if port]
+        taken = holders(wanted, self.published())
+        if taken:
+            raise port_taken({holder.port: unit.name for holder in taken}, taken)
+        container.sockets = {inner: _bound(outer) for inner, outer in unit.host_ports.items()}
+
+    def _begin(self, container: _Container) -> None:
+        container.began = self.clock()
+        published = {inner: int(it.getsockname()[1]) for inner, it in container.sockets.items()}
+        container.instance = replace(container.instance, state="running", published=published, exit_code=0)
+        unit = container.unit
+        words = (*(unit.service.entrypoint or ()), *(unit.service.command or ())) if unit else ()
+        if unit and words and known(words) and words[0] != "sleep" and unit.name not in self.scripts:
+            code, output = self._program(container, words)
+            container.script = Script(log=output, dies=0.0, exit_code=code)
+
+    def _program(self, container: _Container, argv: Sequence[str]) -> tuple[int, str]:
+        assert container.unit is not None
+        mates = [other for other in self._containers.values() if _environment(other) == container.unit.environment]
+        names = {mate.instance.service for mate in mates}
+        return Program(container.unit, self.images.files.get(container.unit.image, {}), names).run(argv)
+
+    def _now(self, found: _Container) -> Instance:
+        age, script = self.clock() - found.began, found.script
+        if found.instance.state == "running" and age >= script.dies:
+            found.close()
+            found.sockets = {}
+            code = 137 if script.oom else script.exit_code
+            ended = replace(found.instance, state="exited", exit_code=code, oom_killed=script.oom, published={})
+            found.instance = ended
+        elif age >= script.ready:
+            for listener in found.sockets.values():
+                listener.listen()
+        return found.instance
+
+    def _drop(self, container: _Container) -> None:
+        container.close()
+        self.volumes.difference_update(container.volumes)
+        del self._containers[container.instance.id]
+
+
+def _environment(container: _Container) -> str:
+    return container.unit.environment if container.unit else ""
+
+
+def _bound(port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((LOOPBACK, port))
+    return made
+
+
+def _listening(port: int) -> socket.socket:
+    made = _bound(port)
+    made.listen()
+    return made

@@ -1,0 +1,110 @@
+"""The environment's own network: labelled, and one for services and cluster, so that all find each other by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from envkit.base import labels
+from envkit.base.errors import EngineError
+from envkit.base.owner import Claim, Owner
+from envkit.drivers.runtimes.sdk import translated
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+
+class Networks:
+    """Networks of one engine, by label. The claim says which of them may be removed."""
+
+    def __init__(self, api: APIClient, claim: Claim) -> None:
+        self._api = api
+        self._claim = claim
+        self._gateways: dict[str, str] = {}
+        self._owners: dict[str, Owner] = {}
+
+    def exists(self, environment: str) -> bool:
+        """Whether the environment's network is there and ours. Raises `EngineError` when a stranger has its name."""
+        name = labels.resource_name(environment)
+        with translated("listing networks"):
+            rows = [row for row in self._api.networks(names=[name]) if row["Name"] == name]
+        if not rows:
+            return False
+        if (rows[0].get("Labels") or {}).get(labels.ENV) != environment:
+            raise EngineError(
+                f"a network named {name} exists and is not envkit's (it lacks the label {labels.ENV}={environment})",
+                hint="rename or remove it, or use another --name",
+            )
+        self._gateways[environment] = _gateway(rows[0])
+        self._owners[environment] = labels.owner_of(rows[0]["Labels"])
+        return True
+
+    def owner(self, environment: str) -> Owner | None:
+        """Who made the environment's network, and with it the nodes in it; None while there is no network."""
+        if environment not in self._owners:
+            self.exists(environment)
+        return self._owners.get(environment)
+
+    def gateway(self, environment: str) -> str:
+        """This host's own address on the environment's network, empty while there is no network."""
+        if environment not in self._gateways:
+            self.exists(environment)
+        return self._gateways.get(environment, "")
+
+    def create(self, environment: str, owner: Owner, **marks: str) -> None:
+        """Make it, `marks` among its labels; there already is fine where it is ours."""
+        if self.exists(environment):
+            self._claim.check(self._owners[environment], f"the network {labels.resource_name(environment)}")
+            return
+        name = labels.resource_name(environment)
+        with translated(f"creating network {name}"):
+            self._api.create_network(name, driver="bridge", labels=labels.owned(environment, "network", owner, **marks))
+
+    def remove_all(self, environment: str) -> list[str]:
+        """Remove every network with the environment's label; their names. Raises `HolderError` for what is not ours."""
+        from docker.errors import NotFound
+
+        with translated("listing networks"):
+            rows = self._api.networks(filters={"label": f"{labels.ENV}={environment}"})
+        for row in rows:
+            self._claim.check(labels.owner_of(row.get("Labels") or {}), f"the network {row['Name']}")
+        for row in rows:
+            try:
+                with translated(f"removing network {row['Name']}"):
+                    self._api.remove_network(row["Id"])
+            except EngineError as error:
+                if not isinstance(error.__cause__, NotFound):
+                    raise
+        self._gateways.pop(environment, None)
+        self._owners.pop(environment, None)
+        return [str(row["Name"]) for row in rows]
+
+
+def _gateway(row: Mapping[str, Any]) -> str:
+    """Of the network's IPv4 range; both engines tell it in the same shape."""
+    ranges = (row.get("IPAM") or {}).get("Config") or []
+    gateways = (str(each.get("Gateway") or "").partition("/")[0] for each in ranges)
+    return next((gateway for gateway in gateways if "." in gateway), "")
+
+
+class NoNetworks:
+    """What processes have: the host's own network, of which nothing is made or removed."""
+
+    def exists(self, _environment: str) -> bool:
+        """There is none of the environment's own."""
+        return False
+
+    def gateway(self, _environment: str) -> str:
+        """There is none."""
+        return ""
+
+    def owner(self, _environment: str) -> Owner | None:
+        """There is no network that could have one."""
+        return None
+
+    def create(self, _environment: str, _owner: Owner, **_marks: str) -> None:
+        """Nothing to do."""
+
+    def remove_all(self, _environment: str) -> list[str]:
+        """Nothing to remove."""
+        return []

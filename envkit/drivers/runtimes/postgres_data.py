@@ -1,0 +1,162 @@
+"""PostgreSQL's data directory for a process: initdb once, into a template in the cache; then a copy, which is quick."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from envkit.base.errors import EnvironmentFailed
+from envkit.base.owned import own_folder
+from envkit.base.paths import write_private
+from envkit.config import rights
+from envkit.drivers.runtimes import accounts
+from envkit.drivers.runtimes.accounts import Account
+from envkit.drivers.runtimes.spawning import as_user
+
+SECONDS = 60.0
+"""For initdb and the creation of the database; 1.0 s on an idle two-core machine."""
+
+TOLD = ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
+"""Variables that the data directory is made from, as in PostgreSQL's own images."""
+
+INITDB = ("--encoding=UTF8", "--no-locale", "--no-sync")
+
+
+def fill(
+    data: Path, programs: Mapping[str, Path], variables: Mapping[str, str], environ: Mapping[str, str], cache: Path,
+    account: Account | None,
+) -> None:  # fmt: skip
+    """A data directory with the user, password and database of `POSTGRES_*`, owned by `account`, mode 0700.
+
+    The user is no superuser, unless the variables say so. Raises `EnvironmentFailed` with initdb's output.
+    """
+    from filelock import FileLock
+
+    binary = programs["postgres"]
+    told = [variables.get(name, "") for name in (*TOLD, rights.ALL, rights.EXTENSIONS)]
+    program = rights.limited("initdb", [str(programs["initdb"])])
+    key = "\0".join((str(binary), str(binary.stat().st_mtime_ns), *told, *program))
+    template = cache / "postgres" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    own_folder(template.parent, 0o700)
+    with FileLock(f"{template}.lock", mode=0o600):
+        if not template.exists():
+            with _scratch(data.with_name("initdb"), account) as folder:
+                _make(folder, template, programs, variables, environ)
+            _sweep(template.parent)
+    shutil.copytree(template, data, symlinks=True)
+    own(data, account)
+
+
+def own(folder: Path, account: Account | None) -> None:
+    """Hand the folder and all in it to the account; 0700."""
+    folder.chmod(0o700)
+    if account is None:
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the halves of templates that a killed envkit was copying; whoever copies now holds its lock."""
+    from filelock import FileLock, Timeout
+
+    for left in folder.glob(".*.new"):
+        lock = folder / f"{left.name.removeprefix('.').removesuffix('.new')}.lock"
+        with suppress(Timeout), FileLock(lock, timeout=0, mode=0o600):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _make(
+    scratch: tuple[Path, Account | None], template: Path, programs: Mapping[str, Path], variables: Mapping[str, str],
+    environ: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Run initdb and CREATE DATABASE in the scratch folder; the template is there whole or not at all."""
+    folder, account = scratch
+    write_private(folder / "password", variables.get("POSTGRES_PASSWORD", ""))
+    own(folder, account)
+    make = _with_all_rights if variables.get(rights.ALL) == "true" else _with_limited_rights
+    make(folder, programs, variables, environ, account)
+    beside = template.with_name(f".{template.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(folder / "data", beside, symlinks=True)
+    beside.rename(template)
+
+
+def _with_limited_rights(
+    folder: Path, programs: Mapping[str, Path], variables: Mapping[str, str], environ: Mapping[str, str],
+    account: Account | None,
+) -> None:  # fmt: skip
+    """As in a container: the same program makes envkit's superuser, who cannot log in here, and the role."""
+    user, database = _user(variables), _database(variables)
+    login = [f"--username={user}", "--auth-local=reject"]
+    login += [f"--pwfile={folder / 'password'}"] if variables.get("POSTGRES_PASSWORD") else ["--auth-host=trust"]
+    told = {
+        "PGDATA": str(folder / "data"),
+        "POSTGRES_DB": database,
+        rights.DATABASE: "" if database == "postgres" else database,
+        rights.EXTENSIONS: variables.get(rights.EXTENSIONS, ""),
+    }
+    argv = rights.limited("initdb", [str(programs["initdb"]), *login, *INITDB])
+    _run([*argv], {**environ, **told}, account)
+
+
+def _with_all_rights(
+    folder: Path, programs: Mapping[str, Path], variables: Mapping[str, str], environ: Mapping[str, str],
+    account: Account | None,
+) -> None:  # fmt: skip
+    """As PostgreSQL's own images do: the user is the superuser."""
+    data, database = folder / "data", _database(variables)
+    initdb = [str(programs["initdb"]), "-D", str(data), "-U", _user(variables), *INITDB]
+    if variables.get("POSTGRES_PASSWORD"):
+        initdb += ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}"]
+    _run(initdb, environ, account)
+    if database != "postgres":
+        single = [str(programs["postgres"]), "--single", "-D", str(data), "-c", "fsync=off", "postgres"]
+        quoted = database.replace('"', '""')
+        _run(single, environ, account, f'CREATE DATABASE "{quoted}"\n')
+
+
+def _user(variables: Mapping[str, str]) -> str:
+    return variables.get("POSTGRES_USER") or "postgres"
+
+
+def _database(variables: Mapping[str, str]) -> str:
+    return variables.get("POSTGRES_DB") or _user(variables)
+
+
+@contextmanager
+def _scratch(folder: Path, account: Account | None) -> Iterator[tuple[Path, Account | None]]:
+    """A folder for initdb beside the service's data, so that it goes with the service whatever happens, and its user.
+
+    initdb wants a user that has a name. That one can pass the service's folder by the group of the service's account.
+    """
+    user = Account(accounts.named().uid, account.gid) if account else None
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder, user
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(argv: list[str], environ: Mapping[str, str], account: Account | None, text: str = "") -> None:
+    """Run it to its end in a session of its own, which is killed when it takes too long or this envkit is stopped."""
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
+        start_new_session=True, env={**os.environ, **environ, "LC_ALL": "C"}, **as_user(account),
+    )  # fmt: skip
+    try:
+        said, complained = process.communicate(text, timeout=SECONDS)
+    except BaseException:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    name = "initdb" if "/bin/sh" in argv[0] else argv[0]
+    if process.returncode != 0 or "ERROR" in complained:
+        raise EnvironmentFailed(f"{name} ended with {process.returncode}", detail=(said + complained)[-3000:])

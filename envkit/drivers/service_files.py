@@ -1,0 +1,75 @@
+"""The files of a service: what its short forms stand for, and the text that each has in the end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from envkit.config.file_models import MOUNTED, OPEN, PRIVATE, File
+
+if TYPE_CHECKING:
+    from envkit.config.models import Certificate, Environment, Kubeconfig, Service
+    from envkit.drivers.clusters.pki import Pki
+
+
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+current-context: {name}
+contexts:
+- name: {name}
+  context: {{cluster: {name}, user: {name}, namespace: {namespace}}}
+clusters:
+- name: {name}
+  cluster:
+    server: ${{cluster.server}}
+    certificate-authority-data: ${{cluster.ca|base64}}
+users:
+- name: {name}
+  user: {{tokenFile: {file}}}
+"""
+
+
+def spelled_out(service: Service, name: str, environment: Environment, pki: Pki) -> Service:
+    """The service with its certificates, kubeconfig and ServiceAccount among its files. Makes what `pki` may make."""
+    files = [*service.files]
+    for certificate in service.certificates:
+        files += _certificate(certificate, name, pki)
+    if service.kubeconfig:
+        files += _kubeconfig(service.kubeconfig, environment)
+    env = dict(service.env)
+    if service.service_account:
+        files += _mounted(service.service_account, environment)
+        env = {"KUBERNETES_SERVICE_HOST": "${cluster.host}", "KUBERNETES_SERVICE_PORT": "${cluster.port}"} | env
+    own = {file.path for file in service.files}
+    kept = (file for index, file in enumerate(files) if index < len(own) or file.path not in own)
+    return service.model_copy(update={"files": tuple(kept), "env": env})
+
+
+def _certificate(wanted: Certificate, name: str, pki: Pki) -> Iterator[File]:
+    """The file's name tells the hosts: other hosts are another certificate."""
+    hosts = list(dict.fromkeys([name, "localhost", "127.0.0.1", *wanted.hosts]))
+    digest = hashlib.sha256(repr(hosts).encode()).hexdigest()[:8]
+    certificate, key = pki.server(f"service-{name}-{digest}", hosts)
+    for file, source, mode in (("tls.crt", certificate, OPEN), ("tls.key", key, PRIVATE), ("ca.crt", pki.ca, OPEN)):
+        path = f"{wanted.folder.rstrip('/')}/{file}"
+        yield File(path=path, source=str(source), mode=mode, owner=wanted.owner)
+
+
+def _kubeconfig(wanted: Kubeconfig, environment: Environment) -> Iterator[File]:
+    """The token is in a file beside it: Kubernetes' clients read that one again and again, the kubeconfig once."""
+    name = wanted.identity
+    beside = f"{wanted.path}.token"
+    content = KUBECONFIG.format(
+        name=name, namespace=environment.cluster.identities[name].namespace, file=beside.rpartition("/")[2]
+    )
+    yield File(path=wanted.path, content=content, owner=wanted.owner, mode=OPEN)
+    yield File(path=beside, content=f"${{identity.{name}.token}}", owner=wanted.owner)
+
+
+def _mounted(identity: str, environment: Environment) -> Iterator[File]:
+    namespace = environment.cluster.identities[identity].namespace
+    yield File(path=f"{MOUNTED}/token", content=f"${{identity.{identity}.token}}")
+    yield File(path=f"{MOUNTED}/ca.crt", content="${cluster.ca}", mode=OPEN)
+    yield File(path=f"{MOUNTED}/namespace", content=namespace, mode=OPEN)

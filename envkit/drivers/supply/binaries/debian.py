@@ -1,0 +1,57 @@
+"""Programs out of Debian's binary packages, with the shared libraries that the system lacks for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from envkit.drivers.supply.binaries.apt import Apt
+from envkit.drivers.supply.binaries.models import Unfit
+from envkit.drivers.supply.binaries.sources import Job
+from envkit.drivers.supply.binaries.store import Made
+
+
+class FromPackages:
+    """The packages of a supply, downloaded and unpacked; nothing is installed, started, or done as root."""
+
+    source = "Debian packages"
+
+    def key(self, job: Job) -> str:
+        """One entry; refused where there is no apt."""
+        missing = Apt(job).missing()
+        if missing:
+            raise Unfit(f"this system has no {missing}")
+        return "debian-packages"
+
+    def fetch(self, job: Job, folder: Path) -> Made:
+        """The newest packages that the system's own sources have."""
+        apt = Apt(job)
+        apt.update()
+        apt.unpack([apt.newest(pattern) for pattern in job.supply.packages], folder)
+        _drop_ballast(folder)
+        return Made(_programs(folder, job), library_folders(folder))
+
+
+def library_folders(folder: Path) -> tuple[str, ...]:
+    """Where the unpacked shared libraries are, for LD_LIBRARY_PATH; empty where the system has them all."""
+    found = {
+        path.parent.relative_to(folder).as_posix()
+        for pattern in ("lib/*/*.so*", "usr/lib/*/*.so*")
+        for path in folder.glob(pattern)
+        if "-linux-" in path.parent.name
+    }
+    return tuple(sorted(found))
+
+
+def _programs(folder: Path, job: Job) -> dict[str, str]:
+    found = {}
+    for pattern in job.supply.folders:
+        for name in job.programs:
+            for path in sorted(folder.glob(f"{pattern}/{name}")):
+                found[name] = path.relative_to(folder).as_posix()
+    return found
+
+
+def _drop_ballast(folder: Path) -> None:
+    """PostgreSQL's JIT, whose libraries are left out: it looks for this file and does without."""
+    for path in folder.glob("usr/lib/postgresql/*/lib/llvmjit.so"):
+        path.unlink()

@@ -1,0 +1,167 @@
+"""Downloads that survive a bad line: resumed, tried again, compared with a digest known before, bounded."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from envkit.base.deadline import Deadline
+from envkit.base.waiting import Cancel, TryAgain, retry
+from envkit.drivers.supply.binaries.models import Unfit
+from envkit.drivers.supply.binaries.web import READ_SECONDS, opened
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+SECONDS = 900.0
+"""For one file with all its tries: 100 MB at 1 Mbit/s."""
+
+PATIENCE = 20.0
+"""For tries that bring nothing: a server that stays busy must not hold up the other sources."""
+
+CHUNK = 1 << 18
+
+SAY_EVERY = 0.5
+"""Seconds between two lines of progress."""
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A digest that the repository or the user knows: `sha256` or `sha512`, and its hexadecimal digits."""
+
+    algorithm: str
+    value: str
+
+    def matches(self, path: Path) -> bool:
+        """Whether the file's content has it."""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, self.algorithm).hexdigest() == self.value.lower()
+
+
+@dataclass(frozen=True)
+class Http:
+    """GET with the environment's proxy settings; what cannot be had is an `Unfit` in plain words."""
+
+    environ: Mapping[str, str]
+    seconds: float = SECONDS
+    patience: float = PATIENCE
+    first_pause: float = 1.0
+
+    def text(self, url: str, cancel: Cancel) -> str:
+        """The body of a small file."""
+
+        def once() -> str:
+            with opened(url, self.environ, {}, Deadline(READ_SECONDS, cancel)) as response:
+                return response.read(1 << 20).decode(errors="replace")
+
+        try:
+            return retry(once, seconds=self.patience, cancel=cancel, first=self.first_pause)
+        except TryAgain as error:
+            raise Unfit(error.message) from error
+
+    def file(
+        self, url: str, digest: Digest, work: Path, *, what: str, report: Callable[[str], None], cancel: Cancel
+    ) -> Path:
+        """The path of the whole, checked file below `work`, where a partial one is gone on from."""
+        work.mkdir(parents=True, exist_ok=True)
+        whole = work / digest.value[:40]
+        if whole.exists() and digest.matches(whole):
+            return whole
+        if url.startswith("file:"):
+            return _copied(url, whole, digest)
+        partial = whole.with_suffix(".part")
+        # A partial file of an earlier run may be spoilt: one fresh start, and then the server is wrong.
+        for _ in range(2):
+            self._complete(_Part(url, partial, what, report, cancel))
+            if digest.matches(partial):
+                return partial.replace(whole)
+            partial.unlink()
+        raise _another(url, digest)
+
+    def _complete(self, part: _Part) -> None:
+        """Try until the line holds out, as long as each round brings something."""
+        ends = time.monotonic() + self.seconds
+        while True:
+            before = part.size
+            try:
+                retry(lambda: part.fetch_rest(self.environ, ends), seconds=self.patience, cancel=part.cancel,
+                      progress=part.report, first=self.first_pause)  # fmt: skip
+                return
+            except TryAgain as error:
+                if part.size <= before:
+                    raise Unfit(f"{error.message} (tried for {self.patience:g} s)") from error
+
+
+def _copied(url: str, whole: Path, digest: Digest) -> Path:
+    """A file of a mirror that is a folder here."""
+    try:
+        shutil.copyfile(url2pathname(urlsplit(url).path), whole)
+    except OSError as error:
+        raise Unfit(f"{url} cannot be read: {error.strerror or error}") from error
+    if not digest.matches(whole):
+        whole.unlink()
+        raise _another(url, digest)
+    return whole
+
+
+def _another(url: str, digest: Digest) -> Unfit:
+    return Unfit(f"{url} is not the file that envkit knows: expected {digest.algorithm} {digest.value}")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A file that has arrived in part."""
+
+    url: str
+    path: Path
+    what: str
+    report: Callable[[str], None]
+    cancel: Cancel
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def fetch_rest(self, environ: Mapping[str, str], ends: float) -> None:
+        have = self.size
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise Unfit(f"{self.url}: not whole in time; the next run goes on from here")
+        deadline = Deadline(left, self.cancel, idle=READ_SECONDS)
+        with opened(self.url, environ, {"Range": f"bytes={have}-"} if have else {}, deadline) as response:
+            if response.status == 416:  # all of it is here, or it is of another file: the digest will tell
+                return
+            self._append(response, have if response.status == 206 else 0)
+
+    def _append(self, response: BaseHTTPResponse, have: int) -> None:
+        progress = _Progress(self, have, have + int(response.headers.get("Content-Length") or 0))
+        with self.path.open("ab" if have else "wb") as file:
+            while chunk := response.read(CHUNK, decode_content=False):
+                file.write(chunk)
+                progress.add(len(chunk))
+
+
+class _Progress:
+    """At most one line in `SAY_EVERY` seconds."""
+
+    def __init__(self, part: _Part, done: int, total: int) -> None:
+        self._part, self._done, self._total = part, done, total
+        self._said = time.monotonic()
+        part.report(f"{part.what}: {'going on' if done else 'downloading'}{self._sizes()}")
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if time.monotonic() - self._said >= SAY_EVERY:
+            self._said = time.monotonic()
+            self._part.report(f"{self._part.what}:{self._sizes()}")
+
+    def _sizes(self) -> str:
+        total = f" of {self._total / 2**20:.0f}" if self._total else ""
+        return f" {self._done / 2**20:.1f}{total} MiB"

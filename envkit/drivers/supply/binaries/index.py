@@ -1,0 +1,75 @@
+"""What apt's signed lists say about packages: version, architecture, files and their SHA-256. Pure.
+
+apt checks the lists' signature against its keyring when it fetches them, so these digests are the distribution's word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from envkit.drivers.supply.binaries.models import Unfit
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file that the lists name, and what it must add up to."""
+
+    package: str
+    version: str
+    file: str
+    """Name as apt downloads it, special characters decoded: `redis-tools_5:7.0.15-1_amd64.deb`."""
+    sha256: str
+
+    def must_match(self, path: Path) -> None:
+        """Raise `Unfit` where the file is not the one that the lists name."""
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != self.sha256:
+            raise Unfit(
+                f"{path.name} is not what the signed package lists name: expected SHA-256 {self.sha256}, "
+                f"got {found} ({path.stat().st_size} bytes); a proxy or mirror cut or changed it"
+            )
+
+
+def packages(shown: str) -> list[Listed]:
+    """Read `apt-cache show`; what is only installed here, and in no list, has no digest and is left out."""
+    found = []
+    for stanza in _stanzas(shown):
+        if "SHA256" in stanza and "Filename" in stanza:
+            name, version, arch = stanza["Package"], stanza["Version"], stanza.get("Architecture", "")
+            found.append(Listed(name, version, f"{name}_{version}_{arch}.deb", stanza["SHA256"]))
+    return found
+
+
+def sources(shown: str) -> list[Listed]:
+    """Read `apt-cache showsrc`: the files of every version of a source package that is listed with a SHA-256."""
+    found = []
+    for stanza in _stanzas(shown):
+        for row in stanza.get("Checksums-Sha256", "").splitlines():
+            words = row.split()
+            if len(words) == 3 and Path(words[2]).name == words[2]:
+                found.append(Listed(stanza["Package"], stanza["Version"], words[2], words[0]))
+    return found
+
+
+def downloaded(folder: Path) -> dict[str, Path]:
+    """The packages in the folder, by their decoded names."""
+    return {unquote(path.name): path for path in sorted(folder.glob("*.deb"))}
+
+
+def _stanzas(text: str) -> Iterator[dict[str, str]]:
+    for block in text.split("\n\n"):
+        stanza: dict[str, str] = {}
+        name = ""
+        for line in block.splitlines():
+            if line[:1] in (" ", "\t"):
+                stanza[name] = f"{stanza.get(name, '')}\n{line.strip()}"
+            elif ":" in line:
+                name, _, value = line.partition(":")
+                stanza[name] = value.strip()
+        if "Package" in stanza and "Version" in stanza:
+            yield stanza

@@ -1,0 +1,83 @@
+"""The version of a program: asked once, then remembered for as long as the file is the same one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from envkit.base.errors import EnvironmentFailed
+from envkit.base.owned import own_folder
+from envkit.base.paths import write_private
+from envkit.drivers.supply.binaries.catalog import VERSION_ARGV
+from envkit.drivers.supply.binaries.models import Unfit, Version
+
+SECONDS = 15.0
+"""For one `--version`; they take 0.1 s, on a busy machine whose disk is cold a few seconds."""
+
+_NUMBERS = re.compile(r"(?<![\w.])v?=?v?(\d+\.\d+(?:\.\d+)?)")
+"""`v=7.0.15`, `(PostgreSQL) 16.14`, `Version: 3.4.23`, `Kubernetes v1.20.2`, `GitVersion:"v1.20.2"`."""
+
+
+def version_in(output: str) -> Version:
+    """The first version in what a program printed. Raises `ValueError`."""
+    found = _NUMBERS.search(output)
+    if not found:
+        raise ValueError(f"no version in {output[:80]!r}")
+    return Version.parse(found[1])
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Asks programs for their version, with answers kept under `folder` by path, size and time of the file."""
+
+    folder: Path
+    environ: Mapping[str, str]
+
+    def of(self, program: Path, extra: Mapping[str, str]) -> Version:
+        """The program's version; it is started with `extra` in its environment. Raises `Unfit` when it cannot say."""
+        note = self.folder / _key(program)
+        with contextlib.suppress(OSError, ValueError):
+            return Version.parse(note.read_text())
+        version = self.ask(program, extra)
+        with contextlib.suppress(OSError, EnvironmentFailed):  # a cache that cannot be written costs time, nothing else
+            _remember(note, str(version))
+        return version
+
+    def ask(self, program: Path, extra: Mapping[str, str]) -> Version:
+        """The same, not remembered."""
+        from envkit.base.commands import run
+
+        argv = [str(program), *VERSION_ARGV.get(program.name, ("--version",))]
+        try:
+            done = run(argv, seconds=SECONDS, env={**self.environ, **extra}, check=False, cwd="/")
+        except (EnvironmentFailed, OSError) as error:
+            raise Unfit(f"{program} does not run here: {error}") from error
+        if done.code != 0:
+            raise Unfit(f"{program} does not run here (ended with {done.code}): {_last_line(done.output)}")
+        try:
+            return version_in(done.output)
+        except ValueError as error:
+            raise Unfit(f"{program} does not tell its version: {error}") from error
+
+
+def _last_line(output: str) -> str:
+    return (output.strip().splitlines() or ["no output"])[-1][:200]
+
+
+def _key(program: Path) -> str:
+    try:
+        real = program.resolve(strict=True)
+        facts = real.stat()
+    except OSError as error:
+        raise Unfit(f"{program}: {error.strerror or error}") from error
+    identity = f"{program}\0{real}\0{facts.st_mtime_ns}\0{facts.st_size}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:24]
+
+
+def _remember(note: Path, text: str) -> None:
+    own_folder(note.parent)
+    write_private(note, text)

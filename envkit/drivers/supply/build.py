@@ -1,0 +1,133 @@
+"""Recipes for images built here: the tag is a digest of all that goes in, so present means current."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from envkit.base.paths import PACKAGE
+from envkit.base.waiting import Cancel
+from envkit.config.images import substitute
+from envkit.drivers.supply.bases import bases
+
+if TYPE_CHECKING:
+    from envkit.config.models import Build, Environment
+
+OWN = "datastorage"
+"""The build context that stands for envkit's own DataStorage service."""
+
+BUILT = "localhost/envkit/"
+"""Begins the names of images built here: `localhost` is no registry, so no engine asks one for them."""
+
+Folders = Callable[[Callable[[str], None], Cancel], Iterator[tuple[str, Path]]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a build needs; `entries` yields (name in the context, file) when the build begins."""
+
+    tag: str
+    dockerfile: str
+    args: Mapping[str, str]
+    target: str | None
+    platform: str | None
+    entries: Folders
+    bases: tuple[str, ...] = ()
+    """What it builds on, as far as that can be told."""
+
+    def open_context(self, report: Callable[[str], None], cancel: Cancel) -> IO[bytes]:
+        """The context as a tar archive; times and owners are left out so that equal content is equal."""
+        import tarfile
+
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for name, path in self.entries(report, cancel):
+                info = tar.gettarinfo(str(path), name)
+                info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
+                if info.isreg():
+                    with path.open("rb") as file:
+                        tar.addfile(info, file)
+                else:
+                    tar.addfile(info)
+        buffer.seek(0)
+        return buffer
+
+
+def recipe(service: str, build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recipe:
+    """The recipe of a service's image; `args` are the build's with stand-in images put in."""
+    if build.context == OWN:
+        return _own(build, args, arch, cache)
+    files = list(_context(Path(build.context), build.dockerfile))
+    tag = f"{BUILT}{service}:{_digest(files, build, args, arch)}"
+    text = dict(files)[build.dockerfile].read_text(errors="replace") if build.dockerfile in dict(files) else ""
+    return Recipe(
+        tag, build.dockerfile, args, build.target, build.platform, lambda _report, _cancel: iter(files),
+        bases(text, args),
+    )  # fmt: skip
+
+
+def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recipe:
+    """Envkit's own service: its sources, and its dependencies as wheels fetched by this host."""
+    source = PACKAGE / "datastorage"
+    requirements, dockerfile = source / "requirements.txt", source / "image" / "Dockerfile"
+    base = args.get("BASE_IMAGE", "")
+    app = [(f"app/envkit/datastorage/{name}", path) for name, path in _tree(source) if not name.startswith("image/")]
+    files = [("Dockerfile", dockerfile), ("requirements.txt", requirements), *app]
+    tag = f"{BUILT}{OWN}:{_digest(files, build, args, arch)}"
+
+    def entries(report: Callable[[str], None], cancel: Cancel) -> Iterator[tuple[str, Path]]:
+        from envkit.drivers.supply.wheels import site_folder
+
+        site = site_folder(requirements, base, arch, cache, report, cancel)
+        yield from [("Dockerfile", dockerfile), *app]
+        yield from ((f"site/{name}", path) for name, path in _tree(site))
+
+    return Recipe(tag, "Dockerfile", args, build.target, build.platform, entries, bases(dockerfile.read_text(), args))
+
+
+def _tree(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Files below a folder, sorted, byte code left out."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path.relative_to(folder).as_posix(), path
+
+
+def _context(folder: Path, dockerfile: str) -> Iterator[tuple[str, Path]]:
+    """The user's context as the docker command line would send it, `.dockerignore` respected."""
+    from docker.utils.build import exclude_paths
+
+    ignore = folder / ".dockerignore"
+    patterns = ignore.read_text().splitlines() if ignore.exists() else []
+    patterns = [line.strip() for line in patterns if line.strip() and not line.startswith("#")]
+    for name in sorted(exclude_paths(str(folder), [*patterns, f"!{dockerfile}"], dockerfile=dockerfile)):
+        path = folder / name
+        if path.is_file() or path.is_symlink():
+            yield Path(name).as_posix(), path
+
+
+def _digest(files: list[tuple[str, Path]], build: Build, args: Mapping[str, str], arch: str) -> str:
+    digest = hashlib.sha256()
+    digest.update(repr((sorted(args.items()), build.dockerfile, build.target, build.platform, arch)).encode())
+    for name, path in files:
+        content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
+        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]
+
+
+def recipes(environment: Environment, arch: str, cache: Path) -> dict[str, Recipe]:
+    """How to build each service that is built here, base images replaced by their stand-ins."""
+    found = {}
+    for name, service in environment.services.items():
+        if service.build:
+            args = {key: _stand_in(value, environment.images) for key, value in service.build.args.items()}
+            found[name] = recipe(name, service.build, args, arch, cache)
+    return found
+
+
+def _stand_in(value: str, images: Mapping[str, str]) -> str:
+    """Build arguments that name an image which has a stand-in."""
+    return substitute(value, images) if "/" in value or ":" in value else value

@@ -1,0 +1,198 @@
+"""Programs for services that run as processes, with the face that images have: ids of what is here, fetch what is not.
+
+A reference is `program:SUPPLY`, or `program:` and a path for what is simply on PATH.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit.base.errors import EnvironmentFailed, ImageUnavailable
+from envkit.base.paths import PACKAGE
+from envkit.base.waiting import Cancel
+
+if TYPE_CHECKING:
+    from envkit.config.models import Service
+    from envkit.drivers.supply.binaries import Found, Wanted
+
+OWN = "datastorage"
+NEEDED = (
+    "psycopg",
+    "psycopg_pool",
+    "redis",
+    "starlette",
+    "uvicorn",
+    "httptools",
+    "prometheus_client",
+    "yaml",
+    "pydantic",
+)
+"""What the DataStorage service imports."""
+
+PACKAGES = PACKAGE.parent
+"""The folder that holds the package envkit."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """Programs of one supply: their paths by name, where they come from, and the variables they need."""
+
+    version: str
+    paths: Mapping[str, Path]
+    source: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    unfinished: bool = False
+    """Whether what is missing was not looked for elsewhere yet."""
+
+    @classmethod
+    def of(cls, found: Found, *, unfinished: bool = False) -> Program:
+        """From what the supply of binaries found."""
+        return cls(str(found.version), found.programs, found.source, found.environ, found.missing, unfinished)
+
+
+@dataclass(frozen=True)
+class Ids(Mapping[str, str]):
+    """The identity of each reference that is here, by `look`, which returns an empty text for what is not."""
+
+    look: Callable[[str], str]
+    references: frozenset[str]
+
+    def __getitem__(self, reference: str) -> str:
+        if reference in self.references and (identity := self.look(reference)):
+            return identity
+        raise KeyError(reference)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in sorted(self.references) if self.look(name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@dataclass
+class Programs:
+    """Where the programs of one environment's services come from."""
+
+    services: Mapping[str, Service]
+    environ: Mapping[str, str]
+    cache: Path
+    _found: dict[str, Program] = field(default_factory=dict)
+
+    def ids(self, references: Sequence[str]) -> Mapping[str, str]:
+        """Version and path of those that are here. Each is looked for when it is asked for: what runs needs no look."""
+        return Ids(self.id_of, frozenset(references))
+
+    def id_of(self, reference: str) -> str:
+        """Version and path; empty when it would have to be fetched, or completed."""
+        found = self._lookup(reference)
+        return f"{found.version} {next(iter(found.paths.values()))}" if found and not found.unfinished else ""
+
+    def source_of(self, reference: str) -> str:
+        """Version and where from, for people; empty when it is not here."""
+        found = self._lookup(reference)
+        return f"{found.version} from {found.source}".strip() if found else ""
+
+    def lacking(self, service: Service) -> str:
+        """The program of the service that cannot be had here, though the set that it belongs to is; else empty."""
+        process = service.process
+        found = self._lookup(process.reference) if process else None
+        lacks = process and found and not found.unfinished and process.command[0] in found.missing
+        return process.command[0] if process and lacks else ""
+
+    def lacks(self, service: Service, reference: str) -> str:
+        """Why the service cannot be started from what is here; empty when it can."""
+        found, process = self._lookup(reference), service.process
+        if found is None or found.unfinished or process is None:
+            return f"{reference} is not here any more"
+        needed = [process.command[0], *(["initdb"] if process.supply == "postgres" else [])]
+        absent = [name for name in needed if name not in found.paths and not shutil.which(name)]
+        return f"there is no {', '.join(absent)} in {found.source}" if absent else ""
+
+    def pull_first(
+        self, candidates: Sequence[str], _platform: str | None, report: Callable[[str], None], cancel: Cancel
+    ) -> str:
+        """Fetch it. Raises `EnvironmentFailed` with every source that was tried and why it did not serve."""
+        from envkit.drivers.supply.binaries import ensure
+
+        name = candidates[0]
+        if name == f"program:{OWN}":
+            self._found[name] = self._own(report, cancel)
+        elif wanted := self._wanted(name):
+            self._found[name] = Program.of(ensure(wanted, self.environ, self.cache, report=report, cancel=cancel))
+        else:
+            raise ImageUnavailable(f"{name.partition(':')[2]} is not on PATH", hint="install it, or write its path")
+        return name
+
+    def found(self, reference: str) -> Program:
+        """What was found. Raises `EnvironmentFailed` when nothing was: a step must have fetched it."""
+        found = self._lookup(reference)
+        if found is None:
+            raise EnvironmentFailed(f"{reference} is not here")
+        return found
+
+    def _lookup(self, reference: str) -> Program | None:
+        if reference not in self._found:
+            found = self._look(reference)
+            if found is None:
+                return None
+            self._found[reference] = found
+        return self._found[reference]
+
+    def _look(self, reference: str) -> Program | None:
+        name = reference.partition(":")[2]
+        if name == OWN:
+            return self._own_here()
+        wanted = self._wanted(reference)
+        if wanted:
+            from envkit.drivers.supply.binaries import find, unfinished  # what runs already is not looked for
+
+            found = find(wanted, self.environ, self.cache)
+            more = bool(found and unfinished(wanted, self.environ, self.cache, found))
+            return Program.of(found, unfinished=more) if found else None
+        path = shutil.which(name, path=self.environ.get("PATH"))
+        return Program("", {name: Path(path)}, "PATH") if path else None
+
+    def _wanted(self, reference: str) -> Wanted | None:
+        """What all services of that supply ask for together: one set of programs serves them."""
+        asked = [it.process for it in self.services.values() if it.process and it.process.reference == reference]
+        supply = asked[0].supply if asked else None
+        if supply is None or supply == "datastorage":
+            return None
+        from envkit.drivers.runtimes import accounts
+        from envkit.drivers.supply.binaries import Version, Wanted
+
+        minimums = [Version.parse(process.minimum) for process in asked if process.minimum]
+        path = next((process.path for process in asked if process.path), None)
+        oldest = max(minimums, key=lambda version: version.parts, default=None)
+        return Wanted(supply, oldest, path, user=accounts.anybody())
+
+    def _own_here(self) -> Program | None:
+        """This Python, when it has what the service needs, or the folder in the cache."""
+        if all(find_spec(name) for name in NEEDED):
+            # What it needs may have been found in what the caller has set.
+            folders = ":".join(filter(None, (str(PACKAGES), self.environ.get("PYTHONPATH"))))
+            return self._python({"PYTHONPATH": folders}, "this Python (extra datastorage)")
+        from envkit.drivers.supply.sealed import is_whole
+        from envkit.drivers.supply.wheels import site_here
+
+        site = site_here(self.cache)
+        return self._python({"PYTHONPATH": f"{PACKAGES}:{site}"}, "envkit's cache") if is_whole(site) else None
+
+    def _own(self, report: Callable[[str], None], cancel: Cancel) -> Program:
+        from envkit.drivers.supply.wheels import fetch_site_here
+
+        fetch_site_here(self.cache, report, cancel)
+        found = self._own_here()
+        assert found is not None
+        return found
+
+    def _python(self, environ: Mapping[str, str], source: str) -> Program:
+        version = ".".join(str(part) for part in sys.version_info[:3])
+        return Program(version, {"python3": Path(sys.executable)}, source, environ)

@@ -1,0 +1,127 @@
+"""One image pulled: from its registry or a mirror of it, patiently, and named as it was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from envkit.base.errors import EngineError
+from envkit.base.waiting import Cancel
+from envkit.config.images import Source, by_digest, local_name, source_of, split_tag
+from envkit.drivers.runtimes.sdk import stepwise, translated
+from envkit.drivers.supply.retrying import pause_before_next
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+PULL_SECONDS = 1800
+"""For Podman to say something while it pulls: it tells of a layer when it begins with it and not in between."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Puller:
+    """Pulls with one engine. `mirrors` maps registries, or parts of them, to where they are copied."""
+
+    api: APIClient
+    engine: str = "docker"
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+
+    def pull(self, reference: str, platform: str | None, report: Report, cancel: Cancel) -> str:
+        """Pull it; the name under which it is here then. Raises `EngineError` with what the last try gave."""
+        source = source_of(reference, self.mirrors)
+        before = self._id(source.reference) if source.reference != reference else ""
+        self._patiently(reference, source, platform, report, cancel)
+        if source.reference == reference:
+            return reference
+        return self._named(reference, source, had=bool(before))
+
+    def _patiently(
+        self, reference: str, source: Source, platform: str | None, report: Report, cancel: Cancel
+    ) -> None:  # fmt: skip
+        from docker.errors import NotFound
+
+        where = f" from {source.reference}" if source.reference != reference else ""
+        tries = 0
+        while True:
+            tries += 1
+            report(f"pulling {reference}{where}" + (f" (try {tries})" if tries > 1 else ""))
+            try:
+                self._once(source, platform, report, cancel)
+                return
+            except EngineError as error:
+                pause = pause_before_next(error.message, tries)
+                if pause is None or isinstance(error.__cause__, NotFound):
+                    if where:
+                        error.message = f"from the mirror {source.reference}: {error.message}"
+                    if tries > 1:
+                        error.message += f" (tried {tries} times)"
+                    raise
+                report(f"{error.message}; trying again in {pause:g} s")
+                cancel.sleep(pause)
+
+    def _once(self, source: Source, platform: str | None, report: Report, cancel: Cancel) -> None:
+        layers: dict[str, tuple[int, int]] = {}
+        with translated(f"pulling {source.reference}"):
+            for row in stepwise(self._rows(source, platform), cancel):
+                if row.get("error"):
+                    raise EngineError(str(row["error"]))
+                _note(layers, row, report)
+
+    def _rows(self, source: Source, platform: str | None) -> Iterator[dict[str, Any]]:
+        if source.plain and self.engine == "podman":
+            return self._rows_of_podman(source.reference, platform)
+        name, tag = split_tag(source.reference)
+        repository, tag = (source.reference, "") if by_digest(source.reference) else (name, tag[1:] or "latest")
+        rows: Iterator[dict[str, Any]] = self.api.pull(
+            repository, tag or None, stream=True, decode=True, platform=platform or None
+        )
+        return rows
+
+    def _rows_of_podman(self, reference: str, platform: str | None) -> Iterator[dict[str, Any]]:
+        """Docker's API has no word for "without TLS", which Docker knows of its own loopback; Podman's own has."""
+        from docker.auth import get_config_header, resolve_repository_name
+
+        api: Any = self.api
+        system, _, machine = (platform or "").partition("/")
+        asked = {"reference": reference, "tlsVerify": "false", "OS": system, "Arch": machine.partition("/")[0]}
+        header = get_config_header(api, resolve_repository_name(reference)[0])
+        response = api.post(
+            f"{api.base_url}/v4.0.0/libpod/images/pull", params={key: value for key, value in asked.items() if value},
+            headers={"X-Registry-Auth": header} if header else {}, stream=True, timeout=PULL_SECONDS,
+        )  # fmt: skip
+        api._raise_for_status(response)
+        return (json.loads(line) for line in response.iter_lines() if line)
+
+    def _named(self, reference: str, source: Source, *, had: bool) -> str:
+        """Give what a mirror gave the name that was asked for, and the mirror's own up again."""
+        from docker.errors import APIError
+
+        name = local_name(reference)
+        repository, tag = split_tag(name)
+        with translated(f"naming {source.reference} {name}"):
+            self.api.tag(source.reference, repository, tag[1:] or "latest", force=True)
+            if not had:
+                with suppress(APIError):
+                    self.api.remove_image(source.reference, noprune=True)
+        return name
+
+    def _id(self, reference: str) -> str:
+        from docker.errors import NotFound
+
+        with translated(f"looking for image {reference}"), suppress(NotFound):
+            return str(self.api.inspect_image(reference)["Id"])  # type: ignore[no-untyped-call]  # the stubs lack it
+        return ""
+
+
+def _note(layers: dict[str, tuple[int, int]], row: Mapping[str, Any], report: Report) -> None:
+    """Sum the layers' progress into one line."""
+    progress = row.get("progressDetail") or {}
+    if row.get("id") and progress.get("total"):
+        layers[str(row["id"])] = (int(progress.get("current", 0)), int(progress["total"]))
+        done, total = (sum(pair[i] for pair in layers.values()) for i in (0, 1))
+        report(f"{done / 2**20:.0f} of {total / 2**20:.0f} MiB")

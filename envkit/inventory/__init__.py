@@ -1,0 +1,1 @@
+"""What is there: observed now, and recorded by the last `up`."""

@@ -1,0 +1,196 @@
+"""`--port-offset auto`: an offset under which all ports of an environment are free, remembered for checkout and name.
+
+Nothing heavy is imported: every command that looks at such an environment asks `known`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from envkit.base.errors import EnvironmentFailed
+from envkit.base.paths import Paths, write_private
+from envkit.base.ports import bindable
+from envkit.base.waiting import Cancel, until
+from envkit.inventory import state
+
+STEP = 20
+"""Offsets are at least so far apart, so that ports in a row (8080, 8081 ...) stay together."""
+
+WIDEST = 2000
+"""The longest step that is tried; an environment of 60 ports finds one below 200."""
+
+OUTGOING = range(32768, 61000)
+"""Linux gives these to outgoing connections: a service that is restarted could find its port taken by a client."""
+
+LARGEST, HIGHEST_PORT = 50000, 65535
+
+LOCK_SECONDS = 20.0
+
+KEPT = 64
+"""Offsets remembered for environments that are not up; the one that was used longest ago goes first."""
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """An offset of one checkout's environment, and the ports that it means. `used`: seconds since 1970."""
+
+    name: str
+    root: str
+    offset: int
+    ports: tuple[int, ...]
+    used: float = 0.0
+
+
+def known(paths: Paths, root: str) -> int | None:
+    """The offset that was chosen for this environment of this checkout, or None."""
+    return next((it.offset for it in _read(paths.home) if (it.name, it.root) == (paths.name, root)), None)
+
+
+def proposed(paths: Paths, root: str, ports: Collection[int]) -> int:
+    """The offset that `reserve` would give now. `ports` are the environment's own, without any offset."""
+    chosen = known(paths, root) if ports else 0
+    return _search(paths, root, sorted(ports), _read(paths.home), frozenset()) if chosen is None else chosen
+
+
+def reserve(paths: Paths, root: str, ports: Collection[int], cancel: Cancel, lost: Collection[int] = ()) -> int:
+    """Choose an offset, or take the remembered one, and write it down: nobody else is given ports that overlap with it.
+
+    `lost` are offsets whose ports turned out to be taken. Raises `EnvironmentFailed` when none is left.
+    """
+    own = sorted(ports)
+    if not own:
+        return 0
+    with _alone(paths.home, cancel):
+        entries = _read(paths.home)
+        mine = next((it for it in entries if (it.name, it.root) == (paths.name, root)), None)
+        others = [it for it in _fresh(paths.home, entries) if it is not mine]
+        if mine is None or mine.offset in lost or _overlap(_moved(own, mine.offset), others):
+            mine = Reserved(paths.name, root, _search(paths, root, own, others, lost), ())
+        mine = replace(mine, ports=_moved(own, mine.offset), used=time.time())
+        write_private(_file(paths.home), json.dumps([asdict(it) for it in (*others, mine)], indent=1))
+        return mine.offset
+
+
+def step(ports: Collection[int]) -> int:
+    """The distance between two offsets: no two ports differ by a multiple of it.
+
+    So two environments of one configuration, each at a multiple of it, never meet in a port: not even where one port is
+    1000 beyond another (`metrics`) and the offsets differ by 1000.
+    """
+    spread = {abs(one - other) for one in ports for other in ports if one != other}
+    return next((it for it in range(STEP, WIDEST) if not any(apart % it == 0 for apart in spread)), WIDEST)
+
+
+def slots(ports: Collection[int]) -> list[list[int]]:
+    """Every offset that may be given, the best group first: all ports below those for outgoing connections, none among
+    them, some among them.
+    """
+    most = min(LARGEST, HIGHEST_PORT - max(ports))
+    groups: list[list[int]] = [[], [], []]
+    for offset in range(step(ports), most + 1, step(ports)):
+        among = any(port + offset in OUTGOING for port in ports)
+        groups[2 if among else 0 if max(ports) + offset < OUTGOING.start else 1].append(offset)
+    return groups
+
+
+def _search(paths: Paths, root: str, ports: list[int], others: Collection[Reserved], lost: Collection[int]) -> int:
+    """The first free offset, from a place that differs between checkouts; at random once one was lost."""
+    first = start(paths.name, root)
+    order = [it for group in slots(ports) for it in _begun(group, first, shuffled=bool(lost))]
+    recorded = _recorded(paths)
+    up = [it for it in others if _is_up(paths.home, it)]
+    for reserved in (others, up):  # an offset that is only remembered for somebody is better than none
+        for offset in order:
+            moved = _moved(ports, offset)
+            taken = offset in lost or not recorded.isdisjoint(moved) or _overlap(moved, reserved)
+            if not taken and all(bindable(port) for port in moved):
+                return offset
+    raise EnvironmentFailed(
+        f"no port offset is free for environment {paths.name}: {len(order)} were tried",
+        hint="`list` shows what is up on this machine; --port-offset N takes one that you choose",
+    )
+
+
+def _begun(offsets: list[int], first: int, *, shuffled: bool) -> list[int]:
+    if shuffled:
+        return random.sample(offsets, len(offsets))
+    begin = first % len(offsets) if offsets else 0
+    return offsets[begin:] + offsets[:begin]
+
+
+def start(name: str, root: str) -> int:
+    """Where the search begins: users, checkouts and names that do not know of each other seldom meet."""
+    return int.from_bytes(hashlib.sha256(f"{os.getuid()}:{root}:{name}".encode()).digest()[:4], "big")
+
+
+def _moved(ports: Iterable[int], offset: int) -> tuple[int, ...]:
+    return tuple(port + offset for port in ports)
+
+
+def _overlap(ports: Iterable[int], others: Iterable[Reserved]) -> bool:
+    taken = {port for other in others for port in other.ports}
+    return any(port in taken for port in ports)
+
+
+def _recorded(paths: Paths) -> set[int]:
+    """Ports of the other environments that are up, whoever chose them."""
+    found: set[int] = set()
+    for name in state.names(paths.home):
+        record = state.read(Paths(paths.home, name)) if name != paths.name else None
+        found |= set(record.ports.values()) if record else set()
+    return found
+
+
+def _fresh(home: Path, entries: Iterable[Reserved]) -> list[Reserved]:
+    """Without those of deleted checkouts, and of the others that are not up only the last ones used."""
+    up = [it for it in entries if _is_up(home, it)]
+    down = [it for it in entries if it not in up and (not it.root or Path(it.root).is_dir())]
+    return [*up, *sorted(down, key=lambda it: it.used)[-KEPT:]]
+
+
+def _is_up(home: Path, entry: Reserved) -> bool:
+    return Paths(home, entry.name).folder.exists()
+
+
+def _file(home: Path) -> Path:
+    return home / ".offsets.json"
+
+
+def _read(home: Path) -> list[Reserved]:
+    """What is remembered; nothing where the file is lost or broken."""
+    try:
+        rows = json.loads(_file(home).read_text())
+        return [Reserved(**{**row, "ports": tuple(map(int, row["ports"]))}) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+
+
+@contextmanager
+def _alone(home: Path, cancel: Cancel) -> Iterator[None]:
+    """One envkit at a time chooses; the lock dies with its holder, and is held for milliseconds."""
+    from filelock import FileLock, Timeout
+
+    path = home / ".locks/.offsets"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(str(path))
+
+    def attempt() -> str | None:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return f"another envkit holds {path}"
+        return None
+
+    until(attempt, what="the lock under which port offsets are chosen", seconds=LOCK_SECONDS, cancel=cancel)
+    try:
+        yield
+    finally:
+        lock.release()

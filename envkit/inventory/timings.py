@@ -1,0 +1,162 @@
+"""Where the time of an `up` went: what each step waited for, how long it took, and the chain that made it so long.
+
+Kept beside the environment's logs, also of an `up` that failed; the last one that changed anything.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from envkit.base.events import Event, Kind
+from envkit.base.paths import Paths, write_private
+
+if TYPE_CHECKING:
+    from envkit.inventory.session import Session
+    from envkit.planning.plan import Plan
+
+SCHEMA = 1
+
+ENDS = {Kind.DONE: "done", Kind.KEPT: "kept", Kind.FAILED: "failed", Kind.SKIPPED: "stopped"}
+"""How a step ends."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """One step: `began` is seconds since the command began, None for one that never did."""
+
+    step: str
+    action: str = ""
+    needs: tuple[str, ...] = ()
+    state: str = "waiting"
+    began: float | None = None
+    seconds: float = 0.0
+    message: str = ""
+
+    @property
+    def ended(self) -> float:
+        """Seconds since the command began."""
+        return (self.began or 0.0) + self.seconds
+
+    @property
+    def ran(self) -> bool:
+        """Whether it did anything."""
+        return self.began is not None and self.state != "kept"
+
+
+@dataclass(frozen=True)
+class Timings:
+    """An `up`: `at` is seconds since 1970, `seconds` its wall time, `result` up or failed."""
+
+    name: str
+    at: float
+    seconds: float
+    result: str
+    where: str
+    spans: tuple[Span, ...]
+
+    @property
+    def critical(self) -> tuple[Span, ...]:
+        """The chain that ended last: each step of it, and of what that needed the one that ended last, in order."""
+        by_name = {span.step: span for span in self.spans if span.ran}
+        chain: list[Span] = []
+        after = list(by_name.values())
+        while after:
+            last = max(after, key=lambda span: (round(span.ended, 3), span.began))
+            chain.insert(0, last)
+            after = [by_name[need] for need in last.needs if need in by_name]
+        return tuple(chain)
+
+    def waited_for(self, span: Span) -> str:
+        """The step whose end let this one begin, empty where it waited for none."""
+        ended = {one.step: one.ended for one in self.spans if one.ran and one.step in span.needs}
+        return max(ended, key=ended.__getitem__) if ended else ""
+
+    def facts(self) -> dict[str, Any]:
+        """For a program; times in seconds since the command began, each step with what it waited for."""
+        chain = [span.step for span in self.critical]
+        steps = [
+            {**asdict(span), "needs": list(span.needs), "waited_for": self.waited_for(span) or None,
+             "critical": span.step in chain}
+            for span in self.spans
+        ]  # fmt: skip
+        total = round(sum(span.seconds for span in self.critical), 3)
+        said = {"name": self.name, "at": self.at, "seconds": self.seconds, "result": self.result, "where": self.where}
+        return {**said, "critical_path": {"steps": chain, "seconds": total}, "steps": steps}
+
+
+class Recorder:
+    """An event sink that notes when each step began and how it ended; of a plan, or of what comes."""
+
+    def __init__(self, plan: Plan | None = None) -> None:
+        self._planned, steps = plan is not None, plan.steps if plan else ()
+        self._spans = {step.id: Span(step.id, step.action.value, tuple(step.needs)) for step in steps}
+
+    def __call__(self, event: Event) -> None:
+        """Note it."""
+        if not event.step or (self._planned and event.step not in self._spans):
+            return
+        span = self._spans.setdefault(event.step, Span(event.step))
+        began, seconds = span.began, span.seconds
+        if event.kind is Kind.STARTED:
+            began = event.at
+        elif event.kind in ENDS:
+            began = event.at - (event.seconds or 0.0) if began is None else began
+            seconds = max(0.0, event.at - began)  # `began` is rounded
+        else:
+            return
+        self._spans[event.step] = replace(
+            span, state=ENDS.get(event.kind, "running"), began=round(began, 3), seconds=round(seconds, 3),
+            message=event.message.partition("\n")[0],
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Nothing to put away."""
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """In the order of the plan, or of their first event."""
+        return tuple(self._spans.values())
+
+
+@contextmanager
+def recorded(session: Session, plan: Plan) -> Iterator[None]:
+    """Keep the timings of what is done here, also when it fails."""
+    recorder, stream = Recorder(plan), session.stream
+    stream.sinks.append(recorder)
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        stream.sinks.remove(recorder)
+        took, result = round(stream.clock() - stream.began, 3), "failed" if failed else "up"
+        at = round(time.time() - took, 3)
+        with suppress(OSError):  # a full disk has errors enough of its own
+            write(session.paths, Timings(session.environment.name, at, took, result, session.where, recorder.spans))
+
+
+def write(paths: Paths, timings: Timings) -> None:
+    """Keep it; one of which no step did anything has nothing to show, and the last one stays."""
+    if any(span.ran for span in timings.spans):
+        write_private(paths.timings, json.dumps({"schema": SCHEMA, **asdict(timings)}, indent=1))
+
+
+def read(paths: Paths) -> Timings | None:
+    """The last one kept, or None when there is none that this version understands."""
+    try:
+        raw: dict[str, Any] = json.loads(paths.timings.read_text())
+        if raw.pop("schema") != SCHEMA:
+            return None
+        spans = tuple(_span(row) for row in raw.pop("spans"))
+        return Timings(**raw, spans=spans)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _span(row: Mapping[str, Any]) -> Span:
+    return Span(**{**row, "needs": tuple(row["needs"])})

@@ -1,0 +1,240 @@
+"""What each step of a plan does. `Effects` is handed to `planning.apply.run`; it decides nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from envkit.base import labels
+from envkit.base.errors import EnvironmentFailed, ImageUnavailable
+from envkit.base.waiting import Cancel
+from envkit.drivers.clusters.envtest import WITHOUT_CONTROLLERS
+from envkit.drivers.clusters.parts import Parts
+from envkit.drivers.runtimes.base import Unit
+from envkit.drivers.supply.having import had
+from envkit.inventory import observe
+from envkit.inventory.session import Session
+from envkit.operations.effects import preparing
+from envkit.operations.effects.engine_stopped import explained
+from envkit.operations.effects.proof import Proof
+from envkit.planning import desired as wanted
+from envkit.planning.facts import Facts, Instance
+from envkit.planning.plan import BOOTSTRAP, Action, Desired, Plan, Step, Subject, Want
+
+Report = Callable[[str], None]
+
+RESUMED = 30.0
+"""Seconds for a resumed cluster to be what it was; it is within one."""
+
+
+@dataclass
+class Effects:
+    """The doing of one `up`. `made` collects what this run brought into being, for the way back."""
+
+    session: Session
+    desired: Desired
+    facts: Facts
+    steps: Plan
+    wants: dict[str, Want] = field(default_factory=dict)
+    """Each service as it is now: of those that were started, with the image that was had for them."""
+    instances: dict[str, Instance] = field(default_factory=dict)
+    made: dict[str, Instance] = field(default_factory=dict)
+    images: dict[str, tuple[str, str]] = field(default_factory=dict)
+    done: dict[str, str] = field(default_factory=dict)
+    bootstrapped: bool = False
+    made_cluster: bool = False
+    made_network: bool = False
+    started: bool = False
+    """Whether the runtime was asked to start anything: a signal may end the step before `made` has it."""
+    resumed: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.wants.update(self.desired.services)
+        self.instances.update(self.facts.instances)
+        self.done.update(self.facts.done)
+
+    def __call__(self, step: Step, report: Report, cancel: Cancel) -> str:
+        """Carry out one step. Raises `EngineStopped` when it failed for want of the engine."""
+        try:
+            return self._do(step, report, cancel)
+        except EnvironmentFailed as error:
+            why = explained(self.session, step.id, error)
+            if why is error:
+                raise
+            raise why from error
+
+    def _do(self, step: Step, report: Report, cancel: Cancel) -> str:
+        match step.subject:
+            case Subject.NETWORK:
+                return self._network()
+            case Subject.IMAGE:
+                return self._image(step, report, cancel)
+            case Subject.CLUSTER:
+                return self._cluster(step, report, cancel)
+            case Subject.BOOTSTRAP:
+                return self._bootstrap(report, cancel)
+            case Subject.PREPARE:
+                return preparing.prepare(self.session, self.steps, self.facts, self._with_image, report, cancel)
+            case Subject.STRAY:
+                return self._stray(step)
+            case Subject.SERVICE:
+                return self._service(step, report, cancel)
+
+    # Network, images, cluster
+
+    def _network(self) -> str:
+        environment = self.session.environment
+        self.made_network = True
+        marks = {labels.EXPIRES: str(int(self.session.expires))} if self.session.expires else {}
+        marks |= {labels.JOB: self.session.job} if self.session.job else {}
+        self.session.networks.create(environment.name, self.session.claim.owner, **marks)
+        return "created"
+
+    def _image(self, step: Step, report: Report, cancel: Cancel) -> str:
+        want = self.desired.services[step.name]
+        try:
+            rebuild = step.action is Action.BUILD
+            image, how = had(self.session.images, self.session.recipes, want, report, cancel, rebuild=rebuild)
+        except ImageUnavailable as error:
+            error.message += "".join(f"\n  - {reason}" for reason in want.service.skipped)
+            raise
+        with self._lock:
+            self.images[step.id] = image, how
+        return f"{image} is here ({how})"
+
+    def _cluster(self, step: Step, report: Report, cancel: Cancel) -> str:
+        cluster, kind = self.session.environment.cluster, self.session.kind
+        if step.action is Action.RESUME:
+            kind.resume(report, cancel)
+            self.resumed = True
+            return "resumed"
+        if step.action is Action.REPLACE:
+            report("deleting the old cluster")
+            kind.delete()
+        self.made_cluster = True
+        if cluster.manifests:
+            from envkit.drivers.clusters.apply import preload
+
+            preload()
+        kind.create(
+            cluster,
+            fingerprint=self.desired.cluster_fingerprint,
+            report=report,
+            cancel=cancel,
+            work=lambda _kubeconfig: self._apply_bootstrap(self.session.stream.reporter(BOOTSTRAP), cancel),
+        )
+        return "API server, node and default ServiceAccount are ready"
+
+    def _bootstrap(self, report: Report, cancel: Cancel) -> str:
+        """Mostly done already: CRDs, namespaces and identities need no node, so a new cluster gets them on the way."""
+        cluster = self.session.environment.cluster
+        if self.resumed and not observe.cluster_lacks(self.session, self.facts.cluster, patience=RESUMED):
+            return "as it was before the pause"
+        if not self.bootstrapped:
+            self._apply_bootstrap(report, cancel)
+        loaded = self.session.kind.load(cluster.images, report, cancel) if cluster.images else []
+        spaces, identities = len(cluster.namespaces), len(cluster.identities)
+        said = f"namespaces: {spaces}, identities proved: {identities}"
+        return f"{said}, {len(loaded)} images loaded" if loaded else said
+
+    def _apply_bootstrap(self, report: Report, cancel: Cancel) -> None:
+        from envkit.drivers.clusters.bootstrap import bootstrap
+
+        environment = self.session.environment
+        bootstrap(environment.cluster, self.session.paths, environment.name, report, cancel)
+        self.bootstrapped = True
+
+    def _stray(self, step: Step) -> str:
+        for stray in self.facts.strays:
+            if stray.name == step.name:
+                self.session.runtime.remove(stray)
+        return "removed"
+
+    # Services
+
+    def _service(self, step: Step, report: Report, cancel: Cancel) -> str:
+        want = self._with_image(step)
+        if want.service.host_command is not None or want.service.migrations is not None:
+            return self._on_host(want, report, cancel)
+        old = self.facts.instances.get(step.name)
+        if old is not None and step.action is Action.RESUME:
+            return self._resume(old, report, cancel)
+        if old is not None:
+            report(f"removing the old one: {step.reason}")
+            self.session.runtime.remove(old)
+        if want.service.part_of_cluster:
+            if program := self.session.lacking(want.name):
+                self.session.stream.note(f"{program} cannot be had here: {WITHOUT_CONTROLLERS}")
+                return f"left out: there is no {program}"
+            parts = self.session.kind
+            assert isinstance(parts, Parts)
+            parts.before(want.name, cancel)
+        proof = Proof(self.session, self._start(want, report), report, cancel)
+        if not want.service.once:
+            return f"{proof.ready()}; {want.image} {want.why}" if want.why else proof.ready()
+        instance, said = proof.ended(want.service.timeout)
+        with self._lock:
+            self.instances[want.name] = instance
+        return said
+
+    def _resume(self, old: Instance, report: Report, cancel: Cancel) -> str:
+        """It worked when it was paused: it is asked whether it works now, and not proved anew."""
+        instance = self.session.runtime.resume(old)
+        with self._lock:
+            self.instances[old.service] = instance
+        return "resumed, " + Proof(self.session, instance, report, cancel).answers()
+
+    def _on_host(self, want: Want, report: Report, cancel: Cancel) -> str:
+        from envkit.operations.effects import on_host
+
+        if want.service.migrations:
+            said = on_host.migrations(self.session, want, self.instances, report, cancel)
+        else:
+            said = on_host.command(self.session, want, self.instances, report, cancel)
+        with self._lock:
+            self.done[want.name] = want.fingerprint
+        return said
+
+    def _with_image(self, step: Step) -> Want:
+        want = self.desired.services[step.name]
+        for need in step.needs:
+            if need in self.images:
+                image, how = self.images[need]
+                want = wanted.with_image(want, image, self.session.images.id_of(image), how)
+                with self._lock:
+                    self.wants[want.name] = want
+        return want
+
+    def _start(self, want: Want, report: Report) -> Instance:
+        environment = self.session.environment
+        ports = {
+            port.container: 0 if port.host == "auto" else int(port.host)
+            for port in want.service.ports.values()
+            if port.host is not None
+        }
+        report(f"starting {want.image}")
+        service = wanted.startable(environment, want.name, self.session.paths, self.session.this_host)
+        unit = Unit(
+            environment.name,
+            self.session.claim.owner,
+            want.name,
+            service,
+            want.image,
+            want.fingerprint,
+            ports,
+            self._hosts(),
+        )
+        self.started = True
+        instance: Instance = self.session.runtime.start(unit)
+        with self._lock:
+            self.instances[want.name] = self.made[want.name] = instance
+        return instance
+
+    def _hosts(self) -> dict[str, str]:
+        """This host by its usual name, where no name server of the engine's says it."""
+        from envkit.drivers.runtimes.this_host import ALIAS
+
+        address = self.session.this_host().address
+        return {ALIAS: address} if address[:1].isdecimal() else {}

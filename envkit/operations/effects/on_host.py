@@ -1,0 +1,70 @@
+"""One-shots that run on the host: migrations over TCP, and commands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from envkit.base import labels
+from envkit.base.commands import CommandFailed, run
+from envkit.base.deadline import Deadline
+from envkit.base.errors import ServiceDied
+from envkit.base.paths import write_private
+from envkit.base.waiting import Cancel
+from envkit.config.models import PostgresProbe
+from envkit.config.shipped import migrations_folder
+from envkit.drivers.databases import baseline
+from envkit.drivers.databases.migrations import migrate, read
+from envkit.drivers.databases.template import keep
+from envkit.inventory import observe
+from envkit.inventory.session import Session
+from envkit.planning import desired
+from envkit.planning.facts import Instance
+from envkit.planning.plan import Want
+
+
+def migrations(
+    session: Session, want: Want, instances: Mapping[str, Instance], report: Callable[[str], None], cancel: Cancel
+) -> str:
+    """Apply a folder of migrations to the database of another service. Raises `ServiceDied` naming the file."""
+    wanted = want.service.migrations
+    assert wanted is not None
+    instance = instances[wanted.service]
+    database = observe.probed(session, wanted.service, {wanted.service: instance})
+    assert isinstance(database.probe, PostgresProbe)
+    target = observe.target_of(session, database, instance)
+    port = target.port(database.probe.port)
+    folder = migrations_folder(wanted.folder)
+    end = Deadline(want.service.timeout, cancel)
+    applied = migrate(folder, database.probe, target.host, port, end, report)
+    fresh = len(applied) == len(read(folder))
+    keep(folder, database.probe, target.host, port, end, report, fresh=fresh)
+    baseline.note(baseline.Place(database.probe, target.host, port), report)
+    return f"{len(applied)} migrations applied" if applied else "nothing to apply"
+
+
+def command(
+    session: Session, want: Want, instances: Mapping[str, Instance], report: Callable[[str], None], cancel: Cancel
+) -> str:
+    """Run a command on the host with the service's variables set. Raises `ServiceDied` with its output."""
+    ports = observe.chosen_ports(session, instances)
+    service = desired.outside(session.environment, want.name, session.paths, ports)
+    began = time.monotonic()
+    log = session.paths.folder / "logs" / f"{want.name}.log"
+    try:
+        finished = run(
+            service.host_command or (), seconds=service.timeout, cancel=cancel, cwd=session.environment.root,
+            env={**session.environ, **service.env}, on_line=report,
+            marker=labels.marks_of(session.environment.name, session.claim.owner),
+        )  # fmt: skip
+    except CommandFailed as error:
+        raise ServiceDied(
+            f"{want.name}: {error.message}", detail=error.output[-3000:], hint="its last lines above say why"
+        ) from error
+    _save(log, finished.output)
+    return f"ended with 0 after {time.monotonic() - began:.1f} s"
+
+
+def _save(path: Path, text: str) -> None:
+    write_private(path, text)

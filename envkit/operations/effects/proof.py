@@ -1,0 +1,152 @@
+"""The proof that a started service works: its probe raced against its death, its first use, its memory limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from envkit.base.errors import EngineError, EnvironmentFailed, ServiceDied
+from envkit.base.ports import holders, port_taken
+from envkit.base.waiting import Cancel, until
+from envkit.config.models import Probe, Service
+from envkit.config.units import show_size
+from envkit.drivers import probes
+from envkit.inventory import observe
+from envkit.inventory.session import Session
+from envkit.planning.facts import Instance
+
+LOG_LINES = 20
+"""Last lines of a service's log that go into the message about its death."""
+
+
+@dataclass
+class Proof:
+    """Of one running service; every failure carries the last lines of its log."""
+
+    session: Session
+    instance: Instance
+    report: Callable[[str], None]
+    cancel: Cancel
+
+    @property
+    def name(self) -> str:
+        """The service."""
+        return self.instance.service
+
+    def ready(self) -> str:
+        """Wait until it works; what to say about it. Raises `ServiceDied`, `NotReady`, `EnvironmentFailed`."""
+        if not self.instance.running:
+            self._alive()  # dead so soon, it publishes no ports that could be asked
+        service = observe.probed(self.session, self.name, {self.name: self.instance})
+        said = f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
+        if service.first_probe:
+            self.report("proving it once, as a client would")
+            self._wait(service, service.first_probe)
+        if service.memory:
+            self._check_limit(service.memory)
+        return said
+
+    def answers(self) -> str:
+        """Wait until its probe passes, and nothing else; what to say about it. Raises as `ready` does."""
+        service = observe.probed(self.session, self.name, {self.name: self.instance})
+        return f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
+
+    def ended(self, seconds: float) -> tuple[Instance, str]:
+        """Wait for a one-shot's end; 0 is success. Raises `ServiceDied` for any other."""
+        now = self.instance
+
+        def attempt() -> str | None:
+            nonlocal now
+            now = self.session.runtime.look(self.instance)
+            return None if now.state in ("exited", "dead") else f"it is {now.state}"
+
+        try:
+            took = until(attempt, what=f"{self.name} to end", seconds=seconds, cancel=self.cancel, slowest=0.1)
+        except EnvironmentFailed as error:
+            error.detail = self.tail()
+            raise
+        if now.exit_code != 0 or now.state == "dead":
+            raise ServiceDied(f"{self.name} {now.death()}", hint="its log says why", detail=self.tail())
+        return now, f"ended with 0 after {took:.1f} s"
+
+    def tail(self) -> str:
+        """The last lines of its log."""
+        try:
+            lines = self.session.runtime.logs(self.instance, tail=LOG_LINES).rstrip()
+        except EnvironmentFailed as error:
+            return f"(the log of {self.name} cannot be read: {error.message})"
+        return f"last lines of {self.name}:\n{lines}" if lines else f"({self.name} wrote no log)"
+
+    def _runs(self) -> str:
+        self._alive()
+        self._listens()
+        return "runs (it has no probe)"
+
+    def _wait(self, service: Service, probe: Probe) -> float:
+        target = observe.target_of(self.session, service, self.instance)
+
+        def attempt() -> str | None:
+            try:
+                seen = probes.attempt(probe, target)
+            except EngineError:  # nothing can be run beside a dead service
+                self._alive()
+                raise
+            if seen is not None:
+                self._alive()
+            else:
+                self._listens()
+            return seen
+
+        try:
+            return until(
+                attempt,
+                what=f"{self.name} should give {probes.describe(probe, target)}",
+                seconds=service.timeout,
+                cancel=self.cancel,
+                progress=lambda seen: self.report(f"waiting: {seen}"),
+                hint=f"is services.{self.name}.timeout long enough, the probe right? `up --keep` leaves it to look at",
+            )
+        except EnvironmentFailed as error:
+            error.detail = error.detail or self.tail()
+            raise
+
+    def _alive(self) -> None:
+        """Raise `ServiceDied`, with the exit code and the last log lines, when it does not run any more."""
+        now = self.session.runtime.look(self.instance)
+        if now.running or now.state == "created":
+            return
+        wanted = self._ports()
+        if taken := holders(wanted, {}):  # since it was looked at; the bind is the truth
+            error = port_taken(wanted, taken)
+            error.detail = self.tail()
+            raise error
+        more = f"give it more memory (services.{self.name}.memory)"
+        raise ServiceDied(
+            f"{self.name} {now.death()} while envkit waited for it",
+            hint=more if now.short_of_memory else "the reason is usually in its last log lines",
+            detail=self.tail(),
+        )
+
+    def _listens(self) -> None:
+        """Raise `PortTaken` when somebody else listens on one of its ports, whatever a probe was answered there."""
+        for holder in self.session.runtime.strangers([self.instance]).values():
+            error = port_taken({holder.port: self.name}, [holder])
+            error.detail = self.tail()
+            raise error
+
+    def _ports(self) -> dict[int, str]:
+        """The fixed host ports that it wanted."""
+        environment = self.session.environment
+        ports = environment.services[self.name].ports.values()
+        return {port.host + environment.port_offset: self.name for port in ports if isinstance(port.host, int)}
+
+    def _check_limit(self, memory: int) -> None:
+        """What was passed is no proof: an engine may accept a limit and ignore it."""
+        seen = self.session.runtime.limit_of(self.instance)
+        if seen is None:
+            self.report("its memory is not limited here")
+        elif seen != str(memory):
+            raise EnvironmentFailed(
+                f"{self.name} should have a memory limit of {show_size(memory)}; its control group says {seen}",
+                hint="does this engine have the memory controller? (rootless engines need cgroup delegation)",
+            )

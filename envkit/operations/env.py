@@ -1,0 +1,32 @@
+"""`env`: the variables of an environment that is up. Fast: no SDK, no models, the record and a look at the ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from envkit.base.errors import NotUp
+from envkit.base.paths import Paths
+from envkit.base.ports import accepts
+from envkit.inventory import state
+from envkit.operations.standing import is_paused, not_up
+from envkit.operations.tokens import renewed_outside
+
+
+def read(paths: Paths, up: str, environ: Mapping[str, str] = MappingProxyType({})) -> state.Record:
+    """The record of an environment that is up, tokens renewed where they near their end, in services too.
+
+    Raises `NotUp`, with `up` as the command to run, when it is not up or something of it has gone since.
+    """
+    record = state.read(paths)
+    if record is None:
+        raise not_up(paths.name, up)
+    if record.status == state.PAUSED:
+        raise is_paused(paths.name, up)
+    gone = [f"{name} (port {port})" for name, port in record.ports.items() if not accepts(port)]
+    if gone:
+        raise NotUp(
+            f"environment {paths.name} was up, but does not answer any more: {', '.join(gone)}",
+            hint=f"`{up}` repairs it",
+        )
+    return renewed_outside(record, paths, environ)

@@ -1,0 +1,66 @@
+"""`gather`: evidence of the last run, or of how things are now; also where the engine is gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from envkit import evidence
+from envkit.base.errors import EnvkitError
+from envkit.evidence import Verdict
+from envkit.evidence.collectors import COLLECTORS
+from envkit.inventory.session import Session
+from envkit.watch.folder import latest
+
+SECONDS = 90.0
+"""For all of it, at the most."""
+
+LOOK_SECONDS = 8.0
+
+UP_SECONDS, CANCELLED_SECONDS = 20.0, 3.0
+"""For the evidence of an `up` that failed, and of one that was cancelled: CI kills ten seconds after its signal."""
+
+
+OF_UP = tuple(one for one in COLLECTORS if one.name not in ("plan", "probes"))
+"""The error has told what works and what does not: nothing is asked again."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Where the evidence is, and what it says first."""
+
+    path: Path
+    verdict: Verdict
+
+
+def gather(
+    session: Session, *, into: Path | None = None, archive: bool = False, error: EnvkitError | None = None
+) -> Gathered:
+    """Gather everything there is. A last run that succeeded is kept, but not judged: what is asked about is now."""
+    run = latest(session.paths)
+    failed = run if run and run.read_facts().get("code") != 0 else None
+    session.stream.note("gathering evidence")
+    found = evidence.look(session, failed.path if failed else None, seconds=LOOK_SECONDS, error=error)
+    verdict = evidence.judge(found)
+    path = evidence.collect(
+        session, run.path if run else None, seconds=SECONDS, into=into, findings=found, verdict=verdict, archive=archive
+    )
+    return Gathered(path, verdict)
+
+
+def of_failed_up(session: Session, error: BaseException, into: Path | None = None) -> Gathered | None:
+    """Evidence of an `up` that failed, gathered before anything is taken down; its path is left in the error."""
+    known = error if isinstance(error, EnvkitError) else None
+    seconds = CANCELLED_SECONDS if session.cancel.signum else UP_SECONDS
+    found = evidence.look(session, None, seconds=seconds / 4, error=known, signum=session.cancel.signum)
+    verdict = evidence.judge(found)
+    try:
+        path = evidence.collect(
+            session, None, seconds=seconds, into=into, findings=found, verdict=verdict, collectors=OF_UP
+        )
+    except EnvkitError as trouble:
+        session.stream.note(f"no evidence: {trouble.message}")
+        return None
+    if known:
+        known.evidence = str(path)
+    return Gathered(path, verdict)

@@ -1,0 +1,243 @@
+"""`images`: what an environment is started from, whether it is here, and how it gets here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from envkit.base.errors import EnvironmentFailed, EnvkitError, ImageUnavailable, UsageError
+from envkit.base.events import Kind
+from envkit.base.waiting import Aborted
+from envkit.config.images import full_name, names_of, source_of
+from envkit.drivers.clusters import kind_config
+from envkit.drivers.clusters.node_image import default_image, program
+from envkit.drivers.supply.build import OWN
+from envkit.drivers.supply.having import built, had
+from envkit.drivers.supply.images import LOCAL
+from envkit.inventory import observe
+from envkit.inventory.session import Session
+from envkit.planning import desired
+from envkit.planning.plan import Want
+
+AT_ONCE = 4
+"""Pulls at the same time: an engine pulls the layers of each in parallel already."""
+
+Role = Literal["service", "build", "base", "node", "inside", "program"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One image (or program) that the environment uses. `names` are tried in this order, `here` is the one that is.
+
+    `role`: of a service, built for one, what such a build stands on, of the cluster's nodes, brought into them, or a
+    program of a service that runs as a process.
+    """
+
+    role: Role
+    names: tuple[str, ...]
+    used_by: tuple[str, ...]
+    platform: str | None = None
+    here: str = ""
+    id: str = ""
+    size: int = 0
+    want: Want | None = None
+    origin: str = ""
+
+    @property
+    def name(self) -> str:
+        """What is here, else what would be had first."""
+        return self.here or self.names[0]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one part: `here` (it was), `pulled`, `built`, `left` (it is not pulled) or `failed`."""
+
+    part: Part
+    result: Literal["here", "pulled", "built", "left", "failed"]
+    said: str = ""
+    seconds: float = 0.0
+
+
+def survey(session: Session) -> list[Part]:
+    """Everything that the environment would be started from, looked up on this machine."""
+    return [_looked_up(session, part) for part in _merged(_parts(session))]
+
+
+def pull(session: Session) -> list[Result]:
+    """Have everything that is not built here, several at once; one that fails keeps none of the others back."""
+    parts = [part for part in survey(session) if part.role != "build"]
+    return _each(session, parts, _pulled)
+
+
+def build(session: Session, services: Sequence[str] = ()) -> list[Result]:
+    """Build the images of the services that have a `build`, anew. Raises `UsageError` for those that have none."""
+    known = {name for name, service in session.environment.services.items() if service.build}
+    unknown = [name for name in services if name not in known]
+    if unknown:
+        raise UsageError(
+            f"nothing is built for {', '.join(unknown)}",
+            hint=f"services with a `build`: {', '.join(sorted(known)) or 'none'}",
+        )
+    if not session.endpoint:
+        raise UsageError("lane embedded runs processes, for which no image is built", hint="use --lane containers")
+    parts = [
+        part for part in survey(session) if part.role == "build" and (not services or {*part.used_by} & {*services})
+    ]
+    return _each(session, parts, _built)
+
+
+def complete(session: Session) -> list[Part]:
+    """Everything, with what was missing pulled or built. Raises `ImageUnavailable` naming all that cannot be had."""
+    missing = [part for part in survey(session) if not part.here and part.role != "base"]
+    failed = [one for one in _each(session, missing, _had) if one.result == "failed"]
+    if failed:
+        raise ImageUnavailable(
+            "not everything can be had:\n" + "\n".join(f"  - {one.part.name}: {one.said}" for one in failed)
+        )
+    return [part for part in survey(session) if part.role != "base"]
+
+
+# One by one
+
+
+def _each(session: Session, parts: Sequence[Part], work: Callable[[Session, Part], Result]) -> list[Result]:
+    def one(part: Part) -> Result:
+        began, emit = time.monotonic(), session.stream.emit
+        emit(Kind.STARTED, part.name, "")
+        try:
+            session.cancel.check()
+            done = work(session, part)
+        except (EnvironmentFailed, Aborted) as error:
+            done = Result(part, "failed", error.message)
+        except EnvkitError as error:
+            emit(Kind.SKIPPED, part.name, error.message, time.monotonic() - began)
+            raise
+        took = time.monotonic() - began
+        kind = {"failed": Kind.FAILED, "here": Kind.KEPT, "left": Kind.KEPT}.get(done.result, Kind.DONE)
+        emit(kind, part.name, done.said or done.result, took)
+        return replace(done, seconds=took)
+
+    for part in parts:
+        session.stream.emit(Kind.PLANNED, part.name, "")
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="images") as pool:
+        waiting = [pool.submit(one, part) for part in parts]
+    session.cancel.check()
+    return [future.result() for future in waiting]
+
+
+def _pulled(session: Session, part: Part) -> Result:
+    if part.here:
+        return Result(part, "here", f"{part.here} is here")
+    if part.role == "build" or all(name.startswith(LOCAL) for name in part.names):
+        return Result(part, "failed", "is not here, and no registry has it: it is built or loaded on this machine")
+    report = session.stream.reporter(part.name)
+    try:
+        name = session.images.pull_first(part.names, part.platform, report, session.cancel)
+    except ImageUnavailable:
+        if part.want and part.want.tag:
+            return Result(part, "left", "no candidate can be pulled; it is built (`images build`, or `up`)")
+        raise
+    return Result(_looked_up(session, replace(part, names=(name, *part.names))), "pulled", f"{name} is here (pulled)")
+
+
+def _built(session: Session, part: Part) -> Result:
+    tag = built(session.images, session.recipes[part.used_by[0]], session.stream.reporter(part.name), session.cancel)
+    return Result(_looked_up(session, part), "built", f"{tag} is here (built)")
+
+
+def _had(session: Session, part: Part) -> Result:
+    if part.want is None:
+        return _pulled(session, part)
+    name, how = had(session.images, session.recipes, part.want, session.stream.reporter(part.name), session.cancel)
+    return Result(part, "built" if how.startswith("built") else "pulled", f"{name} is here ({how})")
+
+
+# What there is
+
+
+def _parts(session: Session) -> Iterable[Part]:
+    environment = session.environment
+    for name, want in observe.image_wants(session).items():
+        if not want.service.runs:
+            continue
+        names = (*want.candidates, *([want.tag] if want.tag else []))
+        role: Role = "service" if want.candidates else "build"
+        if want.service.process:
+            role = "program"
+        yield Part(role, names, (name,), want.service.platform, here=want.image, want=want)
+        if role == "build":
+            recipe = session.recipes[name]
+            yield from (Part("base", (base,), (f"{name} (build)",), recipe.platform) for base in recipe.bases)
+    if environment.cluster.type == "kind":
+        yield from (Part("node", names_of(image), ("cluster",)) for image in _node_images(session))
+        yield from (Part("inside", (image,), ("cluster (inside)",)) for image in environment.cluster.images)
+
+
+def _node_images(session: Session) -> list[str]:
+    environment = session.environment
+    default = desired.node_image(environment) or default_image(program(session.environ, session.cache))
+    config = kind_config.generate(environment.cluster, name=environment.name, image=default)
+    return list(dict.fromkeys(node["image"] for node in config["nodes"] if node.get("image")))
+
+
+def _merged(parts: Iterable[Part]) -> list[Part]:
+    """The same image for several services is one part."""
+    found: dict[tuple[str, ...], Part] = {}
+    for part in parts:
+        same = found.get(part.names)
+        found[part.names] = replace(same, used_by=(*same.used_by, *part.used_by)) if same else part
+    return list(found.values())
+
+
+def _looked_up(session: Session, part: Part) -> Part:
+    here = part.here or next(iter(session.images.ids(part.names)), "")
+    if part.role == "program":
+        return _program(session, replace(part, here=here))
+    found = _inspected(session, here) if here else {}
+    identity, size = str(found.get("Id", "")), int(found.get("Size") or 0)
+    return replace(part, here=here, id=identity, size=size, origin=_origin(session, part, here))
+
+
+def _program(session: Session, part: Part) -> Part:
+    from envkit.drivers.supply.programs import Programs
+
+    programs = session.images
+    assert isinstance(programs, Programs)
+    if not part.here:
+        return replace(part, origin="to be fetched")
+    found = programs.found(part.here)
+    size = sum(path.stat().st_size for path in {Path(path).resolve() for path in found.paths.values()})
+    return replace(part, id=found.version, size=size, origin=found.source)
+
+
+def _inspected(session: Session, image: str) -> dict[str, Any]:
+    from envkit.drivers.runtimes.containers import Containers
+    from envkit.drivers.runtimes.sdk import translated
+
+    assert isinstance(session.runtime, Containers)
+    with translated(f"inspecting {image}"):
+        return dict(session.runtime.api.inspect_image(image))  # type: ignore[no-untyped-call]  # the stubs lack it
+
+
+def _origin(session: Session, part: Part, here: str) -> str:
+    """Where it comes from: a build, this machine, a registry or a mirror of it; and what it stands for."""
+    image = here or part.names[0]
+    build_ = session.environment.services[part.used_by[0]].build if part.want else None
+    if part.want and build_ and image == part.want.tag:
+        return f"built from {'envkit itself' if build_.context == OWN else build_.context}"
+    if image.startswith(LOCAL):
+        return "this machine" + _instead_of(session, image)
+    source = source_of(image, session.environment.mirrors).reference
+    host = full_name(image).partition("/")[0]
+    via = f" by {source.partition('/')[0]}" if source != image else ""
+    return f"{host}{via}{_instead_of(session, image)}"
+
+
+def _instead_of(session: Session, image: str) -> str:
+    replaced = [name for name, value in session.environment.images.items() if value == image and name != image]
+    return f", instead of {replaced[0]}" if replaced else ""

@@ -1,0 +1,52 @@
+"""`load`: images of this engine, brought into the nodes of a cluster that runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from envkit.base.errors import UsageError
+from envkit.base.events import Kind as Event
+from envkit.drivers.clusters.kind import Kind
+from envkit.inventory.session import Session
+from envkit.operations.holder import ours
+from envkit.operations.standing import is_paused, not_up
+
+STEP = "load"
+
+
+@dataclass(frozen=True)
+class Brought:
+    """An image, its id on the engine, and the nodes that lacked it."""
+
+    image: str
+    id: str
+    nodes: tuple[str, ...]
+
+
+def load(session: Session, images: Sequence[str]) -> list[Brought]:
+    """Bring them in; a node that has one with the same id keeps it.
+
+    Raises `UsageError` where the cluster has no nodes, `NotUp` where none runs, `ImageUnavailable` naming every image
+    that this engine has not.
+    """
+    environment = session.environment
+    if environment.cluster.type == "none":
+        raise UsageError(f"environment {environment.name} has no cluster", hint="`cluster: kind` in its file gives one")
+    if not isinstance(session.kind, Kind):
+        raise UsageError(
+            f"the API server of lane {session.lane} has no nodes, so nothing could run an image there",
+            hint="lane containers has a real node; in lanes mixed and embedded run the service beside it (`services:`)",
+        )
+    ours(session)
+    state = session.kind.observe().state
+    if state == "paused":
+        raise is_paused(environment.name, session.up_command)
+    if state != "running":
+        raise not_up(environment.name, session.up_command, "the cluster")
+    began, emit = time.monotonic(), session.stream.emit
+    emit(Event.STARTED, STEP, "")
+    done = session.kind.bring_in(images, session.stream.reporter(STEP), session.cancel)
+    emit(Event.DONE, STEP, f"{sum(bool(nodes) for _, nodes in done.values())} brought in", time.monotonic() - began)
+    return [Brought(image, identity, tuple(nodes)) for image, (identity, nodes) in done.items()]

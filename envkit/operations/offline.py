@@ -1,0 +1,248 @@
+"""`images save` and `images load`: everything that `up` needs, taken to a machine without network in one file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from envkit.base.errors import EngineError, EnvironmentFailed, EnvkitError, UsageError
+from envkit.base.events import Kind
+from envkit.config.images import full_name, local_name, split_tag
+from envkit.drivers.runtimes.exporting import exported, imported
+from envkit.drivers.runtimes.sdk import connect, translated
+from envkit.drivers.supply import luggage
+from envkit.drivers.supply.archive import IMAGES, Archive, Writer, written
+from envkit.drivers.supply.binaries import Host
+from envkit.drivers.supply.images import LOCAL
+from envkit.inventory.session import Session
+from envkit.operations.images import Part, complete
+from envkit.version import __version__
+
+ENGINE_SECONDS = 1800
+"""For an engine to say something while it packs or unpacks gigabytes."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The archive, what its manifest says, and what is not in it."""
+
+    path: Path
+    size: int
+    manifest: Mapping[str, Any]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing of an archive: `loaded`, or there already (`kept`)."""
+
+    name: str
+    result: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of an archive's images and programs."""
+
+    entries: Sequence[Entry]
+    notes: Sequence[str] = field(default=())
+
+
+def save(session: Session, path: Path) -> Saved:
+    """Have everything, then write it into one file. What is missing is pulled, fetched or built first.
+
+    Raises `ImageUnavailable` naming all that cannot be had; then no file is written.
+    """
+    parts = complete(session)
+    images = [part for part in parts if part.role != "program"]
+    with _step(session, "save") as report, written(path, report, session.cancel) as archive:
+        entries = _save_images(session, images, archive) if images else []
+        programs, notes = _save_programs(session, archive, report)
+        manifest = {
+            "envkit": __version__,
+            "saved": datetime.now(UTC).isoformat(timespec="seconds"),
+            "environment": session.environment.name,
+            "lane": session.lane,
+            "platform": f"linux/{session.arch}" if images else "",
+            "host": str(Host.this()),
+            "images": entries,
+            "programs": programs,
+        }
+        archive.close(manifest)
+    return Saved(path, path.stat().st_size, manifest, notes)
+
+
+def _home(session: Session) -> luggage.Home:
+    return luggage.Home(session.cache, session.environ)
+
+
+def _save_programs(
+    session: Session, archive: Writer, report: Callable[[str], None]
+) -> tuple[list[luggage.Row], list[str]]:
+    from envkit.drivers.supply.programs import Programs
+
+    if isinstance(session.images, Programs):
+        return luggage.pack_programs(_home(session), session.images, archive, report, session.cancel)
+    return luggage.pack_kind(_home(session), archive) if session.environment.cluster.type == "kind" else ([], [])
+
+
+def load(session: Session, path: Path) -> Loaded:
+    """Take in everything of an archive that is not here. On a failure nothing of it stays.
+
+    Raises `UsageError` for an archive that is not for this machine, `EnvironmentFailed` for a damaged one.
+    """
+    archive = Archive(path)
+    try:
+        notes = _refuse_foreign(session, archive)
+        with _step(session, "load") as report:
+            archive.verify(report, session.cancel)
+            images = _load_images(session, archive, report) if archive.manifest["images"] else []
+            programs = luggage.unpack(_home(session), archive, report)
+    finally:
+        archive.close()
+    return Loaded([*images, *(Entry(*row) for row in programs)], notes)
+
+
+@contextmanager
+def _step(session: Session, name: str) -> Iterator[Any]:
+    began, emit = time.monotonic(), session.stream.emit
+    emit(Kind.PLANNED, name)
+    emit(Kind.STARTED, name, "")
+    try:
+        yield session.stream.reporter(name)
+    except EnvkitError as error:
+        emit(Kind.FAILED, name, error.message, time.monotonic() - began)
+        raise
+    emit(Kind.DONE, name, "done", time.monotonic() - began)
+
+
+# Out
+
+
+def _save_images(session: Session, parts: Sequence[Part], archive: Writer) -> list[dict[str, Any]]:
+    assert session.endpoint is not None
+    api: Any = connect(session.endpoint, ENGINE_SECONDS)
+    ids = {local_name(part.here): part for part in parts}
+    had = session.images.ids(list(ids))
+    try:
+        with translated("saving images"):
+            for name, part in ids.items():
+                if name not in had:  # wanted by its digest, which no archive can name
+                    repository, tag = split_tag(name)
+                    api.tag(part.here, repository, tag.removeprefix(":"))
+            archive.add(IMAGES, exported(api, list(ids)))
+    finally:
+        _forget(api, [name for name in ids if name not in had])
+        api.close()
+    return [
+        {
+            "reference": name,
+            "id": part.id,
+            "size": part.size,
+            "used_by": list(part.used_by),
+            "built": part.want is not None and bool(part.want.tag) and part.here == part.want.tag,
+        }
+        for name, part in ids.items()
+    ]
+
+
+def _forget(api: Any, names: Sequence[str]) -> None:
+    from docker.errors import DockerException
+
+    for name in names:
+        with suppress(DockerException):
+            api.remove_image(name, noprune=True)
+
+
+# In
+
+
+def _refuse_foreign(session: Session, archive: Archive) -> list[str]:
+    """Raise `UsageError` for what cannot run here; what of it is left out otherwise."""
+    manifest, here = archive.manifest, str(Host.this())
+    saved = f"{archive.path} was saved in lane {manifest['lane']}"
+    if manifest["images"]:
+        if not session.endpoint:
+            raise UsageError(
+                f"{saved} and holds images; lane {session.lane} has no engine", hint="use --lane containers"
+            )
+        runs = f"linux/{session.arch}"
+        if manifest["platform"] != runs:
+            raise UsageError(
+                f"{saved} for {manifest['platform']}, and {session.engine} here runs {runs}",
+                hint=f"save it on a machine whose engine runs {runs}",
+            )
+    foreign = manifest["programs"] and manifest["host"] != here
+    if foreign and not manifest["images"]:
+        raise UsageError(
+            f"{saved} on {manifest['host']}, and this machine is {here}", hint=f"save it on a machine that is {here}"
+        )
+    names = ", ".join(row["name"] for row in manifest["programs"])
+    return [f"left out: {names}, which are for {manifest['host']}; this machine is {here}"] if foreign else []
+
+
+def _load_images(session: Session, archive: Archive, report: Any) -> list[Entry]:
+    rows = archive.manifest["images"]
+    before = session.images.ids([row["reference"] for row in rows])
+    lacking = [row for row in rows if not _serves(row, before.get(row["reference"], ""))]
+    if lacking:
+        assert session.endpoint is not None
+        api: Any = connect(session.endpoint, ENGINE_SECONDS)
+        short = [f"{LOCAL}{row['reference']}" for row in rows if full_name(row["reference"]) != row["reference"]]
+        had = session.images.ids(short)
+        try:
+            report(f"loading {len(lacking)} images into {session.engine}")
+            size = archive.manifest["members"][IMAGES]["size"]
+            imported(api, archive.open(IMAGES), size, report, session.cancel)
+            for row in lacking:
+                _named(session, api, row)
+            _back(api, [row for row in rows if row not in lacking], before)  # the engine moved their names as well
+        except BaseException:
+            _back(api, lacking, before)
+            raise
+        finally:
+            _forget(api, [name for name in short if name not in had])  # what Podman calls names without a registry
+            api.close()
+    loaded = {row["reference"] for row in lacking}
+    return [Entry(row["reference"], _told(row["reference"], loaded, before)) for row in rows]
+
+
+def _serves(row: Mapping[str, Any], identity: str) -> bool:
+    """Whether the image that is here is the one. The name of a built one follows its content, whoever built it."""
+    return identity == row["id"] or bool(identity and row["built"])
+
+
+def _told(name: str, loaded: set[str], before: Mapping[str, str]) -> str:
+    if name not in loaded:
+        return "kept"
+    return "replaced" if name in before else "loaded"
+
+
+def _named(session: Session, api: Any, row: Mapping[str, Any]) -> None:
+    """Engines shorten the names in archives, each in its own way: the image has its full one afterwards."""
+    name = row["reference"]
+    if session.images.id_of(row["id"]):
+        repository, tag = split_tag(full_name(name))
+        with translated(f"naming {name}"):
+            api.tag(row["id"], repository, tag.removeprefix(":") or "latest", force=True)
+    if not session.images.id_of(name):  # its id may be another one: engines count differently
+        raise EngineError(f"{session.engine} took the archive in, and has no image {name}", hint="is its disk full?")
+
+
+def _back(api: Any, rows: Sequence[Mapping[str, Any]], before: Mapping[str, str]) -> None:
+    """What came in goes, what was replaced has its name again."""
+    from docker.errors import DockerException
+
+    for row in rows:
+        name = row["reference"]
+        with suppress(DockerException, EnvironmentFailed):
+            if name in before:
+                repository, tag = split_tag(name)
+                api.tag(before[name], repository, tag.removeprefix(":") or "latest", force=True)
+            else:
+                api.remove_image(name)

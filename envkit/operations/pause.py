@@ -1,0 +1,64 @@
+"""`pause`: hold everything of the environment where it is; `up` lets it go on. No processor time, memory stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+from envkit.base.errors import EnvironmentFailed, UsageError
+from envkit.inventory import state
+from envkit.inventory.session import Session
+from envkit.operations.holder import ours
+from envkit.operations.list import run_of
+from envkit.operations.locking import locked
+from envkit.operations.standing import not_up
+from envkit.planning import plan
+from envkit.planning.plan import CLUSTER
+
+
+def pause(session: Session) -> list[str]:
+    """Hold every service that runs, and the cluster's nodes; their names. Held already is fine.
+
+    Raises `UsageError` while a `run` uses it, `NotUp` when nothing is there, `EnvironmentFailed` when something could
+    not be held: all goes on then.
+    """
+    with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
+        environment = session.environment
+        if user := run_of(session.paths):
+            raise UsageError(f"environment {environment.name} is used by {user}", hint="pause it when that has ended")
+        found = [it for it in ours(session) if it.state in ("running", "paused")]
+        tasks: dict[str, Callable[[], object]] = {it.service: partial(session.runtime.pause, it) for it in found}
+        if CLUSTER in plan.select(environment, ()) and session.kind.observe().state in ("running", "paused"):
+            tasks[CLUSTER] = session.kind.pause
+        if not tasks:
+            raise not_up(environment.name, session.up_command)
+        problems = _all(tasks)
+        if problems:
+            _all({it.service: partial(session.runtime.resume, it) for it in found})
+            raise EnvironmentFailed(
+                "not everything could be paused, so all goes on:\n" + "\n".join(f"  - {it}" for it in problems),
+                hint="can this engine freeze containers? (rootless ones on cgroup v1 cannot); `up` repairs the rest",
+            )
+        _remember(session)
+        return sorted(tasks)
+
+
+def _all(tasks: dict[str, Callable[[], object]]) -> list[str]:
+    """Side by side, every one to its end; what went wrong."""
+    with ThreadPoolExecutor(8, thread_name_prefix="pause") as pool:
+        futures = {name: pool.submit(task) for name, task in tasks.items()}
+    problems = []
+    for name, future in futures.items():
+        error = future.exception()
+        if error is not None:
+            problems.append(f"{name}: {getattr(error, 'message', repr(error))}")
+    return problems
+
+
+def _remember(session: Session) -> None:
+    """So that `env` says it at once: a frozen service's port accepts connections all the same."""
+    record = state.read(session.paths)
+    if record:
+        state.write(session.paths, replace(record, status=state.PAUSED))

@@ -1,0 +1,171 @@
+"""`reset`: the environment as if no test had run in it. Nothing is restarted, nothing that takes long is waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from envkit.base.deadline import Deadline
+from envkit.base.errors import EnvironmentFailed, EnvkitError, NotReady
+from envkit.base.waiting import until
+from envkit.config.models import PostgresProbe, RedisProbe, Service
+from envkit.drivers.databases import baseline, resp, sql
+from envkit.inventory import observe, state
+from envkit.inventory.session import Session
+from envkit.operations.holder import ours
+from envkit.operations.locking import locked
+from envkit.operations.standing import check_not_paused, not_up
+from envkit.planning.facts import Instance
+
+DRAIN_SECONDS = 10.0
+"""For queued events to reach the database: they would turn up in the next run otherwise."""
+
+HEALTHY_SECONDS = 10.0
+"""For services to find a database again that had to be made anew."""
+
+REDIS_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that was put back: what was done, and the seconds it took."""
+
+    name: str
+    said: str
+    seconds: float
+
+
+def reset(session: Session) -> list[Part]:
+    """Queues drained; then Redis, databases and cluster side by side. Raises `NotUp`, `EnvironmentFailed`."""
+    return _put_back(session, thoroughly=True)
+
+
+def flush(session: Session) -> list[Part]:
+    """Only what every run begins with: queues drained, Redis empty."""
+    return _put_back(session, thoroughly=False)
+
+
+def _put_back(session: Session, *, thoroughly: bool) -> list[Part]:
+    with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
+        services = _running(session)
+        parts = _side_by_side([
+            (name, partial(_drain, session, name, *it))
+            for name, it in services.items()
+            if "health" in it[0].ports
+        ])  # fmt: skip
+        parts = [part for part in parts if part.said]
+        work: list[tuple[str, Callable[[], str]]] = []
+        for name, (service, instance) in services.items():
+            if isinstance(service.probe, RedisProbe):
+                work.append((name, partial(_flush, session, service, instance)))
+            if isinstance(service.probe, PostgresProbe) and thoroughly:
+                work.append((name, partial(_restore, session, service, instance)))
+        if thoroughly and session.environment.cluster.type != "none" and session.paths.kubeconfig.exists():
+            work.append(("cluster", lambda: _clear(session)))
+        parts += _side_by_side(work)
+        if any("made anew" in part.said for part in parts):
+            parts += _side_by_side([("services", lambda: _healthy(session, services))])
+        return parts
+
+
+def _running(session: Session) -> dict[str, tuple[Service, Instance]]:
+    name = session.environment.name
+    seen = ours(session)
+    check_not_paused(name, session.up_command, seen)
+    found = {it.service: it for it in seen if it.running}
+    services = session.environment.services
+    there = {one: (observe.probed(session, one, {one: it}), it) for one, it in found.items() if one in services}
+    lasting = any(not service.once for service in services.values())
+    if not there and (lasting or state.read(session.paths) is None):
+        raise not_up(name, session.up_command)
+    return there
+
+
+def _side_by_side(work: Iterable[tuple[str, Callable[[], str]]]) -> list[Part]:
+    """All at once; when some fail, one error that names them all."""
+    tasks = list(work)
+
+    def timed(name: str, call: Callable[[], str]) -> Part:
+        began = time.monotonic()
+        try:
+            return Part(name, call(), time.monotonic() - began)
+        except (sql.SqlError, resp.RedisError) as error:
+            raise EnvironmentFailed(f"{name} could not be reset: {error}") from error
+        except EnvkitError as error:
+            error.message = f"{name} could not be reset: {error.message}"
+            raise
+
+    if not tasks:
+        return []
+    with ThreadPoolExecutor(len(tasks), thread_name_prefix="reset") as pool:
+        futures = [pool.submit(timed, name, call) for name, call in tasks]
+        errors = [error for future in futures if (error := future.exception())]
+    if not errors:
+        return [future.result() for future in futures]
+    if len(errors) == 1 or not all(isinstance(error, EnvkitError) for error in errors):
+        raise errors[0]
+    raise EnvironmentFailed("\n".join(getattr(error, "message", str(error)) for error in errors))
+
+
+def _drain(session: Session, name: str, service: Service, instance: Instance) -> str:
+    """Wait until a service that keeps a queue says that it is empty; others do not know the question."""
+    import http.client
+
+    from envkit.base.deadline_http import Connection, ask
+
+    target = observe.target_of(session, service, instance)
+    known = True
+
+    def attempt() -> str | None:
+        nonlocal known
+        connection = Connection(target.host, target.port("health"), Deadline(REDIS_SECONDS, session.cancel))
+        try:
+            answer = ask(connection, "GET", "/drained", most=4096, cut=True)
+        except (OSError, http.client.HTTPException) as error:
+            return f"no answer: {error}"
+        finally:
+            connection.close()
+        known = answer.status != http.client.NOT_FOUND
+        return None if answer.status in (200, 404) else answer.data.decode(errors="replace")
+
+    try:
+        until(attempt, what=f"the queue of {name} to be drained", seconds=DRAIN_SECONDS, cancel=session.cancel)
+    except NotReady as error:
+        error.hint = f"does its database work? `status` tells; `restart {name}` gives the queue another try"
+        raise
+    return "queue drained" if known else ""
+
+
+def _flush(session: Session, service: Service, instance: Instance) -> str:
+    """Everything at once for clients; memory is given back in the background."""
+    assert isinstance(service.probe, RedisProbe)
+    target = observe.target_of(session, service, instance)
+    with resp.connect(target.host, target.port(service.probe.port), service.probe.password, REDIS_SECONDS) as client:
+        keys = sum(int(line.partition("keys=")[2].partition(",")[0]) for line in client.info("keyspace").values())
+        client.call("FLUSHALL", "ASYNC")
+    return f"flushed, {keys} keys" if keys else "flushed, it was empty"
+
+
+def _restore(session: Session, service: Service, instance: Instance) -> str:
+    assert isinstance(service.probe, PostgresProbe)
+    target = observe.target_of(session, service, instance)
+    return baseline.restore(baseline.Place(service.probe, target.host, target.port(service.probe.port)))
+
+
+def _clear(session: Session) -> str:
+    from envkit.drivers.clusters.api import Api
+    from envkit.drivers.clusters.clearing import clear
+
+    api = Api.of(session.paths.kubeconfig)
+    spaces, kinds = clear(api, session.environment.cluster, session.environment.name)
+    return f"{spaces} namespaces and {kinds} sets of custom resources requested away" if spaces or kinds else "clean"
+
+
+def _healthy(session: Session, services: Mapping[str, tuple[Service, Instance]]) -> str:
+    for name, (service, instance) in services.items():
+        if service.probe and (broken := observe.health(session, name, instance, HEALTHY_SECONDS)):
+            raise EnvironmentFailed(broken)
+    return "ready again"

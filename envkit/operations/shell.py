@@ -1,0 +1,145 @@
+"""`shell`: into a service, with the client that speaks to it and the right words; passwords never on a command line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from envkit.base import labels
+from envkit.base.errors import NotUp, ToolMissing, UsageError
+from envkit.config.models import PostgresProbe, RedisProbe, Service
+from envkit.inventory import observe
+from envkit.inventory.session import Session
+from envkit.operations.services import instances
+from envkit.operations.standing import check_not_paused
+from envkit.planning.facts import Instance
+from envkit.planning.plan import CLUSTER
+
+CLIENTS = {"psql": "Debian: postgresql-client", "redis-cli": "Debian: redis-tools"}
+"""Which package has a client that is not among a lane's own programs."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is run on this terminal: its words, and the variables that it gets beside the caller's."""
+
+    argv: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+def entry(session: Session, name: str, argv: Sequence[str], *, tty: bool) -> Entry:
+    """The way into a service or the cluster; `argv` is run there, or the service's own client when it is empty.
+
+    Raises `NotUp`, `UsageError` (no such service), `ToolMissing` (no client here).
+    """
+    if name == CLUSTER:
+        return _cluster(session, argv)
+    if name in session.environment.services and not session.environment.services[name].runs:
+        raise UsageError(f"{name} is done on this host: there is nothing to go into", hint="name a service that runs")
+    instance = instances(session, [name])[name]
+    check_not_paused(session.environment.name, session.up_command, [instance])
+    if not instance.running:
+        raise NotUp(f"{name} {instance.death()}", hint="`up` brings it back")
+    service = observe.probed(session, name, {name: instance})
+    if session.endpoint:
+        return _container(session, instance, service, argv, tty)
+    return _process(session, instance, service, argv)
+
+
+def client_of(service: Service, ports: Mapping[int, int] | None = None) -> tuple[list[str], dict[str, str]]:
+    """The client and its variables; both empty where none is known. `ports` maps inner ports to host ports."""
+    probe = service.probe
+    if not isinstance(probe, PostgresProbe | RedisProbe):
+        return [], {}
+    inner = service.ports[probe.port or next(iter(service.ports))].container
+    port = str((ports or {}).get(inner, inner))
+    if isinstance(probe, RedisProbe):
+        return ["redis-cli", "-h", "127.0.0.1", "-p", port], {"REDISCLI_AUTH": probe.password} if probe.password else {}
+    settings = {"HOST": "127.0.0.1", "PORT": port, "USER": probe.user, "DATABASE": probe.database}
+    return ["psql"], {f"PG{name}": value for name, value in {**settings, "PASSWORD": probe.password}.items()}
+
+
+def _addressed(argv: Sequence[str], client: Sequence[str]) -> list[str]:
+    """The words as given; the service's own client is told where, instead of going to the usual port."""
+    return [*client, *argv[1:]] if not argv or argv[0] in client[:1] else list(argv)
+
+
+def _container(session: Session, instance: Instance, service: Service, argv: Sequence[str], tty: bool) -> Entry:
+    """Through the engine's own command line, which knows terminals; values of variables do not stand in its words."""
+    endpoint = session.endpoint
+    assert endpoint is not None
+    client, variables = client_of(service)
+    program = shutil.which(endpoint.engine, path=session.environ.get("PATH"))
+    if not program:
+        raise ToolMissing(
+            f"the command line of {endpoint.engine} is not on PATH, and only that goes into containers",
+            hint=f"install it, or use the published port: `env` prints the addresses of {instance.service}",
+        )
+    address = ["--host", endpoint.url] if endpoint.engine == "docker" else ["--remote", "--url", endpoint.url]
+    named = [word for name in variables for word in ("--env", name)]
+    words = [program, *address, "exec", "--interactive", *(["--tty"] if tty else []), *named, instance.id]
+    return Entry((*words, *(_addressed(argv, client) or ["sh"])), variables)
+
+
+def _process(session: Session, instance: Instance, service: Service, argv: Sequence[str]) -> Entry:
+    """Beside the process, on this host: its programs first on PATH, its variables set, envkit's marker not."""
+    from envkit.drivers.runtimes.marked import SERVICE
+    from envkit.drivers.runtimes.spawning import launch_of
+
+    client, variables = client_of(service, instance.published)
+    launch = launch_of(session.paths.services / instance.service)
+    marks = (labels.MARKER, SERVICE, labels.STATE_MARKER)
+    own = {name: value for name, value in launch.env.items() if name not in (*marks, "HOME")}
+    folders = [str(Path(launch.argv[0]).parent), *_programs(session, instance)]
+    path = ":".join([*dict.fromkeys(folders), session.environ.get("PATH", "")])
+    words = _addressed(argv, client) or [session.environ.get("SHELL") or "sh"]
+    found = shutil.which(words[0], path=path)
+    if not found:
+        package = CLIENTS.get(words[0])
+        raise ToolMissing(
+            f"{words[0]} is not on PATH, nor among the programs of {instance.service}",
+            hint=f"install it{f' ({package})' if package else ''}; `env` prints the service's address",
+        )
+    return Entry((found, *words[1:]), {**own, **variables, "PATH": path})
+
+
+def _programs(session: Session, instance: Instance) -> list[str]:
+    """Folders of the programs that its supply has beside the one that runs."""
+    from envkit.drivers.supply.programs import Programs
+
+    images = session.images
+    if not isinstance(images, Programs):
+        return []
+    return [str(path.parent) for path in images.found(instance.image).paths.values()]
+
+
+def _cluster(session: Session, argv: Sequence[str]) -> Entry:
+    """A shell, or a command, for which kubectl means this cluster."""
+    from envkit.operations.env import read
+
+    record = read(session.paths, session.up_command, session.environ)
+    if session.environment.cluster.type == "none" or not session.paths.kubeconfig.exists():
+        raise NotUp(f"environment {session.environment.name} has no cluster", hint="name a service instead")
+    assets = session.environ.get("KUBEBUILDER_ASSETS")
+    path = ":".join(filter(None, [session.environ.get("PATH", ""), assets or "", *_kubectl(session)]))
+    variables = {**record.variables, "KUBECONFIG": str(session.paths.kubeconfig), "PATH": path}
+    kubectl = shutil.which("kubectl", path=path)
+    words = list(argv) or [session.environ.get("SHELL") or "sh"]
+    found = shutil.which(words[0], path=path)
+    if not found:
+        raise ToolMissing(f"{words[0]} is not on PATH", hint="install it: https://kubernetes.io/docs/tasks/tools/")
+    note = "" if argv else f"KUBECONFIG is set to the cluster of {session.environment.name}; `exit` ends this shell"
+    return Entry((found, *words[1:]), variables, note + ("" if argv or kubectl else "; there is no kubectl on PATH"))
+
+
+def _kubectl(session: Session) -> list[str]:
+    """The folder of the API server's own programs, where it runs as a process."""
+    from envkit.drivers.runtimes.spawning import launch_of
+
+    try:
+        return [str(Path(launch_of(session.paths.services / "apiserver").argv[0]).parent)]
+    except (OSError, ValueError):
+        return []

@@ -1,0 +1,230 @@
+"""`status`: what is there, where it listens, whether it works."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from envkit.base.errors import EngineError
+from envkit.drivers.clusters.envtest import WITHOUT_CONTROLLERS
+from envkit.drivers.clusters.parts import Parts
+from envkit.drivers.runtimes.usage import Usage
+from envkit.inventory import observe, state
+from envkit.inventory.session import Session
+from envkit.planning import plan
+from envkit.planning.facts import Facts, Instance
+from envkit.planning.plan import CLUSTER
+
+Measurable = TypeVar("Measurable")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One service (or the cluster) as `status` shows it."""
+
+    name: str
+    state: str
+    health: str
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    since: str = ""
+    source: str = ""
+    """Version of its program and where that comes from; empty for a container."""
+    usage: Usage = field(default_factory=Usage)
+    limit: int = 0
+    """Bytes of memory that it may have; 0 where that is not limited."""
+    share: float | None = None
+    """Of one processor since the look before this one (`--watch`); None at the first look."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole environment; `up` only when everything that was asked for runs and answers."""
+
+    name: str
+    engine: str
+    rows: tuple[Row, ...]
+    missing: tuple[str, ...] = ()
+    """What this machine cannot have, and what does not work therefore."""
+    host: str = ""
+    """What services call this host by."""
+    selected: frozenset[str] = frozenset()
+    """What `up` was asked for; empty when that was everything."""
+    port_offset: int = 0
+    offset_chosen: bool = False
+    """Whether envkit chose the port offset."""
+
+    @property
+    def asked(self) -> tuple[Row, ...]:
+        """The rows that count: what was asked for, and whatever else is there."""
+        if not self.selected:
+            return self.rows
+        return tuple(row for row in self.rows if row.name in self.selected or row.state != "absent")
+
+    @property
+    def up(self) -> bool:
+        """Whether everything that was asked for is well."""
+        return bool(self.asked) and all(row.health in ("ready", "done") for row in self.asked)
+
+    @property
+    def in_part(self) -> bool:
+        """Whether it is up, and less than everything was asked for."""
+        return self.up and len(self.asked) < len(self.rows)
+
+    @property
+    def standing(self) -> str:
+        """`up`, `up in part (1 of 5)`, `paused` or `not up`."""
+        if self.in_part:
+            return state.standing(len(self.asked), len(self.rows))
+        return "up" if self.up else "paused" if self.paused else "not up"
+
+    @property
+    def paused(self) -> bool:
+        """Whether anything of it is held; `up` resumes it."""
+        return any(row.state == "paused" for row in self.rows)
+
+    @property
+    def there(self) -> bool:
+        """Whether anything of it exists."""
+        return any(row.state != "absent" for row in self.rows)
+
+
+def status(session: Session) -> Status:
+    """Look at everything, change nothing. Raises `Cancelled`."""
+    selected = plan.select(session.environment, ())
+    _, facts = observe.look(session, selected)
+    absent = observe.left_out(session, facts.instances)
+    with session.cancel.cutting(), ThreadPoolExecutor(1, thread_name_prefix="cluster") as pool:  # Docker takes a second
+        cluster = pool.submit(_cluster_row, session, facts) if CLUSTER in selected else None
+        usages = _usages(session, facts)
+    rows = [_row(session, name, facts, usages) for name in session.environment.services if name not in absent]
+    if cluster:
+        rows.insert(0, cluster.result())
+    rows += [Row(stray.name, stray.state, "not in the configuration") for stray in facts.strays]
+    session.cancel.check()
+    missing = tuple(f"{program} ({name}): {WITHOUT_CONTROLLERS}" for name, program in absent.items())
+    record = state.read(session.paths)
+    return Status(
+        session.environment.name, session.where, tuple(rows), missing, session.this_host().address,
+        frozenset(record.selected if record else ()), session.environment.port_offset,
+        bool(record and record.offset_chosen) or session.environment.offset_auto,
+    )  # fmt: skip
+
+
+def looks(session: Session, every: float) -> Iterator[Status]:
+    """One look after the other, for ever, each with what was used since the one before. Raises `Cancelled`."""
+    before: dict[str, tuple[float, Usage]] = {}
+    while True:
+        now, seen = time.monotonic(), status(session)
+        rows = [replace(row, share=_share(row, now, before.get(row.name))) for row in seen.rows]
+        before = {row.name: (now, row.usage) for row in rows}
+        yield replace(seen, rows=tuple(rows))
+        session.cancel.sleep(every)
+        session.cancel.check()
+
+
+def _share(row: Row, now: float, before: tuple[float, Usage] | None) -> float | None:
+    """None also for what began anew meanwhile: its time is less than it was."""
+    if before is None or row.usage.cpu < before[1].cpu:
+        return None
+    return (row.usage.cpu - before[1].cpu) / max(0.001, now - before[0])
+
+
+def _usages(session: Session, facts: Facts) -> dict[str, Usage]:
+    """Of everything that runs or is held; nothing of what cannot be measured."""
+    asked = {name: it for name, it in facts.instances.items() if it.state in ("running", "paused")}
+    return dict(zip(asked, _measured(session.runtime.usage, asked.values()), strict=True))
+
+
+def _measured(measure: Callable[[Measurable], Usage], things: Iterable[Measurable]) -> list[Usage]:
+    def ask(thing: Measurable) -> Usage:
+        try:
+            return measure(thing)
+        except EngineError:  # it ended meanwhile, or this engine tells nothing
+            return Usage()
+
+    with ThreadPoolExecutor(8, thread_name_prefix="usage") as pool:
+        return list(pool.map(ask, things))
+
+
+def _cluster_row(session: Session, facts: Facts) -> Row:
+    row = _cluster_state(facts)
+    kind = session.kind
+    if facts.cluster.state not in ("running", "paused") or isinstance(kind, Parts):
+        return row
+    names = [node.name for node in kind.nodes.all()]
+    total = sum(_measured(kind.nodes.usage, names), Usage())
+    since = ""
+    if names and facts.cluster.state == "running":
+        with suppress(EngineError):  # it ended meanwhile
+            since = age(kind.nodes.began(names[0]))
+    return replace(row, usage=total, since=since)
+
+
+def _cluster_state(facts: Facts) -> Row:
+    fact = facts.cluster
+    well = fact.state == "running" and bool(fact.fingerprint) and not fact.unready and not fact.missing
+    wrong = fact.unready or (f"missing: {', '.join(fact.missing)}" if fact.missing else "") or "creation never finished"
+    if fact.state == "absent":
+        return Row(CLUSTER, "absent", "-")
+    return Row(CLUSTER, fact.state, "ready" if well else wrong if fact.state == "running" else fact.state)
+
+
+def _row(session: Session, name: str, facts: Facts, usages: Mapping[str, Usage]) -> Row:
+    service = session.environment.services[name]
+    instance = facts.instances.get(name)
+    if not service.runs:
+        done = name in facts.done
+        return Row(name, "done" if done else "absent", "done" if done else "-")
+    if instance is None:
+        return Row(name, "absent", "-")
+    return Row(
+        name,
+        instance.state,
+        _health(service.once, instance, facts.unready.get(name, "")),
+        {
+            key.partition(".")[2]: f"127.0.0.1:{port}"
+            for key, port in observe.chosen_ports(session, {name: instance}).items()
+        },
+        instance.image,
+        age(instance.started_at) if instance.running else "",
+        _source(session, instance),
+        usages.get(name, Usage()),
+        instance.memory,
+    )
+
+
+def _source(session: Session, instance: Instance) -> str:
+    """Of what runs, which need not be what would be started now."""
+    if session.endpoint:
+        return ""
+    from envkit.drivers.supply.programs import Programs
+
+    programs = session.images
+    assert isinstance(programs, Programs)
+    same = programs.id_of(instance.image) in ("", instance.image_id)
+    return (programs.source_of(instance.image) if same else "") or instance.image_id.strip()
+
+
+def _health(once: bool, instance: Instance, unready: str) -> str:
+    if once and instance.state == "exited" and instance.exit_code == 0:
+        return "done"
+    return (unready or "ready") if instance.running else instance.death()
+
+
+def age(started_at: str) -> str:
+    """`3m` of an engine's timestamp (RFC 3339 with nanoseconds)."""
+    try:
+        began = datetime.fromisoformat(started_at[:19]).replace(tzinfo=UTC)
+    except ValueError:
+        return ""
+    seconds = max(0, int((datetime.now(UTC) - began).total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,105 @@
+"""Tokens near their end: asked for anew, put into the services that carry them, and only then into their own file.
+
+What could not be put everywhere is so tried again by the next command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from envkit.base import labels
+from envkit.base.owner import Claim, claim
+from envkit.base.paths import Paths
+from envkit.drivers.clusters.tokens import ends_within
+from envkit.inventory import state
+
+if TYPE_CHECKING:
+    from envkit.drivers.runtimes.base import Renewing
+    from envkit.drivers.runtimes.endpoint import EngineName
+
+LAST_PART = 0.25
+"""Of a token's life: with less than this left it is renewed."""
+
+Opened = Callable[[], "AbstractContextManager[Renewing]"]
+"""Opens the runtime that the services run on, where one of them carries a token."""
+
+
+def renewed(record: state.Record, paths: Paths, runtime: Opened) -> state.Record:
+    """The record with tokens that will last; it is written back when one was renewed."""
+    variables: dict[str, str] = dict(record.variables)
+    for token in record.tokens:
+        path = paths.tokens / token.identity
+        text = path.read_text().strip() if path.exists() else ""
+        if text and not ends_within(text, token.seconds * LAST_PART):
+            continue
+        from envkit.drivers.clusters.identities import renew
+
+        text = renew(paths, token, lambda new, one=token.identity: carry(record, paths, runtime, {one: new}))  # type: ignore[misc]  # a lambda with a default
+        if token.variable:
+            variables[token.variable] = text
+    if variables != dict(record.variables):
+        record = replace(record, variables=variables)
+        state.write(paths, record)
+    return record
+
+
+def renewed_outside(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> state.Record:
+    """As `renewed`, for who has no session open."""
+    return renewed(record, paths, lambda: at_hand(record, paths, environ))
+
+
+def carry(
+    record: state.Record, paths: Paths, runtime: Opened, new: Mapping[str, str], but: Collection[str] = ()
+) -> list[str]:
+    """Put these tokens into every file that carries one of them, but not those of services in `but`; what changed."""
+    due = [one for one in record.carried if new.keys() & set(one.identities) and one.service not in but]
+    if not due:
+        return []
+    changed = []
+    with runtime() as place:
+        for one in due:
+            name = labels.resource_name(record.name, one.service)
+            if place.rewrite(name, one.path, _filled(one, paths, new).encode()):
+                changed.append(f"{one.service}:{one.path}")
+    return changed
+
+
+def _filled(one: state.Carried, paths: Paths, new: Mapping[str, str]) -> str:
+    from envkit.planning.values import mark
+
+    text = one.content
+    for identity in one.identities:
+        path = paths.tokens / identity
+        token = new.get(identity) or (path.read_text() if path.exists() else "")
+        text = text.replace(mark(identity), token)
+    return text
+
+
+def _claim(record: state.Record, paths: Paths) -> Claim:
+    """The claim of this user and state directory on what the record speaks of."""
+    held = record.held_by
+    return claim(paths.home, held.checkout or "", record.root, held)
+
+
+@contextmanager
+def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> Iterator[Renewing]:
+    """The runtime that the record names; Podman's API is served meanwhile where nobody serves it."""
+    if not record.engine:
+        from envkit.drivers.runtimes.processes import Processes, never
+
+        yield Processes(paths.services, never, _claim(record, paths))
+        return
+    from envkit.base.events import Stream
+    from envkit.drivers.runtimes.containers import Containers
+    from envkit.drivers.runtimes.discovery import remembered
+    from envkit.drivers.runtimes.podman_service import serving
+
+    with serving(record.engine, environ, paths, Stream([])):
+        runtime = Containers(remembered(cast("EngineName", record.engine), record.engine_url), _claim(record, paths))
+        try:
+            yield runtime
+        finally:
+            runtime.api.close()

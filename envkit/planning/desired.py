@@ -1,0 +1,154 @@
+"""From the configuration to what is wanted: references resolved, ports moved, images chosen, fingerprints taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from envkit.base.errors import EnvironmentFailed
+from envkit.base.paths import Paths
+from envkit.config.images import names_of, substitute
+from envkit.config.models import Cluster, Environment, Port, Service
+from envkit.config.references import Addressing, AsProcess, Inside, Published, Scope
+from envkit.config.resolution import resolved_service
+from envkit.planning.facts import Instance
+from envkit.planning.fingerprint import fingerprint
+from envkit.planning.plan import Want
+from envkit.planning.values import Fleeting, ThisHost, mark, values
+
+NODE_REPOSITORY = "docker.io/kindest/node"
+
+
+def inside(
+    environment: Environment, name: str, paths: Paths, *, tokens: bool = True, authority: bool = True,
+    host: Callable[[], ThisHost] | None = None,
+) -> Service:  # fmt: skip
+    """The service with every reference as seen from inside the environment's network, and its ports moved.
+
+    Without `tokens`, `authority` and `host` marks stand for them: what is wanted does not change with them.
+    """
+    service = environment.services[name]
+    where: Addressing = AsProcess(environment, {}, paths.services) if service.process else Inside(environment)
+    scope = Scope(environment, where, name, values(environment, where, Fleeting(paths, tokens, authority, host)))
+    return moved(resolved_service(service, scope), environment.port_offset)
+
+
+def planned(environment: Environment, name: str, paths: Paths) -> Service:
+    """As `inside`, with marks for what changes with each renewal and each cluster."""
+    return inside(environment, name, paths, tokens=False, authority=False)
+
+
+def startable(environment: Environment, name: str, paths: Paths, host: Callable[[], ThisHost] | None = None) -> Service:
+    """As `inside`, for a start. Raises `EnvironmentFailed` when it uses a token that has not been made."""
+    service = inside(environment, name, paths, host=host)
+    text = planned(environment, name, paths).model_dump_json()
+    absent = [one for one in environment.cluster.identities if not (paths.tokens / one).exists()]
+    used = [one for one in absent if mark(one) in text]
+    if used:
+        raise EnvironmentFailed(
+            f"{name} uses the token of {', '.join(used)}, which the cluster's bootstrap makes",
+            hint=f"add `cluster` to services.{name}.needs",
+        )
+    return service
+
+
+def outside(
+    environment: Environment, name: str, paths: Paths, ports: Mapping[str, int],
+    host: Callable[[], ThisHost] | None = None,
+) -> Service:  # fmt: skip
+    """What is done from this host with the service (probes, a host command), references resolved as seen from here."""
+    where = published(environment, ports)
+    scope = Scope(environment, where, name, values(environment, where, Fleeting(paths, host=host)))
+    service = environment.services[name]
+    within: dict[str, Any] = {"process": None, "command": None, "entrypoint": None, "files": ()}
+    if service.runs:
+        within["env"] = {}  # for inside; some of it may mean nothing out here
+    return resolved_service(service.model_copy(update=within), scope)
+
+
+def published(environment: Environment, ports: Mapping[str, int]) -> Addressing:
+    """Addresses as seen from this host; `ports` are those that an engine chose, by `service.port`."""
+    return Published(environment, ports)
+
+
+def moved(service: Service, offset: int) -> Service:
+    """Host ports as they will be published."""
+
+    def move(port: Port) -> Port:
+        return port.model_copy(update={"host": port.host + offset}) if isinstance(port.host, int) else port
+
+    return service.model_copy(update={"ports": {name: move(port) for name, port in service.ports.items()}})
+
+
+def candidates(service: Service, images: Mapping[str, str]) -> tuple[str, ...]:
+    """The images to try, stand-ins put in; for a process, the reference of its program."""
+    if service.process and not service.in_container:
+        return (service.process.reference,)
+    return tuple(name for image in service.image for name in names_of(substitute(image, images)))
+
+
+def node_image(environment: Environment) -> str | None:
+    """The kind node image: configured, by version, a stand-in, or None for kind's own default."""
+    cluster = environment.cluster
+    version = f"v{cluster.kubernetes.removeprefix('v')}" if cluster.kubernetes else ""
+    wanted = cluster.node_image or (f"{NODE_REPOSITORY}:{version}" if version else NODE_REPOSITORY)
+    chosen = substitute(wanted, environment.images)
+    return None if chosen == NODE_REPOSITORY else chosen
+
+
+def settled_cluster(environment: Environment) -> Cluster:
+    """The cluster with its stand-in node image put in."""
+    return environment.cluster.model_copy(update={"node_image": node_image(environment)})
+
+
+def want(
+    environment: Environment,
+    name: str,
+    paths: Paths,
+    tag: str,
+    image_ids: Mapping[str, str],
+    instance: Instance | None,
+) -> Want:
+    """One service as it should be; the image of a running container counts even when its name is gone."""
+    service = planned(environment, name, paths)
+    options = candidates(service, environment.images)
+    wanted = Want(name, service, candidates=options, tag=tag)
+    if not service.runs:
+        return replace(wanted, fingerprint=fingerprint(service, ""))
+
+    def identity(image: str) -> str:
+        own = instance.image_id if instance is not None and image == instance.image != "" else None
+        if own is not None and service.process:
+            return own  # a program found elsewhere today is no reason to replace what runs
+        return image_ids.get(image) or own or ""
+
+    wanted = replace(wanted, built=bool(identity(tag)))
+    chosen = _chosen(wanted, identity, instance)
+    return with_image(wanted, chosen, identity(chosen), "is here") if chosen else wanted
+
+
+def _chosen(wanted: Want, identity: Callable[[str], str], instance: Instance | None) -> str:
+    """The first candidate that is here; a build only where no candidate could be pulled instead.
+
+    What runs was chosen from the same candidates: it stays, though one before it might be pulled by now.
+    """
+    here = [image for image in wanted.candidates if identity(image)]
+    if here or not wanted.tag:
+        return here[0] if here else ""
+    fingerprint = with_image(wanted, wanted.tag, identity(wanted.tag)).fingerprint
+    same = instance is not None and (instance.image, instance.fingerprint) == (wanted.tag, fingerprint)
+    return wanted.tag if wanted.built and (same or not wanted.candidates) else ""
+
+
+def with_image(wanted: Want, image: str, identity: str, how: str = "") -> Want:
+    """The same want once its image is here; `how` it came to be that one is said where there was a choice."""
+    if not image:
+        return wanted
+    names = (*wanted.candidates, *([wanted.tag] if wanted.tag else []))
+    seen = (identity, *names) if len(names) + len(wanted.service.skipped) > 1 else (identity,)
+    made_from = "\n".join(seen)
+    made = fingerprint(wanted.service, made_from)
+    skipped = f", skipped: {'; '.join(wanted.service.skipped)}" if wanted.service.skipped else ""
+    why = f"{how}{skipped}" if how and len(seen) > 1 else ""
+    return replace(wanted, image=image, fingerprint=made, why=why, made_from=made_from)

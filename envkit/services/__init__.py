@@ -1,1 +1,0 @@
-"""What a service needs, told as pure data: references resolved, fingerprints, exports."""
