@@ -38,7 +38,7 @@ def silence(backend: str) -> str:
 
 def _engine(name: str) -> str:
     from envkit.base.errors import EngineError
-    from envkit.drivers.runtimes.discovery import find
+    from envkit.drivers.engine.discovery import find
 
     try:
         find(name, os.environ)

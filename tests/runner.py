@@ -12,8 +12,10 @@ from pathlib import Path
 STATIC = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
+    ("lint-imports",),
     ("mypy",),
 )
+"""Programs of the virtual environment with their arguments. `lint-imports` checks the layers, see pyproject.toml."""
 
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup")
 """Two environments at once: tests wait most of their time. What shares one stays together (tests/conftest.py)."""
@@ -23,7 +25,8 @@ def main(root: Path, *, fast: bool, pytest_args: Sequence[str]) -> int:
     """Run everything, or with `fast` what needs no engine; the first exit code that is not 0."""
     if not pytest_args:
         for tool in STATIC:
-            code = _timed(root, [sys.executable, "-m", *tool])
+            program, *arguments = tool
+            code = _timed(root, [str(Path(sys.executable).with_name(program)), *arguments])
             if code:
                 return code
     chosen = list(pytest_args) or ["tests/unit" if fast else "tests", *SIDE_BY_SIDE]
@@ -31,7 +34,7 @@ def main(root: Path, *, fast: bool, pytest_args: Sequence[str]) -> int:
 
 
 def _timed(root: Path, argv: Sequence[str]) -> int:
-    words = " ".join(argv[2:])
+    words = " ".join([Path(argv[0]).name, *argv[1:]]).removeprefix(f"{Path(sys.executable).name} -m ")
     print(f"$ {words}", flush=True)
     began = time.monotonic()
     code = subprocess.run(argv, cwd=root, env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""}).returncode

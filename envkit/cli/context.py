@@ -235,7 +235,7 @@ def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tu
 @contextmanager
 def _engines(request: Request, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[Mapping[str, str]]:
     """Engines that answer, and Podman's where it must be started for that; none is for what ran as processes."""
-    from envkit.drivers.runtimes.podman_service import serving
+    from envkit.drivers.engine.podman_service import serving
     from envkit.operations.remove import on_processes_alone
 
     if request.lane == "embedded" or on_processes_alone(paths):
@@ -292,7 +292,7 @@ def at_work(flags: Flags) -> Iterator[tuple[Stream, Cancel, Mapping[str, str]]]:
     """For commands about the whole machine: events, signals, and engines that answer; no configuration is loaded."""
     from envkit.base.events import Stream
     from envkit.base.waiting import Cancel
-    from envkit.drivers.runtimes.podman_service import serving
+    from envkit.drivers.engine.podman_service import serving
 
     environ = dict(flags.environ)
     sink = sink_for(flags)

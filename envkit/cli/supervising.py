@@ -6,8 +6,12 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from envkit.inventory.session import Session
 
 
 def main() -> None:
@@ -34,6 +38,11 @@ def _follow(hello: dict[str, Any]) -> None:
     flags = Flags.heard(hello["flags"])
     _prepare(engines=flags.lane != "embedded")
 
+    def collect(session: Session, folder: Path, seconds: float) -> None:
+        from envkit.evidence import collect
+
+        collect(session, folder, seconds=seconds)
+
     def renew() -> None:
         from envkit.inventory import state
         from envkit.operations.tokens import renewed_outside
@@ -49,6 +58,7 @@ def _follow(hello: dict[str, Any]) -> None:
         down=lambda: opened_down(flags, alone=True)[1],
         renew=renew,
         write=tell_wrapper,
+        collect=collect,
         keep=bool(hello["keep"]),
     ).follow(sys.stdin)
 

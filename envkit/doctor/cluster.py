@@ -43,7 +43,7 @@ def kind(host: Host) -> Iterator[Finding]:
 
 def node_image(host: Host) -> Iterator[Finding]:
     """Whether an engine has one already: it is the largest thing that a first `up` fetches."""
-    from envkit.drivers.runtimes.sdk import connect, translated
+    from envkit.drivers.engine.sdk import connect, translated
 
     for endpoint in host.endpoints:
         api = connect(endpoint, 8)

@@ -11,9 +11,9 @@ from pathlib import Path
 from envkit.base.errors import EngineError
 from envkit.doctor.finding import ENGINES, Finding, Fix, State
 from envkit.doctor.host import RUN_SECONDS, Host
-from envkit.drivers.runtimes.discovery import ask
-from envkit.drivers.runtimes.endpoint import Endpoint
-from envkit.drivers.runtimes.reach import check
+from envkit.drivers.engine.discovery import ask
+from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.engine.reach import check
 
 INSTALL = {
     "docker": "https://docs.docker.com/engine/install/",

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from envkit.base.errors import EngineError
-from envkit.drivers.runtimes.discovery import find_all
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.discovery import find_all
+from envkit.drivers.engine.endpoint import Endpoint
 
 RUN_SECONDS = 8.0
 """For a program to say its version."""
@@ -83,7 +83,7 @@ class Host:
 
     def info(self, endpoint: Endpoint) -> Mapping[str, Any]:
         """What the engine tells of itself, asked once. Raises `EngineError`."""
-        from envkit.drivers.runtimes.sdk import connect, translated
+        from envkit.drivers.engine.sdk import connect, translated
 
         with self._lock:
             if endpoint.url not in self._infos:

@@ -48,7 +48,7 @@ def own_service(_host: Host) -> Iterator[Finding]:
 
 def service_users(host: Host) -> Iterator[Finding]:
     """Where envkit is root, each service runs as a user of its own, and initdb as one that has a name."""
-    from envkit.drivers.runtimes import accounts
+    from envkit.drivers import accounts
 
     if host.uid:
         return

@@ -19,9 +19,9 @@ from envkit.base.paths import Paths, write_private
 from envkit.base.ports import bindable
 from envkit.config.models import Environment, Port, Service
 from envkit.drivers.clusters.pki import Pki
-from envkit.drivers.runtimes.discovery import can_start
-from envkit.drivers.runtimes.endpoint import Endpoint
-from envkit.drivers.runtimes.podman_service import engine
+from envkit.drivers.engine.discovery import can_start
+from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.engine.podman_service import engine
 from envkit.drivers.service_files import spelled_out
 from envkit.planning import secrets
 from envkit.planning.values import authority_file

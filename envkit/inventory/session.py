@@ -14,7 +14,7 @@ from envkit.base.owner import Claim
 from envkit.base.paths import Paths
 from envkit.base.waiting import Cancel
 from envkit.config.models import Environment
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.inventory import state
 
 if TYPE_CHECKING:

@@ -216,8 +216,8 @@ def _program(session: Session, part: Part) -> Part:
 
 
 def _inspected(session: Session, image: str) -> dict[str, Any]:
+    from envkit.drivers.engine.sdk import translated
     from envkit.drivers.runtimes.containers import Containers
-    from envkit.drivers.runtimes.sdk import translated
 
     assert isinstance(session.runtime, Containers)
     with translated(f"inspecting {image}"):

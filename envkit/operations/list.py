@@ -16,8 +16,8 @@ from envkit.base.owner import UNKNOWN, Owner, machine, namespace, of_data
 from envkit.base.paths import Paths
 from envkit.base.ports import accepts
 from envkit.config.names import SHARED_FOLDERS
-from envkit.drivers.runtimes.discovery import find_all, place
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.discovery import find_all, place
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes.marked import SERVICE, carrying, owner_of
 from envkit.inventory import state as records
 
@@ -179,7 +179,7 @@ def _unseen(record: records.Record | None, engines: Iterable[Endpoint], silent: 
 def on_engine(endpoint: Endpoint) -> Iterator[Trace]:
     """Containers and networks with envkit's label, and kind's nodes in such a network. Raises `EngineError`."""
     from envkit.drivers.clusters.nodes import CLUSTER_LABEL
-    from envkit.drivers.runtimes.sdk import connect, translated
+    from envkit.drivers.engine.sdk import connect, translated
 
     api = connect(endpoint)
     try:

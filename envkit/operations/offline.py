@@ -13,13 +13,13 @@ from typing import Any
 from envkit.base.errors import EngineError, EnvironmentFailed, EnvkitError, UsageError
 from envkit.base.events import Kind
 from envkit.config.images import full_name, local_name, split_tag
-from envkit.drivers.runtimes.exporting import exported, imported
-from envkit.drivers.runtimes.sdk import connect, translated
-from envkit.drivers.supply import luggage
+from envkit.drivers.engine.exporting import exported, imported
+from envkit.drivers.engine.sdk import connect, translated
 from envkit.drivers.supply.archive import IMAGES, Archive, Writer, written
 from envkit.drivers.supply.binaries import Host
 from envkit.drivers.supply.images import LOCAL
 from envkit.inventory.session import Session
+from envkit.operations import program_bundle
 from envkit.operations.images import Part, complete
 from envkit.version import __version__
 
@@ -77,18 +77,18 @@ def save(session: Session, path: Path) -> Saved:
     return Saved(path, path.stat().st_size, manifest, notes)
 
 
-def _home(session: Session) -> luggage.Home:
-    return luggage.Home(session.cache, session.environ)
+def _home(session: Session) -> program_bundle.Home:
+    return program_bundle.Home(session.cache, session.environ)
 
 
 def _save_programs(
     session: Session, archive: Writer, report: Callable[[str], None]
-) -> tuple[list[luggage.Row], list[str]]:
+) -> tuple[list[program_bundle.Row], list[str]]:
     from envkit.drivers.supply.programs import Programs
 
     if isinstance(session.images, Programs):
-        return luggage.pack_programs(_home(session), session.images, archive, report, session.cancel)
-    return luggage.pack_kind(_home(session), archive) if session.environment.cluster.type == "kind" else ([], [])
+        return program_bundle.pack_programs(_home(session), session.images, archive, report, session.cancel)
+    return program_bundle.pack_kind(_home(session), archive) if session.environment.cluster.type == "kind" else ([], [])
 
 
 def load(session: Session, path: Path) -> Loaded:
@@ -102,7 +102,7 @@ def load(session: Session, path: Path) -> Loaded:
         with _step(session, "load") as report:
             archive.verify(report, session.cancel)
             images = _load_images(session, archive, report) if archive.manifest["images"] else []
-            programs = luggage.unpack(_home(session), archive, report)
+            programs = program_bundle.unpack(_home(session), archive, report)
     finally:
         archive.close()
     return Loaded([*images, *(Entry(*row) for row in programs)], notes)

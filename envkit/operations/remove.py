@@ -17,10 +17,10 @@ from envkit.base import labels
 from envkit.base.errors import EngineError, EnvironmentFailed, EnvkitError, HolderError
 from envkit.base.owner import TAKE_IT, Claim, Owner, Whose
 from envkit.base.paths import Paths
+from envkit.drivers.engine.discovery import find_all, holding, place
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes import limits
 from envkit.drivers.runtimes.containers import Containers
-from envkit.drivers.runtimes.discovery import find_all, holding, place
-from envkit.drivers.runtimes.endpoint import Endpoint
 from envkit.drivers.runtimes.marked import Marked, marked_processes
 from envkit.drivers.runtimes.networks import Networks
 from envkit.inventory import state

@@ -17,8 +17,8 @@ from envkit.drivers.clusters.tokens import ends_within
 from envkit.inventory import state
 
 if TYPE_CHECKING:
+    from envkit.drivers.engine.endpoint import EngineName
     from envkit.drivers.runtimes.base import Renewing
-    from envkit.drivers.runtimes.endpoint import EngineName
 
 LAST_PART = 0.25
 """Of a token's life: with less than this left it is renewed."""
@@ -93,9 +93,9 @@ def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> I
         yield Processes(paths.services, never, _claim(record, paths))
         return
     from envkit.base.events import Stream
+    from envkit.drivers.engine.discovery import remembered
+    from envkit.drivers.engine.podman_service import serving
     from envkit.drivers.runtimes.containers import Containers
-    from envkit.drivers.runtimes.discovery import remembered
-    from envkit.drivers.runtimes.podman_service import serving
 
     with serving(record.engine, environ, paths, Stream([])):
         runtime = Containers(remembered(cast("EngineName", record.engine), record.engine_url), _claim(record, paths))

@@ -13,7 +13,7 @@ from typing import Protocol
 from envkit.base.errors import EnvironmentFailed, EnvkitError, HolderError
 from envkit.base.events import Kind
 from envkit.base.ports import accepts, port_taken
-from envkit.drivers.runtimes import reach
+from envkit.drivers.engine import reach
 from envkit.drivers.runtimes.base import Renewing
 from envkit.inventory import observe, state, timings
 from envkit.inventory.session import Session

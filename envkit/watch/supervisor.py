@@ -41,7 +41,10 @@ AFTERWARDS = (0.0, 0.7, 1.5, 1.5)
 
 @dataclass
 class Supervisor:
-    """One run's. `opened` opens the environment, `down` takes it away and gives what went."""
+    """One run's. `opened` opens the environment, `down` takes it away and returns the names of what it removed.
+
+    `collect` writes evidence of the environment into a folder, within so many seconds.
+    """
 
     folder: RunFolder
     environment: str
@@ -49,6 +52,7 @@ class Supervisor:
     down: Callable[[], list[str]]
     renew: Callable[[], None]
     write: Callable[[str], None]
+    collect: Callable[[Session, Path, float], object]
     owned: bool | None = None
     fresh: bool = False
     keep: bool = False
@@ -160,9 +164,7 @@ class Supervisor:
     def _evidence(self) -> None:
         assert self._watch is not None
         try:
-            from envkit.evidence import collect
-
-            collect(self._watch.session, self.folder.path, seconds=EVIDENCE_SECONDS)
+            self.collect(self._watch.session, self.folder.path, EVIDENCE_SECONDS)
         except Exception as error:  # noqa: BLE001  nobody is there to be told, and the rest must be done
             self._note("note", f"no evidence could be gathered: {error!r}")
 

@@ -18,10 +18,10 @@ from envkit.base import labels
 from envkit.base.owner import Claim, here
 from envkit.base.waiting import Cancel, until
 from envkit.config.models import Service
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes import limits
 from envkit.drivers.runtimes.base import Unit
 from envkit.drivers.runtimes.containers import Containers
-from envkit.drivers.runtimes.endpoint import Endpoint
 from envkit.drivers.runtimes.fake import FakeEngine, Script
 from envkit.drivers.runtimes.fake_supply import FakeImages
 from envkit.drivers.runtimes.launching import Launching

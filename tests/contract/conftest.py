@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from envkit.drivers.runtimes.discovery import find
+from envkit.drivers.engine.discovery import find
 from tests.contract.bench import OWNER, Bench, FakeBench, ProcessBench, RealBench
 
 ENGINES = [

@@ -23,8 +23,8 @@ from envkit.drivers.clusters.api import Api
 from envkit.drivers.clusters.apply import Applier
 from envkit.drivers.clusters.manifests import Manifest
 from envkit.drivers.databases import resp, sql
-from envkit.drivers.runtimes import discovery, reach, sdk
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine import discovery, reach, sdk
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.supply.binaries.download import Digest, Http
 from envkit.suite.audit_client import Client
 from envkit.suite.environment import Environment
@@ -44,8 +44,8 @@ LOGIN = PostgresProbe(type="postgres", user="u", password="p", database="d")
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
-        "envkit.drivers.probes.ATTEMPT_SECONDS", "envkit.drivers.runtimes.discovery.ASK_SECONDS",
-        "envkit.drivers.runtimes.reach.ASK_SECONDS",
+        "envkit.drivers.probes.ATTEMPT_SECONDS", "envkit.drivers.engine.discovery.ASK_SECONDS",
+        "envkit.drivers.engine.reach.ASK_SECONDS",
         "envkit.drivers.clusters.apply.CALL_SECONDS", "envkit.suite.audit_client.CALL_SECONDS",
         "envkit.drivers.supply.binaries.web.READ_SECONDS", "envkit.drivers.supply.binaries.download.READ_SECONDS",
     ):  # fmt: skip

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from envkit.base.ports import accepts
-from envkit.drivers.runtimes import accounts
+from envkit.drivers import accounts
 from envkit.drivers.runtimes.marked import alive
 from envkit.planning.facts import Instance
 from tests.contract.bench import ProcessBench

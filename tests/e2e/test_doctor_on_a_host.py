@@ -11,7 +11,7 @@ import pytest
 
 from envkit.doctor import engines
 from envkit.doctor.host import Host
-from envkit.drivers.runtimes.discovery import ask, engine_of
+from envkit.drivers.engine.discovery import ask, engine_of
 from tests.support.box import Box
 from tests.support.engines import Engine
 

@@ -23,7 +23,7 @@ import pytest
 import redis
 from kubernetes import client, config
 
-from envkit.drivers.runtimes import accounts
+from envkit.drivers import accounts
 from envkit.inventory.export import masked
 from tests.e2e import real_datastorage
 from tests.e2e.conftest import FAILED

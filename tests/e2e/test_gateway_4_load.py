@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from envkit.drivers.runtimes.discovery import find
+from envkit.drivers.engine.discovery import find
 from tests.support.box import Box
 from tests.support.registry import done
 

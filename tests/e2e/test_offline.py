@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from docker.errors import APIError, NotFound
 
-from envkit.drivers.runtimes.discovery import find
+from envkit.drivers.engine.discovery import find
 from tests.e2e.conftest import DOCKER
 from tests.support.box import ROOT, Box, Small
 from tests.support.engines import Engine

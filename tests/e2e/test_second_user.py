@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from envkit.drivers.runtimes import accounts
+from envkit.drivers import accounts
 from tests.e2e.embedded_box import EmbeddedBox, box
 from tests.support import ports
 from tests.support.box import eventually

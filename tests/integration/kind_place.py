@@ -19,8 +19,8 @@ from envkit.base.waiting import Cancel
 from envkit.config.models import Cluster
 from envkit.drivers.clusters.kind import Kind
 from envkit.drivers.clusters.nodes import CLUSTER_LABEL
+from envkit.drivers.engine.discovery import find
 from envkit.drivers.runtimes.containers import Containers
-from envkit.drivers.runtimes.discovery import find
 from envkit.drivers.runtimes.networks import Networks
 
 ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]

@@ -80,7 +80,7 @@ from envkit.config.models import Cluster
 from envkit.base.owner import Claim, here
 from envkit.base.paths import Paths
 from envkit.drivers.runtimes.containers import Containers
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.base.waiting import Cancel
 engine, url, name, home, owned, image = sys.argv[1:]
 endpoint = Endpoint(engine, url, "", "test", default=True)

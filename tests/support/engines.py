@@ -10,7 +10,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
-from envkit.drivers.runtimes.discovery import find
+from envkit.drivers.engine.discovery import find
 
 STAND_IN = "localhost/envkit-standin/python:3.11"
 PUBLIC = "docker.io/library/python:3.12-slim"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from envkit.base.errors import EnvironmentFailed
-from envkit.drivers.runtimes import accounts
+from envkit.drivers import accounts
 
 
 @pytest.fixture(autouse=True)

@@ -15,12 +15,12 @@ import pytest
 from envkit.base.errors import Cancelled, EnvironmentFailed, UsageError
 from envkit.base.waiting import Cancel
 from envkit.drivers.clusters.node_image import program
-from envkit.drivers.supply import luggage
 from envkit.drivers.supply.archive import IMAGES, MANIFEST, Archive, packed, written
 from envkit.drivers.supply.bases import bases
 from envkit.drivers.supply.binaries import Host
 from envkit.drivers.supply.binaries.store import SCHEMA
 from envkit.drivers.supply.sealed import digest
+from envkit.operations import program_bundle
 
 
 def silent(_message: str) -> None:
@@ -108,8 +108,8 @@ def test_a_cancelled_one_leaves_no_file(tmp_path: Path) -> None:
 # Programs
 
 
-def home_in(cache: Path) -> luggage.Home:
-    return luggage.Home(cache, {"ENVKIT_CACHE_DIR": str(cache)})
+def home_in(cache: Path) -> program_bundle.Home:
+    return program_bundle.Home(cache, {"ENVKIT_CACHE_DIR": str(cache)})
 
 
 def with_program(folder: Path, **said: Any) -> Archive:
@@ -137,7 +137,7 @@ def with_program(folder: Path, **said: Any) -> Archive:
 def test_programs_are_put_where_they_are_looked_for_once(tmp_path: Path, room: str, entry: str, place: str) -> None:
     archive, home = with_program(tmp_path, room=room, entry=entry), home_in(tmp_path / "cache")
 
-    first, again = (luggage.unpack(home, archive, silent) for _ in range(2))
+    first, again = (program_bundle.unpack(home, archive, silent) for _ in range(2))
 
     assert (first, again) == ([("etcd 3.5", "loaded")], [("etcd 3.5", "kept")])
     assert (home.cache / place).stat().st_mode & 0o777 == 0o755
@@ -149,18 +149,18 @@ def test_programs_are_put_where_they_are_looked_for_once(tmp_path: Path, room: s
                                              ("bin", "bin/kind")])  # fmt: skip
 def test_programs_that_were_altered_since_are_put_there_anew(tmp_path: Path, room: str, place: str) -> None:
     archive, home = with_program(tmp_path, room=room, entry="x"), home_in(tmp_path / "cache")
-    luggage.unpack(home, archive, silent)
+    program_bundle.unpack(home, archive, silent)
     program = home.cache / place
     program.write_text("#!/bin/so\n")
 
-    assert luggage.unpack(home, archive, silent) == [("etcd 3.5", "loaded")]
+    assert program_bundle.unpack(home, archive, silent) == [("etcd 3.5", "loaded")]
     assert program.read_text() == "#!/bin/sh\n"
     archive.close()
 
 
 def test_a_loaded_kind_that_was_altered_is_not_run(tmp_path: Path) -> None:
     archive, home = with_program(tmp_path, room="bin", entry="kind"), home_in(tmp_path / "cache")
-    luggage.unpack(home, archive, silent)
+    program_bundle.unpack(home, archive, silent)
     loaded = home.cache / "bin" / "kind"
     assert program({"PATH": "/nowhere"}, home.cache) == str(loaded)
     loaded.write_text("#!/bin/so\n")
@@ -172,7 +172,7 @@ def test_an_archive_cannot_write_elsewhere(tmp_path: Path) -> None:
     archive = with_program(tmp_path, entry="../../x")
 
     with pytest.raises(EnvironmentFailed, match="outside of the cache"):
-        luggage.unpack(home_in(tmp_path / "cache"), archive, silent)
+        program_bundle.unpack(home_in(tmp_path / "cache"), archive, silent)
     archive.close()
 
 

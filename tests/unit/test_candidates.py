@@ -17,9 +17,9 @@ from envkit.base.events import Event, Kind
 from envkit.base.waiting import Cancel
 from envkit.config.load import Request, load
 from envkit.config.models import Service
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.engine.sdk import connect
 from envkit.drivers.runtimes.fake import FakeEngine
-from envkit.drivers.runtimes.sdk import connect
 from envkit.drivers.supply.images import Images
 from envkit.operations.up import up
 from tests.support.fake_session import opened

@@ -18,8 +18,8 @@ import pytest
 from envkit.base.errors import EngineError
 from envkit.base.events import Event, Stream
 from envkit.base.paths import Paths
-from envkit.drivers.runtimes import podman_service, sdk
-from envkit.drivers.runtimes.discovery import (
+from envkit.drivers.engine import podman_service, sdk
+from envkit.drivers.engine.discovery import (
     ask,
     candidates,
     engine_of,
@@ -30,7 +30,7 @@ from envkit.drivers.runtimes.discovery import (
     remedy,
     remembered,
 )
-from envkit.drivers.runtimes.podman_service import startable
+from envkit.drivers.engine.podman_service import startable
 from envkit.drivers.supply.binaries.models import Host
 from tests.unit.sockets import DOCKER, PODMAN, answering, engine, serving, tcp
 

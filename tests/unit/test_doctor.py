@@ -20,7 +20,7 @@ from envkit.doctor import cluster, engines, resources, surroundings
 from envkit.doctor.examine import CHECKS, Examined, examine
 from envkit.doctor.finding import ENGINES, LANES, Finding, Fix
 from envkit.doctor.host import Host
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.endpoint import Endpoint
 from tests.unit.sockets import answering, tcp
 
 DOCKER = Endpoint("docker", "unix:///var/run/docker.sock", "27.1", "usual socket")

@@ -23,7 +23,7 @@ from envkit.base.errors import EnvironmentFailed, NotUp
 from envkit.base.owner import Claim, claim
 from envkit.base.paths import Paths
 from envkit.cli.context import Flags, opened_down
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.inventory import state
 from envkit.operations import env, remove
 from envkit.operations.list import as_processes

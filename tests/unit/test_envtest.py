@@ -13,9 +13,10 @@ from envkit.base import kubeconfig
 from envkit.base.paths import Paths
 from envkit.config.models import Environment, Port, Service
 from envkit.config.names import APISERVER, CONTROLLERS, ETCD, PARTS
-from envkit.drivers.clusters.envtest import Envtest, with_parts, without_refused
+from envkit.drivers.clusters.envtest import Envtest, with_parts
 from envkit.drivers.clusters.parts import outlived
 from envkit.drivers.lanes import settled
+from envkit.drivers.supply.kubernetes_flags import without_refused
 from envkit.planning import desired
 from envkit.planning.facts import Instance
 

@@ -15,8 +15,8 @@ from envkit.base.paths import Paths
 from envkit.config.models import Environment
 from envkit.config.names import PARTS
 from envkit.drivers import lanes
+from envkit.drivers.engine.discovery import can_start
 from envkit.drivers.lanes import QUIET, Choice, Entered, entered, free_ports, settled
-from envkit.drivers.runtimes.discovery import can_start
 from tests.unit.sockets import DOCKER, PODMAN, tcp
 from tests.unit.sockets import engine as engine_at
 from tests.unit.wants import environment

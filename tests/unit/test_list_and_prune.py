@@ -19,7 +19,7 @@ from envkit.base.errors import UsageError
 from envkit.base.owner import Owner
 from envkit.base.paths import Paths
 from envkit.cli.output import confirmed, expiry
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes.marked import Stamp
 from envkit.inventory import state
 from envkit.operations.list import Found, Trace, in_files, is_locked, judged

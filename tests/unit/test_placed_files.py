@@ -18,8 +18,8 @@ from envkit.base.kubeconfig import Access
 from envkit.base.paths import Paths, write_private
 from envkit.config.load import Request, load
 from envkit.config.models import Environment, Service
+from envkit.drivers.engine.file_owners import ids, numbered
 from envkit.drivers.lanes import Lane, settled
-from envkit.drivers.runtimes.owners import ids, numbered
 from envkit.inventory import state
 from envkit.operations import tokens
 from envkit.planning import desired

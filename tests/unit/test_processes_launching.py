@@ -12,8 +12,9 @@ from envkit.base.errors import EnvironmentFailed
 from envkit.base.owner import Owner
 from envkit.config.models import File, Service
 from envkit.datastorage.account import VARIABLE
-from envkit.drivers.runtimes import accounts, postgres_data
-from envkit.drivers.runtimes.accounts import Account
+from envkit.drivers import accounts
+from envkit.drivers.accounts import Account
+from envkit.drivers.runtimes import postgres_data
 from envkit.drivers.runtimes.base import Unit
 from envkit.drivers.runtimes.launching import Launching, copy_files
 from envkit.drivers.runtimes.spawning import Launch

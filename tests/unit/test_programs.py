@@ -10,7 +10,7 @@ import pytest
 from envkit.base.errors import EnvironmentFailed, ImageUnavailable
 from envkit.base.waiting import Cancel
 from envkit.config.models import Service
-from envkit.drivers.runtimes import accounts
+from envkit.drivers import accounts
 from envkit.drivers.supply import binaries
 from envkit.drivers.supply import programs as module
 from envkit.drivers.supply.binaries import Found, Version, Wanted

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from envkit.base.errors import EngineError
-from envkit.drivers.runtimes import reach
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine import reach
+from envkit.drivers.engine.endpoint import Endpoint
 
 ID = "02589f4e1077f12a41203cb2fd1f93fe6674622755d839c446f1c0ad825d5fd5"
 REST = "rw,relatime - ext4 /dev/vda rw"

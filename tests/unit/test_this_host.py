@@ -12,8 +12,8 @@ from envkit.base import kubeconfig
 from envkit.base.errors import EnvkitError
 from envkit.base.kubeconfig import Access
 from envkit.base.paths import write_private
-from envkit.drivers.runtimes.discovery import in_machine
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.discovery import in_machine
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes.fake import FakeEngine
 from envkit.drivers.runtimes.this_host import outward, this_host
 from envkit.operations.calls_back import ADDRESS, CERTIFICATES, LISTEN, variables

@@ -45,7 +45,15 @@ class Told:
             return answer
 
         self.supervisor = Supervisor(
-            folder, "here", opened, down, lambda: None, self.said.append, keep=keep, clock=lambda _seconds: None
+            folder,
+            "here",
+            opened,
+            down,
+            lambda: None,
+            self.said.append,
+            lambda *_: None,
+            keep=keep,
+            clock=lambda _: None,
         )
 
     def __call__(self, *messages: dict[str, Any]) -> Told:

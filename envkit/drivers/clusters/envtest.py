@@ -10,7 +10,6 @@ second one signs the clients of the API server. The third one signs for etcd alo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from envkit.config.images import substitute
 from envkit.config.models import Cluster, Environment, File, Port, Process, Service, TcpProbe
 from envkit.config.names import APISERVER, CONTROLLERS, ETCD
 from envkit.drivers.clusters.pki import Pki
+from envkit.drivers.supply.kubernetes_flags import without_refused
 
 ETCD_IMAGE = "registry.k8s.io/etcd:3.5.21-0"
 KUBERNETES_IMAGE = "registry.k8s.io/{program}:v{version}"
@@ -37,9 +37,6 @@ WITHOUT_CONTROLLERS = (
 
 HASTE = 0.2
 """Seconds for these to end: they would wait for every watch to be closed, and keep nothing that could be lost."""
-
-REMOVED = {"--insecure-port": (1, 24), "--port": (1, 24)}
-"""Flags that older versions want and newer ones refuse, with the first version that refuses them."""
 
 
 @dataclass(frozen=True)
@@ -173,13 +170,6 @@ def _files(named: Mapping[str, Sequence[Path]]) -> tuple[File, ...]:
     """Files below `/pki`, each under its new name and with its own suffix."""
     pairs = ((f"{name}{path.suffix}", path) for name, paths in named.items() for path in paths)
     return tuple(File(path=f"/pki/{name}", source=str(path), mode="0600") for name, path in pairs)
-
-
-def without_refused(command: Sequence[str], version: str) -> tuple[str, ...]:
-    """The command less the flags that this version of Kubernetes refuses."""
-    found = re.match(r"v?(\d+)\.(\d+)", version)
-    number = (int(found[1]), int(found[2])) if found else (1, 99)
-    return tuple(word for word in command if number < REMOVED.get(word.partition("=")[0], (9, 9)))
 
 
 def with_parts(environment: Environment, parts: Mapping[str, Service]) -> Environment:

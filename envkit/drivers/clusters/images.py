@@ -9,8 +9,8 @@ from pathlib import Path
 from envkit.base.errors import ImageUnavailable
 from envkit.base.waiting import Cancel
 from envkit.drivers.clusters.nodes import Engine, Nodes
-from envkit.drivers.runtimes.exporting import exported
-from envkit.drivers.runtimes.sdk import translated
+from envkit.drivers.engine.exporting import exported
+from envkit.drivers.engine.sdk import translated
 from envkit.drivers.supply.images import Images
 
 RECORD = "/kind/envkit-images"

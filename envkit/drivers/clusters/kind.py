@@ -27,7 +27,7 @@ from envkit.drivers.clusters.creation import Creation
 from envkit.drivers.clusters.node_image import PROGRAM, default_image
 from envkit.drivers.clusters.nodes import MARKER_FILE, ClusterFacts, Engine, Node, Nodes
 from envkit.drivers.clusters.remains import end_processes, save_logs
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.supply.images import Images
 
 Report = Callable[[str], None]

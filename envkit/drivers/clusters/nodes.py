@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from envkit.base import labels
 from envkit.base.errors import EngineError
 from envkit.base.owner import Claim
-from envkit.drivers.runtimes.sdk import executed, text, translated
+from envkit.drivers.engine.sdk import executed, text, translated
 from envkit.drivers.runtimes.usage import Usage
 
 if TYPE_CHECKING:

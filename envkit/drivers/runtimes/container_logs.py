@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envkit.base.errors import EngineError
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.engine.sdk import connect, translated
 from envkit.drivers.runtimes.following import Place, unread
-from envkit.drivers.runtimes.sdk import connect, translated
 
 if TYPE_CHECKING:
     from docker import APIClient

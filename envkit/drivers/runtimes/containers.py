@@ -12,11 +12,9 @@ from envkit.base import labels
 from envkit.base.errors import EngineError
 from envkit.base.owner import Claim, Verdict
 from envkit.base.ports import LOOPBACK, Holder, holders, port_taken
-from envkit.drivers.runtimes import container_logs, limits, owners
-from envkit.drivers.runtimes.base import Unit
-from envkit.drivers.runtimes.endpoint import Endpoint
-from envkit.drivers.runtimes.following import Place, lines_of
-from envkit.drivers.runtimes.sdk import (
+from envkit.drivers.engine import file_owners
+from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.engine.sdk import (
     connect,
     executed,
     pack,
@@ -26,6 +24,9 @@ from envkit.drivers.runtimes.sdk import (
     unpack_one,
     unpack_with_head,
 )
+from envkit.drivers.runtimes import container_logs, limits
+from envkit.drivers.runtimes.base import Unit
+from envkit.drivers.runtimes.following import Place, lines_of
 from envkit.drivers.runtimes.usage import Usage, of_stats
 from envkit.planning.facts import Instance, State
 
@@ -250,7 +251,7 @@ class Containers:
 
     def silence(self) -> str:
         """Why the engine does not answer now, asked anew within a few seconds; empty when it does."""
-        from envkit.drivers.runtimes.discovery import ask
+        from envkit.drivers.engine.discovery import ask
 
         try:
             ask(self.endpoint.url)
@@ -305,9 +306,9 @@ class Containers:
     def _owner_of_files(self, container: str, unit: Unit) -> str:
         """uid, or uid:gid, of the user that the container runs as, whatever says who that is."""
         if all(file.owner is not None for file in unit.service.files):
-            return owners.ROOT
-        user = unit.service.user or self.api.inspect_container(container)["Config"].get("User") or owners.ROOT
-        return owners.numbered(str(user), lambda: text(self.read_file(container, owners.PASSWD)))
+            return file_owners.ROOT
+        user = unit.service.user or self.api.inspect_container(container)["Config"].get("User") or file_owners.ROOT
+        return file_owners.numbered(str(user), lambda: text(self.read_file(container, file_owners.PASSWD)))
 
     def _clear_namesake(self, name: str, environment: str) -> None:
         """A container of ours that was created and never seen again is removed; anybody else's is an error."""

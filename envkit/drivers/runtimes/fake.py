@@ -21,9 +21,9 @@ from envkit.base import labels
 from envkit.base.errors import EngineError
 from envkit.base.owner import NOBODY, Claim, Verdict
 from envkit.base.ports import LOOPBACK, Holder, holders, port_taken
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes import limits
 from envkit.drivers.runtimes.base import Unit
-from envkit.drivers.runtimes.endpoint import Endpoint
 from envkit.drivers.runtimes.fake_supply import FakeImages, FakeNetworks
 from envkit.drivers.runtimes.fake_world import Program, known
 from envkit.drivers.runtimes.following import Place

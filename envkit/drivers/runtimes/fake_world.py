@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envkit.config.models import File
+from envkit.drivers.engine.file_owners import ids, numbered
 from envkit.drivers.runtimes.base import Unit
-from envkit.drivers.runtimes.owners import ids, numbered
 
 NAMES = frozenset({"cat", "stat", "printenv", "id", "pwd", "getent", "true", "false", "sh", "sleep", "echo"})
 

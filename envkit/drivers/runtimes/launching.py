@@ -16,8 +16,9 @@ from envkit.base.errors import EnvironmentFailed
 from envkit.base.paths import make_folder
 from envkit.config import rights
 from envkit.config.models import File
-from envkit.drivers.runtimes import accounts, postgres_data
-from envkit.drivers.runtimes.accounts import Account
+from envkit.drivers import accounts
+from envkit.drivers.accounts import Account
+from envkit.drivers.runtimes import postgres_data
 from envkit.drivers.runtimes.base import Unit
 from envkit.drivers.runtimes.marked import SERVICE
 from envkit.drivers.runtimes.spawning import Launch
@@ -57,7 +58,7 @@ class Launching:
             postgres_data.own(data, account)
         argv = _with_path(process.command, program)
         if process.supply == "kubernetes":
-            from envkit.drivers.clusters.envtest import without_refused
+            from envkit.drivers.supply.kubernetes_flags import without_refused
 
             argv = without_refused(argv, program.version)
         user_variable = BECOMES_ITS_USER.get(process.supply or "") if account else None

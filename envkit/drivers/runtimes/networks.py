@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from envkit.base import labels
 from envkit.base.errors import EngineError
 from envkit.base.owner import Claim, Owner
-from envkit.drivers.runtimes.sdk import translated
+from envkit.drivers.engine.sdk import translated
 
 if TYPE_CHECKING:
     from docker import APIClient

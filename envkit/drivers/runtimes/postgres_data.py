@@ -15,8 +15,8 @@ from envkit.base.errors import EnvironmentFailed
 from envkit.base.owned import own_folder
 from envkit.base.paths import write_private
 from envkit.config import rights
-from envkit.drivers.runtimes import accounts
-from envkit.drivers.runtimes.accounts import Account
+from envkit.drivers import accounts
+from envkit.drivers.accounts import Account
 from envkit.drivers.runtimes.spawning import as_user
 
 SECONDS = 60.0

@@ -31,7 +31,8 @@ from envkit.base.errors import EngineError
 from envkit.base.owner import Claim, Owner, Verdict, of_data
 from envkit.base.paths import make_folder, replace_file, write_private
 from envkit.base.ports import Holder, holders, port_taken, process_on
-from envkit.drivers.runtimes import accounts, limits, listeners, shared_memory
+from envkit.drivers import accounts
+from envkit.drivers.runtimes import limits, listeners, shared_memory
 from envkit.drivers.runtimes.base import Unit
 from envkit.drivers.runtimes.following import Place, growing
 from envkit.drivers.runtimes.marked import (

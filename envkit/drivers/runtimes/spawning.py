@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from envkit.base.paths import append_private, write_private
-from envkit.drivers.runtimes.accounts import Account
+from envkit.drivers.accounts import Account
 
 _SHIM = (
     "read -r _ || exit 125; exec </dev/null; exit_file=$1; shift; "

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 from envkit.base.ports import LOOPBACK
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.planning.values import ThisHost
 
 ALIAS = "host.docker.internal"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from envkit.base.errors import EngineError, ImageUnavailable
 from envkit.base.waiting import Cancel
 from envkit.config.images import KEPT
-from envkit.drivers.runtimes.sdk import stepwise, translated
+from envkit.drivers.engine.sdk import stepwise, translated
 from envkit.drivers.supply.pulling import Puller
 
 if TYPE_CHECKING:

@@ -165,7 +165,7 @@ class Programs:
         supply = asked[0].supply if asked else None
         if supply is None or supply == "datastorage":
             return None
-        from envkit.drivers.runtimes import accounts
+        from envkit.drivers import accounts
         from envkit.drivers.supply.binaries import Version, Wanted
 
         minimums = [Version.parse(process.minimum) for process in asked if process.minimum]

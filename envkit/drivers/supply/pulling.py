@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from envkit.base.errors import EngineError
 from envkit.base.waiting import Cancel
 from envkit.config.images import Source, by_digest, local_name, source_of, split_tag
-from envkit.drivers.runtimes.sdk import stepwise, translated
+from envkit.drivers.engine.sdk import stepwise, translated
 from envkit.drivers.supply.retrying import pause_before_next
 
 if TYPE_CHECKING:

@@ -48,7 +48,7 @@ def _log(scene: Scene, instance: Instance) -> None:
 
 def _beginning(api: APIClient, instance: Instance) -> str:
     """The first lines, read from a stream that is left as soon as there is enough."""
-    from envkit.drivers.runtimes.sdk import text, translated
+    from envkit.drivers.engine.sdk import text, translated
 
     read, size = [], 0
     with translated(f"reading the log of {instance.name}"):

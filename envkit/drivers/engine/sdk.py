@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from envkit.base.errors import EngineError
 from envkit.base.waiting import Cancel
 from envkit.config.models import File
-from envkit.drivers.runtimes.endpoint import Endpoint
-from envkit.drivers.runtimes.owners import ROOT, ids
+from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.engine.file_owners import ROOT, ids
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -43,7 +43,7 @@ def connect(
     if endpoint.oldest_api and version_lt(version, endpoint.oldest_api):
         version = endpoint.oldest_api
     with translated(f"connecting to {endpoint.url}"):
-        from envkit.drivers.runtimes.engine_sockets import keep_time
+        from envkit.drivers.engine.engine_sockets import keep_time
 
         tls = tls_of(endpoint.url)
         api = APIClient(base_url=endpoint.url, version=version, timeout=seconds, tls=tls, use_ssh_client=True)

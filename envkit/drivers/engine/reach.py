@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 from envkit.base.deadline import Deadline
 from envkit.base.deadline_http import UnixConnection, ask
 from envkit.base.errors import EngineError
-from envkit.drivers.runtimes.discovery import ASK_SECONDS
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.discovery import ASK_SECONDS
+from envkit.drivers.engine.endpoint import Endpoint
 
 MOUNTS = Path("/proc/self/mountinfo")
 OWN = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")

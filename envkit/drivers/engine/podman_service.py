@@ -13,8 +13,8 @@ from envkit.base.errors import EngineError
 from envkit.base.events import Stream
 from envkit.base.paths import Paths, make_folder
 from envkit.base.waiting import until
-from envkit.drivers.runtimes.discovery import ask, find, find_all
-from envkit.drivers.runtimes.endpoint import Endpoint
+from envkit.drivers.engine.discovery import ask, find, find_all
+from envkit.drivers.engine.endpoint import Endpoint
 
 IDLE_SECONDS = 600
 """The service ends by itself after this long without a call, should envkit be killed before it can end it."""

@@ -22,7 +22,7 @@ from envkit.base.deadline import Deadline
 from envkit.base.deadline_http import UnixConnection
 from envkit.base.deadline_http import ask as http_ask
 from envkit.base.errors import EngineError
-from envkit.drivers.runtimes.endpoint import Endpoint, EngineName
+from envkit.drivers.engine.endpoint import Endpoint, EngineName
 
 _API = re.compile(r"\d+\.\d+")
 
@@ -88,7 +88,7 @@ def _request(socket_path: str, path: str) -> tuple[Message, int, bytes]:
 
 def _ask_with_sdk(url: str) -> dict[str, Any]:
     """Tcp with TLS, ssh and Windows' named pipes are the SDK's business."""
-    from envkit.drivers.runtimes.sdk import connect, translated
+    from envkit.drivers.engine.sdk import connect, translated
 
     try:
         with translated("asking for the version"):

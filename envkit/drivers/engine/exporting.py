@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from envkit.base.errors import EngineError
 from envkit.base.waiting import Cancel
-from envkit.drivers.runtimes.sdk import translated
+from envkit.drivers.engine.sdk import translated
 
 PLATFORM_API = "1.48"
 """The API version since which an image can be saved for one platform."""

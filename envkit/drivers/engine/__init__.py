@@ -1,0 +1,1 @@
+"""Docker and Podman: found, asked, and called over one SDK, each call within its deadline."""
