@@ -73,8 +73,7 @@ class Blame:
 
         def work() -> None:
             from envkit.evidence import collect, judge, look
-            from envkit.evidence.collectors import COLLECTORS
-            from envkit.operations.gather import OF_UP
+            from envkit.operations.gather import of_up
 
             findings = look(session, said.folder, seconds=min(seconds, 6.0) / 2, error=error, code=code, signum=signum)
             verdict = judge(findings)
@@ -83,7 +82,7 @@ class Blame:
                 said.face.verdict(verdict)
             path = collect(
                 session, said.folder, seconds=seconds, into=said.artifacts, findings=findings, verdict=verdict,
-                collectors=OF_UP if error else COLLECTORS,
+                collectors=of_up() if error else None,
             )  # fmt: skip
             said.face.evidence(path)
             if error is not None:

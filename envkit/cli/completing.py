@@ -20,13 +20,13 @@ from envkit.cli.context import Flags, program
 from envkit.cli.imaging import ACTIONS
 from envkit.cli.options import COMMANDS, COMMON, command, option_defaults, option_named, takes_next
 from envkit.cli.output import out
-from envkit.inventory.export import FORMATS
+from envkit.inventory.export import formats
 
 CHOICES = {
     "lane": ("containers", "mixed", "embedded", "auto"),
     "engine": ("docker", "podman", "auto"),
     "port_offset": ("auto",),
-    "format": FORMATS,
+    "format": formats(),
 }
 
 BASH = """\

@@ -50,10 +50,10 @@ def _host(flags: Flags) -> Host:
 
 def _examine(host: Host, flags: Flags) -> Examined:
     from envkit.doctor.credentials import Credentials
-    from envkit.doctor.examine import CHECKS, examine
+    from envkit.doctor.examine import examine, registered
 
     ports = _ports(flags)
-    return examine(host, (*CHECKS, ("ports", ports), ("credentials", Credentials(ports.environment))))
+    return examine(host, (*registered(), ("ports", ports), ("credentials", Credentials(ports.environment))))
 
 
 def _ports(flags: Flags) -> Ports:

@@ -108,13 +108,13 @@ def status(flags: Flags, watch: bool = False) -> int:
 @command
 def env(flags: Flags, format: str = "shell") -> None:
     """Print the variables of an environment that is up: `eval "$(./dev env)"`."""
-    from envkit.inventory.export import FORMATS, render
+    from envkit.inventory.export import formats, render
     from envkit.operations.env import read
 
     form = "json" if flags.json else format
     whole_letters()
-    if form not in FORMATS:
-        raise UsageError(f"--format is one of {', '.join(FORMATS)}, got {form!r}")
+    if form not in formats():
+        raise UsageError(f"--format is one of {', '.join(formats())}, got {form!r}")
     try:
         record = read(flags.paths(), flags.command("up"), flags.environ)
     except EnvkitError:

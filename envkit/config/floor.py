@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from envkit.config import presets
 from envkit.config.interpolate import Broken
 from envkit.config.merge import Keys, Merged
 from envkit.config.models import Cluster
 from envkit.config.names import did_you_mean
-from envkit.config.presets import PRESETS, expanded
 from envkit.config.typed import parsed
 
 GENERATED = "generated"
@@ -60,7 +60,9 @@ def floor(wanted: Merged) -> tuple[Floor, dict[Keys, str]]:
 def _takes_password(service: dict[str, Any]) -> bool:
     """Whether its preset has a password, and the configuration gives none."""
     word, options = service["preset"], service.get("options")
-    known = isinstance(word, str) and word in PRESETS and "password" in PRESETS[word].options.model_fields
+    known = (
+        isinstance(word, str) and word in presets.names() and "password" in presets.preset(word).options.model_fields
+    )
     return known and not (isinstance(options, dict) and options.get("password"))
 
 
@@ -69,12 +71,13 @@ def _expansion(service: dict[str, Any], secret: str) -> tuple[dict[str, Any], di
     word, options = service["preset"], service.get("options", {})
     if isinstance(word, Broken):
         return {}, {}
-    if not isinstance(word, str) or word not in PRESETS:
-        known = ", ".join(PRESETS)
-        return {}, {("preset",): f"expected one of {known}; found '{word}'{did_you_mean(str(word), PRESETS)}"}
-    typed = parsed(PRESETS[word].options, options if isinstance(options, dict) else {})
-    own = typed.value or PRESETS[word].options()
+    if not isinstance(word, str) or word not in presets.names():
+        known = ", ".join(presets.names())
+        return {}, {("preset",): f"expected one of {known}; found '{word}'{did_you_mean(str(word), presets.names())}"}
+    preset = presets.preset(word)
+    typed = parsed(preset.options, options if isinstance(options, dict) else {})
+    own = typed.value or preset.options()
     if secret:
         own = own.model_copy(update={"password": f"${{secret.{secret}}}"})
     wrong = {("options", *keys): message for keys, message in typed.findings.items()}
-    return expanded(PRESETS[word], own, service), wrong
+    return presets.expanded(preset, own, service), wrong

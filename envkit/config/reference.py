@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from envkit.config import presets
 from envkit.config.models import Environment
-from envkit.config.presets import PRESETS
 from envkit.config.units import show_size
 
 Node = Mapping[str, Any]
@@ -127,7 +127,9 @@ def tables() -> str:
     extends = {"type": "string or list", "description": "a profile or file, or several, that this one is laid over"}
     blocks = [_table("The file", "", {"properties": {"extends": extends, **schema["properties"]}})]
     blocks += [_table(name, name, parts[name]) for name in ORDER]
-    blocks += [_table(f"Options of {name}", name, it.options.model_json_schema()) for name, it in PRESETS.items()]
+    blocks += [
+        _table(f"Options of {name}", name, it.options.model_json_schema()) for name, it in presets.every().items()
+    ]
     return "\n".join(blocks)
 
 

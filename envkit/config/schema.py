@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from envkit.config import presets
 from envkit.config.models import Environment
-from envkit.config.presets import PRESETS
 from envkit.config.shipped import shipped
 
 Node = dict[str, Any]
@@ -29,7 +29,7 @@ def schema() -> Node:
     """The schema of one file."""
     root = Environment.model_json_schema()
     parts = root["$defs"]
-    for name, preset in PRESETS.items():
+    for name, preset in presets.every().items():
         options = preset.options.model_json_schema()
         parts.update(options.pop("$defs", {}))
         parts[f"{name}-options"] = options
@@ -53,13 +53,13 @@ def _short_forms(root: Node, parts: Node) -> None:
         service["properties"]["ports"]["patternProperties"][pattern] = {"anyOf": [port, host, short]}
     token = parts["Identity"]["properties"]["token"]
     token["anyOf"] = [*token["anyOf"], {"enum": ["none", False]}]
-    service["properties"]["preset"] = {"enum": list(PRESETS)}
+    service["properties"]["preset"] = {"enum": list(presets.names())}
     service["allOf"] = [
         {
             "if": {"properties": {"preset": {"const": name}}, "required": ["preset"]},
             "then": {"properties": {"options": {"$ref": f"#/$defs/{name}-options"}}},
         }
-        for name in PRESETS
+        for name in presets.names()
     ]
 
 

@@ -98,3 +98,11 @@ def capabilities(host: Host) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("capabilities", KIND, "ok", "all that an engine needs")
+
+
+CHECKS = (
+    ("kind", kind),
+    ("node image", node_image),
+    ("inotify", inotify),
+    ("capabilities", capabilities),
+)

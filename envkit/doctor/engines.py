@@ -177,3 +177,10 @@ def cgroups(host: Host) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("cgroups", ENGINES, "warning", "no memory controller: limits cannot be kept")
+
+
+CHECKS = (
+    ("engines", engines),
+    ("rootless", rootless),
+    ("cgroups", cgroups),
+)

@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
+from envkit.base import registry
 from envkit.base.errors import EnvkitError
-from envkit.doctor import cluster, engines, programs, resources, surroundings
 from envkit.doctor.finding import LANES, Finding, lacking
 from envkit.doctor.host import Host
 
@@ -18,24 +19,10 @@ SECONDS = 15.0
 
 Check = Callable[[Host], Iterable[Finding]]
 
-CHECKS: tuple[tuple[str, Check], ...] = (
-    ("engines", engines.engines),
-    ("rootless", engines.rootless),
-    ("cgroups", engines.cgroups),
-    ("kind", cluster.kind),
-    ("node image", cluster.node_image),
-    ("inotify", cluster.inotify),
-    ("capabilities", cluster.capabilities),
-    ("programs", programs.programs),
-    ("datastorage", programs.own_service),
-    ("unprivileged user", programs.service_users),
-    ("memory", resources.memory),
-    ("memory of engines", resources.engine_memory),
-    ("disk", resources.disk),
-    ("limits", resources.files_and_processes),
-    ("proxy", surroundings.proxies),
-    ("leftovers", surroundings.leftovers),
-)
+
+def registered() -> tuple[tuple[str, Check], ...]:
+    """Return every check with its name, in the order in which the modules are registered."""
+    return tuple(one for name in registry.CHECKS for one in import_module(name).CHECKS)
 
 
 @dataclass(frozen=True)
@@ -56,7 +43,7 @@ class Examined:
         return not verdicts[lane] if lane in verdicts else not all(verdicts.values())
 
 
-def examine(host: Host, checks: Sequence[tuple[str, Check]] = CHECKS, seconds: float = SECONDS) -> Examined:
+def examine(host: Host, checks: Sequence[tuple[str, Check]], seconds: float = SECONDS) -> Examined:
     """Every check in a thread of its own, which is left behind when it does not end in time."""
     began = time.monotonic()
     answers: queue.Queue[tuple[str, list[Finding]]] = queue.Queue()

@@ -64,3 +64,10 @@ def service_users(host: Host) -> Iterator[Finding]:
         yield Finding("unprivileged user", EMBEDDED, "lacking", error.message, error.hint)
         return
     yield Finding("unprivileged user", EMBEDDED, "ok", f"each service its own; initdb runs as uid {named.uid}")
+
+
+CHECKS = (
+    ("programs", programs),
+    ("datastorage", own_service),
+    ("unprivileged user", service_users),
+)

@@ -84,3 +84,11 @@ def files_and_processes(_host: Host) -> Iterator[Finding]:
         "no limit" if soft in (resource.RLIM_INFINITY, -1) else f"{soft} of them at once",
         "raise nproc in /etc/security/limits.conf (as root)",
     )  # fmt: skip
+
+
+CHECKS = (
+    ("memory", memory),
+    ("memory of engines", engine_memory),
+    ("disk", disk),
+    ("limits", files_and_processes),
+)

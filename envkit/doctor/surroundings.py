@@ -109,3 +109,9 @@ def _shown(url: str) -> str:
     """Host and port: a proxy's address may hold a password."""
     parts = urlsplit(url if "//" in url else f"//{url}")
     return f"{parts.hostname or '?'}:{parts.port}" if parts.port else parts.hostname or "?"
+
+
+CHECKS = (
+    ("proxy", proxies),
+    ("leftovers", leftovers),
+)

@@ -14,7 +14,7 @@ from threading import Event
 from envkit.base.errors import EnvironmentFailed
 from envkit.base.paths import make_folder
 from envkit.evidence.bundle import Bundle, packed
-from envkit.evidence.collectors import COLLECTORS, Collector
+from envkit.evidence.collectors import Collector
 from envkit.evidence.collectors.scene import Scene, in_background
 from envkit.evidence.findings import Findings
 from envkit.evidence.looking import look
@@ -31,7 +31,7 @@ CLOSING = 0.15
 def collect(
     session: Session, run_folder: Path | None, *, seconds: float, into: Path | None = None,
     findings: Findings | None = None, verdict: Verdict | None = None, archive: bool = False,
-    collectors: Sequence[Collector] = COLLECTORS,
+    collectors: Sequence[Collector] | None = None,
 ) -> Path:  # fmt: skip
     """Gather everything within `seconds`, which no cancellation shortens; the folder, or the archive, that has it.
 
@@ -43,7 +43,7 @@ def collect(
     found = findings or look(session, run_folder, seconds=seconds / 4)
     bundle = _opened(session, into)
     scene = Scene(session, run_folder, bundle, found, found.began or time.time() - 3600)
-    _all(scene, collectors, deadline)
+    _all(scene, every() if collectors is None else collectors, deadline)
     bundle.close()
     from envkit.evidence.index import write
 

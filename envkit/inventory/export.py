@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from collections.abc import Mapping
 
-FORMATS = ("dotenv", "shell", "json")
-
-_PLAIN = re.compile(r"^[A-Za-z0-9_./:@%+,=?-]*$")
-_NOT_SINGLE = re.compile(r"['\r]|\\\\|\\\Z")
-"""A quote ends them, text files change carriage returns, and some readers unescape `\\\\` and `\\'` even there."""
+from envkit.base import registry
 
 _SECRET = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|_KEY|CREDENTIAL)", re.IGNORECASE)
 _USERINFO = re.compile(r"(://[^:/@\s]*:)[^@/\s]+(@)")
@@ -19,33 +13,15 @@ _KEYWORD = re.compile(r"(\bpassword=)('[^']*'|[^\s&]+)", re.IGNORECASE)
 """In connection strings: `host=h password=p`, `?user=u&password=p`."""
 
 
+def formats() -> tuple[str, ...]:
+    """Return the names of the syntaxes that `render` knows."""
+    return tuple(registry.EXPORT_FORMATS)
+
+
 def render(variables: Mapping[str, str], form: str) -> str:
-    """The variables, sorted; `form` is one of `FORMATS`."""
-    ordered = dict(sorted(variables.items()))
-    if form == "json":
-        return json.dumps(ordered, indent=2) + "\n"
-    line = _shell if form == "shell" else _dotenv
-    return "".join(line(name, value) for name, value in ordered.items())
-
-
-def _shell(name: str, value: str) -> str:
-    """For `eval`: POSIX quoting holds every value, newlines included."""
-    return f"export {name}={shlex.quote(value)}\n"
-
-
-def _dotenv(name: str, value: str) -> str:
-    r"""Plain where it may be; in single quotes, which readers take literally; else double-quoted and escaped.
-
-    The escapes are those of a shell, which godotenv and compose read likewise. python-dotenv keeps the backslash of
-    `\$` and `` \` ``: the one case without a spelling that all of them agree on.
-    """
-    if _PLAIN.fullmatch(value):
-        return f"{name}={value}\n"
-    if not _NOT_SINGLE.search(value):
-        return f"{name}='{value}'\n"
-    for raw, escaped in (("\\", "\\\\"), ('"', '\\"'), ("$", "\\$"), ("`", "\\`"), ("\r", "\\r")):
-        value = value.replace(raw, escaped)
-    return f'{name}="{value}"\n'
+    """Return the variables, sorted; `form` is one of `formats()`."""
+    text: str = registry.module(registry.EXPORT_FORMATS, form).render(variables)
+    return text
 
 
 def masked(name: str, value: str) -> str:

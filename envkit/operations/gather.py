@@ -8,7 +8,7 @@ from pathlib import Path
 from envkit import evidence
 from envkit.base.errors import EnvkitError
 from envkit.evidence import Verdict
-from envkit.evidence.collectors import COLLECTORS
+from envkit.evidence.collectors import Collector, every
 from envkit.inventory.session import Session
 from envkit.watch.folder import latest
 
@@ -21,8 +21,9 @@ UP_SECONDS, CANCELLED_SECONDS = 20.0, 3.0
 """For the evidence of an `up` that failed, and of one that was cancelled: CI kills ten seconds after its signal."""
 
 
-OF_UP = tuple(one for one in COLLECTORS if one.name not in ("plan", "probes"))
-"""The error has told what works and what does not: nothing is asked again."""
+def of_up() -> tuple[Collector, ...]:
+    """Return the collectors for an `up` that failed: its error has said what works, so nothing is asked again."""
+    return tuple(one for one in every() if not one.repeats)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def of_failed_up(session: Session, error: BaseException, into: Path | None = Non
     verdict = evidence.judge(found)
     try:
         path = evidence.collect(
-            session, None, seconds=seconds, into=into, findings=found, verdict=verdict, collectors=OF_UP
+            session, None, seconds=seconds, into=into, findings=found, verdict=verdict, collectors=of_up()
         )
     except EnvkitError as trouble:
         session.stream.note(f"no evidence: {trouble.message}")

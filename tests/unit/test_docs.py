@@ -15,10 +15,9 @@ import yaml
 from envkit.cli.main import TAKES_SERVICES, arranged, run
 from envkit.cli.options import SHORT
 from envkit.cli.tasks import namespace
-from envkit.config import reference
+from envkit.config import presets, reference
 from envkit.config.load import Request, load
 from envkit.config.models import Environment
-from envkit.config.presets import PRESETS
 from envkit.config.schema import schema
 from envkit.datastorage.settings import Settings
 
@@ -183,7 +182,7 @@ def parts() -> Iterator[tuple[str, dict[str, Any]]]:
     whole = Environment.model_json_schema()
     yield "", whole
     yield from whole["$defs"].items()
-    for name, preset in PRESETS.items():
+    for name, preset in presets.every().items():
         yield name, preset.options.model_json_schema()
 
 
@@ -195,7 +194,7 @@ def test_every_key_says_what_it_means() -> None:
         if not reference.meaning(part, key, value)
     ]
     assert silent == []
-    assert {part for part, _ in parts()} - {""} - set(PRESETS) == set(reference.ORDER)
+    assert {part for part, _ in parts()} - {""} - set(presets.names()) == set(reference.ORDER)
 
 
 def test_no_meaning_is_left_over() -> None:

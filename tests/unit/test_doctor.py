@@ -17,7 +17,7 @@ from envkit.cli import doctoring
 from envkit.cli.context import Flags
 from envkit.config.load import Request, load
 from envkit.doctor import cluster, engines, resources, surroundings
-from envkit.doctor.examine import CHECKS, Examined, examine
+from envkit.doctor.examine import Examined, examine, registered
 from envkit.doctor.finding import ENGINES, LANES, Finding, Fix
 from envkit.doctor.host import Host
 from envkit.drivers.engine.endpoint import Endpoint
@@ -244,7 +244,7 @@ def test_a_lane_is_usable_when_nothing_of_it_is_lacking() -> None:
 def test_every_check_looks_only(made: Any) -> None:
     """On this very machine, whatever it has: nothing raises, everything has words."""
     host = made()
-    for _, check in CHECKS:
+    for _, check in registered():
         if check is surroundings.leftovers:
             continue  # asks every engine of this machine
         for found in check(host):

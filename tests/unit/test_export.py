@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from envkit.inventory.export import FORMATS, masked, render
+from envkit.inventory.export import formats, masked, render
 
 NAMES = st.from_regex(r"\A[A-Z_][A-Z0-9_]{0,8}\Z").filter(lambda name: name not in ("_", "IFS", "PATH", "HOME"))
 NASTY = st.sampled_from([*"'\"\\$`\n\r #=!é😀\t;&%*~", "${X}", "$(id)", "`id`", "\\n"])
@@ -63,14 +63,14 @@ def agreed(value: str) -> bool:
 
 
 def test_the_formats() -> None:
-    assert FORMATS == ("dotenv", "shell", "json")
+    assert formats() == ("dotenv", "shell", "json")
     variables = {"B": "1 2", "A": "x"}
     assert render(variables, "dotenv") == "A=x\nB='1 2'\n"
     assert render(variables, "shell") == "export A=x\nexport B='1 2'\n"
     assert render(variables, "json") == '{\n  "A": "x",\n  "B": "1 2"\n}\n'
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", formats())
 def test_nothing_is_nothing(form: str) -> None:
     assert render({}, form) == ("{}\n" if form == "json" else "")
 

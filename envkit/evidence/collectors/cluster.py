@@ -10,7 +10,7 @@ from typing import Any
 
 from envkit.base.waiting import Cancel
 from envkit.drivers.clusters.api import Api, ApiError, Busy
-from envkit.evidence.collectors.scene import Scene, each
+from envkit.evidence.collectors.scene import Collector, Scene, each
 
 LIMIT = 500
 """Objects of one kind."""
@@ -140,3 +140,10 @@ def nodes(scene: Scene) -> None:
             if path.is_file() and not path.is_symlink():
                 with scene.noted(f"nodes/{path.name}"):
                     scene.bundle.copy(f"nodes/{path.relative_to(scratch)}", path, 512 << 10)
+
+
+COLLECTORS = (
+    Collector("cluster", resources, 45),
+    Collector("pods", pods, 45),
+    Collector("nodes", nodes, 60),
+)

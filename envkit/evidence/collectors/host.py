@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from envkit.evidence.collectors.scene import Scene
+from envkit.evidence.collectors.scene import Collector, Scene
 from envkit.evidence.findings import DiskFact
 from envkit.inventory.session import Session
 
@@ -127,3 +127,9 @@ def _name(pid: int | None) -> str:
         return psutil.Process(pid).name() if pid else ""
     except psutil.Error:
         return ""
+
+
+COLLECTORS = (
+    Collector("host", host, 15),
+    Collector("ports", ports, 15),
+)

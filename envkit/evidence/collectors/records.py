@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from envkit.base import commands
 from envkit.base.waiting import Cancel
-from envkit.evidence.collectors.scene import Scene
+from envkit.evidence.collectors.scene import Collector, Scene
 
 if TYPE_CHECKING:
     from envkit.planning.facts import Instance
@@ -100,3 +100,14 @@ def _images(scene: Scene) -> Sequence[Instance]:
     with scene.noted("the images' versions"):
         return scene.instances
     return ()
+
+
+COLLECTORS = (
+    Collector("run", run, 10),
+    Collector("configuration", configuration, 10),
+    Collector("state", state, 10),
+    Collector("earlier logs", earlier, 10),
+    Collector("reports", reports, 10),
+    Collector("plan", plan, 20, repeats=True),
+    Collector("versions", versions, 15),
+)

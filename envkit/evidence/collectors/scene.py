@@ -63,6 +63,17 @@ class Scene:
             self.bundle.note(f"{what}: {told(error)}")
 
 
+@dataclass(frozen=True)
+class Collector:
+    """One kind of evidence; after `seconds` the others no longer wait for it."""
+
+    name: str
+    collect: Callable[[Scene], None]
+    seconds: float
+    repeats: bool = False
+    """Whether it asks again what the error of a failed `up` has said already."""
+
+
 def told(error: Exception) -> str:
     """The error in one line."""
     message = error.message if isinstance(error, EnvkitError) else str(error)

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from envkit.base.labels import ENV, resource_name
-from envkit.evidence.collectors.scene import Scene, each
+from envkit.evidence.collectors.scene import Collector, Scene, each
 from envkit.inventory import observe
 
 if TYPE_CHECKING:
@@ -136,3 +136,11 @@ def probes(scene: Scene) -> None:
 
     each(scene, scene.instances, lambda one: f"the probe of {one.name}", ask)
     scene.bundle.yaml("probes-now.yaml", dict(sorted(said.items())))
+
+
+COLLECTORS = (
+    Collector("service logs", logs, 30),
+    Collector("inspect", inspect, 20),
+    Collector("engine events", engine_events, 10),
+    Collector("probes", probes, 15, repeats=True),
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 from envkit.base.ports import LOOPBACK
 from envkit.config.models import PostgresProbe, RedisProbe
-from envkit.evidence.collectors.scene import Scene, each
+from envkit.evidence.collectors.scene import Collector, Scene, each
 from envkit.inventory import observe
 
 SECONDS = 5.0
@@ -88,3 +88,9 @@ def _postgres(scene: Scene, name: str, probe: PostgresProbe, port: Callable[[str
 
 def _row(row: list[Any]) -> str:
     return " | ".join(" ".join(str(cell).split()) if cell is not None else "-" for cell in row)
+
+
+COLLECTORS = (
+    Collector("redis", redis, 15),
+    Collector("postgresql", postgres, 15),
+)

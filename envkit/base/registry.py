@@ -1,0 +1,48 @@
+"""What can be added to envkit: one table for each kind of addition, from its name to the module that has it.
+
+One line here registers a new module. A module is imported when something of it is used, so a long table costs no time.
+Layers below the module know its name from here and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+
+EXPORT_FORMATS = {
+    "dotenv": "envkit.inventory.formats.dotenv",
+    "shell": "envkit.inventory.formats.shell",
+    "json": "envkit.inventory.formats.json",
+}
+"""`env --format NAME`: modules with `render(variables) -> str`."""
+
+PRESETS = {
+    "redis": "envkit.config.presets.redis",
+    "postgres": "envkit.config.presets.postgres",
+    "datastorage": "envkit.config.presets.datastorage",
+}
+"""`services.NAME.preset`: modules with a `PRESET`, see `config.presets.Preset`."""
+
+COLLECTORS = (
+    "envkit.evidence.collectors.records",
+    "envkit.evidence.collectors.services",
+    "envkit.evidence.collectors.stores",
+    "envkit.evidence.collectors.cluster",
+    "envkit.evidence.collectors.host",
+)
+"""Evidence: modules with `COLLECTORS`, see `evidence.collectors.Collector`; in this order."""
+
+CHECKS = (
+    "envkit.doctor.engines",
+    "envkit.doctor.cluster",
+    "envkit.doctor.programs",
+    "envkit.doctor.resources",
+    "envkit.doctor.surroundings",
+)
+"""`doctor`: modules with `CHECKS`, pairs of a name and a function from the host to findings; in this order."""
+
+
+def module(table: Mapping[str, str], name: str) -> ModuleType:
+    """Import the module that is registered under the name. Raises `KeyError`."""
+    return import_module(table[name])

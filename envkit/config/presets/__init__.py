@@ -1,0 +1,49 @@
+"""Presets: services that envkit knows, as functions from a few options to a service as a user would write it.
+
+The user's own keys are merged over the result. References (`${self.port}`) keep it right whatever they change. Each
+preset is a module with a `PRESET`, registered in `base.registry.PRESETS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from envkit.base import registry
+from envkit.config.models import Model
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The type of its options, and the function from them to a service."""
+
+    options: type[Model]
+    expand: Callable[[Any], dict[str, Any]]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all presets."""
+    return tuple(registry.PRESETS)
+
+
+def preset(name: str) -> Preset:
+    """Return the preset of that name. Raises `KeyError`."""
+    found: Preset = registry.module(registry.PRESETS, name).PRESET
+    return found
+
+
+def every() -> dict[str, Preset]:
+    """Return all presets by name."""
+    return {name: preset(name) for name in names()}
+
+
+def expanded(preset: Preset, options: Any, own: dict[str, Any]) -> dict[str, Any]:
+    """The preset's service, less the way to get an image that the user's own keys replace."""
+    service = preset.expand(options)
+    if own.get("image") or own.get("build"):
+        for key in ("image", "build", "process"):
+            service.pop(key, None)
+    if own.get("host_command") or own.get("migrations"):
+        service = {key: value for key, value in service.items() if key in ("exports", "needs")}
+    return service

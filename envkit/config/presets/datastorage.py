@@ -1,0 +1,68 @@
+"""The preset `datastorage`: the reference audit service, built here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envkit.config.models import Model
+from envkit.config.presets import Preset
+
+
+class DataStorageOptions(Model):
+    """What the image is built on, the services it stores in, and whether callers need a token."""
+
+    base_image: str = "docker.io/library/python:3.12-slim"
+    postgres: str = "postgres"
+    redis: str = "redis"
+    migrations: str = "migrate"
+    auth: bool = False
+    identity: str = "data-storage-sa"
+    client: str = "gateway-integration-sa"
+
+
+def datastorage(options: DataStorageOptions) -> dict[str, Any]:
+    """The reference audit service, built here; it reaches its stores by the addresses that they export."""
+    needs = [options.postgres, options.redis, *([options.migrations] if options.migrations != "none" else [])]
+    api, metrics, health = (f"http://${{self.host}}:${{self.ports.{port}}}" for port in ("api", "metrics", "health"))
+    names = ("TEST_DATA_STORAGE", "DATA_STORAGE")
+    urls = {"URL": api, "HEALTH_URL": health, "METRICS_URL": f"{metrics}/metrics"}
+    auth = _auth(options) if options.auth else {}
+    return {
+        "build": {"context": "datastorage", "args": {"BASE_IMAGE": options.base_image}},
+        "process": {
+            "supply": "datastorage",
+            "command": ["python3", "-m", "envkit.datastorage"],
+            "env": {
+                "HOST": "${self.listen}",
+                "PORT": "${self.ports.api}",
+                "HEALTH_PORT": "${self.ports.health}",
+                "METRICS_PORT": "${self.ports.metrics}",
+            },
+        },
+        "env": {
+            "DATABASE_URL": f"${{{options.postgres}.exports.DATABASE_URL}}",
+            "REDIS_URL": f"${{{options.redis}.exports.REDIS_URL}}",
+            **auth.get("env", {}),
+        },
+        "ports": {"api": {"container": 8080}, "metrics": {"container": 9090}, "health": {"container": 8081}},
+        "needs": [*needs, *auth.get("needs", [])],
+        **auth.get("more", {}),
+        "probe": {"type": "http", "port": "health", "path": "/readyz"},
+        "first_probe": {"type": "audit", "port": "api", **auth.get("first_probe", {})},
+        "exports": {f"{name}_{suffix}": url for name in names for suffix, url in urls.items()},
+    }
+
+
+def _auth(options: DataStorageOptions) -> dict[str, Any]:
+    """What it needs to ask the API server who calls and whether they may, and the token that its proof calls with."""
+    path = "/etc/datastorage/kubeconfig"
+    env = {"AUTH_ENABLED": "true", "POD_NAMESPACE": "default", "KUBECONFIG": f"${{self.root}}{path}"}
+    return {
+        "env": env,
+        "needs": ["cluster"],
+        "more": {"kubeconfig": {"identity": options.identity, "path": path}},
+        "first_probe": {"token": f"${{identity.{options.client}.token}}"},
+    }
+
+
+PRESET = Preset(DataStorageOptions, datastorage)
