@@ -9,30 +9,16 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
-from envkit.base.ci_platform import JOB, platform
+from envkit.base.ci_platform import JOB, VARIABLE, platform
+from envkit.base.registry import CI_SERVICES
 
 LONGEST = 40
 """Letters of an environment's name, see `config.names.NAME`."""
 
 LEASE = 6 * 3600.0
 """Seconds. GitHub ends a job after 6 hours unless it says otherwise."""
-
-AFTER = 600.0
-"""Seconds beyond GitLab's limit of a job, for its `after_script`."""
-
-OF_GITHUB = (
-    "GITHUB_SERVER_URL",
-    "GITHUB_REPOSITORY",
-    "GITHUB_RUN_ID",
-    "GITHUB_RUN_ATTEMPT",
-    "GITHUB_JOB",
-    "RUNNER_NAME",
-)
-OF_GITLAB = ("CI_SERVER_URL", "CI_PROJECT_PATH", "CI_JOB_ID")
-
-TRACKING = "RUNNER_TRACKING_ID"
-"""GitHub's runner gives each job, of a matrix too, a new `github_GUID`; a step may set it to something else."""
 
 
 @dataclass(frozen=True)
@@ -70,24 +56,17 @@ class Lease:
 
 
 def identity(environ: Mapping[str, str]) -> Identity | None:
-    """The job that these variables tell of; None outside CI, and where they tell no job apart. Raises `UsageError`."""
-    service = platform(environ)
-    said = environ.get(JOB, "")
-    if service == "github" and environ.get("GITHUB_RUN_ID"):
-        tracked = environ.get(TRACKING, "")
-        parts = [environ.get(one, "") for one in OF_GITHUB] + [tracked if tracked.startswith("github_") else "", said]
-        return Identity("github", environ["GITHUB_RUN_ID"], tuple(parts))
-    if service == "gitlab" and environ.get("CI_JOB_ID"):
-        parts = [environ.get(one, "") for one in OF_GITLAB] + [said]
-        return Identity("gitlab", environ["CI_JOB_ID"], tuple(parts), _limit(environ.get("CI_JOB_TIMEOUT", "")))
-    if said and environ.get("ENVKIT_CI") != "off":
-        return Identity("ci", said, (said,))
-    return None
+    """Return the job that these variables identify; None outside CI, and where they identify none. Raises `UsageError`.
 
-
-def _limit(seconds: str) -> float:
-    """GitLab's limit of the job, and the time after it in which it still tidies up."""
-    return float(seconds) + AFTER if seconds.isdecimal() and int(seconds) else LEASE
+    `ENVKIT_JOB` alone identifies a job of a service that envkit does not know.
+    """
+    service, said = platform(environ), environ.get(JOB, "")
+    if service:
+        _, name = CI_SERVICES[service]
+        found: Identity | None = import_module(name).identity(environ, said)
+        if found:
+            return found
+    return Identity("ci", said, (said,)) if said and environ.get(VARIABLE) != "off" else None
 
 
 def lease(environ: Mapping[str, str], name: str | None, ends: float) -> Lease:

@@ -43,6 +43,18 @@ CHECKS = (
 """`doctor`: modules with `CHECKS`, pairs of a name and a function from the host to findings; in this order."""
 
 
+CI_SERVICES = {
+    "github": ("GITHUB_ACTIONS", "envkit.ci.github"),
+    "gitlab": ("GITLAB_CI", "envkit.ci.gitlab"),
+    "plain": ("CI", "envkit.ci.plain"),
+}
+"""By name the variable that is true in a job of the service, and the module; the first whose variable is true counts.
+
+A module has `platform(environ, say, as_json=...)`, see `ci.platform.Platform`, and `identity(environ, said)`, which
+returns the `base.ci_job.Identity` of the job. `said` is what `ENVKIT_JOB` adds.
+"""
+
+
 def module(table: Mapping[str, str], name: str) -> ModuleType:
     """Import the module that is registered under the name. Raises `KeyError`."""
     return import_module(table[name])

@@ -15,10 +15,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from envkit.ci.platform import Left, Mark, Say
+from envkit.base.ci_job import Identity
+from envkit.ci.platform import Left, Mark, Platform, Say
 
 LARGEST_SUMMARY = 1 << 20
 """Bytes of one step's summary; GitHub refuses a larger one altogether."""
+
+PARTS = (
+    "GITHUB_SERVER_URL",
+    "GITHUB_REPOSITORY",
+    "GITHUB_RUN_ID",
+    "GITHUB_RUN_ATTEMPT",
+    "GITHUB_JOB",
+    "RUNNER_NAME",
+)
+"""Variables that together differ for each job but those of one matrix."""
+
+TRACKING = "RUNNER_TRACKING_ID"
+"""GitHub's runner gives each job, of a matrix too, a new `github_GUID`; a step may set it to something else."""
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -131,3 +145,15 @@ class Files(GitHub):
 
     def annotate(self, mark: Mark) -> None:
         """The error itself has been shown."""
+
+
+def platform(environ: Mapping[str, str], say: Say, *, as_json: bool) -> Platform:
+    """Return the one that writes to this step's log and files; with `as_json` only what must not be missing."""
+    return Files(environ, say) if as_json else GitHub(environ, say)
+
+
+def identity(environ: Mapping[str, str], said: str) -> Identity | None:
+    """Return the identity of the job, `said` added; None where the variables of a run are missing."""
+    number, tracked = environ.get("GITHUB_RUN_ID", ""), environ.get(TRACKING, "")
+    parts = [environ.get(one, "") for one in PARTS] + [tracked if tracked.startswith("github_") else "", said]
+    return Identity("github", number, tuple(parts)) if number else None

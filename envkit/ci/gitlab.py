@@ -11,11 +11,19 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from envkit.ci.platform import Plain, Say
+from envkit.base.ci_job import LEASE, Identity
+from envkit.ci.plain import Plain
+from envkit.ci.platform import Platform, Say
 from envkit.inventory.export import masked
 
 LARGEST = 5 << 10
 """Bytes of a dotenv report: the limit of gitlab.com, and the default elsewhere."""
+
+PARTS = ("CI_SERVER_URL", "CI_PROJECT_PATH", "CI_JOB_ID")
+"""Variables that together differ for each job."""
+
+AFTER = 600.0
+"""Seconds beyond the limit of a job, for its `after_script`."""
 
 NAME = re.compile(r"[A-Za-z0-9_]+")
 _ERASE = "\x1b[0K"
@@ -78,3 +86,16 @@ def _why_not(name: str, value: str) -> str:
     if re.search(r"""['"$`\\#]""", value):
         return "its value has quotes, $, \\ or #, which GitLab would read in its own way"
     return ""
+
+
+def platform(_environ: Mapping[str, str], say: Say, *, as_json: bool) -> Platform:
+    """Return the one that writes sections to the job's log; with `as_json` the one that writes nothing."""
+    return Plain() if as_json else GitLab(say)
+
+
+def identity(environ: Mapping[str, str], said: str) -> Identity | None:
+    """Return the identity of the job, `said` added, with its time limit; None where its number is missing."""
+    number, seconds = environ.get("CI_JOB_ID", ""), environ.get("CI_JOB_TIMEOUT", "")
+    parts = [environ.get(one, "") for one in PARTS] + [said]
+    limit = float(seconds) + AFTER if seconds.isdecimal() and int(seconds) else LEASE
+    return Identity("gitlab", number, tuple(parts), limit) if number else None

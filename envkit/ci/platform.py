@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -48,25 +48,3 @@ class Platform(Protocol):
 
     def leave(self, left: Left) -> list[str]:
         """Hand it to later steps; what could not be handed on, and why, one line each."""
-
-
-class Plain:
-    """Any other service, and a terminal: plain lines say it all."""
-
-    def group(self, title: str, *, folded: bool = True) -> AbstractContextManager[None]:  # noqa: ARG002  the seam has it
-        """The lines are enough."""
-        return nullcontext()
-
-    def foreign(self) -> AbstractContextManager[None]:
-        """Nothing is a command here."""
-        return nullcontext()
-
-    def annotate(self, mark: Mark) -> None:
-        """The error itself has been shown."""
-
-    def mask(self, secrets: Sequence[str]) -> None:
-        """Nobody to tell; variables are shown with their secrets hidden, as everywhere."""
-
-    def leave(self, left: Left) -> list[str]:  # noqa: ARG002  the seam has it
-        """No place for it."""
-        return []

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envkit.base.ci_platform import platform
+from envkit.base.ci_platform import PLAIN, platform
 from envkit.base.errors import EnvkitError
+from envkit.base.registry import CI_SERVICES
 from envkit.cli.context import Flags
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def in_job(
     """The flags as they are in a job, and the job; none where nobody would read what it says."""
     name = platform(flags.environ, asked=ci)
     files = [Path(one).absolute() if one else None for one in (artifacts, junit, dotenv)]
-    if not ci and name in (None, "plain") and not any(files):
+    if not ci and name in (None, PLAIN) and not any(files):
         yield flags, None
         return
     from envkit.ci.job import Job, Wanted
@@ -50,7 +52,7 @@ def folded(flags: Flags, title: str, *, ci: bool = False) -> Iterator[Flags]:
     """For a command that has nothing to tell but its lines: the flags, and the lines under a title."""
     name = platform(flags.environ, asked=ci)
     flags = replace(flags, ci=ci or name is not None)
-    if name in (None, "plain"):
+    if name in (None, PLAIN):
         yield flags
         return
     with speaking(name, flags.environ, as_json=flags.json).group(f"{title} {_name(flags)}".strip()):
@@ -59,13 +61,9 @@ def folded(flags: Flags, title: str, *, ci: bool = False) -> Iterator[Flags]:
 
 def speaking(name: str | None, environ: Mapping[str, str], *, as_json: bool = False) -> Platform:
     """Who speaks the service's language, on standard error. With `--json` only what must not be missing is said."""
-    from envkit.ci.github import Files, GitHub
-    from envkit.ci.gitlab import GitLab
-    from envkit.ci.platform import Plain
-
-    if name == "github":
-        return Files(environ, say) if as_json else GitHub(environ, say)
-    return GitLab(say) if name == "gitlab" and not as_json else Plain()
+    _, module = CI_SERVICES[name or PLAIN]
+    made: Platform = import_module(module).platform(environ, say, as_json=as_json)
+    return made
 
 
 def say(text: str) -> None:

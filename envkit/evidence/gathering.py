@@ -14,7 +14,7 @@ from threading import Event
 from envkit.base.errors import EnvironmentFailed
 from envkit.base.paths import make_folder
 from envkit.evidence.bundle import Bundle, packed
-from envkit.evidence.collectors import Collector
+from envkit.evidence.collectors import Collector, every
 from envkit.evidence.collectors.scene import Scene, in_background
 from envkit.evidence.findings import Findings
 from envkit.evidence.looking import look
