@@ -24,6 +24,17 @@ PRESETS = {
 }
 """`services.NAME.preset`: modules with a `PRESET`, see `config.presets.Preset`."""
 
+PROBES = {
+    "http": "envkit.drivers.probes.http",
+    "tcp": "envkit.drivers.probes.tcp",
+    "redis": "envkit.drivers.probes.redis",
+    "postgres": "envkit.drivers.probes.postgres",
+    "exec": "envkit.drivers.probes.exec",
+    "command": "envkit.drivers.probes.command",
+    "audit": "envkit.drivers.probes.audit",
+}
+"""`probe: {type: NAME}`: modules with a `PROBE`, see `config.probes.ProbeModel`."""
+
 COLLECTORS = (
     "envkit.evidence.collectors.records",
     "envkit.evidence.collectors.services",

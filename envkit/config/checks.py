@@ -10,7 +10,7 @@ from typing import Any
 from envkit.config.checks_files import accounts, files
 from envkit.config.checks_references import UNPUBLISHED, references
 from envkit.config.merge import Keys
-from envkit.config.models import Access, Cluster, Environment, PostgresProbe, Service
+from envkit.config.models import Access, Cluster, Environment, Service
 from envkit.config.names import RESERVED, did_you_mean
 from envkit.config.yamlfile import Finding
 
@@ -129,7 +129,7 @@ def _migrations(environment: Environment, names: set[str], doubtful: set[str]) -
         target = service.migrations.service
         if target not in names:
             yield keys, f"there is no service '{target}'{did_you_mean(target, names)}"
-        elif target not in doubtful and not isinstance(environment.services[target].probe, PostgresProbe):
+        elif target not in doubtful and not getattr(environment.services[target].probe, "takes_migrations", False):
             yield keys, f"expected a service with a postgres probe, which says how to log in; {target} has none"
         if target in names and target not in service.needs:
             yield ("services", name, "needs"), f"expected {target} among them, which the migrations go to"

@@ -5,7 +5,7 @@ A service is data: `redis`, `postgres` and `datastorage` are presets that fill i
 `${postgres.host}` for example; `envkit.config.references` resolves them, as seen from the host
 or from inside the environment's network.
 
-Annotations are not postponed here and in `probe_models`: pydantic would compile each of them once more, at every start.
+Annotations are not postponed here and in `probes`: pydantic would compile each of them once more, at every start.
 Defaults are models that were not judged: a model's first judgement makes its schema, and once for all is enough.
 """
 
@@ -27,14 +27,7 @@ from envkit.config.file_models import Certificates, Files, KubeconfigField, Secr
 from envkit.config.file_models import File as File
 from envkit.config.file_models import Kubeconfig as Kubeconfig
 from envkit.config.file_models import Secret as Secret
-from envkit.config.probe_models import AuditProbe as AuditProbe
-from envkit.config.probe_models import CommandProbe as CommandProbe
-from envkit.config.probe_models import ExecProbe as ExecProbe
-from envkit.config.probe_models import HttpProbe as HttpProbe
-from envkit.config.probe_models import PostgresProbe as PostgresProbe
-from envkit.config.probe_models import Probe as Probe
-from envkit.config.probe_models import RedisProbe as RedisProbe
-from envkit.config.probe_models import TcpProbe as TcpProbe
+from envkit.config.probes import Probe as Probe
 from envkit.config.units import Duration, Size
 
 

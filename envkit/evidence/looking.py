@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from envkit.base.errors import EngineError, EnvkitError
 from envkit.base.ports import LOOPBACK
 from envkit.base.waiting import until
-from envkit.config.models import RedisProbe
+from envkit.drivers.probes.redis import RedisProbe
 from envkit.evidence import junit, signs
 from envkit.evidence.collectors.host import disks, engine_places, places
 from envkit.evidence.collectors.scene import in_background

@@ -185,7 +185,7 @@ def health(session: Session, name: str, instance: Instance, patience: float = PA
     probe, target = service.probe, target_of(session, service, instance)
 
     def attempt() -> str | None:
-        if (seen := probes.attempt(probe, target)) is not None:
+        if (seen := probe.attempt(target)) is not None:
             now = session.runtime.look(instance)
             if now.state in ("exited", "dead"):
                 raise ServiceDied(now.death())

@@ -10,7 +10,7 @@ from typing import Any
 
 from envkit.base.owner import UNKNOWN, Owner, of_data
 from envkit.base.paths import Paths, write_private
-from envkit.planning.made import Made
+from envkit.planning.origin import Made
 
 SCHEMA = 1
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from envkit.config.models import PostgresProbe, RedisProbe
 from envkit.config.units import about
+from envkit.drivers.probes.postgres import PostgresProbe
+from envkit.drivers.probes.redis import RedisProbe
 from envkit.inventory import observe
 from envkit.inventory.session import Session
 from envkit.planning.facts import Instance

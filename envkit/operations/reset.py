@@ -11,8 +11,10 @@ from functools import partial
 from envkit.base.deadline import Deadline
 from envkit.base.errors import EnvironmentFailed, EnvkitError, NotReady
 from envkit.base.waiting import until
-from envkit.config.models import PostgresProbe, RedisProbe, Service
+from envkit.config.models import Service
 from envkit.drivers.databases import baseline, resp, sql
+from envkit.drivers.probes.postgres import PostgresProbe
+from envkit.drivers.probes.redis import RedisProbe
 from envkit.inventory import observe, state
 from envkit.inventory.session import Session
 from envkit.operations.holder import ours

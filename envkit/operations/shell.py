@@ -9,7 +9,9 @@ from pathlib import Path
 
 from envkit.base import labels
 from envkit.base.errors import NotUp, ToolMissing, UsageError
-from envkit.config.models import PostgresProbe, RedisProbe, Service
+from envkit.config.models import Service
+from envkit.drivers.probes.postgres import PostgresProbe
+from envkit.drivers.probes.redis import RedisProbe
 from envkit.inventory import observe
 from envkit.inventory.session import Session
 from envkit.operations.services import instances

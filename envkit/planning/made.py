@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from envkit.config.models import Cluster, Environment, Service
 from envkit.config.references import names_in
 from envkit.planning.facts import ClusterFact, Instance
 from envkit.planning.fingerprint import cluster_fields, cluster_fingerprint, fields
+from envkit.planning.origin import Made
 from envkit.planning.steps import CLUSTER, Want
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a service (or `cluster`) that runs was made from: a digest by field, and whether it holds data."""
-
-    fingerprint: str
-    fields: Mapping[str, str] = field(default_factory=dict)
-    data: bool = False
 
 
 def changed(

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from envkit.config.models import PostgresProbe, RedisProbe
 from envkit.drivers.databases import resp, sql
 from envkit.drivers.databases.template import MAINTENANCE
 from envkit.drivers.probes import ATTEMPT_SECONDS
+from envkit.drivers.probes.postgres import PostgresProbe
+from envkit.drivers.probes.redis import RedisProbe
 
 if TYPE_CHECKING:
     from envkit.drivers.clusters.api import Api

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envkit.base.errors import EnvkitError
-from envkit.config.models import CommandProbe, ExecProbe, PostgresProbe, RedisProbe, Service
-from envkit.drivers import probes
+from envkit.config.models import Service
+from envkit.drivers.probes.command import CommandProbe
+from envkit.drivers.probes.exec import ExecProbe
+from envkit.drivers.probes.postgres import PostgresProbe
+from envkit.drivers.probes.redis import RedisProbe
 from envkit.drivers.runtimes import limits
 from envkit.drivers.runtimes.following import Place
 from envkit.inventory import observe
@@ -158,7 +161,7 @@ class Watch:
     def _attempt(self, service: Service, instance: Instance) -> str | None:
         assert service.probe is not None
         try:
-            return probes.attempt(service.probe, observe.target_of(self.session, service, instance))
+            return service.probe.attempt(observe.target_of(self.session, service, instance))
         except KeyError:
             return "it publishes no port any more"
         except EnvkitError as error:

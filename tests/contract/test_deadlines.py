@@ -17,7 +17,7 @@ from envkit.base.deadline import Deadline
 from envkit.base.errors import Cancelled, EnvkitError
 from envkit.base.kubeconfig import Access, render
 from envkit.base.waiting import Cancel
-from envkit.config.models import PostgresProbe, Probe
+from envkit.config.models import Probe
 from envkit.drivers import probes
 from envkit.drivers.clusters.api import Api
 from envkit.drivers.clusters.apply import Applier
@@ -25,6 +25,7 @@ from envkit.drivers.clusters.manifests import Manifest
 from envkit.drivers.databases import resp, sql
 from envkit.drivers.engine import discovery, reach, sdk
 from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.probes.postgres import PostgresProbe
 from envkit.drivers.supply.binaries.download import Digest, Http
 from envkit.suite.audit_client import Client
 from envkit.suite.environment import Environment
@@ -54,7 +55,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _probe(**fields: Any) -> Callable[[int, Path], object]:
     probe: Probe = TypeAdapter(Probe).validate_python(fields)
-    return lambda port, _: probes.attempt(probe, probes.Target(lambda _name: port, lambda _argv: (0, "")))
+    return lambda port, _: probe.attempt(probes.Target(lambda _name: port, lambda _argv: (0, "")))
 
 
 def _statement(port: int, _: Path) -> object:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from envkit.base.deadline import Deadline
-from envkit.config.models import PostgresProbe
 from envkit.drivers.clusters.pki import Pki
 from envkit.drivers.databases import pgwire, sql
-from envkit.drivers.probes import Target, attempt
+from envkit.drivers.probes import Target
+from envkit.drivers.probes.postgres import PostgresProbe
+from tests.support.asking import attempt
 
 from .binaries import NOBODY
 from .servers import PASSWORD, Postgres, wait_for

@@ -13,12 +13,13 @@ import redis
 from envkit.base.paths import cache_home
 from envkit.base.waiting import Cancel
 from envkit.config import rights
-from envkit.config.models import RedisProbe
-from envkit.drivers.probes import Target, attempt
+from envkit.drivers.probes import Target
+from envkit.drivers.probes.redis import RedisProbe
 from envkit.drivers.supply.binaries import Wanted, ensure
 from envkit.drivers.supply.binaries.catalog import REDIS
 from envkit.drivers.supply.binaries.wheels import FromWheel
 from tests.support import ports
+from tests.support.asking import attempt
 from tests.support.box import eventually
 
 pytestmark = pytest.mark.integration

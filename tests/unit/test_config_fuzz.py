@@ -154,7 +154,7 @@ def used(environment: Environment, folder: Path) -> None:
             for probe in (seen.probe, seen.first_probe):
                 if probe is not None:
                     target = probes.Target(lambda _: port, lambda _: (0, ""))
-                    assert probes.attempt(probe, target) is None or probes.describe(probe, target)
+                    assert probe.attempt(target) is None or probe.describe(target)
             words = seen.host_command or (seen.process.command if seen.process else ())
             env = {**(seen.process.env if seen.process else {}), **seen.env}
             if words:

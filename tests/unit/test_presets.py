@@ -6,9 +6,11 @@ import pytest
 
 from envkit.base.errors import ConfigError
 from envkit.config.load import Request, load
-from envkit.config.models import Environment, PostgresProbe, RedisProbe
+from envkit.config.models import Environment
 from envkit.config.references import Inside, Published, Scope, resolve
 from envkit.config.resolution import resolved_service
+from envkit.drivers.probes.postgres import PostgresProbe
+from envkit.drivers.probes.redis import RedisProbe
 
 REDIS = "services: {redis: {preset: redis, ports: {redis: 16000}%s}}\n"
 BOTH = """

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 
 from envkit.config.models import Probe
 from envkit.drivers.databases.resp import RedisError, connect
-from envkit.drivers.probes import Target, attempt, describe
+from envkit.drivers.probes import Target
+from tests.support.asking import attempt, describe
 from tests.unit.sockets import answering, tcp
 
 MIB = 2**20

@@ -18,9 +18,10 @@ from typing import Any
 from envkit.base.kubeconfig import Access, render
 from envkit.base.paths import Paths, write_private
 from envkit.config.images import substitute
-from envkit.config.models import Cluster, Environment, File, Port, Process, Service, TcpProbe
+from envkit.config.models import Cluster, Environment, File, Port, Process, Service
 from envkit.config.names import APISERVER, CONTROLLERS, ETCD
 from envkit.drivers.clusters.pki import Pki
+from envkit.drivers.probes.tcp import TcpProbe
 from envkit.drivers.supply.kubernetes_flags import without_refused
 
 ETCD_IMAGE = "registry.k8s.io/etcd:3.5.21-0"

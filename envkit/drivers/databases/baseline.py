@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from envkit.config.models import PostgresProbe
+from envkit.drivers.databases.login import Login
 from envkit.drivers.databases.sql import NO_RIGHT, Connection, SqlError, connect
 from envkit.drivers.databases.template import MAINTENANCE, template_of
 
@@ -77,7 +77,7 @@ class Baseline:
 class Place:
     """A database server and how to log in; `login.database` is the database meant."""
 
-    login: PostgresProbe
+    login: Login
     host: str
     port: int
 
@@ -88,7 +88,7 @@ class Place:
 
     def connect(self, database: str = "") -> Any:
         """A connection to that database, else to the one meant."""
-        login = self.login.model_copy(update={"database": database}) if database else self.login
+        login = self.login.at(database) if database else self.login
         return connect(login, self.host, self.port, SECONDS)
 
     def beside(self) -> Any:

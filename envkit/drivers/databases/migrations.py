@@ -14,7 +14,7 @@ from pathlib import Path
 
 from envkit.base.deadline import Deadline
 from envkit.base.errors import ConfigError, Fault, ServiceDied
-from envkit.config.models import PostgresProbe
+from envkit.drivers.databases.login import Login
 from envkit.drivers.databases.sql import NO_RIGHT, Connection, SqlError, connect
 
 _FILE = re.compile(r"^(\d+)_.*\.sql$")
@@ -107,7 +107,7 @@ def parse(name: str, text: str) -> Migration:
 
 
 def migrate(
-    folder: Path, login: PostgresProbe, host: str, port: int, end: Deadline, report: Callable[[str], None]
+    folder: Path, login: Login, host: str, port: int, end: Deadline, report: Callable[[str], None]
 ) -> list[str]:
     """Apply what is not applied yet, all of it before `end`; the names of the files.
 

@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from typing import IO, Any
 
 from envkit.base.deadline import Deadline, dial
-from envkit.config.models import PostgresProbe
+from envkit.drivers.databases.login import Login
 from envkit.drivers.databases.sql import OURS, SqlError, encrypted, sentence
 
 LONGEST = 1 << 24
@@ -30,7 +30,7 @@ class Beyond(Exception):
     """Something that a whole client understands, and this one does not."""
 
 
-def ask(login: PostgresProbe, host: str, port: int, deadline: Deadline) -> bool:
+def ask(login: Login, host: str, port: int, deadline: Deadline) -> bool:
     """Log in and have the probe's query answered, all of it within the deadline; whether the user is a superuser.
 
     Raises `SqlError` for everything that goes wrong, and `Beyond` for another way to log in than these.
@@ -47,7 +47,7 @@ def ask(login: PostgresProbe, host: str, port: int, deadline: Deadline) -> bool:
         raise SqlError(str(error) or type(error).__name__) from error
 
 
-def _log_in(stream: IO[bytes], login: PostgresProbe) -> bool:
+def _log_in(stream: IO[bytes], login: Login) -> bool:
     """Whether the server reports the user as a superuser, which it does to everybody who logs in."""
     words = ("user", login.user, "database", login.database, "application_name", OURS, "client_encoding", "UTF8")
     _send(stream, b"", struct.pack("!i", 3 << 16) + b"".join(word.encode() + b"\0" for word in words) + b"\0")

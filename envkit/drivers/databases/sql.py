@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from envkit.base import deadline as sockets
 from envkit.base.deadline import Deadline, Plug
-from envkit.config.models import PostgresProbe
+from envkit.drivers.databases.login import Login
 
 if TYPE_CHECKING:
     from envkit.base.deadline_tls import TlsPlug
@@ -43,7 +43,7 @@ class Connection(Protocol):
 
 
 @contextmanager
-def connect(login: PostgresProbe, host: str, port: int, end: Deadline | float) -> Iterator[Connection]:
+def connect(login: Login, host: str, port: int, end: Deadline | float) -> Iterator[Connection]:
     """A connection, closed at the end. Everything that goes wrong is `SqlError`.
 
     A deadline bounds all that is done with it; a number of seconds the login, and then each statement anew.

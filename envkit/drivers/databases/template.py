@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envkit.base.deadline import Deadline
-    from envkit.config.models import PostgresProbe
+    from envkit.drivers.databases.login import Login
 
 MAINTENANCE = "postgres"
 """The database that every server has, and that a CREATE DATABASE can be said from."""
@@ -24,7 +24,7 @@ def template_of(database: str) -> str:
 
 
 def keep(
-    folder: Path, login: PostgresProbe, host: str, port: int, end: Deadline, report: Callable[[str], None],
+    folder: Path, login: Login, host: str, port: int, end: Deadline, report: Callable[[str], None],
     *, fresh: bool,
 ) -> None:  # fmt: skip
     """Bring the copy to the folder's state: made when the database itself is `fresh`, otherwise migrated like it.
@@ -37,12 +37,12 @@ def keep(
 
     name = template_of(login.database)
     try:
-        with connect(login.model_copy(update={"database": MAINTENANCE}), host, port, end) as connection:
+        with connect(login.at(MAINTENANCE), host, port, end) as connection:
             there = connection.run("SELECT 1 FROM pg_database WHERE datname = :name", name=name)
             if not there and fresh:
                 connection.run(f"CREATE DATABASE {_quoted(name)} TEMPLATE {_quoted(login.database)}")
         if there:
-            migrate(folder, login.model_copy(update={"database": name}), host, port, end, report)
+            migrate(folder, login.at(name), host, port, end, report)
     except (SqlError, EnvkitError) as error:
         report(f"no database for suites to clone: {error}")
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from envkit.base.ports import LOOPBACK
-from envkit.config.models import PostgresProbe, RedisProbe
+from envkit.drivers.probes.postgres import PostgresProbe
+from envkit.drivers.probes.redis import RedisProbe
 from envkit.evidence.collectors.scene import Collector, Scene, each
 from envkit.inventory import observe
 

@@ -12,11 +12,11 @@ from envkit.base.deadline import Deadline
 from envkit.base.errors import ServiceDied
 from envkit.base.paths import write_private
 from envkit.base.waiting import Cancel
-from envkit.config.models import PostgresProbe
 from envkit.config.shipped import migrations_folder
 from envkit.drivers.databases import baseline
 from envkit.drivers.databases.migrations import migrate, read
 from envkit.drivers.databases.template import keep
+from envkit.drivers.probes.postgres import PostgresProbe
 from envkit.inventory import observe
 from envkit.inventory.session import Session
 from envkit.planning import desired

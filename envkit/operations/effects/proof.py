@@ -10,7 +10,6 @@ from envkit.base.ports import holders, port_taken
 from envkit.base.waiting import Cancel, until
 from envkit.config.models import Probe, Service
 from envkit.config.units import show_size
-from envkit.drivers import probes
 from envkit.inventory import observe
 from envkit.inventory.session import Session
 from envkit.planning.facts import Instance
@@ -87,7 +86,7 @@ class Proof:
 
         def attempt() -> str | None:
             try:
-                seen = probes.attempt(probe, target)
+                seen = probe.attempt(target)
             except EngineError:  # nothing can be run beside a dead service
                 self._alive()
                 raise
@@ -100,7 +99,7 @@ class Proof:
         try:
             return until(
                 attempt,
-                what=f"{self.name} should give {probes.describe(probe, target)}",
+                what=f"{self.name} should give {probe.describe(target)}",
                 seconds=service.timeout,
                 cancel=self.cancel,
                 progress=lambda seen: self.report(f"waiting: {seen}"),

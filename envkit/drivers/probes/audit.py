@@ -1,0 +1,56 @@
+"""DataStorage: an audit event is written and read back as a client would."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from envkit.config.fields import Text
+from envkit.config.names import HTTP_PATH
+from envkit.config.probes import ProbeModel, Target
+from envkit.drivers.probes.http_request import request
+
+Path = Annotated[str, Field(pattern=HTTP_PATH)]
+
+
+class AuditProbe(ProbeModel):
+    """Satisfied when an audit event was written and read back as a client would; used once, at creation."""
+
+    type: Literal["audit"]
+    port: str = ""
+    path: Path = "/api/v1/audit/events"
+    scheme: Literal["http", "https"] = "http"
+    token: Text = Field(default="", description="sent as bearer token: `${identity.NAME.token}`")
+
+    def attempt(self, target: Target) -> str | None:
+        """Write one event and read it back by its correlation id, as a suite will."""
+        where = target.port(self.port), self.scheme
+        correlation = f"envkit-ready-{uuid.uuid4()}"
+        event = {
+            "version": "1.0",
+            "event_type": "envkit.environment.ready",
+            "event_timestamp": datetime.now(UTC).isoformat(),
+            "event_category": "gateway",
+            "event_action": "probe",
+            "event_outcome": "success",
+            "correlation_id": correlation,
+            "event_data": {"probe": "envkit"},
+        }
+        who = {"Authorization": f"Bearer {self.token.strip()}"} if self.token else {}
+        headers = {"Content-Type": "application/json", **who}
+        status, body = request("POST", self.path, *where, target, body=json.dumps(event), headers=headers)
+        if status != 201:
+            return f"writing an event: HTTP {status}: {body[:200]}"
+        status, body = request("GET", f"{self.path}?correlation_id={correlation}", *where, target, headers=who)
+        if status != 200 or correlation not in body:
+            return f"reading the event back: HTTP {status}: {body[:200]}"
+        return None
+
+    def describe(self, target: Target) -> str:
+        """See `ProbeModel`."""
+        return f"an audit event written and read back on {target.host}:{target.port(self.port)}"
+
+
+PROBE = AuditProbe

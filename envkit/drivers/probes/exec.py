@@ -1,0 +1,26 @@
+"""A command inside the container ends with 0."""
+
+from typing import ClassVar, Literal
+
+from envkit.config.fields import Command
+from envkit.config.probes import ProbeModel, Target
+
+
+class ExecProbe(ProbeModel):
+    """Satisfied when the command, run inside the container, ends with 0."""
+
+    costly: ClassVar[bool] = True
+    type: Literal["exec"]
+    command: Command
+
+    def attempt(self, target: Target) -> str | None:
+        """See `ProbeModel`."""
+        code, output = target.execute(self.command)
+        return None if code == 0 else f"{self.command[0]} ended with {code}: {output.strip()[-200:]}"
+
+    def describe(self, _target: Target) -> str:
+        """See `ProbeModel`."""
+        return f"0 from `{' '.join(self.command)}`"
+
+
+PROBE = ExecProbe

@@ -1,0 +1,53 @@
+"""PostgreSQL: a query is answered over TCP."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
+
+from envkit.config.fields import Text
+from envkit.config.probes import ProbeModel, Target
+from envkit.drivers.probes import LIMITED
+
+
+class PostgresProbe(ProbeModel):
+    """Satisfied when a query is answered over TCP from the host."""
+
+    costly: ClassVar[bool] = True
+    takes_migrations: ClassVar[bool] = True
+    type: Literal["postgres"]
+    port: str = ""
+    user: Text
+    password: Text
+    database: Text
+    query: str = "SELECT 1"
+    superuser: bool | None = Field(default=None, description="whether the user is expected to be a superuser")
+
+    def attempt(self, target: Target) -> str | None:
+        """Over TCP: the temporary server of initdb listens on the unix socket only."""
+        from envkit.drivers.databases import pgwire
+        from envkit.drivers.databases.sql import SqlError, connect
+
+        where = target.host, target.port(self.port), target.deadline()
+        try:
+            try:
+                superuser = pgwire.ask(self, *where)
+            except pgwire.Beyond:
+                with connect(self, *where) as connection:
+                    superuser = (connection.run("SHOW is_superuser") or [["off"]])[0][0] == "on"
+                    connection.run(self.query)
+        except SqlError as error:
+            return f"no answer: {error}"
+        if self.superuser in (None, superuser):
+            return None
+        return f"{self.user} is a superuser: {LIMITED}" if superuser else f"{self.user} is no superuser, expected one"
+
+    def at(self, database: str) -> Self:
+        """Return the same login to another database of the server."""
+        return self.model_copy(update={"database": database})
+
+    def describe(self, target: Target) -> str:
+        """See `ProbeModel`."""
+        return f"an answer to {self.query!r} on {target.host}:{target.port(self.port)}/{self.database}"
+
+
+PROBE = PostgresProbe

@@ -1,0 +1,29 @@
+"""TCP: a connection is accepted."""
+
+from typing import Literal
+
+from envkit.config.probes import ProbeModel, Target
+
+
+class TcpProbe(ProbeModel):
+    """Satisfied by an accepted connection. Weak: a published port accepts before the process behind it listens."""
+
+    type: Literal["tcp"]
+    port: str = ""
+
+    def attempt(self, target: Target) -> str | None:
+        """See `ProbeModel`."""
+        from envkit.base.deadline import dial
+
+        try:
+            with dial(target.host, target.port(self.port), target.deadline()):
+                return None
+        except OSError as error:
+            return f"no connection: {error}"
+
+    def describe(self, target: Target) -> str:
+        """See `ProbeModel`."""
+        return f"a connection on {target.host}:{target.port(self.port)}"
+
+
+PROBE = TcpProbe
