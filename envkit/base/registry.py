@@ -66,6 +66,31 @@ returns the `base.ci_job.Identity` of the job. `said` is what `ENVKIT_JOB` adds.
 """
 
 
+VERBS = {
+    "up": "envkit.cli.verbs.up",
+    "run": "envkit.cli.verbs.run",
+    "env": "envkit.cli.verbs.env",
+    "shell": "envkit.cli.verbs.shell",
+    "reset": "envkit.cli.verbs.reset",
+    "restart": "envkit.cli.verbs.restart",
+    "pause": "envkit.cli.verbs.pause",
+    "down": "envkit.cli.verbs.down",
+    "plan": "envkit.cli.verbs.plan",
+    "status": "envkit.cli.verbs.status",
+    "logs": "envkit.cli.verbs.logs",
+    "timeline": "envkit.cli.verbs.timeline",
+    "gather": "envkit.cli.verbs.gather",
+    "doctor": "envkit.cli.verbs.doctor",
+    "list": "envkit.cli.verbs.list",
+    "prune": "envkit.cli.verbs.prune",
+    "images": "envkit.cli.verbs.images",
+    "load": "envkit.cli.verbs.load",
+    "init": "envkit.cli.verbs.init",
+    "completion": "envkit.cli.verbs.completion",
+}
+"""Commands, in the order of the help: modules with a `VERB`, see `cli.verb.Verb`."""
+
+
 def module(table: Mapping[str, str], name: str) -> ModuleType:
     """Import the module that is registered under the name. Raises `KeyError`."""
     return import_module(table[name])

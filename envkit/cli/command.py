@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from invoke.tasks import Task
 
 from envkit.cli.options import COMMON, REPEATED, SHORT, carried_out
 from envkit.cli.reporting import reported
+from envkit.cli.verb import Function
 
 HELP = {
     "file": "configuration file (else envkit.yaml, found by walking up)",
@@ -24,28 +26,14 @@ HELP = {
     "debug": "show tracebacks",
     "service": "a service; repeatable, or as plain words after the command",
     "keep": "leave things as they are afterwards, success or failure",
-    "replace": "replace also services that hold data, which is lost, where their configuration differs",
     "build": "build images anew",
-    "force": "also when another checkout holds the environment",
-    "format": "dotenv, shell or json",
     "ttl": "how long it is wanted, such as 8h; `prune` takes it after that, and in CI the next job (else ENVKIT_TTL)",
-    "environment": "an environment's name; repeatable, or as plain words after the command",
-    "shell": "bash, zsh or fish, as a plain word after the command",
-    "action": "pull, build, save or load, and what follows; as plain words after the command",
-    "image": "an image; repeatable, or as plain words after the command",
     "yes": "do not ask",
-    "fix": "mend what is your own, after asking",
     "artifacts": "folder in which evidence is put, else the state directory",
     "ci": "as in a CI job: groups, masks, summary; by itself on GitHub Actions and GitLab CI",
     "junit": "file for a JUnit report of the steps",
-    "dotenv": "file for the variables as GitLab's dotenv report, without secrets",
-    "archive": "one .tar.gz instead of a folder",
-    "watch": "look again every two seconds, until Ctrl-C",
-    "follow": "also what comes; `-f` too, where no file's name follows",
-    "repeat": "run the command N times, reset in between; stop at the first run that is not clean",
-    "timeline": "also show where the time went: who waited for whom, and the critical path",
-    "tail": "only the last N lines of each log",
 }
+"""Options that every command has, and those that several have."""
 
 
 class EnvkitTask(Task[Any]):
@@ -59,8 +47,9 @@ class EnvkitTask(Task[Any]):
         return options
 
 
-def command(function: Callable[..., int | None]) -> EnvkitTask:
-    """Make `function(flags, **own options)` a task that also takes the common options."""
+def command(function: Function, own_help: Mapping[str, str] = MappingProxyType({})) -> EnvkitTask:
+    """Return `function(flags, **own options)` as a task that also takes the common options."""
+    texts = {**HELP, **own_help}
     own = list(inspect.signature(function).parameters.values())[1:]
     names = [*(parameter.name for parameter in own), *COMMON]
 
@@ -79,5 +68,5 @@ def command(function: Callable[..., int | None]) -> EnvkitTask:
         auto_shortflags=False,
         positional=[],
         iterable=[name for name in REPEATED if name in names],
-        help={name: HELP[name] for name in names if name in HELP},
+        help={name: texts[name] for name in names if name in texts},
     )

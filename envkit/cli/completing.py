@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import inspect
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
-from envkit.base.errors import UsageError
 from envkit.base.paths import state_home
-from envkit.cli.context import Flags, program
-from envkit.cli.imaging import ACTIONS
-from envkit.cli.options import COMMANDS, COMMON, command, option_defaults, option_named, takes_next
-from envkit.cli.output import out
+from envkit.cli.options import COMMANDS, COMMON, option_defaults, option_named, takes_next
+from envkit.cli.verb import verb
 from envkit.inventory.export import formats
 
 CHOICES = {
@@ -28,72 +24,6 @@ CHOICES = {
     "port_offset": ("auto",),
     "format": formats(),
 }
-
-BASH = """\
-_envkit_{mark}() {{
-  {guard}
-  local IFS=$'\\n'
-  COMPREPLY=($({program} __complete "${{COMP_WORDS[@]:1:COMP_CWORD}}" 2>/dev/null))
-}}
-complete -o default -F _envkit_{mark} {name}
-"""
-
-ZSH = """\
-_envkit_{mark}() {{
-  {guard}
-  local -a found
-  found=(${{(f)"$({program} __complete "${{(@)words[2,CURRENT]}}" 2>/dev/null)"}})
-  if (( $#found )); then compadd -Q -a found; else _files; fi
-}}
-(( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit }}
-compdef _envkit_{mark} {name}
-"""
-
-FISH = """\
-function __envkit_{mark}
-    {guard}
-    set -l words (commandline -opc) (commandline -ct)
-    set -l found ({program} __complete $words[2..-1] 2>/dev/null)
-    if test (count $found) -gt 0
-        printf '%s\\n' $found
-    else
-        __fish_complete_path (commandline -ct)
-    end
-end
-complete -c {name} -f -a '(__envkit_{mark})'
-"""
-
-SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
-
-VERBS = {"completion": tuple(SCRIPTS), "images": ACTIONS}
-"""First words of commands that are neither services nor environments."""
-
-GUARDS = {
-    "bash": "[[ $1 -ef {program} ]] || return 0",
-    "zsh": "[[ $words[1] -ef {program} ]] || return 1",
-    "fish": "test (realpath (commandline -opc)[1]) = {program}; or return",
-}
-"""A script called `dev` is another program in another folder: only the one that wrote the script is asked."""
-
-
-@command
-def completion(_flags: Flags, shell: str | None = None) -> None:
-    """Print the script that completes commands, options and names in a shell: `bash`, `zsh` or `fish`."""
-    if shell not in SCRIPTS:
-        raise UsageError(
-            f"completion takes one of {', '.join(SCRIPTS)}", hint=f'for example: eval "$({program()} completion bash)"'
-        )
-    out(script(shell, program()))
-
-
-def script(shell: str, called: str) -> str:
-    """For a program called so: a word found on PATH, or the path of a file."""
-    path = Path(called)
-    there = "/" in called
-    name, asked = (path.name, shlex.quote(os.path.realpath(called))) if there else (called, shlex.quote(called))
-    mark = "".join(letter if letter.isalnum() else "_" for letter in name)
-    guard = GUARDS[shell].format(program=asked) if there else ":" if shell != "fish" else "true"
-    return SCRIPTS[shell].format(mark=mark, name=shlex.quote(name), program=asked, guard=guard)
 
 
 def answer(words: Sequence[str], own: Mapping[str, Sequence[str]]) -> int:
@@ -153,8 +83,8 @@ def _words(
     """Plain words after a command: services, environments, shells, commands."""
     if chosen == "help":
         return (*COMMANDS, *own)
-    if chosen in VERBS and before[-1] == chosen:
-        return VERBS[chosen]
+    if chosen in COMMANDS and before[-1] == chosen and (choices := verb(chosen).choices):
+        return choices
     takes = inspect.signature(COMMANDS[chosen]).parameters if chosen in COMMANDS else {}
     name = next((name for name in ("service", "environment") if name in takes), "")
     found = [one for one in _values(name, before, environ) if one not in before] if name else []

@@ -17,22 +17,11 @@ from envkit.base.errors import USAGE
 from envkit.cli import helptext
 from envkit.cli.command import HELP, EnvkitTask
 from envkit.cli.context import program
-from envkit.cli.options import meant, option_defaults, option_named, takes_next
+from envkit.cli.options import COMMANDS, meant, option_defaults, option_named, takes_next
 from envkit.cli.reporting import BROKEN_PIPE
 from envkit.cli.terminal import edge
+from envkit.cli.verb import verb
 from envkit.version import __version__
-
-TAKES_SERVICES = ("up", "plan", "logs", "restart", "shell")
-"""Commands whose further words are names of services; invoke knows no such arguments."""
-
-TAKES_WORDS = {
-    **dict.fromkeys(TAKES_SERVICES, "--service"),
-    "prune": "--environment",
-    "images": "--action",
-    "load": "--image",
-    "completion": "--shell",
-}
-"""What a command's further words are, as an option."""
 
 HELP_COLUMNS = 100
 """Of help that goes to no terminal."""
@@ -108,7 +97,8 @@ def arranged(argv: Sequence[str]) -> list[str]:
     if not words:
         return [argv[0], *(front or ["--list"])]
     command, rest = words[0], words[1:]
-    return [argv[0], command, *front, *(_services(rest, TAKES_WORDS[command]) if command in TAKES_WORDS else rest)]
+    words_of = verb(command).words if command in COMMANDS else ""
+    return [argv[0], command, *front, *(_services(rest, f"--{words_of}") if words_of else rest)]
 
 
 def helped(argv: list[str]) -> list[str]:

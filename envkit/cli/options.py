@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from envkit.base.errors import UsageError
 from envkit.cli.context import Flags
+from envkit.cli.verb import Commands
 
-Verb = TypeVar("Verb", bound=Callable[..., int | None])
-
-COMMANDS: dict[str, Callable[..., int | None]] = {}
+COMMANDS = Commands()
 """Every command by name, in the order of the help: `function(flags, **own options)`."""
 
 COMMON: dict[str, Any] = {
@@ -51,12 +50,6 @@ def takes_next(word: str, known: Mapping[str, Any]) -> bool:
     """Whether a typed word is an option among `option_defaults()` whose value is the word after it."""
     option = option_named(word)
     return option in known and not isinstance(known[option], bool)
-
-
-def command(function: Verb) -> Verb:
-    """Register a function as a command; its name may end in `_` where the plain one is a word of Python's."""
-    COMMANDS[function.__name__.rstrip("_")] = function
-    return function
 
 
 def flags_of(

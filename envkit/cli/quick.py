@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from envkit.base.installed import warn_of_other
-from envkit.cli.options import COMMANDS, COMMON, REPEATED, SHORT, carried_out, meant, option_defaults
+from envkit.cli.options import COMMANDS, COMMON, REPEATED, SHORT, carried_out, meant
 from envkit.cli.terminal import forgiving
 
 NEW_OBJECTS = 200_000
@@ -32,16 +32,18 @@ def understood(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[Co
     """The command and all of its options, None when the words are not plain ones."""
     argv = meant(argv)
     words = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
-    flags = {name for name, default in option_defaults(commands).items() if isinstance(default, bool)}
+    flags = {name for name, default in COMMON.items() if isinstance(default, bool)}
     chosen: Command | None = None
     given: list[tuple[str, Any]] = []
     while words:
         word = words.pop(0)
         if not word.startswith("-"):
             if chosen is None:
-                chosen = commands.get(word)
-                if chosen is None:
+                if word not in commands:
                     return None
+                chosen = commands[word]
+                own = inspect.signature(chosen).parameters.values()
+                flags |= {it.name for it in own if isinstance(it.default, bool)}
             else:
                 given.append(("service", word))
             continue
@@ -88,12 +90,9 @@ def served(argv: Sequence[str], own: Mapping[str, Sequence[str]] | None = None) 
     """
     gc.set_threshold(NEW_OBJECTS)
     forgiving()
-    import envkit.cli.tasks  # it registers the commands
-
     if argv[1:2] == [ASKED]:
         from envkit.cli.completing import answer
 
-        envkit.cli.tasks.complete_list()
         raise SystemExit(answer(argv[2:], own or {}))
     warn_of_other()
     found = understood(argv, COMMANDS)

@@ -23,11 +23,12 @@ from envkit.base.waiting import Cancel
 from envkit.cli import show
 from envkit.cli.command import command
 from envkit.cli.context import Flags, signals
-from envkit.cli.main import TAKES_SERVICES, _services, arranged, run
+from envkit.cli.main import _services, arranged, run
 from envkit.cli.options import COMMANDS, COMMON, SHORT, carried_out, flags_of, verbatim
 from envkit.cli.quick import understood
 from envkit.cli.reporting import show as show_error
 from envkit.cli.tasks import namespace
+from envkit.cli.verb import every
 from envkit.inventory import state
 from envkit.operations.run import child
 from envkit.operations.status import Row, Status
@@ -90,7 +91,7 @@ def test_a_value_that_looks_like_a_service_is_none() -> None:
     assert _services(["--service", "a", "b", "--engine", "podman", "c"]) == [
         "--service", "a", "--service", "b", "--engine", "podman", "--service", "c"
     ]  # fmt: skip
-    assert set(TAKES_SERVICES) <= set(namespace.task_names)
+    assert {name for name, it in every().items() if it.words == "service"} == {"up", "plan", "logs", "restart", "shell"}
 
 
 def test_what_follows_the_first_dashes_is_verbatim() -> None:

@@ -13,7 +13,7 @@ import pytest
 from envkit.base.paths import Paths
 from envkit.cli import completing
 from envkit.cli.options import COMMANDS
-from envkit.cli.tasks import complete_list
+from envkit.cli.verbs import completion
 from envkit.inventory import state
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,6 @@ services:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    complete_list()
     (tmp_path / "envkit.yaml").write_text(CONFIGURATION)
     (tmp_path / "other.yaml").write_text("services: {queue: {preset: redis}}\n")
     monkeypatch.chdir(tmp_path)
@@ -121,6 +120,6 @@ def test_another_program_of_that_name_is_not_asked(folder: Path) -> None:
 def test_a_script_is_one_that_its_shell_can_read(shell: str, called: str) -> None:
     if not shutil.which(shell):
         pytest.skip(f"no {shell} here")
-    text = completing.script(shell, called)
+    text = completion.script(shell, called)
     said = subprocess.run([shell, "-n"], input=text, capture_output=True, text=True, timeout=30)
     assert (said.returncode, said.stderr) == (0, "")

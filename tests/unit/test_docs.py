@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from envkit.cli.main import TAKES_SERVICES, arranged, run
+from envkit.cli.main import arranged, run
 from envkit.cli.options import SHORT
 from envkit.cli.tasks import namespace
+from envkit.cli.verb import every
 from envkit.config import presets, reference
 from envkit.config.load import Request, load
 from envkit.config.models import Environment
@@ -141,7 +142,7 @@ def test_a_command_in_the_documents_exists_with_its_options(typed: str) -> None:
     known = {name for argument in task.get_arguments() for name in argument.names}
     options = {word.partition("=")[0] for word in words[1:] if word.startswith("-")} - {"--help"}
     assert options <= {f"--{name.replace('_', '-')}" for name in known} | {f"-{letter}" for letter in SHORT.values()}
-    if words[0] not in TAKES_SERVICES:
+    if words[0] not in every() or every()[words[0]].words != "service":
         plain = [word for before, word in pairwise(words) if before[0] != "-" and word[0] != "-"]
         assert not plain
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from envkit.base.errors import EngineError, EnvironmentFailed, UsageError
-from envkit.cli import doctoring
 from envkit.cli.context import Flags
+from envkit.cli.verbs import doctor as doctoring
 from envkit.config.load import Request, load
 from envkit.doctor import cluster, engines, resources, surroundings
 from envkit.doctor.examine import Examined, examine, registered

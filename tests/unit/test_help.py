@@ -17,8 +17,9 @@ from envkit.cli.command import HELP
 from envkit.cli.main import arranged, run
 from envkit.cli.options import COMMANDS
 from envkit.cli.tasks import namespace
+from envkit.cli.verb import GROUPS, every
 
-EXAMPLES = [pytest.param(name, line, id=line) for name, shown in helptext.EXAMPLES.items() for line, _ in shown]
+EXAMPLES = [pytest.param(name, line, id=line) for name, it in every().items() for line, _ in it.examples]
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,11 +44,8 @@ def test_a_wrong_example_would_be_found() -> None:
 
 def test_every_command_has_examples_a_group_and_options_that_are_explained() -> None:
     assert set(namespace.task_names) == set(COMMANDS)
-    assert set(COMMANDS) - set(helptext.EXAMPLES) == set()
-    assert set(helptext.EXAMPLES) <= set(COMMANDS)
-    grouped = [name for names in helptext.GROUPS.values() for name in names]
-    assert len(grouped) == len(set(grouped))
-    assert set(COMMANDS) <= set(grouped)
+    assert all(verb.examples for verb in every().values())
+    assert all(verb.group in GROUPS for verb in every().values())
     said = [helptext.of_command("envkit", name, HELP, 200) for name in COMMANDS]
     silent = [line for text in said for line in text.splitlines() if line.startswith("  -") and "  " not in line[4:]]
     assert silent == [], "an option without a word in cli.command.HELP"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from envkit.base.errors import UsageError
-from envkit.cli import everyday
 from envkit.cli.context import Flags
+from envkit.cli.verbs import init as command
 from envkit.config.load import Request, load
 from envkit.config.models import Environment
 from envkit.operations.compose import _full, translated
@@ -136,11 +136,11 @@ def test_the_command_says_what_it_wrote(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "go.mod").write_text("module m\nrequire github.com/lib/pq v1.10.9\n")
-    everyday.init(Flags(environ={}))
+    command.init(Flags(environ={}))
     said = capsys.readouterr().out
     assert f"wrote {tmp_path}/envkit.yaml (from go.mod)" in said and "run -- go test -count=1 ./..." in said
     assert (tmp_path / "tasks.py").read_text() == TASKS
     for path in ("envkit.yaml", "tasks.py"):
         (tmp_path / path).unlink()
-    everyday.init(Flags(environ={}, json=True))
+    command.init(Flags(environ={}, json=True))
     assert json.loads(capsys.readouterr().out)["seen"] == ["go.mod"]

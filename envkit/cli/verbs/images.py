@@ -1,4 +1,4 @@
-"""Tasks about images: what an environment is started from, brought here, taken elsewhere, put into the cluster."""
+"""The command `images`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from envkit.base.errors import FAILED, UsageError
 from envkit.cli.context import Flags, opened
-from envkit.cli.options import command
 from envkit.cli.output import out
+from envkit.cli.verb import MACHINE, Verb
 
 if TYPE_CHECKING:
     from envkit.inventory.session import Session
 
+
 ACTIONS = ("pull", "build", "save", "load")
 
 
-@command
 def images(flags: Flags, action: Sequence[str]) -> int:
     """List what the environment is started from; `pull`, `build`, `save` or `load` it.
 
@@ -59,13 +59,20 @@ def _carried_out(session: Session, verb: str, words: Sequence[str], flags: Flags
     return 0
 
 
-@command
-def load(flags: Flags, image: Sequence[str]) -> None:
-    """Bring images of this engine into the running cluster: `load shop/api:dev`. What is there is kept."""
-    from envkit.cli import image_tables as tables
-    from envkit.operations.load import load as bring
-
-    if not image:
-        raise UsageError("load needs the name of an image", hint="for example: load shop/api:dev")
-    with opened(flags) as session:
-        tables.brought(bring(session, image), flags, out)
+VERB = Verb(
+    images,
+    MACHINE,
+    (
+        ("images", "each image: who uses it, whether it is here, where it comes from"),
+        ("images pull", "everything that is missing, several at once"),
+        ("images build datastorage", "what that service builds, anew"),
+        ("images save all.tar", "all that `up` needs on a machine without network"),
+        ("images load all.tar", "there: whole or not at all"),
+    ),
+    words="action",
+    usage="[pull|build [SERVICE...]|save [FILE]|load FILE]",
+    help={
+        "action": "pull, build, save or load, and what follows; as plain words after the command",
+    },
+    choices=ACTIONS,
+)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from envkit.base.errors import FAILED, EnvkitError
 from envkit.base.paths import Paths, cache_home, state_home
 from envkit.cli.context import Flags, offset_of, program
-from envkit.cli.options import command
 from envkit.cli.output import confirmed, out
 from envkit.cli.terminal import edge, table
+from envkit.cli.verb import MACHINE, Verb
 
 if TYPE_CHECKING:
     from envkit.doctor.examine import Examined
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 MARKS = {"ok": "ok", "warning": "WARNING", "lacking": "LACKING"}
 
 
-@command
 def doctor(flags: Flags, fix: bool = False, yes: bool = False) -> int:
     """Show what this host has and lacks for each lane, with remedies. Exits with 3 when no lane can be used.
 
@@ -126,3 +125,17 @@ def _mend(findings: Iterable[Finding], yes: bool, flags: Flags) -> list[str]:
             done.append(f"{fix.what}: failed: {error.message}")
         say(done[-1] + "\n")
     return done
+
+
+VERB = Verb(
+    doctor,
+    MACHINE,
+    (
+        ("doctor", "every lane"),
+        ("doctor --lane containers", "exits with 3 when that one cannot be used"),
+        ("doctor --fix --yes", "mend what is your own, unasked"),
+    ),
+    help={
+        "fix": "mend what is your own, after asking",
+    },
+)

@@ -1,0 +1,67 @@
+"""What a command is: its function, what help shows of it, and what its plain words are.
+
+Each command is a module with a `VERB`, registered in `base.registry.VERBS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from envkit.base import registry
+
+USE = "bring up, use, take away"
+LOOK = "look"
+MACHINE = "this machine"
+BEGIN = "begin"
+
+GROUPS = (USE, LOOK, MACHINE, BEGIN)
+"""Groups of commands, in the order of the help."""
+
+Function = Callable[..., int | None]
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command. `function(flags, **options)` carries it out; its parameters are the command's own options.
+
+    `examples` are command lines, each with a word about it. `words` names the option that further plain words are given
+    to (`up redis` is `up --service redis`); `usage` shows these words. `help` and `placeholders` are about the
+    command's own options, by name. `choices` are words that may come first.
+    """
+
+    function: Function
+    group: str
+    examples: tuple[tuple[str, str], ...]
+    words: str = ""
+    usage: str = ""
+    help: Mapping[str, str] = field(default_factory=dict)
+    placeholders: Mapping[str, str] = field(default_factory=dict)
+    choices: tuple[str, ...] = ()
+
+
+def verb(name: str) -> Verb:
+    """Return the command of that name. Raises `KeyError`."""
+    found: Verb = registry.module(registry.VERBS, name).VERB
+    return found
+
+
+def every() -> dict[str, Verb]:
+    """Return all commands by name; this imports each of them."""
+    return {name: verb(name) for name in registry.VERBS}
+
+
+class Commands(Mapping[str, Function]):
+    """The functions of all commands by name; a module is imported when its command is asked for."""
+
+    def __getitem__(self, name: str) -> Function:
+        return verb(name).function
+
+    def __contains__(self, name: object) -> bool:
+        return name in registry.VERBS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(registry.VERBS)
+
+    def __len__(self) -> int:
+        return len(registry.VERBS)

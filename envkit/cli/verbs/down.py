@@ -1,0 +1,31 @@
+"""The command `down`."""
+
+from __future__ import annotations
+
+from envkit.cli.context import Flags
+from envkit.cli.output import out
+from envkit.cli.verb import USE, Verb
+
+
+def down(flags: Flags, force: bool = False, ci: bool = False) -> None:
+    """Take everything of the environment away; nothing else is touched."""
+    from envkit.cli import show
+    from envkit.cli.context import opened_down
+    from envkit.cli.in_ci import folded
+
+    with folded(flags, "envkit down", ci=ci) as flags:
+        gone = opened_down(flags, force)
+    show.down(*gone, flags, out)
+
+
+VERB = Verb(
+    down,
+    USE,
+    (
+        ("down", "what `up` brought up"),
+        ("down --name second", "the other one"),
+    ),
+    help={
+        "force": "also when another checkout holds the environment",
+    },
+)

@@ -1,0 +1,31 @@
+"""The command `gather`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from envkit.cli.context import Flags
+from envkit.cli.output import out
+from envkit.cli.verb import LOOK, Verb
+
+
+def gather(flags: Flags, artifacts: str | None = None, archive: bool = False) -> None:
+    """Gather evidence of the last run, or of how things are now, into one folder; secrets are left out."""
+    from envkit.cli import show
+    from envkit.cli.context import opened_somehow
+    from envkit.operations.gather import gather as gather_all
+
+    with opened_somehow(flags) as (session, trouble):
+        into = Path(artifacts).absolute() if artifacts else None
+        gathered = gather_all(session, into=into, archive=archive, error=trouble)
+    show.gathered(gathered, flags, out)
+
+
+VERB = Verb(
+    gather,
+    LOOK,
+    (("gather --artifacts out --archive", "evidence in one file"),),
+    help={
+        "archive": "one .tar.gz instead of a folder",
+    },
+)

@@ -1,0 +1,31 @@
+"""The command `init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit.cli.context import Flags
+from envkit.cli.output import out
+from envkit.cli.verb import BEGIN, Verb
+
+if TYPE_CHECKING:
+    pass
+
+
+def init(flags: Flags) -> None:
+    """Write a starter configuration here, from what can be seen (compose file, go.mod ...); overwrites nothing."""
+    from envkit.cli.inventory import written
+    from envkit.operations.init import init as start
+
+    written(start(Path.cwd(), flags.name), flags, out)
+
+
+VERB = Verb(
+    init,
+    BEGIN,
+    (
+        ("init", "envkit.yaml and tasks.py"),
+        ("init --name shop", "under another name than the folder's"),
+    ),
+)

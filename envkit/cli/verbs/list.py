@@ -1,0 +1,33 @@
+"""The command `list`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envkit.base.paths import state_home
+from envkit.cli.context import Flags, at_work
+from envkit.cli.output import out
+from envkit.cli.verb import MACHINE, Verb
+
+if TYPE_CHECKING:
+    pass
+
+
+def list_(flags: Flags) -> None:
+    """Show every environment of this machine: state, where it runs, who holds it, when its time is over."""
+    from envkit.cli import inventory
+    from envkit.operations.list import survey
+
+    with at_work(flags) as (_, _, environ):
+        found = survey(state_home(dict(flags.environ)), environ)
+    inventory.environments(found, flags, out)
+
+
+VERB = Verb(
+    list_,
+    MACHINE,
+    (
+        ("list", "all environments of this machine"),
+        ("list --json", "for a program"),
+    ),
+)

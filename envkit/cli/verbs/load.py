@@ -1,0 +1,37 @@
+"""The command `load`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from envkit.base.errors import UsageError
+from envkit.cli.context import Flags, opened
+from envkit.cli.output import out
+from envkit.cli.verb import MACHINE, Verb
+
+if TYPE_CHECKING:
+    pass
+
+
+def load(flags: Flags, image: Sequence[str]) -> None:
+    """Bring images of this engine into the running cluster: `load shop/api:dev`. What is there is kept."""
+    from envkit.cli import image_tables as tables
+    from envkit.operations.load import load as bring
+
+    if not image:
+        raise UsageError("load needs the name of an image", hint="for example: load shop/api:dev")
+    with opened(flags) as session:
+        tables.brought(bring(session, image), flags, out)
+
+
+VERB = Verb(
+    load,
+    MACHINE,
+    (("load shop/api:dev shop/web:dev", "from this engine into the running cluster"),),
+    words="image",
+    usage="IMAGE...",
+    help={
+        "image": "an image; repeatable, or as plain words after the command",
+    },
+)

@@ -1,0 +1,47 @@
+"""The command `logs`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from envkit.base.errors import UsageError
+from envkit.cli.context import Flags, opened
+from envkit.cli.output import Prefixed, out
+from envkit.cli.verb import LOOK, Verb
+
+
+def logs(flags: Flags, service: Sequence[str], tail: str | None = None, follow: bool = False) -> None:
+    """Print services' logs; with `--follow` (`-f`) what comes as well, until Ctrl-C or until all have ended."""
+    from envkit.cli import show
+    from envkit.operations.follow import follow as as_it_comes
+    from envkit.operations.services import logs as write_logs
+    from envkit.operations.services import rows
+
+    if tail is not None and not tail.isdecimal():
+        raise UsageError(f"--tail takes a number of lines, got {tail!r}")
+    with opened(flags) as session:
+        last = int(tail) if tail else None
+        if follow:
+            as_it_comes(session, service, last, show.log_row if flags.json else Prefixed(out, flags.environ))
+        elif flags.json:
+            for name, line in rows(session, service, last):
+                show.log_row(name, line)
+        else:
+            write_logs(session, service, last, lambda line: out(line + "\n"))
+
+
+VERB = Verb(
+    logs,
+    LOOK,
+    (
+        ("logs -f", "all services as they write, until Ctrl-C"),
+        ("logs redis --tail 100", "the last lines of one"),
+    ),
+    words="service",
+    usage="[SERVICE...]",
+    help={
+        "tail": "only the last N lines of each log",
+        "follow": "also what comes; `-f` too, where no file's name follows",
+    },
+    placeholders={"tail": "N"},
+)

@@ -1,0 +1,33 @@
+"""The command `plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from envkit.cli.context import Flags, opened
+from envkit.cli.output import out
+from envkit.cli.verb import LOOK, Verb
+
+
+def plan(flags: Flags, service: Sequence[str], build: bool = False) -> None:
+    """Show what `up` would do, and why. Changes nothing."""
+    from envkit.cli import show
+    from envkit.operations.up import make_plan
+
+    with opened(flags) as session:
+        steps, _, _ = make_plan(session, service, build)
+        if session.environment.offset_auto:
+            session.stream.note(f"port offset {session.environment.port_offset} (chosen)")
+    show.plan(steps, flags, out)
+
+
+VERB = Verb(
+    plan,
+    LOOK,
+    (
+        ("plan", "every step, and why"),
+        ("plan redis --json", "for a program"),
+    ),
+    words="service",
+    usage="[SERVICE...]",
+)

@@ -1,0 +1,27 @@
+"""The command `reset`."""
+
+from __future__ import annotations
+
+import time
+
+from envkit.cli.context import Flags, opened
+from envkit.cli.output import out
+from envkit.cli.verb import USE, Verb
+
+
+def reset(flags: Flags) -> None:
+    """As if no test had run: queues drained, Redis flushed, database as migrated, test namespaces requested away."""
+    from envkit.cli import show
+    from envkit.operations.reset import reset as put_back
+
+    began = time.monotonic()
+    with opened(flags) as session:
+        parts = put_back(session)
+    show.reset(parts, time.monotonic() - began, flags, out)
+
+
+VERB = Verb(
+    reset,
+    USE,
+    (("reset", "between two suites, without a restart"),),
+)

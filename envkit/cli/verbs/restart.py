@@ -1,0 +1,32 @@
+"""The command `restart`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from envkit.base.errors import UsageError
+from envkit.cli.context import Flags, opened
+from envkit.cli.output import out
+from envkit.cli.verb import USE, Verb
+
+
+def restart(flags: Flags, service: Sequence[str]) -> None:
+    """Restart services, data kept, and wait until they work again."""
+    from envkit.operations.services import restart as again
+
+    if not service:
+        raise UsageError("restart needs the name of a service", hint="for example: restart redis")
+    with opened(flags) as session:
+        again(session, service)
+    if flags.json:
+        out(json.dumps({"name": flags.paths().name, "restarted": list(service)}, indent=2) + "\n")
+
+
+VERB = Verb(
+    restart,
+    USE,
+    (("restart redis", "data kept, probes passed again"),),
+    words="service",
+    usage="SERVICE...",
+)

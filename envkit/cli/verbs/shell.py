@@ -1,0 +1,43 @@
+"""The command `shell`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from envkit.base.errors import UsageError
+from envkit.cli.context import Flags, opened
+from envkit.cli.verb import USE, Verb
+
+if TYPE_CHECKING:
+    pass
+
+
+def shell(flags: Flags, service: Sequence[str]) -> int:
+    """Go into a service: psql, redis-cli or a shell there; `cluster` is a shell for kubectl. `-- COMMAND` runs that."""
+    from envkit.cli.options import verbatim
+    from envkit.operations.run import child
+    from envkit.operations.shell import entry
+
+    if len(service) != 1:
+        raise UsageError("shell takes one service, and a command after --", hint="for example: shell postgres")
+    with opened(flags) as session:
+        tty = sys.stdin.isatty() and sys.stdout.isatty()
+        way = entry(session, service[0], verbatim(sys.argv), tty=tty)
+        if way.note:
+            session.stream.note(way.note)
+        return child(way.argv, flags.environ, way.variables).code
+
+
+VERB = Verb(
+    shell,
+    USE,
+    (
+        ("shell postgres", "psql, as the configuration's user"),
+        ("shell redis -- redis-cli INFO memory", "one command"),
+        ("shell cluster", "where kubectl means this cluster"),
+    ),
+    words="service",
+    usage="SERVICE [-- COMMAND]",
+)

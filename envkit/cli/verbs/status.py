@@ -1,0 +1,43 @@
+"""The command `status`."""
+
+from __future__ import annotations
+
+from envkit.base.errors import NOT_UP
+from envkit.cli.context import Flags, opened
+from envkit.cli.output import out
+from envkit.cli.verb import LOOK, Verb
+
+WATCH_SECONDS = 2.0
+"""Between two looks of `status --watch`."""
+
+
+def status(flags: Flags, watch: bool = False) -> int:
+    """Show each service: state, health, address, age, memory, processor time. Exits with 4 when not up.
+
+    "Up in part" is up: all that `up SERVICE...` was asked for works. With `--watch` it looks again until Ctrl-C.
+    """
+    from envkit.cli import show
+    from envkit.operations.status import looks
+    from envkit.operations.status import status as look
+
+    with opened(flags) as session:
+        if watch:
+            for found in looks(session, WATCH_SECONDS):
+                show.look(found, flags, out)
+        found = look(session)
+    show.status(found, flags, out)
+    return 0 if found.up else NOT_UP
+
+
+VERB = Verb(
+    status,
+    LOOK,
+    (
+        ("status", "once; exits with 4 when not up"),
+        ("status --watch", "again every two seconds"),
+        ("status --json", "for a program"),
+    ),
+    help={
+        "watch": "look again every two seconds, until Ctrl-C",
+    },
+)

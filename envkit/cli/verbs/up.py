@@ -1,0 +1,62 @@
+"""The command `up`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from envkit.cli.context import Flags, opened
+from envkit.cli.output import out
+from envkit.cli.verb import USE, Verb
+
+
+def up(
+    flags: Flags, service: Sequence[str], build: bool = False, keep: bool = False, ttl: str | None = None,
+    ci: bool = False, artifacts: str | None = None, junit: str | None = None, dotenv: str | None = None,
+    timeline: bool = False,
+) -> None:  # fmt: skip
+    """Bring the environment up, or some services and what they need; keeps what is right already."""
+    from envkit.cli import show
+    from envkit.cli.in_ci import in_job
+    from envkit.cli.leasing import clear_lapsed, lease_of
+    from envkit.operations.up import up as bring_up
+
+    in_ci = in_job(flags, "up", "envkit up", ci=ci, artifacts=artifacts, junit=junit, dotenv=dotenv)
+    with show.drawn_on_failure(flags, timeline), in_ci as (flags, job):
+        leased = lease_of(flags, ttl)
+        clear_lapsed(flags)
+        _clear_orphan(flags)
+        with opened(flags) as session:
+            session.expires, session.job = leased.expires, leased.job
+            if job:
+                job.opened(session)
+            outcome = bring_up(session, service, rebuild=build, keep=keep, intent=job)
+            if job:
+                job.ready(outcome.record)
+    show.up(outcome, flags, out, timeline=timeline)
+
+
+def _clear_orphan(flags: Flags) -> None:
+    """Only where a run has left its folder: what looks closer takes time to import."""
+    if flags.paths().runs.exists():
+        from envkit.cli.running import clear_orphan
+
+        clear_orphan(flags)
+
+
+VERB = Verb(
+    up,
+    USE,
+    (
+        ("up", "everything that the profile declares"),
+        ("up redis postgres --timeline", "two services and what they need; where the time went"),
+        ("up --name second --port-offset 100 --ttl 8h", "another one beside the first, for today"),
+        ("up --ci --artifacts out --junit envkit.xml", "in CI: evidence of a failure, a report of the steps"),
+    ),
+    words="service",
+    usage="[SERVICE...]",
+    help={
+        "dotenv": "file for the variables as GitLab's dotenv report, without secrets",
+        "timeline": "also show where the time went: who waited for whom, and the critical path",
+    },
+    placeholders={"dotenv": "FILE"},
+)
