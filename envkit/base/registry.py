@@ -35,6 +35,12 @@ PROBES = {
 }
 """`probe: {type: NAME}`: modules with a `PROBE`, see `config.probes.ProbeModel`."""
 
+STORES = {
+    "redis": "envkit.drivers.stores.redis",
+    "postgres": "envkit.drivers.stores.postgres",
+}
+"""Services in which suites keep data, by their probe's type: modules with a `STORE`, see `drivers.stores.Store`."""
+
 COLLECTORS = (
     "envkit.evidence.collectors.records",
     "envkit.evidence.collectors.services",

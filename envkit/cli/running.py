@@ -24,7 +24,7 @@ from envkit.cli.run_face import Face
 from envkit.drivers.runtimes.marked import Stamp
 from envkit.inventory import state
 from envkit.inventory.export import masked
-from envkit.operations.measure import measure, told
+from envkit.operations.measure import Measured, measure, told
 from envkit.operations.run import Cancelled, Ended, Row, child
 from envkit.operations.uncached import uncached
 from envkit.planning.differences import Difference, keep_data
@@ -309,9 +309,9 @@ class Running:
     def _stamp(self, kind: Kind, message: str, detail: Mapping[str, Any] | None = None) -> None:
         self.timeline(Happening(now(), kind, "", message, detail or {}))
 
-    def _sampled(self, found: Mapping[str, Mapping[str, float | str]]) -> None:
-        for name, values in found.items():
-            self.samples(Sample(now(), name, values))
+    def _sampled(self, found: Mapping[str, Measured]) -> None:
+        for name, one in found.items():
+            self.samples(Sample(now(), name, one.values))
 
     def _heard(self, happening: Happening) -> None:
         self.seen.append(happening)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from envkit.base.errors import EngineError, EnvkitError
-from envkit.base.ports import LOOPBACK
 from envkit.base.waiting import until
-from envkit.drivers.probes.redis import RedisProbe
+from envkit.drivers.stores import Silent, store_of
 from envkit.evidence import junit, signs
 from envkit.evidence.collectors.host import disks, engine_places, places
 from envkit.evidence.collectors.scene import in_background
@@ -182,20 +181,18 @@ def _redis(session: Session, run: RunFolder | None) -> dict[str, dict[str, float
 
 
 def _redis_now(session: Session) -> Iterator[tuple[str, dict[str, float | str]]]:
-    from envkit.drivers.databases.resp import RedisError, connect
-
+    """What each store that has a memory limit of its own says now."""
     for one in session.runtime.observe(session.environment.name):
         service = session.environment.services.get(one.service)
-        if service is None or not isinstance(service.probe, RedisProbe) or not one.running:
+        if service is None or not (store := store_of(service.probe)) or not one.running:
             continue
-        with suppress(RedisError, KeyError):
+        with suppress(Silent, KeyError):
             seen = observe.probed(session, one.service, {one.service: one})
-            probe, port = seen.probe, observe.target_of(session, seen, one).port
-            assert isinstance(probe, RedisProbe)
-            with connect(LOOPBACK, port(probe.port), probe.password, PATIENCE) as client:
-                memory, stats = client.info("memory"), client.info("stats")
-            wanted = ("used_memory", "maxmemory", "maxmemory_policy", "evicted_keys")
-            yield one.service, {key: value for key, value in {**memory, **stats}.items() if key in wanted}
+            address = partial(observe.probe_address, session, seen, one)
+            with closing(store.sampler(seen.probe, address)) as ask:
+                values = dict(ask())
+            if "used_memory" in values:
+                yield one.service, values
 
 
 def _signs(session: Session, run: RunFolder | None) -> Iterator[LogSign]:

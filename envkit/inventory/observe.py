@@ -224,3 +224,9 @@ def target_of(session: Session, service: Service, instance: Instance) -> probes.
         return instance.published[service.ports[key].container]
 
     return probes.Target(port, lambda argv: session.runtime.execute(instance, argv), cancel=session.cancel)
+
+
+def probe_address(session: Session, service: Service, instance: Instance) -> tuple[str, int]:
+    """Return host and port of the service that its probe asks."""
+    target = target_of(session, service, instance)
+    return target.host, target.port(getattr(service.probe, "port", ""))

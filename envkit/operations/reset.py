@@ -12,9 +12,7 @@ from envkit.base.deadline import Deadline
 from envkit.base.errors import EnvironmentFailed, EnvkitError, NotReady
 from envkit.base.waiting import until
 from envkit.config.models import Service
-from envkit.drivers.databases import baseline, resp, sql
-from envkit.drivers.probes.postgres import PostgresProbe
-from envkit.drivers.probes.redis import RedisProbe
+from envkit.drivers.stores import store_of
 from envkit.inventory import observe, state
 from envkit.inventory.session import Session
 from envkit.operations.holder import ours
@@ -28,7 +26,8 @@ DRAIN_SECONDS = 10.0
 HEALTHY_SECONDS = 10.0
 """For services to find a database again that had to be made anew."""
 
-REDIS_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
+"""For one answer about a queue."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,12 @@ def _put_back(session: Session, *, thoroughly: bool) -> list[Part]:
         parts = [part for part in parts if part.said]
         work: list[tuple[str, Callable[[], str]]] = []
         for name, (service, instance) in services.items():
-            if isinstance(service.probe, RedisProbe):
-                work.append((name, partial(_flush, session, service, instance)))
-            if isinstance(service.probe, PostgresProbe) and thoroughly:
-                work.append((name, partial(_restore, session, service, instance)))
+            if service.probe and (store := store_of(service.probe)):
+                address = observe.probe_address(session, service, instance)
+                work.append((name, partial(store.reset, service.probe, address, thoroughly=thoroughly)))
         if thoroughly and session.environment.cluster.type != "none" and session.paths.kubeconfig.exists():
             work.append(("cluster", lambda: _clear(session)))
-        parts += _side_by_side(work)
+        parts += [part for part in _side_by_side(work) if part.said]
         if any("made anew" in part.said for part in parts):
             parts += _side_by_side([("services", lambda: _healthy(session, services))])
         return parts
@@ -94,8 +92,6 @@ def _side_by_side(work: Iterable[tuple[str, Callable[[], str]]]) -> list[Part]:
         began = time.monotonic()
         try:
             return Part(name, call(), time.monotonic() - began)
-        except (sql.SqlError, resp.RedisError) as error:
-            raise EnvironmentFailed(f"{name} could not be reset: {error}") from error
         except EnvkitError as error:
             error.message = f"{name} could not be reset: {error.message}"
             raise
@@ -123,7 +119,7 @@ def _drain(session: Session, name: str, service: Service, instance: Instance) ->
 
     def attempt() -> str | None:
         nonlocal known
-        connection = Connection(target.host, target.port("health"), Deadline(REDIS_SECONDS, session.cancel))
+        connection = Connection(target.host, target.port("health"), Deadline(ANSWER_SECONDS, session.cancel))
         try:
             answer = ask(connection, "GET", "/drained", most=4096, cut=True)
         except (OSError, http.client.HTTPException) as error:
@@ -139,22 +135,6 @@ def _drain(session: Session, name: str, service: Service, instance: Instance) ->
         error.hint = f"does its database work? `status` tells; `restart {name}` gives the queue another try"
         raise
     return "queue drained" if known else ""
-
-
-def _flush(session: Session, service: Service, instance: Instance) -> str:
-    """Everything at once for clients; memory is given back in the background."""
-    assert isinstance(service.probe, RedisProbe)
-    target = observe.target_of(session, service, instance)
-    with resp.connect(target.host, target.port(service.probe.port), service.probe.password, REDIS_SECONDS) as client:
-        keys = sum(int(line.partition("keys=")[2].partition(",")[0]) for line in client.info("keyspace").values())
-        client.call("FLUSHALL", "ASYNC")
-    return f"flushed, {keys} keys" if keys else "flushed, it was empty"
-
-
-def _restore(session: Session, service: Service, instance: Instance) -> str:
-    assert isinstance(service.probe, PostgresProbe)
-    target = observe.target_of(session, service, instance)
-    return baseline.restore(baseline.Place(service.probe, target.host, target.port(service.probe.port)))
 
 
 def _clear(session: Session) -> str:

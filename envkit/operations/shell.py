@@ -10,8 +10,7 @@ from pathlib import Path
 from envkit.base import labels
 from envkit.base.errors import NotUp, ToolMissing, UsageError
 from envkit.config.models import Service
-from envkit.drivers.probes.postgres import PostgresProbe
-from envkit.drivers.probes.redis import RedisProbe
+from envkit.drivers.stores import store_of
 from envkit.inventory import observe
 from envkit.inventory.session import Session
 from envkit.operations.services import instances
@@ -53,15 +52,11 @@ def entry(session: Session, name: str, argv: Sequence[str], *, tty: bool) -> Ent
 
 def client_of(service: Service, ports: Mapping[int, int] | None = None) -> tuple[list[str], dict[str, str]]:
     """The client and its variables; both empty where none is known. `ports` maps inner ports to host ports."""
-    probe = service.probe
-    if not isinstance(probe, PostgresProbe | RedisProbe):
+    store = store_of(service.probe)
+    if store is None:
         return [], {}
-    inner = service.ports[probe.port or next(iter(service.ports))].container
-    port = str((ports or {}).get(inner, inner))
-    if isinstance(probe, RedisProbe):
-        return ["redis-cli", "-h", "127.0.0.1", "-p", port], {"REDISCLI_AUTH": probe.password} if probe.password else {}
-    settings = {"HOST": "127.0.0.1", "PORT": port, "USER": probe.user, "DATABASE": probe.database}
-    return ["psql"], {f"PG{name}": value for name, value in {**settings, "PASSWORD": probe.password}.items()}
+    inner = service.ports[getattr(service.probe, "port", "") or next(iter(service.ports))].container
+    return store.client(service.probe, (ports or {}).get(inner, inner))
 
 
 def _addressed(argv: Sequence[str], client: Sequence[str]) -> list[str]:

@@ -153,6 +153,20 @@ class PostgresSigns:
             self.said = False
 
 
+class NoSigns:
+    """Of a store whose numbers nobody judges."""
+
+    def saw(self, _at: float, _values: Values) -> Iterator[Happening]:
+        """Nothing."""
+        return iter(())
+
+
+def of_store(kind: str, service: str) -> RedisSigns | PostgresSigns | NoSigns:
+    """Return what judges the numbers of a store of that kind."""
+    judges: dict[str, type[RedisSigns | PostgresSigns]] = {"redis": RedisSigns, "postgres": PostgresSigns}
+    return judges[kind](service) if kind in judges else NoSigns()
+
+
 @dataclass
 class ApiSigns:
     """The API server over time: away, slow, refusing because of too many requests."""

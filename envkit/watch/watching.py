@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from envkit.base.errors import EnvkitError
 from envkit.config.models import Service
-from envkit.drivers.probes.command import CommandProbe
-from envkit.drivers.probes.exec import ExecProbe
-from envkit.drivers.probes.postgres import PostgresProbe
-from envkit.drivers.probes.redis import RedisProbe
 from envkit.drivers.runtimes import limits
 from envkit.drivers.runtimes.following import Place
+from envkit.drivers.stores import Silent, Values, store_of
 from envkit.inventory import observe
 from envkit.planning.facts import Instance
 from envkit.watch import asking, signs
@@ -106,16 +103,12 @@ class Watch:
         service = observe.probed(self.session, name, {name: self.instances[name]})
         health = signs.Health(name)
         if service.probe:
-            pace = COSTLY if isinstance(service.probe, ExecProbe | CommandProbe | PostgresProbe) else PROBES
+            pace = COSTLY if service.probe.costly else PROBES
             self.looks.append(Every(f"probe {name}", pace, lambda: self._look_health(name, health)))
-        if isinstance(service.probe, RedisProbe):
-            redis, login = signs.RedisSigns(name), service.probe
-            self._numbers(name, lambda: asking.redis(login, *self._place(name, login.port)), redis.saw, NUMBERS)
-        if isinstance(service.probe, PostgresProbe):
-            postgres, user = signs.PostgresSigns(name), service.probe
-            ask = asking.Postgres(user, lambda: self._place(name, user.port))
-            self._stack.callback(ask.close)
-            self._numbers(name, ask, postgres.saw, PROBES)
+        if service.probe and (store := store_of(service.probe)):
+            sampler = store.sampler(service.probe, lambda: self._place(name))
+            self._stack.callback(sampler.close)
+            self._numbers(name, sampler, signs.of_store(service.probe.type, name).saw, store.pace)
 
     def _add_cluster(self) -> None:
         from envkit.drivers.clusters.api import Api
@@ -125,12 +118,12 @@ class Watch:
         self.looks.append(Every("readyz", NUMBERS, lambda: self._look_api(api, judge)))
 
     def _numbers(
-        self, name: str, ask: asking.Ask, judge: Callable[[float, asking.Values], Iterable[Happening]], pace: float
+        self, name: str, ask: asking.Ask, judge: Callable[[float, Values], Iterable[Happening]], pace: float
     ) -> None:
         def look() -> None:
             try:
                 values = ask()
-            except (asking.Silent, KeyError):
+            except (Silent, KeyError):
                 self._hurry(f"probe {name}", 0.0)  # it tells
                 return
             self._sampled(name, values)
@@ -170,7 +163,7 @@ class Watch:
     def _look_api(self, api: Api, judge: signs.ApiSigns) -> None:
         try:
             values = asking.apiserver(api)
-        except asking.Silent as error:
+        except Silent as error:
             self._probes(ProbeSeen(now(), "cluster", ok=False, seen=str(error)))
             self._tell(judge.silent(now(), str(error)))
             self._hurry("readyz", PRESENCE)
@@ -222,12 +215,11 @@ class Watch:
 
     # Inside
 
-    def _place(self, name: str, port: str) -> tuple[str, int]:
+    def _place(self, name: str) -> tuple[str, int]:
         instance = self._presence.known[name]
-        target = observe.target_of(self.session, observe.probed(self.session, name, {name: instance}), instance)
-        return target.host, target.port(port)
+        return observe.probe_address(self.session, observe.probed(self.session, name, {name: instance}), instance)
 
-    def _sampled(self, name: str, values: asking.Values) -> None:
+    def _sampled(self, name: str, values: Values) -> None:
         if values:
             self._samples(Sample(now(), name, values))
 

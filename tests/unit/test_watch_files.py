@@ -6,7 +6,7 @@ from pathlib import Path
 
 from envkit.base.paths import Paths
 from envkit.cli.running import secretless
-from envkit.watch.asking import redis_values
+from envkit.drivers.stores.redis import values_of as redis_values
 from envkit.watch.folder import KEPT, all_of, latest, new
 from envkit.watch.logs import Bounded, Tail
 from envkit.watch.timeline import Happening, Sample, Writer, parse, read, render

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from envkit.base import labels
 from envkit.base.commands import CommandFailed, run
@@ -16,12 +17,14 @@ from envkit.config.shipped import migrations_folder
 from envkit.drivers.databases import baseline
 from envkit.drivers.databases.migrations import migrate, read
 from envkit.drivers.databases.template import keep
-from envkit.drivers.probes.postgres import PostgresProbe
 from envkit.inventory import observe
 from envkit.inventory.session import Session
 from envkit.planning import desired
 from envkit.planning.facts import Instance
 from envkit.planning.plan import Want
+
+if TYPE_CHECKING:
+    from envkit.drivers.databases.login import Login
 
 
 def migrations(
@@ -32,15 +35,15 @@ def migrations(
     assert wanted is not None
     instance = instances[wanted.service]
     database = observe.probed(session, wanted.service, {wanted.service: instance})
-    assert isinstance(database.probe, PostgresProbe)
-    target = observe.target_of(session, database, instance)
-    port = target.port(database.probe.port)
+    assert database.probe and database.probe.takes_migrations  # the configuration is refused otherwise
+    login = cast("Login", database.probe)
+    host, port = observe.probe_address(session, database, instance)
     folder = migrations_folder(wanted.folder)
     end = Deadline(want.service.timeout, cancel)
-    applied = migrate(folder, database.probe, target.host, port, end, report)
+    applied = migrate(folder, login, host, port, end, report)
     fresh = len(applied) == len(read(folder))
-    keep(folder, database.probe, target.host, port, end, report, fresh=fresh)
-    baseline.note(baseline.Place(database.probe, target.host, port), report)
+    keep(folder, login, host, port, end, report, fresh=fresh)
+    baseline.note(baseline.Place(login, host, port), report)
     return f"{len(applied)} migrations applied" if applied else "nothing to apply"
 
 
