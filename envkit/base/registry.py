@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
+from typing import NamedTuple
 
 EXPORT_FORMATS = {
     "dotenv": "envkit.inventory.formats.dotenv",
@@ -23,6 +24,40 @@ PRESETS = {
     "datastorage": "envkit.config.presets.datastorage",
 }
 """`services.NAME.preset`: modules with a `PRESET`, see `config.presets.Preset`."""
+
+
+class ClusterEntry(NamedTuple):
+    """A kind of cluster. `nodes`: it has nodes, which are containers in the environment's network."""
+
+    module: str
+    nodes: bool = False
+
+
+CLUSTERS = {
+    "kind": ClusterEntry("envkit.drivers.clusters.kind", nodes=True),
+    "envtest": ClusterEntry("envkit.drivers.clusters.parts"),
+}
+"""`cluster: {type: NAME}`: modules with a `KIND`, see `drivers.clusters.base.ClusterKind`."""
+
+NO_CLUSTER = "none"
+
+CONTAINERS, PROCESSES = "containers", "processes"
+"""Runtimes."""
+
+
+class LaneEntry(NamedTuple):
+    """A lane: the runtime and the kind of cluster that it pairs."""
+
+    runtime: str
+    cluster: str
+
+
+LANES = {
+    "containers": LaneEntry(CONTAINERS, "kind"),
+    "mixed": LaneEntry(CONTAINERS, "envtest"),
+    "embedded": LaneEntry(PROCESSES, "envtest"),
+}
+"""`lane: NAME`."""
 
 PROBES = {
     "http": "envkit.drivers.probes.http",
@@ -95,6 +130,11 @@ VERBS = {
     "completion": "envkit.cli.verbs.completion",
 }
 """Commands, in the order of the help: modules with a `VERB`, see `cli.verb.Verb`."""
+
+
+def has_nodes(cluster_type: str) -> bool:
+    """Return whether clusters of that type have nodes."""
+    return cluster_type in CLUSTERS and CLUSTERS[cluster_type].nodes
 
 
 def module(table: Mapping[str, str], name: str) -> ModuleType:

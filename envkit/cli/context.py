@@ -167,6 +167,7 @@ def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environm
 
     Raises `HolderError` when it is up elsewhere than what is asked for.
     """
+    from envkit.drivers.lanes import lane_fits
     from envkit.inventory import state
     from envkit.operations.standing import check_place
 
@@ -176,7 +177,7 @@ def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environm
     check_place(environment, record)
     kept: dict[str, Any] = {}
     same_engine = environment.engine in ("auto", record.engine)
-    fits = environment.cluster.type != "envtest" or record.lane != "containers"
+    fits = lane_fits(record.lane, environment)
     if environment.lane == "auto" and same_engine and fits and record.lane:
         kept["lane"] = record.lane
     if environment.engine == "auto" and record.engine and environment.lane != "embedded":

@@ -89,7 +89,7 @@ def _needs(environment: Environment, names: set[str]) -> Iterator[Finding]:
                 there = ", ".join(sorted(known - {name}))
                 message = f"there is no service '{need}'{did_you_mean(need, known) or '.'} There are: {there}"
                 yield ("services", name, "needs", index), message
-            if need == CLUSTER and environment.cluster.type == "none":
+            if need == CLUSTER and not environment.cluster.wanted:
                 yield ("services", name, "needs", index), "there is no cluster (cluster: none)"
     yield from _circle(environment.services)
 
@@ -140,7 +140,7 @@ def exported(environment: Environment) -> Iterator[tuple[Keys, str, str]]:
     for name, service in environment.services.items():
         for variable in service.exports:
             yield ("services", name, "exports", variable), variable, name
-    if environment.cluster.type == "none":
+    if not environment.cluster.wanted:
         return
     for variable in environment.cluster.exports:
         yield ("cluster", "exports", variable), variable, "the cluster"

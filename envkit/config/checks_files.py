@@ -18,7 +18,7 @@ def files(environment: Environment) -> Iterator[Finding]:
     for name, service in environment.services.items():
         yield from _of_service(("services", name), service)
     cluster = environment.cluster
-    if cluster.type == "none":
+    if not cluster.wanted:
         return
     for index, manifest in enumerate(cluster.manifests):
         yield from _manifests(("cluster", "manifests", index), Path(manifest))
@@ -83,7 +83,7 @@ def accounts(environment: Environment) -> Iterator[Finding]:
             if identity is None:
                 continue
             yield from _account((*at, key), identity, environment)
-            if "cluster" not in service.needs and environment.cluster.type != "none":
+            if "cluster" not in service.needs and environment.cluster.wanted:
                 yield (*at, "needs"), f"expected cluster among them, for `{key}` needs the API server"
         if not service.runs:
             for key in ("files", "certificates", "kubeconfig", "service_account"):
@@ -93,7 +93,7 @@ def accounts(environment: Environment) -> Iterator[Finding]:
 
 def _account(at: Keys, identity: str, environment: Environment) -> Iterator[Finding]:
     known = environment.cluster.identities
-    if environment.cluster.type == "none":
+    if not environment.cluster.wanted:
         yield at, "there is no cluster (cluster: none)"
     elif identity not in known:
         there = ", ".join(known) or "none"

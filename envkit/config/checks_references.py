@@ -28,7 +28,7 @@ def references(environment: Environment, raw: Mapping[str, Any], doubtful: set[s
         seen_from_host = Scope(environment, published, name, values)
         yield from _texts(_mapping(("services", name, "exports"), service.exports), seen_from_host, doubtful)
     outside = Scope(environment, published, "", values)
-    if environment.cluster.type != "none":
+    if environment.cluster.wanted:
         yield from _texts(_mapping(("cluster", "exports"), environment.cluster.exports), outside, doubtful)
     yield from _texts(_mapping(("exports",), environment.exports), outside, doubtful)
     yield from published.findings

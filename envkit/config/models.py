@@ -9,11 +9,12 @@ Annotations are not postponed here and in `probes`: pydantic would compile each 
 Defaults are models that were not judged: a model's first judgement makes its schema, and once for all is enough.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from envkit.base import registry
 from envkit.config.fields import Command
 from envkit.config.fields import ContainerPort as ContainerPort
 from envkit.config.fields import HostPort as HostPort
@@ -232,10 +233,16 @@ class Limits(Model):
     controller_burst: int = Field(default=200, ge=1, le=2**31 - 1)
 
 
+if TYPE_CHECKING:
+    ClusterType = str
+else:
+    ClusterType = Literal[(*registry.CLUSTERS, "existing", registry.NO_CLUSTER)]
+
+
 class Cluster(Model):
     """Where the API server comes from, and what is in it before the suite begins."""
 
-    type: Literal["kind", "envtest", "existing", "none"] = "kind"
+    type: ClusterType = "kind"
     node_image: str | None = Field(default=None, description="kind's own default when absent")
     kubernetes: str | None = Field(
         default=None, pattern=r"^v?\d+\.\d+\.\d+$", description="version; picks kindest/node's tag"
@@ -260,6 +267,16 @@ class Cluster(Model):
     timeout: Duration = 180.0
     bootstrap_timeout: Duration = 30.0
     exports: dict[Variable, Text] = {"KUBECONFIG": "${cluster.kubeconfig}"}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is to be a cluster at all."""
+        return self.type != registry.NO_CLUSTER
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether its nodes are containers in the environment's network."""
+        return registry.has_nodes(self.type)
 
 
 Mirror = Annotated[str, Field(pattern=r"^(https?://)?[\w.\-\[\]]+(:\d+)?(/[\w./\-]+)?/?$")]

@@ -275,7 +275,7 @@ def value_names(environment: Environment) -> frozenset[str]:
     names = ["env.name", "env.root", "host.address", "host.listen", *(f"secret.{name}" for name in environment.secrets)]
     if any(service.certificates for service in environment.services.values()):
         names.append("env.ca_file")
-    if environment.cluster.type != "none":
+    if environment.cluster.wanted:
         names += [f"cluster.{what}" for what in ("name", "kubeconfig", "server", "host", "port", "ca")]
         names += identity_values(environment)
     return frozenset(names)

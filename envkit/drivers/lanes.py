@@ -11,13 +11,14 @@ import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 from envkit.base.errors import EngineError, UsageError
 from envkit.base.events import Stream
 from envkit.base.paths import Paths, write_private
 from envkit.base.ports import bindable
+from envkit.base.registry import CONTAINERS, LANES, has_nodes
 from envkit.config.models import Environment, Port, Service
+from envkit.drivers.clusters.base import kind_of
 from envkit.drivers.clusters.pki import Pki
 from envkit.drivers.engine.discovery import can_start
 from envkit.drivers.engine.endpoint import Endpoint
@@ -26,7 +27,7 @@ from envkit.drivers.service_files import spelled_out
 from envkit.planning import secrets
 from envkit.planning.values import authority_file
 
-Lane = Literal["containers", "mixed", "embedded"]
+Lane = str
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def entered(environment: Environment, environ: Mapping[str, str], paths: Paths, 
         yield _entered(choice, environment, paths, None)
         return
     with _advised(environment), engine(environment.engine, environ, paths, stream) as endpoint:
-        lane: Lane = "mixed" if environment.lane == "mixed" or environment.cluster.type == "envtest" else "containers"
+        lane = environment.lane if environment.lane in LANES else _lane_on_engine(environment)
         why = "asked for" if environment.lane != "auto" else f"{endpoint.engine} answers"
         yield _entered(Choice(lane, why), environment, paths, endpoint)
 
@@ -93,10 +94,25 @@ def _refuse(environment: Environment) -> None:
     """What does not go together, before anything is touched."""
     if environment.cluster.type == "existing":
         raise UsageError("cluster type existing is not available yet", hint="use kind, envtest or none")
-    if environment.lane == "containers" and environment.cluster.type == "envtest":
-        raise UsageError("lane containers has a kind cluster, and cluster.type is envtest", hint="use lane mixed")
+    better = _lane_on_engine(environment)
+    if environment.lane == CONTAINERS and better != environment.lane:
+        own, asked = LANES[environment.lane].cluster, environment.cluster.type
+        raise UsageError(
+            f"lane {environment.lane} has a {own} cluster, and cluster.type is {asked}", hint=f"use lane {better}"
+        )
     if environment.lane == "embedded" and environment.engine != "auto":
         raise UsageError(f"lane embedded uses no engine, and engine is {environment.engine}", hint="leave one out")
+
+
+def _lane_on_engine(environment: Environment) -> Lane:
+    """The lane of containers that pairs them with the cluster that is wanted; the usual one where none does."""
+    pairs = (name for name, lane in LANES.items() if lane == (CONTAINERS, environment.cluster.type))
+    return next(pairs, CONTAINERS)
+
+
+def lane_fits(lane: str, environment: Environment) -> bool:
+    """Return whether the lane could run the environment's cluster."""
+    return lane != CONTAINERS or _lane_on_engine(environment) == lane
 
 
 def settled(environment: Environment, lane: Lane, paths: Paths, *, make: bool = False) -> Environment:
@@ -105,12 +121,10 @@ def settled(environment: Environment, lane: Lane, paths: Paths, *, make: bool = 
     With `make`, certificates and secrets are made and ports written down. Raises `UsageError` naming every service that
     cannot run there.
     """
-    kind = environment.cluster.type
-    envtest = kind == "envtest" or (kind == "kind" and lane != "containers")
-    if envtest:
-        _refuse_nodes(environment, lane)
-        cluster = environment.cluster.model_copy(update={"type": "envtest"})
-        environment = _with_parts(environment.model_copy(update={"cluster": cluster}), paths, make)
+    environment = _with_cluster(environment, lane)
+    kind = kind_of(environment.cluster.type) if environment.cluster.wanted else None
+    if kind and kind.expand:
+        environment = kind.expand(environment, paths, make)
     services = {name: _form(service, lane) for name, service in environment.services.items()}
     _refuse_homeless(services, lane)
     if make:
@@ -119,6 +133,16 @@ def settled(environment: Environment, lane: Lane, paths: Paths, *, make: bool = 
     services = {name: spelled_out(service, name, environment, pki) for name, service in services.items()}
     environment = environment.model_copy(update={"services": services})
     return _with_ports(environment, paths, make) if lane == "embedded" else environment
+
+
+def _with_cluster(environment: Environment, lane: Lane) -> Environment:
+    """The environment with the lane's own kind of cluster, where the lane has no nodes for the one that is wanted."""
+    own = LANES[lane].cluster
+    if environment.cluster.has_nodes and not has_nodes(own):
+        environment = environment.model_copy(update={"cluster": environment.cluster.model_copy(update={"type": own})})
+    if environment.cluster.wanted and not environment.cluster.has_nodes:
+        _refuse_nodes(environment, lane)
+    return environment
 
 
 def _refuse_nodes(environment: Environment, lane: Lane) -> None:
@@ -142,18 +166,6 @@ def _refuse_homeless(services: Mapping[str, Service], lane: Lane) -> None:
             f"these services are processes only, and lane {lane} runs containers: {homeless}",
             hint="give them an image, or use lane embedded",
         )
-
-
-def _with_parts(environment: Environment, paths: Paths, make: bool) -> Environment:
-    from envkit.config.names import PARTS
-    from envkit.drivers.clusters.envtest import Envtest, with_parts
-
-    clash = [name for name in PARTS if name in environment.services]
-    if clash:
-        raise UsageError(
-            f"services named {', '.join(clash)} clash with the parts of the API server", hint="give them other names"
-        )
-    return with_parts(environment, Envtest(environment, paths, make).services())
 
 
 def _form(service: Service, lane: Lane) -> Service:

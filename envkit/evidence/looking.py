@@ -152,7 +152,7 @@ def _cluster(session: Session) -> str:
     from envkit.drivers.clusters.api import Api
 
     kubeconfig = session.paths.kubeconfig
-    if session.environment.cluster.type == "none" or not kubeconfig.exists():
+    if not session.environment.cluster.wanted or not kubeconfig.exists():
         return ""
     try:
         until(Api.of(kubeconfig).readyz, what="the API server", seconds=PATIENCE, cancel=session.cancel)

@@ -103,7 +103,7 @@ def _wants(session: Session, instances: Mapping[str, Instance], image_ids: Mappi
 def _cluster(session: Session, selected: frozenset[str]) -> ClusterFact:
     if CLUSTER not in selected:
         return ClusterFact()
-    seen = session.kind.observe()
+    seen = session.cluster.observe()
     names = tuple(str(getattr(node, "name", node)) for node in seen.nodes)
     fact = ClusterFact(seen.state, seen.fingerprint, nodes=len(names), names=names)
     if seen.state != "running" or not seen.fingerprint:
@@ -123,9 +123,11 @@ def _cluster_health(session: Session, fact: ClusterFact, patience: float = PATIE
     """Whether a finished cluster works, and what of its bootstrap is missing; one kept-open connection, no SDK."""
     from envkit.config.names import CONTROLLERS
     from envkit.drivers.clusters.api import Api, ApiError, Busy
+    from envkit.drivers.clusters.base import RestoresKubeconfig, able
     from envkit.drivers.clusters.wanted import wanted as bootstrap_wanted
 
-    session.kind.restore_kubeconfig()
+    if restoring := able(session.cluster, RestoresKubeconfig):
+        restoring.restore_kubeconfig()
     api = Api.of(session.paths.kubeconfig)
 
     def account() -> str | None:  # programs are looked for only where it is missing

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envkit.base import labels, owner
+from envkit.base import owner
 from envkit.base.events import Stream
 from envkit.base.owner import Claim
 from envkit.base.paths import Paths
@@ -18,8 +18,7 @@ from envkit.drivers.engine.endpoint import Endpoint
 from envkit.inventory import state
 
 if TYPE_CHECKING:
-    from envkit.drivers.clusters.kind import Kind
-    from envkit.drivers.clusters.parts import Parts
+    from envkit.drivers.clusters.base import Cluster
     from envkit.drivers.runtimes.containers import Containers
     from envkit.drivers.runtimes.networks import Networks, NoNetworks
     from envkit.drivers.runtimes.processes import Processes
@@ -62,7 +61,7 @@ class Session:
         """Go on with the environment at this port offset, its files made."""
         if self.settle:
             self.environment = self.settle(port_offset)
-            vars(self).pop("kind", None)  # it was told the offset when it was first asked for
+            vars(self).pop("cluster", None)  # it was told the offset when it was first asked for
 
     def undisturbed(self) -> Session:
         """The same session with a cancel of its own, which no signal sets: for what is done even then."""
@@ -139,24 +138,14 @@ class Session:
         return recipes(self.environment, self.arch, self.cache)
 
     @cached_property
-    def kind(self) -> Kind | Parts:
-        """The environment's cluster: kind's, or an API server made of services."""
-        if self.environment.cluster.type == "envtest":
-            from envkit.config.names import CONTROLLERS
-            from envkit.drivers.clusters.parts import Parts
+    def cluster(self) -> Cluster:
+        """The environment's cluster."""
+        from envkit.drivers.clusters.base import Opening, kind_of
 
-            return Parts(self.environment, self.paths, self.runtime, lambda: bool(self.lacking(CONTROLLERS)))
-        from envkit.drivers.clusters.kind import Kind
-        from envkit.drivers.clusters.node_image import program
-        from envkit.planning.desired import node_image
-
-        assert self.endpoint is not None
-        network = labels.resource_name(self.environment.name)
-        return Kind(
-            self.endpoint, self.environment.name, network, self.paths, self._containers,
-            program=program(self.environ, self.cache), mirrors=self.environment.mirrors,
-            node_image=node_image(self.environment), port_offset=self.environment.port_offset,
-        )  # fmt: skip
+        opening = Opening(
+            self.environment, self.paths, self.endpoint, self.runtime, self.environ, self.cache, self.lacking
+        )
+        return kind_of(self.environment.cluster.type).open(opening)
 
     @cached_property
     def _containers(self) -> Containers:

@@ -23,7 +23,7 @@ def variables(session: Session) -> dict[str, str]:
     if not host.address:
         return {}
     found = {ADDRESS: host.address, LISTEN: host.listen}
-    if session.environment.cluster.type != "none" and session.paths.kubeconfig.exists():
+    if session.environment.cluster.wanted and session.paths.kubeconfig.exists():
         found[CERTIFICATES] = str(_certificates(session, host))
     return found
 

@@ -28,7 +28,7 @@ def _verdicts(session: Session, found: Iterable[Instance], network: Owner | None
 def ours(session: Session) -> list[Instance]:
     """The services that are there. Raises `HolderError` when something of the environment is not ours."""
     found = session.runtime.observe(session.environment.name)
-    of_cluster = session.environment.cluster.type == "kind"
+    of_cluster = session.environment.cluster.has_nodes
     network = session.networks.owner(session.environment.name) if of_cluster else None
     check_holder(session, found, network, hint="run it there, or use another --name")
     return list(found)

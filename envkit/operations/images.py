@@ -13,14 +13,12 @@ from envkit.base.errors import EnvironmentFailed, EnvkitError, ImageUnavailable,
 from envkit.base.events import Kind
 from envkit.base.waiting import Aborted
 from envkit.config.images import full_name, names_of, source_of
-from envkit.drivers.clusters import kind_config
-from envkit.drivers.clusters.node_image import default_image, program
+from envkit.drivers.clusters.base import RunsPods, able
 from envkit.drivers.supply.build import OWN
 from envkit.drivers.supply.having import built, had
 from envkit.drivers.supply.images import LOCAL
 from envkit.inventory import observe
 from envkit.inventory.session import Session
-from envkit.planning import desired
 from envkit.planning.plan import Want
 
 AT_ONCE = 4
@@ -173,16 +171,10 @@ def _parts(session: Session) -> Iterable[Part]:
         if role == "build":
             recipe = session.recipes[name]
             yield from (Part("base", (base,), (f"{name} (build)",), recipe.platform) for base in recipe.bases)
-    if environment.cluster.type == "kind":
-        yield from (Part("node", names_of(image), ("cluster",)) for image in _node_images(session))
+    if environment.cluster.wanted and (cluster := able(session.cluster, RunsPods)):
+        images = cluster.node_images(environment.cluster)
+        yield from (Part("node", names_of(image), ("cluster",)) for image in images)
         yield from (Part("inside", (image,), ("cluster (inside)",)) for image in environment.cluster.images)
-
-
-def _node_images(session: Session) -> list[str]:
-    environment = session.environment
-    default = desired.node_image(environment) or default_image(program(session.environ, session.cache))
-    config = kind_config.generate(environment.cluster, name=environment.name, image=default)
-    return list(dict.fromkeys(node["image"] for node in config["nodes"] if node.get("image")))
 
 
 def _merged(parts: Iterable[Part]) -> list[Part]:

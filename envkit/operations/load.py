@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from envkit.base.errors import UsageError
 from envkit.base.events import Kind as Event
-from envkit.drivers.clusters.kind import Kind
+from envkit.drivers.clusters.base import RunsPods, able
 from envkit.inventory.session import Session
 from envkit.operations.holder import ours
 from envkit.operations.standing import is_paused, not_up
@@ -32,21 +32,22 @@ def load(session: Session, images: Sequence[str]) -> list[Brought]:
     that this engine has not.
     """
     environment = session.environment
-    if environment.cluster.type == "none":
+    if not environment.cluster.wanted:
         raise UsageError(f"environment {environment.name} has no cluster", hint="`cluster: kind` in its file gives one")
-    if not isinstance(session.kind, Kind):
+    cluster = able(session.cluster, RunsPods)
+    if cluster is None:
         raise UsageError(
             f"the API server of lane {session.lane} has no nodes, so nothing could run an image there",
             hint="lane containers has a real node; in lanes mixed and embedded run the service beside it (`services:`)",
         )
     ours(session)
-    state = session.kind.observe().state
+    state = session.cluster.observe().state
     if state == "paused":
         raise is_paused(environment.name, session.up_command)
     if state != "running":
         raise not_up(environment.name, session.up_command, "the cluster")
     began, emit = time.monotonic(), session.stream.emit
     emit(Event.STARTED, STEP, "")
-    done = session.kind.bring_in(images, session.stream.reporter(STEP), session.cancel)
+    done = cluster.bring_in(images, session.stream.reporter(STEP), session.cancel)
     emit(Event.DONE, STEP, f"{sum(bool(nodes) for _, nodes in done.values())} brought in", time.monotonic() - began)
     return [Brought(image, identity, tuple(nodes)) for image, (identity, nodes) in done.items()]

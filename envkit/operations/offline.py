@@ -13,6 +13,7 @@ from typing import Any
 from envkit.base.errors import EngineError, EnvironmentFailed, EnvkitError, UsageError
 from envkit.base.events import Kind
 from envkit.config.images import full_name, local_name, split_tag
+from envkit.drivers.clusters.base import NeedsProgram, able
 from envkit.drivers.engine.exporting import exported, imported
 from envkit.drivers.engine.sdk import connect, translated
 from envkit.drivers.supply.archive import IMAGES, Archive, Writer, written
@@ -88,7 +89,9 @@ def _save_programs(
 
     if isinstance(session.images, Programs):
         return program_bundle.pack_programs(_home(session), session.images, archive, report, session.cancel)
-    return program_bundle.pack_kind(_home(session), archive) if session.environment.cluster.type == "kind" else ([], [])
+    if session.environment.cluster.wanted and able(session.cluster, NeedsProgram) is not None:
+        return program_bundle.pack_kind(_home(session), archive)
+    return [], []
 
 
 def load(session: Session, path: Path) -> Loaded:

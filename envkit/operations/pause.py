@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from envkit.base.errors import EnvironmentFailed, UsageError
+from envkit.drivers.clusters.base import Pauses, able
 from envkit.inventory import state
 from envkit.inventory.session import Session
 from envkit.operations.holder import ours
@@ -30,8 +31,8 @@ def pause(session: Session) -> list[str]:
             raise UsageError(f"environment {environment.name} is used by {user}", hint="pause it when that has ended")
         found = [it for it in ours(session) if it.state in ("running", "paused")]
         tasks: dict[str, Callable[[], object]] = {it.service: partial(session.runtime.pause, it) for it in found}
-        if CLUSTER in plan.select(environment, ()) and session.kind.observe().state in ("running", "paused"):
-            tasks[CLUSTER] = session.kind.pause
+        if CLUSTER in plan.select(environment, ()) and session.cluster.observe().state in ("running", "paused"):
+            tasks[CLUSTER] = partial(_pause_cluster, session)
         if not tasks:
             raise not_up(environment.name, session.up_command)
         problems = _all(tasks)
@@ -43,6 +44,12 @@ def pause(session: Session) -> list[str]:
             )
         _remember(session)
         return sorted(tasks)
+
+
+def _pause_cluster(session: Session) -> None:
+    """Its services are held like every other one; here goes what it has beside them."""
+    if cluster := able(session.cluster, Pauses):
+        cluster.pause()
 
 
 def _all(tasks: dict[str, Callable[[], object]]) -> list[str]:

@@ -81,7 +81,7 @@ def _origin(
         return {"asked": before.asked if before else {}, "made": known}
     environment = session.environment
     there = made.of_services(environment, wants, instances, known)
-    if environment.cluster.type != "none" and session.paths.kubeconfig.exists():
+    if environment.cluster.wanted and session.paths.kubeconfig.exists():
         there[CLUSTER] = made.of_cluster(wanted.settled_cluster(environment), environment.port_offset, known)
     return {"asked": session.asked, "made": there}
 
@@ -90,7 +90,7 @@ def _api_port(session: Session) -> dict[str, int]:
     """Where the API server listens on this host: a port that must accept connections, like the services'."""
     from envkit.base import kubeconfig
 
-    if session.environment.cluster.type == "none" or not session.paths.kubeconfig.exists():
+    if not session.environment.cluster.wanted or not session.paths.kubeconfig.exists():
         return {}
     port = urlsplit(kubeconfig.read(session.paths.kubeconfig).server).port
     return {"cluster.api": port} if port else {}
@@ -111,7 +111,7 @@ def variables(session: Session, ports: Mapping[str, int]) -> dict[str, str]:
             scope = Scope(environment, addressing, name, known)
             found |= {key: resolve(value, scope) for key, value in service.exports.items()}
     scope = Scope(environment, addressing, "", known)
-    if environment.cluster.type != "none" and session.paths.kubeconfig.exists():
+    if environment.cluster.wanted and session.paths.kubeconfig.exists():
         found |= {key: resolve(value, scope) for key, value in environment.cluster.exports.items()}
         found |= _tokens(session)
     return found | {key: resolve(value, scope) for key, value in environment.exports.items()}

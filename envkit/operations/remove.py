@@ -41,7 +41,7 @@ def undo(session: Session, effects: Effects) -> list[str]:
     """Remove what one `up` made; what went wrong on the way."""
     tasks: list[Callable[[], object]] = [partial(session.runtime.remove, found) for found in _made(session, effects)]
     if effects.made_cluster:
-        tasks.append(session.kind.delete)
+        tasks.append(session.cluster.delete)
     problems = _all(tasks)
     if effects.made_network:
         problems += _all([lambda: _forget(session)])
@@ -72,12 +72,12 @@ def _forget(session: Session) -> None:
 def forget_files(session: Session) -> None:
     """What `settle` made for an environment that did not come to be; a kind cluster's files are its own business."""
     with suppress(EnvkitError, OSError):
-        if session.environment.cluster.type == "kind" and not session.paths.kubeconfig.exists():
+        if session.environment.cluster.has_nodes and not session.paths.kubeconfig.exists():
             for name in ("pki", "secrets"):
                 shutil.rmtree(session.paths.folder / name, ignore_errors=True)
             session.paths.folder.rmdir()
             return
-        if session.environment.cluster.type != "kind" and not session.runtime.observe(session.environment.name):
+        if not session.environment.cluster.has_nodes and not session.runtime.observe(session.environment.name):
             shutil.rmtree(session.paths.folder, ignore_errors=True)
             if is_own_folder(session.paths.services):
                 session.paths.services.rmdir()

@@ -63,7 +63,7 @@ def _put_back(session: Session, *, thoroughly: bool) -> list[Part]:
             if service.probe and (store := store_of(service.probe)):
                 address = observe.probe_address(session, service, instance)
                 work.append((name, partial(store.reset, service.probe, address, thoroughly=thoroughly)))
-        if thoroughly and session.environment.cluster.type != "none" and session.paths.kubeconfig.exists():
+        if thoroughly and session.environment.cluster.wanted and session.paths.kubeconfig.exists():
             work.append(("cluster", lambda: _clear(session)))
         parts += [part for part in _side_by_side(work) if part.said]
         if any("made anew" in part.said for part in parts):

@@ -118,7 +118,7 @@ def _cluster(session: Session, argv: Sequence[str]) -> Entry:
     from envkit.operations.env import read
 
     record = read(session.paths, session.up_command, session.environ)
-    if session.environment.cluster.type == "none" or not session.paths.kubeconfig.exists():
+    if not session.environment.cluster.wanted or not session.paths.kubeconfig.exists():
         raise NotUp(f"environment {session.environment.name} has no cluster", hint="name a service instead")
     assets = session.environ.get("KUBEBUILDER_ASSETS")
     path = ":".join(filter(None, [session.environ.get("PATH", ""), assets or "", *_kubectl(session)]))

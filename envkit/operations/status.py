@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from envkit.base.errors import EngineError
-from envkit.drivers.clusters.envtest import WITHOUT_CONTROLLERS
-from envkit.drivers.clusters.parts import Parts
+from envkit.drivers.clusters.base import RunsPods, able, kind_of
 from envkit.drivers.runtimes.usage import Usage
 from envkit.inventory import observe, state
 from envkit.inventory.session import Session
@@ -107,13 +105,18 @@ def status(session: Session) -> Status:
         rows.insert(0, cluster.result())
     rows += [Row(stray.name, stray.state, "not in the configuration") for stray in facts.strays]
     session.cancel.check()
-    missing = tuple(f"{program} ({name}): {WITHOUT_CONTROLLERS}" for name, program in absent.items())
+    missing = tuple(f"{program} ({name}): {_without(session, name)}" for name, program in absent.items())
     record = state.read(session.paths)
     return Status(
         session.environment.name, session.where, tuple(rows), missing, session.this_host().address,
         frozenset(record.selected if record else ()), session.environment.port_offset,
         bool(record and record.offset_chosen) or session.environment.offset_auto,
     )  # fmt: skip
+
+
+def _without(session: Session, part: str) -> str:
+    """What is missing without a part of the cluster."""
+    return (kind_of(session.environment.cluster.type).without or {}).get(part, "")
 
 
 def looks(session: Session, every: float) -> Iterator[Status]:
@@ -154,16 +157,11 @@ def _measured(measure: Callable[[Measurable], Usage], things: Iterable[Measurabl
 
 def _cluster_row(session: Session, facts: Facts) -> Row:
     row = _cluster_state(facts)
-    kind = session.kind
-    if facts.cluster.state not in ("running", "paused") or isinstance(kind, Parts):
+    cluster = able(session.cluster, RunsPods)
+    if facts.cluster.state not in ("running", "paused") or cluster is None:
         return row
-    names = [node.name for node in kind.nodes.all()]
-    total = sum(_measured(kind.nodes.usage, names), Usage())
-    since = ""
-    if names and facts.cluster.state == "running":
-        with suppress(EngineError):  # it ended meanwhile
-            since = age(kind.nodes.began(names[0]))
-    return replace(row, usage=total, since=since)
+    since = age(cluster.began()) if facts.cluster.state == "running" else ""
+    return replace(row, usage=cluster.usage(), since=since)
 
 
 def _cluster_state(facts: Facts) -> Row:

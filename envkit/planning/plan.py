@@ -26,7 +26,7 @@ NAMES_SHOWN = 6
 
 def select(environment: Environment, names: Iterable[str]) -> frozenset[str]:
     """The named services and what they need, transitively; everything when none is named."""
-    known = {*environment.services, *([CLUSTER] if environment.cluster.type != "none" else [])}
+    known = {*environment.services, *([CLUSTER] if environment.cluster.wanted else [])}
     wanted = list(names) or sorted(known)
     unknown = [name for name in wanted if name not in known]
     if unknown:
@@ -47,7 +47,7 @@ def make(desired: Desired, facts: Facts) -> Plan:
     """The steps that turn `facts` into `desired`."""
     steps: dict[str, Step] = {}
     network_needed = any(desired.services[n].service.in_container for n in desired.selected if n in desired.services)
-    if network_needed or (desired.environment.cluster.type == "kind" and CLUSTER in desired.selected):
+    if network_needed or (desired.environment.cluster.has_nodes and CLUSTER in desired.selected):
         steps[NETWORK] = _network(facts)
     order = _in_order(desired)
     parts = [name for name in order if name in desired.environment.cluster_parts]
@@ -153,7 +153,7 @@ def _cluster(desired: Desired, fact: ClusterFact, parts: Sequence[Step]) -> Step
         action, reason = Action.CREATE, f"new: {', '.join(fresh)}"
     # Controllers come beside it: nobody needs them for what is applied, and its last word waits for their work.
     needs = tuple(step.id for step in parts if any(step.id in other.needs for other in parts))
-    if desired.environment.cluster.type == "kind":
+    if desired.environment.cluster.has_nodes:
         needs = (NETWORK,)
     return Step(CLUSTER, Subject.CLUSTER, desired.environment.cluster.type, action, reason, needs)
 

@@ -92,7 +92,7 @@ class Watch:
         ]
         for name in watched:
             self._add_service(name)
-        if self.session.environment.cluster.type != "none" and self.session.paths.kubeconfig.exists():
+        if self.session.environment.cluster.wanted and self.session.paths.kubeconfig.exists():
             self._add_cluster()
 
     def _lasting(self, name: str) -> bool:

@@ -33,7 +33,7 @@ def opened(
         environment, Paths(home, environment.name), engine.endpoint, Stream([sink] if sink else []),
         cancel or Cancel(), environ or {}, home / "cache",
     )  # fmt: skip
-    parts = {"runtime": engine, "networks": engine.networks, "images": engine.images, "arch": "amd64", "kind": kind}
+    parts = {"runtime": engine, "networks": engine.networks, "images": engine.images, "arch": "amd64", "cluster": kind}
     engine.claim = made.claim
     vars(made).update({name: part for name, part in parts.items() if part is not None})
     return made

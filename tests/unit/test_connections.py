@@ -19,8 +19,12 @@ from envkit.drivers.clusters.api import Api, Busy
 from envkit.drivers.clusters.pki import Pki
 
 
+FOUR = threading.Barrier(4)
+"""Answers `/together` when four questions are there."""
+
+
 class Server(http.server.ThreadingHTTPServer):
-    """Says which connection a question came on; `/slow` takes its time, `/bye` closes after the answer unannounced."""
+    """Says which connection a question came on; `/slow` takes its time, `/together` waits for four, `/bye` closes after the answer unannounced."""
 
     daemon_threads = True
     connections = 0
@@ -39,6 +43,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/slow":
             time.sleep(0.5)
+        if self.path == "/together":
+            FOUR.wait(20)
         body = json.dumps({"port": self.client_address[1], "path": self.path}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -85,7 +91,8 @@ def test_one_after_the_other_share_a_connection_and_those_at_once_have_one_each(
         assert server.connections == 1
 
         with ThreadPoolExecutor(4) as pool:
-            ports = {got["port"] for got in pool.map(lambda _: asked.ask("GET", "/slow"), range(4))}
+            asking = pool.map(lambda _: asked.request("GET", "/together", seconds=20.0), range(4))
+            ports = {got.body["port"] for got in asking}
 
         assert len(ports) == server.connections == 4
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,23 +17,27 @@ from typing import Any
 
 from envkit.base import commands, kubeconfig, labels
 from envkit.base.commands import CommandFailed, Finished
-from envkit.base.errors import ClusterError, EnvironmentFailed, ImageUnavailable, ToolMissing
+from envkit.base.errors import ClusterError, EngineError, EnvironmentFailed, ImageUnavailable, ToolMissing
 from envkit.base.paths import Paths, write_private
 from envkit.base.waiting import Cancel, until
 from envkit.config.images import names_of
 from envkit.config.models import Cluster
 from envkit.drivers.clusters import images, kind_config, kind_errors
 from envkit.drivers.clusters.api import Api
+from envkit.drivers.clusters.base import ClusterKind, Opening
 from envkit.drivers.clusters.creation import Creation
-from envkit.drivers.clusters.node_image import PROGRAM, default_image
+from envkit.drivers.clusters.node_image import PROGRAM, default_image, program
 from envkit.drivers.clusters.nodes import MARKER_FILE, ClusterFacts, Engine, Node, Nodes
 from envkit.drivers.clusters.remains import end_processes, save_logs
 from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.runtimes.usage import Usage
 from envkit.drivers.supply.images import Images
+from envkit.planning.desired import node_image
 
 Report = Callable[[str], None]
 ADMIN = "/etc/kubernetes/admin.conf"
 LOAD_SECONDS = 300.0
+EXPORT_SECONDS = 50.0
 RETRY_SECONDS = 60.0
 WITHOUT = "--lane mixed runs etcd and kube-apiserver as containers, --lane embedded runs everything as processes"
 INSTALL = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
@@ -261,3 +266,49 @@ class Kind:
         """Files that kind reads and writes while it works: its configuration, a kubeconfig nobody uses, its lock."""
         folder = self.paths.folder
         return (folder / "kind.yaml", folder / "kind.kubeconfig", folder / "kind.kubeconfig.lock")
+
+    def node_images(self, cluster: Cluster) -> list[str]:
+        """See `base.RunsPods`."""
+        image = self.node_image or default_image(self.program)
+        config = kind_config.generate(cluster, name=self.environment, image=image)
+        return list(dict.fromkeys(node["image"] for node in config["nodes"] if node.get("image")))
+
+    def usage(self) -> Usage:
+        """See `base.RunsPods`. A node that has ended meanwhile counts for nothing."""
+        names = [node.name for node in self.nodes.all()]
+        with ThreadPoolExecutor(8, thread_name_prefix="usage") as pool:
+            return sum(pool.map(self._usage_of, names), Usage())
+
+    def _usage_of(self, node: str) -> Usage:
+        with suppress(EngineError):
+            return self.nodes.usage(node)
+        return Usage()
+
+    def began(self) -> str:
+        """See `base.RunsPods`."""
+        with suppress(EngineError):
+            for node in self.nodes.all():
+                return self.nodes.began(node.name)
+        return ""
+
+    def export_logs(self, folder: Path, cancel: Cancel) -> None:
+        """`kind export logs`: journals, kubelet, containerd, static pods."""
+        self.kind(["export", "logs", str(folder), "--name", self.name], EXPORT_SECONDS, cancel)
+
+    def program_version(self) -> str:
+        """See `base.NeedsProgram`."""
+        return self.kind(["version"], 10.0, Cancel()).output.strip()
+
+
+def opened(opening: Opening) -> Kind:
+    """Return the cluster of an environment on its engine."""
+    environment = opening.environment
+    assert opening.endpoint is not None
+    return Kind(
+        opening.endpoint, environment.name, labels.resource_name(environment.name), opening.paths, opening.runtime,
+        program=program(opening.environ, opening.cache), mirrors=environment.mirrors,
+        node_image=node_image(environment), port_offset=environment.port_offset,
+    )  # fmt: skip
+
+
+KIND = ClusterKind(opened)

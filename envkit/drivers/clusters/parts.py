@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from envkit.base.errors import ClusterError, NotReady
+from envkit.base.errors import ClusterError, NotReady, UsageError
 from envkit.base.paths import write_private
 from envkit.base.waiting import Cancel, until
 from envkit.config.models import Cluster
 from envkit.config.names import APISERVER, CONTROLLERS, ETCD, PARTS
 from envkit.drivers.clusters.api import Api
-from envkit.drivers.clusters.envtest import Envtest
+from envkit.drivers.clusters.base import ClusterKind, Opening
+from envkit.drivers.clusters.envtest import WITHOUT_CONTROLLERS, Envtest, with_parts
 
 if TYPE_CHECKING:
     from envkit.base.paths import Paths
@@ -37,7 +39,7 @@ LOOK_AGAIN = 0.5
 """Seconds after which it is asked anew which parts there are: the controllers come while the cluster is waited for."""
 
 
-class Parted(Protocol):
+class Runtime(Protocol):
     """The runtime that runs the parts; see `drivers.runtimes.base.Runtime`."""
 
     def observe(self, environment: str) -> Sequence[Instance]:
@@ -58,16 +60,16 @@ class PartsFacts:
     fingerprint: str = ""
     nodes: tuple[str, ...] = field(default=())
     dead: tuple[str, ...] = ()
-    """Parts that do not run, without which it cannot work."""
+    """EnvtestCluster that do not run, without which it cannot work."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class EnvtestCluster:
     """The cluster of one environment; starting and stopping its parts is the runtime's business."""
 
     environment: Environment
     paths: Paths
-    runtime: Parted
+    runtime: Runtime
     lacks_controllers: Callable[[], bool]
     """Whether this machine has no controllers to run; asked only where it matters."""
 
@@ -80,9 +82,6 @@ class Parts:
         dead = () if ETCD in parts else (ETCD,)
         paused = any(part.state == "paused" for part in parts.values())
         return PartsFacts("paused" if paused else "running", path.read_text() if path.exists() else "", dead=dead)
-
-    def check_tools(self) -> None:
-        """Nothing: its parts are services, whose programs and images are had as theirs are."""
 
     def prepare(self, _cluster: Cluster, _report: Report, _cancel: Cancel) -> None:
         """Nothing, for the same reason."""
@@ -115,9 +114,6 @@ class Parts:
             api = Api.of(self.paths.kubeconfig)
             self._until(api.readyz, "the API server", self.environment.cluster.timeout, cancel)
 
-    def pause(self) -> None:
-        """Its parts are paused like every service."""
-
     def resume(self, _report: Report, cancel: Cancel) -> None:
         """Its parts were resumed like every service: here is waited for what they are together."""
         self.restore_kubeconfig()
@@ -134,11 +130,6 @@ class Parts:
         """Its parts are removed like every service; here go its files."""
         self.paths.kubeconfig.unlink(missing_ok=True)
         self._marker.unlink(missing_ok=True)
-        return []
-
-    def load(self, wanted: Sequence[str], report: Report, _cancel: Cancel) -> list[str]:
-        """There is no node that could run an image."""
-        report(f"{len(wanted)} images are not needed: this cluster has no nodes")
         return []
 
     @property
@@ -182,3 +173,22 @@ def outlived(part: Instance, parts: Mapping[str, Instance]) -> bool:
     """Whether it belonged to an API server before this one: its own step is removing it, and will make it anew."""
     server = parts.get(APISERVER)
     return server is not None and part.service == CONTROLLERS and part.began() < server.began()
+
+
+def opened(opening: Opening) -> EnvtestCluster:
+    """Return the cluster of an environment, whose parts the environment's runtime runs."""
+    lacks = partial(opening.lacking, CONTROLLERS)
+    return EnvtestCluster(opening.environment, opening.paths, opening.runtime, lambda: bool(lacks()))
+
+
+def expanded(environment: Environment, paths: Paths, make: bool) -> Environment:
+    """Return the environment with the parts among its services. Raises `UsageError` for services of their names."""
+    clash = [name for name in PARTS if name in environment.services]
+    if clash:
+        raise UsageError(
+            f"services named {', '.join(clash)} clash with the parts of the API server", hint="give them other names"
+        )
+    return with_parts(environment, Envtest(environment, paths, make).services())
+
+
+KIND = ClusterKind(opened, expanded, {CONTROLLERS: WITHOUT_CONTROLLERS})

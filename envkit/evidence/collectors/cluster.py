@@ -48,7 +48,7 @@ def resources(scene: Scene) -> None:
 
 def _api(scene: Scene) -> Api | None:
     kubeconfig = scene.session.paths.kubeconfig
-    if scene.session.environment.cluster.type == "none" or not kubeconfig.exists():
+    if not scene.session.environment.cluster.wanted or not kubeconfig.exists():
         return None
     return Api.of(kubeconfig)
 
@@ -124,18 +124,17 @@ def _pod(scene: Scene, api: Api, pod: Mapping[str, Any]) -> None:
 
 
 def nodes(scene: Scene) -> None:
-    """`kind export logs`: journals, kubelet, containerd, static pods; into a scratch folder, from there redacted."""
-    from envkit.drivers.clusters.kind import Kind
+    """What the cluster's nodes wrote: into a scratch folder, from there redacted."""
+    from envkit.drivers.clusters.base import RunsPods, able
 
     session = scene.session
-    if session.environment.cluster.type != "kind" or session.endpoint is None:
+    if not session.environment.cluster.wanted or (cluster := able(session.cluster, RunsPods)) is None:
         return
-    kind = session.kind
-    if not isinstance(kind, Kind) or kind.observe().state != "running":
+    if session.cluster.observe().state != "running":
         return
     with tempfile.TemporaryDirectory(prefix="envkit-nodes-") as scratch:
-        with scene.noted("kind export logs"):
-            kind.kind(["export", "logs", scratch, "--name", kind.name], 50.0, Cancel())
+        with scene.noted("the nodes' logs"):
+            cluster.export_logs(Path(scratch), Cancel())
         for path in sorted(Path(scratch).rglob("*")):
             if path.is_file() and not path.is_symlink():
                 with scene.noted(f"nodes/{path.name}"):

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envkit.base import commands
-from envkit.base.waiting import Cancel
 from envkit.evidence.collectors.scene import Collector, Scene
 
 if TYPE_CHECKING:
@@ -74,6 +72,7 @@ def versions(scene: Scene) -> None:
     """Of everything that took part; what does not answer is left out."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from envkit.drivers.clusters.base import NeedsProgram, able
     from envkit.version import __version__
 
     session = scene.session
@@ -90,9 +89,9 @@ def versions(scene: Scene) -> None:
     with scene.noted("the engine's version"):
         if scene.api:
             found["engine's answer"] = scene.api.version()
-    with scene.noted("kind's version"):
-        if session.environment.cluster.type == "kind":
-            found["kind"] = commands.run(["kind", "version"], seconds=10.0, cancel=Cancel()).output.strip()
+    with scene.noted("the version of the cluster's program"):
+        if session.environment.cluster.wanted and (made := able(session.cluster, NeedsProgram)):
+            found[session.environment.cluster.type] = made.program_version()
     scene.bundle.yaml("versions.yaml", found)
 
 

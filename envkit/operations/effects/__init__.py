@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from envkit.base import labels
 from envkit.base.errors import EnvironmentFailed, ImageUnavailable
 from envkit.base.waiting import Cancel
-from envkit.drivers.clusters.envtest import WITHOUT_CONTROLLERS
-from envkit.drivers.clusters.parts import Parts
+from envkit.drivers.clusters.base import MadeOfServices, RunsPods, able, kind_of
 from envkit.drivers.runtimes.base import Unit
 from envkit.drivers.supply.having import had
 from envkit.inventory import observe
@@ -105,21 +104,21 @@ class Effects:
         return f"{image} is here ({how})"
 
     def _cluster(self, step: Step, report: Report, cancel: Cancel) -> str:
-        cluster, kind = self.session.environment.cluster, self.session.kind
+        wanted, cluster = self.session.environment.cluster, self.session.cluster
         if step.action is Action.RESUME:
-            kind.resume(report, cancel)
+            cluster.resume(report, cancel)
             self.resumed = True
             return "resumed"
         if step.action is Action.REPLACE:
             report("deleting the old cluster")
-            kind.delete()
+            cluster.delete()
         self.made_cluster = True
-        if cluster.manifests:
+        if wanted.manifests:
             from envkit.drivers.clusters.apply import preload
 
             preload()
-        kind.create(
-            cluster,
+        cluster.create(
+            wanted,
             fingerprint=self.desired.cluster_fingerprint,
             report=report,
             cancel=cancel,
@@ -134,10 +133,17 @@ class Effects:
             return "as it was before the pause"
         if not self.bootstrapped:
             self._apply_bootstrap(report, cancel)
-        loaded = self.session.kind.load(cluster.images, report, cancel) if cluster.images else []
+        loaded = self._load(cluster.images, report, cancel) if cluster.images else []
         spaces, identities = len(cluster.namespaces), len(cluster.identities)
         said = f"namespaces: {spaces}, identities proved: {identities}"
         return f"{said}, {len(loaded)} images loaded" if loaded else said
+
+    def _load(self, images: Sequence[str], report: Report, cancel: Cancel) -> list[str]:
+        """Bring local images into the nodes; return the names of those that a node lacked."""
+        if (nodes := able(self.session.cluster, RunsPods)) is None:
+            report(f"{len(images)} images are not needed: this cluster has no nodes")
+            return []
+        return [image for image, (_, lacked) in nodes.bring_in(images, report, cancel).items() if lacked]
 
     def _apply_bootstrap(self, report: Report, cancel: Cancel) -> None:
         from envkit.drivers.clusters.bootstrap import bootstrap
@@ -166,11 +172,11 @@ class Effects:
             self.session.runtime.remove(old)
         if want.service.part_of_cluster:
             if program := self.session.lacking(want.name):
-                self.session.stream.note(f"{program} cannot be had here: {WITHOUT_CONTROLLERS}")
+                without = (kind_of(self.session.environment.cluster.type).without or {}).get(want.name, "")
+                self.session.stream.note(f"{program} cannot be had here: {without}")
                 return f"left out: there is no {program}"
-            parts = self.session.kind
-            assert isinstance(parts, Parts)
-            parts.before(want.name, cancel)
+            if cluster := able(self.session.cluster, MadeOfServices):
+                cluster.before(want.name, cancel)
         proof = Proof(self.session, self._start(want, report), report, cancel)
         if not want.service.once:
             return f"{proof.ready()}; {want.image} {want.why}" if want.why else proof.ready()

@@ -12,6 +12,7 @@ from envkit.base.ports import holders, port_taken
 from envkit.base.waiting import Aborted, Cancel
 from envkit.config.models import Service
 from envkit.config.shipped import migrations_folder
+from envkit.drivers.clusters.base import ChecksTools, able
 from envkit.inventory.session import Session
 from envkit.planning import desired as wanted
 from envkit.planning.facts import Facts
@@ -46,7 +47,7 @@ def prepare(
     checks: list[Check] = []
     for step in steps.changes:
         if step.subject is Subject.CLUSTER and step.action is not Action.RESUME:
-            checks.append((CLUSTER, partial(session.kind.prepare, session.environment.cluster, report, cancel)))
+            checks.append((CLUSTER, partial(session.cluster.prepare, session.environment.cluster, report, cancel)))
         elif step.subject is Subject.BOOTSTRAP:
             checks.append((BOOTSTRAP, partial(_manifests, session)))
     checks += [(step.name, partial(_service, session, facts, want(step))) for step in _services(steps)]
@@ -88,7 +89,8 @@ def _unreadable(error: OSError) -> EnvkitError:
 
 def _tools(session: Session, steps: Plan, desired: Desired, step: Step) -> None:
     if step.subject is Subject.CLUSTER:
-        session.kind.check_tools()
+        if cluster := able(session.cluster, ChecksTools):
+            cluster.check_tools()
         return
     service = desired.services[step.name].service
     if service.host_command is not None:
