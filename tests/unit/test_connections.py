@@ -18,13 +18,15 @@ from envkit.base.kubeconfig import Access
 from envkit.drivers.clusters.api import Api, Busy
 from envkit.drivers.clusters.pki import Pki
 
-
 FOUR = threading.Barrier(4)
 """Answers `/together` when four questions are there."""
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Says which connection a question came on; `/slow` takes its time, `/together` waits for four, `/bye` closes after the answer unannounced."""
+    """Says which connection a question came on.
+
+    `/slow` takes its time, `/together` waits for four, `/bye` closes after the answer unannounced.
+    """
 
     daemon_threads = True
     connections = 0

@@ -1,0 +1,12 @@
+"""An evidence collector."""
+
+from __future__ import annotations
+
+from envkit.evidence.collectors.scene import Collector, Scene
+
+
+def toys(scene: Scene) -> None:
+    scene.bundle.text("toys.txt", f"toys of {scene.session.environment.name}\n")
+
+
+COLLECTORS = (Collector("toys", toys, 5),)

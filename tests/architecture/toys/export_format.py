@@ -1,0 +1,10 @@
+"""An export format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def render(variables: Mapping[str, str]) -> str:
+    """Names alone."""
+    return "".join(f"toy {name}\n" for name in sorted(variables))
