@@ -45,6 +45,20 @@ CONTAINERS, PROCESSES = "containers", "processes"
 """Runtimes."""
 
 
+class RuntimeEntry(NamedTuple):
+    """A runtime. `processes`: it runs the process form of services, on this host's own ports."""
+
+    module: str
+    processes: bool = False
+
+
+RUNTIMES = {
+    CONTAINERS: RuntimeEntry("envkit.drivers.runtimes.on_engine"),
+    PROCESSES: RuntimeEntry("envkit.drivers.runtimes.on_this_host", processes=True),
+}
+"""Where services run: modules with a `RUNTIME`, see `drivers.runtimes.base.RuntimeKind`."""
+
+
 class LaneEntry(NamedTuple):
     """A lane: the runtime and the kind of cluster that it pairs."""
 
@@ -130,6 +144,11 @@ VERBS = {
     "completion": "envkit.cli.verbs.completion",
 }
 """Commands, in the order of the help: modules with a `VERB`, see `cli.verb.Verb`."""
+
+
+def runs_processes(lane: str) -> bool:
+    """Return whether the lane's runtime runs processes of this host; False for a lane that is not known."""
+    return lane in LANES and RUNTIMES[LANES[lane].runtime].processes
 
 
 def has_nodes(cluster_type: str) -> bool:

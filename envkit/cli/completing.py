@@ -13,13 +13,14 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
+from envkit.base import registry
 from envkit.base.paths import state_home
 from envkit.cli.options import COMMANDS, COMMON, option_defaults, option_named, takes_next
 from envkit.cli.verb import verb
 from envkit.inventory.export import formats
 
 CHOICES = {
-    "lane": ("containers", "mixed", "embedded", "auto"),
+    "lane": (*registry.LANES, "auto"),
     "engine": ("docker", "podman", "auto"),
     "port_offset": ("auto",),
     "format": formats(),

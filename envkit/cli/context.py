@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from envkit.base.paths import Paths, cache_home, state_home
+from envkit.base.registry import runs_processes
 
 if TYPE_CHECKING:
     from envkit.base.errors import EnvironmentFailed
@@ -126,7 +127,7 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Session]:
     try:
         with nullcontext() if alone else signals(cancel), entered(environment, environ, paths, stream) as lane:
             yield Session(
-                lane.environment, paths, lane.endpoint, stream, cancel, environ, cache_home(environ),
+                lane.environment, paths, lane.address, stream, cancel, environ, cache_home(environ),
                 lane.choice.lane, lane.choice.why, lane.settle, flags.command("up"),
                 fixed_ports=frozenset(environment.fixed_ports()),
                 asked=request.asked(),
@@ -180,7 +181,7 @@ def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environm
     fits = lane_fits(record.lane, environment)
     if environment.lane == "auto" and same_engine and fits and record.lane:
         kept["lane"] = record.lane
-    if environment.engine == "auto" and record.engine and environment.lane != "embedded":
+    if environment.engine == "auto" and record.engine and not runs_processes(environment.lane):
         kept["engine"] = record.engine
     kept["port_offset"] = offset_of(environment, paths, record, moved=moved)
     return environment.model_copy(update=kept)
@@ -239,7 +240,7 @@ def _engines(request: Request, environ: Mapping[str, str], paths: Paths, stream:
     from envkit.drivers.engine.podman_service import serving
     from envkit.operations.remove import on_processes_alone
 
-    if request.lane == "embedded" or on_processes_alone(paths):
+    if runs_processes(request.lane or "") or on_processes_alone(paths):
         yield environ
         return
     with serving(request.engine or "auto", environ, paths, stream) as extra:

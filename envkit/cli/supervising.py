@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from envkit.base.registry import runs_processes
+
 if TYPE_CHECKING:
     from envkit.inventory.session import Session
 
@@ -36,7 +38,7 @@ def _follow(hello: dict[str, Any]) -> None:
     from envkit.watch.supervisor import Supervisor, folder_of, tell_wrapper
 
     flags = Flags.heard(hello["flags"])
-    _prepare(engines=flags.lane != "embedded")
+    _prepare(engines=not runs_processes(flags.lane or ""))
 
     def collect(session: Session, folder: Path, seconds: float) -> None:
         from envkit.evidence import collect

@@ -235,7 +235,9 @@ class Limits(Model):
 
 if TYPE_CHECKING:
     ClusterType = str
+    LaneName = str
 else:
+    LaneName = Literal[("auto", *registry.LANES)]
     ClusterType = Literal[(*registry.CLUSTERS, "existing", registry.NO_CLUSTER)]
 
 
@@ -290,7 +292,7 @@ class Environment(Model):
     """A named set of services and a cluster: what is wanted."""
 
     name: Name
-    lane: Literal["auto", "containers", "mixed", "embedded"] = "auto"
+    lane: LaneName = "auto"
     engine: Literal["auto", "docker", "podman"] = "auto"
     port_offset: Annotated[int, BeforeValidator(_offset, json_schema_input_type=_Offset | Literal["auto"])] = 0
     offset_auto: SkipJsonSchema[bool] = Field(default=False, description="set by envkit, for `port_offset: auto`")

@@ -11,23 +11,24 @@ import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from envkit.base.errors import EngineError, UsageError
 from envkit.base.events import Stream
 from envkit.base.paths import Paths, write_private
 from envkit.base.ports import bindable
-from envkit.base.registry import CONTAINERS, LANES, has_nodes
+from envkit.base.registry import CONTAINERS, LANES, has_nodes, runs_processes
 from envkit.config.models import Environment, Port, Service
 from envkit.drivers.clusters.base import kind_of
 from envkit.drivers.clusters.pki import Pki
 from envkit.drivers.engine.discovery import can_start
-from envkit.drivers.engine.endpoint import Endpoint
-from envkit.drivers.engine.podman_service import engine
+from envkit.drivers.runtimes.base import runtime_kind
 from envkit.drivers.service_files import spelled_out
 from envkit.planning import secrets
 from envkit.planning.values import authority_file
 
 Lane = str
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Entered:
-    """A lane entered: the environment in its form, and the engine, where the lane has one.
+    """A lane entered: the environment in its form, and what its runtime runs on.
 
     `settle` gives the environment again, at a port offset, with the files that it names made and its ports written
     down: for who holds its lock. To look at an environment nothing is made.
@@ -48,7 +49,7 @@ class Entered:
 
     choice: Choice
     environment: Environment
-    endpoint: Endpoint | None
+    address: Any
     settle: Callable[[int], Environment]
 
 
@@ -60,23 +61,29 @@ def entered(environment: Environment, environ: Mapping[str, str], paths: Paths, 
     here but is stopped is an error with the remedy, never a silent change of lane.
     """
     _refuse(environment)
-    if environment.lane == "embedded" or (environment.lane == "auto" and not can_start(environment.engine, environ)):
-        choice = Choice("embedded", "asked for" if environment.lane == "embedded" else "no container engine is here")
-        if environment.lane == "auto":
-            stream.note(f"lane embedded: {choice.why}")
-        yield _entered(choice, environment, paths, None)
-        return
-    with _advised(environment), engine(environment.engine, environ, paths, stream) as endpoint:
-        lane = environment.lane if environment.lane in LANES else _lane_on_engine(environment)
-        why = "asked for" if environment.lane != "auto" else f"{endpoint.engine} answers"
-        yield _entered(Choice(lane, why), environment, paths, endpoint)
+    choice = _chosen(environment, environ)
+    if environment.lane == AUTO and runs_processes(choice.lane):
+        stream.note(f"lane {choice.lane}: {choice.why}")
+    kind = runtime_kind(LANES[choice.lane].runtime)
+    with _advised(environment), kind.enter(environment, environ, paths, stream) as address:
+        why = choice.why or f"{address.engine} answers"
+        yield _entered(Choice(choice.lane, why), environment, paths, address)
 
 
-def _entered(choice: Choice, environment: Environment, paths: Paths, endpoint: Endpoint | None) -> Entered:
+def _chosen(environment: Environment, environ: Mapping[str, str]) -> Choice:
+    """The lane that was asked for, else one for what this host has; `why` is empty where the engine is the reason."""
+    if environment.lane != AUTO:
+        return Choice(environment.lane, "asked for")
+    if can_start(environment.engine, environ):
+        return Choice(_lane_on_engine(environment), "")
+    return Choice(next(filter(runs_processes, LANES)), "no container engine is here")
+
+
+def _entered(choice: Choice, environment: Environment, paths: Paths, address: Any) -> Entered:
     def settle(port_offset: int) -> Environment:
         return settled(environment.model_copy(update={"port_offset": port_offset}), choice.lane, paths, make=True)
 
-    return Entered(choice, settled(environment, choice.lane, paths), endpoint, settle)
+    return Entered(choice, settled(environment, choice.lane, paths), address, settle)
 
 
 @contextmanager
@@ -85,7 +92,7 @@ def _advised(environment: Environment) -> Iterator[None]:
     try:
         yield
     except EngineError as error:
-        if environment.lane == environment.engine == "auto" and error.hint:
+        if environment.lane == environment.engine == AUTO and error.hint:
             error.hint += "\nor choose the lane that needs no engine: --lane embedded"
         raise
 
@@ -95,13 +102,15 @@ def _refuse(environment: Environment) -> None:
     if environment.cluster.type == "existing":
         raise UsageError("cluster type existing is not available yet", hint="use kind, envtest or none")
     better = _lane_on_engine(environment)
-    if environment.lane == CONTAINERS and better != environment.lane:
+    if environment.lane == CONTAINERS and better != CONTAINERS:
         own, asked = LANES[environment.lane].cluster, environment.cluster.type
         raise UsageError(
             f"lane {environment.lane} has a {own} cluster, and cluster.type is {asked}", hint=f"use lane {better}"
         )
-    if environment.lane == "embedded" and environment.engine != "auto":
-        raise UsageError(f"lane embedded uses no engine, and engine is {environment.engine}", hint="leave one out")
+    if runs_processes(environment.lane) and environment.engine != AUTO:
+        raise UsageError(
+            f"lane {environment.lane} uses no engine, and engine is {environment.engine}", hint="leave one out"
+        )
 
 
 def _lane_on_engine(environment: Environment) -> Lane:
@@ -132,7 +141,7 @@ def settled(environment: Environment, lane: Lane, paths: Paths, *, make: bool = 
     pki = Pki(authority_file(paths).parent, make)
     services = {name: spelled_out(service, name, environment, pki) for name, service in services.items()}
     environment = environment.model_copy(update={"services": services})
-    return _with_ports(environment, paths, make) if lane == "embedded" else environment
+    return _with_ports(environment, paths, make) if runs_processes(lane) else environment
 
 
 def _with_cluster(environment: Environment, lane: Lane) -> Environment:
@@ -156,9 +165,9 @@ def _refuse_nodes(environment: Environment, lane: Lane) -> None:
 
 def _refuse_homeless(services: Mapping[str, Service], lane: Lane) -> None:
     homeless = ", ".join(name for name, service in services.items() if not _somewhere(service, lane))
-    if homeless and lane == "embedded":
+    if homeless and runs_processes(lane):
         raise UsageError(
-            f"these services have an image only, and lane embedded runs processes: {homeless}",
+            f"these services have an image only, and lane {lane} runs processes: {homeless}",
             hint="give them `process: {command: [...]}`, or use lane containers or mixed",
         )
     if homeless:
@@ -170,13 +179,13 @@ def _refuse_homeless(services: Mapping[str, Service], lane: Lane) -> None:
 
 def _form(service: Service, lane: Lane) -> Service:
     """The one form of a service that the lane uses."""
-    if lane != "embedded":
+    if not runs_processes(lane):
         return service.model_copy(update={"process": None})
     return service.model_copy(update={"image": (), "build": None}) if service.process else service
 
 
 def _somewhere(service: Service, lane: Lane) -> bool:
-    here = service.process if lane == "embedded" else service.in_container
+    here = service.process if runs_processes(lane) else service.in_container
     return bool(here or service.host_command or service.migrations)
 
 

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from envkit.base.abilities import able
 from envkit.base.errors import EngineError, EnvkitError
 from envkit.base.waiting import until
+from envkit.drivers.runtimes.base import WritesLogFiles
 from envkit.drivers.stores import Silent, store_of
 from envkit.evidence import junit, signs
 from envkit.evidence.collectors.host import disks, engine_places, places
@@ -110,7 +112,7 @@ def _engine(session: Session, there: Asked[dict[str, Instance]]) -> str:
     """Why the engine does not answer, if it does not."""
     if isinstance(there.error, EngineError):
         return there.error.message
-    return NOT_IN_TIME if session.endpoint and there.late else ""
+    return NOT_IN_TIME if session.engine and there.late else ""
 
 
 def _services(
@@ -136,15 +138,8 @@ def _fact(session: Session, name: str, instance: Instance, patience: float) -> S
 
 def _stopped(session: Session, instance: Instance) -> bool:
     """Whether a process of it was stopped (SIGSTOP): an engine would call it paused."""
-    if session.endpoint or not instance.running:
-        return False
-    import psutil
-
-    with suppress(psutil.Error, ValueError):
-        leader = psutil.Process(int(instance.id))
-        every = [leader, *leader.children()]
-        return any(one.status() == psutil.STATUS_STOPPED for one in every)
-    return False
+    runtime = able(session.runtime, WritesLogFiles)
+    return bool(runtime and instance.running and runtime.is_stopped(instance))
 
 
 def _cluster(session: Session) -> str:

@@ -121,9 +121,10 @@ def cluster_lacks(session: Session, fact: ClusterFact, patience: float = PATIENC
 
 def _cluster_health(session: Session, fact: ClusterFact, patience: float = PATIENCE) -> ClusterFact:
     """Whether a finished cluster works, and what of its bootstrap is missing; one kept-open connection, no SDK."""
+    from envkit.base.abilities import able
     from envkit.config.names import CONTROLLERS
     from envkit.drivers.clusters.api import Api, ApiError, Busy
-    from envkit.drivers.clusters.base import RestoresKubeconfig, able
+    from envkit.drivers.clusters.base import RestoresKubeconfig
     from envkit.drivers.clusters.wanted import wanted as bootstrap_wanted
 
     if restoring := able(session.cluster, RestoresKubeconfig):

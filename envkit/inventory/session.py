@@ -6,25 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envkit.base import owner
 from envkit.base.events import Stream
 from envkit.base.owner import Claim
 from envkit.base.paths import Paths
+from envkit.base.registry import LANES, PROCESSES
 from envkit.base.waiting import Cancel
 from envkit.config.models import Environment
-from envkit.drivers.engine.endpoint import Endpoint
 from envkit.inventory import state
 
 if TYPE_CHECKING:
     from envkit.drivers.clusters.base import Cluster
-    from envkit.drivers.runtimes.containers import Containers
-    from envkit.drivers.runtimes.networks import Networks, NoNetworks
-    from envkit.drivers.runtimes.processes import Processes
+    from envkit.drivers.runtimes.base import Backend, FullRuntime, Networks
+    from envkit.drivers.supply.base import Supply
     from envkit.drivers.supply.build import Recipe
-    from envkit.drivers.supply.images import Images
-    from envkit.drivers.supply.programs import Programs
     from envkit.planning.values import ThisHost
 
 
@@ -32,13 +29,13 @@ if TYPE_CHECKING:
 class Session:
     """What every verb needs. `environ` is the caller's environment, handed in by the command line.
 
-    `endpoint` is None in the embedded lane. The parts are made when first asked for: their imports cost time. `settle`
-    makes the files that the environment names, and gives the environment with them; see `drivers.lanes.Entered`.
+    `address` is what the lane's runtime runs on, as it was found. The parts are made when first asked for: their
+    imports cost time. `settle` makes the files that the environment names; see `drivers.lanes.Entered`.
     """
 
     environment: Environment
     paths: Paths
-    endpoint: Endpoint | None
+    address: Any
     stream: Stream
     cancel: Cancel
     environ: Mapping[str, str]
@@ -78,57 +75,52 @@ class Session:
         environment = self.environment
         return owner.claim(self.paths.home, environment.checkout, environment.root, record.owner if record else None)
 
+    @cached_property
+    def backend(self) -> Backend:
+        """The lane's runtime, with what belongs to it."""
+        from envkit.drivers.runtimes.base import Opening, runtime_kind
+
+        opening = Opening(self.environment, self.paths, self.address, self.claim, self.cancel, self.environ, self.cache)
+        return runtime_kind(LANES[self.lane].runtime if self.lane in LANES else PROCESSES).open(opening)
+
     @property
     def engine(self) -> str:
         """`docker`, `podman`, or empty where no engine runs anything."""
-        return self.endpoint.engine if self.endpoint else ""
+        return self.backend.engine
 
     @property
     def engine_url(self) -> str:
         """The engine's address, or empty."""
-        return self.endpoint.url if self.endpoint else ""
+        return self.backend.engine_url
 
     @property
     def where(self) -> str:
         """Where it all runs, for people."""
-        return str(self.endpoint) if self.endpoint else "plain processes"
+        return self.backend.where
 
     @cached_property
-    def runtime(self) -> Containers | Processes:
-        """Where the services run: a `drivers.runtimes.base.Runtime`, and what else it can do."""
-        if self.endpoint:
-            return self._containers
-        from envkit.drivers.runtimes.launching import Launching
-        from envkit.drivers.runtimes.processes import Processes
-
-        return Processes(self.paths.services, Launching(self._programs, self.cache), self.claim)
+    def runtime(self) -> FullRuntime:
+        """Where the services run."""
+        return self.backend.runtime
 
     @cached_property
-    def networks(self) -> Networks | NoNetworks:
-        """The engine's networks; processes have none of their own."""
-        from envkit.drivers.runtimes.networks import Networks, NoNetworks
-
-        return Networks(self._containers.api, self.claim) if self.endpoint else NoNetworks()
+    def networks(self) -> Networks:
+        """The environment's networks."""
+        return self.backend.networks
 
     def this_host(self) -> ThisHost:
         """How what runs in the environment calls this host back; known once its network is there."""
-        from envkit.drivers.runtimes.this_host import this_host
-
-        return this_host(self.endpoint, lambda: self.networks.gateway(self.environment.name))
+        return self.backend.this_host()
 
     @cached_property
-    def images(self) -> Images | Programs:
+    def images(self) -> Supply:
         """What services are started from: an engine's images, or programs."""
-        if self.endpoint:
-            from envkit.drivers.supply.images import Images
-
-            return Images(self._containers.api, self.engine, self.environment.mirrors)
-        return self._programs
+        return self.backend.supply
 
     @cached_property
     def arch(self) -> str:
         """The engine's machine, `amd64` or `arm64`: it need not be this host's."""
-        return self.endpoint.arch if self.endpoint else ""
+        return self.backend.arch
 
     @cached_property
     def recipes(self) -> Mapping[str, Recipe]:
@@ -143,24 +135,11 @@ class Session:
         from envkit.drivers.clusters.base import Opening, kind_of
 
         opening = Opening(
-            self.environment, self.paths, self.endpoint, self.runtime, self.environ, self.cache, self.lacking
+            self.environment, self.paths, self.address, self.runtime, self.environ, self.cache, self.lacking
         )
         return kind_of(self.environment.cluster.type).open(opening)
-
-    @cached_property
-    def _containers(self) -> Containers:
-        from envkit.drivers.runtimes.containers import Containers
-
-        assert self.endpoint is not None
-        return Containers(self.endpoint, self.claim, self.cancel)
 
     def lacking(self, name: str) -> str:
         """The program of a part of the cluster that cannot be had here, so that the part is left out; else empty."""
         service = self.environment.services.get(name)
-        return "" if self.endpoint or service is None else self._programs.lacking(service)
-
-    @cached_property
-    def _programs(self) -> Programs:
-        from envkit.drivers.supply.programs import Programs
-
-        return Programs(self.environment.services, self.environ, self.cache)
+        return self.backend.lacking(service) if service else ""

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from envkit.base.abilities import able
 from envkit.base.errors import EnvironmentFailed, EnvkitError, ImageUnavailable, UsageError
 from envkit.base.events import Kind
 from envkit.base.waiting import Aborted
 from envkit.config.images import full_name, names_of, source_of
-from envkit.drivers.clusters.base import RunsPods, able
+from envkit.drivers.clusters.base import RunsPods
+from envkit.drivers.supply.base import BuildsImages
 from envkit.drivers.supply.build import OWN
 from envkit.drivers.supply.having import built, had
 from envkit.drivers.supply.images import LOCAL
@@ -81,8 +82,10 @@ def build(session: Session, services: Sequence[str] = ()) -> list[Result]:
             f"nothing is built for {', '.join(unknown)}",
             hint=f"services with a `build`: {', '.join(sorted(known)) or 'none'}",
         )
-    if not session.endpoint:
-        raise UsageError("lane embedded runs processes, for which no image is built", hint="use --lane containers")
+    if able(session.images, BuildsImages) is None:
+        raise UsageError(
+            f"lane {session.lane} runs processes, for which no image is built", hint="use --lane containers"
+        )
     parts = [
         part for part in survey(session) if part.role == "build" and (not services or {*part.used_by} & {*services})
     ]
@@ -188,32 +191,12 @@ def _merged(parts: Iterable[Part]) -> list[Part]:
 
 def _looked_up(session: Session, part: Part) -> Part:
     here = part.here or next(iter(session.images.ids(part.names)), "")
-    if part.role == "program":
-        return _program(session, replace(part, here=here))
-    found = _inspected(session, here) if here else {}
-    identity, size = str(found.get("Id", "")), int(found.get("Size") or 0)
-    return replace(part, here=here, id=identity, size=size, origin=_origin(session, part, here))
-
-
-def _program(session: Session, part: Part) -> Part:
-    from envkit.drivers.supply.programs import Programs
-
-    programs = session.images
-    assert isinstance(programs, Programs)
-    if not part.here:
-        return replace(part, origin="to be fetched")
-    found = programs.found(part.here)
-    size = sum(path.stat().st_size for path in {Path(path).resolve() for path in found.paths.values()})
-    return replace(part, id=found.version, size=size, origin=found.source)
-
-
-def _inspected(session: Session, image: str) -> dict[str, Any]:
-    from envkit.drivers.engine.sdk import translated
-    from envkit.drivers.runtimes.containers import Containers
-
-    assert isinstance(session.runtime, Containers)
-    with translated(f"inspecting {image}"):
-        return dict(session.runtime.api.inspect_image(image))  # type: ignore[no-untyped-call]  # the stubs lack it
+    if not here:
+        return replace(
+            part, here=here, origin="to be fetched" if part.role == "program" else _origin(session, part, here)
+        )
+    found = session.images.details(here)
+    return replace(part, here=here, id=found.id, size=found.size, origin=found.source or _origin(session, part, here))
 
 
 def _origin(session: Session, part: Part, here: str) -> str:

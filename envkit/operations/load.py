@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from envkit.base.abilities import able
 from envkit.base.errors import UsageError
 from envkit.base.events import Kind as Event
-from envkit.drivers.clusters.base import RunsPods, able
+from envkit.drivers.clusters.base import RunsPods
 from envkit.inventory.session import Session
 from envkit.operations.holder import ours
 from envkit.operations.standing import is_paused, not_up

@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from envkit.base.abilities import able
 from envkit.base.errors import EngineError, EnvironmentFailed, EnvkitError, UsageError
 from envkit.base.events import Kind
 from envkit.config.images import full_name, local_name, split_tag
-from envkit.drivers.clusters.base import NeedsProgram, able
+from envkit.drivers.clusters.base import NeedsProgram
 from envkit.drivers.engine.exporting import exported, imported
-from envkit.drivers.engine.sdk import connect, translated
+from envkit.drivers.engine.sdk import translated
+from envkit.drivers.runtimes.base import OnEngine
 from envkit.drivers.supply.archive import IMAGES, Archive, Writer, written
+from envkit.drivers.supply.base import HasPrograms
 from envkit.drivers.supply.binaries import Host
 from envkit.drivers.supply.images import LOCAL
 from envkit.inventory.session import Session
@@ -85,10 +88,8 @@ def _home(session: Session) -> program_bundle.Home:
 def _save_programs(
     session: Session, archive: Writer, report: Callable[[str], None]
 ) -> tuple[list[program_bundle.Row], list[str]]:
-    from envkit.drivers.supply.programs import Programs
-
-    if isinstance(session.images, Programs):
-        return program_bundle.pack_programs(_home(session), session.images, archive, report, session.cancel)
+    if programs := able(session.images, HasPrograms):
+        return program_bundle.pack_programs(_home(session), programs, archive, report, session.cancel)
     if session.environment.cluster.wanted and able(session.cluster, NeedsProgram) is not None:
         return program_bundle.pack_kind(_home(session), archive)
     return [], []
@@ -124,12 +125,18 @@ def _step(session: Session, name: str) -> Iterator[Any]:
     emit(Kind.DONE, name, "done", time.monotonic() - began)
 
 
+def _engine(session: Session) -> OnEngine:
+    """The engine of a lane that has one."""
+    engine = able(session.backend, OnEngine)
+    assert engine is not None  # nothing else has images
+    return engine
+
+
 # Out
 
 
 def _save_images(session: Session, parts: Sequence[Part], archive: Writer) -> list[dict[str, Any]]:
-    assert session.endpoint is not None
-    api: Any = connect(session.endpoint, ENGINE_SECONDS)
+    api = _engine(session).connect(ENGINE_SECONDS)
     ids = {local_name(part.here): part for part in parts}
     had = session.images.ids(list(ids))
     try:
@@ -170,7 +177,7 @@ def _refuse_foreign(session: Session, archive: Archive) -> list[str]:
     manifest, here = archive.manifest, str(Host.this())
     saved = f"{archive.path} was saved in lane {manifest['lane']}"
     if manifest["images"]:
-        if not session.endpoint:
+        if able(session.backend, OnEngine) is None:
             raise UsageError(
                 f"{saved} and holds images; lane {session.lane} has no engine", hint="use --lane containers"
             )
@@ -194,8 +201,7 @@ def _load_images(session: Session, archive: Archive, report: Any) -> list[Entry]
     before = session.images.ids([row["reference"] for row in rows])
     lacking = [row for row in rows if not _serves(row, before.get(row["reference"], ""))]
     if lacking:
-        assert session.endpoint is not None
-        api: Any = connect(session.endpoint, ENGINE_SECONDS)
+        api = _engine(session).connect(ENGINE_SECONDS)
         short = [f"{LOCAL}{row['reference']}" for row in rows if full_name(row["reference"]) != row["reference"]]
         had = session.images.ids(short)
         try:

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+from envkit.base.abilities import able
 from envkit.base.errors import EnvironmentFailed, UsageError
-from envkit.drivers.clusters.base import Pauses, able
+from envkit.drivers.clusters.base import Pauses
 from envkit.inventory import state
 from envkit.inventory.session import Session
 from envkit.operations.holder import ours

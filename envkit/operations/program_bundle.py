@@ -26,7 +26,8 @@ from envkit.drivers.supply.sealed import contents, digest, is_whole, open_to_all
 
 if TYPE_CHECKING:
     from envkit.base.waiting import Cancel
-    from envkit.drivers.supply.programs import Program, Programs
+    from envkit.drivers.supply.base import HasPrograms
+    from envkit.drivers.supply.programs import Program
 
 Report = Callable[[str], None]
 Row = dict[str, Any]
@@ -62,7 +63,7 @@ def pack_kind(home: Home, archive: Writer) -> tuple[list[Row], list[str]]:
 
 
 def pack_programs(
-    home: Home, programs: Programs, archive: Writer, report: Report, cancel: Cancel
+    home: Home, programs: HasPrograms, archive: Writer, report: Report, cancel: Cancel
 ) -> tuple[list[Row], list[str]]:  # fmt: skip
     """Put the programs of its services in; what the manifest says of them, and what could not be put in."""
     rows: list[Row] = []

@@ -17,6 +17,7 @@ from envkit.base import labels
 from envkit.base.errors import EngineError, EnvironmentFailed, EnvkitError, HolderError
 from envkit.base.owner import TAKE_IT, Claim, Owner, Whose
 from envkit.base.paths import Paths
+from envkit.base.registry import runs_processes
 from envkit.drivers.engine.discovery import find_all, holding, place
 from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes import limits
@@ -171,7 +172,7 @@ def known_engines(paths: Paths) -> Engines | None:
     The record tells of the last `up` that succeeded; what the one after it began on was written down before.
     """
     record, begun = state.read(paths), state.read_begun(paths)
-    if (record is None or (record.lane != "embedded" and not record.engine)) and begun is None:
+    if (record is None or (not runs_processes(record.lane) and not record.engine)) and begun is None:
         return None
     both = [(it.engine, it.engine_url) for it in (record, begun) if it and it.engine_url]
     return tuple(dict.fromkeys(both))

@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from envkit.base import labels
+from envkit.base.abilities import able
 from envkit.base.errors import NotUp, ToolMissing, UsageError
 from envkit.config.models import Service
 from envkit.drivers.stores import store_of
+from envkit.drivers.supply.base import KnowsSources
 from envkit.inventory import observe
 from envkit.inventory.session import Session
 from envkit.operations.services import instances
 from envkit.operations.standing import check_not_paused
 from envkit.planning.facts import Instance
 from envkit.planning.plan import CLUSTER
-
-CLIENTS = {"psql": "Debian: postgresql-client", "redis-cli": "Debian: redis-tools"}
-"""Which package has a client that is not among a lane's own programs."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,7 @@ def entry(session: Session, name: str, argv: Sequence[str], *, tty: bool) -> Ent
     if not instance.running:
         raise NotUp(f"{name} {instance.death()}", hint="`up` brings it back")
     service = observe.probed(session, name, {name: instance})
-    if session.endpoint:
-        return _container(session, instance, service, argv, tty)
-    return _process(session, instance, service, argv)
+    return _service(session, instance, service, argv, tty)
 
 
 def client_of(service: Service, ports: Mapping[int, int] | None = None) -> tuple[list[str], dict[str, str]]:
@@ -59,58 +55,13 @@ def client_of(service: Service, ports: Mapping[int, int] | None = None) -> tuple
     return store.client(service.probe, (ports or {}).get(inner, inner))
 
 
-def _addressed(argv: Sequence[str], client: Sequence[str]) -> list[str]:
-    """The words as given; the service's own client is told where, instead of going to the usual port."""
-    return [*client, *argv[1:]] if not argv or argv[0] in client[:1] else list(argv)
-
-
-def _container(session: Session, instance: Instance, service: Service, argv: Sequence[str], tty: bool) -> Entry:
-    """Through the engine's own command line, which knows terminals; values of variables do not stand in its words."""
-    endpoint = session.endpoint
-    assert endpoint is not None
-    client, variables = client_of(service)
-    program = shutil.which(endpoint.engine, path=session.environ.get("PATH"))
-    if not program:
-        raise ToolMissing(
-            f"the command line of {endpoint.engine} is not on PATH, and only that goes into containers",
-            hint=f"install it, or use the published port: `env` prints the addresses of {instance.service}",
-        )
-    address = ["--host", endpoint.url] if endpoint.engine == "docker" else ["--remote", "--url", endpoint.url]
-    named = [word for name in variables for word in ("--env", name)]
-    words = [program, *address, "exec", "--interactive", *(["--tty"] if tty else []), *named, instance.id]
-    return Entry((*words, *(_addressed(argv, client) or ["sh"])), variables)
-
-
-def _process(session: Session, instance: Instance, service: Service, argv: Sequence[str]) -> Entry:
-    """Beside the process, on this host: its programs first on PATH, its variables set, envkit's marker not."""
-    from envkit.drivers.runtimes.marked import SERVICE
-    from envkit.drivers.runtimes.spawning import launch_of
-
-    client, variables = client_of(service, instance.published)
-    launch = launch_of(session.paths.services / instance.service)
-    marks = (labels.MARKER, SERVICE, labels.STATE_MARKER)
-    own = {name: value for name, value in launch.env.items() if name not in (*marks, "HOME")}
-    folders = [str(Path(launch.argv[0]).parent), *_programs(session, instance)]
-    path = ":".join([*dict.fromkeys(folders), session.environ.get("PATH", "")])
-    words = _addressed(argv, client) or [session.environ.get("SHELL") or "sh"]
-    found = shutil.which(words[0], path=path)
-    if not found:
-        package = CLIENTS.get(words[0])
-        raise ToolMissing(
-            f"{words[0]} is not on PATH, nor among the programs of {instance.service}",
-            hint=f"install it{f' ({package})' if package else ''}; `env` prints the service's address",
-        )
-    return Entry((found, *words[1:]), {**own, **variables, "PATH": path})
-
-
-def _programs(session: Session, instance: Instance) -> list[str]:
-    """Folders of the programs that its supply has beside the one that runs."""
-    from envkit.drivers.supply.programs import Programs
-
-    images = session.images
-    if not isinstance(images, Programs):
-        return []
-    return [str(path.parent) for path in images.found(instance.image).paths.values()]
+def _service(session: Session, instance: Instance, service: Service, argv: Sequence[str], tty: bool) -> Entry:
+    client, variables = client_of(service, session.runtime.ports_beside(instance))
+    environ = dict(session.environ)
+    if sources := able(session.images, KnowsSources):  # the client may be beside the program that runs
+        folders = sources.folders_of(instance.image)
+        environ["PATH"] = ":".join([*dict.fromkeys(folders), environ.get("PATH", "")])
+    return Entry(*session.runtime.way_in(instance, client, variables, argv, environ, tty=tty))
 
 
 def _cluster(session: Session, argv: Sequence[str]) -> Entry:

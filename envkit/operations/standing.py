@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from envkit.base.errors import HolderError, NotUp
 from envkit.base.ports import accepts
+from envkit.base.registry import runs_processes
 
 if TYPE_CHECKING:
     from envkit.config.models import Environment
@@ -51,8 +52,8 @@ def check_place(environment: Environment, record: Record) -> None:
 
 def asked_place(environment: Environment) -> str:
     """Where the configuration asks the environment to run; empty where it leaves that open."""
-    if environment.lane == "embedded":
+    if runs_processes(environment.lane):
         return "plain processes"
     if environment.engine != "auto":
         return str(environment.engine)
-    return "an engine" if environment.lane in ("containers", "mixed") else ""
+    return "" if environment.lane == "auto" else "an engine"

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from envkit.base.abilities import able
 from envkit.base.errors import EngineError
-from envkit.drivers.clusters.base import RunsPods, able, kind_of
+from envkit.drivers.clusters.base import RunsPods, kind_of
 from envkit.drivers.runtimes.usage import Usage
+from envkit.drivers.supply.base import KnowsSources
 from envkit.inventory import observe, state
 from envkit.inventory.session import Session
 from envkit.planning import plan
@@ -199,14 +201,10 @@ def _row(session: Session, name: str, facts: Facts, usages: Mapping[str, Usage])
 
 def _source(session: Session, instance: Instance) -> str:
     """Of what runs, which need not be what would be started now."""
-    if session.endpoint:
+    if (sources := able(session.images, KnowsSources)) is None:
         return ""
-    from envkit.drivers.supply.programs import Programs
-
-    programs = session.images
-    assert isinstance(programs, Programs)
-    same = programs.id_of(instance.image) in ("", instance.image_id)
-    return (programs.source_of(instance.image) if same else "") or instance.image_id.strip()
+    same = session.images.id_of(instance.image) in ("", instance.image_id)
+    return (sources.source_of(instance.image) if same else "") or instance.image_id.strip()
 
 
 def _health(once: bool, instance: Instance, unready: str) -> str:

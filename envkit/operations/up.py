@@ -13,7 +13,6 @@ from typing import Protocol
 from envkit.base.errors import EnvironmentFailed, EnvkitError, HolderError
 from envkit.base.events import Kind
 from envkit.base.ports import accepts, port_taken
-from envkit.drivers.engine import reach
 from envkit.drivers.runtimes.base import Renewing
 from envkit.inventory import observe, state, timings
 from envkit.inventory.session import Session
@@ -45,8 +44,7 @@ class Outcome:
 
 def make_plan(session: Session, services: Sequence[str] = (), rebuild: bool = False) -> tuple[Plan, Desired, Facts]:
     """What `up` would do. Changes nothing."""
-    if session.endpoint:
-        reach.check(session.endpoint)
+    session.backend.check()
     selected = plan.select(session.environment, services)
     desired, facts = observe.look(session, selected, rebuild)
     _check_holder(session, facts)

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
+from envkit.base.abilities import able
 from envkit.base.errors import EngineError
+from envkit.drivers.runtimes.base import Glances, Runtime
 from envkit.planning.facts import Instance
 from envkit.watch.signs import change
 from envkit.watch.timeline import Happening, now
@@ -20,7 +21,7 @@ DEEP = 4.0
 class Presence:
     """The services of one environment as they were when last looked at."""
 
-    def __init__(self, runtime: Any, environment: str, instances: Mapping[str, Instance]) -> None:
+    def __init__(self, runtime: Runtime, environment: str, instances: Mapping[str, Instance]) -> None:
         """`instances` are those that should run, by service, as they were when the environment was ready."""
         self._runtime, self._environment = runtime, environment
         self.known: dict[str, Instance] = dict(instances)
@@ -36,9 +37,9 @@ class Presence:
             return found
 
     def _seen(self, deep: bool) -> dict[str, Instance]:
-        if not hasattr(self._runtime, "glance"):
+        if (glancing := able(self._runtime, Glances)) is None:
             return {name: self._runtime.look(it) for name, it in self.known.items()}
-        rows: Mapping[str, tuple[str, str]] = self._runtime.glance(self._environment)
+        rows = glancing.glance(self._environment)
         ids = {service: identity for identity, (service, _) in rows.items()}
         if deep or time.monotonic() - self._deep > DEEP:
             deep, self._deep = True, time.monotonic()
@@ -57,5 +58,5 @@ class Presence:
         with suppress(EngineError):
             for instance in self._runtime.observe(self._environment):
                 if instance.service == name:
-                    return instance  # type: ignore[no-any-return]  # the runtime is `Any`
+                    return instance
         return before

@@ -11,11 +11,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from envkit.base.abilities import able
 from envkit.base.errors import EnvkitError
 from envkit.config.models import Service
-from envkit.drivers.runtimes import limits
+from envkit.drivers.runtimes.base import SendsPieces, WritesLogFiles
 from envkit.drivers.runtimes.following import Place
 from envkit.drivers.stores import Silent, Values, store_of
 from envkit.inventory import observe
@@ -186,32 +187,26 @@ class Watch:
                 self._tell(level.saw(now(), used, instance.memory))
 
     def _used(self, instance: Instance) -> int:
-        if self.session.endpoint:
-            engine: Any = self.session.runtime
-            return int(engine.used_memory(instance))
-        key = self.session.claim.owner.key
-        group = limits.group(self.session.environment.name, instance.service, key)
-        return limits.used(group) if group else 0
+        return self.session.runtime.used_memory(instance)
 
     def copy_logs(self) -> None:
         """Take over what services have written since; what was made since is followed too."""
         for name, instance in (*self.instances.items(), *self._presence.known.items()):
             if name not in self._sinks:
                 self._sinks[name] = Bounded(self.folder.logs / f"{name}.log")
-            if self.session.endpoint is None:
-                log = self.session.paths.services / name / "log"
-                self._tails.setdefault(name, Tail(log, self._sinks[name]))()
+            if files := able(self.session.runtime, WritesLogFiles):
+                self._tails.setdefault(name, Tail(files.log_file(instance), self._sinks[name]))()
             else:
                 self._follow(name, instance)
 
     def _follow(self, name: str, instance: Instance) -> None:
         """Each life of a container once, each going on where the one before ended."""
         life = (instance.id, instance.started_at)
-        if instance.running and life not in self._followed:
+        runtime = able(self.session.runtime, SendsPieces)
+        if runtime and instance.running and life not in self._followed:
             self._followed.add(life)
             place = self._places.setdefault(instance.id, Place())
-            engine: Any = self.session.runtime
-            Pump(name, lambda: (stamp + text for stamp, text in engine.pieces(instance, place)), self._sinks[name])
+            Pump(name, lambda: (stamp + text for stamp, text in runtime.pieces(instance, place)), self._sinks[name])
 
     # Inside
 

@@ -3,15 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from envkit.base.events import Sink, Stream
 from envkit.base.paths import Paths
 from envkit.base.waiting import Cancel
-from envkit.config.models import Environment
+from envkit.config.models import Environment, Service
+from envkit.drivers.engine import reach
+from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes.fake import FakeEngine
+from envkit.drivers.runtimes.fake_supply import FakeImages, FakeNetworks
+from envkit.drivers.runtimes.this_host import this_host
 from envkit.inventory.session import Session
+from envkit.planning.values import ThisHost
+
+
+@dataclass
+class FakeBackend:
+    """See `envkit.drivers.runtimes.base.Backend`."""
+
+    session: Session
+    runtime: FakeEngine
+    arch: str = "amd64"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.runtime.endpoint
+
+    @property
+    def engine(self) -> str:
+        return self.endpoint.engine
+
+    @property
+    def engine_url(self) -> str:
+        return self.endpoint.url
+
+    @property
+    def where(self) -> str:
+        return str(self.endpoint)
+
+    @property
+    def networks(self) -> FakeNetworks:
+        return self.runtime.networks
+
+    @property
+    def supply(self) -> FakeImages:
+        return self.runtime.images
+
+    def check(self) -> None:
+        reach.check(self.endpoint)
+
+    def this_host(self) -> ThisHost:
+        return this_host(self.endpoint, lambda: self.networks.gateway(self.session.environment.name))
+
+    def lacking(self, _service: Service) -> str:
+        return ""
 
 
 def opened(
@@ -26,14 +74,15 @@ def opened(
 ) -> Session:
     """A session on the fake: what `envkit.cli.context.opened` gives on a real engine.
 
-    The parts that a `Session` makes from its endpoint when first asked for are put there beforehand, which is what
+    The parts that a `Session` makes when first asked for are put there beforehand, which is what
     `functools.cached_property` documents its storage for.
     """
     made = Session(
         environment, Paths(home, environment.name), engine.endpoint, Stream([sink] if sink else []),
         cancel or Cancel(), environ or {}, home / "cache",
     )  # fmt: skip
-    parts = {"runtime": engine, "networks": engine.networks, "images": engine.images, "arch": "amd64", "cluster": kind}
     engine.claim = made.claim
-    vars(made).update({name: part for name, part in parts.items() if part is not None})
+    vars(made)["backend"] = FakeBackend(made, engine)
+    if kind is not None:
+        vars(made)["cluster"] = kind
     return made

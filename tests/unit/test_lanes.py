@@ -58,8 +58,8 @@ def test_auto_is_containers_where_an_engine_answers(tmp_path: Path, paths: Paths
         lane = enter(environment({"a": BOTH}), paths, {"DOCKER_HOST": url})
 
     assert lane.choice == Choice("containers", f"{engine} answers")
-    assert lane.endpoint is not None
-    assert lane.endpoint.engine == engine
+    assert lane.address is not None
+    assert lane.address.engine == engine
 
 
 def test_auto_is_embedded_where_there_is_none_and_says_so(bare: None, paths: Paths) -> None:
@@ -68,7 +68,7 @@ def test_auto_is_embedded_where_there_is_none_and_says_so(bare: None, paths: Pat
     lane = enter(environment({"a": BOTH}), paths, heard=heard)
 
     assert lane.choice == Choice("embedded", "no container engine is here")
-    assert lane.endpoint is None
+    assert lane.address is None
     assert [event.message for event in heard] == ["lane embedded: no container engine is here"]
 
 
@@ -91,7 +91,7 @@ def test_embedded_is_quiet_when_it_was_asked_for(paths: Paths) -> None:
 
     lane = enter(environment({"a": BOTH}, lane="embedded"), paths, heard=heard)
 
-    assert (lane.choice, lane.endpoint, heard) == (Choice("embedded", "asked for"), None, [])
+    assert (lane.choice, lane.address, heard) == (Choice("embedded", "asked for"), None, [])
 
 
 @pytest.mark.parametrize(

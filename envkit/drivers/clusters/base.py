@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from envkit.base import registry
 from envkit.base.waiting import Cancel
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from envkit.drivers.engine.endpoint import Endpoint
     from envkit.drivers.runtimes.usage import Usage
 
-Ability = TypeVar("Ability")
 Report = Callable[[str], None]
 
 
@@ -63,7 +62,6 @@ class Cluster(Protocol):
         """Remove it with its files; return the names of what was removed. Gone already is fine."""
 
 
-@runtime_checkable
 class ChecksTools(Protocol):
     """A kind that needs programs of this host."""
 
@@ -71,7 +69,6 @@ class ChecksTools(Protocol):
         """Raise `ToolMissing` or `ClusterError` when one of them cannot be used."""
 
 
-@runtime_checkable
 class Pauses(Protocol):
     """A kind with something to hold beside services."""
 
@@ -79,7 +76,6 @@ class Pauses(Protocol):
         """Hold it: no processor time is used until `resume`."""
 
 
-@runtime_checkable
 class RestoresKubeconfig(Protocol):
     """A kind that can write the admin's kubeconfig again."""
 
@@ -87,7 +83,6 @@ class RestoresKubeconfig(Protocol):
         """Write it, if it was lost or is not right any more."""
 
 
-@runtime_checkable
 class MadeOfServices(Protocol):
     """A kind whose parts are services of the environment."""
 
@@ -95,7 +90,6 @@ class MadeOfServices(Protocol):
         """Wait for what a part should not be started before."""
 
 
-@runtime_checkable
 class RunsPods(Protocol):
     """A kind with nodes, which run pods and hold images."""
 
@@ -115,7 +109,6 @@ class RunsPods(Protocol):
         """Write what is known of its nodes into a folder."""
 
 
-@runtime_checkable
 class NeedsProgram(Protocol):
     """A kind that is made by a program of this host."""
 
@@ -153,8 +146,3 @@ def kind_of(cluster_type: str) -> ClusterKind:
     """Return the kind of that name. Raises `KeyError`."""
     found: ClusterKind = registry.module({cluster_type: registry.CLUSTERS[cluster_type].module}, cluster_type).KIND
     return found
-
-
-def able(cluster: Cluster, ability: type[Ability]) -> Ability | None:
-    """Return the cluster as one with that ability, or None if it has it not."""
-    return cluster if isinstance(cluster, ability) else None

@@ -249,6 +249,19 @@ class Containers:
             raise
         return True
 
+    def ports_beside(self, _instance: Instance) -> Mapping[int, int]:
+        """See `base.FullRuntime`."""
+        return {}
+
+    def way_in(
+        self, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
+        environ: Mapping[str, str], *, tty: bool,
+    ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
+        """Through the engine's own command line, which knows terminals; values do not stand in its words."""
+        from envkit.drivers.runtimes.entering import inside
+
+        return inside(self.endpoint, instance, client, variables, argv, environ, tty=tty)
+
     def silence(self) -> str:
         """Why the engine does not answer now, asked anew within a few seconds; empty when it does."""
         from envkit.drivers.engine.discovery import ask

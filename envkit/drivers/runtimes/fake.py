@@ -200,6 +200,23 @@ class FakeEngine:
             self._begin(found)
             return self._now(found)
 
+    def used_memory(self, instance: Instance) -> int:
+        """As `usage`."""
+        return self.usage(instance).memory
+
+    def ports_beside(self, _instance: Instance) -> Mapping[int, int]:
+        """As an engine."""
+        return {}
+
+    def way_in(
+        self, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
+        environ: Mapping[str, str], *, tty: bool,
+    ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
+        """As an engine."""
+        from envkit.drivers.runtimes.entering import inside
+
+        return inside(self.endpoint, instance, client, variables, argv, environ, tty=tty)
+
     def silence(self) -> str:
         """What broke it; empty while it works."""
         return self.broken

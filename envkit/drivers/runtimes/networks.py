@@ -51,7 +51,7 @@ class Networks:
             self.exists(environment)
         return self._gateways.get(environment, "")
 
-    def create(self, environment: str, owner: Owner, **marks: str) -> None:
+    def create(self, environment: str, owner: Owner, /, **marks: str) -> None:
         """Make it, `marks` among its labels; there already is fine where it is ours."""
         if self.exists(environment):
             self._claim.check(self._owners[environment], f"the network {labels.resource_name(environment)}")
@@ -102,7 +102,7 @@ class NoNetworks:
         """There is no network that could have one."""
         return None
 
-    def create(self, _environment: str, _owner: Owner, **_marks: str) -> None:
+    def create(self, _environment: str, _owner: Owner, /, **_marks: str) -> None:
         """Nothing to do."""
 
     def remove_all(self, _environment: str) -> list[str]:

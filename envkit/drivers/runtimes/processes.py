@@ -18,7 +18,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -275,6 +275,38 @@ class Processes:
             return False
         replace_file(target, content)
         return True
+
+    def used_memory(self, instance: Instance) -> int:
+        """See `base.FullRuntime`."""
+        group = self._group_of(instance)
+        return limits.used(group) if group else 0
+
+    def log_file(self, instance: Instance) -> Path:
+        """See `base.WritesLogFiles`."""
+        return self.home / instance.service / "log"
+
+    def is_stopped(self, instance: Instance) -> bool:
+        """See `base.WritesLogFiles`."""
+        import psutil
+
+        with suppress(psutil.Error, ValueError):
+            leader = psutil.Process(int(instance.id))
+            return any(one.status() == psutil.STATUS_STOPPED for one in [leader, *leader.children()])
+        return False
+
+    def ports_beside(self, instance: Instance) -> Mapping[int, int]:
+        """See `base.FullRuntime`."""
+        return instance.published
+
+    def way_in(
+        self, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
+        environ: Mapping[str, str], *, tty: bool,
+    ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
+        """Beside the process, on this host: its program first on PATH, its variables set, envkit's marker not."""
+        from envkit.drivers.runtimes.entering import beside
+
+        del tty  # the terminal is this one
+        return beside(launch_of(self.home / instance.service), instance, client, variables, argv, environ)
 
     def silence(self) -> str:
         """Empty: there is no engine that could fall silent."""

@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from envkit.base import labels
+from envkit.base.abilities import able
 from envkit.base.errors import ImageUnavailable
 from envkit.base.waiting import Cancel
+from envkit.drivers.supply.base import BuildsImages, Supply
 from envkit.planning.plan import Want
 
 if TYPE_CHECKING:
     from envkit.drivers.supply.build import Recipe
-    from envkit.drivers.supply.images import Images
-    from envkit.drivers.supply.programs import Programs
 
 Report = Callable[[str], None]
 
 
 def had(
-    images: Images | Programs, recipes: Mapping[str, Recipe], want: Want, report: Report, cancel: Cancel, *,
+    images: Supply, recipes: Mapping[str, Recipe], want: Want, report: Report, cancel: Cancel, *,
     rebuild: bool = False,
 ) -> tuple[str, str]:  # fmt: skip
     """Have the image of a service (or its program); its name here, and how it was come by.
@@ -33,11 +33,10 @@ def had(
     return images.pull_first(want.candidates, want.service.platform, report, cancel), "pulled"
 
 
-def built(images: Images | Programs, recipe: Recipe, report: Report, cancel: Cancel) -> str:
+def built(images: Supply, recipe: Recipe, report: Report, cancel: Cancel) -> str:
     """Build the image of a service on this engine; its tag."""
-    from envkit.drivers.supply.programs import Programs
-
-    assert not isinstance(images, Programs)  # nothing that runs as a process is built as an image
+    builder = able(images, BuildsImages)
+    assert builder is not None  # nothing that runs as a process is built as an image
     marks = {labels.SCHEMA: labels.SCHEMA_VERSION, labels.ROLE: "image"}
     troubles = []
     for base in recipe.bases:
@@ -47,14 +46,14 @@ def built(images: Images | Programs, recipe: Recipe, report: Report, cancel: Can
         except ImageUnavailable as error:  # a stage that is not built needs none
             troubles.append(error.message)
     try:
-        return images.build(recipe, marks, report, cancel)
+        return builder.build(recipe, marks, report, cancel)
     except ImageUnavailable as error:
         error.message = "\n".join([error.message, *troubles])
         raise
 
 
 def _pulled_or_built(
-    images: Images | Programs, recipes: Mapping[str, Recipe], want: Want, report: Report, cancel: Cancel
+    images: Supply, recipes: Mapping[str, Recipe], want: Want, report: Report, cancel: Cancel
 ) -> tuple[str, str]:  # fmt: skip
     """The first candidate that can be pulled, else a build. Raises `ImageUnavailable` with the reason of each."""
     try:

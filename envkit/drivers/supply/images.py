@@ -9,6 +9,7 @@ from envkit.base.errors import EngineError, ImageUnavailable
 from envkit.base.waiting import Cancel
 from envkit.config.images import KEPT
 from envkit.drivers.engine.sdk import stepwise, translated
+from envkit.drivers.supply.details import Details
 from envkit.drivers.supply.pulling import Puller
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ class Images:
             if isinstance(error.__cause__, NotFound):
                 return ""
             raise
+
+    def details(self, reference: str) -> Details:
+        """See `drivers.runtimes.base.Supply`."""
+        with translated(f"inspecting {reference}"):
+            found = dict(self._api.inspect_image(reference))  # type: ignore[no-untyped-call]  # the stubs lack it
+        return Details(str(found.get("Id", "")), int(found.get("Size") or 0))
 
     def lacks(self, _service: Service, reference: str) -> str:
         """Why the service cannot be started from what is here; empty when it can."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from envkit.base.errors import EnvironmentFailed, ImageUnavailable
 from envkit.base.paths import PACKAGE
 from envkit.base.waiting import Cancel
+from envkit.drivers.supply.details import Details
 
 if TYPE_CHECKING:
     from envkit.config.models import Service
@@ -105,6 +106,16 @@ class Programs:
         found = self._lookup(process.reference) if process else None
         lacks = process and found and not found.unfinished and process.command[0] in found.missing
         return process.command[0] if process and lacks else ""
+
+    def details(self, reference: str) -> Details:
+        """See `drivers.runtimes.base.Supply`."""
+        found = self.found(reference)
+        size = sum(path.stat().st_size for path in {Path(path).resolve() for path in found.paths.values()})
+        return Details(found.version, size, found.source)
+
+    def folders_of(self, reference: str) -> list[str]:
+        """Return the folders of its programs."""
+        return [str(path.parent) for path in self.found(reference).paths.values()]
 
     def lacks(self, service: Service, reference: str) -> str:
         """Why the service cannot be started from what is here; empty when it can."""

@@ -125,7 +125,8 @@ def _pod(scene: Scene, api: Api, pod: Mapping[str, Any]) -> None:
 
 def nodes(scene: Scene) -> None:
     """What the cluster's nodes wrote: into a scratch folder, from there redacted."""
-    from envkit.drivers.clusters.base import RunsPods, able
+    from envkit.base.abilities import able
+    from envkit.drivers.clusters.base import RunsPods
 
     session = scene.session
     if not session.environment.cluster.wanted or (cluster := able(session.cluster, RunsPods)) is None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from envkit.base.abilities import able
+from envkit.drivers.runtimes.base import OnEngine
 from envkit.evidence.collectors.scene import Collector, Scene
 from envkit.evidence.findings import DiskFact
 from envkit.inventory.session import Session
@@ -72,11 +74,10 @@ def places(session: Session) -> list[Path]:
 
 def engine_places(session: Session) -> list[Path]:
     """Where the engine keeps its containers, if that is on this machine."""
-    from envkit.drivers.runtimes.containers import Containers
-
     with suppress(Exception):
-        if session.endpoint and session.endpoint.local and isinstance(session.runtime, Containers):
-            return [Path(str(session.runtime.api.info()["DockerRootDir"]))]
+        engine = able(session.backend, OnEngine)
+        if engine and engine.endpoint.local:
+            return [Path(str(engine.api.info()["DockerRootDir"]))]
     return []
 
 

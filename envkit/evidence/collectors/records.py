@@ -72,13 +72,14 @@ def versions(scene: Scene) -> None:
     """Of everything that took part; what does not answer is left out."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from envkit.drivers.clusters.base import NeedsProgram, able
+    from envkit.base.abilities import able
+    from envkit.drivers.clusters.base import NeedsProgram
     from envkit.version import __version__
 
     session = scene.session
     found: dict[str, object] = {
         "envkit": __version__, "python": sys.version, "platform": platform.platform(),
-        "lane": session.lane, "chosen": session.why, "engine": str(session.endpoint or "none"),
+        "lane": session.lane, "chosen": session.why, "engine": session.where if session.engine else "none",
     }  # fmt: skip
     for name in DISTRIBUTIONS:
         try:

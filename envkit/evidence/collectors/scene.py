@@ -10,8 +10,10 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeVar
 
+from envkit.base.abilities import able
 from envkit.base.commands import CommandFailed
 from envkit.base.errors import EnvkitError
+from envkit.drivers.runtimes.base import OnEngine
 from envkit.evidence.bundle import Bundle
 from envkit.evidence.findings import Findings
 from envkit.inventory.session import Session
@@ -49,10 +51,8 @@ class Scene:
     @property
     def api(self) -> APIClient | None:
         """The engine's own client, None where there is no engine."""
-        from envkit.drivers.runtimes.containers import Containers
-
-        runtime = self.session.runtime
-        return runtime.api if isinstance(runtime, Containers) else None
+        engine = able(self.session.backend, OnEngine)
+        return engine.api if engine else None
 
     @contextmanager
     def noted(self, what: str) -> Iterator[None]:

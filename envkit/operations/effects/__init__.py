@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from envkit.base import labels
+from envkit.base.abilities import able
 from envkit.base.errors import EnvironmentFailed, ImageUnavailable
 from envkit.base.waiting import Cancel
-from envkit.drivers.clusters.base import MadeOfServices, RunsPods, able, kind_of
+from envkit.drivers.clusters.base import MadeOfServices, RunsPods, kind_of
 from envkit.drivers.runtimes.base import Unit
 from envkit.drivers.supply.having import had
 from envkit.inventory import observe

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from envkit.base.abilities import able
 from envkit.base.errors import Cancelled, EnvironmentFailed, EnvkitError, ImageUnavailable, StepsFailed, ToolMissing
 from envkit.base.ports import holders, port_taken
 from envkit.base.waiting import Aborted, Cancel
 from envkit.config.models import Service
 from envkit.config.shipped import migrations_folder
-from envkit.drivers.clusters.base import ChecksTools, able
+from envkit.drivers.clusters.base import ChecksTools
 from envkit.inventory.session import Session
 from envkit.planning import desired as wanted
 from envkit.planning.facts import Facts

@@ -1,0 +1,60 @@
+"""The command that goes into a service: through an engine's command line, or beside a process of this host."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from envkit.base import labels
+from envkit.base.errors import ToolMissing
+from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.runtimes.marked import SERVICE
+from envkit.drivers.runtimes.spawning import Launch
+from envkit.planning.facts import Instance
+
+CLIENTS = {"psql": "Debian: postgresql-client", "redis-cli": "Debian: redis-tools"}
+"""Packages of clients that are not among a lane's own programs."""
+
+Entered = tuple[tuple[str, ...], dict[str, str]]
+
+
+def inside(
+    endpoint: Endpoint, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
+    environ: Mapping[str, str], *, tty: bool,
+) -> Entered:  # fmt: skip
+    """Return the words of `docker exec` or `podman exec`. Raises `ToolMissing` without that program."""
+    program = shutil.which(endpoint.engine, path=environ.get("PATH"))
+    if not program:
+        raise ToolMissing(
+            f"the command line of {endpoint.engine} is not on PATH, and only that goes into containers",
+            hint=f"install it, or use the published port: `env` prints the addresses of {instance.service}",
+        )
+    address = ["--host", endpoint.url] if endpoint.engine == "docker" else ["--remote", "--url", endpoint.url]
+    named = [word for name in variables for word in ("--env", name)]
+    words = [program, *address, "exec", "--interactive", *(["--tty"] if tty else []), *named, instance.id]
+    return (*words, *(addressed(argv, client) or ["sh"])), dict(variables)
+
+
+def beside(
+    launch: Launch, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
+    environ: Mapping[str, str],
+) -> Entered:  # fmt: skip
+    """Return a command of this host with the service's variables. Raises `ToolMissing`."""
+    marks = (labels.MARKER, SERVICE, labels.STATE_MARKER)
+    own = {name: value for name, value in launch.env.items() if name not in (*marks, "HOME")}
+    path = ":".join([str(Path(launch.argv[0]).parent), environ.get("PATH", "")])
+    words = addressed(argv, client) or [environ.get("SHELL") or "sh"]
+    found = shutil.which(words[0], path=path)
+    if not found:
+        package = CLIENTS.get(words[0])
+        raise ToolMissing(
+            f"{words[0]} is not on PATH, nor among the programs of {instance.service}",
+            hint=f"install it{f' ({package})' if package else ''}; `env` prints the service's address",
+        )
+    return (found, *words[1:]), {**own, **variables, "PATH": path}
+
+
+def addressed(argv: Sequence[str], client: Sequence[str]) -> list[str]:
+    """Return the words as given; the service's own client gets its address instead of the usual port."""
+    return [*client, *argv[1:]] if not argv or argv[0] in client[:1] else list(argv)

@@ -1,0 +1,75 @@
+"""The runtime `processes`: services as processes of this host, started from programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from envkit.base.events import Stream
+from envkit.base.paths import Paths
+from envkit.config.models import Environment, Service
+from envkit.drivers.runtimes.base import Opening, RuntimeKind
+from envkit.drivers.runtimes.networks import NoNetworks
+
+if TYPE_CHECKING:
+    from envkit.drivers.runtimes.processes import Processes
+    from envkit.drivers.supply.programs import Programs
+    from envkit.planning.values import ThisHost
+
+
+@dataclass
+class HostBackend:
+    """See `base.Backend`."""
+
+    opening: Opening
+    engine: str = ""
+    engine_url: str = ""
+    where: str = "plain processes"
+    arch: str = ""
+
+    @cached_property
+    def runtime(self) -> Processes:
+        """See `base.Backend`."""
+        from envkit.drivers.runtimes.launching import Launching
+        from envkit.drivers.runtimes.processes import Processes
+
+        opening = self.opening
+        return Processes(opening.paths.services, Launching(self.supply, opening.cache), opening.claim)
+
+    @cached_property
+    def networks(self) -> NoNetworks:
+        """See `base.Backend`."""
+        return NoNetworks()
+
+    @cached_property
+    def supply(self) -> Programs:
+        """See `base.Backend`."""
+        from envkit.drivers.supply.programs import Programs
+
+        return Programs(self.opening.environment.services, self.opening.environ, self.opening.cache)
+
+    def check(self) -> None:
+        """Nothing is in between."""
+
+    def this_host(self) -> ThisHost:
+        """See `base.Backend`."""
+        from envkit.drivers.runtimes.this_host import this_host
+
+        return this_host(None, str)
+
+    def lacking(self, service: Service) -> str:
+        """See `base.Backend`."""
+        return self.supply.lacking(service)
+
+
+def entered(
+    _environment: Environment, _environ: Mapping[str, str], _paths: Paths, _stream: Stream
+) -> AbstractContextManager[None]:  # fmt: skip
+    """Find nothing: this host is there."""
+    return nullcontext()
+
+
+RUNTIME = RuntimeKind(entered, lambda opening: HostBackend(opening))
