@@ -65,7 +65,7 @@ class Kubeconfig(Model):
     """
 
     identity: Name = Field(description="one of `cluster.identities`, with a token")
-    path: Path = "/etc/kubernetes/kubeconfig"
+    path: Path = Field(default="/etc/kubernetes/kubeconfig", description="absolute path in the container")
     owner: Owner | None = Field(default=None, description="as of a file")
 
 
@@ -78,7 +78,7 @@ class Secret(Model):
     """A value that is not shown: given (by a variable, best), or generated at the first `up` and kept until `down`."""
 
     value: Text | None = Field(default=None, repr=False, description="the text itself, `${VARIABLE}` for example")
-    length: int = Field(default=32, ge=16, le=256)
+    length: int = Field(default=32, ge=16, le=256, description="of one that is generated: letters and digits")
 
 
 SecretField = Annotated[Secret, BeforeValidator(_generated, json_schema_input_type=Secret | str | int | float)]

@@ -55,8 +55,10 @@ def _no_token(value: Any) -> Any:
 class Port(Model):
     """A port of a service: `container` inside, `host` on 127.0.0.1 (`auto`: any free one; absent: not published)."""
 
-    container: ContainerPort
-    host: HostPort | Literal["auto"] | None = None
+    container: ContainerPort = Field(description="the number inside")
+    host: HostPort | Literal["auto"] | None = Field(
+        default=None, description="the number on 127.0.0.1; `auto` for any free one, absent for none"
+    )
 
 
 class Build(Model):
@@ -65,10 +67,10 @@ class Build(Model):
     context: str = Field(
         description="folder, relative to the configuration file; `datastorage` is envkit's own service"
     )
-    dockerfile: str = "Dockerfile"
-    args: dict[str, Text] = {}
-    target: str | None = None
-    platform: str | None = None
+    dockerfile: str = Field(default="Dockerfile", description="relative to the context")
+    args: dict[str, Text] = Field(default={}, description="build arguments")
+    target: str | None = Field(default=None, description="stage to stop at")
+    platform: str | None = Field(default=None, description="`linux/arm64` for example")
 
 
 class Migrations(Model):
@@ -87,8 +89,8 @@ class Process(Model):
     )
     path: str | None = Field(default=None, description="folder of the programs, before any other place")
     minimum: str | None = Field(default=None, pattern=r"^v?\d+(\.\d+)*$", description="oldest version that will do")
-    env: dict[Variable, Text] = {}
-    stop_signal: Literal["TERM", "INT", "QUIT"] = "TERM"
+    env: dict[Variable, Text] = Field(default={}, description="over the service's `env`")
+    stop_signal: Literal["TERM", "INT", "QUIT"] = Field(default="TERM", description="what asks it to end")
     own_user: bool = Field(
         default=False,
         description="where envkit is root, run it as an unused user of its own; programs of a `supply` always do",
@@ -103,19 +105,25 @@ class Process(Model):
 class Service(Model):
     """Anything the environment runs: a container, or a one-shot (`once`) container, host command or migration."""
 
-    preset: str | None = None
+    preset: str | None = Field(
+        default=None, description="fills in the keys below; what is written here is laid over it"
+    )
     options: dict[str, Any] = Field(default={}, description="the preset's options")
     image: Strings = Field(default=(), description="candidates; the first that is present or can be pulled is used")
-    build: Build | None = None
+    build: Build | None = Field(default=None, description="an image made here")
     process: Process | None = Field(default=None, description="used instead of the image in the embedded lane")
-    platform: str | None = None
-    entrypoint: Strings | None = None
-    command: Strings | None = None
-    user: Text | None = None
-    workdir: str | None = None
-    env: dict[Variable, Text] = {}
-    ports: dict[Name, Annotated[Port, BeforeValidator(_port)]] = {}
-    files: Files = ()
+    platform: str | None = Field(default=None, description="`linux/arm64` for example; the engine's own when absent")
+    entrypoint: Strings | None = Field(default=None, description="instead of the image's")
+    command: Strings | None = Field(
+        default=None, description="instead of the image's; a list of words, never a shell's line"
+    )
+    user: Text | None = Field(default=None, description="name or uid inside the container")
+    workdir: str | None = Field(default=None, description="folder inside the container")
+    env: dict[Variable, Text] = Field(default={}, description="variables of the container, references resolved")
+    ports: dict[Name, Annotated[Port, BeforeValidator(_port)]] = Field(
+        default={}, description="by name; the first is what `${NAME.port}` means"
+    )
+    files: Files = Field(default=(), description="put into the container before it starts")
     certificates: Certificates = Field(default=(), description="made by the environment's CA; a folder alone will do")
     kubeconfig: KubeconfigField = Field(
         default=None, description="of an identity, as seen from the service; its name alone will do"
@@ -125,9 +133,9 @@ class Service(Model):
         description="an identity whose token, ca.crt and namespace are put where Kubernetes puts a pod's",
     )
     memory: Size | None = Field(default=None, description="limit in bytes; swap is off whenever a limit is set")
-    shm: Size | None = None
-    tmpfs: Strings = ()
-    capabilities: Strings = ()
+    shm: Size | None = Field(default=None, description="size of /dev/shm")
+    tmpfs: Strings = Field(default=(), description="folders in memory, `/data` or `/data:size=64m`")
+    capabilities: Strings = Field(default=(), description="to add, `NET_ADMIN` for example")
     needs: Strings = Field(default=(), description="services that must be ready first; `cluster` is the cluster")
     probe: Probe | None = Field(default=None, description="ready means this is satisfied")
     first_probe: Probe | None = Field(default=None, description="asked once, when the service was created")
@@ -135,10 +143,10 @@ class Service(Model):
     host_command: Command | None = Field(
         default=None, description="a one-shot run on the host instead of in a container"
     )
-    migrations: Migrations | None = None
-    exports: dict[Variable, Text] = {}
-    timeout: Duration = 60.0
-    stop_timeout: Duration = 10.0
+    migrations: Migrations | None = Field(default=None, description="a folder of SQL; with `once: true`")
+    exports: dict[Variable, Text] = Field(default={}, description="variables for the suite, as seen from the host")
+    timeout: Duration = Field(default=60.0, description="deadline for it to be ready, or for a one-shot to end")
+    stop_timeout: Duration = Field(default=10.0, description="between asking it to stop and killing it, in `restart`")
     data: bool | None = Field(
         default=None,
         description="whether it holds data that a replacement loses, so that `run` asks for --replace; when absent: "
@@ -174,27 +182,27 @@ class Service(Model):
 class NodePort(Model):
     """A port of the cluster's node, published on the host's 127.0.0.1."""
 
-    node: ContainerPort
-    host: HostPort
+    node: ContainerPort = Field(description="the port of the node")
+    host: HostPort = Field(description="the port of 127.0.0.1")
 
 
 class Access(Model):
     """One question for SubjectAccessReview."""
 
-    verb: str
-    resource: str
-    group: str = ""
-    namespace: str = ""
-    name: str = ""
+    verb: str = Field(description="`get` for example")
+    resource: str = Field(description="in the plural")
+    group: str = Field(default="", description="empty text is the core group")
+    namespace: str = Field(default="", description="empty: in all of them")
+    name: str = Field(default="", description="of one object; empty: of any")
 
 
 class Rule(Model):
     """A rule of a Role or ClusterRole, as Kubernetes writes it."""
 
-    apiGroups: Strings = ("",)  # noqa: N815  Kubernetes' own spelling
-    resources: Strings
-    verbs: Strings
-    resourceNames: Strings = ()  # noqa: N815  Kubernetes' own spelling
+    apiGroups: Strings = Field(default=("",), description="empty text is the core group")  # noqa: N815  Kubernetes' own spelling
+    resources: Strings = Field(description="`pods`, `remediationrequests/status`, ...")
+    verbs: Strings = Field(description="`get`, `create`, ...")
+    resourceNames: Strings = Field(default=(), description="these only; all when empty")  # noqa: N815  Kubernetes' own spelling
 
 
 class Token(Model):
@@ -203,34 +211,34 @@ class Token(Model):
     seconds: int = Field(
         default=3600, ge=600, le=2**31, description="lifetime asked for; the API server refuses less than 600"
     )
-    audiences: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = Field(default=(), description="empty: the API server's own")
     variable: Variable | None = Field(default=None, description="exported with the token; its _FILE with the path")
 
 
 class Identity(Model):
     """A ServiceAccount, what it may do, and the questions that prove both the yes and the no."""
 
-    namespace: str
+    namespace: str = Field(description="of the ServiceAccount; it must exist or be among `namespaces`")
     account: str | None = Field(default=None, description="the ServiceAccount; the identity's own name when absent")
     role: str | None = Field(
         default=None, description="name of the ClusterRole made from `rules`, or of one that exists"
     )
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Rule, ...] = Field(default=(), description="of the ClusterRole that `role` names")
     namespaces: tuple[str, ...] = Field(default=(), description="bound in these only; everywhere when empty")
     token: Annotated[Token | None, BeforeValidator(_no_token)] = Field(
         default=Token.model_construct(), description="`none` for no token"
     )
-    can: tuple[Access, ...] = ()
-    cannot: tuple[Access, ...] = ()
+    can: tuple[Access, ...] = Field(default=(), description="questions that must be answered with yes")
+    cannot: tuple[Access, ...] = Field(default=(), description="questions that must be answered with no")
 
 
 class Limits(Model):
     """Throttling of the control plane. Kubernetes' defaults (400/200, 20/30) throttle concurrent CRD creation."""
 
-    inflight: int = Field(default=800, ge=1, le=2**31 - 1)
-    mutating_inflight: int = Field(default=400, ge=1, le=2**31 - 1)
-    controller_qps: int = Field(default=100, ge=1, le=2**31 - 1)
-    controller_burst: int = Field(default=200, ge=1, le=2**31 - 1)
+    inflight: int = Field(default=800, ge=1, le=2**31 - 1, description="requests at once that only read")
+    mutating_inflight: int = Field(default=400, ge=1, le=2**31 - 1, description="requests at once that write")
+    controller_qps: int = Field(default=100, ge=1, le=2**31 - 1, description="requests a second of the controllers")
+    controller_burst: int = Field(default=200, ge=1, le=2**31 - 1, description="and in one go")
 
 
 if TYPE_CHECKING:
@@ -244,7 +252,7 @@ else:
 class Cluster(Model):
     """Where the API server comes from, and what is in it before the suite begins."""
 
-    type: ClusterType = "kind"
+    type: ClusterType = Field(default="kind", description="see [The cluster](#the-cluster)")
     node_image: str | None = Field(default=None, description="kind's own default when absent")
     kubernetes: str | None = Field(
         default=None, pattern=r"^v?\d+\.\d+\.\d+$", description="version; picks kindest/node's tag"
@@ -255,20 +263,26 @@ class Cluster(Model):
     programs: str | None = Field(
         default=None, description="folder of etcd's and Kubernetes' programs in the embedded lane, before other places"
     )
-    ports: tuple[NodePort, ...] = ()
+    ports: tuple[NodePort, ...] = Field(default=(), description="NodePorts to publish")
     images: Strings = Field(default=(), description="local images brought into the node")
-    limits: Limits = Limits.model_construct()
+    limits: Limits = Field(default=Limits.model_construct(), description="throttling of the control plane")
     config: dict[str, Any] = Field(default={}, description="merged into the generated kind configuration")
     kubeconfig: str | None = Field(default=None, description="of an existing cluster")
-    context: str | None = None
+    context: str | None = Field(default=None, description="of an existing cluster's kubeconfig")
     manifests: Strings = Field(
         default=(), description="files or folders, applied in order of kind; relative to this file"
     )
-    namespaces: Strings = ()
-    identities: dict[Name, Identity] = {}
-    timeout: Duration = 180.0
-    bootstrap_timeout: Duration = 30.0
-    exports: dict[Variable, Text] = {"KUBECONFIG": "${cluster.kubeconfig}"}
+    namespaces: Strings = Field(default=(), description="made, and waited for until Active")
+    identities: dict[Name, Identity] = Field(
+        default={}, description="ServiceAccounts by name, with rights, token and proof"
+    )
+    timeout: Duration = Field(default=180.0, description="deadline for the cluster to be ready")
+    bootstrap_timeout: Duration = Field(
+        default=30.0, description="deadline for manifests, namespaces and identities together"
+    )
+    exports: dict[Variable, Text] = Field(
+        default={"KUBECONFIG": "${cluster.kubeconfig}"}, description="variables for the suite"
+    )
 
     @property
     def wanted(self) -> bool:
@@ -291,12 +305,19 @@ def _cluster(value: Any) -> Any:
 class Environment(Model):
     """A named set of services and a cluster: what is wanted."""
 
-    name: Name
-    lane: LaneName = "auto"
-    engine: Literal["auto", "docker", "podman"] = "auto"
-    port_offset: Annotated[int, BeforeValidator(_offset, json_schema_input_type=_Offset | Literal["auto"])] = 0
+    name: Name = Field(
+        description="of the environment, by default the profile's or the folder's; part of every container's name"
+    )
+    lane: LaneName = Field(default="auto", description="how it runs: see [Lanes](#lanes)")
+    engine: Literal["auto", "docker", "podman"] = Field(default="auto", description="`auto`: the first that answers")
+    port_offset: Annotated[int, BeforeValidator(_offset, json_schema_input_type=_Offset | Literal["auto"])] = Field(
+        default=0,
+        description="added to every fixed host port; `auto`: [one under which all are free](laptop.md#a-second-one)",
+    )
     offset_auto: SkipJsonSchema[bool] = Field(default=False, description="set by envkit, for `port_offset: auto`")
-    timeout: Duration = 300.0
+    timeout: Duration = Field(
+        default=300.0, description="how long a command waits for another one that works on this environment"
+    )
     credentials: Literal["published", "generated"] = Field(
         default="published", description="`generated`: presets get a password of their own in each environment"
     )
@@ -307,8 +328,12 @@ class Environment(Model):
     mirrors: dict[str, Mirror] = Field(
         default={}, description="registry, or a part of it -> host/path to pull from instead; `http://` for no TLS"
     )
-    cluster: Annotated[Cluster, BeforeValidator(_cluster)] = Cluster.model_construct(type="none")
-    services: dict[Name, Service] = {}
+    cluster: Annotated[Cluster, BeforeValidator(_cluster)] = Field(
+        default=Cluster.model_construct(type="none"), description="`kind`, `envtest` or `none` alone say only the type"
+    )
+    services: dict[Name, Service] = Field(
+        default={}, description="by name, which is also the host name inside the network"
+    )
     exports: dict[Variable, Text] = Field(default={}, description="variables of the user's own")
     root: SkipJsonSchema[str] = Field(
         default="", description="the folder of the configuration file: who holds this environment"

@@ -58,13 +58,16 @@ LARGEST = 2**60
 LONGEST = 30 * 86400.0
 """Seconds, thirty days: more than any wait."""
 
+EXPECTED = {"512MiB": "a size such as 512MiB or 2GiB", "30s": "a duration such as 500ms, 30s or 2m"}
+"""What is expected of a size and of a duration, by the first example in their schema."""
+
 Size = Annotated[
     int,
     BeforeValidator(parse_size, json_schema_input_type=int | str),
-    Field(ge=0, le=LARGEST, description="a size such as 512MiB or 2GiB", examples=["512MiB", "2GiB"]),
+    Field(ge=0, le=LARGEST, description=EXPECTED["512MiB"], examples=["512MiB", "2GiB"]),
 ]
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration, json_schema_input_type=float | str),
-    Field(gt=0, le=LONGEST, description="a duration such as 500ms, 30s or 2m", examples=["30s", "2m"]),
+    Field(gt=0, le=LONGEST, description=EXPECTED["30s"], examples=["30s", "2m"]),
 ]

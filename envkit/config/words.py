@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from envkit.config.interpolate import Broken
 from envkit.config.merge import Keys
 from envkit.config.names import HEADER, HTTP_PATH, NAME, NAME_IN_WORDS, VARIABLE, did_you_mean
+from envkit.config.units import EXPECTED
 
 Node = dict[str, Any]
 
@@ -131,7 +132,7 @@ def expected(node: Node) -> str:
 
 def _wish(node: Node) -> str:
     if "examples" in node:
-        return str(node["description"])
+        return EXPECTED[str(node["examples"][0])]
     if "enum" in node or "const" in node:
         return "one of " + ", ".join(map(str, node["enum"])) if "enum" in node else f"'{node['const']}'"
     if "discriminator" in node:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from envkit.config.models import Model
 from envkit.config.presets import Preset
 
@@ -11,13 +13,17 @@ from envkit.config.presets import Preset
 class DataStorageOptions(Model):
     """What the image is built on, the services it stores in, and whether callers need a token."""
 
-    base_image: str = "docker.io/library/python:3.12-slim"
-    postgres: str = "postgres"
-    redis: str = "redis"
-    migrations: str = "migrate"
-    auth: bool = False
-    identity: str = "data-storage-sa"
-    client: str = "gateway-integration-sa"
+    base_image: str = Field(
+        default="docker.io/library/python:3.12-slim", description="with Python 3.11 or newer; the service is laid on it"
+    )
+    postgres: str = Field(default="postgres", description="service that it stores in")
+    redis: str = Field(default="redis", description="service of its dead-letter queue")
+    migrations: str = Field(default="migrate", description="service that it waits for, or `none`")
+    auth: bool = Field(
+        default=False, description="callers need a bearer token; see [authentication](datastorage.md#authentication)"
+    )
+    identity: str = Field(default="data-storage-sa", description="whose kubeconfig it asks the API server with")
+    client: str = Field(default="gateway-integration-sa", description="whose token its proof calls with")
 
 
 def datastorage(options: DataStorageOptions) -> dict[str, Any]:

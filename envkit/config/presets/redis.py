@@ -17,12 +17,12 @@ GIB = 1024**3
 class RedisOptions(Model):
     """How much data Redis holds, what it does when full, whether it asks for a password, and what clients may do."""
 
-    maxmemory: Size = 2 * GIB
+    maxmemory: Size = Field(default=2 * GIB, description="data it holds; the container's limit is twice that")
     policy: Literal[
         "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random",
         "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
-    ] = "allkeys-lru"  # fmt: skip
-    password: Text | None = None
+    ] = Field(default="allkeys-lru", description='what goes when it is full')  # fmt: skip
+    password: Text | None = Field(default=None, description="asked for when set, and exported as `REDIS_PASSWORD`")
     superuser: bool = Field(
         default=False, description="clients may load modules, set paths and use DEBUG; with Redis 6 also CONFIG SET"
     )

@@ -18,10 +18,10 @@ Path = Annotated[str, Field(pattern=HTTP_PATH)]
 class AuditProbe(ProbeModel):
     """Satisfied when an audit event was written and read back as a client would; used once, at creation."""
 
-    type: Literal["audit"]
-    port: str = ""
-    path: Path = "/api/v1/audit/events"
-    scheme: Literal["http", "https"] = "http"
+    type: Literal["audit"] = Field(description="which kind")
+    port: str = Field(default="", description="name of the port; the first one when empty")
+    path: Path = Field(default="/api/v1/audit/events", description="of the events")
+    scheme: Literal["http", "https"] = Field(default="http", description="`https`: whoever's certificate it is")
     token: Text = Field(default="", description="sent as bearer token: `${identity.NAME.token}`")
 
     def attempt(self, target: Target) -> str | None:

@@ -2,6 +2,8 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from envkit.config.fields import Command
 from envkit.config.probes import ProbeModel, Target
 from envkit.drivers import probes
@@ -14,8 +16,8 @@ class CommandProbe(ProbeModel):
     """Satisfied when the command, run on the host, ends with 0."""
 
     costly: ClassVar[bool] = True
-    type: Literal["command"]
-    command: Command
+    type: Literal["command"] = Field(description="which kind")
+    command: Command = Field(description="its words; the first is the program")
 
     def attempt(self, target: Target) -> str | None:
         """Run it; its whole group of processes is ended with the attempt, children that hold the output open too."""

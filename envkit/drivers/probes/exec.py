@@ -2,6 +2,8 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from envkit.config.fields import Command
 from envkit.config.probes import ProbeModel, Target
 
@@ -10,8 +12,8 @@ class ExecProbe(ProbeModel):
     """Satisfied when the command, run inside the container, ends with 0."""
 
     costly: ClassVar[bool] = True
-    type: Literal["exec"]
-    command: Command
+    type: Literal["exec"] = Field(description="which kind")
+    command: Command = Field(description="its words; the first is the program")
 
     def attempt(self, target: Target) -> str | None:
         """See `ProbeModel`."""

@@ -16,12 +16,12 @@ Path = Annotated[str, Field(pattern=HTTP_PATH)]
 class HttpProbe(ProbeModel):
     """Satisfied by `status` at http://127.0.0.1:PORT/path."""
 
-    type: Literal["http"]
+    type: Literal["http"] = Field(description="which kind")
     port: str = Field(default="", description="name of the port; the first one when empty")
-    path: Path = "/"
-    status: int = Field(default=200, ge=100, le=599)
-    headers: dict[Header, Text] = {}
-    scheme: Literal["http", "https"] = "http"
+    path: Path = Field(default="/", description="what is asked for, without redirects")
+    status: int = Field(default=200, ge=100, le=599, description="the one that satisfies")
+    headers: dict[Header, Text] = Field(default={}, description="sent along")
+    scheme: Literal["http", "https"] = Field(default="http", description="`https`: whoever's certificate it is")
 
     def attempt(self, target: Target) -> str | None:
         """See `ProbeModel`."""

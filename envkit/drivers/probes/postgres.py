@@ -14,12 +14,12 @@ class PostgresProbe(ProbeModel):
 
     costly: ClassVar[bool] = True
     takes_migrations: ClassVar[bool] = True
-    type: Literal["postgres"]
-    port: str = ""
-    user: Text
-    password: Text
-    database: Text
-    query: str = "SELECT 1"
+    type: Literal["postgres"] = Field(description="which kind")
+    port: str = Field(default="", description="name of the port; the first one when empty")
+    user: Text = Field(description="who logs in")
+    password: Text = Field(description="with what")
+    database: Text = Field(description="where")
+    query: str = Field(default="SELECT 1", description="must be answered; what it answers does not matter")
     superuser: bool | None = Field(default=None, description="whether the user is expected to be a superuser")
 
     def attempt(self, target: Target) -> str | None:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class RedisProbe(ProbeModel):
     """Satisfied when PING is answered and the running server has the size, policy and allocator it should have."""
 
-    type: Literal["redis"]
-    port: str = ""
-    password: Text = ""
-    maxmemory: Size | None = None
-    policy: str | None = None
+    type: Literal["redis"] = Field(description="which kind")
+    port: str = Field(default="", description="name of the port; the first one when empty")
+    password: Text = Field(default="", description="for AUTH")
+    maxmemory: Size | None = Field(default=None, description="the size it should have")
+    policy: str | None = Field(default=None, description="the eviction policy it should have")
     decay: bool = Field(default=False, description="expect jemalloc to return freed memory at once")
     limited: bool = Field(default=False, description="expect CONFIG SET of the folder to be refused")
 

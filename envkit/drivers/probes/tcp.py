@@ -2,14 +2,16 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from envkit.config.probes import ProbeModel, Target
 
 
 class TcpProbe(ProbeModel):
     """Satisfied by an accepted connection. Weak: a published port accepts before the process behind it listens."""
 
-    type: Literal["tcp"]
-    port: str = ""
+    type: Literal["tcp"] = Field(description="which kind")
+    port: str = Field(default="", description="name of the port; the first one when empty")
 
     def attempt(self, target: Target) -> str | None:
         """See `ProbeModel`."""
