@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envkit.base.control import Control
 from envkit.base.errors import EnvironmentFailed, EnvkitError
+from envkit.base.paths import Paths
 from envkit.ci import junit, summary
 from envkit.ci.account import Account, Trouble
 from envkit.ci.gitlab import dotenv
@@ -19,8 +21,9 @@ from envkit.inventory.export import masked
 from envkit.inventory.timings import Recorder
 
 if TYPE_CHECKING:
+    from envkit.config.models import Environment
     from envkit.evidence import Verdict
-    from envkit.inventory.session import Session
+    from envkit.inventory.drivers import Drivers
     from envkit.inventory.state import Record
     from envkit.operations.run import Row
 
@@ -55,7 +58,7 @@ class Job:
     _began: float = field(default_factory=time.time)
     _where: str = ""
     _variables: Mapping[str, str] = field(default_factory=dict)
-    _session: Session | None = None
+    _place: tuple[Environment, Paths, Drivers, Control] | None = None
     _masked: set[str] = field(default_factory=set)
     _redact: Callable[[str], str] = str
 
@@ -76,29 +79,32 @@ class Job:
 
     # What is known by and by
 
-    def opened(self, session: Session) -> None:
+    def opened(self, environment: Environment, paths: Paths, drivers: Drivers, control: Control) -> None:
         """The configuration is loaded, the lane chosen."""
-        self._session = session
-        self._where = f"{session.lane} on {session.engine}" if session.engine else f"{session.lane}, plain processes"
-        session.stream.sinks.append(self.steps)
-        self.learn()
+        self._place = environment, paths, drivers, control
+        self._where = f"{drivers.lane} on {drivers.engine}" if drivers.engine else f"{drivers.lane}, plain processes"
+        control.stream.sinks.append(self.steps)
+        self.learn(environment)
 
-    def ready(self, record: Record) -> None:
+    def ready(self, environment: Environment, record: Record) -> None:
         """The environment is up; its secrets are masked before anything hands them on."""
-        self.learn()
+        self.learn(environment)
         if self.verb == "up":
             self._variables = record.variables
             self._write(lambda: [*self._bare(), *self.platform.leave(Left(variables=record.variables))])
 
-    def learn(self) -> None:
+    def learn(self, environment: Environment | None = None) -> None:
         """Secrets appear while an environment comes up, and their files go with it."""
         from envkit.evidence.secrets import redactor, telling
 
-        assert self._session is not None
-        fresh = [one for one in telling(self._session) if one not in self._masked]
+        assert self._place is not None
+        known, paths, drivers, control = self._place
+        environment = environment or known
+        self._place = environment, paths, drivers, control
+        fresh = [one for one in telling(environment, paths) if one not in self._masked]
         self.platform.mask(fresh)
         self._masked.update(fresh)
-        self._redact = redactor(self._session)
+        self._redact = redactor(environment, paths, drivers.caller.environ)
 
     def _bare(self) -> list[str]:
         """Variables whose secret could not be masked: to star out every `test` would leave no log to read."""
@@ -114,16 +120,17 @@ class Job:
     def owned(self, *, owned: bool) -> None:
         """It makes no difference here."""
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, environment: Environment, drivers: Drivers, error: Exception) -> None:
         """What was made is still there."""
         from envkit.operations.gather import of_failed_up
 
-        assert self._session is not None
-        self.learn()
-        gathered = of_failed_up(self._session, error, self.wanted.artifacts)
+        self.learn(environment)
+        assert self._place is not None
+        _, paths, _, control = self._place
+        gathered = of_failed_up(environment, paths, drivers, control, error, self.wanted.artifacts)
         if gathered:
             self.verdict, self.evidence = gathered.verdict, str(gathered.path)
-            self._session.stream.note(f"evidence in {gathered.path}")
+            control.stream.note(f"evidence in {gathered.path}")
 
     # The end
 

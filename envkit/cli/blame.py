@@ -17,8 +17,8 @@ from envkit.cli.run_face import Face
 from envkit.operations.run import Cancelled
 
 if TYPE_CHECKING:
+    from envkit.cli.context import Opened
     from envkit.evidence import Verdict
-    from envkit.inventory.session import Session
 
 EVIDENCE_SECONDS, HURRIED_SECONDS = 30.0, 3.0
 """For evidence; and for it when somebody waits with a SIGKILL. CI kills about ten seconds after it cancels."""
@@ -44,24 +44,24 @@ class Blame:
     _judged: bool = False
 
     @contextmanager
-    def judging(self, session: Session) -> Iterator[None]:
+    def judging(self, target: Opened) -> Iterator[None]:
         """What fails here is explained before anything is taken down."""
         try:
             yield
         except CancelledError as error:
-            self.explain(session, error=error, signum=error.signum, seconds=HURRIED_SECONDS)
+            self.explain(target, error=error, signum=error.signum, seconds=HURRIED_SECONDS)
             raise
         except EnvironmentFailed as error:
-            self.explain(session, error=error)
+            self.explain(target, error=error)
             raise
 
-    def on_cancel(self, session: Session) -> None:
+    def on_cancel(self, target: Opened) -> None:
         """Evidence while the command still ends, and before anything is taken down; for a thread."""
         self.cancelled.event.wait()
-        self.explain(session, signum=self.cancelled.signum, seconds=HURRIED_SECONDS)
+        self.explain(target, signum=self.cancelled.signum, seconds=HURRIED_SECONDS)
 
     def explain(
-        self, session: Session, *, error: EnvkitError | None = None, code: int | None = None, signum: int = 0,
+        self, target: Opened, *, error: EnvkitError | None = None, code: int | None = None, signum: int = 0,
         seconds: float = EVIDENCE_SECONDS,
     ) -> Verdict | None:  # fmt: skip
         """Look, judge, keep everything, say it; once for each failure. A second signal leaves it behind."""
@@ -75,14 +75,17 @@ class Blame:
             from envkit.evidence import collect, judge, look
             from envkit.operations.gather import of_up
 
-            findings = look(session, said.folder, seconds=min(seconds, 6.0) / 2, error=error, code=code, signum=signum)
+            findings = look(
+                target.environment, target.paths, target.drivers, said.folder, seconds=min(seconds, 6.0) / 2,
+                error=error, code=code, signum=signum,
+            )  # fmt: skip
             verdict = judge(findings)
             found.append(verdict)
             if not signum:
                 said.face.verdict(verdict)
             path = collect(
-                session, said.folder, seconds=seconds, into=said.artifacts, findings=findings, verdict=verdict,
-                collectors=of_up() if error else None,
+                target.environment, target.paths, target.drivers, said.folder, seconds=seconds, into=said.artifacts,
+                findings=findings, verdict=verdict, collectors=of_up() if error else None,
             )  # fmt: skip
             said.face.evidence(path)
             if error is not None:
@@ -91,7 +94,7 @@ class Blame:
         with said.phase("evidence"):
             thread = threading.Thread(target=work, daemon=True, name="evidence")
             thread.start()
-            self._wait(thread, session.cancel)
+            self._wait(thread, target.control.cancel)
         return found[0] if found else None
 
     def _wait(self, thread: threading.Thread, cancel: Cancel) -> None:

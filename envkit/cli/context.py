@@ -17,13 +17,16 @@ from envkit.base.paths import Paths, cache_home, state_home
 from envkit.base.registry import runs_processes
 
 if TYPE_CHECKING:
+    from envkit.base.caller import Caller
+    from envkit.base.control import Control
     from envkit.base.errors import EnvironmentFailed
     from envkit.base.events import Event, Stream
     from envkit.base.waiting import Cancel
     from envkit.config.load import Request
     from envkit.config.models import Environment
-    from envkit.inventory.session import Session
+    from envkit.inventory.drivers import Drivers
     from envkit.inventory.state import Record
+    from envkit.operations.placing import Placement
 
 
 DOWN_WAITS = 60.0
@@ -105,62 +108,95 @@ def program() -> str:
     return os.environ.get("ENVKIT_PROGRAM") or ("envkit" if name == "__main__" else name)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """An environment opened for one command. A verb takes from it the values that its operation needs."""
+
+    environment: Environment
+    paths: Paths
+    drivers: Drivers
+    control: Control
+    placement: Placement
+    up_command: str = "up"
+    """The command that brings this environment up, as the user would type it: for the next steps of errors."""
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """The options that chose the environment, as `config.request.Request.asked` returns them."""
+
+    @property
+    def caller(self) -> Caller:
+        """The caller's environment variables and cache folder."""
+        return self.drivers.caller
+
+
 @contextmanager
-def opened(flags: Flags, *, alone: bool = False) -> Iterator[Session]:
-    """A session for one command; its live view is put away and its helpers are ended at the end.
+def opened(flags: Flags, *, alone: bool = False) -> Iterator[Opened]:
+    """An environment opened for one command; its live view is put away and its helpers are ended at the end.
 
     With `alone` nobody is there to be told, and signals are the caller's business: for the watch over a run.
     """
+    from envkit.base.caller import Caller
+    from envkit.base.control import Control
     from envkit.base.events import Stream
     from envkit.base.waiting import Cancel
     from envkit.config.load import load
     from envkit.drivers.lanes import entered
-    from envkit.inventory.session import Session
+    from envkit.inventory.drivers import Drivers
+    from envkit.operations.placing import Placement
 
     request = flags.request()
     environment: Environment = load(request)
     sink = Silent() if alone else sink_for(flags)
-    stream, cancel = Stream([sink]), Cancel()
+    control = Control(Cancel(), Stream([sink]))
     environ = dict(flags.environ)
+    caller = Caller(environ, cache_home(environ))
     paths = Paths(state_home(environ), environment.name)
     environment = as_it_is(environment, paths, moved=request.port_offset is not None)
+    own_signals = nullcontext() if alone else signals(control.cancel)
     try:
-        with nullcontext() if alone else signals(cancel), entered(environment, environ, paths, stream) as lane:
-            yield Session(
-                lane.environment, paths, lane.address, stream, cancel, environ, cache_home(environ),
-                lane.choice.lane, lane.choice.why, lane.settle, flags.command("up"),
-                fixed_ports=frozenset(environment.fixed_ports()),
-                asked=request.asked(),
-            )  # fmt: skip
+        with own_signals, entered(environment, caller.environ, paths, control.stream) as lane:
+            settled = lane.environment
+            yield Opened(
+                settled,
+                paths,
+                Drivers(settled, paths, lane.choice.lane, lane.address, caller, control.cancel, lane.choice.why),
+                control,
+                Placement(frozenset(environment.fixed_ports()), lane.settle),
+                flags.command("up"),
+                request.asked(),
+            )
     finally:
         sink.close()
 
 
 @contextmanager
-def opened_somehow(flags: Flags) -> Iterator[tuple[Session, EnvironmentFailed | None]]:
-    """As `opened`; where the engine or a tool is gone a session that runs nothing, and the error that says so."""
+def opened_somehow(flags: Flags) -> Iterator[tuple[Opened, EnvironmentFailed | None]]:
+    """As `opened`; where the engine or a tool is gone drivers that run nothing, and the error that says so."""
+    from envkit.base.caller import Caller
+    from envkit.base.control import Control
     from envkit.base.errors import EnvironmentFailed
     from envkit.base.events import Stream
     from envkit.base.waiting import Cancel
     from envkit.config.load import load
-    from envkit.inventory.session import Session
+    from envkit.inventory.drivers import Drivers
+    from envkit.operations.placing import Placement
 
     with ExitStack() as stack:
         trouble: EnvironmentFailed | None = None
         try:
-            session = stack.enter_context(opened(flags))
+            found = stack.enter_context(opened(flags))
         except EnvironmentFailed as error:
             trouble = error
         if trouble is None:
-            yield session, None
+            yield found, None
             return
-        environment, environ = load(flags.request()), dict(flags.environ)
+        environment = load(flags.request())
+        environ = dict(flags.environ)
         paths, sink = Paths(state_home(environ), environment.name), sink_for(flags)
         stack.callback(sink.close)
-        cancel = Cancel()
-        stack.enter_context(signals(cancel))
-        session = Session(environment, paths, None, Stream([sink]), cancel, environ, cache_home(environ), "unknown")
-        yield session, trouble
+        control = Control(Cancel(), Stream([sink]))
+        stack.enter_context(signals(control.cancel))
+        drivers = Drivers(environment, paths, "unknown", None, Caller(environ, cache_home(environ)), control.cancel)
+        yield Opened(environment, paths, drivers, control, Placement()), trouble
 
 
 def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environment:

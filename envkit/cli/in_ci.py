@@ -90,7 +90,7 @@ def _gather(flags: Flags, error: EnvironmentFailed, into: Path | None) -> None:
     from envkit.cli.context import opened_somehow
     from envkit.operations.gather import of_failed_up
 
-    with suppress(EnvkitError), opened_somehow(flags) as (session, _):
-        gathered = of_failed_up(session, error, into)
+    with suppress(EnvkitError), opened_somehow(flags) as (target, _):
+        gathered = of_failed_up(target.environment, target.paths, target.drivers, target.control, error, into)
         if gathered:
             _note(f"evidence in {gathered.path}", flags.json)

@@ -18,8 +18,9 @@ from envkit.watch.timeline import TROUBLE, Happening
 
 if TYPE_CHECKING:
     from envkit.base.events import Event
+    from envkit.cli.context import Opened
+    from envkit.config.models import Environment
     from envkit.evidence import Verdict
-    from envkit.inventory.session import Session
     from envkit.inventory.state import Record
     from envkit.operations.run import Row
 
@@ -51,10 +52,10 @@ class Face:
         """A sink beside the one on the screen."""
         return EventFile(path)
 
-    def opened(self, session: Session) -> None:
+    def opened(self, target: Opened) -> None:
         """The environment is known, and nothing of it up yet."""
 
-    def ready(self, record: Record) -> None:
+    def ready(self, environment: Environment, record: Record) -> None:
         """It is up."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002  for `JobFace`

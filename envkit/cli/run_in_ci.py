@@ -11,8 +11,9 @@ from envkit.cli.run_face import Face
 from envkit.operations.run import Row
 
 if TYPE_CHECKING:
+    from envkit.cli.context import Opened
+    from envkit.config.models import Environment
     from envkit.evidence import Verdict
-    from envkit.inventory.session import Session
     from envkit.inventory.state import Record
 
 TITLES = {"up": ("envkit up", True), "command": ("the command", False), "down": ("envkit down", True)}
@@ -26,13 +27,13 @@ class JobFace(Face):
         super().__init__(as_json)
         self._job = job
 
-    def opened(self, session: Session) -> None:
+    def opened(self, target: Opened) -> None:
         """Its secrets are masked."""
-        self._job.opened(session)
+        self._job.opened(target.environment, target.paths, target.drivers, target.control)
 
-    def ready(self, record: Record) -> None:
+    def ready(self, environment: Environment, record: Record) -> None:
         """Those that came while it came up, before the command can show them."""
-        self._job.ready(record)
+        self._job.ready(environment, record)
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Folded, but for the command."""

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from envkit.base.errors import EnvironmentFailed, EnvkitError, NotUp
 from envkit.base.waiting import Cancel
 from envkit.cli import supervising
 from envkit.cli.blame import HURRIED_SECONDS, Blame, Said
-from envkit.cli.context import Flags, opened, opened_down, signals
+from envkit.cli.context import Flags, Opened, opened, opened_down, signals
 from envkit.cli.reporting import show as show_error
 from envkit.cli.run_face import Face
 from envkit.drivers.runtimes.marked import Stamp
@@ -36,8 +36,10 @@ from envkit.watch.timeline import Happening, Kind, Sample, Writer, now
 
 if TYPE_CHECKING:
     from envkit.ci.job import Job
+    from envkit.config.models import Environment
     from envkit.evidence import Verdict
-    from envkit.inventory.session import Session
+    from envkit.inventory.drivers import Drivers
+    from envkit.operations.up import Outcome
 
 ENVIRONMENT_FAILED = 125
 """`run`'s exit code when not the command but its environment failed, as docker and timeout use it."""
@@ -111,7 +113,7 @@ class Running:
     seen: list[Happening] = field(default_factory=list)
     mine: bool = False
     _left: bool = False
-    _session: Session | None = None
+    _opened: Opened | None = None
     _hasty: threading.Thread = field(default_factory=threading.Thread)
 
     def __post_init__(self) -> None:
@@ -138,16 +140,16 @@ class Running:
         """Up, the command as often as wanted, and down what was brought up."""
         code = 0
         try:
-            with opened(self.wish.flags) as session:
-                self._session = session
-                session.expires, session.job = self.wish.lease.expires, self.wish.lease.job
-                session.stream.sinks.append(self.face.events(self.folder.events))
-                self.face.opened(session)
-                with self._phase("up"), self.blame.judging(session):
-                    outcome = self._up(session)
-                session.stream.quiet()
+            with opened(self.wish.flags) as target:
+                self._opened = target
+                target.control.stream.sinks.append(self.face.events(self.folder.events))
+                self.face.opened(target)
+                with self._phase("up"), self.blame.judging(target):
+                    outcome = self._up(target)
+                target.control.stream.quiet()
                 self.between.check()
-                code = self._commands(session, outcome.record.variables)
+                placed = replace(target, environment=outcome.environment, drivers=outcome.drivers)
+                code = self._commands(placed, outcome.record.variables)
         except EnvkitError as error:
             code = ENVIRONMENT_FAILED if isinstance(error, EnvironmentFailed | NotUp) else error.exit_code
             self._stamp("error", error.message, {"class": type(error).__name__, "exit_code": error.exit_code})
@@ -172,43 +174,52 @@ class Running:
         self.watcher.owned(owned=owned)
         self.folder.write_facts(owned=owned)
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, environment: Environment, drivers: Drivers, error: Exception) -> None:
         """See `operations.up.Intent`: the last moment to see what `up` had made."""
-        if self._session and isinstance(error, EnvkitError):
-            self.blame.explain(self._session, error=error)
+        if self._opened and isinstance(error, EnvkitError):
+            self.blame.explain(replace(self._opened, environment=environment, drivers=drivers), error=error)
 
-    def _up(self, session: Session) -> Any:
-        from envkit.operations.up import up
+    def _up(self, target: Opened) -> Outcome:
+        from envkit.operations.record import Provenance
+        from envkit.operations.up import Options, up
 
-        outcome = up(session, keep=self.wish.keep, intent=self, consent=partial(self._consent, session))
+        outcome = up(
+            target.environment,
+            target.paths,
+            target.drivers,
+            target.control,
+            Provenance(target.asked, self.wish.lease.job, self.wish.lease.expires),
+            target.placement,
+            Options(keep=self.wish.keep, intent=self, consent=partial(self._consent, target)),
+        )
         self.mine = outcome.from_nothing and not self.wish.keep
-        self.folder.write_facts(lane=session.lane, engine=session.engine)
-        self.face.ready(outcome.record)
+        self.folder.write_facts(lane=target.drivers.lane, engine=target.drivers.engine)
+        self.face.ready(outcome.environment, outcome.record)
         return outcome
 
-    def _consent(self, session: Session, found: Sequence[Difference]) -> None:
+    def _consent(self, target: Opened, found: Sequence[Difference]) -> None:
         """Say what differs. Raises `ReplacementRefused` where data would be lost and nobody said that it may be."""
         for one in found:
-            session.stream.note(f"differs from what is up: {one}")
+            target.control.stream.note(f"differs from what is up: {one}")
         if not self.wish.replace:
-            record = state.read(session.paths)
-            keep_data(found, record.asked if record else {}, session.asked)
+            record = state.read(target.paths)
+            keep_data(found, record.asked if record else {}, target.asked)
 
     # The command
 
-    def _commands(self, session: Session, variables: Mapping[str, str]) -> int:
-        instances = {it.service: it for it in session.runtime.observe(session.environment.name)}
+    def _commands(self, target: Opened, variables: Mapping[str, str]) -> int:
+        instances = {it.service: it for it in target.drivers.runtime.observe(target.environment.name)}
         self.watcher.watch(instances)
         code = 0
-        self._hasty = threading.Thread(target=self.blame.on_cancel, args=(session,), daemon=True, name="on-cancel")
+        self._hasty = threading.Thread(target=self.blame.on_cancel, args=(target,), daemon=True, name="on-cancel")
         self._hasty.start()
         try:
             for number in range(1, self.wish.repeat + 1):
-                with self.blame.judging(session):
-                    session.cancel.check()  # a signal while the run before was looked at
-                    self._prepare(session, number)
-                    session.cancel.check()
-                code = self._one(session, instances, variables, number)
+                with self.blame.judging(target):
+                    target.control.cancel.check()  # a signal while the run before was looked at
+                    self._prepare(target, number)
+                    target.control.cancel.check()
+                code = self._one(target, instances, variables, number)
                 if self.rows[-1].result != "passed":
                     break
         finally:
@@ -218,18 +229,22 @@ class Running:
             self.watcher.rest()
         return code
 
-    def _prepare(self, session: Session, number: int) -> None:
+    def _prepare(self, target: Opened, number: int) -> None:
         from envkit.operations.reset import flush, reset
 
         with self._phase("reset"):
-            for part in reset(session) if number > 1 else flush(session):
-                session.stream.note(f"{part.name}: {part.said} ({part.seconds:.2f} s)")
+            for part in (
+                reset(target.environment, target.paths, target.drivers, target.control, target.up_command)
+                if number > 1
+                else flush(target.environment, target.paths, target.drivers, target.control, target.up_command)
+            ):
+                target.control.stream.note(f"{part.name}: {part.said} ({part.seconds:.2f} s)")
 
     def _one(
-        self, session: Session, instances: Mapping[str, Instance], variables: Mapping[str, str], number: int
+        self, target: Opened, instances: Mapping[str, Instance], variables: Mapping[str, str], number: int
     ) -> int:  # fmt: skip
         """The command once: its exit code, or `ENVIRONMENT_FAILED` where that ends the gate."""
-        before = measure(session, instances)
+        before = measure(target.environment, target.drivers, target.control.cancel, instances)
         self._sampled(before)
         seen = len(self.seen)
         marked = {**uncached(self.wish.flags.environ), **variables, marks.RUN: str(self.folder.path)}
@@ -237,7 +252,7 @@ class Running:
         with self.face.phase("command"):
             ended = child(
                 self.wish.argv, self.wish.flags.environ, marked, self.cancelled,
-                lambda: marks.end(self.folder.path, 0), session.cancel.check,
+                lambda: marks.end(self.folder.path, 0), target.control.cancel.check,
             )  # fmt: skip
         self._stamp("command", f"ended with {ended.code}", {"exit_code": ended.code, "run": number})
         self.folder.write_facts(code=ended.code)
@@ -245,13 +260,13 @@ class Running:
         if self.cancelled.signum:
             self._hasty.join(max(0.0, self.cancelled.since + HURRIED_SECONDS + 1.0 - time.monotonic()))
         elif self.cancelled.interrupted and ended.code == INTERRUPTED:
-            self.blame.explain(session, signum=signal.SIGINT, seconds=HURRIED_SECONDS)
+            self.blame.explain(target, signum=signal.SIGINT, seconds=HURRIED_SECONDS)
         else:
             self.watcher.settle(everything=ended.code != 0)
-            after = measure(session, instances)
+            after = measure(target.environment, target.drivers, target.control.cancel, instances)
             self._sampled(after)
             self.face.report(told(before, after))
-            verdict = self.blame.explain(session, code=ended.code) if ended.code else None
+            verdict = self.blame.explain(target, code=ended.code) if ended.code else None
         self.rows.append(self._row(number, ended, verdict, self.seen[seen:]))
         self.face.row(self.rows[-1])
         return self._code_of(ended)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from envkit.base.registry import runs_processes
 
 if TYPE_CHECKING:
-    from envkit.inventory.session import Session
+    from envkit.watch.supervisor import Watched
 
 
 def main() -> None:
@@ -40,10 +40,10 @@ def _follow(hello: dict[str, Any]) -> None:
     flags = Flags.heard(hello["flags"])
     _prepare(engines=not runs_processes(flags.lane or ""))
 
-    def collect(session: Session, folder: Path, seconds: float) -> None:
+    def collect(watched: Watched, folder: Path, seconds: float) -> None:
         from envkit.evidence import collect
 
-        collect(session, folder, seconds=seconds)
+        collect(watched.environment, watched.paths, watched.drivers, folder, seconds=seconds)
 
     def renew() -> None:
         from envkit.inventory import state

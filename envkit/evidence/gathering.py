@@ -5,21 +5,22 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Event
 
 from envkit.base.errors import EnvironmentFailed
-from envkit.base.paths import make_folder
+from envkit.base.paths import Paths, make_folder
+from envkit.config.models import Environment
 from envkit.evidence.bundle import Bundle, packed
 from envkit.evidence.collectors import Collector, every
 from envkit.evidence.collectors.scene import Scene, in_background
 from envkit.evidence.findings import Findings
 from envkit.evidence.looking import look
 from envkit.evidence.verdict import Verdict, judge
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
 
 KEPT = 10
 """Pieces of evidence of one environment in the state folder; older ones are removed."""
@@ -29,8 +30,8 @@ CLOSING = 0.15
 
 
 def collect(
-    session: Session, run_folder: Path | None, *, seconds: float, into: Path | None = None,
-    findings: Findings | None = None, verdict: Verdict | None = None, archive: bool = False,
+    environment: Environment, paths: Paths, drivers: Drivers, run_folder: Path | None, *, seconds: float,
+    into: Path | None = None, findings: Findings | None = None, verdict: Verdict | None = None, archive: bool = False,
     collectors: Sequence[Collector] | None = None,
 ) -> Path:  # fmt: skip
     """Gather everything within `seconds`, which no cancellation shortens; the folder, or the archive, that has it.
@@ -39,28 +40,28 @@ def collect(
     Raises `EnvironmentFailed` only where no folder can be made at all.
     """
     deadline = time.monotonic() + seconds * (1 - CLOSING)
-    session = session.undisturbed()
-    found = findings or look(session, run_folder, seconds=seconds / 4)
-    bundle = _opened(session, into)
-    scene = Scene(session, run_folder, bundle, found, found.began or time.time() - 3600)
+    drivers = drivers.undisturbed()
+    found = findings or look(environment, paths, drivers, run_folder, seconds=seconds / 4)
+    bundle = _opened(environment, paths, drivers.caller.environ, into)
+    scene = Scene(environment, paths, drivers, run_folder, bundle, found, found.began or time.time() - 3600)
     _all(scene, every() if collectors is None else collectors, deadline)
     bundle.close()
     from envkit.evidence.index import write
 
     write(bundle, scene, verdict or judge(found))
     if into is None:
-        _forget_old(session.paths.evidence)
+        _forget_old(paths.evidence)
     return packed(bundle.folder) if archive else bundle.folder
 
 
-def _opened(session: Session, into: Path | None) -> Bundle:
+def _opened(environment: Environment, paths: Paths, environ: Mapping[str, str], into: Path | None) -> Bundle:
     """A new folder of its own, in the temporary directory when the place that was asked for takes none."""
     from envkit.evidence.secrets import redactor
 
-    name = f"{session.environment.name}-{datetime.now():%Y%m%d-%H%M%S-%f}"
-    redact = redactor(session)
+    name = f"{environment.name}-{datetime.now():%Y%m%d-%H%M%S-%f}"
+    redact = redactor(environment, paths, environ)
     trouble: list[str] = []
-    for home in (into or session.paths.evidence, Path(tempfile.gettempdir()), Path("/dev/shm")):  # noqa: S108  the last resort on a full disk
+    for home in (into or paths.evidence, Path(tempfile.gettempdir()), Path("/dev/shm")):  # noqa: S108  the last resort on a full disk
         try:
             make_folder(home)
             (home / name).mkdir(mode=0o700)

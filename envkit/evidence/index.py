@@ -40,14 +40,14 @@ def write(bundle: Bundle, scene: Scene, verdict: Verdict) -> None:
 
 
 def _page(bundle: Bundle, scene: Scene, verdict: Verdict) -> Iterator[str]:
-    found, session = scene.findings, scene.session
+    found, drivers = scene.findings, scene.drivers
     yield f"# {verdict.headline}"
     yield ""
     yield from (f"- {line}" for line in verdict.because)
     if verdict.next:
         yield f"\nNext: {verdict.next}"
     yield ""
-    yield f"Environment `{session.environment.name}`, {session.lane} on {session.where}, {_stamp(None)}."
+    yield f"Environment `{scene.environment.name}`, {drivers.lane} on {drivers.where}, {_stamp(None)}."
     if found.argv:
         ended = "never ended" if found.code is None else f"ended with {found.code}"
         yield f"Command: `{shlex.join(found.argv)}`, {ended}."

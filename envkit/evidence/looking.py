@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from envkit.base.abilities import able
 from envkit.base.errors import EngineError, EnvkitError
-from envkit.base.waiting import until
-from envkit.drivers.runtimes.base import WritesLogFiles
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel, until
+from envkit.config.models import Environment
+from envkit.drivers.runtimes.base import FullRuntime, WritesLogFiles
 from envkit.drivers.stores import Silent, store_of
 from envkit.evidence import junit, signs
 from envkit.evidence.collectors.host import disks, engine_places, places
 from envkit.evidence.collectors.scene import in_background
 from envkit.evidence.findings import NOT_IN_TIME, Findings, LogSign, ServiceFact
 from envkit.evidence.redaction import Redactor
-from envkit.inventory import observe, state
-from envkit.inventory.session import Session
+from envkit.inventory import state
+from envkit.inventory.drivers import Drivers
+from envkit.inventory.probing import Prober
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, Sample, read
 
@@ -45,39 +48,47 @@ BRIEF = 0.5
 
 
 def look(
-    session: Session, run_folder: Path | None, *, seconds: float = 6.0, error: EnvkitError | None = None,
-    code: int | None = None, signum: int = 0,
+    environment: Environment, paths: Paths, drivers: Drivers, run_folder: Path | None, *, seconds: float = 6.0,
+    error: EnvkitError | None = None, code: int | None = None, signum: int = 0,
 ) -> Findings:  # fmt: skip
     """Read the run's folder, ask every service, find the reports. Never raises; what cannot be had is left out.
 
     `code` is taken from the run's folder where neither it nor an `error` is given.
     """
-    session = session.undisturbed()
+    drivers = drivers.undisturbed()
+    cancel, caller = Cancel(), drivers.caller
+    prober = drivers.prober(cancel)
     run = RunFolder(run_folder) if run_folder else None
     facts = run.read_facts() if run else {}
     argv, began = tuple(str(word) for word in facts.get("argv") or ()), float(facts.get("began") or 0.0)
     folder = Path(str(facts.get("cwd") or Path.cwd()))
-    redact = Asked(lambda: _redactor(session))
+    redact = Asked(lambda: _redactor(environment, paths, caller.environ))
     deadline = time.monotonic() + seconds
-    there = Asked(lambda: {one.service: one for one in session.runtime.observe(session.environment.name)})
+    there = Asked(lambda: {one.service: one for one in drivers.runtime.observe(environment.name)})
     patience = min(PATIENCE, seconds / 3) if error is None else BRIEF
-    services = Asked(lambda: _services(session, there.within(deadline, {}), patience, deadline - SPARE))
-    cluster, redis = Asked(lambda: _cluster(session)), Asked(lambda: _redis(session, run))
-    disk, logs = Asked(lambda: disks(places(session))), Asked(lambda: tuple(_signs(session, run)))
-    engines_disk = Asked(lambda: disks(engine_places(session)))
+    services = Asked(
+        lambda: _services(
+            environment, paths, drivers.runtime, prober, there.within(deadline, {}), patience, deadline - SPARE
+        )
+    )
+    cluster = Asked(lambda: _cluster(environment, paths, cancel))
+    redis = Asked(lambda: _redis(environment, drivers.runtime, prober, run))
+    disk = Asked(lambda: disks(places(paths, caller)))
+    logs = Asked(lambda: tuple(_signs(environment, drivers.runtime, run)))
+    engines_disk = Asked(lambda: disks(engine_places(drivers)))
     tests = Asked(lambda: junit.reports(argv, folder, began) if began else None)
     found = Findings(
         code=facts.get("code") if code is None and error is None else code,
         argv=argv, signum=signum, began=began, error=error,
         happenings=tuple(read(run.timeline, Happening)) if run else (),
         services=services.within(deadline, None),
-        engine=_engine(session, there),
+        engine=_engine(drivers, there),
         cluster=cluster.within(deadline, ""),
         disks=tuple({it.path: it for it in disk.within(deadline, []) + engines_disk.within(deadline, [])}.values()),
         redis=redis.within(deadline, {}),
         logs=logs.within(deadline, ()),
         tests=tests.within(deadline, None),
-        ports=_ports(session),
+        ports=_ports(environment, paths),
     )  # fmt: skip
     return _redacted(found, redact.within(deadline + seconds, Redactor()))
 
@@ -108,55 +119,65 @@ class Asked(Generic[T]):
         return self._thread.is_alive()
 
 
-def _engine(session: Session, there: Asked[dict[str, Instance]]) -> str:
+def _engine(drivers: Drivers, there: Asked[dict[str, Instance]]) -> str:
     """Why the engine does not answer, if it does not."""
     if isinstance(there.error, EngineError):
         return there.error.message
-    return NOT_IN_TIME if session.engine and there.late else ""
+    return NOT_IN_TIME if drivers.engine and there.late else ""
 
 
 def _services(
-    session: Session, found: Mapping[str, Instance], patience: float, deadline: float
+    environment: Environment,
+    paths: Paths,
+    runtime: FullRuntime,
+    prober: Prober,
+    found: Mapping[str, Instance],
+    patience: float,
+    deadline: float,
 ) -> tuple[ServiceFact, ...] | None:
     """Each service that should run; None when nothing of the environment is there."""
-    if not found and state.read(session.paths) is None:
+    if not found and state.read(paths) is None:
         return None
-    remembered = {port.partition(".")[0] for port in _ports(session).values()}
-    wanted = [name for name, service in session.environment.services.items() if service.runs and not service.once]
-    asked = {name: Asked(partial(_fact, session, name, found[name], patience)) for name in wanted if name in found}
+    remembered = {port.partition(".")[0] for port in _ports(environment, paths).values()}
+    wanted = [name for name, service in environment.services.items() if service.runs and not service.once]
+    asked = {
+        name: Asked(partial(_fact, runtime, prober, name, found[name], patience)) for name in wanted if name in found
+    }
     gone = [ServiceFact(name, "is gone", absent=True) for name in wanted if name not in found and name in remembered]
     return (*(it.within(deadline, ServiceFact(name, "no answer in time")) for name, it in asked.items()), *gone)
 
 
-def _fact(session: Session, name: str, instance: Instance, patience: float) -> ServiceFact:
-    if instance.state == "paused" or _stopped(session, instance):
+def _fact(runtime: FullRuntime, prober: Prober, name: str, instance: Instance, patience: float) -> ServiceFact:
+    if instance.state == "paused" or _stopped(runtime, instance):
         return ServiceFact(name, "is paused", paused=True)
     if not instance.running:
         return ServiceFact(name, instance.death(), instance.exit_code, instance.oom_killed)
-    return ServiceFact(name, observe.health(session, name, instance, patience=patience).removeprefix(f"{name}: "))
+    return ServiceFact(name, prober.health(name, instance, patience=patience).removeprefix(f"{name}: "))
 
 
-def _stopped(session: Session, instance: Instance) -> bool:
+def _stopped(runtime: FullRuntime, instance: Instance) -> bool:
     """Whether a process of it was stopped (SIGSTOP): an engine would call it paused."""
-    runtime = able(session.runtime, WritesLogFiles)
-    return bool(runtime and instance.running and runtime.is_stopped(instance))
+    logging = able(runtime, WritesLogFiles)
+    return bool(logging and instance.running and logging.is_stopped(instance))
 
 
-def _cluster(session: Session) -> str:
+def _cluster(environment: Environment, paths: Paths, cancel: Cancel) -> str:
     """What is wrong with the API server; empty as well where there is none."""
     from envkit.drivers.clusters.api import Api
 
-    kubeconfig = session.paths.kubeconfig
-    if not session.environment.cluster.wanted or not kubeconfig.exists():
+    kubeconfig = paths.kubeconfig
+    if not environment.cluster.wanted or not kubeconfig.exists():
         return ""
     try:
-        until(Api.of(kubeconfig).readyz, what="the API server", seconds=PATIENCE, cancel=session.cancel)
+        until(Api.of(kubeconfig).readyz, what="the API server", seconds=PATIENCE, cancel=cancel)
     except EnvkitError as error:
         return error.message
     return ""
 
 
-def _redis(session: Session, run: RunFolder | None) -> dict[str, dict[str, float | str]]:
+def _redis(
+    environment: Environment, runtime: FullRuntime, prober: Prober, run: RunFolder | None
+) -> dict[str, dict[str, float | str]]:
     """The last sample of each Redis, what it dropped during the run, and what it says now."""
     found: dict[str, dict[str, float | str]] = {}
     first: dict[str, Mapping[str, float | str]] = {}
@@ -164,7 +185,7 @@ def _redis(session: Session, run: RunFolder | None) -> dict[str, dict[str, float
         if "used_memory" in sample.values:
             first.setdefault(sample.service, sample.values)
             found[sample.service] = dict(sample.values)
-    for name, now in _redis_now(session):
+    for name, now in _redis_now(environment, runtime, prober):
         first.setdefault(name, now)
         found[name] = {**found.get(name, {}), **now}
     for name, last in found.items():
@@ -175,48 +196,50 @@ def _redis(session: Session, run: RunFolder | None) -> dict[str, dict[str, float
     return found
 
 
-def _redis_now(session: Session) -> Iterator[tuple[str, dict[str, float | str]]]:
+def _redis_now(
+    environment: Environment, runtime: FullRuntime, prober: Prober
+) -> Iterator[tuple[str, dict[str, float | str]]]:
     """What each store that has a memory limit of its own says now."""
-    for one in session.runtime.observe(session.environment.name):
-        service = session.environment.services.get(one.service)
+    for one in runtime.observe(environment.name):
+        service = environment.services.get(one.service)
         if service is None or not (store := store_of(service.probe)) or not one.running:
             continue
         with suppress(Silent, KeyError):
-            seen = observe.probed(session, one.service, {one.service: one})
-            address = partial(observe.probe_address, session, seen, one)
+            seen = prober.resolved(one.service, {one.service: one})
+            address = partial(prober.address, seen, one)
             with closing(store.sampler(seen.probe, address)) as ask:
                 values = dict(ask())
             if "used_memory" in values:
                 yield one.service, values
 
 
-def _signs(session: Session, run: RunFolder | None) -> Iterator[LogSign]:
+def _signs(environment: Environment, runtime: FullRuntime, run: RunFolder | None) -> Iterator[LogSign]:
     """What gives the machine away in the services' logs: those of the run, else what they wrote last."""
     began = float((run.read_facts() if run else {}).get("began") or 0.0)
-    for service, lines in _logs(session, run):
+    for service, lines in _logs(environment, runtime, run):
         for kind, line in signs.decisive(line for line in lines if not signs.before(line, began)):
             yield LogSign(service, kind, line)
 
 
-def _logs(session: Session, run: RunFolder | None) -> Iterator[tuple[str, Iterable[str]]]:
+def _logs(environment: Environment, runtime: FullRuntime, run: RunFolder | None) -> Iterator[tuple[str, Iterable[str]]]:
     paths = sorted(run.logs.glob("*.log")) if run else []
     for path in paths:
         yield path.stem, path.read_text(errors="replace").splitlines()
-    for one in session.runtime.observe(session.environment.name) if not paths else ():
-        yield one.service, session.runtime.logs(one, LOG_LINES).splitlines()
+    for one in runtime.observe(environment.name) if not paths else ():
+        yield one.service, runtime.logs(one, LOG_LINES).splitlines()
 
 
-def _ports(session: Session) -> dict[int, str]:
+def _ports(environment: Environment, paths: Paths) -> dict[int, str]:
     """Host ports of what was brought up, chosen ones included, by what listens there."""
-    record = state.read(session.paths)
+    record = state.read(paths)
     ports = {port: name for name, port in record.ports.items()} if record else {}
-    return {**session.environment.host_ports(), **ports}
+    return {**environment.host_ports(), **ports}
 
 
-def _redactor(session: Session) -> Redactor:
+def _redactor(environment: Environment, paths: Paths, environ: Mapping[str, str]) -> Redactor:
     from envkit.evidence.secrets import redactor
 
-    return redactor(session)
+    return redactor(environment, paths, environ)
 
 
 def _redacted(found: Findings, redact: Redactor) -> Findings:

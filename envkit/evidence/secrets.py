@@ -8,9 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from envkit.base.paths import Paths
+from envkit.config.models import Environment
 from envkit.evidence.known_secrets import plain_words, worth_hiding
 from envkit.evidence.redaction import SECRET_NAME, Redactor
-from envkit.inventory.session import Session
 
 _USERINFO = re.compile(r"://[^:/@\s]*:([^@\s]+)@")
 _VALUE = re.compile(r"^[^:=#]*[:=]\s*[\"']?(.{6,}?)[\"']?\s*$")
@@ -24,26 +25,26 @@ OWN_SHORTEST = 8
 """Letters of a secret in the user's own environment, which has many variables that only sound like one."""
 
 
-def redactor(session: Session) -> Redactor:
+def redactor(environment: Environment, paths: Paths, environ: Mapping[str, str]) -> Redactor:
     """A redactor that knows everything secret of this environment. What cannot be read holds no secret to know."""
-    return Redactor({*known(session), *_own(session.environ)}, _public(session))
+    return Redactor({*known(environment, paths), *_own(environ)}, _public(environment))
 
 
-def known(session: Session) -> set[str]:
+def known(environment: Environment, paths: Paths) -> set[str]:
     """What the environment has by now: configured, generated, and what its last `up` handed out."""
-    return {*_configured(session), *_made(session.paths.folder), *_remembered(session)}
+    return {*_configured(environment), *_made(paths.folder), *_remembered(paths)}
 
 
-def telling(session: Session) -> list[str]:
+def telling(environment: Environment, paths: Paths) -> list[str]:
     """Of `known` what can be searched for as it is: each value, and each line of one that has several."""
-    plain = plain_words(_public(session))
-    return sorted({one for secret in known(session) for one in worth_hiding(secret.strip(), plain)})
+    plain = plain_words(_public(environment))
+    return sorted({one for secret in known(environment, paths) for one in worth_hiding(secret.strip(), plain)})
 
 
-def _configured(session: Session) -> Iterator[str]:
-    yield from (secret.value for secret in session.environment.secrets.values() if secret.value)
+def _configured(environment: Environment) -> Iterator[str]:
+    yield from (secret.value for secret in environment.secrets.values() if secret.value)
     # `credentials` says where passwords come from, and is none.
-    yield from _leaves(session.environment.model_dump(mode="json", exclude={"credentials"}), secret=False)
+    yield from _leaves(environment.model_dump(mode="json", exclude={"credentials"}), secret=False)
 
 
 def _leaves(value: Any, *, secret: bool) -> Iterator[str]:
@@ -111,10 +112,10 @@ def _kept(path: Path) -> Iterator[str]:
         yield from re.findall(r"(?:client-key-data|token|password):\s*(\S+)", text)
 
 
-def _remembered(session: Session) -> Iterator[str]:
+def _remembered(paths: Paths) -> Iterator[str]:
     from envkit.inventory import state
 
-    record = state.read(session.paths)
+    record = state.read(paths)
     yield from _leaves(dict(record.variables) if record else {}, secret=False)
 
 
@@ -124,9 +125,8 @@ def _own(environ: Mapping[str, str]) -> Iterator[str]:
     return (value for value in found if len(value) >= OWN_SHORTEST and not value.isdigit())
 
 
-def _public(session: Session) -> Iterator[str]:
+def _public(environment: Environment) -> Iterator[str]:
     """Names that everybody may see: a password that is spelt like one cannot be told from it."""
-    environment = session.environment
     yield environment.name
     yield from environment.services
     yield from environment.cluster.identities

@@ -6,42 +6,48 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from envkit.base.errors import EngineError, NotReady, ServiceDied
+from envkit.base.errors import NotReady
+from envkit.base.paths import Paths
 from envkit.base.ports import Holder
-from envkit.base.waiting import until
-from envkit.config.models import Service
-from envkit.drivers import probes
+from envkit.base.waiting import Cancel, until
+from envkit.config.models import Environment
+from envkit.drivers.runtimes.base import FullRuntime
 from envkit.inventory import state
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
+from envkit.inventory.probing import PATIENCE, Prober
 from envkit.planning import desired as wanted
 from envkit.planning import made, plan
 from envkit.planning.facts import ClusterFact, Facts, Instance
 from envkit.planning.fingerprint import cluster_fingerprint
 from envkit.planning.plan import CLUSTER, Desired, Want
 
-PATIENCE = 3.0
-"""Seconds within which a service that runs must satisfy its probe before it is called broken and replaced."""
 
-
-def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> tuple[Desired, Facts]:
+def look(
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    cancel: Cancel,
+    selected: frozenset[str],
+    rebuild: bool = False,
+) -> tuple[Desired, Facts]:
     """What is wanted and what is there, gathered in parallel."""
-    environment = session.environment
-    with session.cancel.cutting(), ThreadPoolExecutor(8, thread_name_prefix="look") as pool:
-        network = pool.submit(session.networks.exists, environment.name)
-        cluster = pool.submit(_cluster, session, selected)
-        instances, doubles = _by_service(session.runtime.observe(environment.name))
-        image_ids = pool.submit(session.images.ids, _references(session))
-        unready_work = pool.submit(_unready, session, instances, selected)
-        wants = _wants(session, instances, image_ids.result())
-        for name in left_out(session, instances):
+    prober = drivers.prober(cancel)
+    with cancel.cutting(), ThreadPoolExecutor(8, thread_name_prefix="look") as pool:
+        network = pool.submit(drivers.networks.exists, environment.name)
+        cluster = pool.submit(_cluster, environment, paths, drivers, cancel, selected)
+        instances, doubles = _by_service(drivers.runtime.observe(environment.name))
+        image_ids = pool.submit(drivers.supply.ids, _references(environment, drivers))
+        unready_work = pool.submit(_unready, environment, drivers.runtime, prober, instances, selected)
+        wants = _wants(environment, paths, drivers, instances, image_ids.result())
+        for name in left_out(environment, drivers, instances):
             del wants[name]
-        record = state.read(session.paths)
+        record = state.read(paths)
         known = record.made if record else {}
         settled = wanted.settled_cluster(environment)
         fact = cluster.result()
         facts = Facts(
             network=network.result(),
-            network_owner=session.networks.owner(environment.name) if network.result() else None,
+            network_owner=drivers.networks.owner(environment.name) if network.result() else None,
             instances=instances,
             strays=(*(found for found in instances.values() if found.service not in environment.services), *doubles),
             image_ids=image_ids.result(),
@@ -55,10 +61,10 @@ def look(session: Session, selected: frozenset[str], rebuild: bool = False) -> t
     return Desired(environment, wants, fingerprint, selected, rebuild), facts
 
 
-def left_out(session: Session, instances: Mapping[str, Instance]) -> dict[str, str]:
+def left_out(environment: Environment, drivers: Drivers, instances: Mapping[str, Instance]) -> dict[str, str]:
     """Parts of the cluster that this machine cannot have, with the program that is missing."""
-    parts = (name for name in session.environment.cluster_parts if name not in instances)
-    return {name: program for name in parts if (program := session.lacking(name))}
+    parts = (name for name in environment.cluster_parts if name not in instances)
+    return {name: program for name in parts if (program := drivers.lacking(name))}
 
 
 def _by_service(found: Sequence[Instance]) -> tuple[dict[str, Instance], list[Instance]]:
@@ -73,53 +79,72 @@ def _by_service(found: Sequence[Instance]) -> tuple[dict[str, Instance], list[In
     return instances, doubles
 
 
-def image_wants(session: Session) -> dict[str, Want]:
+def image_wants(environment: Environment, paths: Paths, drivers: Drivers) -> dict[str, Want]:
     """The services that are wanted and the image of each, as if none of them ran."""
-    found = _wants(session, {}, session.images.ids(_references(session)))
-    for name in left_out(session, {}):
+    found = _wants(environment, paths, drivers, {}, drivers.supply.ids(_references(environment, drivers)))
+    for name in left_out(environment, drivers, {}):
         del found[name]
     return found
 
 
-def _references(session: Session) -> list[str]:
+def _references(environment: Environment, drivers: Drivers) -> list[str]:
     """Every image name that might be used."""
     names = [
-        image
-        for service in session.environment.services.values()
-        for image in wanted.candidates(service, session.environment.images)
+        image for service in environment.services.values() for image in wanted.candidates(service, environment.images)
     ]
-    return names + [recipe.tag for recipe in session.recipes.values()]
+    return names + [recipe.tag for recipe in drivers.recipes.values()]
 
 
-def _wants(session: Session, instances: Mapping[str, Instance], image_ids: Mapping[str, str]) -> dict[str, Want]:
-    environment = session.environment
-    tags = {name: recipe.tag for name, recipe in session.recipes.items()}
+def _wants(
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    instances: Mapping[str, Instance],
+    image_ids: Mapping[str, str],
+) -> dict[str, Want]:
+    tags = {name: recipe.tag for name, recipe in drivers.recipes.items()}
     return {
-        name: wanted.want(environment, name, session.paths, tags.get(name, ""), image_ids, instances.get(name))
+        name: wanted.want(environment, name, paths, tags.get(name, ""), image_ids, instances.get(name))
         for name in environment.services
     }
 
 
-def _cluster(session: Session, selected: frozenset[str]) -> ClusterFact:
+def _cluster(
+    environment: Environment, paths: Paths, drivers: Drivers, cancel: Cancel, selected: frozenset[str]
+) -> ClusterFact:
     if CLUSTER not in selected:
         return ClusterFact()
-    seen = session.cluster.observe()
+    seen = drivers.cluster.observe()
     names = tuple(str(getattr(node, "name", node)) for node in seen.nodes)
     fact = ClusterFact(seen.state, seen.fingerprint, nodes=len(names), names=names)
     if seen.state != "running" or not seen.fingerprint:
         return fact
     if dead := getattr(seen, "dead", ()):
         return replace(fact, unready=f"{', '.join(dead)} does not run")
-    return _cluster_health(session, fact)
+    return _cluster_health(environment, paths, drivers, cancel, fact)
 
 
-def cluster_lacks(session: Session, fact: ClusterFact, patience: float = PATIENCE) -> bool:
+def cluster_lacks(
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    cancel: Cancel,
+    fact: ClusterFact,
+    patience: float = PATIENCE,
+) -> bool:
     """Whether a running cluster does not work within `patience` seconds, or something of its bootstrap is missing."""
-    found = _cluster_health(session, fact, patience)
+    found = _cluster_health(environment, paths, drivers, cancel, fact, patience)
     return bool(found.unready or found.missing)
 
 
-def _cluster_health(session: Session, fact: ClusterFact, patience: float = PATIENCE) -> ClusterFact:
+def _cluster_health(
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    cancel: Cancel,
+    fact: ClusterFact,
+    patience: float = PATIENCE,
+) -> ClusterFact:
     """Whether a finished cluster works, and what of its bootstrap is missing; one kept-open connection, no SDK."""
     from envkit.base.abilities import able
     from envkit.config.names import CONTROLLERS
@@ -127,20 +152,20 @@ def _cluster_health(session: Session, fact: ClusterFact, patience: float = PATIE
     from envkit.drivers.clusters.base import RestoresKubeconfig
     from envkit.drivers.clusters.wanted import wanted as bootstrap_wanted
 
-    if restoring := able(session.cluster, RestoresKubeconfig):
+    if restoring := able(drivers.cluster, RestoresKubeconfig):
         restoring.restore_kubeconfig()
-    api = Api.of(session.paths.kubeconfig)
+    api = Api.of(paths.kubeconfig)
 
     def account() -> str | None:  # programs are looked for only where it is missing
         seen = api.default_account()
-        return seen if seen and not session.lacking(CONTROLLERS) else None
+        return seen if seen and not drivers.lacking(CONTROLLERS) else None
 
     for probe in (api.readyz, lambda: api.node_ready(fact.nodes), account):
         try:
-            until(probe, what="the cluster", seconds=patience, cancel=session.cancel)
+            until(probe, what="the cluster", seconds=patience, cancel=cancel)
         except NotReady as error:
             return replace(fact, unready=error.message)
-    cluster, tokens = session.environment.cluster, session.paths.tokens
+    cluster, tokens = environment.cluster, paths.tokens
     lost = [f"token of {name}" for name, it in cluster.identities.items() if it.token and not (tokens / name).exists()]
     try:
         return replace(fact, missing=(*api.missing(bootstrap_wanted(cluster)), *lost))
@@ -148,7 +173,13 @@ def _cluster_health(session: Session, fact: ClusterFact, patience: float = PATIE
         return replace(fact, unready=error.message)
 
 
-def _unready(session: Session, instances: Mapping[str, Instance], selected: frozenset[str]) -> dict[str, str]:
+def _unready(
+    environment: Environment,
+    runtime: FullRuntime,
+    prober: Prober,
+    instances: Mapping[str, Instance],
+    selected: frozenset[str],
+) -> dict[str, str]:
     """Probes of everything that runs; a moment's patience, for a busy machine is no broken service.
 
     None for what needs something that does not run: it is asked once, for the report.
@@ -156,80 +187,25 @@ def _unready(session: Session, instances: Mapping[str, Instance], selected: froz
     running = {
         name: instance
         for name, instance in instances.items()
-        if instance.running and name in selected and name in session.environment.services
+        if instance.running and name in selected and name in environment.services
     }
     dead = {
         name
-        for name, service in session.environment.services.items()
+        for name, service in environment.services.items()
         if service.runs and not service.once and not (name in instances and instances[name].running)
     }
 
     def ask(name: str) -> str:
-        doomed = dead & plan.select(session.environment, [name])
-        return health(session, name, running[name], 0.0 if doomed else PATIENCE)
+        doomed = dead & plan.select(environment, [name])
+        return prober.health(name, running[name], 0.0 if doomed else PATIENCE)
 
     with ThreadPoolExecutor(8, thread_name_prefix="probe") as pool:
         seen = dict(zip(running, pool.map(ask, running), strict=True))
-    taken = {name: f"port {it.port} is held by {it}, not by {name}" for name, it in _strangers(session, running)}
+    taken = {name: f"port {it.port} is held by {it}, not by {name}" for name, it in _strangers(runtime, running)}
     return {name: reason for name, reason in {**seen, **taken}.items() if reason}
 
 
-def _strangers(session: Session, running: Mapping[str, Instance]) -> Iterable[tuple[str, Holder]]:
+def _strangers(runtime: FullRuntime, running: Mapping[str, Instance]) -> Iterable[tuple[str, Holder]]:
     """A probe that passes only proves that somebody answers."""
-    found: Mapping[str, Holder] = session.runtime.strangers(list(running.values()))
+    found: Mapping[str, Holder] = runtime.strangers(list(running.values()))
     return found.items()
-
-
-def health(session: Session, name: str, instance: Instance, patience: float = PATIENCE) -> str:
-    """What is wrong with a running service, empty when its probe passes; one that ends meanwhile is not waited for."""
-    service = probed(session, name, {name: instance})
-    if service.probe is None:
-        return ""
-    probe, target = service.probe, target_of(session, service, instance)
-
-    def attempt() -> str | None:
-        if (seen := probe.attempt(target)) is not None:
-            now = session.runtime.look(instance)
-            if now.state in ("exited", "dead"):
-                raise ServiceDied(now.death())
-        return seen
-
-    try:
-        until(attempt, what=name, seconds=patience, cancel=session.cancel)
-    except (NotReady, EngineError, ServiceDied) as error:
-        return error.message
-    return ""
-
-
-def probed(session: Session, name: str, instances: Mapping[str, Instance]) -> Service:
-    """The service as seen from this host: what probes are asked with."""
-    return wanted.outside(session.environment, name, session.paths, chosen_ports(session, instances), session.this_host)
-
-
-def chosen_ports(session: Session, instances: Mapping[str, Instance]) -> dict[str, int]:
-    """Host ports as the engine published them, by `service.port`."""
-    found = {}
-    for name, instance in instances.items():
-        service = session.environment.services.get(name)
-        for port_name, port in service.ports.items() if service else ():
-            if port.container in instance.published:
-                found[f"{name}.{port_name}"] = instance.published[port.container]
-    return found
-
-
-def target_of(session: Session, service: Service, instance: Instance) -> probes.Target:
-    """Where to ask, and how to run a command there."""
-
-    def port(name: str) -> int:
-        key = name or next(iter(service.ports))
-        if service.ports[key].container not in instance.published:  # it was made before it was given that port
-            raise NotReady(f"{instance.service} does not publish its port {key}")
-        return instance.published[service.ports[key].container]
-
-    return probes.Target(port, lambda argv: session.runtime.execute(instance, argv), cancel=session.cancel)
-
-
-def probe_address(session: Session, service: Service, instance: Instance) -> tuple[str, int]:
-    """Return host and port of the service that its probe asks."""
-    target = target_of(session, service, instance)
-    return target.host, target.port(getattr(service.probe, "port", ""))

@@ -16,7 +16,8 @@ from envkit.base.events import Event, Kind
 from envkit.base.paths import Paths, write_private
 
 if TYPE_CHECKING:
-    from envkit.inventory.session import Session
+    from envkit.base.events import Stream
+    from envkit.config.models import Environment
     from envkit.planning.plan import Plan
 
 SCHEMA = 1
@@ -124,9 +125,9 @@ class Recorder:
 
 
 @contextmanager
-def recorded(session: Session, plan: Plan) -> Iterator[None]:
+def recorded(environment: Environment, paths: Paths, where: str, stream: Stream, plan: Plan) -> Iterator[None]:
     """Keep the timings of what is done here, also when it fails."""
-    recorder, stream = Recorder(plan), session.stream
+    recorder = Recorder(plan)
     stream.sinks.append(recorder)
     failed = True
     try:
@@ -137,7 +138,7 @@ def recorded(session: Session, plan: Plan) -> Iterator[None]:
         took, result = round(stream.clock() - stream.began, 3), "failed" if failed else "up"
         at = round(time.time() - took, 3)
         with suppress(OSError):  # a full disk has errors enough of its own
-            write(session.paths, Timings(session.environment.name, at, took, result, session.where, recorder.spans))
+            write(paths, Timings(environment.name, at, took, result, where, recorder.spans))
 
 
 def write(paths: Paths, timings: Timings) -> None:

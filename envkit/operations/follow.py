@@ -7,9 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from envkit.base.control import Control
 from envkit.base.errors import EnvkitError
+from envkit.base.events import Stream
+from envkit.config.models import Environment
+from envkit.drivers.runtimes.base import FullRuntime
 from envkit.drivers.runtimes.following import Place
-from envkit.inventory.session import Session
 from envkit.operations.services import instances
 from envkit.planning.facts import Instance
 
@@ -23,16 +26,24 @@ Line = tuple[str, str | None]
 """A service and what it wrote; None when it has ended."""
 
 
-def follow(session: Session, names: Sequence[str], tail: int | None, write: Callable[[str, str], None]) -> None:
+def follow(
+    environment: Environment,
+    runtime: FullRuntime,
+    control: Control,
+    up_command: str,
+    names: Sequence[str],
+    tail: int | None,
+    write: Callable[[str, str], None],
+) -> None:
     """Hand every line to `write`, with its service's name. Raises `Cancelled` on Ctrl-C, `NotUp` when none is there."""
-    found = instances(session, names)
+    found = instances(environment, runtime, up_command, names)
     lines: queue.Queue[Line] = queue.Queue()
     for instance in found.values():
-        begun = (session, instance, LAST if tail is None else tail, lines)
+        begun = (environment, runtime, control.stream, instance, LAST if tail is None else tail, lines)
         threading.Thread(target=_read, args=begun, daemon=True, name=f"follow {instance.service}").start()
     going = set(found)
     while going:
-        session.cancel.check()
+        control.cancel.check()
         try:
             name, line = lines.get(timeout=0.2)
         except queue.Empty:
@@ -43,31 +54,38 @@ def follow(session: Session, names: Sequence[str], tail: int | None, write: Call
             write(name, line)
 
 
-def _read(session: Session, instance: Instance, tail: int, lines: queue.Queue[Line]) -> None:
+def _read(
+    environment: Environment,
+    runtime: FullRuntime,
+    stream: Stream,
+    instance: Instance,
+    tail: int,
+    lines: queue.Queue[Line],
+) -> None:
     """One service, through its restarts, in a thread that is left behind when the command ends."""
     name, place = instance.service, Place()
     try:
         while True:
-            for line in session.runtime.follow(instance, tail, place):
+            for line in runtime.follow(instance, tail, place):
                 lines.put((name, line))
-            now = session.runtime.look(instance)
+            now = runtime.look(instance)
             if instance.running:
-                now = _again(session, now)
+                now = _again(environment, runtime, now)
             if not now.running:
-                session.stream.note(f"{name} {now.death()}")
+                stream.note(f"{name} {now.death()}")
                 return
             instance = now
     except EnvkitError as error:
-        session.stream.note(f"{name}: {error.message}")
+        stream.note(f"{name}: {error.message}")
     finally:
         lines.put((name, None))
 
 
-def _again(session: Session, instance: Instance) -> Instance:
+def _again(environment: Environment, runtime: FullRuntime, instance: Instance) -> Instance:
     """The service as it is when it runs again, or in the end."""
     deadline = time.monotonic() + BACK
     while not instance.running and time.monotonic() < deadline:
         time.sleep(0.1)
-        found = {it.service: it for it in session.runtime.observe(session.environment.name)}
+        found = {it.service: it for it in runtime.observe(environment.name)}
         instance = found.get(instance.service, instance)
     return instance

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envkit import evidence
+from envkit.base.control import Control
 from envkit.base.errors import EnvkitError
+from envkit.base.paths import Paths
+from envkit.config.models import Environment
 from envkit.evidence import Verdict
 from envkit.evidence.collectors import Collector, every
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
 from envkit.watch.folder import latest
 
 SECONDS = 90.0
@@ -35,32 +38,77 @@ class Gathered:
 
 
 def gather(
-    session: Session, *, into: Path | None = None, archive: bool = False, error: EnvkitError | None = None
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    control: Control,
+    *,
+    into: Path | None = None,
+    archive: bool = False,
+    error: EnvkitError | None = None,
 ) -> Gathered:
     """Gather everything there is. A last run that succeeded is kept, but not judged: what is asked about is now."""
-    run = latest(session.paths)
+    run = latest(paths)
     failed = run if run and run.read_facts().get("code") != 0 else None
-    session.stream.note("gathering evidence")
-    found = evidence.look(session, failed.path if failed else None, seconds=LOOK_SECONDS, error=error)
+    control.stream.note("gathering evidence")
+    found = evidence.look(
+        environment,
+        paths,
+        drivers,
+        failed.path if failed else None,
+        seconds=LOOK_SECONDS,
+        error=error,
+    )
     verdict = evidence.judge(found)
     path = evidence.collect(
-        session, run.path if run else None, seconds=SECONDS, into=into, findings=found, verdict=verdict, archive=archive
+        environment,
+        paths,
+        drivers,
+        run.path if run else None,
+        seconds=SECONDS,
+        into=into,
+        findings=found,
+        verdict=verdict,
+        archive=archive,
     )
     return Gathered(path, verdict)
 
 
-def of_failed_up(session: Session, error: BaseException, into: Path | None = None) -> Gathered | None:
+def of_failed_up(
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    control: Control,
+    error: BaseException,
+    into: Path | None = None,
+) -> Gathered | None:
     """Evidence of an `up` that failed, gathered before anything is taken down; its path is left in the error."""
     known = error if isinstance(error, EnvkitError) else None
-    seconds = CANCELLED_SECONDS if session.cancel.signum else UP_SECONDS
-    found = evidence.look(session, None, seconds=seconds / 4, error=known, signum=session.cancel.signum)
+    seconds = CANCELLED_SECONDS if control.cancel.signum else UP_SECONDS
+    found = evidence.look(
+        environment,
+        paths,
+        drivers,
+        None,
+        seconds=seconds / 4,
+        error=known,
+        signum=control.cancel.signum,
+    )
     verdict = evidence.judge(found)
     try:
         path = evidence.collect(
-            session, None, seconds=seconds, into=into, findings=found, verdict=verdict, collectors=of_up()
+            environment,
+            paths,
+            drivers,
+            None,
+            seconds=seconds,
+            into=into,
+            findings=found,
+            verdict=verdict,
+            collectors=of_up(),
         )
     except EnvkitError as trouble:
-        session.stream.note(f"no evidence: {trouble.message}")
+        control.stream.note(f"no evidence: {trouble.message}")
         return None
     if known:
         known.evidence = str(path)

@@ -6,20 +6,24 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from envkit.base.abilities import able
+from envkit.base.control import Control
 from envkit.base.errors import EnvironmentFailed, EnvkitError, ImageUnavailable, UsageError
 from envkit.base.events import Kind
+from envkit.base.paths import Paths
 from envkit.base.waiting import Aborted
 from envkit.config.images import full_name, names_of, source_of
+from envkit.config.models import Environment
 from envkit.drivers.clusters.base import RunsPods
 from envkit.drivers.supply.base import BuildsImages
 from envkit.drivers.supply.build import OWN
 from envkit.drivers.supply.having import built, had
 from envkit.drivers.supply.images import LOCAL
 from envkit.inventory import observe
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
 from envkit.planning.plan import Want
 
 AT_ONCE = 4
@@ -62,57 +66,63 @@ class Result:
     seconds: float = 0.0
 
 
-def survey(session: Session) -> list[Part]:
+def survey(environment: Environment, paths: Paths, drivers: Drivers) -> list[Part]:
     """Everything that the environment would be started from, looked up on this machine."""
-    return [_looked_up(session, part) for part in _merged(_parts(session))]
+    return [_looked_up(environment, drivers, part) for part in _merged(_parts(environment, paths, drivers))]
 
 
-def pull(session: Session) -> list[Result]:
+def pull(environment: Environment, paths: Paths, drivers: Drivers, control: Control) -> list[Result]:
     """Have everything that is not built here, several at once; one that fails keeps none of the others back."""
-    parts = [part for part in survey(session) if part.role != "build"]
-    return _each(session, parts, _pulled)
+    parts = [part for part in survey(environment, paths, drivers) if part.role != "build"]
+    return _each(control, parts, partial(_pulled, environment, drivers, control))
 
 
-def build(session: Session, services: Sequence[str] = ()) -> list[Result]:
+def build(
+    environment: Environment, paths: Paths, drivers: Drivers, control: Control, services: Sequence[str] = ()
+) -> list[Result]:
     """Build the images of the services that have a `build`, anew. Raises `UsageError` for those that have none."""
-    known = {name for name, service in session.environment.services.items() if service.build}
+    known = {name for name, service in environment.services.items() if service.build}
     unknown = [name for name in services if name not in known]
     if unknown:
         raise UsageError(
             f"nothing is built for {', '.join(unknown)}",
             hint=f"services with a `build`: {', '.join(sorted(known)) or 'none'}",
         )
-    if able(session.images, BuildsImages) is None:
+    if able(drivers.supply, BuildsImages) is None:
         raise UsageError(
-            f"lane {session.lane} runs processes, for which no image is built", hint="use --lane containers"
+            f"lane {drivers.lane} runs processes, for which no image is built", hint="use --lane containers"
         )
     parts = [
-        part for part in survey(session) if part.role == "build" and (not services or {*part.used_by} & {*services})
+        part
+        for part in survey(environment, paths, drivers)
+        if part.role == "build" and (not services or {*part.used_by} & {*services})
     ]
-    return _each(session, parts, _built)
+    return _each(control, parts, partial(_built, environment, drivers, control))
 
 
-def complete(session: Session) -> list[Part]:
+def complete(environment: Environment, paths: Paths, drivers: Drivers, control: Control) -> list[Part]:
     """Everything, with what was missing pulled or built. Raises `ImageUnavailable` naming all that cannot be had."""
-    missing = [part for part in survey(session) if not part.here and part.role != "base"]
-    failed = [one for one in _each(session, missing, _had) if one.result == "failed"]
+    missing = [part for part in survey(environment, paths, drivers) if not part.here and part.role != "base"]
+    failed = [
+        one for one in _each(control, missing, partial(_had, environment, drivers, control)) if one.result == "failed"
+    ]
     if failed:
         raise ImageUnavailable(
             "not everything can be had:\n" + "\n".join(f"  - {one.part.name}: {one.said}" for one in failed)
         )
-    return [part for part in survey(session) if part.role != "base"]
+    return [part for part in survey(environment, paths, drivers) if part.role != "base"]
 
 
 # One by one
 
 
-def _each(session: Session, parts: Sequence[Part], work: Callable[[Session, Part], Result]) -> list[Result]:
+def _each(control: Control, parts: Sequence[Part], work: Callable[[Part], Result]) -> list[Result]:
     def one(part: Part) -> Result:
-        began, emit = time.monotonic(), session.stream.emit
+        began, emit = time.monotonic(), control.stream.emit
         emit(Kind.STARTED, part.name, "")
         try:
-            session.cancel.check()
-            done = work(session, part)
+            control.cancel.check()
+            done = work(part)
         except (EnvironmentFailed, Aborted) as error:
             done = Result(part, "failed", error.message)
         except EnvkitError as error:
@@ -124,46 +134,47 @@ def _each(session: Session, parts: Sequence[Part], work: Callable[[Session, Part
         return replace(done, seconds=took)
 
     for part in parts:
-        session.stream.emit(Kind.PLANNED, part.name, "")
+        control.stream.emit(Kind.PLANNED, part.name, "")
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="images") as pool:
         waiting = [pool.submit(one, part) for part in parts]
-    session.cancel.check()
+    control.cancel.check()
     return [future.result() for future in waiting]
 
 
-def _pulled(session: Session, part: Part) -> Result:
+def _pulled(environment: Environment, drivers: Drivers, control: Control, part: Part) -> Result:
     if part.here:
         return Result(part, "here", f"{part.here} is here")
     if part.role == "build" or all(name.startswith(LOCAL) for name in part.names):
         return Result(part, "failed", "is not here, and no registry has it: it is built or loaded on this machine")
-    report = session.stream.reporter(part.name)
+    report = control.stream.reporter(part.name)
     try:
-        name = session.images.pull_first(part.names, part.platform, report, session.cancel)
+        name = drivers.supply.pull_first(part.names, part.platform, report, control.cancel)
     except ImageUnavailable:
         if part.want and part.want.tag:
             return Result(part, "left", "no candidate can be pulled; it is built (`images build`, or `up`)")
         raise
-    return Result(_looked_up(session, replace(part, names=(name, *part.names))), "pulled", f"{name} is here (pulled)")
+    return Result(
+        _looked_up(environment, drivers, replace(part, names=(name, *part.names))), "pulled", f"{name} is here (pulled)"
+    )
 
 
-def _built(session: Session, part: Part) -> Result:
-    tag = built(session.images, session.recipes[part.used_by[0]], session.stream.reporter(part.name), session.cancel)
-    return Result(_looked_up(session, part), "built", f"{tag} is here (built)")
+def _built(environment: Environment, drivers: Drivers, control: Control, part: Part) -> Result:
+    tag = built(drivers.supply, drivers.recipes[part.used_by[0]], control.stream.reporter(part.name), control.cancel)
+    return Result(_looked_up(environment, drivers, part), "built", f"{tag} is here (built)")
 
 
-def _had(session: Session, part: Part) -> Result:
+def _had(environment: Environment, drivers: Drivers, control: Control, part: Part) -> Result:
     if part.want is None:
-        return _pulled(session, part)
-    name, how = had(session.images, session.recipes, part.want, session.stream.reporter(part.name), session.cancel)
+        return _pulled(environment, drivers, control, part)
+    name, how = had(drivers.supply, drivers.recipes, part.want, control.stream.reporter(part.name), control.cancel)
     return Result(part, "built" if how.startswith("built") else "pulled", f"{name} is here ({how})")
 
 
 # What there is
 
 
-def _parts(session: Session) -> Iterable[Part]:
-    environment = session.environment
-    for name, want in observe.image_wants(session).items():
+def _parts(environment: Environment, paths: Paths, drivers: Drivers) -> Iterable[Part]:
+    for name, want in observe.image_wants(environment, paths, drivers).items():
         if not want.service.runs:
             continue
         names = (*want.candidates, *([want.tag] if want.tag else []))
@@ -172,9 +183,9 @@ def _parts(session: Session) -> Iterable[Part]:
             role = "program"
         yield Part(role, names, (name,), want.service.platform, here=want.image, want=want)
         if role == "build":
-            recipe = session.recipes[name]
+            recipe = drivers.recipes[name]
             yield from (Part("base", (base,), (f"{name} (build)",), recipe.platform) for base in recipe.bases)
-    if environment.cluster.wanted and (cluster := able(session.cluster, RunsPods)):
+    if environment.cluster.wanted and (cluster := able(drivers.cluster, RunsPods)):
         images = cluster.node_images(environment.cluster)
         yield from (Part("node", names_of(image), ("cluster",)) for image in images)
         yield from (Part("inside", (image,), ("cluster (inside)",)) for image in environment.cluster.images)
@@ -189,30 +200,32 @@ def _merged(parts: Iterable[Part]) -> list[Part]:
     return list(found.values())
 
 
-def _looked_up(session: Session, part: Part) -> Part:
-    here = part.here or next(iter(session.images.ids(part.names)), "")
+def _looked_up(environment: Environment, drivers: Drivers, part: Part) -> Part:
+    here = part.here or next(iter(drivers.supply.ids(part.names)), "")
     if not here:
         return replace(
-            part, here=here, origin="to be fetched" if part.role == "program" else _origin(session, part, here)
+            part, here=here, origin="to be fetched" if part.role == "program" else _origin(environment, part, here)
         )
-    found = session.images.details(here)
-    return replace(part, here=here, id=found.id, size=found.size, origin=found.source or _origin(session, part, here))
+    found = drivers.supply.details(here)
+    return replace(
+        part, here=here, id=found.id, size=found.size, origin=found.source or _origin(environment, part, here)
+    )
 
 
-def _origin(session: Session, part: Part, here: str) -> str:
+def _origin(environment: Environment, part: Part, here: str) -> str:
     """Where it comes from: a build, this machine, a registry or a mirror of it; and what it stands for."""
     image = here or part.names[0]
-    build_ = session.environment.services[part.used_by[0]].build if part.want else None
+    build_ = environment.services[part.used_by[0]].build if part.want else None
     if part.want and build_ and image == part.want.tag:
         return f"built from {'envkit itself' if build_.context == OWN else build_.context}"
     if image.startswith(LOCAL):
-        return "this machine" + _instead_of(session, image)
-    source = source_of(image, session.environment.mirrors).reference
+        return "this machine" + _instead_of(environment, image)
+    source = source_of(image, environment.mirrors).reference
     host = full_name(image).partition("/")[0]
     via = f" by {source.partition('/')[0]}" if source != image else ""
-    return f"{host}{via}{_instead_of(session, image)}"
+    return f"{host}{via}{_instead_of(environment, image)}"
 
 
-def _instead_of(session: Session, image: str) -> str:
-    replaced = [name for name, value in session.environment.images.items() if value == image and name != image]
+def _instead_of(environment: Environment, image: str) -> str:
+    replaced = [name for name, value in environment.images.items() if value == image and name != image]
     return f", instead of {replaced[0]}" if replaced else ""

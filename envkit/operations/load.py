@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from envkit.base.abilities import able
+from envkit.base.control import Control
 from envkit.base.errors import UsageError
 from envkit.base.events import Kind as Event
+from envkit.config.models import Environment
 from envkit.drivers.clusters.base import RunsPods
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
 from envkit.operations.holder import ours
 from envkit.operations.standing import is_paused, not_up
 
@@ -26,29 +28,30 @@ class Brought:
     nodes: tuple[str, ...]
 
 
-def load(session: Session, images: Sequence[str]) -> list[Brought]:
+def load(
+    environment: Environment, drivers: Drivers, control: Control, up_command: str, images: Sequence[str]
+) -> list[Brought]:
     """Bring them in; a node that has one with the same id keeps it.
 
     Raises `UsageError` where the cluster has no nodes, `NotUp` where none runs, `ImageUnavailable` naming every image
     that this engine has not.
     """
-    environment = session.environment
     if not environment.cluster.wanted:
         raise UsageError(f"environment {environment.name} has no cluster", hint="`cluster: kind` in its file gives one")
-    cluster = able(session.cluster, RunsPods)
+    cluster = able(drivers.cluster, RunsPods)
     if cluster is None:
         raise UsageError(
-            f"the API server of lane {session.lane} has no nodes, so nothing could run an image there",
+            f"the API server of lane {drivers.lane} has no nodes, so nothing could run an image there",
             hint="lane containers has a real node; in lanes mixed and embedded run the service beside it (`services:`)",
         )
-    ours(session)
-    state = session.cluster.observe().state
+    ours(environment, drivers)
+    state = drivers.cluster.observe().state
     if state == "paused":
-        raise is_paused(environment.name, session.up_command)
+        raise is_paused(environment.name, up_command)
     if state != "running":
-        raise not_up(environment.name, session.up_command, "the cluster")
-    began, emit = time.monotonic(), session.stream.emit
+        raise not_up(environment.name, up_command, "the cluster")
+    began, emit = time.monotonic(), control.stream.emit
     emit(Event.STARTED, STEP, "")
-    done = cluster.bring_in(images, session.stream.reporter(STEP), session.cancel)
+    done = cluster.bring_in(images, control.stream.reporter(STEP), control.cancel)
     emit(Event.DONE, STEP, f"{sum(bool(nodes) for _, nodes in done.values())} brought in", time.monotonic() - began)
     return [Brought(image, identity, tuple(nodes)) for image, (identity, nodes) in done.items()]

@@ -8,10 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
-from envkit.config.models import Probe
+from envkit.base.waiting import Cancel
+from envkit.config.models import Environment, Probe
 from envkit.drivers.stores import Address, Silent, Store, Values, store_of
-from envkit.inventory import observe
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
 from envkit.planning.facts import Instance
 
 
@@ -23,14 +23,17 @@ class Measured:
     values: Values
 
 
-def measure(session: Session, instances: Mapping[str, Instance]) -> dict[str, Measured]:
+def measure(
+    environment: Environment, drivers: Drivers, cancel: Cancel, instances: Mapping[str, Instance]
+) -> dict[str, Measured]:
     """Return the numbers of each store, by service; one that does not answer is left out."""
+    prober = drivers.prober(cancel)
     questions: dict[str, Callable[[], Measured | None]] = {}
     for name, instance in instances.items():
-        if name in session.environment.services:
-            service = observe.probed(session, name, {name: instance})
+        if name in environment.services:
+            service = prober.resolved(name, {name: instance})
             if service.probe and (store := store_of(service.probe)):
-                address = partial(observe.probe_address, session, service, instance)
+                address = partial(prober.address, service, instance)
                 questions[name] = partial(_measured, store, service.probe, address)
     if not questions:
         return {}

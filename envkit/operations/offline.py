@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from envkit.base.abilities import able
+from envkit.base.caller import Caller
+from envkit.base.control import Control
 from envkit.base.errors import EngineError, EnvironmentFailed, EnvkitError, UsageError
-from envkit.base.events import Kind
+from envkit.base.events import Kind, Stream
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
 from envkit.config.images import full_name, local_name, split_tag
+from envkit.config.models import Environment
 from envkit.drivers.clusters.base import NeedsProgram
 from envkit.drivers.engine.exporting import exported, imported
 from envkit.drivers.engine.sdk import translated
@@ -22,7 +27,7 @@ from envkit.drivers.supply.archive import IMAGES, Archive, Writer, written
 from envkit.drivers.supply.base import HasPrograms
 from envkit.drivers.supply.binaries import Host
 from envkit.drivers.supply.images import LOCAL
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
 from envkit.operations import program_bundle
 from envkit.operations.images import Part, complete
 from envkit.version import __version__
@@ -57,22 +62,24 @@ class Loaded:
     notes: Sequence[str] = field(default=())
 
 
-def save(session: Session, path: Path) -> Saved:
+def save(
+    environment: Environment, paths: Paths, drivers: Drivers, control: Control, caller: Caller, path: Path
+) -> Saved:
     """Have everything, then write it into one file. What is missing is pulled, fetched or built first.
 
     Raises `ImageUnavailable` naming all that cannot be had; then no file is written.
     """
-    parts = complete(session)
+    parts = complete(environment, paths, drivers, control)
     images = [part for part in parts if part.role != "program"]
-    with _step(session, "save") as report, written(path, report, session.cancel) as archive:
-        entries = _save_images(session, images, archive) if images else []
-        programs, notes = _save_programs(session, archive, report)
+    with _step(control.stream, "save") as report, written(path, report, control.cancel) as archive:
+        entries = _save_images(drivers, images, archive) if images else []
+        programs, notes = _save_programs(environment, drivers, control.cancel, caller, archive, report)
         manifest = {
             "envkit": __version__,
             "saved": datetime.now(UTC).isoformat(timespec="seconds"),
-            "environment": session.environment.name,
-            "lane": session.lane,
-            "platform": f"linux/{session.arch}" if images else "",
+            "environment": environment.name,
+            "lane": drivers.lane,
+            "platform": f"linux/{drivers.arch}" if images else "",
             "host": str(Host.this()),
             "images": entries,
             "programs": programs,
@@ -81,53 +88,58 @@ def save(session: Session, path: Path) -> Saved:
     return Saved(path, path.stat().st_size, manifest, notes)
 
 
-def _home(session: Session) -> program_bundle.Home:
-    return program_bundle.Home(session.cache, session.environ)
+def _home(caller: Caller) -> program_bundle.Home:
+    return program_bundle.Home(caller.cache, caller.environ)
 
 
 def _save_programs(
-    session: Session, archive: Writer, report: Callable[[str], None]
+    environment: Environment,
+    drivers: Drivers,
+    cancel: Cancel,
+    caller: Caller,
+    archive: Writer,
+    report: Callable[[str], None],
 ) -> tuple[list[program_bundle.Row], list[str]]:
-    if programs := able(session.images, HasPrograms):
-        return program_bundle.pack_programs(_home(session), programs, archive, report, session.cancel)
-    if session.environment.cluster.wanted and able(session.cluster, NeedsProgram) is not None:
-        return program_bundle.pack_kind(_home(session), archive)
+    if programs := able(drivers.supply, HasPrograms):
+        return program_bundle.pack_programs(_home(caller), programs, archive, report, cancel)
+    if environment.cluster.wanted and able(drivers.cluster, NeedsProgram) is not None:
+        return program_bundle.pack_kind(_home(caller), archive)
     return [], []
 
 
-def load(session: Session, path: Path) -> Loaded:
+def load(drivers: Drivers, control: Control, caller: Caller, path: Path) -> Loaded:
     """Take in everything of an archive that is not here. On a failure nothing of it stays.
 
     Raises `UsageError` for an archive that is not for this machine, `EnvironmentFailed` for a damaged one.
     """
     archive = Archive(path)
     try:
-        notes = _refuse_foreign(session, archive)
-        with _step(session, "load") as report:
-            archive.verify(report, session.cancel)
-            images = _load_images(session, archive, report) if archive.manifest["images"] else []
-            programs = program_bundle.unpack(_home(session), archive, report)
+        notes = _refuse_foreign(drivers, archive)
+        with _step(control.stream, "load") as report:
+            archive.verify(report, control.cancel)
+            images = _load_images(drivers, control.cancel, archive, report) if archive.manifest["images"] else []
+            programs = program_bundle.unpack(_home(caller), archive, report)
     finally:
         archive.close()
     return Loaded([*images, *(Entry(*row) for row in programs)], notes)
 
 
 @contextmanager
-def _step(session: Session, name: str) -> Iterator[Any]:
-    began, emit = time.monotonic(), session.stream.emit
+def _step(stream: Stream, name: str) -> Iterator[Any]:
+    began, emit = time.monotonic(), stream.emit
     emit(Kind.PLANNED, name)
     emit(Kind.STARTED, name, "")
     try:
-        yield session.stream.reporter(name)
+        yield stream.reporter(name)
     except EnvkitError as error:
         emit(Kind.FAILED, name, error.message, time.monotonic() - began)
         raise
     emit(Kind.DONE, name, "done", time.monotonic() - began)
 
 
-def _engine(session: Session) -> OnEngine:
+def _engine(drivers: Drivers) -> OnEngine:
     """The engine of a lane that has one."""
-    engine = able(session.backend, OnEngine)
+    engine = able(drivers.backend, OnEngine)
     assert engine is not None  # nothing else has images
     return engine
 
@@ -135,10 +147,10 @@ def _engine(session: Session) -> OnEngine:
 # Out
 
 
-def _save_images(session: Session, parts: Sequence[Part], archive: Writer) -> list[dict[str, Any]]:
-    api = _engine(session).connect(ENGINE_SECONDS)
+def _save_images(drivers: Drivers, parts: Sequence[Part], archive: Writer) -> list[dict[str, Any]]:
+    api = _engine(drivers).connect(ENGINE_SECONDS)
     ids = {local_name(part.here): part for part in parts}
-    had = session.images.ids(list(ids))
+    had = drivers.supply.ids(list(ids))
     try:
         with translated("saving images"):
             for name, part in ids.items():
@@ -172,19 +184,19 @@ def _forget(api: Any, names: Sequence[str]) -> None:
 # In
 
 
-def _refuse_foreign(session: Session, archive: Archive) -> list[str]:
+def _refuse_foreign(drivers: Drivers, archive: Archive) -> list[str]:
     """Raise `UsageError` for what cannot run here; what of it is left out otherwise."""
     manifest, here = archive.manifest, str(Host.this())
     saved = f"{archive.path} was saved in lane {manifest['lane']}"
     if manifest["images"]:
-        if able(session.backend, OnEngine) is None:
+        if able(drivers.backend, OnEngine) is None:
             raise UsageError(
-                f"{saved} and holds images; lane {session.lane} has no engine", hint="use --lane containers"
+                f"{saved} and holds images; lane {drivers.lane} has no engine", hint="use --lane containers"
             )
-        runs = f"linux/{session.arch}"
+        runs = f"linux/{drivers.arch}"
         if manifest["platform"] != runs:
             raise UsageError(
-                f"{saved} for {manifest['platform']}, and {session.engine} here runs {runs}",
+                f"{saved} for {manifest['platform']}, and {drivers.engine} here runs {runs}",
                 hint=f"save it on a machine whose engine runs {runs}",
             )
     foreign = manifest["programs"] and manifest["host"] != here
@@ -196,20 +208,20 @@ def _refuse_foreign(session: Session, archive: Archive) -> list[str]:
     return [f"left out: {names}, which are for {manifest['host']}; this machine is {here}"] if foreign else []
 
 
-def _load_images(session: Session, archive: Archive, report: Any) -> list[Entry]:
+def _load_images(drivers: Drivers, cancel: Cancel, archive: Archive, report: Any) -> list[Entry]:
     rows = archive.manifest["images"]
-    before = session.images.ids([row["reference"] for row in rows])
+    before = drivers.supply.ids([row["reference"] for row in rows])
     lacking = [row for row in rows if not _serves(row, before.get(row["reference"], ""))]
     if lacking:
-        api = _engine(session).connect(ENGINE_SECONDS)
+        api = _engine(drivers).connect(ENGINE_SECONDS)
         short = [f"{LOCAL}{row['reference']}" for row in rows if full_name(row["reference"]) != row["reference"]]
-        had = session.images.ids(short)
+        had = drivers.supply.ids(short)
         try:
-            report(f"loading {len(lacking)} images into {session.engine}")
+            report(f"loading {len(lacking)} images into {drivers.engine}")
             size = archive.manifest["members"][IMAGES]["size"]
-            imported(api, archive.open(IMAGES), size, report, session.cancel)
+            imported(api, archive.open(IMAGES), size, report, cancel)
             for row in lacking:
-                _named(session, api, row)
+                _named(drivers, api, row)
             _back(api, [row for row in rows if row not in lacking], before)  # the engine moved their names as well
         except BaseException:
             _back(api, lacking, before)
@@ -232,15 +244,15 @@ def _told(name: str, loaded: set[str], before: Mapping[str, str]) -> str:
     return "replaced" if name in before else "loaded"
 
 
-def _named(session: Session, api: Any, row: Mapping[str, Any]) -> None:
+def _named(drivers: Drivers, api: Any, row: Mapping[str, Any]) -> None:
     """Engines shorten the names in archives, each in its own way: the image has its full one afterwards."""
     name = row["reference"]
-    if session.images.id_of(row["id"]):
+    if drivers.supply.id_of(row["id"]):
         repository, tag = split_tag(full_name(name))
         with translated(f"naming {name}"):
             api.tag(row["id"], repository, tag.removeprefix(":") or "latest", force=True)
-    if not session.images.id_of(name):  # its id may be another one: engines count differently
-        raise EngineError(f"{session.engine} took the archive in, and has no image {name}", hint="is its disk full?")
+    if not drivers.supply.id_of(name):  # its id may be another one: engines count differently
+        raise EngineError(f"{drivers.engine} took the archive in, and has no image {name}", hint="is its disk full?")
 
 
 def _back(api: Any, rows: Sequence[Mapping[str, Any]], before: Mapping[str, str]) -> None:

@@ -8,10 +8,13 @@ from dataclasses import replace
 from functools import partial
 
 from envkit.base.abilities import able
+from envkit.base.control import Control
 from envkit.base.errors import EnvironmentFailed, UsageError
+from envkit.base.paths import Paths
+from envkit.config.models import Environment
 from envkit.drivers.clusters.base import Pauses
 from envkit.inventory import state
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
 from envkit.operations.holder import ours
 from envkit.operations.list import run_of
 from envkit.operations.locking import locked
@@ -20,36 +23,35 @@ from envkit.planning import plan
 from envkit.planning.plan import CLUSTER
 
 
-def pause(session: Session) -> list[str]:
+def pause(environment: Environment, paths: Paths, drivers: Drivers, control: Control, up_command: str) -> list[str]:
     """Hold every service that runs, and the cluster's nodes; their names. Held already is fine.
 
     Raises `UsageError` while a `run` uses it, `NotUp` when nothing is there, `EnvironmentFailed` when something could
     not be held: all goes on then.
     """
-    with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
-        environment = session.environment
-        if user := run_of(session.paths):
+    with locked(paths, environment.timeout, control.stream, control.cancel):
+        if user := run_of(paths):
             raise UsageError(f"environment {environment.name} is used by {user}", hint="pause it when that has ended")
-        found = [it for it in ours(session) if it.state in ("running", "paused")]
-        tasks: dict[str, Callable[[], object]] = {it.service: partial(session.runtime.pause, it) for it in found}
-        if CLUSTER in plan.select(environment, ()) and session.cluster.observe().state in ("running", "paused"):
-            tasks[CLUSTER] = partial(_pause_cluster, session)
+        found = [it for it in ours(environment, drivers) if it.state in ("running", "paused")]
+        tasks: dict[str, Callable[[], object]] = {it.service: partial(drivers.runtime.pause, it) for it in found}
+        if CLUSTER in plan.select(environment, ()) and drivers.cluster.observe().state in ("running", "paused"):
+            tasks[CLUSTER] = partial(_pause_cluster, drivers)
         if not tasks:
-            raise not_up(environment.name, session.up_command)
+            raise not_up(environment.name, up_command)
         problems = _all(tasks)
         if problems:
-            _all({it.service: partial(session.runtime.resume, it) for it in found})
+            _all({it.service: partial(drivers.runtime.resume, it) for it in found})
             raise EnvironmentFailed(
                 "not everything could be paused, so all goes on:\n" + "\n".join(f"  - {it}" for it in problems),
                 hint="can this engine freeze containers? (rootless ones on cgroup v1 cannot); `up` repairs the rest",
             )
-        _remember(session)
+        _remember(paths)
         return sorted(tasks)
 
 
-def _pause_cluster(session: Session) -> None:
+def _pause_cluster(drivers: Drivers) -> None:
     """Its services are held like every other one; here goes what it has beside them."""
-    if cluster := able(session.cluster, Pauses):
+    if cluster := able(drivers.cluster, Pauses):
         cluster.pause()
 
 
@@ -65,8 +67,8 @@ def _all(tasks: dict[str, Callable[[], object]]) -> list[str]:
     return problems
 
 
-def _remember(session: Session) -> None:
+def _remember(paths: Paths) -> None:
     """So that `env` says it at once: a frozen service's port accepts connections all the same."""
-    record = state.read(session.paths)
+    record = state.read(paths)
     if record:
-        state.write(session.paths, replace(record, status=state.PAUSED))
+        state.write(paths, replace(record, status=state.PAUSED))

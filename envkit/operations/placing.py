@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
+from envkit.base.control import Control
 from envkit.base.errors import EnvironmentFailed, EnvkitError, PortTaken, StepsFailed
+from envkit.base.paths import Paths
+from envkit.config.models import Environment
 from envkit.inventory import offsets, state
-from envkit.inventory.session import Session
 
 Result = TypeVar("Result")
 
@@ -24,49 +27,66 @@ class PortsLost(Exception):
         self.error = error
 
 
-def at_an_offset(session: Session, bring_up: Callable[[], Result]) -> Result:
+@dataclass(frozen=True)
+class Placement:
+    """How an environment gets its port offset.
+
+    `fixed_ports` are the configuration's own host ports, without an offset: an offset is chosen for them.
+    `settle` returns the environment at an offset, its files made; None leaves the environment as it is.
+    """
+
+    fixed_ports: frozenset[int] = frozenset()
+    settle: Callable[[int], Environment] | None = None
+
+
+def at_an_offset(
+    environment: Environment,
+    paths: Paths,
+    control: Control,
+    placement: Placement,
+    bring_up: Callable[[Environment], Result],
+) -> Result:
     """Bring up at the environment's offset; where envkit chose that and lost a port of it, at another one.
 
     The lock of the environment is held. The bind is what decides: no look beforehand can.
     """
     lost: list[int] = []
     while True:
-        _place(session, lost)
+        offset = _offset(environment, paths, control, placement, lost)
         try:
-            return bring_up()
+            return bring_up(placement.settle(offset) if placement.settle else environment)
         except PortsLost as trouble:
             if len(lost) + 1 >= TRIES:
                 raise trouble.error from trouble
-            session.cancel.begin_again()
-            lost.append(session.environment.port_offset)
-            (session.paths.folder / "ports.json").unlink(missing_ok=True)
+            control.cancel.begin_again()
+            lost.append(offset)
+            (paths.folder / "ports.json").unlink(missing_ok=True)
             first = trouble.error.message.splitlines()[0]
-            session.stream.note(f"port offset {lost[-1]} cannot be used, choosing another one: {first}")
+            control.stream.note(f"port offset {lost[-1]} cannot be used, choosing another one: {first}")
 
 
-def _place(session: Session, lost: Sequence[int]) -> None:
-    environment = session.environment
+def _offset(environment: Environment, paths: Paths, control: Control, placement: Placement, lost: Sequence[int]) -> int:
     offset = environment.port_offset
-    if environment.offset_auto and (lost or state.read(session.paths) is None):
-        offset = offsets.reserve(session.paths, environment.checkout, session.fixed_ports, session.cancel, lost)
-        session.stream.note(f"port offset {offset} (chosen, and kept for this checkout)")
-    session.move(offset)
+    if environment.offset_auto and (lost or state.read(paths) is None):
+        offset = offsets.reserve(paths, environment.checkout, placement.fixed_ports, control.cancel, lost)
+        control.stream.note(f"port offset {offset} (chosen, and kept for this checkout)")
+    return offset
 
 
 @contextmanager
-def losing_ports(session: Session, *, from_nothing: bool) -> Iterator[None]:
+def losing_ports(environment: Environment, *, from_nothing: bool) -> Iterator[None]:
     """Turn the failure into `PortsLost` where another offset can be tried: nothing of the environment is there yet."""
     try:
         yield
     except EnvironmentFailed as error:
-        if from_nothing and (lost := lost_port(session, error)):
+        if from_nothing and (lost := lost_port(environment, error)):
             raise PortsLost(lost) from error
         raise
 
 
-def lost_port(session: Session, error: BaseException) -> EnvkitError | None:
+def lost_port(environment: Environment, error: BaseException) -> EnvkitError | None:
     """The failure, if envkit chose the offset and somebody else has a port of it; else None."""
-    if not session.environment.offset_auto or not isinstance(error, EnvkitError):
+    if not environment.offset_auto or not isinstance(error, EnvkitError):
         return None
     errors = error.errors.values() if isinstance(error, StepsFailed) else [error]
     return error if any(isinstance(one, PortTaken) for one in errors) else None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from envkit.base.paths import Paths
+from envkit.config.models import Environment
 from envkit.config.references import Scope, resolve
 from envkit.inventory import observe, state
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
+from envkit.inventory.probing import chosen_ports
 from envkit.operations import calls_back
 from envkit.planning import desired as wanted
 from envkit.planning import made, plan
@@ -20,131 +24,159 @@ ENVIRONMENT = "ENVKIT_ENVIRONMENT"
 """The variable that tells a suite which environment it is in: the marker of its Redis is made of it."""
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """What an `up` was asked for, by which CI job, and until when: written into the record."""
+
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """The options that chose the environment, as `config.request.Request.asked` returns them."""
+    job: str = ""
+    """The CI job that the environment is made for; empty for none."""
+    expires: float = 0.0
+    """Seconds since 1970 after which `prune` may remove what is brought up now; 0 keeps an earlier value."""
+
+
 def write_record(
-    session: Session, instances: Mapping[str, Instance], done: Mapping[str, str],
-    selected: frozenset[str] = frozenset(), *, fresh: bool = False, wants: Mapping[str, Want] | None = None,
-) -> state.Record:  # fmt: skip
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    instances: Mapping[str, Instance],
+    done: Mapping[str, str],
+    selected: frozenset[str] = frozenset(),
+    provenance: Provenance | None = None,
+    *,
+    fresh: bool = False,
+    wants: Mapping[str, Want] | None = None,
+) -> state.Record:
     """Remember what is up now, for `env` and for the next `up`.
 
     `selected` is what this `up` was asked for, empty for a verb that brings up nothing more; with `fresh` nothing of
     the environment was there before. `wants` are an `up`'s: what it made things from.
     """
-    environment = session.environment
-    ports = observe.chosen_ports(session, instances)
-    before = state.read(session.paths)
-    chosen, parts = _selected(session, instances, selected, None if fresh else before)
+    provenance = provenance or Provenance()
+    ports = chosen_ports(environment, instances)
+    before = state.read(paths)
+    chosen, parts = _selected(environment, drivers, instances, selected, None if fresh else before)
     record = state.Record(
         name=environment.name,
         root=environment.checkout,
-        owner=session.claim.owner,
+        owner=drivers.claim.owner,
         files=environment.files,
-        engine=session.engine,
-        engine_url=session.engine_url,
-        lane=session.lane,
+        engine=drivers.engine,
+        engine_url=drivers.engine_url,
+        lane=drivers.lane,
         port_offset=environment.port_offset,
-        variables=variables(session, ports),
-        ports=ports | _api_port(session),
+        variables=variables(environment, paths, drivers, ports),
+        ports=ports | _api_port(environment, paths),
         done=done,
-        tokens=tuple(_renewals(session)),
-        expires=session.expires or (before.expires if before else 0.0),
-        carried=tuple(_carried(session, ports)),
-        job=session.job or (before.job if before else ""),
+        tokens=tuple(_renewals(environment, paths)),
+        expires=provenance.expires or (before.expires if before else 0.0),
+        carried=tuple(_carried(environment, paths, drivers, ports)),
+        job=provenance.job or (before.job if before else ""),
         selected=chosen,
         offset_chosen=environment.offset_auto or bool(before and before.offset_chosen),
         parts=parts,
-        **_origin(session, instances, wants, before),
+        **_origin(environment, paths, provenance, instances, wants, before),
     )
-    state.write(session.paths, record)
+    state.write(paths, record)
     return record
 
 
 def _selected(
-    session: Session, instances: Mapping[str, Instance], selected: frozenset[str], before: state.Record | None
+    environment: Environment,
+    drivers: Drivers,
+    instances: Mapping[str, Instance],
+    selected: frozenset[str],
+    before: state.Record | None,
 ) -> tuple[tuple[str, ...], int]:
     """What is up by name, and of how many: this selection beside those before it. Empty and 0 when it is everything."""
-    everything = plan.select(session.environment, ())
+    everything = plan.select(environment, ())
     if (before and not before.selected) or selected >= everything:
         return (), 0
     chosen = (selected | set(before.selected if before else ())) & everything
-    absent = observe.left_out(session, instances)
+    absent = observe.left_out(environment, drivers, instances)
     if not chosen or chosen >= everything - set(absent):
         return (), 0
     return tuple(sorted(chosen - set(absent))), len(everything - set(absent))
 
 
 def _origin(
-    session: Session, instances: Mapping[str, Instance], wants: Mapping[str, Want] | None, before: state.Record | None
+    environment: Environment,
+    paths: Paths,
+    provenance: Provenance,
+    instances: Mapping[str, Instance],
+    wants: Mapping[str, Want] | None,
+    before: state.Record | None,
 ) -> dict[str, Any]:
     """What was asked for and what all of it was made from; as it was, where nothing was made."""
     known = before.made if before else {}
     if wants is None:
         return {"asked": before.asked if before else {}, "made": known}
-    environment = session.environment
     there = made.of_services(environment, wants, instances, known)
-    if environment.cluster.wanted and session.paths.kubeconfig.exists():
+    if environment.cluster.wanted and paths.kubeconfig.exists():
         there[CLUSTER] = made.of_cluster(wanted.settled_cluster(environment), environment.port_offset, known)
-    return {"asked": session.asked, "made": there}
+    return {"asked": provenance.asked, "made": there}
 
 
-def _api_port(session: Session) -> dict[str, int]:
+def _api_port(environment: Environment, paths: Paths) -> dict[str, int]:
     """Where the API server listens on this host: a port that must accept connections, like the services'."""
     from envkit.base import kubeconfig
 
-    if not session.environment.cluster.wanted or not session.paths.kubeconfig.exists():
+    if not environment.cluster.wanted or not paths.kubeconfig.exists():
         return {}
-    port = urlsplit(kubeconfig.read(session.paths.kubeconfig).server).port
+    port = urlsplit(kubeconfig.read(paths.kubeconfig).server).port
     return {"cluster.api": port} if port else {}
 
 
-def variables(session: Session, ports: Mapping[str, int]) -> dict[str, str]:
+def variables(environment: Environment, paths: Paths, drivers: Drivers, ports: Mapping[str, int]) -> dict[str, str]:
     """Everything the environment exports, references resolved as seen from this host.
 
     A service that is not up (after `up SERVICE...`) exports nothing, and neither does an absent cluster.
     """
-    environment = session.environment
     addressing = wanted.published(environment, ports)
-    known = values(environment, addressing, Fleeting(session.paths, host=session.this_host))
+    known = values(environment, addressing, Fleeting(paths, host=drivers.this_host))
     there = {port.partition(".")[0] for port in ports}
-    found = {ENVIRONMENT: environment.name} | calls_back.variables(session)
+    found = {ENVIRONMENT: environment.name} | calls_back.variables(environment, paths, drivers)
     for name, service in environment.services.items():
         if name in there or not service.ports:
             scope = Scope(environment, addressing, name, known)
             found |= {key: resolve(value, scope) for key, value in service.exports.items()}
     scope = Scope(environment, addressing, "", known)
-    if environment.cluster.wanted and session.paths.kubeconfig.exists():
+    if environment.cluster.wanted and paths.kubeconfig.exists():
         found |= {key: resolve(value, scope) for key, value in environment.cluster.exports.items()}
-        found |= _tokens(session)
+        found |= _tokens(environment, paths)
     return found | {key: resolve(value, scope) for key, value in environment.exports.items()}
 
 
-def _tokens(session: Session) -> dict[str, str]:
+def _tokens(environment: Environment, paths: Paths) -> dict[str, str]:
     found = {}
-    for name, identity in session.environment.cluster.identities.items():
-        path = session.paths.tokens / name
+    for name, identity in environment.cluster.identities.items():
+        path = paths.tokens / name
         if identity.token and identity.token.variable and path.exists():
             found[identity.token.variable] = path.read_text().strip()
             found[f"{identity.token.variable}_FILE"] = str(path)
     return found
 
 
-def _renewals(session: Session) -> Iterator[state.Renewal]:
-    if not session.paths.kubeconfig.exists():
+def _renewals(environment: Environment, paths: Paths) -> Iterator[state.Renewal]:
+    if not paths.kubeconfig.exists():
         return  # after `up SERVICE...`, say: there is nobody yet who could give tokens
-    for name, identity in session.environment.cluster.identities.items():
+    for name, identity in environment.cluster.identities.items():
         token = identity.token
         if token:
             account = identity.account or name
             yield state.Renewal(name, identity.namespace, account, token.seconds, token.audiences, token.variable or "")
 
 
-def _carried(session: Session, ports: Mapping[str, int]) -> Iterator[state.Carried]:
+def _carried(
+    environment: Environment, paths: Paths, drivers: Drivers, ports: Mapping[str, int]
+) -> Iterator[state.Carried]:
     """Files of services that hold a token, with marks where the tokens are."""
-    environment = session.environment
     there = {port.partition(".")[0] for port in ports}
     for name, service in environment.services.items():
         if service.once or not service.files or (service.ports and name not in there):
             continue
-        for file in wanted.inside(environment, name, session.paths, tokens=False, host=session.this_host).files:
+        for file in wanted.inside(environment, name, paths, tokens=False, host=drivers.this_host).files:
             text = file.content or ""
             used = tuple(one for one in environment.cluster.identities if mark(one) in text)
             if used:

@@ -28,8 +28,7 @@ from envkit.inventory import state
 from envkit.planning.facts import Instance
 
 if TYPE_CHECKING:
-    from envkit.inventory.session import Session
-    from envkit.operations.effects import Effects
+    pass
 
 GRACE = 3.0
 """Seconds for a service to end by itself: nothing of a test environment is worth a longer goodbye."""
@@ -38,53 +37,7 @@ KILL_SECONDS = 5.0
 """For a helper process of an earlier run to end after SIGTERM."""
 
 
-def undo(session: Session, effects: Effects) -> list[str]:
-    """Remove what one `up` made; what went wrong on the way."""
-    tasks: list[Callable[[], object]] = [partial(session.runtime.remove, found) for found in _made(session, effects)]
-    if effects.made_cluster:
-        tasks.append(session.cluster.delete)
-    problems = _all(tasks)
-    if effects.made_network:
-        problems += _all([lambda: _forget(session)])
-    if not problems and state.read(session.paths) is None:
-        session.paths.begun.unlink(missing_ok=True)
-    return list(map(_said, problems))
-
-
-def _made(session: Session, effects: Effects) -> list[Instance]:
-    """Return what one `up` started and recorded, and what is there by its label that was not there before.
-
-    A signal may end a step after the engine has made a container and before the step has recorded it.
-    """
-    before = {it.id for it in (*effects.facts.instances.values(), *effects.facts.strays)}
-    made = {it.id: it for it in effects.made.values()}
-    with suppress(EngineError):  # an engine that does not answer: removing what is recorded says so
-        made |= {it.id: it for it in session.runtime.observe(session.environment.name) if it.id not in before}
-    return list(made.values())
-
-
-def _forget(session: Session) -> None:
-    """Network and files of an environment that has nothing in it any more."""
-    if not session.runtime.observe(session.environment.name):
-        session.networks.remove_all(session.environment.name)
-        shutil.rmtree(session.paths.folder, ignore_errors=True)
-
-
-def forget_files(session: Session) -> None:
-    """What `settle` made for an environment that did not come to be; a kind cluster's files are its own business."""
-    with suppress(EnvkitError, OSError):
-        if session.environment.cluster.has_nodes and not session.paths.kubeconfig.exists():
-            for name in ("pki", "secrets"):
-                shutil.rmtree(session.paths.folder / name, ignore_errors=True)
-            session.paths.folder.rmdir()
-            return
-        if not session.environment.cluster.has_nodes and not session.runtime.observe(session.environment.name):
-            shutil.rmtree(session.paths.folder, ignore_errors=True)
-            if is_own_folder(session.paths.services):
-                session.paths.services.rmdir()
-
-
-def _all(tasks: Iterable[Callable[[], object]]) -> list[BaseException]:
+def all_tasks(tasks: Iterable[Callable[[], object]]) -> list[BaseException]:
     """Run them side by side, every one to its end; what they raised."""
     with ThreadPoolExecutor(8, thread_name_prefix="remove") as pool:
         futures = [pool.submit(task) for task in tasks]
@@ -92,7 +45,8 @@ def _all(tasks: Iterable[Callable[[], object]]) -> list[BaseException]:
     return [error for error in errors if error is not None]
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """Return the text of an error that is reported beside others."""
     return getattr(error, "message", repr(error))
 
 
@@ -153,11 +107,11 @@ def down(
 
 def _left(problems: Sequence[BaseException]) -> EnvkitError:
     """One error that names everything that is still there."""
-    said = "".join(f"\n  - {line}" for line in dict.fromkeys(map(_said, problems)))
+    lines = "".join(f"\n  - {line}" for line in dict.fromkeys(map(said, problems)))
     if all(isinstance(problem, HolderError) for problem in problems):
-        return HolderError(f"what is not ours was left:{said}", hint=TAKE_IT)
+        return HolderError(f"what is not ours was left:{lines}", hint=TAKE_IT)
     return EnvironmentFailed(
-        f"not everything could be removed:{said}",
+        f"not everything could be removed:{lines}",
         hint="start that engine, then run `down` again; it goes by labels and misses nothing",
     )
 
@@ -217,7 +171,7 @@ def _clear_processes(
     ours = [item for item in found if runtime.whose(item).ours]
     for item in ours:
         say(f"removing {item.name} (process {item.id})")
-    problems = _all(partial(runtime.remove, it, GRACE) for it in found)
+    problems = all_tasks(partial(runtime.remove, it, GRACE) for it in found)
     return [item.name for item in ours], problems
 
 
@@ -247,7 +201,7 @@ def _clear(
         tasks.append(kind.delete)  # also without nodes: a kind that outlived its envkit may be about to make one
         for item in (*(it.name for it in found if runtime.whose(it).ours), *nodes):
             say(f"removing {item} ({endpoint.engine})")
-        problems = _all(tasks)
+        problems = all_tasks(tasks)
         gone = [it.name for it in found] + list(nodes)
         if not problems:
             gone += networks.remove_all(name)

@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from envkit.base.control import Control
 from envkit.base.deadline import Deadline
 from envkit.base.errors import EnvironmentFailed, EnvkitError, NotReady
-from envkit.base.waiting import until
-from envkit.config.models import Service
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel, until
+from envkit.config.models import Environment, Service
 from envkit.drivers.stores import store_of
-from envkit.inventory import observe, state
-from envkit.inventory.session import Session
+from envkit.inventory import state
+from envkit.inventory.drivers import Drivers
+from envkit.inventory.probing import Prober
 from envkit.operations.holder import ours
 from envkit.operations.locking import locked
 from envkit.operations.standing import check_not_paused, not_up
@@ -39,21 +42,32 @@ class Part:
     seconds: float
 
 
-def reset(session: Session) -> list[Part]:
+def reset(environment: Environment, paths: Paths, drivers: Drivers, control: Control, up_command: str) -> list[Part]:
     """Queues drained; then Redis, databases and cluster side by side. Raises `NotUp`, `EnvironmentFailed`."""
-    return _put_back(session, thoroughly=True)
+    prober = drivers.prober(control.cancel)
+    return _put_back(environment, paths, drivers, prober, control, up_command, thoroughly=True)
 
 
-def flush(session: Session) -> list[Part]:
+def flush(environment: Environment, paths: Paths, drivers: Drivers, control: Control, up_command: str) -> list[Part]:
     """Only what every run begins with: queues drained, Redis empty."""
-    return _put_back(session, thoroughly=False)
+    prober = drivers.prober(control.cancel)
+    return _put_back(environment, paths, drivers, prober, control, up_command, thoroughly=False)
 
 
-def _put_back(session: Session, *, thoroughly: bool) -> list[Part]:
-    with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
-        services = _running(session)
+def _put_back(
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    prober: Prober,
+    control: Control,
+    up_command: str,
+    *,
+    thoroughly: bool,
+) -> list[Part]:
+    with locked(paths, environment.timeout, control.stream, control.cancel):
+        services = _running(environment, paths, drivers, prober, up_command)
         parts = _side_by_side([
-            (name, partial(_drain, session, name, *it))
+            (name, partial(_drain, prober, control.cancel, name, *it))
             for name, it in services.items()
             if "health" in it[0].ports
         ])  # fmt: skip
@@ -61,26 +75,28 @@ def _put_back(session: Session, *, thoroughly: bool) -> list[Part]:
         work: list[tuple[str, Callable[[], str]]] = []
         for name, (service, instance) in services.items():
             if service.probe and (store := store_of(service.probe)):
-                address = observe.probe_address(session, service, instance)
+                address = prober.address(service, instance)
                 work.append((name, partial(store.reset, service.probe, address, thoroughly=thoroughly)))
-        if thoroughly and session.environment.cluster.wanted and session.paths.kubeconfig.exists():
-            work.append(("cluster", lambda: _clear(session)))
+        if thoroughly and environment.cluster.wanted and paths.kubeconfig.exists():
+            work.append(("cluster", lambda: _clear(environment, paths)))
         parts += [part for part in _side_by_side(work) if part.said]
         if any("made anew" in part.said for part in parts):
-            parts += _side_by_side([("services", lambda: _healthy(session, services))])
+            parts += _side_by_side([("services", lambda: _healthy(prober, services))])
         return parts
 
 
-def _running(session: Session) -> dict[str, tuple[Service, Instance]]:
-    name = session.environment.name
-    seen = ours(session)
-    check_not_paused(name, session.up_command, seen)
+def _running(
+    environment: Environment, paths: Paths, drivers: Drivers, prober: Prober, up_command: str
+) -> dict[str, tuple[Service, Instance]]:
+    name = environment.name
+    seen = ours(environment, drivers)
+    check_not_paused(name, up_command, seen)
     found = {it.service: it for it in seen if it.running}
-    services = session.environment.services
-    there = {one: (observe.probed(session, one, {one: it}), it) for one, it in found.items() if one in services}
+    services = environment.services
+    there = {one: (prober.resolved(one, {one: it}), it) for one, it in found.items() if one in services}
     lasting = any(not service.once for service in services.values())
-    if not there and (lasting or state.read(session.paths) is None):
-        raise not_up(name, session.up_command)
+    if not there and (lasting or state.read(paths) is None):
+        raise not_up(name, up_command)
     return there
 
 
@@ -108,18 +124,18 @@ def _side_by_side(work: Iterable[tuple[str, Callable[[], str]]]) -> list[Part]:
     raise EnvironmentFailed("\n".join(getattr(error, "message", str(error)) for error in errors))
 
 
-def _drain(session: Session, name: str, service: Service, instance: Instance) -> str:
+def _drain(prober: Prober, cancel: Cancel, name: str, service: Service, instance: Instance) -> str:
     """Wait until a service that keeps a queue says that it is empty; others do not know the question."""
     import http.client
 
     from envkit.base.deadline_http import Connection, ask
 
-    target = observe.target_of(session, service, instance)
+    target = prober.target(service, instance)
     known = True
 
     def attempt() -> str | None:
         nonlocal known
-        connection = Connection(target.host, target.port("health"), Deadline(ANSWER_SECONDS, session.cancel))
+        connection = Connection(target.host, target.port("health"), Deadline(ANSWER_SECONDS, cancel))
         try:
             answer = ask(connection, "GET", "/drained", most=4096, cut=True)
         except (OSError, http.client.HTTPException) as error:
@@ -130,24 +146,24 @@ def _drain(session: Session, name: str, service: Service, instance: Instance) ->
         return None if answer.status in (200, 404) else answer.data.decode(errors="replace")
 
     try:
-        until(attempt, what=f"the queue of {name} to be drained", seconds=DRAIN_SECONDS, cancel=session.cancel)
+        until(attempt, what=f"the queue of {name} to be drained", seconds=DRAIN_SECONDS, cancel=cancel)
     except NotReady as error:
         error.hint = f"does its database work? `status` tells; `restart {name}` gives the queue another try"
         raise
     return "queue drained" if known else ""
 
 
-def _clear(session: Session) -> str:
+def _clear(environment: Environment, paths: Paths) -> str:
     from envkit.drivers.clusters.api import Api
     from envkit.drivers.clusters.clearing import clear
 
-    api = Api.of(session.paths.kubeconfig)
-    spaces, kinds = clear(api, session.environment.cluster, session.environment.name)
+    api = Api.of(paths.kubeconfig)
+    spaces, kinds = clear(api, environment.cluster, environment.name)
     return f"{spaces} namespaces and {kinds} sets of custom resources requested away" if spaces or kinds else "clean"
 
 
-def _healthy(session: Session, services: Mapping[str, tuple[Service, Instance]]) -> str:
+def _healthy(prober: Prober, services: Mapping[str, tuple[Service, Instance]]) -> str:
     for name, (service, instance) in services.items():
-        if service.probe and (broken := observe.health(session, name, instance, HEALTHY_SECONDS)):
+        if service.probe and (broken := prober.health(name, instance, HEALTHY_SECONDS)):
             raise EnvironmentFailed(broken)
     return "ready again"

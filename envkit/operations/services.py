@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from envkit.base.control import Control
 from envkit.base.errors import NotReady, ServiceDied
-from envkit.inventory import observe, state
-from envkit.inventory.session import Session
+from envkit.base.paths import Paths
+from envkit.config.models import Environment
+from envkit.drivers.runtimes.base import FullRuntime
+from envkit.inventory import state
+from envkit.inventory.drivers import Drivers
 from envkit.operations.holder import ours
 from envkit.operations.locking import locked
 from envkit.operations.record import write_record
@@ -15,56 +19,75 @@ from envkit.planning import plan
 from envkit.planning.facts import Instance
 
 
-def instances(session: Session, names: Sequence[str]) -> dict[str, Instance]:
+def instances(
+    environment: Environment, runtime: FullRuntime, up_command: str, names: Sequence[str]
+) -> dict[str, Instance]:
     """The named services' containers, all of them when none is named. Raises `NotUp` when one is not there."""
-    found = {instance.service: instance for instance in session.runtime.observe(session.environment.name)}
-    plan.select(session.environment, names)
+    found = {instance.service: instance for instance in runtime.observe(environment.name)}
+    plan.select(environment, names)
     missing = [name for name in names if name not in found]
     if missing or not found:
-        raise not_up(session.environment.name, session.up_command, ", ".join(missing) if found else "")
+        raise not_up(environment.name, up_command, ", ".join(missing) if found else "")
     return {name: found[name] for name in (names or found)}
 
 
-def logs(session: Session, names: Sequence[str], tail: int | None, write: Callable[[str], None]) -> None:
+def logs(
+    environment: Environment,
+    runtime: FullRuntime,
+    up_command: str,
+    names: Sequence[str],
+    tail: int | None,
+    write: Callable[[str], None],
+) -> None:
     """Write the services' logs, each line headed by its service's name when there are several."""
-    found = instances(session, names)
-    for name, line in _lines(session, found, tail):
+    found = instances(environment, runtime, up_command, names)
+    for name, line in _lines(runtime, found, tail):
         write(f"{name} | {line}" if len(found) > 1 else line)
 
 
-def rows(session: Session, names: Sequence[str], tail: int | None) -> Iterator[tuple[str, str]]:
+def rows(
+    environment: Environment, runtime: FullRuntime, up_command: str, names: Sequence[str], tail: int | None
+) -> Iterator[tuple[str, str]]:
     """Each line of the services' logs, with the service's name."""
-    return _lines(session, instances(session, names), tail)
+    return _lines(runtime, instances(environment, runtime, up_command, names), tail)
 
 
-def _lines(session: Session, found: Mapping[str, Instance], tail: int | None) -> Iterator[tuple[str, str]]:
+def _lines(runtime: FullRuntime, found: Mapping[str, Instance], tail: int | None) -> Iterator[tuple[str, str]]:
     for name, instance in found.items():
-        for line in session.runtime.logs(instance, tail).splitlines():
+        for line in runtime.logs(instance, tail).splitlines():
             yield name, line
 
 
-def restart(session: Session, names: Sequence[str]) -> None:
+def restart(
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    control: Control,
+    up_command: str,
+    names: Sequence[str],
+) -> None:
     """Restart processes, data kept, and wait until their probes pass again."""
-    with locked(session.paths, session.environment.timeout, session.stream, session.cancel):
-        ours(session)
-        found = instances(session, names)
-        check_not_paused(session.environment.name, session.up_command, found.values())
+    prober = drivers.prober(control.cancel)
+    with locked(paths, environment.timeout, control.stream, control.cancel):
+        ours(environment, drivers)
+        found = instances(environment, drivers.runtime, up_command, names)
+        check_not_paused(environment.name, up_command, found.values())
         for name, instance in found.items():
-            session.stream.note(f"restarting {name}")
-            service = session.environment.services[name]
-            again = session.runtime.restart(instance, service.stop_timeout)
-            broken = observe.health(session, name, again, patience=service.timeout) if again.running else again.death()
-            now = session.runtime.look(again)
+            control.stream.note(f"restarting {name}")
+            service = environment.services[name]
+            again = drivers.runtime.restart(instance, service.stop_timeout)
+            broken = prober.health(name, again, patience=service.timeout) if again.running else again.death()
+            now = drivers.runtime.look(again)
             if not now.running:
-                raise ServiceDied(f"{name} {now.death()}", detail=session.runtime.logs(again, 20))
+                raise ServiceDied(f"{name} {now.death()}", detail=drivers.runtime.logs(again, 20))
             if broken:
-                raise NotReady(broken, detail=session.runtime.logs(again, 20))
-        _remember(session)
+                raise NotReady(broken, detail=drivers.runtime.logs(again, 20))
+        _remember(environment, paths, drivers)
 
 
-def _remember(session: Session) -> None:
+def _remember(environment: Environment, paths: Paths, drivers: Drivers) -> None:
     """Ports that an engine chose may have changed."""
-    record = state.read(session.paths)
+    record = state.read(paths)
     if record:
-        found = {it.service: it for it in session.runtime.observe(session.environment.name)}
-        write_record(session, found, record.done)
+        found = {it.service: it for it in drivers.runtime.observe(environment.name)}
+        write_record(environment, paths, drivers, found, record.done)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from envkit.base.abilities import able
 from envkit.base.errors import NotUp, ToolMissing, UsageError
-from envkit.config.models import Service
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
+from envkit.config.models import Environment, Service
 from envkit.drivers.stores import store_of
 from envkit.drivers.supply.base import KnowsSources
-from envkit.inventory import observe
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
 from envkit.operations.services import instances
 from envkit.operations.standing import check_not_paused
 from envkit.planning.facts import Instance
@@ -29,21 +30,33 @@ class Entry:
     note: str = ""
 
 
-def entry(session: Session, name: str, argv: Sequence[str], *, tty: bool) -> Entry:
+def entry(
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    cancel: Cancel,
+    environ: Mapping[str, str],
+    up_command: str,
+    name: str,
+    argv: Sequence[str],
+    *,
+    tty: bool,
+) -> Entry:
     """The way into a service or the cluster; `argv` is run there, or the service's own client when it is empty.
 
     Raises `NotUp`, `UsageError` (no such service), `ToolMissing` (no client here).
     """
+    prober = drivers.prober(cancel)
     if name == CLUSTER:
-        return _cluster(session, argv)
-    if name in session.environment.services and not session.environment.services[name].runs:
+        return _cluster(environment, paths, environ, up_command, argv)
+    if name in environment.services and not environment.services[name].runs:
         raise UsageError(f"{name} is done on this host: there is nothing to go into", hint="name a service that runs")
-    instance = instances(session, [name])[name]
-    check_not_paused(session.environment.name, session.up_command, [instance])
+    instance = instances(environment, drivers.runtime, up_command, [name])[name]
+    check_not_paused(environment.name, up_command, [instance])
     if not instance.running:
         raise NotUp(f"{name} {instance.death()}", hint="`up` brings it back")
-    service = observe.probed(session, name, {name: instance})
-    return _service(session, instance, service, argv, tty)
+    service = prober.resolved(name, {name: instance})
+    return _service(drivers, environ, instance, service, argv, tty)
 
 
 def client_of(service: Service, ports: Mapping[int, int] | None = None) -> tuple[list[str], dict[str, str]]:
@@ -55,39 +68,43 @@ def client_of(service: Service, ports: Mapping[int, int] | None = None) -> tuple
     return store.client(service.probe, (ports or {}).get(inner, inner))
 
 
-def _service(session: Session, instance: Instance, service: Service, argv: Sequence[str], tty: bool) -> Entry:
-    client, variables = client_of(service, session.runtime.ports_beside(instance))
-    environ = dict(session.environ)
-    if sources := able(session.images, KnowsSources):  # the client may be beside the program that runs
+def _service(
+    drivers: Drivers, environ: Mapping[str, str], instance: Instance, service: Service, argv: Sequence[str], tty: bool
+) -> Entry:
+    client, variables = client_of(service, drivers.runtime.ports_beside(instance))
+    environ = dict(environ)
+    if sources := able(drivers.supply, KnowsSources):  # the client may be beside the program that runs
         folders = sources.folders_of(instance.image)
         environ["PATH"] = ":".join([*dict.fromkeys(folders), environ.get("PATH", "")])
-    return Entry(*session.runtime.way_in(instance, client, variables, argv, environ, tty=tty))
+    return Entry(*drivers.runtime.way_in(instance, client, variables, argv, environ, tty=tty))
 
 
-def _cluster(session: Session, argv: Sequence[str]) -> Entry:
+def _cluster(
+    environment: Environment, paths: Paths, environ: Mapping[str, str], up_command: str, argv: Sequence[str]
+) -> Entry:
     """A shell, or a command, for which kubectl means this cluster."""
     from envkit.operations.env import read
 
-    record = read(session.paths, session.up_command, session.environ)
-    if not session.environment.cluster.wanted or not session.paths.kubeconfig.exists():
-        raise NotUp(f"environment {session.environment.name} has no cluster", hint="name a service instead")
-    assets = session.environ.get("KUBEBUILDER_ASSETS")
-    path = ":".join(filter(None, [session.environ.get("PATH", ""), assets or "", *_kubectl(session)]))
-    variables = {**record.variables, "KUBECONFIG": str(session.paths.kubeconfig), "PATH": path}
+    record = read(paths, up_command, environ)
+    if not environment.cluster.wanted or not paths.kubeconfig.exists():
+        raise NotUp(f"environment {environment.name} has no cluster", hint="name a service instead")
+    assets = environ.get("KUBEBUILDER_ASSETS")
+    path = ":".join(filter(None, [environ.get("PATH", ""), assets or "", *_kubectl(paths)]))
+    variables = {**record.variables, "KUBECONFIG": str(paths.kubeconfig), "PATH": path}
     kubectl = shutil.which("kubectl", path=path)
-    words = list(argv) or [session.environ.get("SHELL") or "sh"]
+    words = list(argv) or [environ.get("SHELL") or "sh"]
     found = shutil.which(words[0], path=path)
     if not found:
         raise ToolMissing(f"{words[0]} is not on PATH", hint="install it: https://kubernetes.io/docs/tasks/tools/")
-    note = "" if argv else f"KUBECONFIG is set to the cluster of {session.environment.name}; `exit` ends this shell"
+    note = "" if argv else f"KUBECONFIG is set to the cluster of {environment.name}; `exit` ends this shell"
     return Entry((found, *words[1:]), variables, note + ("" if argv or kubectl else "; there is no kubectl on PATH"))
 
 
-def _kubectl(session: Session) -> list[str]:
+def _kubectl(paths: Paths) -> list[str]:
     """The folder of the API server's own programs, where it runs as a process."""
     from envkit.drivers.runtimes.spawning import launch_of
 
     try:
-        return [str(Path(launch_of(session.paths.services / "apiserver").argv[0]).parent)]
+        return [str(Path(launch_of(paths.services / "apiserver").argv[0]).parent)]
     except (OSError, ValueError):
         return []

@@ -11,11 +11,16 @@ from typing import TypeVar
 
 from envkit.base.abilities import able
 from envkit.base.errors import EngineError
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
+from envkit.config.models import Environment
 from envkit.drivers.clusters.base import RunsPods, kind_of
+from envkit.drivers.runtimes.base import FullRuntime
 from envkit.drivers.runtimes.usage import Usage
 from envkit.drivers.supply.base import KnowsSources
 from envkit.inventory import observe, state
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
+from envkit.inventory.probing import chosen_ports
 from envkit.planning import plan
 from envkit.planning.facts import Facts, Instance
 from envkit.planning.plan import CLUSTER
@@ -94,43 +99,43 @@ class Status:
         return any(row.state != "absent" for row in self.rows)
 
 
-def status(session: Session) -> Status:
+def status(environment: Environment, paths: Paths, drivers: Drivers, cancel: Cancel) -> Status:
     """Look at everything, change nothing. Raises `Cancelled`."""
-    selected = plan.select(session.environment, ())
-    _, facts = observe.look(session, selected)
-    absent = observe.left_out(session, facts.instances)
-    with session.cancel.cutting(), ThreadPoolExecutor(1, thread_name_prefix="cluster") as pool:  # Docker takes a second
-        cluster = pool.submit(_cluster_row, session, facts) if CLUSTER in selected else None
-        usages = _usages(session, facts)
-    rows = [_row(session, name, facts, usages) for name in session.environment.services if name not in absent]
+    selected = plan.select(environment, ())
+    _, facts = observe.look(environment, paths, drivers, cancel, selected)
+    absent = observe.left_out(environment, drivers, facts.instances)
+    with cancel.cutting(), ThreadPoolExecutor(1, thread_name_prefix="cluster") as pool:  # Docker takes a second
+        cluster = pool.submit(_cluster_row, drivers, facts) if CLUSTER in selected else None
+        usages = _usages(drivers.runtime, facts)
+    rows = [_row(environment, drivers, name, facts, usages) for name in environment.services if name not in absent]
     if cluster:
         rows.insert(0, cluster.result())
     rows += [Row(stray.name, stray.state, "not in the configuration") for stray in facts.strays]
-    session.cancel.check()
-    missing = tuple(f"{program} ({name}): {_without(session, name)}" for name, program in absent.items())
-    record = state.read(session.paths)
+    cancel.check()
+    missing = tuple(f"{program} ({name}): {_without(environment, name)}" for name, program in absent.items())
+    record = state.read(paths)
     return Status(
-        session.environment.name, session.where, tuple(rows), missing, session.this_host().address,
-        frozenset(record.selected if record else ()), session.environment.port_offset,
-        bool(record and record.offset_chosen) or session.environment.offset_auto,
+        environment.name, drivers.where, tuple(rows), missing, drivers.this_host().address,
+        frozenset(record.selected if record else ()), environment.port_offset,
+        bool(record and record.offset_chosen) or environment.offset_auto,
     )  # fmt: skip
 
 
-def _without(session: Session, part: str) -> str:
+def _without(environment: Environment, part: str) -> str:
     """What is missing without a part of the cluster."""
-    return (kind_of(session.environment.cluster.type).without or {}).get(part, "")
+    return (kind_of(environment.cluster.type).without or {}).get(part, "")
 
 
-def looks(session: Session, every: float) -> Iterator[Status]:
+def looks(environment: Environment, paths: Paths, drivers: Drivers, cancel: Cancel, every: float) -> Iterator[Status]:
     """One look after the other, for ever, each with what was used since the one before. Raises `Cancelled`."""
     before: dict[str, tuple[float, Usage]] = {}
     while True:
-        now, seen = time.monotonic(), status(session)
+        now, seen = time.monotonic(), status(environment, paths, drivers, cancel)
         rows = [replace(row, share=_share(row, now, before.get(row.name))) for row in seen.rows]
         before = {row.name: (now, row.usage) for row in rows}
         yield replace(seen, rows=tuple(rows))
-        session.cancel.sleep(every)
-        session.cancel.check()
+        cancel.sleep(every)
+        cancel.check()
 
 
 def _share(row: Row, now: float, before: tuple[float, Usage] | None) -> float | None:
@@ -140,10 +145,10 @@ def _share(row: Row, now: float, before: tuple[float, Usage] | None) -> float | 
     return (row.usage.cpu - before[1].cpu) / max(0.001, now - before[0])
 
 
-def _usages(session: Session, facts: Facts) -> dict[str, Usage]:
+def _usages(runtime: FullRuntime, facts: Facts) -> dict[str, Usage]:
     """Of everything that runs or is held; nothing of what cannot be measured."""
     asked = {name: it for name, it in facts.instances.items() if it.state in ("running", "paused")}
-    return dict(zip(asked, _measured(session.runtime.usage, asked.values()), strict=True))
+    return dict(zip(asked, _measured(runtime.usage, asked.values()), strict=True))
 
 
 def _measured(measure: Callable[[Measurable], Usage], things: Iterable[Measurable]) -> list[Usage]:
@@ -157,9 +162,9 @@ def _measured(measure: Callable[[Measurable], Usage], things: Iterable[Measurabl
         return list(pool.map(ask, things))
 
 
-def _cluster_row(session: Session, facts: Facts) -> Row:
+def _cluster_row(drivers: Drivers, facts: Facts) -> Row:
     row = _cluster_state(facts)
-    cluster = able(session.cluster, RunsPods)
+    cluster = able(drivers.cluster, RunsPods)
     if facts.cluster.state not in ("running", "paused") or cluster is None:
         return row
     since = age(cluster.began()) if facts.cluster.state == "running" else ""
@@ -175,8 +180,8 @@ def _cluster_state(facts: Facts) -> Row:
     return Row(CLUSTER, fact.state, "ready" if well else wrong if fact.state == "running" else fact.state)
 
 
-def _row(session: Session, name: str, facts: Facts, usages: Mapping[str, Usage]) -> Row:
-    service = session.environment.services[name]
+def _row(environment: Environment, drivers: Drivers, name: str, facts: Facts, usages: Mapping[str, Usage]) -> Row:
+    service = environment.services[name]
     instance = facts.instances.get(name)
     if not service.runs:
         done = name in facts.done
@@ -189,21 +194,21 @@ def _row(session: Session, name: str, facts: Facts, usages: Mapping[str, Usage])
         _health(service.once, instance, facts.unready.get(name, "")),
         {
             key.partition(".")[2]: f"127.0.0.1:{port}"
-            for key, port in observe.chosen_ports(session, {name: instance}).items()
+            for key, port in chosen_ports(environment, {name: instance}).items()
         },
         instance.image,
         age(instance.started_at) if instance.running else "",
-        _source(session, instance),
+        _source(drivers, instance),
         usages.get(name, Usage()),
         instance.memory,
     )
 
 
-def _source(session: Session, instance: Instance) -> str:
+def _source(drivers: Drivers, instance: Instance) -> str:
     """Of what runs, which need not be what would be started now."""
-    if (sources := able(session.images, KnowsSources)) is None:
+    if (sources := able(drivers.supply, KnowsSources)) is None:
         return ""
-    same = session.images.id_of(instance.image) in ("", instance.image_id)
+    same = drivers.supply.id_of(instance.image) in ("", instance.image_id)
     return (sources.source_of(instance.image) if same else "") or instance.image_id.strip()
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from envkit.base.errors import EnvkitError
 from envkit.base.owner import of_data
@@ -26,7 +26,10 @@ from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, Writer, now, render
 
 if TYPE_CHECKING:
-    from envkit.inventory.session import Session
+    from envkit.base.control import Control
+    from envkit.base.paths import Paths
+    from envkit.config.models import Environment
+    from envkit.inventory.drivers import Drivers
     from envkit.watch.watching import Watch
 
 IDLE = 60.0
@@ -39,6 +42,26 @@ AFTERWARDS = (0.0, 0.7, 1.5, 1.5)
 """Seconds before each attempt to take it down: what an engine was asked for just before may come late."""
 
 
+class Watched(Protocol):
+    """An environment that is opened to be watched."""
+
+    @property
+    def environment(self) -> Environment:
+        """The configuration."""
+
+    @property
+    def paths(self) -> Paths:
+        """The environment's files."""
+
+    @property
+    def drivers(self) -> Drivers:
+        """What runs it."""
+
+    @property
+    def control(self) -> Control:
+        """How looks at it are cancelled."""
+
+
 @dataclass
 class Supervisor:
     """One run's. `opened` opens the environment, `down` takes it away and returns the names of what it removed.
@@ -48,16 +71,17 @@ class Supervisor:
 
     folder: RunFolder
     environment: str
-    opened: Callable[[], AbstractContextManager[Session]]
+    opened: Callable[[], AbstractContextManager[Watched]]
     down: Callable[[], list[str]]
     renew: Callable[[], None]
     write: Callable[[str], None]
-    collect: Callable[[Session, Path, float], object]
+    collect: Callable[[Watched, Path, float], object]
     owned: bool | None = None
     fresh: bool = False
     keep: bool = False
     clock: Callable[[float], None] = time.sleep
     _watch: Watch | None = None
+    _watched: Watched | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -109,9 +133,10 @@ class Supervisor:
         from envkit.watch.watching import Watch
 
         try:
-            session = self._stack.enter_context(self.opened())
+            watched = self._stack.enter_context(self.opened())
             known = {name: instance_of(raw) for name, raw in instances.items()}
-            self._watch = Watch(session, self.folder, known, self._say, self.renew)
+            prober = watched.drivers.prober(watched.control.cancel)
+            self._watched, self._watch = watched, Watch(prober, self.folder, known, self._say, self.renew)
         except (EnvkitError, OSError) as error:
             self._say(Happening(now(), "note", "", f"the run is not watched: {error}"))
 
@@ -154,17 +179,18 @@ class Supervisor:
     def _late_logs(self) -> None:
         """It was killed while the environment came up: what has been written until now."""
         try:
-            with self.opened() as session:
-                for instance in session.runtime.observe(session.environment.name):
-                    text = session.runtime.logs(instance)
+            with self.opened() as watched:
+                runtime = watched.drivers.runtime
+                for instance in runtime.observe(watched.environment.name):
+                    text = runtime.logs(instance)
                     write_private(self.folder.logs / f"{instance.service or instance.name}.log", text)
         except Exception as error:  # noqa: BLE001  nobody is there to be told, and the rest must be done
             self._note("note", f"not every log could be kept: {error}")
 
     def _evidence(self) -> None:
-        assert self._watch is not None
+        assert self._watched is not None
         try:
-            self.collect(self._watch.session, self.folder.path, EVIDENCE_SECONDS)
+            self.collect(self._watched, self.folder.path, EVIDENCE_SECONDS)
         except Exception as error:  # noqa: BLE001  nobody is there to be told, and the rest must be done
             self._note("note", f"no evidence could be gathered: {error!r}")
 

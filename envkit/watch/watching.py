@@ -19,7 +19,7 @@ from envkit.config.models import Service
 from envkit.drivers.runtimes.base import SendsPieces, WritesLogFiles
 from envkit.drivers.runtimes.following import Place
 from envkit.drivers.stores import Silent, Values, store_of
-from envkit.inventory import observe
+from envkit.inventory.probing import Prober
 from envkit.planning.facts import Instance
 from envkit.watch import asking, signs
 from envkit.watch.folder import RunFolder
@@ -29,7 +29,6 @@ from envkit.watch.timeline import Happening, ProbeSeen, Sample, Writer, now
 
 if TYPE_CHECKING:
     from envkit.drivers.clusters.api import Api
-    from envkit.inventory.session import Session
 
 PRESENCE, LOGS, NUMBERS, PROBES, COSTLY = 0.4, 0.5, 1.5, 3.0, 10.0
 """Seconds between looks: at services, logs, numbers of Redis and the API server, probes and tokens, what costs more."""
@@ -62,7 +61,7 @@ class Every:
 class Watch:
     """The watch over one environment that is up."""
 
-    session: Session
+    prober: Prober
     folder: RunFolder
     instances: Mapping[str, Instance]
     say: Say
@@ -82,7 +81,7 @@ class Watch:
         self._samples = Writer(self.folder.samples)
         self._probes = Writer(self.folder.probes)
         watched = {name: it for name, it in self.instances.items() if self._lasting(name)}
-        self._presence = Presence(self.session.runtime, self.session.environment.name, watched)
+        self._presence = Presence(self.prober.runtime, self.prober.environment.name, watched)
         self._disk = signs.DiskSigns()
         self.looks += [
             Every("presence", PRESENCE, self._look_presence),
@@ -93,15 +92,15 @@ class Watch:
         ]
         for name in watched:
             self._add_service(name)
-        if self.session.environment.cluster.wanted and self.session.paths.kubeconfig.exists():
+        if self.prober.environment.cluster.wanted and self.prober.paths.kubeconfig.exists():
             self._add_cluster()
 
     def _lasting(self, name: str) -> bool:
-        service = self.session.environment.services.get(name)
+        service = self.prober.environment.services.get(name)
         return service is not None and not service.once
 
     def _add_service(self, name: str) -> None:
-        service = observe.probed(self.session, name, {name: self.instances[name]})
+        service = self.prober.resolved(name, {name: self.instances[name]})
         health = signs.Health(name)
         if service.probe:
             pace = COSTLY if service.probe.costly else PROBES
@@ -114,7 +113,7 @@ class Watch:
     def _add_cluster(self) -> None:
         from envkit.drivers.clusters.api import Api
 
-        api, judge = Api.of(self.session.paths.kubeconfig), signs.ApiSigns()
+        api, judge = Api.of(self.prober.paths.kubeconfig), signs.ApiSigns()
         self._numbers("cluster", lambda: asking.rejected(api), judge.saw, COSTLY)
         self.looks.append(Every("readyz", NUMBERS, lambda: self._look_api(api, judge)))
 
@@ -146,7 +145,7 @@ class Watch:
             health.dead()
             self._probes(ProbeSeen(now(), name, ok=False, seen=instance.death()))
             return
-        seen = self._attempt(observe.probed(self.session, name, {name: instance}), instance)
+        seen = self._attempt(self.prober.resolved(name, {name: instance}), instance)
         self._probes(ProbeSeen(now(), name, seen is None, seen or ""))
         self._tell(health.saw(now(), seen))
         if health.failures and not health.said:  # ask again soon: once is not enough to say so
@@ -155,7 +154,7 @@ class Watch:
     def _attempt(self, service: Service, instance: Instance) -> str | None:
         assert service.probe is not None
         try:
-            return service.probe.attempt(observe.target_of(self.session, service, instance))
+            return service.probe.attempt(self.prober.target(service, instance))
         except KeyError:
             return "it publishes no port any more"
         except EnvkitError as error:
@@ -174,7 +173,7 @@ class Watch:
         self._tell(judge.saw(now(), values))
 
     def _look_disk(self) -> None:
-        homes = {str(self.session.paths.home), str(self.session.paths.services.parent), tempfile.gettempdir(), "/"}
+        homes = {str(self.prober.paths.home), str(self.prober.paths.services.parent), tempfile.gettempdir(), "/"}
         disks = {Path(path).stat().st_dev: path for path in sorted(homes, reverse=True) if Path(path).exists()}
         for path in disks.values():
             self._tell(self._disk.saw(now(), path, shutil.disk_usage(path).free))
@@ -187,14 +186,14 @@ class Watch:
                 self._tell(level.saw(now(), used, instance.memory))
 
     def _used(self, instance: Instance) -> int:
-        return self.session.runtime.used_memory(instance)
+        return self.prober.runtime.used_memory(instance)
 
     def copy_logs(self) -> None:
         """Take over what services have written since; what was made since is followed too."""
         for name, instance in (*self.instances.items(), *self._presence.known.items()):
             if name not in self._sinks:
                 self._sinks[name] = Bounded(self.folder.logs / f"{name}.log")
-            if files := able(self.session.runtime, WritesLogFiles):
+            if files := able(self.prober.runtime, WritesLogFiles):
                 self._tails.setdefault(name, Tail(files.log_file(instance), self._sinks[name]))()
             else:
                 self._follow(name, instance)
@@ -202,7 +201,7 @@ class Watch:
     def _follow(self, name: str, instance: Instance) -> None:
         """Each life of a container once, each going on where the one before ended."""
         life = (instance.id, instance.started_at)
-        runtime = able(self.session.runtime, SendsPieces)
+        runtime = able(self.prober.runtime, SendsPieces)
         if runtime and instance.running and life not in self._followed:
             self._followed.add(life)
             place = self._places.setdefault(instance.id, Place())
@@ -212,7 +211,7 @@ class Watch:
 
     def _place(self, name: str) -> tuple[str, int]:
         instance = self._presence.known[name]
-        return observe.probe_address(self.session, observe.probed(self.session, name, {name: instance}), instance)
+        return self.prober.address(self.prober.resolved(name, {name: instance}), instance)
 
     def _sampled(self, name: str, values: Values) -> None:
         if values:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from envkit.base.caller import Caller
+from envkit.base.control import Control
 from envkit.base.events import Sink, Stream
 from envkit.base.paths import Paths
 from envkit.base.waiting import Cancel
@@ -16,15 +18,40 @@ from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes.fake import FakeEngine
 from envkit.drivers.runtimes.fake_supply import FakeImages, FakeNetworks
 from envkit.drivers.runtimes.this_host import this_host
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
+from envkit.operations.placing import Placement
 from envkit.planning.values import ThisHost
+
+
+@dataclass
+class Session:
+    """As `envkit.cli.context.Opened`, with its drivers at hand."""
+
+    environment: Environment
+    paths: Paths
+    drivers: Drivers
+    control: Control
+    placement: Placement = field(default_factory=Placement)
+    up_command: str = "up"
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cancel(self) -> Cancel:
+        return self.control.cancel
+
+    @property
+    def stream(self) -> Stream:
+        return self.control.stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.drivers, name)
 
 
 @dataclass
 class FakeBackend:
     """See `envkit.drivers.runtimes.base.Backend`."""
 
-    session: Session
+    environment: Environment
     runtime: FakeEngine
     arch: str = "amd64"
 
@@ -56,7 +83,7 @@ class FakeBackend:
         reach.check(self.endpoint)
 
     def this_host(self) -> ThisHost:
-        return this_host(self.endpoint, lambda: self.networks.gateway(self.session.environment.name))
+        return this_host(self.endpoint, lambda: self.networks.gateway(self.environment.name))
 
     def lacking(self, _service: Service) -> str:
         return ""
@@ -72,17 +99,17 @@ def opened(
     kind: Any = None,
     environ: Mapping[str, str] | None = None,
 ) -> Session:
-    """A session on the fake: what `envkit.cli.context.opened` gives on a real engine.
+    """What `envkit.cli.context.opened` gives on a real engine.
 
-    The parts that a `Session` makes when first asked for are put there beforehand, which is what
+    The parts that `Drivers` opens when first asked for are put there beforehand, which is what
     `functools.cached_property` documents its storage for.
     """
-    made = Session(
-        environment, Paths(home, environment.name), engine.endpoint, Stream([sink] if sink else []),
-        cancel or Cancel(), environ or {}, home / "cache",
-    )  # fmt: skip
-    engine.claim = made.claim
-    vars(made)["backend"] = FakeBackend(made, engine)
+    paths, control = Paths(home, environment.name), Control(cancel or Cancel(), Stream([sink] if sink else []))
+    drivers = Drivers(
+        environment, paths, "containers", engine.endpoint, Caller(environ or {}, home / "cache"), control.cancel
+    )
+    engine.claim = drivers.claim
+    vars(drivers)["backend"] = FakeBackend(environment, engine)
     if kind is not None:
-        vars(made)["cluster"] = kind
-    return made
+        vars(drivers)["cluster"] = kind
+    return Session(environment, paths, drivers, control)

@@ -21,8 +21,8 @@ from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.engine.sdk import connect
 from envkit.drivers.runtimes.fake import FakeEngine
 from envkit.drivers.supply.images import Images
-from envkit.operations.up import up
 from tests.support.fake_session import opened
+from tests.support.operations import up
 
 LOADED, PULLED = "localhost/shop:ci", "r.example/shop:2"
 TEXT = """

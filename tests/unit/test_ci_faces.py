@@ -11,7 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from envkit.base.caller import Caller
 from envkit.base.ci_platform import platform
+from envkit.base.control import Control
 from envkit.base.errors import Cancelled, ConfigError, EnvironmentFailed, Fault, UsageError
 from envkit.base.events import Event, Kind, Stream
 from envkit.base.paths import Paths
@@ -27,7 +29,7 @@ from envkit.config.load import Request, load
 from envkit.evidence.known_secrets import plain_words, worth_hiding
 from envkit.evidence.redaction import Redactor
 from envkit.evidence.verdict import Verdict
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
 from envkit.inventory.state import Record, write
 from envkit.inventory.timings import Recorder, Span
 from envkit.operations.run import Row
@@ -199,16 +201,17 @@ def test_secrets_are_masked_before_their_variables_go_anywhere(tmp_path: Path) -
     )
     environment = load(Request.of({"HOME": str(tmp_path)}, tmp_path, file="envkit.yaml", name="x"))
     paths = Paths(tmp_path / "state", "x")
-    session = Session(environment, paths, None, Stream(), Cancel(), {}, tmp_path / "cache", "embedded")
+    control = Control(Cancel(), Stream())
+    drivers = Drivers(environment, paths, "embedded", None, Caller({}, tmp_path / "cache"), control.cancel)
     notes: list[str] = []
     job = Job(speaker, "up", "x", Wanted(), show=print, note=notes.append, gather=print)
     with job.working():
-        job.opened(session)
+        job.opened(environment, paths, drivers, control)
         assert [one.text for one in commands(log.text)] == ["s3cr3t", "test_password"], "what is configured, at once"
         variables = {"A_TOKEN": "made later", "B_URL": "redis://:in%20url@h", "C_PASSWORD": "secret", "D": "d"}
         record = Record("x", str(tmp_path), variables=variables)
         write(paths, record)
-        job.ready(record)
+        job.ready(environment, record)
         assert log.held == "BEFORE=1\n", "no variable was there when the last mask was said"
     masks = {one.text for one in commands(log.text)}
     assert {"made later", "made%20later", "in%20url"} <= masks and "secret" not in masks

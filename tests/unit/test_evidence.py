@@ -16,16 +16,15 @@ from envkit.base.errors import EngineError, PortTaken
 from envkit.base.paths import Paths, write_private
 from envkit.drivers.runtimes.base import Unit
 from envkit.drivers.runtimes.fake import FakeEngine, Script
-from envkit.evidence import collect, gathering, judge, look
+from envkit.evidence import gathering, judge
 from envkit.evidence.collectors import Collector, every
 from envkit.evidence.collectors.scene import Scene
 from envkit.evidence.findings import Findings
 from envkit.inventory import state
-from envkit.inventory.session import Session
-from envkit.operations.gather import gather
 from envkit.watch.folder import RunFolder, new
 from envkit.watch.timeline import Happening, Sample, Writer
-from tests.support.fake_session import opened
+from tests.support.fake_session import Session, opened
+from tests.support.operations import collect, gather, look
 from tests.unit.wants import environment
 
 QUICK = 3.0

@@ -18,10 +18,9 @@ from envkit.cli.options import meant
 from envkit.cli.output import Prefixed
 from envkit.drivers.runtimes.fake import FakeEngine, Script
 from envkit.drivers.runtimes.following import Place, growing, lines_of, unread
-from envkit.operations.follow import follow
-from envkit.operations.shell import client_of, entry
-from envkit.operations.up import up
+from envkit.operations.shell import client_of
 from tests.support.fake_session import opened
+from tests.support.operations import entry, follow, up
 from tests.unit.wants import environment
 
 # Lines
@@ -234,7 +233,7 @@ def test_what_cannot_be_entered(there: Any, engine: FakeEngine) -> None:
         entry(there, "job", [], tty=False)
     with pytest.raises(NotUp, match="has no cluster"):
         entry(there, "cluster", [], tty=False)
-    there.environ = {"PATH": "/nowhere"}
+    there.drivers.caller.environ["PATH"] = "/nowhere"
     with pytest.raises(ToolMissing, match="command line of docker"):
         entry(there, "db", [], tty=False)
     engine.kill("db")
@@ -246,7 +245,7 @@ def test_what_cannot_be_entered(there: Any, engine: FakeEngine) -> None:
 def test_the_clusters_shell_has_its_kubeconfig(there: Any) -> None:
     there.environment = environment({"db": DB}, cluster={"type": "kind"})
     there.paths.kubeconfig.write_text("")
-    there.environ = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
+    there.drivers.caller.environ.update({"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"})
     way = entry(there, "cluster", [], tty=False)
     assert way.argv == ("/bin/sh",) and "KUBECONFIG is set" in way.note
     assert way.variables["KUBECONFIG"] == str(there.paths.kubeconfig)

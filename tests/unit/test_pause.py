@@ -14,17 +14,11 @@ from envkit.base.errors import EngineError, EnvironmentFailed, NotUp, UsageError
 from envkit.drivers.runtimes.fake import FakeEngine
 from envkit.drivers.runtimes.marked import Stamp
 from envkit.inventory import state
-from envkit.inventory.session import Session
 from envkit.operations import env
-from envkit.operations.pause import pause
-from envkit.operations.reset import flush, reset
-from envkit.operations.services import logs, restart
-from envkit.operations.shell import entry
-from envkit.operations.status import status
-from envkit.operations.up import up
 from envkit.planning.facts import ClusterFact, Facts
 from envkit.planning.plan import CLUSTER, Action, make
-from tests.support.fake_session import opened
+from tests.support.fake_session import Session, opened
+from tests.support.operations import entry, flush, logs, pause, reset, restart, status, up
 from tests.unit.wants import desired, environment, instance
 
 TCP = {"probe": {"type": "tcp"}, "ports": {"main": {"container": 80, "host": "auto"}}}

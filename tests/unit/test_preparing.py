@@ -27,9 +27,8 @@ from envkit.config.models import Cluster
 from envkit.drivers.clusters.nodes import ClusterFacts, Node
 from envkit.drivers.runtimes.fake import FakeEngine, Script
 from envkit.inventory import state
-from envkit.inventory.session import Session
-from envkit.operations.up import make_plan, up
-from tests.support.fake_session import opened
+from tests.support.fake_session import Session, opened
+from tests.support.operations import make_plan, up
 from tests.support.ports import free
 from tests.unit.wants import environment
 

@@ -20,8 +20,8 @@ from envkit.base.paths import write_private
 from envkit.drivers.runtimes.fake import FakeEngine
 from envkit.evidence.bundle import Bundle, packed
 from envkit.evidence.redaction import HIDDEN, Redactor
-from envkit.evidence.secrets import redactor
 from tests.support.fake_session import opened
+from tests.support.operations import redactor
 from tests.unit.wants import environment
 
 SECRET = 'p/&s w"ör§-d<1>'

@@ -16,10 +16,11 @@ from envkit.drivers.engine.discovery import in_machine
 from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes.fake import FakeEngine
 from envkit.drivers.runtimes.this_host import outward, this_host
-from envkit.operations.calls_back import ADDRESS, CERTIFICATES, LISTEN, variables
+from envkit.operations.calls_back import ADDRESS, CERTIFICATES, LISTEN
 from envkit.planning import desired
 from envkit.planning.values import ThisHost
 from tests.support.fake_session import opened
+from tests.support.operations import variables
 from tests.unit.wants import environment
 
 DOCKER = Endpoint("docker", "unix:///run/some.sock", "27", "a test")
@@ -93,7 +94,7 @@ def test_the_certificate_is_for_the_address_and_follows_it(tmp_path: Path, monke
 
     before = (folder / "tls.crt").read_text()
     assert variables(session)[CERTIFICATES] == str(folder) and (folder / "tls.crt").read_text() == before
-    monkeypatch.setattr(session, "this_host", lambda: ThisHost("172.19.0.1", "172.19.0.1"))
+    monkeypatch.setattr(session.drivers.backend, "this_host", lambda: ThisHost("172.19.0.1", "172.19.0.1"))
     variables(session)
     assert "172.19.0.1" in names_of(folder)
 

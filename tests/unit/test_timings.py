@@ -13,8 +13,8 @@ from envkit.base.errors import EnvironmentFailed
 from envkit.base.events import Stream
 from envkit.base.paths import Paths
 from envkit.base.waiting import Cancel
+from envkit.config.models import Environment
 from envkit.inventory import timings
-from envkit.inventory.session import Session
 from envkit.inventory.timings import Span, Timings
 from envkit.planning import apply
 from envkit.planning.plan import Action, Plan, Step, Subject
@@ -33,7 +33,7 @@ PLAN = Plan((
 
 @dataclass
 class Worked:
-    """As much of a session as is asked for; the steps are carried out by the real `apply`."""
+    """As much of an environment as is asked for; the steps are carried out by the real `apply`."""
 
     paths: Paths
     seconds: dict[str, float]
@@ -46,10 +46,9 @@ class Worked:
             time.sleep(self.seconds.get(one.id, 0.0))
             return "ready"
 
-        environment = SimpleNamespace(name="shop")
-        session = cast(Session, SimpleNamespace(**vars(self), environment=environment, where="docker"))
+        environment = cast(Environment, SimpleNamespace(name="shop"))
         try:
-            with timings.recorded(session, plan):
+            with timings.recorded(environment, self.paths, "docker", self.stream, plan):
                 apply.run(plan, do, self.stream, Cancel())
         except EnvironmentFailed:
             pass

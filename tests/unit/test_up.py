@@ -32,13 +32,10 @@ from envkit.base.waiting import Cancel
 from envkit.drivers.clusters.nodes import ClusterFacts
 from envkit.drivers.runtimes.fake import FakeEngine, Script
 from envkit.inventory import state
-from envkit.inventory.session import Session
 from envkit.operations import env as env_verb
 from envkit.operations.effects import proof
-from envkit.operations.services import logs, restart
-from envkit.operations.status import status
-from envkit.operations.up import make_plan, up
-from tests.support.fake_session import opened
+from tests.support.fake_session import Session, opened
+from tests.support.operations import logs, make_plan, restart, status, up
 from tests.support.ports import free
 from tests.unit.wants import environment
 

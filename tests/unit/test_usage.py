@@ -18,10 +18,10 @@ from envkit.cli import show
 from envkit.cli.context import Flags
 from envkit.drivers.runtimes.fake import FakeEngine
 from envkit.drivers.runtimes.usage import Usage, of_processes, of_stats
-from envkit.operations.status import Row, Status, _share, looks
-from envkit.operations.up import up
+from envkit.operations.status import Row, Status, _share
 from envkit.planning.facts import Instance
 from tests.support.fake_session import opened
+from tests.support.operations import looks, up
 from tests.unit.wants import environment
 
 

@@ -15,9 +15,17 @@ def gather(flags: Flags, artifacts: str | None = None, archive: bool = False) ->
     from envkit.cli.context import opened_somehow
     from envkit.operations.gather import gather as gather_all
 
-    with opened_somehow(flags) as (session, trouble):
+    with opened_somehow(flags) as (target, trouble):
         into = Path(artifacts).absolute() if artifacts else None
-        gathered = gather_all(session, into=into, archive=archive, error=trouble)
+        gathered = gather_all(
+            target.environment,
+            target.paths,
+            target.drivers,
+            target.control,
+            into=into,
+            archive=archive,
+            error=trouble,
+        )
     show.gathered(gathered, flags, out)
 
 

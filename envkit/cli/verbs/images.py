@@ -12,8 +12,11 @@ from envkit.cli.output import out
 from envkit.cli.verb import MACHINE, Verb
 
 if TYPE_CHECKING:
-    from envkit.inventory.session import Session
-
+    from envkit.base.caller import Caller
+    from envkit.base.control import Control
+    from envkit.base.paths import Paths
+    from envkit.config.models import Environment
+    from envkit.inventory.drivers import Drivers
 
 ACTIONS = ("pull", "build", "save", "load")
 
@@ -33,29 +36,44 @@ def images(flags: Flags, action: Sequence[str]) -> int:
         )
     if verb == "load" and not words:
         raise UsageError("images load needs the archive", hint="for example: images load envkit-gateway.tar")
-    with opened(flags) as session:
-        return _carried_out(session, verb, words, flags)
+    with opened(flags) as target:
+        return _carried_out(
+            target.environment, target.paths, target.drivers, target.control, target.caller, verb, words, flags
+        )
 
 
-def _carried_out(session: Session, verb: str, words: Sequence[str], flags: Flags) -> int:
+def _carried_out(
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    control: Control,
+    caller: Caller,
+    verb: str,
+    words: Sequence[str],
+    flags: Flags,
+) -> int:
     from envkit.cli import image_tables as tables
     from envkit.operations import images as verbs
 
     if verb in ("pull", "build"):
-        done = verbs.pull(session) if verb == "pull" else verbs.build(session, words)
+        done = (
+            verbs.pull(environment, paths, drivers, control)
+            if verb == "pull"
+            else verbs.build(environment, paths, drivers, control, words)
+        )
         tables.results(done, flags, out)
         return FAILED if any(one.result == "failed" for one in done) else 0
     if verb == "save":
         from envkit.operations.offline import save
 
-        path = Path(words[0] if words else f"envkit-{session.environment.name}.tar").absolute()
-        tables.saved(save(session, path), flags, out)
+        path = Path(words[0] if words else f"envkit-{environment.name}.tar").absolute()
+        tables.saved(save(environment, paths, drivers, control, caller, path), flags, out)
     elif verb == "load":
         from envkit.operations.offline import load as load_archive
 
-        tables.loaded(load_archive(session, Path(words[0]).absolute()), flags, out)
+        tables.loaded(load_archive(drivers, control, caller, Path(words[0]).absolute()), flags, out)
     else:
-        tables.parts(verbs.survey(session), flags, out)
+        tables.parts(verbs.survey(environment, paths, drivers), flags, out)
     return 0
 
 

@@ -21,8 +21,8 @@ def load(flags: Flags, image: Sequence[str]) -> None:
 
     if not image:
         raise UsageError("load needs the name of an image", hint="for example: load shop/api:dev")
-    with opened(flags) as session:
-        tables.brought(bring(session, image), flags, out)
+    with opened(flags) as target:
+        tables.brought(bring(target.environment, target.drivers, target.control, target.up_command, image), flags, out)
 
 
 VERB = Verb(

@@ -19,15 +19,30 @@ def logs(flags: Flags, service: Sequence[str], tail: str | None = None, follow: 
 
     if tail is not None and not tail.isdecimal():
         raise UsageError(f"--tail takes a number of lines, got {tail!r}")
-    with opened(flags) as session:
+    with opened(flags) as target:
         last = int(tail) if tail else None
         if follow:
-            as_it_comes(session, service, last, show.log_row if flags.json else Prefixed(out, flags.environ))
+            as_it_comes(
+                target.environment,
+                target.drivers.runtime,
+                target.control,
+                target.up_command,
+                service,
+                last,
+                show.log_row if flags.json else Prefixed(out, flags.environ),
+            )
         elif flags.json:
-            for name, line in rows(session, service, last):
+            for name, line in rows(target.environment, target.drivers.runtime, target.up_command, service, last):
                 show.log_row(name, line)
         else:
-            write_logs(session, service, last, lambda line: out(line + "\n"))
+            write_logs(
+                target.environment,
+                target.drivers.runtime,
+                target.up_command,
+                service,
+                last,
+                lambda line: out(line + "\n"),
+            )
 
 
 VERB = Verb(

@@ -17,9 +17,9 @@ def pause(flags: Flags) -> None:
     from envkit.cli.show import paused
     from envkit.operations.pause import pause as hold
 
-    with opened(flags) as session:
-        held = hold(session)
-    paused(session.environment.name, held, flags, out)
+    with opened(flags) as target:
+        held = hold(target.environment, target.paths, target.drivers, target.control, target.up_command)
+    paused(target.environment.name, held, flags, out)
 
 
 VERB = Verb(

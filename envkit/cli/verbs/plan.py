@@ -14,10 +14,10 @@ def plan(flags: Flags, service: Sequence[str], build: bool = False) -> None:
     from envkit.cli import show
     from envkit.operations.up import make_plan
 
-    with opened(flags) as session:
-        steps, _, _ = make_plan(session, service, build)
-        if session.environment.offset_auto:
-            session.stream.note(f"port offset {session.environment.port_offset} (chosen)")
+    with opened(flags) as target:
+        steps, _, _ = make_plan(target.environment, target.paths, target.drivers, target.control.cancel, service, build)
+        if target.environment.offset_auto:
+            target.control.stream.note(f"port offset {target.environment.port_offset} (chosen)")
     show.plan(steps, flags, out)
 
 

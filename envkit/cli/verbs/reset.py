@@ -15,8 +15,8 @@ def reset(flags: Flags) -> None:
     from envkit.operations.reset import reset as put_back
 
     began = time.monotonic()
-    with opened(flags) as session:
-        parts = put_back(session)
+    with opened(flags) as target:
+        parts = put_back(target.environment, target.paths, target.drivers, target.control, target.up_command)
     show.reset(parts, time.monotonic() - began, flags, out)
 
 

@@ -17,8 +17,15 @@ def restart(flags: Flags, service: Sequence[str]) -> None:
 
     if not service:
         raise UsageError("restart needs the name of a service", hint="for example: restart redis")
-    with opened(flags) as session:
-        again(session, service)
+    with opened(flags) as target:
+        again(
+            target.environment,
+            target.paths,
+            target.drivers,
+            target.control,
+            target.up_command,
+            service,
+        )
     if flags.json:
         out(json.dumps({"name": flags.paths().name, "restarted": list(service)}, indent=2) + "\n")
 

@@ -22,11 +22,21 @@ def shell(flags: Flags, service: Sequence[str]) -> int:
 
     if len(service) != 1:
         raise UsageError("shell takes one service, and a command after --", hint="for example: shell postgres")
-    with opened(flags) as session:
+    with opened(flags) as target:
         tty = sys.stdin.isatty() and sys.stdout.isatty()
-        way = entry(session, service[0], verbatim(sys.argv), tty=tty)
+        way = entry(
+            target.environment,
+            target.paths,
+            target.drivers,
+            target.control.cancel,
+            target.caller.environ,
+            target.up_command,
+            service[0],
+            verbatim(sys.argv),
+            tty=tty,
+        )
         if way.note:
-            session.stream.note(way.note)
+            target.control.stream.note(way.note)
         return child(way.argv, flags.environ, way.variables).code
 
 

@@ -20,11 +20,11 @@ def status(flags: Flags, watch: bool = False) -> int:
     from envkit.operations.status import looks
     from envkit.operations.status import status as look
 
-    with opened(flags) as session:
+    with opened(flags) as target:
         if watch:
-            for found in looks(session, WATCH_SECONDS):
+            for found in looks(target.environment, target.paths, target.drivers, target.control.cancel, WATCH_SECONDS):
                 show.look(found, flags, out)
-        found = look(session)
+        found = look(target.environment, target.paths, target.drivers, target.control.cancel)
     show.status(found, flags, out)
     return 0 if found.up else NOT_UP
 

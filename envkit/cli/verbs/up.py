@@ -18,6 +18,8 @@ def up(
     from envkit.cli import show
     from envkit.cli.in_ci import in_job
     from envkit.cli.leasing import clear_lapsed, lease_of
+    from envkit.operations.record import Provenance
+    from envkit.operations.up import Options
     from envkit.operations.up import up as bring_up
 
     in_ci = in_job(flags, "up", "envkit up", ci=ci, artifacts=artifacts, junit=junit, dotenv=dotenv)
@@ -25,13 +27,20 @@ def up(
         leased = lease_of(flags, ttl)
         clear_lapsed(flags)
         _clear_orphan(flags)
-        with opened(flags) as session:
-            session.expires, session.job = leased.expires, leased.job
+        with opened(flags) as target:
             if job:
-                job.opened(session)
-            outcome = bring_up(session, service, rebuild=build, keep=keep, intent=job)
+                job.opened(target.environment, target.paths, target.drivers, target.control)
+            outcome = bring_up(
+                target.environment,
+                target.paths,
+                target.drivers,
+                target.control,
+                Provenance(target.asked, leased.job, leased.expires),
+                target.placement,
+                Options(service, build, keep, intent=job),
+            )
             if job:
-                job.ready(outcome.record)
+                job.ready(outcome.environment, outcome.record)
     show.up(outcome, flags, out, timeline=timeline)
 
 

@@ -47,8 +47,8 @@ def resources(scene: Scene) -> None:
 
 
 def _api(scene: Scene) -> Api | None:
-    kubeconfig = scene.session.paths.kubeconfig
-    if not scene.session.environment.cluster.wanted or not kubeconfig.exists():
+    kubeconfig = scene.paths.kubeconfig
+    if not scene.environment.cluster.wanted or not kubeconfig.exists():
         return None
     return Api.of(kubeconfig)
 
@@ -128,10 +128,9 @@ def nodes(scene: Scene) -> None:
     from envkit.base.abilities import able
     from envkit.drivers.clusters.base import RunsPods
 
-    session = scene.session
-    if not session.environment.cluster.wanted or (cluster := able(session.cluster, RunsPods)) is None:
+    if not scene.environment.cluster.wanted or (cluster := able(scene.drivers.cluster, RunsPods)) is None:
         return
-    if session.cluster.observe().state != "running":
+    if scene.drivers.cluster.observe().state != "running":
         return
     with tempfile.TemporaryDirectory(prefix="envkit-nodes-") as scratch:
         with scene.noted("the nodes' logs"):

@@ -12,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from envkit.base.abilities import able
+from envkit.base.caller import Caller
+from envkit.base.paths import Paths
 from envkit.drivers.runtimes.base import OnEngine
 from envkit.evidence.collectors.scene import Collector, Scene
 from envkit.evidence.findings import DiskFact
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
 
 FILES = (
     "/proc/meminfo", "/proc/loadavg", "/proc/pressure/cpu", "/proc/pressure/memory", "/proc/pressure/io",
@@ -61,21 +63,21 @@ def _summary(scene: Scene) -> Iterator[str]:
     yield f"kernel    {platform.platform()} ({platform.machine()})"
     yield f"processors {os.cpu_count()}, load {' '.join(f'{one:.2f}' for one in os.getloadavg())}"
     yield f"memory    {memory.available >> 20} of {memory.total >> 20} MiB available; swap {swap.used >> 20} MiB used"
-    for fact in disks([*places(scene.session), *engine_places(scene.session)]):
+    for fact in disks([*places(scene.paths, scene.drivers.caller), *engine_places(scene.drivers)]):
         files = "" if fact.files is None else f", {fact.files} files"
         yield f"disk      {fact.free >> 20} MiB{files} free at {fact.path}{' (FULL)' if fact.full else ''}"
 
 
-def places(session: Session) -> list[Path]:
+def places(paths: Paths, caller: Caller) -> list[Path]:
     """Where the environment, the suite and the evidence write on this machine."""
-    temporary = session.environ.get("TMPDIR") or tempfile.gettempdir()  # which tries others when this one is full
-    return [session.paths.home, session.paths.services, session.cache, Path(temporary), Path.cwd()]
+    temporary = caller.environ.get("TMPDIR") or tempfile.gettempdir()  # which tries others when this one is full
+    return [paths.home, paths.services, caller.cache, Path(temporary), Path.cwd()]
 
 
-def engine_places(session: Session) -> list[Path]:
+def engine_places(drivers: Drivers) -> list[Path]:
     """Where the engine keeps its containers, if that is on this machine."""
     with suppress(Exception):
-        engine = able(session.backend, OnEngine)
+        engine = able(drivers.backend, OnEngine)
         if engine and engine.endpoint.local:
             return [Path(str(engine.api.info()["DockerRootDir"]))]
     return []
@@ -115,7 +117,7 @@ def ports(scene: Scene) -> None:
         if row.status == psutil.CONN_LISTEN and row.laddr:
             who = f"{row.laddr.ip} pid {row.pid or '?'} {_name(row.pid)}".rstrip()
             listening.setdefault(row.laddr.port, set()).add(who)
-    own = scene.findings.ports or scene.session.environment.host_ports()
+    own = scene.findings.ports or scene.environment.host_ports()
     lines = [f"{port:>6} {name}: {', '.join(sorted(listening.get(port, {'nobody'})))}" for port, name in own.items()]
     rest = [f"{port:>6} {', '.join(sorted(who))}" for port, who in sorted(listening.items()) if port not in own]
     scene.bundle.text("host/ports.txt", "\n".join(["the environment's:", *lines, "", "others:", *rest, ""]))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envkit.base.waiting import Cancel
 from envkit.evidence.collectors.scene import Collector, Scene
 
 if TYPE_CHECKING:
@@ -28,12 +29,12 @@ def run(scene: Scene) -> None:
 
 def configuration(scene: Scene) -> None:
     """The environment as it was understood, all layers merged."""
-    scene.bundle.yaml("environment/configuration.yaml", scene.session.environment.model_dump(mode="json"))
+    scene.bundle.yaml("environment/configuration.yaml", scene.environment.model_dump(mode="json"))
 
 
 def state(scene: Scene) -> None:
     """What was remembered of the last `up`, and the names of the files that the environment has."""
-    paths = scene.session.paths
+    paths = scene.paths
     if paths.state.exists():
         scene.bundle.copy("environment/state.json", paths.state)
     rows = [
@@ -45,7 +46,7 @@ def state(scene: Scene) -> None:
 
 def earlier(scene: Scene) -> None:
     """What a cluster's creation said; its nodes' logs when it failed."""
-    home = scene.session.paths.logs
+    home = scene.paths.logs
     for path in sorted(home.rglob("*")) if home.is_dir() else ():
         if path.is_file() and path.stat().st_mtime >= scene.since - 600:
             scene.bundle.copy(f"nodes/{path.relative_to(home)}", path)
@@ -63,7 +64,9 @@ def plan(scene: Scene) -> None:
     from envkit.inventory import observe
     from envkit.planning import plan
 
-    steps = plan.make(*observe.look(scene.session, plan.select(scene.session.environment, ())))
+    steps = plan.make(
+        *observe.look(scene.environment, scene.paths, scene.drivers, Cancel(), plan.select(scene.environment, ()))
+    )
     rows = [f"{step.action.value:<8} {step.id:<20} {step.reason}" for step in steps.steps]
     scene.bundle.text("environment/plan.txt", "\n".join([*rows, ""]))
 
@@ -76,10 +79,10 @@ def versions(scene: Scene) -> None:
     from envkit.drivers.clusters.base import NeedsProgram
     from envkit.version import __version__
 
-    session = scene.session
+    drivers = scene.drivers
     found: dict[str, object] = {
         "envkit": __version__, "python": sys.version, "platform": platform.platform(),
-        "lane": session.lane, "chosen": session.why, "engine": session.where if session.engine else "none",
+        "lane": drivers.lane, "chosen": drivers.why, "engine": drivers.where if drivers.engine else "none",
     }  # fmt: skip
     for name in DISTRIBUTIONS:
         try:
@@ -91,8 +94,8 @@ def versions(scene: Scene) -> None:
         if scene.api:
             found["engine's answer"] = scene.api.version()
     with scene.noted("the version of the cluster's program"):
-        if session.environment.cluster.wanted and (made := able(session.cluster, NeedsProgram)):
-            found[session.environment.cluster.type] = made.program_version()
+        if scene.environment.cluster.wanted and (made := able(drivers.cluster, NeedsProgram)):
+            found[scene.environment.cluster.type] = made.program_version()
     scene.bundle.yaml("versions.yaml", found)
 
 

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 from envkit.base.abilities import able
 from envkit.base.commands import CommandFailed
 from envkit.base.errors import EnvkitError
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
+from envkit.config.models import Environment
 from envkit.drivers.runtimes.base import OnEngine
 from envkit.evidence.bundle import Bundle
 from envkit.evidence.findings import Findings
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
+from envkit.inventory.probing import Prober
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -33,10 +37,12 @@ ABREAST = 8
 class Scene:
     """An environment in whatever state, the folder of its last run if there was one, and the bundle to fill.
 
-    `session` has a cancel of its own, so that no signal shortens the collection; `since` is when the run began.
+    No signal shortens the collection; `since` is when the run began.
     """
 
-    session: Session
+    environment: Environment
+    paths: Paths
+    drivers: Drivers
     run: Path | None
     bundle: Bundle
     findings: Findings
@@ -45,13 +51,18 @@ class Scene:
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
         """Everything of the environment that there is, by service."""
-        found = self.session.runtime.observe(self.session.environment.name)
+        found = self.drivers.runtime.observe(self.environment.name)
         return tuple(sorted(found, key=lambda one: one.service))
+
+    @property
+    def prober(self) -> Prober:
+        """What asks the services whether they work."""
+        return self.drivers.prober(Cancel())
 
     @property
     def api(self) -> APIClient | None:
         """The engine's own client, None where there is no engine."""
-        engine = able(self.session.backend, OnEngine)
+        engine = able(self.drivers.backend, OnEngine)
         return engine.api if engine else None
 
     @contextmanager

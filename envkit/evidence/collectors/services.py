@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from envkit.base.labels import ENV, resource_name
 from envkit.evidence.collectors.scene import Collector, Scene, each
-from envkit.inventory import observe
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -35,11 +34,11 @@ def logs(scene: Scene) -> None:
 
 def _log(scene: Scene, instance: Instance) -> None:
     name = f"logs/{instance.service or instance.name}.log"
-    path = scene.session.paths.services / instance.service / "log"
+    path = scene.paths.services / instance.service / "log"
     if scene.api is None and path.is_file():
         scene.bundle.copy(name, path)
         return
-    tail = scene.session.runtime.logs(instance, LINES)
+    tail = scene.drivers.runtime.logs(instance, LINES)
     if tail.count("\n") < LINES or scene.api is None:
         scene.bundle.text(name, tail or "(it wrote nothing)\n")
         return
@@ -65,7 +64,7 @@ def inspect(scene: Scene) -> None:
     each(scene, scene.instances, lambda one: f"inspecting {one.name}", lambda one: _inspect(scene, one))
     if scene.api:
         with scene.noted("inspecting the network"):
-            network = resource_name(scene.session.environment.name)
+            network = resource_name(scene.environment.name)
             scene.bundle.json("inspect/network.json", scene.api.inspect_network(network))
 
 
@@ -78,7 +77,7 @@ def _inspect(scene: Scene, instance: Instance) -> None:
     found: dict[str, Any] = {"inspect": api.inspect_container(instance.id)}
     if instance.running:
         with scene.noted(f"memory of {instance.name}"):
-            found["memory"] = scene.session.runtime.execute(instance, ["sh", "-c", f"head -n 20 {MEMORY} 2>/dev/null"])[
+            found["memory"] = scene.drivers.runtime.execute(instance, ["sh", "-c", f"head -n 20 {MEMORY} 2>/dev/null"])[
                 1
             ]
         with scene.noted(f"processes of {instance.name}"):
@@ -89,7 +88,7 @@ def _inspect(scene: Scene, instance: Instance) -> None:
 def _record(scene: Scene, instance: Instance) -> dict[str, Any]:
     from dataclasses import asdict
 
-    folder = scene.session.paths.services / instance.service
+    folder = scene.paths.services / instance.service
     found: dict[str, Any] = {"instance": asdict(instance)}
     for name in ("launch.json", "exit"):
         if (folder / name).is_file():
@@ -114,7 +113,7 @@ def engine_events(scene: Scene) -> None:
     """What the engine says has happened to the environment's containers since the run began."""
     if scene.api is None:
         return
-    wanted = {"label": f"{ENV}={scene.session.environment.name}"}
+    wanted = {"label": f"{ENV}={scene.environment.name}"}
     rows = scene.api.events(since=int(scene.since), until=int(time.time()), filters=wanted, decode=True)
     with scene.noted("the engine's events"):
         scene.bundle.text("engine-events.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
@@ -125,14 +124,14 @@ def probes(scene: Scene) -> None:
     said: dict[str, str] = {}
 
     def ask(one: Instance) -> None:
-        service = scene.session.environment.services.get(one.service)
+        service = scene.environment.services.get(one.service)
         if service is None or service.once:
             return
         if not one.running:
             said[one.service] = one.death()
             return
         has_one = "passes" if service.probe else "runs, and has no probe"
-        said[one.service] = observe.health(scene.session, one.service, one, patience=2.0) or has_one
+        said[one.service] = scene.prober.health(one.service, one, patience=2.0) or has_one
 
     each(scene, scene.instances, lambda one: f"the probe of {one.name}", ask)
     scene.bundle.yaml("probes-now.yaml", dict(sorted(said.items())))

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from envkit.config.models import Probe
 from envkit.drivers.stores import Address, Store, store_of
 from envkit.evidence.collectors.scene import Collector, Scene, each
-from envkit.inventory import observe
 
 Asked = tuple[str, Store, Probe, Address]
 
@@ -20,12 +19,12 @@ def stores(scene: Scene) -> None:
 def _running(scene: Scene) -> Iterator[Asked]:
     """Stores that run: their service's name, how they are asked, their probe as seen from here, where."""
     for one in scene.instances:
-        service = scene.session.environment.services.get(one.service)
+        service = scene.environment.services.get(one.service)
         if service is None or not (store := store_of(service.probe)) or not one.running:
             continue
-        seen = observe.probed(scene.session, one.service, {one.service: one})
+        seen = scene.prober.resolved(one.service, {one.service: one})
         if seen.probe:
-            yield one.service, store, seen.probe, observe.probe_address(scene.session, seen, one)
+            yield one.service, store, seen.probe, scene.prober.address(seen, one)
 
 
 def _report(scene: Scene, name: str, store: Store, probe: Probe, address: Address) -> None:

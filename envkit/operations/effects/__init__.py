@@ -8,16 +8,21 @@ from dataclasses import dataclass, field
 
 from envkit.base import labels
 from envkit.base.abilities import able
+from envkit.base.control import Control
 from envkit.base.errors import EnvironmentFailed, ImageUnavailable
+from envkit.base.paths import Paths
 from envkit.base.waiting import Cancel
+from envkit.config.models import Environment
 from envkit.drivers.clusters.base import MadeOfServices, RunsPods, kind_of
 from envkit.drivers.runtimes.base import Unit
 from envkit.drivers.supply.having import had
 from envkit.inventory import observe
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
+from envkit.inventory.probing import Prober
 from envkit.operations.effects import preparing
 from envkit.operations.effects.engine_stopped import explained
 from envkit.operations.effects.proof import Proof
+from envkit.operations.record import Provenance
 from envkit.planning import desired as wanted
 from envkit.planning.facts import Facts, Instance
 from envkit.planning.plan import BOOTSTRAP, Action, Desired, Plan, Step, Subject, Want
@@ -32,7 +37,11 @@ RESUMED = 30.0
 class Effects:
     """The doing of one `up`. `made` collects what this run brought into being, for the way back."""
 
-    session: Session
+    environment: Environment
+    paths: Paths
+    drivers: Drivers
+    control: Control
+    provenance: Provenance
     desired: Desired
     facts: Facts
     steps: Plan
@@ -55,12 +64,17 @@ class Effects:
         self.instances.update(self.facts.instances)
         self.done.update(self.facts.done)
 
+    @property
+    def prober(self) -> Prober:
+        """What asks the services whether they work."""
+        return self.drivers.prober(self.control.cancel)
+
     def __call__(self, step: Step, report: Report, cancel: Cancel) -> str:
         """Carry out one step. Raises `EngineStopped` when it failed for want of the engine."""
         try:
             return self._do(step, report, cancel)
         except EnvironmentFailed as error:
-            why = explained(self.session, step.id, error)
+            why = explained(self.drivers, step.id, error)
             if why is error:
                 raise
             raise why from error
@@ -76,7 +90,9 @@ class Effects:
             case Subject.BOOTSTRAP:
                 return self._bootstrap(report, cancel)
             case Subject.PREPARE:
-                return preparing.prepare(self.session, self.steps, self.facts, self._with_image, report, cancel)
+                return preparing.prepare(
+                    self.environment, self.paths, self.drivers, self.steps, self.facts, self._with_image, report, cancel
+                )
             case Subject.STRAY:
                 return self._stray(step)
             case Subject.SERVICE:
@@ -85,18 +101,18 @@ class Effects:
     # Network, images, cluster
 
     def _network(self) -> str:
-        environment = self.session.environment
+        environment = self.environment
         self.made_network = True
-        marks = {labels.EXPIRES: str(int(self.session.expires))} if self.session.expires else {}
-        marks |= {labels.JOB: self.session.job} if self.session.job else {}
-        self.session.networks.create(environment.name, self.session.claim.owner, **marks)
+        marks = {labels.EXPIRES: str(int(self.provenance.expires))} if self.provenance.expires else {}
+        marks |= {labels.JOB: self.provenance.job} if self.provenance.job else {}
+        self.drivers.networks.create(environment.name, self.drivers.claim.owner, **marks)
         return "created"
 
     def _image(self, step: Step, report: Report, cancel: Cancel) -> str:
         want = self.desired.services[step.name]
         try:
             rebuild = step.action is Action.BUILD
-            image, how = had(self.session.images, self.session.recipes, want, report, cancel, rebuild=rebuild)
+            image, how = had(self.drivers.supply, self.drivers.recipes, want, report, cancel, rebuild=rebuild)
         except ImageUnavailable as error:
             error.message += "".join(f"\n  - {reason}" for reason in want.service.skipped)
             raise
@@ -105,7 +121,7 @@ class Effects:
         return f"{image} is here ({how})"
 
     def _cluster(self, step: Step, report: Report, cancel: Cancel) -> str:
-        wanted, cluster = self.session.environment.cluster, self.session.cluster
+        wanted, cluster = self.environment.cluster, self.drivers.cluster
         if step.action is Action.RESUME:
             cluster.resume(report, cancel)
             self.resumed = True
@@ -123,14 +139,16 @@ class Effects:
             fingerprint=self.desired.cluster_fingerprint,
             report=report,
             cancel=cancel,
-            work=lambda _kubeconfig: self._apply_bootstrap(self.session.stream.reporter(BOOTSTRAP), cancel),
+            work=lambda _kubeconfig: self._apply_bootstrap(self.control.stream.reporter(BOOTSTRAP), cancel),
         )
         return "API server, node and default ServiceAccount are ready"
 
     def _bootstrap(self, report: Report, cancel: Cancel) -> str:
         """Mostly done already: CRDs, namespaces and identities need no node, so a new cluster gets them on the way."""
-        cluster = self.session.environment.cluster
-        if self.resumed and not observe.cluster_lacks(self.session, self.facts.cluster, patience=RESUMED):
+        cluster = self.environment.cluster
+        if self.resumed and not observe.cluster_lacks(
+            self.environment, self.paths, self.drivers, self.control.cancel, self.facts.cluster, patience=RESUMED
+        ):
             return "as it was before the pause"
         if not self.bootstrapped:
             self._apply_bootstrap(report, cancel)
@@ -141,7 +159,7 @@ class Effects:
 
     def _load(self, images: Sequence[str], report: Report, cancel: Cancel) -> list[str]:
         """Bring local images into the nodes; return the names of those that a node lacked."""
-        if (nodes := able(self.session.cluster, RunsPods)) is None:
+        if (nodes := able(self.drivers.cluster, RunsPods)) is None:
             report(f"{len(images)} images are not needed: this cluster has no nodes")
             return []
         return [image for image, (_, lacked) in nodes.bring_in(images, report, cancel).items() if lacked]
@@ -149,14 +167,14 @@ class Effects:
     def _apply_bootstrap(self, report: Report, cancel: Cancel) -> None:
         from envkit.drivers.clusters.bootstrap import bootstrap
 
-        environment = self.session.environment
-        bootstrap(environment.cluster, self.session.paths, environment.name, report, cancel)
+        environment = self.environment
+        bootstrap(environment.cluster, self.paths, environment.name, report, cancel)
         self.bootstrapped = True
 
     def _stray(self, step: Step) -> str:
         for stray in self.facts.strays:
             if stray.name == step.name:
-                self.session.runtime.remove(stray)
+                self.drivers.runtime.remove(stray)
         return "removed"
 
     # Services
@@ -170,15 +188,15 @@ class Effects:
             return self._resume(old, report, cancel)
         if old is not None:
             report(f"removing the old one: {step.reason}")
-            self.session.runtime.remove(old)
+            self.drivers.runtime.remove(old)
         if want.service.part_of_cluster:
-            if program := self.session.lacking(want.name):
-                without = (kind_of(self.session.environment.cluster.type).without or {}).get(want.name, "")
-                self.session.stream.note(f"{program} cannot be had here: {without}")
+            if program := self.drivers.lacking(want.name):
+                without = (kind_of(self.environment.cluster.type).without or {}).get(want.name, "")
+                self.control.stream.note(f"{program} cannot be had here: {without}")
                 return f"left out: there is no {program}"
-            if cluster := able(self.session.cluster, MadeOfServices):
+            if cluster := able(self.drivers.cluster, MadeOfServices):
                 cluster.before(want.name, cancel)
-        proof = Proof(self.session, self._start(want, report), report, cancel)
+        proof = Proof(self.prober, self._start(want, report), report, cancel)
         if not want.service.once:
             return f"{proof.ready()}; {want.image} {want.why}" if want.why else proof.ready()
         instance, said = proof.ended(want.service.timeout)
@@ -188,18 +206,27 @@ class Effects:
 
     def _resume(self, old: Instance, report: Report, cancel: Cancel) -> str:
         """It worked when it was paused: it is asked whether it works now, and not proved anew."""
-        instance = self.session.runtime.resume(old)
+        instance = self.drivers.runtime.resume(old)
         with self._lock:
             self.instances[old.service] = instance
-        return "resumed, " + Proof(self.session, instance, report, cancel).answers()
+        return "resumed, " + Proof(self.prober, instance, report, cancel).answers()
 
     def _on_host(self, want: Want, report: Report, cancel: Cancel) -> str:
         from envkit.operations.effects import on_host
 
         if want.service.migrations:
-            said = on_host.migrations(self.session, want, self.instances, report, cancel)
+            said = on_host.migrations(self.prober, want, self.instances, report, cancel)
         else:
-            said = on_host.command(self.session, want, self.instances, report, cancel)
+            said = on_host.command(
+                self.environment,
+                self.paths,
+                self.drivers,
+                self.drivers.caller.environ,
+                want,
+                self.instances,
+                report,
+                cancel,
+            )
         with self._lock:
             self.done[want.name] = want.fingerprint
         return said
@@ -209,23 +236,23 @@ class Effects:
         for need in step.needs:
             if need in self.images:
                 image, how = self.images[need]
-                want = wanted.with_image(want, image, self.session.images.id_of(image), how)
+                want = wanted.with_image(want, image, self.drivers.supply.id_of(image), how)
                 with self._lock:
                     self.wants[want.name] = want
         return want
 
     def _start(self, want: Want, report: Report) -> Instance:
-        environment = self.session.environment
+        environment = self.environment
         ports = {
             port.container: 0 if port.host == "auto" else int(port.host)
             for port in want.service.ports.values()
             if port.host is not None
         }
         report(f"starting {want.image}")
-        service = wanted.startable(environment, want.name, self.session.paths, self.session.this_host)
+        service = wanted.startable(environment, want.name, self.paths, self.drivers.this_host)
         unit = Unit(
             environment.name,
-            self.session.claim.owner,
+            self.drivers.claim.owner,
             want.name,
             service,
             want.image,
@@ -234,7 +261,7 @@ class Effects:
             self._hosts(),
         )
         self.started = True
-        instance: Instance = self.session.runtime.start(unit)
+        instance: Instance = self.drivers.runtime.start(unit)
         with self._lock:
             self.instances[want.name] = self.made[want.name] = instance
         return instance
@@ -243,5 +270,5 @@ class Effects:
         """This host by its usual name, where no name server of the engine's says it."""
         from envkit.drivers.runtimes.this_host import ALIAS
 
-        address = self.session.this_host().address
+        address = self.drivers.this_host().address
         return {ALIAS: address} if address[:1].isdecimal() else {}

@@ -11,14 +11,15 @@ from envkit.base import labels
 from envkit.base.commands import CommandFailed, run
 from envkit.base.deadline import Deadline
 from envkit.base.errors import ServiceDied
-from envkit.base.paths import write_private
+from envkit.base.paths import Paths, write_private
 from envkit.base.waiting import Cancel
+from envkit.config.models import Environment
 from envkit.config.shipped import migrations_folder
 from envkit.drivers.databases import baseline
 from envkit.drivers.databases.migrations import migrate, read
 from envkit.drivers.databases.template import keep
-from envkit.inventory import observe
-from envkit.inventory.session import Session
+from envkit.inventory.drivers import Drivers
+from envkit.inventory.probing import Prober, chosen_ports
 from envkit.planning import desired
 from envkit.planning.facts import Instance
 from envkit.planning.plan import Want
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
 
 
 def migrations(
-    session: Session, want: Want, instances: Mapping[str, Instance], report: Callable[[str], None], cancel: Cancel
+    prober: Prober, want: Want, instances: Mapping[str, Instance], report: Callable[[str], None], cancel: Cancel
 ) -> str:
     """Apply a folder of migrations to the database of another service. Raises `ServiceDied` naming the file."""
     wanted = want.service.migrations
     assert wanted is not None
     instance = instances[wanted.service]
-    database = observe.probed(session, wanted.service, {wanted.service: instance})
+    database = prober.resolved(wanted.service, {wanted.service: instance})
     assert database.probe and database.probe.takes_migrations  # the configuration is refused otherwise
     login = cast("Login", database.probe)
-    host, port = observe.probe_address(session, database, instance)
+    host, port = prober.address(database, instance)
     folder = migrations_folder(wanted.folder)
     end = Deadline(want.service.timeout, cancel)
     applied = migrate(folder, login, host, port, end, report)
@@ -48,18 +49,25 @@ def migrations(
 
 
 def command(
-    session: Session, want: Want, instances: Mapping[str, Instance], report: Callable[[str], None], cancel: Cancel
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    environ: Mapping[str, str],
+    want: Want,
+    instances: Mapping[str, Instance],
+    report: Callable[[str], None],
+    cancel: Cancel,
 ) -> str:
     """Run a command on the host with the service's variables set. Raises `ServiceDied` with its output."""
-    ports = observe.chosen_ports(session, instances)
-    service = desired.outside(session.environment, want.name, session.paths, ports)
+    ports = chosen_ports(environment, instances)
+    service = desired.outside(environment, want.name, paths, ports)
     began = time.monotonic()
-    log = session.paths.folder / "logs" / f"{want.name}.log"
+    log = paths.folder / "logs" / f"{want.name}.log"
     try:
         finished = run(
-            service.host_command or (), seconds=service.timeout, cancel=cancel, cwd=session.environment.root,
-            env={**session.environ, **service.env}, on_line=report,
-            marker=labels.marks_of(session.environment.name, session.claim.owner),
+            service.host_command or (), seconds=service.timeout, cancel=cancel, cwd=environment.root,
+            env={**environ, **service.env}, on_line=report,
+            marker=labels.marks_of(environment.name, drivers.claim.owner),
         )  # fmt: skip
     except CommandFailed as error:
         raise ServiceDied(

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from envkit.base.abilities import able
 from envkit.base.errors import Cancelled, EnvironmentFailed, EnvkitError, ImageUnavailable, StepsFailed, ToolMissing
+from envkit.base.paths import Paths
 from envkit.base.ports import holders, port_taken
 from envkit.base.waiting import Aborted, Cancel
-from envkit.config.models import Service
+from envkit.config.models import Environment, Service
 from envkit.config.shipped import migrations_folder
 from envkit.drivers.clusters.base import ChecksTools
-from envkit.inventory.session import Session
+from envkit.drivers.runtimes.base import FullRuntime
+from envkit.inventory.drivers import Drivers
 from envkit.planning import desired as wanted
 from envkit.planning.facts import Facts
 from envkit.planning.plan import removes, select
@@ -24,11 +26,13 @@ Report = Callable[[str], None]
 Check = tuple[str, Callable[[], object]]
 
 
-def at_once(session: Session, steps: Plan, desired: Desired, facts: Facts) -> None:
+def at_once(environment: Environment, drivers: Drivers, steps: Plan, desired: Desired, facts: Facts) -> None:
     """Check what costs nothing, before anything is made or removed: tools and ports. Raises every fault together."""
-    checks: list[Check] = [(step.about, partial(_tools, session, steps, desired, step)) for step in starting(steps)]
+    checks: list[Check] = [
+        (step.about, partial(_tools, environment, drivers, steps, desired, step)) for step in starting(steps)
+    ]
     _all(checks)
-    _ports(session, steps, desired, facts)
+    _ports(environment, drivers.runtime, steps, desired, facts)
 
 
 def starting(steps: Plan) -> Iterator[Step]:
@@ -39,7 +43,14 @@ def starting(steps: Plan) -> Iterator[Step]:
 
 
 def prepare(
-    session: Session, steps: Plan, facts: Facts, want: Callable[[Step], Want], report: Report, cancel: Cancel
+    environment: Environment,
+    paths: Paths,
+    drivers: Drivers,
+    steps: Plan,
+    facts: Facts,
+    want: Callable[[Step], Want],
+    report: Report,
+    cancel: Cancel,
 ) -> str:
     """Have all that the plan's steps need beside images, which are here by now. Raises every fault together.
 
@@ -48,10 +59,12 @@ def prepare(
     checks: list[Check] = []
     for step in steps.changes:
         if step.subject is Subject.CLUSTER and step.action is not Action.RESUME:
-            checks.append((CLUSTER, partial(session.cluster.prepare, session.environment.cluster, report, cancel)))
+            checks.append((CLUSTER, partial(drivers.cluster.prepare, environment.cluster, report, cancel)))
         elif step.subject is Subject.BOOTSTRAP:
-            checks.append((BOOTSTRAP, partial(_manifests, session)))
-    checks += [(step.name, partial(_service, session, facts, want(step))) for step in _services(steps)]
+            checks.append((BOOTSTRAP, partial(_manifests, environment)))
+    checks += [
+        (step.name, partial(_service, environment, paths, drivers, facts, want(step))) for step in _services(steps)
+    ]
     _all(checks)
     return "all that replaces it is at hand"
 
@@ -88,44 +101,46 @@ def _unreadable(error: OSError) -> EnvkitError:
 # Tools and ports
 
 
-def _tools(session: Session, steps: Plan, desired: Desired, step: Step) -> None:
+def _tools(environment: Environment, drivers: Drivers, steps: Plan, desired: Desired, step: Step) -> None:
     if step.subject is Subject.CLUSTER:
-        if cluster := able(session.cluster, ChecksTools):
+        if cluster := able(drivers.cluster, ChecksTools):
             cluster.check_tools()
         return
     service = desired.services[step.name].service
     if service.host_command is not None:
-        _host_program(session, steps, desired, step.name)
+        _host_program(environment, drivers.caller.environ, steps, desired, step.name)
     elif service.process and not service.in_container and service.process.supply is None:
-        _own_program(session, service.process.reference)
+        _own_program(drivers, service.process.reference)
 
 
-def _own_program(session: Session, reference: str) -> None:
+def _own_program(drivers: Drivers, reference: str) -> None:
     """A program that no supply brings: it is on PATH, or it is nowhere."""
-    if not session.images.id_of(reference):
+    if not drivers.supply.id_of(reference):
         raise ImageUnavailable(f"{reference.partition(':')[2]} is not on PATH", hint="install it, or write its path")
 
 
-def _host_program(session: Session, steps: Plan, desired: Desired, name: str) -> None:
+def _host_program(
+    environment: Environment, environ: Mapping[str, str], steps: Plan, desired: Desired, name: str
+) -> None:
     """The program of a one-shot on this host. One by its path may be what an earlier one-shot makes."""
     service = desired.services[name].service
     program, *_ = service.host_command or ("",)
     commands = [step for step in _services(steps) if desired.services[step.name].service.host_command]
     if "/" in program:
-        found = len(commands) > 1 or bool(shutil.which(Path(session.environment.root, program)))
+        found = len(commands) > 1 or bool(shutil.which(Path(environment.root, program)))
     else:
-        found = bool(shutil.which(program, path={**session.environ, **service.env}.get("PATH")))
+        found = bool(shutil.which(program, path={**environ, **service.env}.get("PATH")))
     if not found:
         raise ToolMissing(f"{program} is not installed or not on PATH", hint="install it, or write its path")
 
 
-def _ports(session: Session, steps: Plan, desired: Desired, facts: Facts) -> None:
+def _ports(environment: Environment, runtime: FullRuntime, steps: Plan, desired: Desired, facts: Facts) -> None:
     """Every port that is about to be bound and is not free, nor held by what the plan removes, named at once."""
-    offset = session.environment.port_offset
+    offset = environment.port_offset
     wanted_ports: dict[int, str] = {}
     for step in starting(steps):
         if step.subject is Subject.CLUSTER:
-            wanted_ports |= {port.host + offset: CLUSTER for port in session.environment.cluster.ports}
+            wanted_ports |= {port.host + offset: CLUSTER for port in environment.cluster.ports}
             continue
         for port in desired.services[step.name].service.ports.values():
             if isinstance(port.host, int):
@@ -135,7 +150,7 @@ def _ports(session: Session, steps: Plan, desired: Desired, facts: Facts) -> Non
     going = {step.about for step in steps.steps if removes(step, facts)}
     instances = (*facts.instances.values(), *facts.strays)
     free = {port for it in instances if going & {it.service, it.name} for port in it.published.values()}
-    published = session.runtime.published()
+    published = runtime.published()
     free |= {port for port, holder in published.items() if CLUSTER in going and holder.container in facts.cluster.names}
     taken = holders((port for port in wanted_ports if port not in free), published)
     if taken:
@@ -145,35 +160,35 @@ def _ports(session: Session, steps: Plan, desired: Desired, facts: Facts) -> Non
 # What a service, and the bootstrap, read
 
 
-def _manifests(session: Session) -> None:
+def _manifests(environment: Environment) -> None:
     from envkit.drivers.clusters.manifests import load
 
-    load(session.environment.cluster.manifests)
+    load(environment.cluster.manifests)
 
 
-def _service(session: Session, facts: Facts, want: Want) -> None:
+def _service(environment: Environment, paths: Paths, drivers: Drivers, facts: Facts, want: Want) -> None:
     if want.service.migrations:
         from envkit.drivers.databases.migrations import read
 
         read(migrations_folder(want.service.migrations.folder))
     if not want.service.runs:
         return
-    if lacks := session.images.lacks(want.service, want.image):
+    if lacks := drivers.supply.lacks(want.service, want.image):
         raise ImageUnavailable(lacks, hint="install or load it; what runs now stays until it is here")
-    for file in _resolved(session, facts, want).files:
+    for file in _resolved(environment, paths, drivers, facts, want).files:
         if file.source is not None:
             with Path(file.source).open("rb"):
                 pass
 
 
-def _resolved(session: Session, facts: Facts, want: Want) -> Service:
+def _resolved(environment: Environment, paths: Paths, drivers: Drivers, facts: Facts, want: Want) -> Service:
     """The service as it will be started. Raises `EnvironmentFailed` for a reference that means nothing.
 
     Tokens of a cluster that is made anew, and ports that an engine chooses, are not known yet.
     """
-    environment, host = session.environment, session.this_host if facts.network else None
+    environment, host = environment, drivers.this_host if facts.network else None
     ports = {f"{name}.{port}": 1 for name, service in environment.services.items() for port in service.ports}
-    wanted.outside(environment, want.name, session.paths, ports, host)
+    wanted.outside(environment, want.name, paths, ports, host)
     if CLUSTER in select(environment, [want.name]):
-        return wanted.inside(environment, want.name, session.paths, tokens=False, authority=False, host=host)
-    return wanted.startable(environment, want.name, session.paths, host)
+        return wanted.inside(environment, want.name, paths, tokens=False, authority=False, host=host)
+    return wanted.startable(environment, want.name, paths, host)

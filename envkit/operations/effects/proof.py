@@ -10,8 +10,7 @@ from envkit.base.ports import holders, port_taken
 from envkit.base.waiting import Cancel, until
 from envkit.config.models import Probe, Service
 from envkit.config.units import show_size
-from envkit.inventory import observe
-from envkit.inventory.session import Session
+from envkit.inventory.probing import Prober
 from envkit.planning.facts import Instance
 
 LOG_LINES = 20
@@ -22,7 +21,7 @@ LOG_LINES = 20
 class Proof:
     """Of one running service; every failure carries the last lines of its log."""
 
-    session: Session
+    prober: Prober
     instance: Instance
     report: Callable[[str], None]
     cancel: Cancel
@@ -36,7 +35,7 @@ class Proof:
         """Wait until it works; what to say about it. Raises `ServiceDied`, `NotReady`, `EnvironmentFailed`."""
         if not self.instance.running:
             self._alive()  # dead so soon, it publishes no ports that could be asked
-        service = observe.probed(self.session, self.name, {self.name: self.instance})
+        service = self.prober.resolved(self.name, {self.name: self.instance})
         said = f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
         if service.first_probe:
             self.report("proving it once, as a client would")
@@ -47,7 +46,7 @@ class Proof:
 
     def answers(self) -> str:
         """Wait until its probe passes, and nothing else; what to say about it. Raises as `ready` does."""
-        service = observe.probed(self.session, self.name, {self.name: self.instance})
+        service = self.prober.resolved(self.name, {self.name: self.instance})
         return f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
 
     def ended(self, seconds: float) -> tuple[Instance, str]:
@@ -56,7 +55,7 @@ class Proof:
 
         def attempt() -> str | None:
             nonlocal now
-            now = self.session.runtime.look(self.instance)
+            now = self.prober.runtime.look(self.instance)
             return None if now.state in ("exited", "dead") else f"it is {now.state}"
 
         try:
@@ -71,7 +70,7 @@ class Proof:
     def tail(self) -> str:
         """The last lines of its log."""
         try:
-            lines = self.session.runtime.logs(self.instance, tail=LOG_LINES).rstrip()
+            lines = self.prober.runtime.logs(self.instance, tail=LOG_LINES).rstrip()
         except EnvironmentFailed as error:
             return f"(the log of {self.name} cannot be read: {error.message})"
         return f"last lines of {self.name}:\n{lines}" if lines else f"({self.name} wrote no log)"
@@ -82,7 +81,7 @@ class Proof:
         return "runs (it has no probe)"
 
     def _wait(self, service: Service, probe: Probe) -> float:
-        target = observe.target_of(self.session, service, self.instance)
+        target = self.prober.target(service, self.instance)
 
         def attempt() -> str | None:
             try:
@@ -111,7 +110,7 @@ class Proof:
 
     def _alive(self) -> None:
         """Raise `ServiceDied`, with the exit code and the last log lines, when it does not run any more."""
-        now = self.session.runtime.look(self.instance)
+        now = self.prober.runtime.look(self.instance)
         if now.running or now.state == "created":
             return
         wanted = self._ports()
@@ -128,20 +127,20 @@ class Proof:
 
     def _listens(self) -> None:
         """Raise `PortTaken` when somebody else listens on one of its ports, whatever a probe was answered there."""
-        for holder in self.session.runtime.strangers([self.instance]).values():
+        for holder in self.prober.runtime.strangers([self.instance]).values():
             error = port_taken({holder.port: self.name}, [holder])
             error.detail = self.tail()
             raise error
 
     def _ports(self) -> dict[int, str]:
         """The fixed host ports that it wanted."""
-        environment = self.session.environment
+        environment = self.prober.environment
         ports = environment.services[self.name].ports.values()
         return {port.host + environment.port_offset: self.name for port in ports if isinstance(port.host, int)}
 
     def _check_limit(self, memory: int) -> None:
         """What was passed is no proof: an engine may accept a limit and ignore it."""
-        seen = self.session.runtime.limit_of(self.instance)
+        seen = self.prober.runtime.limit_of(self.instance)
         if seen is None:
             self.report("its memory is not limited here")
         elif seen != str(memory):

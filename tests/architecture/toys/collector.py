@@ -6,7 +6,7 @@ from envkit.evidence.collectors.scene import Collector, Scene
 
 
 def toys(scene: Scene) -> None:
-    scene.bundle.text("toys.txt", f"toys of {scene.session.environment.name}\n")
+    scene.bundle.text("toys.txt", f"toys of {scene.environment.name}\n")
 
 
 COLLECTORS = (Collector("toys", toys, 5),)
