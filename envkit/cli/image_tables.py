@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from envkit.cli.context import Flags
+from envkit.cli.flags import Flags
 from envkit.cli.show import Out
 from envkit.cli.terminal import edge, table
 

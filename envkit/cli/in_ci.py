@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from envkit.base.ci_platform import PLAIN, platform
 from envkit.base.errors import EnvkitError
 from envkit.base.registry import CI_SERVICES
-from envkit.cli.context import Flags
+from envkit.cli.flags import Flags
 
 if TYPE_CHECKING:
     from envkit.base.errors import EnvironmentFailed

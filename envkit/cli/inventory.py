@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from envkit.cli.context import Flags, program
+from envkit.cli.flags import Flags, program
 from envkit.cli.show import Out
 from envkit.cli.terminal import edge, table
 

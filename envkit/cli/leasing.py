@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from envkit.base.ci_job import Lease, identity, lease
 from envkit.base.errors import EnvkitError
 from envkit.base.paths import state_home
-from envkit.cli.context import Flags
+from envkit.cli.flags import Flags
 from envkit.cli.output import expiry
 
 if TYPE_CHECKING:

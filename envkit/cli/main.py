@@ -16,7 +16,7 @@ from invoke.program import Program
 from envkit.base.errors import USAGE
 from envkit.cli import helptext
 from envkit.cli.command import HELP, EnvkitTask
-from envkit.cli.context import program
+from envkit.cli.flags import program
 from envkit.cli.options import COMMANDS, meant, option_defaults, option_named, takes_next
 from envkit.cli.reporting import BROKEN_PIPE
 from envkit.cli.terminal import edge

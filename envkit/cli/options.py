@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from envkit.base.errors import UsageError
-from envkit.cli.context import Flags
+from envkit.cli.flags import Flags
 from envkit.cli.verb import Commands
 
 COMMANDS = Commands()

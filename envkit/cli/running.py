@@ -6,48 +6,41 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envkit.base.ci_job import Lease
 from envkit.base.errors import EnvironmentFailed, EnvkitError, NotUp
 from envkit.base.waiting import Cancel
 from envkit.cli import supervising
 from envkit.cli.blame import HURRIED_SECONDS, Blame, Said
-from envkit.cli.context import Flags, Opened, opened, opened_down, signals
+from envkit.cli.context import Opened, opened, opened_down, signals
+from envkit.cli.flags import Flags
 from envkit.cli.reporting import show as show_error
 from envkit.cli.run_face import Face
+from envkit.cli.run_gate import ENVIRONMENT_FAILED, INTERRUPTED, Gate
+from envkit.cli.run_log import RunLog
 from envkit.drivers.runtimes.marked import Stamp
 from envkit.inventory import state
 from envkit.inventory.export import masked
-from envkit.operations.measure import Measured, measure, told
-from envkit.operations.run import Cancelled, Ended, Row, child
+from envkit.operations.measure import measure, told
+from envkit.operations.run import Cancelled, Row, child
 from envkit.operations.uncached import uncached
 from envkit.planning.differences import Difference, keep_data
 from envkit.planning.facts import Instance
 from envkit.watch import marks
 from envkit.watch.client import Watcher
 from envkit.watch.folder import RunFolder, new
-from envkit.watch.timeline import Happening, Kind, Sample, Writer, now
+from envkit.watch.timeline import Happening, now
 
 if TYPE_CHECKING:
     from envkit.ci.job import Job
     from envkit.config.models import Environment
-    from envkit.evidence import Verdict
     from envkit.inventory.drivers import Drivers
     from envkit.operations.up import Outcome
-
-ENVIRONMENT_FAILED = 125
-"""`run`'s exit code when not the command but its environment failed, as docker and timeout use it."""
-
-INTERRUPTED = 128 + signal.SIGINT
-
-HURT: frozenset[str] = frozenset({"died", "restarted", "oom"})
-"""What makes a run unclean although its command succeeded: the next one might not."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +111,9 @@ class Running:
 
     def __post_init__(self) -> None:
         flags = self.wish.flags
-        self.timeline, self.samples = Writer(self.folder.timeline), Writer(self.folder.samples)
-        said = Said(self.folder.path, self.wish.artifacts, self.face, self._phase)
+        self._gate = Gate(self.cancelled, self.wish.repeat)
+        self.log = RunLog(self.folder, self.face)
+        said = Said(self.folder.path, self.wish.artifacts, self.face, self.log.phase)
         self.blame = Blame(said, self.cancelled, self.between)
         words = [secretless(word) for word in self.wish.argv]
         self.folder.write_facts(
@@ -144,7 +138,7 @@ class Running:
                 self._opened = target
                 target.control.stream.sinks.append(self.face.events(self.folder.events))
                 self.face.opened(target)
-                with self._phase("up"), self.blame.judging(target):
+                with self.log.phase("up"), self.blame.judging(target):
                     outcome = self._up(target)
                 target.control.stream.quiet()
                 self.between.check()
@@ -152,15 +146,14 @@ class Running:
                 code = self._commands(placed, outcome.record.variables)
         except EnvkitError as error:
             code = ENVIRONMENT_FAILED if isinstance(error, EnvironmentFailed | NotUp) else error.exit_code
-            self._stamp("error", error.message, {"class": type(error).__name__, "exit_code": error.exit_code})
+            self.log.stamp("error", error.message, {"class": type(error).__name__, "exit_code": error.exit_code})
             raise
         finally:
             if self.mine:
-                with self._phase("down"):
+                with self.log.phase("down"):
                     code = self._taken_down(code)
             self.folder.write_facts(ended=now(), code=code)
-            self.timeline.close()
-            self.samples.close()
+            self.log.close()
         return code
 
     # Up
@@ -232,7 +225,7 @@ class Running:
     def _prepare(self, target: Opened, number: int) -> None:
         from envkit.operations.reset import flush, reset
 
-        with self._phase("reset"):
+        with self.log.phase("reset"):
             for part in (
                 reset(target.environment, target.paths, target.drivers, target.control, target.up_command)
                 if number > 1
@@ -245,16 +238,16 @@ class Running:
     ) -> int:  # fmt: skip
         """The command once: its exit code, or `ENVIRONMENT_FAILED` where that ends the gate."""
         before = measure(target.environment, target.drivers, target.control.cancel, instances)
-        self._sampled(before)
+        self.log.sampled(before)
         seen = len(self.seen)
         marked = {**uncached(self.wish.flags.environ), **variables, marks.RUN: str(self.folder.path)}
-        self._stamp("command", "begins", {"run": number})
+        self.log.stamp("command", "begins", {"run": number})
         with self.face.phase("command"):
             ended = child(
                 self.wish.argv, self.wish.flags.environ, marked, self.cancelled,
                 lambda: marks.end(self.folder.path, 0), target.control.cancel.check,
             )  # fmt: skip
-        self._stamp("command", f"ended with {ended.code}", {"exit_code": ended.code, "run": number})
+        self.log.stamp("command", f"ended with {ended.code}", {"exit_code": ended.code, "run": number})
         self.folder.write_facts(code=ended.code)
         verdict = None
         if self.cancelled.signum:
@@ -264,30 +257,12 @@ class Running:
         else:
             self.watcher.settle(everything=ended.code != 0)
             after = measure(target.environment, target.drivers, target.control.cancel, instances)
-            self._sampled(after)
+            self.log.sampled(after)
             self.face.report(told(before, after))
             verdict = self.blame.explain(target, code=ended.code) if ended.code else None
-        self.rows.append(self._row(number, ended, verdict, self.seen[seen:]))
+        self.rows.append(self._gate.row(number, ended, verdict, self.seen[seen:]))
         self.face.row(self.rows[-1])
-        return self._code_of(ended)
-
-    def _row(self, number: int, ended: Ended, verdict: Verdict | None, seen: Sequence[Happening]) -> Row:
-        hurt = [one for one in seen if one.kind in HURT]
-        told_ = "; ".join(dict.fromkeys(f"{one.service} {one.message}" for one in hurt))
-        if self.cancelled.signum or (self.cancelled.interrupted and ended.code == INTERRUPTED):
-            result = "cancelled"
-        elif ended.code:
-            result = "environment" if verdict and verdict.fault == "environment" else "failed"
-        else:
-            result = "environment" if hurt and self.wish.repeat > 1 else "passed"
-        reason = verdict.reason if verdict else told_
-        return Row(number, result, ended.code, ended.seconds, reason)
-
-    def _code_of(self, ended: Ended) -> int:
-        result = self.rows[-1].result if self.wish.repeat > 1 else ""
-        if result == "cancelled" and not ended.code:  # the command did well; the gate was not passed
-            return 128 + self.cancelled.signum
-        return ENVIRONMENT_FAILED if result == "environment" else ended.code
+        return self._gate.code(self.rows[-1], ended)
 
     # Down
 
@@ -308,25 +283,6 @@ class Running:
             self.watcher.leave()
         else:
             self.watcher.done()
-
-    # What is written down
-
-    @contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
-        began = time.monotonic()
-        self._stamp("phase", name)
-        try:
-            with self.face.phase(name):
-                yield
-        finally:
-            self._stamp("phase", f"{name} ended", {"seconds": round(time.monotonic() - began, 3)})
-
-    def _stamp(self, kind: Kind, message: str, detail: Mapping[str, Any] | None = None) -> None:
-        self.timeline(Happening(now(), kind, "", message, detail or {}))
-
-    def _sampled(self, found: Mapping[str, Measured]) -> None:
-        for name, one in found.items():
-            self.samples(Sample(now(), name, one.values))
 
     def _heard(self, happening: Happening) -> None:
         self.seen.append(happening)

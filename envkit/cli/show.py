@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from envkit.base.errors import EnvironmentFailed
 from envkit.cli import terminal
-from envkit.cli.context import Flags, program
+from envkit.cli.flags import Flags, program
 from envkit.cli.terminal import table
 from envkit.inventory import state
 from envkit.inventory.export import masked

@@ -34,7 +34,8 @@ def main() -> None:
 
 
 def _follow(hello: dict[str, Any]) -> None:
-    from envkit.cli.context import Flags, opened, opened_down
+    from envkit.cli.context import opened, opened_down
+    from envkit.cli.flags import Flags
     from envkit.watch.supervisor import Supervisor, folder_of, tell_wrapper
 
     flags = Flags.heard(hello["flags"])

@@ -22,7 +22,8 @@ from envkit.base.paths import Paths
 from envkit.base.waiting import Cancel
 from envkit.cli import show
 from envkit.cli.command import command
-from envkit.cli.context import Flags, signals
+from envkit.cli.context import signals
+from envkit.cli.flags import Flags
 from envkit.cli.main import _services, arranged, run
 from envkit.cli.options import COMMANDS, COMMON, SHORT, carried_out, flags_of, verbatim
 from envkit.cli.quick import understood

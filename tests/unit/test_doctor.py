@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from envkit.base.errors import EngineError, EnvironmentFailed, UsageError
-from envkit.cli.context import Flags
+from envkit.cli.flags import Flags
 from envkit.cli.verbs import doctor as doctoring
 from envkit.config.load import Request, load
 from envkit.doctor import cluster, engines, resources, surroundings

@@ -22,7 +22,8 @@ from envkit.base import labels
 from envkit.base.errors import EnvironmentFailed, NotUp
 from envkit.base.owner import Claim, claim
 from envkit.base.paths import Paths
-from envkit.cli.context import Flags, opened_down
+from envkit.cli.context import opened_down
+from envkit.cli.flags import Flags
 from envkit.drivers.engine.endpoint import Endpoint
 from envkit.inventory import state
 from envkit.operations import env, remove

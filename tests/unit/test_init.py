@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envkit.base.errors import UsageError
-from envkit.cli.context import Flags
+from envkit.cli.flags import Flags
 from envkit.cli.verbs import init as command
 from envkit.config.load import Request, load
 from envkit.config.models import Environment

@@ -15,7 +15,7 @@ import pytest
 from envkit.base.errors import Cancelled, EngineError
 from envkit.base.waiting import Cancel
 from envkit.cli import show
-from envkit.cli.context import Flags
+from envkit.cli.flags import Flags
 from envkit.drivers.runtimes.fake import FakeEngine
 from envkit.drivers.runtimes.usage import Usage, of_processes, of_stats
 from envkit.operations.status import Row, Status, _share

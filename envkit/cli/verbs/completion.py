@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from envkit.base.errors import UsageError
-from envkit.cli.context import Flags, program
+from envkit.cli.flags import Flags, program
 from envkit.cli.output import out
 from envkit.cli.verb import BEGIN, Verb
 

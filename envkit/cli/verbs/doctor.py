@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from envkit.base.errors import FAILED, EnvkitError
 from envkit.base.paths import Paths, cache_home, state_home
-from envkit.cli.context import Flags, offset_of, program
+from envkit.cli.context import offset_of
+from envkit.cli.flags import Flags, program
 from envkit.cli.output import confirmed, out
 from envkit.cli.terminal import edge, table
 from envkit.cli.verb import MACHINE, Verb

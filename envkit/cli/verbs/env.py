@@ -6,7 +6,7 @@ import json
 import sys
 
 from envkit.base.errors import EnvkitError, UsageError
-from envkit.cli.context import Flags
+from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.terminal import whole_letters
 from envkit.cli.verb import USE, Verb

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envkit.base.errors import FAILED, UsageError
-from envkit.cli.context import Flags, opened
+from envkit.cli.context import opened
+from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import MACHINE, Verb
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envkit.base.paths import state_home
-from envkit.cli.context import Flags, at_work
+from envkit.cli.context import at_work
+from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import MACHINE, Verb
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from envkit.cli.context import Flags, opened
+from envkit.cli.context import opened
+from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import LOOK, Verb
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from envkit.base.errors import FAILED, UsageError
 from envkit.base.paths import state_home
-from envkit.cli.context import Flags, at_work
+from envkit.cli.context import at_work
+from envkit.cli.flags import Flags
 from envkit.cli.output import confirmed, out
 from envkit.cli.verb import MACHINE, Verb
 from envkit.config.request import refuse_blank

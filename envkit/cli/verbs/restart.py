@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 
 from envkit.base.errors import UsageError
-from envkit.cli.context import Flags, opened
+from envkit.cli.context import opened
+from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import USE, Verb
 

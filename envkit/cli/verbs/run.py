@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from envkit.base.errors import EnvironmentFailed, NotUp, UsageError
-from envkit.cli.context import Flags, program
+from envkit.cli.flags import Flags, program
 from envkit.cli.options import verbatim
 from envkit.cli.verb import USE, Verb
 
@@ -29,7 +29,8 @@ def run(
         raise UsageError(f"--repeat takes a number of runs, got {repeat!r}", hint="for example: --repeat 3")
     from envkit.cli.in_ci import in_job
     from envkit.cli.leasing import clear_lapsed, lease_of
-    from envkit.cli.running import ENVIRONMENT_FAILED, Wish
+    from envkit.cli.run_gate import ENVIRONMENT_FAILED
+    from envkit.cli.running import Wish
     from envkit.cli.running import run as run_it
 
     try:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from envkit.base.errors import UsageError
-from envkit.cli.context import Flags, opened
+from envkit.cli.context import opened
+from envkit.cli.flags import Flags
 from envkit.cli.verb import USE, Verb
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from envkit.base.errors import NOT_UP
-from envkit.cli.context import Flags, opened
+from envkit.cli.context import opened
+from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import LOOK, Verb
 

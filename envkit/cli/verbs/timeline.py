@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envkit.base.errors import NotUp
-from envkit.cli.context import Flags
+from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import LOOK, Verb
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envkit.cli.context import Flags
+from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import LOOK, Verb
 

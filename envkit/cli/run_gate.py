@@ -1,0 +1,49 @@
+"""What each run of the command counts as, and the exit code of `run`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envkit.operations.run import Cancelled, Ended, Row
+from envkit.watch.timeline import Happening
+
+if TYPE_CHECKING:
+    from envkit.evidence import Verdict
+
+ENVIRONMENT_FAILED = 125
+"""Exit code of `run` when its environment failed and not the command; docker and timeout use the same."""
+
+INTERRUPTED = 128 + signal.SIGINT
+
+HURT: frozenset[str] = frozenset({"died", "restarted", "oom"})
+"""What makes a run unclean although its command succeeded: the next one might fail."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Judges runs of one `run`: with `repeat` above 1, a run is clean only when no service was hurt."""
+
+    cancelled: Cancelled
+    repeat: int
+
+    def row(self, number: int, ended: Ended, verdict: Verdict | None, seen: Sequence[Happening]) -> Row:
+        """Return the result of one run. `seen` is what happened to the services meanwhile."""
+        hurt = [one for one in seen if one.kind in HURT]
+        described = "; ".join(dict.fromkeys(f"{one.service} {one.message}" for one in hurt))
+        if self.cancelled.signum or (self.cancelled.interrupted and ended.code == INTERRUPTED):
+            result = "cancelled"
+        elif ended.code:
+            result = "environment" if verdict and verdict.fault == "environment" else "failed"
+        else:
+            result = "environment" if hurt and self.repeat > 1 else "passed"
+        return Row(number, result, ended.code, ended.seconds, verdict.reason if verdict else described)
+
+    def code(self, row: Row, ended: Ended) -> int:
+        """Return the exit code after this run: the command's own, unless a gate was not passed for another reason."""
+        result = row.result if self.repeat > 1 else ""
+        if result == "cancelled" and not ended.code:  # the command succeeded, but the gate was not passed
+            return 128 + self.cancelled.signum
+        return ENVIRONMENT_FAILED if result == "environment" else ended.code
