@@ -169,6 +169,6 @@ def test_a_loss_is_noticed_by_the_next_process_too(
     second = spawn(**variables)
     wait_for(lambda: second.metric("datastorage_deadletter_lost_total") == 3, "the loss to be counted")
     second.end()
-    lines = [line for line in second.log if line["message"] == "a queued event was lost by Redis"]
+    lines = [line for line in second.log if line["message"] == "Redis lost a queued event"]
     assert sorted(line["event_id"] for line in lines) == sorted(ids)
     assert {line["correlation_id"] for line in lines} == {"rr-2025-001"}
