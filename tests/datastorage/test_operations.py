@@ -1,4 +1,4 @@
-"""Health, metrics, logs, start and end."""
+"""Health, metrics, logs, start and shutdown."""
 
 import io
 import json
