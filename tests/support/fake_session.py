@@ -1,4 +1,4 @@
-"""An environment opened on the fake engine: what `envkit.cli.context.opened` gives on a real one."""
+"""Opens an environment on the fake engine, as `envkit.cli.context.opened` does on a real one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from envkit.planning.values import ThisHost
 
 @dataclass
 class FakeBackend:
-    """See `envkit.drivers.runtimes.base.Backend`."""
+    """The backend of the fake engine; see `envkit.drivers.runtimes.base.Backend`."""
 
     session: Session
     runtime: FakeEngine
@@ -72,10 +72,10 @@ def opened(
     kind: Any = None,
     environ: Mapping[str, str] | None = None,
 ) -> Session:
-    """A session on the fake: what `envkit.cli.context.opened` gives on a real engine.
+    """Return a session on the fake engine.
 
-    The parts that a `Session` makes when first asked for are put there beforehand, which is what
-    `functools.cached_property` documents its storage for.
+    It sets the cached properties of the `Session` beforehand. The documentation of `functools.cached_property` allows
+    this.
     """
     made = Session(
         environment, Paths(home, environment.name), engine.endpoint, Stream([sink] if sink else []),
