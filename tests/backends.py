@@ -1,4 +1,4 @@
-"""Which real backends answer on this machine, and which of them must."""
+"""Finds which real backends answer on this machine, and which of them tests require."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from functools import cache
 BACKENDS = ("docker", "podman", "kind")
 
 REQUIRE = "ENVKIT_TEST_REQUIRE"
-"""Names of backends, by comma: a test of one that does not answer fails instead of being skipped."""
+"""A variable with names of backends, separated by commas. If one does not answer, its tests fail, not skip."""
 
 
 def in_ci(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this is CI, where everything must run: `CI=true`, as `.ci/run` and CI services set it."""
+    """Return whether this is CI, where every test must run: `.ci/run` and CI services set `CI=true`."""
     return environ.get("CI", "").lower() == "true"
 
 
 def required(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
-    """What must answer: what `ENVKIT_TEST_REQUIRE` names; all of them where only `CI` is set to true."""
+    """Return the required backends: those in `ENVKIT_TEST_REQUIRE`, or all if only `CI` is true.
+
+    Raises ValueError if the variable has an unknown name.
+    """
     named = environ.get(REQUIRE)
     if named is None:
         return frozenset(BACKENDS) if in_ci(environ) else frozenset()
@@ -32,7 +35,7 @@ def required(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
 
 @cache
 def silence(backend: str) -> str:
-    """Why the backend cannot be used, empty when it can. Asked once a session."""
+    """Return why the backend cannot be used, or an empty string if it can. The check runs once per session."""
     return _kind() if backend == "kind" else _engine(backend)
 
 

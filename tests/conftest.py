@@ -1,4 +1,4 @@
-"""A test marked `docker`, `podman` or `kind` runs where that answers; elsewhere it is skipped, or fails if required."""
+"""Runs a test marked `docker`, `podman` or `kind` if that backend answers; else skips it, or fails it if required."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests import skips
 from tests.backends import BACKENDS, REQUIRE, in_ci, required, silence
 
 UNIT = "tests/unit/"
-"""Tests that meet no real server; all others do, on hosts that are not ours to quieten."""
+"""The folder of the tests that use no real server. All others depend on the load of the host."""
 
 WHOLE = ("contract", "datastorage", "suite")
-"""Folders whose tests share servers for the whole session."""
+"""Folders with tests that share servers for the whole session."""
 
 SIDE = re.compile(r"\[(?:.*-)?(docker|podman|processes)[]-]")
 
@@ -25,7 +25,7 @@ SIDE = re.compile(r"\[(?:.*-)?(docker|podman|processes)[]-]")
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI, turn a skip into a failure, but for those that `tests/skips.py` lists; and a listed one that ran too."""
+    """In CI, fail a skipped test unless `tests/skips.py` lists it, and fail a listed test that was not skipped."""
     report = yield
     return skips.judged(report) if in_ci() else report
 
@@ -34,13 +34,13 @@ def pytest_runtest_makereport(
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """In CI a file that skips itself is a failure: no list can name what was never collected."""
+    """In CI, fail a test file that skips itself, because `tests/skips.py` cannot list its tests."""
     report = yield
     return skips.judged(report) if in_ci() else report
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several workers, tests that share an environment go to one of them."""
+    """With several workers, send tests that share an environment to the same worker."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Sharing(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -51,7 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def sharing(nodeid: str) -> str:
-    """The name of what the test shares with others: an environment, a set of servers, its file, or nothing."""
+    """Return the name of the resource that the test shares: an environment, a set of servers, its file, or nothing."""
     if nodeid.startswith(UNIT):
         return nodeid
     side = "".join(SIDE.findall(nodeid)[:1])
@@ -59,13 +59,13 @@ def sharing(nodeid: str) -> str:
     if path.parent.name in WHOLE:
         return f"{path.parent.name} {side}"
     if path.name.startswith("test_ci"):
-        return "jobs"  # each job removes what lapsed of any other job of this user
+        return "jobs"  # each job removes expired environments of this user's other jobs
     return f"gateway {side}" if path.name.startswith("test_gateway_") else f"{path.name} {side}"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Before any fixture: is what the test needs here?"""
+    """Skip or fail the test before any fixture if its backend does not answer."""
     for backend in BACKENDS:
         if item.get_closest_marker(backend) is None:
             continue

@@ -1,4 +1,4 @@
-"""What `./dev test` runs: lint, types, then pytest; the same on a laptop and in CI."""
+"""Runs the checks of `./dev test`: lint, layers and types, then pytest; the same on a laptop and in CI."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ STATIC = (
     ("lint-imports",),
     ("mypy",),
 )
-"""Programs of the virtual environment with their arguments. `lint-imports` checks the layers, see pyproject.toml."""
+"""Programs of the virtual environment with their arguments. `lint-imports` checks the layers; see pyproject.toml."""
 
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup")
-"""Two environments at once: tests wait most of their time. What shares one stays together (tests/conftest.py)."""
+"""Options for two pytest workers, because tests mostly wait. Tests that share an environment stay in one worker."""
 
 
 def main(root: Path, *, fast: bool, pytest_args: Sequence[str]) -> int:
-    """Run everything, or with `fast` what needs no engine; the first exit code that is not 0."""
+    """Run all checks, or with `fast` those without an engine. Return the first exit code that is not 0, or 0."""
     if not pytest_args:
         for tool in STATIC:
             program, *arguments = tool

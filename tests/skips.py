@@ -1,7 +1,7 @@
 """The tests that CI may skip, each with its reason. Any other skip in CI is a failure.
 
-A name here ends where its parameters begin, or is whole. A test that is listed and runs in CI fails too: the list is
-true, or it is shorter.
+A name may have its parameters; without them it means all of them. A listed test that runs in CI fails too, so that
+the list stays true.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def judged(report: Report) -> Report:
-    """The report; failed where it is of a skip that nobody listed, or of a listed test that was not skipped."""
+    """Return the report, changed to a failure for an unlisted skip or for a listed test that was not skipped."""
     listed = report.nodeid in ALLOWED or report.nodeid.partition("[")[0] in ALLOWED
     if report.skipped and not listed:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         fail(report, f"skipped in CI: {reason}\nlet it run here, or list it in tests/skips.py with the reason")
     elif listed and report.passed and getattr(report, "when", "") == "call":
-        fail(report, "listed in tests/skips.py, but it ran: take it off the list")
+        fail(report, "listed in tests/skips.py, but it ran: remove it from the list")
     return report
 
 
 def fail(report: pytest.TestReport | pytest.CollectReport, message: str) -> None:
-    """Make it the report of a failure."""
+    """Change the report to a failure with this message."""
     report.outcome = "failed"
     report.longrepr = message

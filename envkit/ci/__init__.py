@@ -1,4 +1,5 @@
-"""What a CI service understands: groups, annotations, masks, variables for later steps, a summary, JUnit.
+"""Reports to CI services: groups, annotations, masks, variables for later steps, a job summary, JUnit.
 
-`where.platform` says which one this is; `platforms` speaks its language; `job.Job` is one command of ours in one job.
+`platform.Platform` is the protocol of a CI service. `github`, `gitlab` and `plain` implement it. `job.Job` reports one
+`up` or `run`. `base.registry.CI_SERVICES` lists the services and the variable that identifies each.
 """

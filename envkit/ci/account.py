@@ -1,4 +1,4 @@
-"""What one command did in a job: a plain value without secrets, from which the summary and JUnit are written."""
+"""The result of one command in a CI job: a plain value without secrets, the input of the summary and of JUnit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trouble:
-    """An error of envkit's; `kind` is its class."""
+    """One error of envkit as text; `kind` is the name of its class."""
 
     kind: str
     message: str
@@ -23,14 +23,18 @@ class Trouble:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """The message, the detail and the next step, with empty lines between them."""
         parts = (self.message, self.detail.rstrip(), f"next: {self.hint}" if self.hint else "")
         return "\n\n".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
 class Account:
-    """`verb` is `up` or `run`; `where` the lane and the engine; `began` seconds since 1970; `evidence` its folder."""
+    """The result of one command.
+
+    `verb` is `up` or `run`, `where` the lane and the engine, `began` seconds since 1970, `seconds` the duration, and
+    `evidence` the path of its folder.
+    """
 
     verb: str
     name: str
@@ -45,14 +49,14 @@ class Account:
 
     @property
     def result(self) -> str:
-        """`passed`, `failed` (the command), `environment` (that did) or `cancelled`."""
+        """`passed`, `failed` (the command failed), `environment` (the environment failed) or `cancelled`."""
         if self.trouble is not None:
             return "cancelled" if self.trouble.kind == "Cancelled" else "environment"
         return self.rows[-1].result if self.rows else "passed"
 
     @property
     def headline(self) -> str:
-        """One line that tells how it ended."""
+        """One line with the result and the duration."""
         return f"{self.verb} {self.name}: {self._ended()} after {self.seconds:.1f} s"
 
     def _ended(self) -> str:
@@ -67,7 +71,7 @@ class Account:
         return f"the command ended with {self.rows[-1].code}{who}"
 
     def redacted(self, redact: Callable[[str], str]) -> Account:
-        """The same without what is secret."""
+        """Return a copy with `redact` applied to all texts."""
         trouble, verdict = self.trouble, self.verdict
         if trouble:
             parts = (redact(part) for part in (trouble.message, trouble.hint, trouble.detail))

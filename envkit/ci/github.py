@@ -1,7 +1,8 @@
-"""GitHub Actions: workflow commands on the log, and the files that `$GITHUB_ENV` and its like name.
+"""GitHub Actions: workflow commands in the log, and the files named by `$GITHUB_ENV`, `$GITHUB_OUTPUT` and others.
 
-https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions. Groups do not nest there: a second
-one ends the first. So nothing but envkit's own steps is ever inside one; a command under `run` may make groups itself.
+https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions. Groups do not nest on GitHub: a
+second group ends the first. So only envkit's own steps are inside a group, and a command under `run` may print groups
+itself.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from envkit.base.ci_job import Identity
 from envkit.ci.platform import Left, Mark, Platform, Say
 
 LARGEST_SUMMARY = 1 << 20
-"""Bytes of one step's summary; GitHub refuses a larger one altogether."""
+"""Maximal bytes of one step's summary. GitHub rejects a larger one completely."""
 
 PARTS = (
     "GITHUB_SERVER_URL",
@@ -29,55 +30,55 @@ PARTS = (
     "GITHUB_JOB",
     "RUNNER_NAME",
 )
-"""Variables that together differ for each job but those of one matrix."""
+"""Variables that together identify a job, except that the jobs of one matrix share them."""
 
 TRACKING = "RUNNER_TRACKING_ID"
-"""GitHub's runner gives each job, of a matrix too, a new `github_GUID`; a step may set it to something else."""
+"""The variable with a new `github_GUID` for each job, also within a matrix. A step may set it to another value."""
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def data(text: str) -> str:
-    """A command's text as it is written: one line."""
+    """Return the text of a command, escaped to one line."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def value(text: str) -> str:
-    """A command's property, in which `:` and `,` mean something too."""
+    """Return the value of a command's property; there `:` and `,` are escaped too."""
     return data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def command(name: str, text: str = "", **properties: str) -> str:
-    """`::name key=value,...::text`, properties without a value left out."""
+    """Return the line `::name key=value,...::text`, without empty properties."""
     given = ",".join(f"{key}={value(said)}" for key, said in properties.items() if said)
     return f"::{name}{' ' if given else ''}{given}::{data(text)}\n"
 
 
 def entry(name: str, text: str) -> str:
-    """A value for one of the files, between two lines that nothing can guess and that the value does not hold."""
+    """Return an entry for one of GitHub's files: the value ends at a random delimiter, which no program can guess."""
     end = f"envkit_{random.token_hex(16)}"
     assert end not in text
     return f"{name}<<{end}\n{text}\n{end}\n"
 
 
 def refused(name: str) -> str:
-    """Why GitHub would not take a variable of this name; empty when it does."""
+    """Return why GitHub rejects a variable of this name, or an empty string if it accepts it."""
     if not NAME.fullmatch(name):
-        return "is no name of a variable"
+        return "is not a valid variable name"
     if name.startswith(("GITHUB_", "RUNNER_")) or name == "NODE_OPTIONS":
-        return "is a name that GitHub keeps for itself"
+        return "is a name that GitHub reserves"
     return ""
 
 
 class GitHub:
-    """A step of a job; Gitea's and Forgejo's runners read the same."""
+    """One step of a GitHub job. Gitea's and Forgejo's runners accept the same commands."""
 
     def __init__(self, environ: Mapping[str, str], say: Say) -> None:
         self._environ, self._say = environ, say
 
     @contextmanager
     def group(self, title: str, *, folded: bool = True) -> Iterator[None]:
-        """Folded always: what is to be seen at once gets a line with its title instead."""
+        """Print a group. GitHub folds every group, so with `folded=False` print a line with the title instead."""
         self._say(command("group", title) if folded else f"\n{title}\n")
         try:
             yield
@@ -87,7 +88,7 @@ class GitHub:
 
     @contextmanager
     def foreign(self) -> Iterator[None]:
-        """Commands are not heeded until a word is said that nobody else knows."""
+        """Print the command that makes GitHub ignore workflow commands until a random stop token is printed."""
         word = random.token_hex(16)
         self._say(command("stop-commands", word))
         try:
@@ -96,18 +97,24 @@ class GitHub:
             self._say(command(word))
 
     def annotate(self, mark: Mark) -> None:
-        """On the run's page, and beside the file where one is named."""
+        """Print the annotation. GitHub shows it on the run's page, and beside the line if the mark names a file."""
         line = str(mark.line) if mark.line and mark.file else ""
         self._say(command(mark.level, mark.text, file=self._in_repository(mark.file), line=line, title=mark.title))
 
     def mask(self, secrets: Sequence[str]) -> None:
-        """Each as it is, as it stands in a URL (where it may come from), and as JSON has it."""
+        """Mask each secret in three forms: as it is, percent-encoded as in a URL, and escaped as in JSON.
+
+        A secret may be taken from a URL, so it may be percent-encoded already.
+        """
         spelt = [(one, quote(unquote(one), safe=""), json.dumps(one)[1:-1]) for one in secrets]
         for one in dict.fromkeys(itertools.chain.from_iterable(spelt)):
             self._say(command("add-mask", one))
 
     def leave(self, left: Left) -> list[str]:
-        """Into the files, as far as they are there."""
+        """Append variables, outputs and the summary to those of GitHub's files that exist.
+
+        Return one line for each variable that GitHub rejects.
+        """
         names = {name: refused(name) for name in left.variables}
         taken = {name: text for name, text in left.variables.items() if not names[name]}
         self._append("GITHUB_ENV", "".join(entry(*pair) for pair in sorted(taken.items())))
@@ -124,36 +131,36 @@ class GitHub:
                 file.write(text)
 
     def _in_repository(self, file: str) -> str:
-        """Relative to the checkout, which is what annotations go by."""
+        """Return the path relative to the checkout, which GitHub expects in annotations."""
         home = self._environ.get("GITHUB_WORKSPACE", "")
         path = Path(file).absolute() if file else Path()
         return str(path.relative_to(home)) if file and home and path.is_relative_to(home) else file
 
 
 class Files(GitHub):
-    """For `--json`, where other lines would disturb a program: masks and files, and nothing that is only to be seen."""
+    """A GitHub step under `--json`: it writes masks and files only, because other lines would break the JSON output."""
 
     @contextmanager
-    def group(self, title: str, *, folded: bool = True) -> Iterator[None]:  # noqa: ARG002  the seam has it
-        """None."""
+    def group(self, title: str, *, folded: bool = True) -> Iterator[None]:  # noqa: ARG002  protocol
+        """Print no group."""
         yield
 
     @contextmanager
     def foreign(self) -> Iterator[None]:
-        """An error's text stays as it is everywhere."""
+        """Print no stop token."""
         yield
 
     def annotate(self, mark: Mark) -> None:
-        """The error itself has been shown."""
+        """Print no annotation: the JSON has the error."""
 
 
 def platform(environ: Mapping[str, str], say: Say, *, as_json: bool) -> Platform:
-    """Return the one that writes to this step's log and files; with `as_json` only what must not be missing."""
+    """Return the platform that writes to this step's log and files; with `as_json` only masks and files."""
     return Files(environ, say) if as_json else GitHub(environ, say)
 
 
 def identity(environ: Mapping[str, str], said: str) -> Identity | None:
-    """Return the identity of the job, `said` added; None where the variables of a run are missing."""
+    """Return the identity of the job, with `said` as a part, or None if the variables of a run are missing."""
     number, tracked = environ.get("GITHUB_RUN_ID", ""), environ.get(TRACKING, "")
     parts = [environ.get(one, "") for one in PARTS] + [tracked if tracked.startswith("github_") else "", said]
     return Identity("github", number, tuple(parts)) if number else None

@@ -1,7 +1,7 @@
-"""GitLab CI: sections of the log, and the dotenv report, by which a job hands variables to later ones.
+"""GitLab CI: sections of the log, and the dotenv report, which passes variables of a job to later jobs.
 
-https://docs.gitlab.com/ci/jobs/job_logs/ and https://docs.gitlab.com/ci/variables/dotenv_variables/. GitLab has no word
-for a mask or an annotation that a job could say; it reads the JUnit report instead.
+https://docs.gitlab.com/ci/jobs/job_logs/ and https://docs.gitlab.com/ci/variables/dotenv_variables/. A GitLab job has
+no command for masks or annotations. GitLab shows the JUnit report instead.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from envkit.ci.platform import Platform, Say
 from envkit.inventory.export import masked
 
 LARGEST = 5 << 10
-"""Bytes of a dotenv report: the limit of gitlab.com, and the default elsewhere."""
+"""Maximal bytes of a dotenv report: the limit of gitlab.com, and the default of other servers."""
 
 PARTS = ("CI_SERVER_URL", "CI_PROJECT_PATH", "CI_JOB_ID")
-"""Variables that together differ for each job."""
+"""Variables that together identify a job."""
 
 AFTER = 600.0
-"""Seconds beyond the limit of a job, for its `after_script`."""
+"""Seconds added to the time limit of a job, for its `after_script`."""
 
 NAME = re.compile(r"[A-Za-z0-9_]+")
 _ERASE = "\x1b[0K"
 
 
 class GitLab(Plain):
-    """A job. It can say no mask: only variables of the project's settings are masked; no annotation, and leave nothing
-    but what an artifact holds: see `dotenv`.
+    """A GitLab job: it prints sections.
+
+    GitLab masks only variables of the project's settings, and has no annotations. A job passes variables to later jobs
+    only by an artifact: see `dotenv`.
     """
 
     def __init__(self, say: Say) -> None:
@@ -40,7 +42,7 @@ class GitLab(Plain):
 
     @contextmanager
     def group(self, title: str, *, folded: bool = True) -> Iterator[None]:
-        """A section, which may stand inside another; its name is one of its own."""
+        """Print a section with a unique name. GitLab allows sections inside sections."""
         self._count += 1
         name = f"envkit_{int(time.time() * 1000)}_{self._count}"
         options = "[collapsed=true]" if folded else ""
@@ -53,10 +55,10 @@ class GitLab(Plain):
 
 
 def dotenv(variables: Mapping[str, str]) -> tuple[str, list[str]]:
-    """A report as GitLab reads it, and why the variables that are not in it are not, one line each.
+    """Return the dotenv report, and one line with the reason for each variable that is not in it.
 
-    Secrets are left out: the report is an artifact, and nothing would mask them in later jobs. What GitLab would change
-    (values of several lines, spaces around, quotes, references) is left out too, never bent.
+    Secrets are left out: the report is an artifact, and later jobs would not mask them. Values that GitLab would change
+    (several lines, spaces at the ends, quotes, references) are left out too.
     """
     lines: list[str] = []
     without: list[str] = []
@@ -76,25 +78,25 @@ def dotenv(variables: Mapping[str, str]) -> tuple[str, list[str]]:
 
 def _why_not(name: str, value: str) -> str:
     if not NAME.fullmatch(name):
-        return "GitLab takes letters, digits and _ in names"
+        return "GitLab allows only letters, digits and _ in names"
     if masked(name, value) != value:
-        return "it holds a secret, and artifacts are no place for one"
+        return "it has a secret, and artifacts must not have secrets"
     if "\n" in value or "\r" in value:
-        return "its value has several lines, which GitLab does not take"
+        return "its value has several lines, which GitLab does not allow"
     if value != value.strip() or not value:
-        return "GitLab takes no empty value and no spaces at its ends"
+        return "GitLab allows no empty value and no spaces at its ends"
     if re.search(r"""['"$`\\#]""", value):
-        return "its value has quotes, $, \\ or #, which GitLab would read in its own way"
+        return "its value has quotes, $, \\ or #, which GitLab would interpret"
     return ""
 
 
 def platform(_environ: Mapping[str, str], say: Say, *, as_json: bool) -> Platform:
-    """Return the one that writes sections to the job's log; with `as_json` the one that writes nothing."""
+    """Return the platform that writes sections to the job's log; with `as_json` the one that writes nothing."""
     return Plain() if as_json else GitLab(say)
 
 
 def identity(environ: Mapping[str, str], said: str) -> Identity | None:
-    """Return the identity of the job, `said` added, with its time limit; None where its number is missing."""
+    """Return the identity of the job, with `said` as a part and its time limit, or None if its number is missing."""
     number, seconds = environ.get("CI_JOB_ID", ""), environ.get("CI_JOB_TIMEOUT", "")
     parts = [environ.get(one, "") for one in PARTS] + [said]
     limit = float(seconds) + AFTER if seconds.isdecimal() and int(seconds) else LEASE

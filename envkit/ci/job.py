@@ -1,4 +1,4 @@
-"""One `up` or `run` in one job of a CI service: what is said there while it works, and what is left at its end."""
+"""Reports one `up` or `run` in a CI job: while it works, and at its end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Where things go: evidence of a failure, JUnit, the variables as GitLab reads them. None: nowhere."""
+    """The paths of the evidence, the JUnit report and GitLab's dotenv report; None for a report that is not written."""
 
     artifacts: Path | None = None
     junit: Path | None = None
@@ -39,9 +39,11 @@ class Wanted:
 
 @dataclass
 class Job:
-    """It is also the `Intent` of its `up` (see `operations.up`): what fails is looked at before it is taken back.
+    """Collects the result of one command and reports it to the CI service.
 
-    `show` shows an error, `note` says a line; `gather` makes evidence of an error before which nothing was there.
+    It is also the `Intent` of its `up` (see `operations.up`), so it gathers evidence of a failure before the rollback.
+    `show` shows an error, `note` prints a line, and `gather` makes evidence of an error that came before any resource
+    was created.
     """
 
     platform: Platform
@@ -64,7 +66,7 @@ class Job:
 
     @contextmanager
     def working(self, title: str = "") -> Iterator[None]:
-        """Around all of it; what is left at the end is left whichever way it ends."""
+        """Return a context for the command, with a group if `title` is given. Its end always writes the reports."""
         try:
             with self.platform.group(title) if title else nullcontext():
                 yield
@@ -74,27 +76,30 @@ class Job:
         self._leave(None)
 
     def group(self, title: str, *, folded: bool = True) -> AbstractContextManager[None]:
-        """A part of the log."""
+        """Return a context that groups its part of the log under `title`."""
         return self.platform.group(title, folded=folded)
 
-    # What is known by and by
+    # While the command works
 
     def opened(self, environment: Environment, paths: Paths, drivers: Drivers, control: Control) -> None:
-        """The configuration is loaded, the lane chosen."""
+        """Take the environment, after the configuration is loaded and the lane is chosen."""
         self._place = environment, paths, drivers, control
         self._where = f"{drivers.lane} on {drivers.engine}" if drivers.engine else f"{drivers.lane}, plain processes"
         control.stream.sinks.append(self.steps)
         self.learn(environment)
 
     def ready(self, environment: Environment, record: Record) -> None:
-        """The environment is up; its secrets are masked before anything hands them on."""
+        """Pass the variables of the environment, which is up now, to later steps; mask its secrets first."""
         self.learn(environment)
         if self.verb == "up":
             self._variables = record.variables
             self._write(lambda: [*self._bare(), *self.platform.leave(Left(variables=record.variables))])
 
     def learn(self, environment: Environment | None = None) -> None:
-        """Secrets appear while an environment comes up, and their files go with it."""
+        """Mask the secrets that are new since the last call.
+
+        It is called several times, because secrets appear while the environment starts and `down` removes their files.
+        """
         from envkit.evidence.secrets import redactor, telling
 
         assert self._place is not None
@@ -107,21 +112,24 @@ class Job:
         self._redact = redactor(environment, paths, drivers.caller.environ)
 
     def _bare(self) -> list[str]:
-        """Variables whose secret could not be masked: to star out every `test` would leave no log to read."""
+        """Return one line for each variable with a secret that is not masked.
+
+        Such a secret is a common word: a mask for each `test` would make the log unreadable.
+        """
         holding = {name: value for name, value in self._variables.items() if masked(name, value) != value}
         bare = [name for name, value in sorted(holding.items()) if not any(one in value for one in self._masked)]
-        return [f"the secret in {name} is a plain word, which no log can hide" for name in bare]
+        return [f"the secret in {name} is a common word, which the log cannot mask" for name in bare]
 
-    # See `operations.up.Intent`
+    # The methods of `operations.up.Intent`
 
     def begin(self, *, fresh: bool) -> None:
-        """Nothing to prepare."""
+        """Do nothing: no preparation is needed."""
 
     def owned(self, *, owned: bool) -> None:
-        """It makes no difference here."""
+        """Do nothing: the reports are the same for both."""
 
     def failed(self, environment: Environment, drivers: Drivers, error: Exception) -> None:
-        """What was made is still there."""
+        """Gather evidence of a failed `up`, before its resources are removed."""
         from envkit.operations.gather import of_failed_up
 
         self.learn(environment)
@@ -132,7 +140,7 @@ class Job:
             self.verdict, self.evidence = gathered.verdict, str(gathered.path)
             control.stream.note(f"evidence in {gathered.path}")
 
-    # The end
+    # At the end
 
     def _failed(self, error: EnvkitError) -> None:
         if isinstance(error, EnvironmentFailed) and self.wanted.artifacts and not (error.evidence or self.evidence):
@@ -146,7 +154,7 @@ class Job:
         self._leave(error)
 
     def _leave(self, error: EnvkitError | None) -> None:
-        """Annotations, outputs, the summary and the reports."""
+        """Write the annotations of a finished run, the outputs, the summary and the reports."""
         account = self._account(error)
         if error is None:
             for mark in of_run(account):
@@ -162,7 +170,7 @@ class Job:
             self._write(lambda: [*_put(self.wanted.dotenv, text), *without])
 
     def _write(self, write: Callable[[], list[str]]) -> None:
-        """What cannot be written is told, and changes no exit code: the work itself is done."""
+        """Call `write` and print the lines that it returns. A file that cannot be written changes no exit code."""
         try:
             lines = write()
         except OSError as trouble:

@@ -1,4 +1,7 @@
-"""JUnit of the steps, and of the command under `run`: GitLab, Jenkins and others show it beside the tests. Pure."""
+"""Builds a JUnit report of the steps and of the command under `run`, without side effects.
+
+GitLab, Jenkins and others show it beside the tests.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from xml.etree import ElementTree
 from envkit.ci.account import Account, Trouble
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold, not even escaped: terminals' colours begin with it."""
+"""Characters that XML 1.0 cannot have, not even escaped, such as ESC, which begins a terminal's colour codes."""
 
 
 def document(account: Account) -> str:
-    """One suite: a case for each step, one for each run of the command, one for an error that is no step's."""
+    """Return the report: a case for each step, for each run of the command, and for an error outside of any step."""
     cases = [*_steps(account), *_runs(account)]
     if account.trouble is not None and not any(case.find("error") is not None for case in cases):
         cases.append(_broken(account, account.trouble))

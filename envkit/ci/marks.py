@@ -1,4 +1,4 @@
-"""Annotations: few, each with the next step. Services show about ten of a step, so the first ones must say it."""
+"""Builds annotations, each with the next step. CI services show about ten per step, so there are at most eight."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from envkit.evidence import Verdict
 
 MOST = 8
-"""Annotations of one error."""
+"""Maximal number of annotations for one error."""
 
 WHO = {"environment": "the environment's fault", "test": "not the environment's fault"}
 
@@ -23,7 +23,10 @@ WHO = {"environment": "the environment's fault", "test": "not the environment's 
 def of_error(
     verb: str, error: EnvkitError, verdict: Verdict | None, redact: Callable[[str], str]
 ) -> Iterator[Mark]:  # fmt: skip
-    """One for each fault of a configuration, at its place; else one, with the likely cause. None for a cancel."""
+    """Yield an annotation for each fault of a configuration, at its line; for other errors one with the likely cause.
+
+    Yields nothing if the command was cancelled.
+    """
     if isinstance(error, Cancelled):
         return
     if isinstance(error, ConfigError):
@@ -38,10 +41,10 @@ def of_error(
 
 
 def of_run(account: Account) -> Iterator[Mark]:
-    """The verdict on a command that failed; a warning where it succeeded although a service was hurt."""
+    """Yield the verdict on a failed command, or a warning for each successful run during which a service failed."""
     if account.result in ("failed", "environment"):
         verdict, row = account.verdict, account.rows[-1]
-        who = WHO.get(verdict.fault, "whose fault it was is unknown") if verdict else WHO["environment"]
+        who = WHO.get(verdict.fault, "the cause is unknown") if verdict else WHO["environment"]
         ended, reason = f"the command ended with {row.code}", verdict.reason if verdict else row.reason
         lines = [reason if reason.startswith(ended) else f"{ended}: {reason}"]
         if verdict:
@@ -65,7 +68,10 @@ def _of_fault(fault: Fault, redact: Callable[[str], str]) -> Mark:
 
 
 def line_of(file: Path, path: str) -> int:
-    """The line, from 1, of what `services.api.files[0].source` names, or of the deepest part of it that is there."""
+    """Return the line of a path such as `services.api.files[0].source`, or of its deepest part that exists.
+
+    Lines count from 1. Returns 0 if the file cannot be read or has no part of the path.
+    """
     import yaml
 
     from envkit.base import bounded

@@ -1,4 +1,4 @@
-"""Any other CI service, and a terminal: plain lines say it all."""
+"""A terminal or any other CI service: envkit prints only its ordinary lines there."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from envkit.ci.platform import Left, Mark, Platform, Say
 
 
 class Plain:
-    """Any other service, and a terminal: plain lines say it all."""
+    """A platform without commands: each method does nothing."""
 
-    def group(self, title: str, *, folded: bool = True) -> AbstractContextManager[None]:  # noqa: ARG002  the seam has it
-        """The lines are enough."""
+    def group(self, title: str, *, folded: bool = True) -> AbstractContextManager[None]:  # noqa: ARG002  protocol
+        """Print no group."""
         return nullcontext()
 
     def foreign(self) -> AbstractContextManager[None]:
-        """Nothing is a command here."""
+        """Do nothing: a terminal executes no commands in the log."""
         return nullcontext()
 
     def annotate(self, mark: Mark) -> None:
-        """The error itself has been shown."""
+        """Do nothing: envkit has printed the error already."""
 
     def mask(self, secrets: Sequence[str]) -> None:
-        """Nobody to tell; variables are shown with their secrets hidden, as everywhere."""
+        """Do nothing: envkit itself hides secrets when it prints variables."""
 
-    def leave(self, left: Left) -> list[str]:  # noqa: ARG002  the seam has it
-        """No place for it."""
+    def leave(self, left: Left) -> list[str]:  # noqa: ARG002  protocol
+        """Do nothing: there are no later steps."""
         return []
 
 
-def platform(_environ: Mapping[str, str], _say: Say, *, as_json: bool) -> Platform:  # noqa: ARG001  each service has it
-    """Return what says nothing beyond the lines themselves."""
+def platform(_environ: Mapping[str, str], _say: Say, *, as_json: bool) -> Platform:  # noqa: ARG001  protocol
+    """Return the platform that prints only ordinary lines."""
     return Plain()
 
 
 def identity(_environ: Mapping[str, str], _said: str) -> Identity | None:
-    """Return None: the variables of an unknown service tell no job apart."""
+    """Return None: the variables of an unknown service identify no job."""
     return None

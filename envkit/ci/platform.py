@@ -1,4 +1,4 @@
-"""The seam between what a job has to say and how a CI service reads it; and the service that reads nothing."""
+"""The protocol between envkit's report of a job and a CI service."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Say = Callable[[str], None]
-"""Writes text where the service reads the log, at once."""
+"""A function that writes text to the log of the job at once."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """An annotation: what it is about in the repository, where that is known. `line` counts from 1; 0 is unknown."""
+    """An annotation, with the file in the repository if it is known. `line` counts from 1; 0 means unknown."""
 
     level: Literal["error", "warning"]
     title: str
@@ -24,7 +24,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Left:
-    """What a command leaves for later steps: variables for all of them, outputs of this one, a page of Markdown."""
+    """Results for later steps: variables for all of them, outputs of this step, and a summary in Markdown."""
 
     variables: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
@@ -32,19 +32,19 @@ class Left:
 
 
 class Platform(Protocol):
-    """A CI service. What it has no word for is left out."""
+    """A CI service. A method does nothing if the service has no such feature."""
 
     def group(self, title: str, *, folded: bool = True) -> AbstractContextManager[None]:
-        """A part of the log under a title; folded away until somebody looks."""
+        """Return a context that groups its part of the log under a title. The user unfolds the group to see it."""
 
     def foreign(self) -> AbstractContextManager[None]:
-        """Around text that is not ours, such as a service's log: nothing in it is a command to the service."""
+        """Return a context for foreign text, such as a log: the CI service executes no commands in it."""
 
     def annotate(self, mark: Mark) -> None:
-        """Say it where the service shows what went wrong."""
+        """Show the annotation."""
 
     def mask(self, secrets: Sequence[str]) -> None:
-        """Have these starred out of whatever is logged from now on."""
+        """Replace these secrets by stars in everything that the job logs from now on."""
 
     def leave(self, left: Left) -> list[str]:
-        """Hand it to later steps; what could not be handed on, and why, one line each."""
+        """Pass the results to later steps. Return one line with the reason for each that cannot be passed."""

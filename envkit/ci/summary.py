@@ -1,4 +1,4 @@
-"""The page that a job's summary shows: how it ended, the likely cause, and what took how long. Pure."""
+"""Builds the Markdown page of the job summary: result, likely cause and durations. It has no side effects."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from envkit.ci.account import Account
 from envkit.inventory.timings import Span
 
 LONGEST = 200
-"""Letters of a message in a table."""
+"""Maximal characters of a message in a table."""
 
 LINES = 60
-"""The last ones of a log that an error carries."""
+"""Number of lines kept from the end of an error's log."""
 
 
 def page(account: Account) -> str:
-    """Markdown, ending with an empty line: other steps write to the same page."""
+    """Return the page as Markdown. It ends with an empty line, because other steps append to the same page."""
     return "\n".join([*_parts(account), "", ""])
 
 
@@ -33,7 +33,7 @@ def _parts(account: Account) -> Iterator[str]:
         cells = [(str(r.number), r.result, str(r.code), f"{r.seconds:.1f} s", r.reason) for r in account.rows]
         yield from _table(("run", "result", "code", "took", "what happened"), cells)
     if account.steps:
-        slowest = max(account.steps, key=lambda step: step.seconds)  # what to look at first
+        slowest = max(account.steps, key=lambda step: step.seconds)  # shown in bold
         steps = [(step.step, step.state, *_times(step), _first(step.message)) for step in account.steps]
         yield from _table(
             ("step", "result", "began after", "took", ""), steps, bold=slowest.step if slowest.seconds else ""
@@ -54,16 +54,16 @@ def _cause(account: Account) -> Iterator[str]:
     if trouble.hint:
         yield f"\nNext: {_lines(trouble.hint)}"
     if trouble.detail:
-        yield f"\n<details><summary>What it said</summary>\n\n{_fenced(trouble.detail)}\n\n</details>"
+        yield f"\n<details><summary>Log</summary>\n\n{_fenced(trouble.detail)}\n\n</details>"
 
 
 def text(said: str) -> str:
-    """Words as they are: nothing in them is Markdown or HTML."""
+    """Return `said` with Markdown and HTML escaped."""
     return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", html.escape(" ".join(said.split()), quote=False))
 
 
 def code(said: str) -> str:
-    """In a fixed width, whatever is in it."""
+    """Return `said` as inline code, with more backticks around it than it has itself."""
     ticks = "`" * (1 + max((len(run) for run in re.findall("`+", said)), default=0))
     space = " " if said.startswith("`") or said.endswith("`") else ""
     return f"{ticks}{space}{said}{space}{ticks}"

@@ -1,4 +1,7 @@
-"""``python -m envkit.datastorage``: reads the environment, serves until SIGTERM. Exit code 2: the configuration."""
+"""The program ``python -m envkit.datastorage``: it reads the environment and serves until SIGTERM.
+
+It exits with code 2 if the configuration is wrong.
+"""
 
 import gc
 import os
@@ -11,17 +14,17 @@ from envkit.datastorage.settings import load
 
 
 def main() -> int:
-    """Exit code 0 after a signal, 2 when the configuration is at fault."""
+    """Serve until a signal arrives. Return 0 after a signal, or 2 if the configuration is wrong."""
     try:
         settings = load(os.environ)
         logs.configure(settings.log_level)
-        from envkit.datastorage.server import Runner  # the rest of the service, once it is known that it can start
+        from envkit.datastorage.server import Runner  # slow: imported only after the settings are valid
 
         _allow_files()
         account.become(os.environ)
         runner = Runner(settings)
         gc.collect()
-        gc.freeze()  # what is loaded by now never goes: to look through it takes 35 ms, in which nobody was answered
+        gc.freeze()  # loaded objects stay: each full collection of them would block all requests for 35 ms
         runner.run()
     except ConfigurationError as exc:
         sys.stderr.write(f"{exc}\n")
@@ -30,7 +33,7 @@ def main() -> int:
 
 
 def _allow_files() -> None:
-    """Each connection is an open file, and the usual 1,024 are too few for its limits."""
+    """Raise the limit of open files to 16,384: each connection is an open file, and the usual 1,024 are too few."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 16_384 if hard == resource.RLIM_INFINITY else min(16_384, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

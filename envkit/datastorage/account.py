@@ -1,6 +1,7 @@
-"""The user that the service becomes where envkit is root: the service does so itself, when all of it is loaded.
+"""Changes the service's user after start: envkit as root starts the service as root and names the user to become.
 
-Its modules, and the Python that runs it, may be where only root can read them.
+The service changes its user itself, after it has loaded all modules, because only root may be able to read the
+modules and the Python that runs them.
 """
 
 import os
@@ -9,7 +10,7 @@ from contextlib import suppress
 from importlib import import_module
 
 VARIABLE = "ENVKIT_DATASTORAGE_USER"
-"""`UID:GID`."""
+"""The environment variable with the user to become, as `UID:GID`."""
 
 LATE = (
     "encodings.idna",
@@ -20,13 +21,13 @@ LATE = (
     "uvloop",
     "yaml",
 )
-"""Modules that others import when they are first used; those that are not installed are not needed."""
+"""Modules that libraries import only at first use. A module that is not installed is not needed."""
 
 
 def become(environ: Mapping[str, str]) -> None:
-    """Become the user that the environment names; nothing happens where it names none.
+    """Change the process's user to the one that ``environ`` names; do nothing if it names none.
 
-    Raises ``OSError`` where that is not allowed, ``ValueError`` for anything but two numbers.
+    Raises ``OSError`` if the system does not allow the change, ``ValueError`` if the variable is not two numbers.
     """
     if VARIABLE not in environ:
         return

@@ -1,4 +1,4 @@
-"""How much work one process may hold: requests, and the bytes of their bodies. What exceeds it is sent away at once."""
+"""Limits the requests that one process handles at once, and the bytes of their bodies. It refuses more at once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from envkit.datastorage.errors import Overloaded
 
 
 class Admission:
-    """Counts what is held. One event loop uses it, so plain numbers do."""
+    """Counts the requests in flight and their bytes. Only one event loop uses it, so it needs no lock."""
 
     def __init__(self, *, max_requests: int, max_bytes: int) -> None:
         self._max_requests = max_requests
@@ -17,9 +17,9 @@ class Admission:
 
     @contextmanager
     def ticket(self) -> Iterator["Ticket"]:
-        """Holds a place until it is left. Raises Overloaded."""
+        """Count one request until the context ends. Raises Overloaded if ``max_requests`` are in flight."""
         if self.requests >= self._max_requests:
-            raise Overloaded(f"{self._max_requests} requests are being worked on")
+            raise Overloaded(f"the service handles {self._max_requests} requests already")
         ticket = Ticket(self)
         self.requests += 1
         try:
@@ -29,20 +29,20 @@ class Admission:
             self.bytes -= ticket.bytes
 
     def hold(self, count: int) -> None:
-        """Adds to what all requests hold. Raises Overloaded."""
+        """Add ``count`` bytes to the total of all requests. Raises Overloaded if that exceeds ``max_bytes``."""
         if self.bytes + count > self._max_bytes:
-            raise Overloaded(f"{self._max_bytes} bytes of requests are being worked on")
+            raise Overloaded(f"the request bodies in flight would exceed {self._max_bytes} bytes")
         self.bytes += count
 
 
 class Ticket:
-    """One request's share."""
+    """The share of one request in the limits."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self.bytes = 0
 
     def hold(self, count: int) -> None:
-        """Adds ``count`` bytes to what this request holds. Raises Overloaded."""
+        """Add ``count`` bytes to this request's share. Raises Overloaded if all requests then exceed the limit."""
         self._admission.hold(count)
         self.bytes += count

@@ -1,4 +1,4 @@
-"""The API: parses, calls, answers."""
+"""The HTTP API: each handler parses a request, calls the service and builds the response."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -27,13 +27,13 @@ from envkit.datastorage.settings import Settings
 _STATUS = {Kept.STORED: HTTPStatus.CREATED, Kept.QUEUED: HTTPStatus.ACCEPTED}
 _MESSAGE = {
     Kept.STORED: "Audit event{s} stored",
-    Kept.QUEUED: "PostgreSQL failed: audit event{s} queued, to be written later",
+    Kept.QUEUED: "PostgreSQL failed: audit event{s} queued; the service writes them later",
 }
-_RETRY = {"Retry-After": "1"}  # seconds: PostgreSQL is looked for more often than that
+_RETRY = {"Retry-After": "1"}  # seconds; the drain tries PostgreSQL more often than that
 
 
 class Api:
-    """The handlers of /api/v1."""
+    """The request handlers of /api/v1."""
 
     def __init__(self, settings: Settings, recorder: Recorder, database: Database) -> None:
         self._settings = settings
@@ -41,11 +41,14 @@ class Api:
         self._database = database
 
     async def events(self, request: Request) -> Response:
-        """Create or query, by the method."""
+        """Handle POST with ``create`` and every other method with ``query``."""
         return await (self.create if request.method == "POST" else self.query)(request)
 
     async def create(self, request: Request) -> Response:
-        """201 or 202 with the event's id. Raises what ``_problem`` knows."""
+        """Store one event and return 201 (committed) or 202 (queued) with its id.
+
+        Raises errors that ``_problem`` translates to a problem document.
+        """
         body = await self._body(request)
         event = events.parse_one(body, max_depth=self._settings.max_json_depth)
         request.state.log |= {"correlation_id": event["correlation_id"], "event_id": event["event_id"]}
@@ -54,7 +57,10 @@ class Api:
         return _answer(kept, content, plural="")
 
     async def create_batch(self, request: Request) -> Response:
-        """201 or 202 with every id, in the batch's order. Raises what ``_problem`` knows."""
+        """Store a batch and return 201 or 202 with all ids, in the order of the batch.
+
+        Raises errors that ``_problem`` translates to a problem document.
+        """
         body = await self._body(request)
         most = self._settings.max_batch_events
         batch = events.parse_many(body, max_depth=self._settings.max_json_depth, max_events=most)
@@ -63,18 +69,18 @@ class Api:
         return _answer(kept, {"event_ids": [event["event_id"] for event in batch]}, plural="s")
 
     async def query(self, request: Request) -> Response:
-        """200 with a page. Raises what ``_problem`` knows."""
+        """Return 200 with one page of events. Raises errors that ``_problem`` translates to a problem document."""
         query = queries.parse(request.query_params)
         if correlation_id := request.query_params.get("correlation_id"):
             request.state.log["correlation_id"] = correlation_id
         page = await self._database.select(query)
         if page.bytes > self._settings.max_page_bytes:
-            fault = f"this page holds {page.bytes} bytes, more than {self._settings.max_page_bytes}: ask for fewer"
+            fault = f"the page has {page.bytes} bytes, more than {self._settings.max_page_bytes}: set a lower limit"
             raise events.Invalid("the page is too large", {"limit": fault})
         return Response(_rendered(page, query), media_type="application/json")
 
     async def openapi(self, _request: Request) -> Response:
-        """The document of this very service: its batch bound, and whether it asks for tokens."""
+        """Return the OpenAPI document with this service's batch limit, and with token security if it is on."""
         return JSONResponse(
             document(max_batch_events=self._settings.max_batch_events, bearer=self._settings.auth_enabled)
         )
@@ -85,12 +91,12 @@ class Api:
 
 
 def application(api: Api, health: Health, settings: Settings, metrics: Metrics, gate: Gate | None) -> Front:
-    """The ASGI application of the API's port; with a ``gate``, all of /api/v1 asks for a bearer token."""
+    """Return the ASGI application of the API port. With a ``gate``, all of /api/v1 requires a bearer token."""
     routes = [
-        Route(EVENTS, api.events, methods=["GET", "POST"]),  # one route, so that Allow names both
+        Route(EVENTS, api.events, methods=["GET", "POST"]),  # one route, so that the Allow header names both methods
         Route(BATCH, api.create_batch, methods=["POST"]),
         Route("/readyz", health.ready),
-        Route("/health", health.ready),  # what older versions had
+        Route("/health", health.ready),  # the path of older versions
         Route("/openapi.json", api.openapi),
     ]
     app = Starlette(routes=routes, exception_handlers=_HANDLERS)
@@ -112,7 +118,7 @@ def _common_correlation(batch: list[events.Stored]) -> str:
 
 
 def _rendered(page: Page, query: queries.EventQuery) -> bytes:
-    """The page as JSON. event_data is JSON text already, and is put in as it is."""
+    """Return the page as JSON. event_data is JSON text already, so it is inserted unchanged."""
     data = b",".join(_with_data(row) for row in page.rows)
     pagination = {
         "limit": query.limit,
@@ -135,7 +141,7 @@ def _problem(exc: Exception) -> Problem:
         case events.Invalid():
             return Problem(HTTPStatus.BAD_REQUEST, "validation-error", exc.detail, field_errors=exc.field_errors)
         case EventRefused():
-            faults = {"body": f"PostgreSQL refuses: {exc}"}
+            faults = {"body": f"PostgreSQL refuses it: {exc}"}
             return Problem(HTTPStatus.BAD_REQUEST, "validation-error", str(exc), field_errors=faults)
         case Overloaded():
             return too_much(exc)
@@ -145,7 +151,7 @@ def _problem(exc: Exception) -> Problem:
             status = HTTPStatus(exc.status_code)
             kind = status.phrase.lower().replace(" ", "-")
             return Problem(status, kind, exc.detail, headers=exc.headers)
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", "an error in the service: see its log")
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", "internal error: see the log of the service")
 
 
 async def _handle(request: Request, exc: Exception) -> Response:

@@ -1,7 +1,7 @@
-"""The environment's Kubernetes API server: where it is, how to be known there, and one call.
+"""A small client of the environment's Kubernetes API server: its address, credentials and one POST call.
 
-From the kubeconfig that KUBECONFIG names, else from what Kubernetes mounts into a pod. Nothing but the standard
-library: two kinds of POST are all that is needed.
+Address and credentials come from the kubeconfig that KUBECONFIG names, else from the files that Kubernetes mounts
+into a pod. The standard library is enough, because the service sends only two kinds of POST requests.
 """
 
 import base64
@@ -29,12 +29,15 @@ MAX_ANSWER_BYTES = 1024 * 1024
 
 
 class ApiServerError(Exception):
-    """The API server could not be asked; the text says why."""
+    """The request to the API server failed; the text has the reason."""
 
 
 @dataclass(frozen=True)
 class ApiServer:
-    """One API server and one identity there. A token in a file is read anew for every call: it is renewed in place."""
+    """One API server, and the credentials of one user there.
+
+    Every call reads ``token_file`` again, because Kubernetes renews the token in the same file.
+    """
 
     url: str
     context: ssl.SSLContext | None
@@ -42,7 +45,10 @@ class ApiServer:
     token_file: Path | None = None
 
     def create(self, path: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
-        """POSTs ``body``; the API server's object. Blocks for at most about ``seconds``. Raises ApiServerError."""
+        """POST ``body`` and return the object that the API server sends back.
+
+        Blocks for at most about ``seconds``. Raises ApiServerError if the call fails or takes longer.
+        """
         where = urlsplit(self.url)
         connection = self._connection(where, seconds)
         try:
@@ -71,7 +77,7 @@ class ApiServer:
 
 @contextmanager
 def _severed(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
-    """Cuts the connection after ``seconds``: a socket's own timeout begins anew with each byte of a trickle."""
+    """Shut the connection down after ``seconds``. A socket's own timeout is too weak: it restarts with each byte."""
     cut = threading.Event()
 
     def sever() -> None:
@@ -95,7 +101,10 @@ def _severed(connection: http.client.HTTPConnection, seconds: float) -> Iterator
 
 
 def find(kubeconfig: Path | None, host: str, port: int) -> ApiServer:
-    """The API server to ask; ``host`` and ``port`` are a pod's. Raises ConfigurationError with what was expected."""
+    """Return the API server from ``kubeconfig``, or else from ``host`` and ``port`` and the files of a pod.
+
+    Raises ConfigurationError if neither can be used; its text says what is expected.
+    """
     try:
         if kubeconfig is not None:
             return _from_kubeconfig(kubeconfig)
@@ -104,7 +113,7 @@ def find(kubeconfig: Path | None, host: str, port: int) -> ApiServer:
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, ssl.SSLError) as exc:
         where = kubeconfig or MOUNTED
         raise ConfigurationError([f"KUBECONFIG: {where} cannot be used: {type(exc).__name__}: {exc}"]) from exc
-    raise ConfigurationError(["KUBECONFIG: is missing; AUTH_ENABLED needs an API server to ask"])
+    raise ConfigurationError(["KUBECONFIG: is missing; AUTH_ENABLED needs an API server"])
 
 
 def _from_pod(host: str, port: int) -> ApiServer:
@@ -141,13 +150,13 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> s
     authority = _pem(cluster, "certificate-authority", folder)
     context = ssl.create_default_context(cadata=authority)
     if cluster.get("tls-server-name"):
-        raise ValueError("tls-server-name is not understood; expected a server name that is in its certificate")
+        raise ValueError("tls-server-name is not supported; expected a server whose certificate has its host name")
     if cluster.get("insecure-skip-tls-verify"):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     certificate, key = _pem(user, "client-certificate", folder), _pem(user, "client-key", folder)
     if certificate and key:
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as both:  # the ssl module reads files only; mode 0600
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as both:  # ssl reads only files; this has mode 0600
             both.write(f"{certificate}\n{key}\n")
             both.flush()
             context.load_cert_chain(both.name)

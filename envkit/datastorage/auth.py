@@ -1,4 +1,4 @@
-"""Bearer authentication: who is it (TokenReview), and may they (SubjectAccessReview)? The API server decides both."""
+"""Bearer authentication: the API server checks the token (TokenReview) and the right (SubjectAccessReview)."""
 
 import asyncio
 import hashlib
@@ -16,22 +16,22 @@ from envkit.datastorage.problems import Problem
 LOG = logging.getLogger(__name__)
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create"}
 REVIEWS_AT_ONCE = 8
-MAX_REMEMBERED = 1_000  # answers; the oldest go first
+MAX_REMEMBERED = 1_000  # verdicts; the gate drops the oldest first
 _AUTHENTICATION = "/apis/authentication.k8s.io/v1/tokenreviews"
 _AUTHORIZATION = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 
 class Reviewer(Protocol):
-    """What is asked of the API server."""
+    """The one method of the API server's client that the gate uses."""
 
     def create(self, path: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
-        """POSTs ``body``; what came back. Raises ApiServerError within about ``seconds``."""
+        """POST ``body`` and return the object in the answer. Raises ApiServerError after about ``seconds`` at most."""
         ...
 
 
 @dataclass(frozen=True)
 class Target:
-    """The Service whose verbs a caller must be allowed: the right to use DataStorage is the right to that object."""
+    """The Kubernetes Service that stands for DataStorage in RBAC: the caller needs the right to use this object."""
 
     namespace: str
     name: str
@@ -45,10 +45,10 @@ class _Verdict:
 
 
 class Gate:
-    """Lets requests through, or raises Problem: 401, 403, or 503 when the API server cannot be asked.
+    """Checks the bearer token of each request against the API server.
 
-    An answer is remembered for ``remember`` seconds, so a withdrawn right works on for as long. Asking takes at most
-    ``timeout`` seconds.
+    It caches each verdict for ``remember`` seconds, so a revoked right stays valid for at most that time. One check
+    takes at most ``timeout`` seconds.
     """
 
     def __init__(
@@ -70,7 +70,10 @@ class Gate:
         self._threads = ThreadPoolExecutor(REVIEWS_AT_ONCE, "datastorage-review")
 
     async def admit(self, authorization: str | None, method: str) -> str:
-        """The caller's name. Raises Problem."""
+        """Return the caller's user name.
+
+        Raises Problem: 401 without a valid token, 403 without the right, 503 if the API server does not answer.
+        """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise _unauthorized("a bearer token is required")
@@ -79,11 +82,11 @@ class Gate:
             raise _unauthorized("the bearer token is not valid")
         if not verdict.allowed:
             what = f"{VERBS.get(method, method.lower())} service {self._target.namespace}/{self._target.name}"
-            raise Problem(HTTPStatus.FORBIDDEN, "forbidden", f"{verdict.user} may not {what}")
+            raise Problem(HTTPStatus.FORBIDDEN, "forbidden", f"{verdict.user} is not allowed to {what}")
         return verdict.user
 
     def close(self) -> None:
-        """Ends the threads that ask, without waiting for them."""
+        """Stop the threads that call the API server, without waiting for them."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _verdict(self, token: str, verb: str) -> _Verdict:
@@ -91,7 +94,7 @@ class Gate:
         found = self._verdicts.get(key)
         if found is not None and self._clock() < found.until:
             return found
-        if key not in self._asking:  # callers with one token ask once
+        if key not in self._asking:  # callers with the same token share one review
             self._asking[key] = asyncio.create_task(self._ask(token, verb))
             self._asking[key].add_done_callback(lambda _: self._asking.pop(key, None))
         verdict = await asyncio.shield(self._asking[key])
@@ -108,7 +111,7 @@ class Gate:
                 return await loop.run_in_executor(self._threads, self._review, token, verb)
         except (TimeoutError, ApiServerError) as exc:
             reason = str(exc) or f"no answer within {self._timeout:g} s"
-            LOG.warning("the API server cannot be asked", extra={"reason": reason})
+            LOG.warning("the API server does not answer", extra={"reason": reason})
             detail = f"the token cannot be reviewed: {reason}"
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE, "service-unavailable", detail, headers={"Retry-After": "1"}

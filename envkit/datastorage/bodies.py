@@ -1,4 +1,4 @@
-"""Reads a request's body within its bounds: bytes, seconds, and what the process may hold in all."""
+"""Reads a request's body within three limits: its bytes, its seconds, and the bytes of all requests together."""
 
 import asyncio
 from http import HTTPStatus
@@ -9,7 +9,11 @@ from envkit.datastorage.problems import Problem
 
 
 async def read(request: Request, *, max_bytes: int, seconds: float) -> bytes:
-    """The body. Raises Problem (400, 408, 413, 415) or Overloaded."""
+    """Return the request's body.
+
+    Raises Problem if the body is incomplete (400), too slow (408), too large (413) or not JSON (415), and Overloaded
+    if all requests together hold too many bytes.
+    """
     _refuse_other_media(request)
     try:
         async with asyncio.timeout(seconds):
@@ -18,7 +22,7 @@ async def read(request: Request, *, max_bytes: int, seconds: float) -> bytes:
         detail = f"the body did not arrive within {seconds:g} s"
         raise Problem(HTTPStatus.REQUEST_TIMEOUT, "request-timeout", detail) from None
     except ClientDisconnect:
-        raise Problem(HTTPStatus.BAD_REQUEST, "incomplete-body", "the body did not arrive whole") from None
+        raise Problem(HTTPStatus.BAD_REQUEST, "incomplete-body", "the body did not arrive completely") from None
 
 
 async def _within(request: Request, max_bytes: int) -> bytes:

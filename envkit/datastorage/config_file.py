@@ -1,7 +1,7 @@
-"""The YAML at CONFIG_PATH, as kubernaut's own DataStorage reads it.
+"""Reads the YAML file at CONFIG_PATH, which has the format of kubernaut's own DataStorage.
 
-Sections ``server``, ``logging``, ``database`` and ``redis``; passwords come from ``secretsFile`` (YAML or JSON) under
-``passwordKey``. Keys are understood in camelCase and snake_case; what is not known is ignored, as the real one does.
+The sections are ``server``, ``logging``, ``database`` and ``redis``. Each password is in ``secretsFile`` (YAML or
+JSON) under ``passwordKey``. Keys may be camelCase or snake_case. Unknown keys are ignored, as in kubernaut's own.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ _REDIS = {"dlqmaxlen": "queue_max_length", "dlqstreamname": "queue_key"}
 
 
 def read(path: str) -> tuple[Values, list[str]]:
-    """The settings in the file and every fault in it, each with its key and what was expected."""
+    """Return the settings in the file, and all its faults. A fault names its key and says what is expected."""
     document, faults = _mapping(Path(path), "CONFIG_PATH")
     if faults:
         return {}, faults
@@ -49,7 +49,7 @@ def _database(document: Values, path: str, faults: list[str]) -> Values:
     required = {key: section.get(key) for key in ("host", "port", "name")} | {"user": user}
     faults += [f"{path}: database.{key}: is missing" for key, value in required.items() if value in (None, "")]
     if len(faults) > before:
-        return {"database_url": "postgresql://"}  # the faults say it already; not "missing" once more
+        return {"database_url": "postgresql://"}  # valid, so that this fault is not reported again as a missing URL
     url = postgres_url(
         host=str(section["host"]),
         port=section["port"],
@@ -73,11 +73,11 @@ def _redis(document: Values, path: str, faults: list[str]) -> Values:
 
 
 def _credentials(section: Values, where: str, faults: list[str]) -> tuple[object, str]:
-    """User name and password; the secrets file's user name, when ``usernameKey`` names one, goes before ``user``."""
+    """Return user name and password. The secrets file's user name (``usernameKey``) takes precedence over ``user``."""
     file, key = section.get("secretsfile"), section.get("passwordkey")
     if not file or not key:
         missing = "secretsFile" if not file else "passwordKey"
-        faults.append(f"{where}.{missing}: is missing; passwords are read from a file, never from here")
+        faults.append(f"{where}.{missing}: is missing; the service reads passwords only from that file")
         return section.get("user") or "?", ""
     secrets, problems = _mapping(Path(str(file)), f"{where}.secretsFile")
     faults += problems

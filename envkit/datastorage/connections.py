@@ -1,7 +1,8 @@
-"""The way to PostgreSQL: a bounded pool, a deadline that works on a stopped server, and a breaker.
+"""Connections to PostgreSQL: a bounded pool, a deadline that also holds for a stopped server, and a circuit breaker.
 
-A coroutine that waits for a stopped (SIGSTOP, paused container) server cannot simply be cancelled: psycopg then asks
-that same server to cancel, and waits for it again. So the deadline shuts the socket down, and the wait ends by itself.
+Cancelling a coroutine that waits for a stopped server (SIGSTOP, paused container) is not enough: psycopg then sends
+a cancel request to the same server and waits for it again. So the deadline shuts the socket down, which ends the
+wait.
 """
 
 import asyncio
@@ -23,15 +24,19 @@ from envkit.datastorage.settings import Settings
 Result = TypeVar("Result")
 Work = Callable[[AsyncConnection], Awaitable[Result]]
 LOG = logging.getLogger(__name__)
-CONNECT_SECONDS = 2  # libpq's own least value
+CONNECT_SECONDS = 2  # the minimum that libpq accepts
 
-# 201 means committed: a database set to answer before its log is written must not weaken that.
+# 201 means committed. So synchronous_commit is on, even if the database is configured to answer before its WAL is
+# written.
 _SESSION = "-c synchronous_commit=on -c timezone=UTC -c statement_timeout={statement} -c lock_timeout={lock}"
 _SCHEMA_ERRORS = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
 
 
 class Connections:
-    """Runs work on connections. After a failure it refuses at once (``fault``) until ``probe`` finds all well."""
+    """A pool with a circuit breaker: after a failure, ``run`` fails at once until ``probe`` succeeds.
+
+    ``fault`` is the text of that failure, or None.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._conninfo = settings.database_url.get_secret_value()
@@ -51,28 +56,29 @@ class Connections:
             min_size=min(2, settings.pool_max_size),
             max_size=settings.pool_max_size,
             max_waiting=settings.max_requests_in_flight,
-            reconnect_timeout=CONNECT_SECONDS,  # the default's backoff would leave a minute after a restart
+            reconnect_timeout=CONNECT_SECONDS,  # the default backoff could wait a minute after a restart of PostgreSQL
             open=False,
         )
         self.fault: str | None = None
 
     async def open(self) -> None:
-        """Starts to connect, without waiting for it."""
+        """Start to connect in the background."""
         await self._pool.open(wait=False)
 
     async def close(self) -> None:
-        """Closes the pool, waiting a second at most for what is in use."""
+        """Close the pool; wait at most one second for connections in use."""
         await self._pool.close(timeout=1.0)
 
     def in_use(self) -> int:
-        """Connections that are working now."""
+        """Return the number of connections in use."""
         stats = self._pool.get_stats()
         return stats.get("pool_size", 0) - stats.get("pool_available", 0)
 
     async def run(self, work: Work[Result], seconds: float) -> Result:
-        """``work``'s result. Raises EventRefused, or DatabaseUnavailable at the latest after ``seconds``.
+        """Run ``work`` on a connection of the pool and return its result.
 
-        ``work`` must be safe to repeat: a connection that died in the pool is replaced and the work done again.
+        ``work`` must be safe to repeat: if a pooled connection is dead, ``run`` tries again on another one. Raises
+        EventRefused if PostgreSQL refuses the data, and DatabaseUnavailable after ``seconds`` at most.
         """
         if self.fault is not None:
             raise DatabaseUnavailable(self.fault)
@@ -86,7 +92,7 @@ class Connections:
         raise self._broken(DatabaseUnavailable(reason))
 
     async def probe(self, work: Work[None], seconds: float) -> None:
-        """Tries ``work`` on a connection of its own; success lets ``run`` work again. Raises DatabaseUnavailable."""
+        """Run ``work`` on a new connection; if it succeeds, ``run`` works again. Raises DatabaseUnavailable if not."""
         try:
             connection = await _Connection.connect(self._conninfo, **self._options)
             async with connection, _deadline(connection, asyncio.get_running_loop().time() + seconds):
@@ -123,10 +129,11 @@ class Connections:
 
 
 class _Connection(AsyncConnection):
-    """Lets go of an attempt to connect that failed.
+    """A connection that closes its socket at once if the attempt to connect fails.
 
-    psycopg's exception refers, in a cycle, to the frames that hold the half-open socket. Until the next garbage
-    collection the server would keep a backend waiting for a password; in PostgreSQL 15 that holds up DROP DATABASE.
+    psycopg's exception is part of a reference cycle with the frames that hold the half-open socket. Until the next
+    garbage collection, the server would keep a backend that waits for a password. PostgreSQL 15 then blocks DROP
+    DATABASE.
     """
 
     @classmethod
@@ -140,7 +147,7 @@ class _Connection(AsyncConnection):
 
 
 class _ConnectionLost(Exception):
-    """The connection died with time left: another may still live."""
+    """The connection died before the deadline: another connection may still work."""
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""An audit event as the contract describes it: names, types, bounds. The OpenAPI document is made from it."""
+"""The type of an audit event: names, types and limits. The OpenAPI document is generated from it."""
 
 import re
 from datetime import date, datetime
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic needs this TypedDict before Python 3.12
 
-# PostgreSQL refuses a zone 16 hours and more from UTC; Go writes up to nine digits of a second.
+# PostgreSQL refuses a zone that is 16 hours or more from UTC. Go writes up to nine digits of a second's fraction.
 RFC3339 = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])$"
@@ -35,7 +35,7 @@ Outcome = Literal["success", "failure", "pending"]
 
 
 def _real_time(text: str) -> str:
-    """``text`` unchanged, when it is RFC 3339, PostgreSQL can hold it and the calendar has such a time."""
+    """Return ``text`` unchanged. Raises ValueError if it is not RFC 3339, or if the calendar has no such time."""
     if not _IS_RFC3339(text):
         raise ValueError("expected an RFC 3339 time with its zone, such as 2025-01-31T12:00:00Z")
     datetime.fromisoformat(text.upper())
@@ -55,7 +55,7 @@ def _real_day(text: str) -> str:
 
 
 def _whole_number(value: object) -> object:
-    """JSON has one kind of number: 3.0 is an integer there."""
+    """Return a float such as 3.0 as an int, any other value unchanged: JSON does not tell 3.0 and 3 apart."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -75,9 +75,9 @@ Days = Annotated[int, Field(ge=1, le=36_500), BeforeValidator(_whole_number)]
 
 
 class AuditEvent(TypedDict):
-    """One audit event, as a client sends it. What is not named here is ignored."""
+    """One audit event as a client sends it. Other keys are ignored."""
 
-    __pydantic_config__ = ConfigDict(strict=True, extra="ignore")  # type: ignore[misc]  # pydantic reads it so
+    __pydantic_config__ = ConfigDict(strict=True, extra="ignore")  # type: ignore[misc]  # pydantic expects this name
 
     version: Annotated[str, _text(1, 20)]
     event_type: Annotated[str, _text(1, 100)]

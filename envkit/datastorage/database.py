@@ -1,4 +1,4 @@
-"""What is asked of PostgreSQL. Every write goes by event id: doing it twice stores it once."""
+"""The statements that the service runs in PostgreSQL. The event id is the key, so repeating a write changes nothing."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ _TYPES = {
     "retention_days": "integer",
     "is_sensitive": "boolean",
 }
-# json_to_recordset reads a JSON null as SQL's NULL, in event_data too, where it is a value like any other.
+# json_to_recordset turns JSON null into SQL NULL. In event_data JSON null is a valid value, so coalesce restores it.
 _INSERT = f"""
 INSERT INTO audit_events (event_id, event_timestamp, event_timestamp_given, {", ".join(FIELDS[:2] + FIELDS[3:])})
 SELECT event_id, event_timestamp::timestamptz, event_timestamp,
     {", ".join(FIELDS[:2] + FIELDS[3:]).replace("event_data", "coalesce(event_data, 'null')")}
 FROM json_to_recordset(%s::json) AS event(event_id uuid, {", ".join(f"{f} {_TYPES.get(f, 'text')}" for f in FIELDS)})
 ON CONFLICT (event_id) DO NOTHING
-"""  # noqa: S608  made of the contract's own names
+"""  # noqa: S608  the names come from the contract, not from a request
 _STORED = "SELECT event_id::text FROM audit_events WHERE event_id = ANY(%s::uuid[])"
 _WITHDRAW = "DELETE FROM audit_events WHERE event_id = ANY(%s::uuid[])"
 _COLUMNS = """
@@ -39,7 +39,7 @@ _NEEDED = {*FIELDS, "event_id", "event_timestamp_given"}
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a query: rows as stored, how many match in all, and the bytes of event_data in the page."""
+    """One page of a query: its rows, the number of all matching events, and the bytes of event_data in the page."""
 
     rows: list[dict[str, Any]]
     total: int
@@ -47,16 +47,16 @@ class Page:
 
 
 class Database:
-    """Audit events in PostgreSQL. Everything here may raise DatabaseUnavailable, and does so within its deadline."""
+    """The table of audit events. Each method raises DatabaseUnavailable if PostgreSQL fails or its deadline passes."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.connections = Connections(settings)
 
     async def insert(self, document_array: bytes) -> int:
-        """Commits the events of a JSON array, all or none, but those already there. Returns how many were new.
+        """Insert the events of a JSON array in one transaction and return how many were new.
 
-        Raises EventRefused when PostgreSQL will never take one of them.
+        Events that are stored already are skipped. Raises EventRefused if PostgreSQL can never store one of them.
         """
         try:
             text = document_array.decode()
@@ -69,7 +69,7 @@ class Database:
         return await self.connections.run(work, self._settings.database_timeout)
 
     async def select(self, query: EventQuery) -> Page:
-        """The page; without rows when its event_data exceeds ``max_page_bytes``."""
+        """Return the page that ``query`` asks for. It has no rows if its event_data exceeds ``max_page_bytes``."""
         parameters = query.parameters(self._settings.max_page_bytes)
 
         async def work(connection: AsyncConnection) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ class Database:
         return Page([_event(row) for row in rows if row["event_id"]], rows[0]["total"], int(rows[0]["bytes"]))
 
     async def stored(self, event_ids: Collection[str]) -> set[str]:
-        """Those of ``event_ids`` that are stored."""
+        """Return the ids out of ``event_ids`` that are stored."""
 
         async def work(connection: AsyncConnection) -> set[str]:
             rows = await (await connection.execute(_STORED, [list(event_ids)])).fetchall()
@@ -90,7 +90,7 @@ class Database:
         return await self.connections.run(work, self._settings.query_timeout)
 
     async def withdraw(self, event_ids: Collection[str]) -> int:
-        """Takes back events that were answered with 503; how many there were."""
+        """Delete events that a client was refused with 503, and return how many were stored."""
 
         async def work(connection: AsyncConnection) -> int:
             return (await connection.execute(_WITHDRAW, [list(event_ids)])).rowcount
@@ -98,11 +98,11 @@ class Database:
         return await self.connections.run(work, self._settings.query_timeout)
 
     async def check(self) -> None:
-        """Raises DatabaseUnavailable when writes would fail now, SchemaMissing when the migrations are not there."""
+        """Raise DatabaseUnavailable if writes would fail now, SchemaMissing if the migrations are not applied."""
         await self.connections.run(_check_schema, self._settings.redis_timeout)
 
     async def recover(self) -> None:
-        """Looks whether PostgreSQL works again; only then are writes tried again."""
+        """Check on a new connection whether PostgreSQL works; if so, allow writes again. Raises DatabaseUnavailable."""
         await self.connections.probe(_check_schema, self._settings.database_timeout)
 
 
@@ -110,13 +110,13 @@ async def _check_schema(connection: AsyncConnection) -> None:
     rows = await (await connection.execute(_COLUMNS)).fetchall()
     missing = sorted(_NEEDED - {row[0] for row in rows})
     if not rows:
-        raise SchemaMissing("the table audit_events is not there: apply the migrations first")
+        raise SchemaMissing("the table audit_events does not exist: apply the migrations first")
     if missing:
         raise SchemaMissing(f"the table audit_events lacks {', '.join(missing)}: apply the migrations first")
 
 
 def _event(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as the contract's event; absent fields stay absent. ``event_data`` is still JSON text."""
+    """Return a row as an event of the contract, without fields that are NULL. ``event_data`` is still JSON text."""
     event = {"event_id": str(row["event_id"]), "event_timestamp": row["event_timestamp_given"]}
     for name in FIELDS:
         if name != "event_timestamp" and row[name] is not None:

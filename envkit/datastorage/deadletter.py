@@ -1,7 +1,8 @@
-"""The dead-letter queue: a Redis stream of events that PostgreSQL could not take.
+"""The dead-letter queue: a Redis stream of events that PostgreSQL could not store.
 
-There is no consumer group: an entry is removed after its commit, and until then it is simply read again. A crash
-between the two repeats an insert that changes nothing, because the event id is the key.
+It uses no consumer group. The drain removes an entry after PostgreSQL has committed it, and reads it again until
+then. After a crash between commit and removal, the insert is repeated; it changes nothing, because the event id is
+the key.
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,10 @@ from envkit.datastorage.errors import QueueFull, QueueUnavailable
 from envkit.datastorage.settings import Settings
 
 MAX_CONNECTIONS = 16
-MAX_PARKED = 1_000  # entries; the oldest go first, the counter keeps their number
+MAX_PARKED = 1_000  # entries; the oldest are dropped first, but the metric still counts them
 
-# Bound and append in one step: concurrent writers cannot pass the bound together, and a batch is queued whole.
-# ARGV: most entries, most bytes, then event id and document by turns.
+# The script checks the limits and appends in one step, so concurrent writers cannot exceed the limits together, and
+# a batch is queued completely or not at all. ARGV: maximal entries, maximal bytes, then pairs of event id, document.
 _ENQUEUE = """
 local length = redis.call('XLEN', KEYS[1])
 local bytes = redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', 5) or 0
@@ -33,7 +34,7 @@ return length
 
 @dataclass(frozen=True)
 class Entry:
-    """One queued event, as read; a foreign entry may lack everything but its place."""
+    """One queued event. ``place`` is its stream id. Other fields are empty if another program wrote the entry."""
 
     place: bytes
     event_id: str
@@ -41,7 +42,10 @@ class Entry:
 
 
 class DeadLetterQueue:
-    """The stream and, beside it, the stream of entries that were given up. Everything may raise QueueUnavailable."""
+    """The stream of queued events, and a second stream of parked entries: those that can never be written.
+
+    Each method raises QueueUnavailable if Redis fails.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -53,17 +57,17 @@ class DeadLetterQueue:
             timeout=settings.redis_timeout,
             socket_timeout=settings.redis_timeout,
             socket_connect_timeout=settings.redis_timeout,
-            retry=Retry(NoBackoff(), 1),  # a connection that died in the pool; a double entry is written once
+            retry=Retry(NoBackoff(), 1),  # for a dead pooled connection; PostgreSQL stores a duplicate entry only once
         )
         self._redis = Redis.from_pool(pool)
         self._enqueue = self._redis.register_script(_ENQUEUE)
 
     async def close(self) -> None:
-        """Closes the connections; what is queued stays."""
+        """Close the connections. Queued events stay in Redis."""
         await self._redis.aclose()
 
     async def enqueue(self, event_ids: Sequence[str], documents: Sequence[bytes]) -> None:
-        """Appends all the events or none. Raises QueueFull, QueueUnavailable."""
+        """Append all the events or none. Raises QueueFull if they exceed a limit of the queue."""
         arguments: list[Any] = [self._settings.queue_max_length, self._settings.queue_max_bytes]
         for event_id, document in zip(event_ids, documents, strict=True):
             arguments += [event_id, document]
@@ -72,7 +76,7 @@ class DeadLetterQueue:
             raise QueueFull("the dead-letter queue is full")
 
     async def oldest(self, count: int) -> list[Entry]:
-        """The first ``count`` entries; they stay until ``remove``."""
+        """Return the oldest entries, at most ``count``. They stay in the queue until ``remove``."""
         found = await self._ask(self._redis.xrange(self._key, count=count))
         return [
             Entry(place, fields.get(b"event_id", b"").decode(errors="replace"), fields.get(b"document", b""))
@@ -80,11 +84,11 @@ class DeadLetterQueue:
         ]
 
     async def remove(self, entries: Sequence[Entry]) -> None:
-        """Takes entries out, once they are committed."""
+        """Remove entries from the queue, after PostgreSQL has committed them."""
         await self._ask(self._redis.xdel(self._key, *(entry.place for entry in entries)))
 
     async def park(self, entry: Entry, reason: str) -> None:
-        """Moves an entry that can never be written out of the way; in one transaction, so it is in one of the two."""
+        """Move an entry that can never be written to the parked stream, in one transaction."""
         transaction = self._redis.pipeline(transaction=True)
         fields: dict[Any, Any] = {"event_id": entry.event_id, "document": entry.document, "reason": reason}
         transaction.xadd(self._parked_key, fields, maxlen=MAX_PARKED, approximate=False)
@@ -92,12 +96,12 @@ class DeadLetterQueue:
         await self._ask(transaction.execute())
 
     async def parked(self) -> set[str]:
-        """The event ids of the parked entries that are still kept."""
+        """Return the event ids in the parked stream."""
         found = await self._ask(self._redis.xrange(self._parked_key))
         return {fields.get(b"event_id", b"").decode(errors="replace") for _, fields in found}
 
     async def lengths(self) -> tuple[int, int]:
-        """How many entries wait, and how many are parked."""
+        """Return the number of queued entries and the number of parked entries."""
         transaction = self._redis.pipeline(transaction=False)
         transaction.xlen(self._key)
         transaction.xlen(self._parked_key)
@@ -105,13 +109,13 @@ class DeadLetterQueue:
         return waiting, parked
 
     async def check(self) -> None:
-        """Raises QueueUnavailable when Redis does not answer."""
+        """Raise QueueUnavailable if Redis does not answer."""
         await self._ask(self._redis.ping())
 
     async def _ask(self, command: Any) -> Any:
         try:
             return await command
         except ResponseError as exc:  # out of memory with noeviction, a key of another type, no permission
-            raise QueueUnavailable(f"Redis refuses: {exc}") from exc
+            raise QueueUnavailable(f"Redis refuses it: {exc}") from exc
         except (RedisError, OSError, TimeoutError) as exc:
             raise QueueUnavailable(f"Redis does not answer: {str(exc) or type(exc).__name__}") from exc

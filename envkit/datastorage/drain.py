@@ -1,4 +1,4 @@
-"""From the queue to PostgreSQL, as soon as PostgreSQL works again; and the search for what the queue has lost."""
+"""Writes queued events to PostgreSQL as soon as it works again, and finds events that the queue has lost."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,10 @@ ENTRIES_AT_ONCE = 32  # each may be as large as a body, 5 MiB
 
 
 class Drain:
-    """One worker. Several, in several processes, may work on one queue: writing twice stores once."""
+    """The worker that empties the queue.
+
+    Workers of several processes may share one queue, because PostgreSQL stores an event only once.
+    """
 
     def __init__(
         self,
@@ -36,18 +39,18 @@ class Drain:
         self._stopping = asyncio.Event()
 
     async def run(self, interval: float) -> None:
-        """Steps until ``stop``; at once while there is work, else every ``interval`` seconds."""
+        """Call ``step`` until ``stop`` is called: at once while there is work, else every ``interval`` seconds."""
         while not self._stopping.is_set():
             if not await self.step():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), interval)
 
     def stop(self) -> None:
-        """Ends ``run`` after the step it is in."""
+        """End ``run`` after its current step."""
         self._stopping.set()
 
     async def step(self) -> bool:
-        """Writes the oldest entries, if any; False when there is nothing to do now, or nothing can be done."""
+        """Write the oldest entries. Return False if the queue is empty, or PostgreSQL or Redis does not work."""
         try:
             if self._database.connections.fault is not None:
                 await self._recover()
@@ -55,7 +58,7 @@ class Drain:
         except (DatabaseUnavailable, QueueUnavailable) as exc:
             LOG.debug("the queue cannot be drained now", extra={"reason": str(exc)})
         except Exception:
-            LOG.exception("a step of the drain failed")  # it must go on: nobody else writes the queue
+            LOG.exception("a step of the drain failed")  # no other task writes queued events, so the loop must go on
         self._withdrawals.ill()
         return False
 
@@ -63,11 +66,12 @@ class Drain:
         try:
             await self._database.recover()
         except DatabaseUnavailable:
-            await self.measure()  # the queue is worth watching just now
+            await self.measure()  # while PostgreSQL fails, the queue grows: keep its metrics current
             raise
 
     async def _advance(self) -> bool:
-        promised = self._ledger.outstanding()  # before reading: what is promised later may be read or not
+        # Copied before the read: the entries may lack a later promise although it is not lost.
+        promised = self._ledger.outstanding()
         entries = await self._queue.oldest(ENTRIES_AT_ONCE)
         await self._take_back([entry for entry in entries if entry.event_id in self._withdrawals])
         if wanted := [entry for entry in entries if entry.event_id not in self._withdrawals]:
@@ -79,7 +83,7 @@ class Drain:
         return bool(entries)
 
     async def _take_back(self, entries: Sequence[Entry]) -> None:
-        """Removes what a server did after its event was refused with 503: from the queue, and from PostgreSQL."""
+        """Remove late writes of events that were refused with 503, from the queue and from PostgreSQL."""
         if not (refused := self._withdrawals.ids()):
             return
         written = await self._database.withdraw(refused)
@@ -87,7 +91,7 @@ class Drain:
             await self._queue.remove(entries)
         if late := written + len(entries):
             self._metrics.withdrawn.inc(late)
-            LOG.warning("events that had been refused were written late, and taken back", extra={"events": late})
+            LOG.warning("refused events were written late: removed again", extra={"events": late})
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         try:
@@ -114,16 +118,16 @@ class Drain:
         self._ledger.settled(entry.event_id for entry in entries)
 
     async def _find_lost(self, promised: Mapping[str, str]) -> None:
-        """Of what was promised and is no longer queued: what is neither stored nor parked was lost by Redis."""
+        """Count and log each promised event that Redis lost: it is not queued, not stored and not parked."""
         gone = promised.keys() - await self._database.stored(promised.keys())
         lost = gone - await self._queue.parked() if gone else gone
         self._ledger.settled(promised)
         self._metrics.lost.inc(len(lost))
         for event_id in lost:
-            LOG.error("a queued event was lost by Redis", extra=_named(event_id, correlation_id=promised[event_id]))
+            LOG.error("Redis lost a queued event", extra=_named(event_id, correlation_id=promised[event_id]))
 
     async def measure(self) -> None:
-        """Brings the gauges up to date. Raises QueueUnavailable."""
+        """Update the gauges of the queue. Raises QueueUnavailable if Redis does not answer."""
         waiting, parked = await self._queue.lengths()
         self._metrics.queue_depth.set(waiting)
         self._metrics.queue_parked.set(parked)

@@ -1,4 +1,4 @@
-"""Durations as Go writes them (``24h``, ``1m30s``, ``500ms``), for the configuration and for ``since``."""
+"""Parses durations in Go's format (``24h``, ``1m30s``, ``500ms``), for the configuration and for ``since``."""
 
 import re
 
@@ -9,7 +9,7 @@ EXPECTED = "a duration such as 500ms, 30s, 1m30s, 24h or 7d"
 
 
 def seconds(text: str) -> float:
-    """``text`` in seconds. Raises ValueError with what was expected."""
+    """Return the duration ``text`` in seconds. Raises ValueError if it is not a duration."""
     if "\n" in text or not re.match(PATTERN, text):
         raise ValueError(f"expected {EXPECTED}")
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))

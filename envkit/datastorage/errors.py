@@ -1,24 +1,24 @@
-"""What can go wrong in the service.
+"""The errors of the service.
 
 DataStorageError
-├── ConfigurationError      the settings are wrong: every fault, with what was expected
-├── EventRefused            PostgreSQL will never take this event: writing it again cannot help
-├── DatabaseUnavailable     PostgreSQL did not take the work now; whether it will is not known
-│   └── SchemaMissing       it answers, but the migrations are not there
-├── QueueUnavailable        Redis did not take the work now
-│   └── QueueFull           it answers, but the queue has reached its bound
-└── Overloaded              this process has all the work it may hold
+├── ConfigurationError      the settings are wrong; the text lists all faults
+├── EventRefused            PostgreSQL can never store this event: do not retry
+├── DatabaseUnavailable     PostgreSQL did not confirm the work; it may still do it later
+│   └── SchemaMissing       PostgreSQL answers, but the migrations are not applied
+├── QueueUnavailable        Redis did not confirm the work
+│   └── QueueFull           Redis answers, but the queue has reached its limit
+└── Overloaded              this process handles as many requests, or bytes of them, as it may
 """
 
 from collections.abc import Sequence
 
 
 class DataStorageError(Exception):
-    """Root of everything the service raises itself."""
+    """The base class of all errors that the service raises."""
 
 
 class ConfigurationError(DataStorageError):
-    """The settings are wrong; ``faults`` holds one sentence for each fault."""
+    """The settings are wrong; ``faults`` has one sentence for each fault."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
@@ -26,7 +26,7 @@ class ConfigurationError(DataStorageError):
 
 
 class EventRefused(DataStorageError):
-    """PostgreSQL refuses the event's content, now and later."""
+    """PostgreSQL can never store the content of this event."""
 
 
 class DatabaseUnavailable(DataStorageError):
@@ -34,7 +34,7 @@ class DatabaseUnavailable(DataStorageError):
 
 
 class SchemaMissing(DatabaseUnavailable):
-    """PostgreSQL answers, but the tables or columns that the service needs are not there."""
+    """PostgreSQL answers, but tables or columns that the service needs are missing."""
 
 
 class QueueUnavailable(DataStorageError):
@@ -42,8 +42,8 @@ class QueueUnavailable(DataStorageError):
 
 
 class QueueFull(QueueUnavailable):
-    """The dead-letter queue has reached its bound in entries or bytes."""
+    """The dead-letter queue has reached its limit of entries or bytes."""
 
 
 class Overloaded(DataStorageError):
-    """More requests, or more bytes of requests, than this process may hold at once."""
+    """This process handles as many requests, or bytes of requests, as it may at once."""

@@ -1,4 +1,4 @@
-"""From a request's bytes to events that PostgreSQL and the queue will certainly take, or every fault at once."""
+"""Parses and validates request bodies, so that PostgreSQL can store each event; reports all faults together."""
 
 import os
 import time
@@ -13,15 +13,15 @@ from pydantic_core import ErrorDetails, from_json, to_json
 
 from envkit.datastorage.contract import AuditEvent
 
-Stored = dict[str, Any]  # a valid event with its event_id
-MAX_FIELD_ERRORS = 100  # 500 events of 25 fields could be wrong in every one; an answer stays readable
+Stored = dict[str, Any]  # a validated event, with its event_id
+MAX_FIELD_ERRORS = 100  # a batch can have 500 events with 25 faults each; the limit keeps the answer readable
 
 _ONE = TypeAdapter(AuditEvent)
 _MANY = TypeAdapter(list[AuditEvent])
 
 
 class Invalid(Exception):
-    """The body is not what the contract asks for; ``field_errors`` has a message for each field."""
+    """The body breaks the contract; ``field_errors`` maps each wrong field to a message."""
 
     def __init__(self, detail: str, field_errors: Mapping[str, str]) -> None:
         self.detail = detail
@@ -30,14 +30,14 @@ class Invalid(Exception):
 
 
 def parse_one(body: bytes, *, max_depth: int) -> Stored:
-    """The event in ``body``, with a new event_id. Raises Invalid."""
+    """Return the event in ``body`` with a new event_id. Raises Invalid with all faults."""
     event: Stored = _validated(_ONE, _parsed(body))
     _refuse_unstorable([("", event)], max_depth)
     return {"event_id": new_event_id()} | event
 
 
 def parse_many(body: bytes, *, max_depth: int, max_events: int) -> list[Stored]:
-    """The events of the array in ``body``, each with a new event_id. Raises Invalid: one fault refuses all."""
+    """Return the events of the array in ``body``, each with a new event_id. Raises Invalid if any event has a fault."""
     items = _parsed(body)
     if not isinstance(items, list):
         raise _body_fault("expected a JSON array of audit events")
@@ -49,17 +49,17 @@ def parse_many(body: bytes, *, max_depth: int, max_events: int) -> list[Stored]:
 
 
 def documents(events: Sequence[Stored]) -> list[bytes]:
-    """Each event as the JSON that the queue keeps."""
+    """Return each event as JSON, the form in which the queue stores it."""
     return [to_json(event) for event in events]
 
 
 def document_array(events: Sequence[Stored]) -> bytes:
-    """The events as one JSON array, as ``Database.insert`` takes them."""
+    """Return the events as one JSON array, for ``Database.insert``."""
     return to_json(events)
 
 
 def new_event_id() -> str:
-    """A version 7 UUID (RFC 9562): ordered by time, so that inserts touch one end of the primary key's index."""
+    """Return a version 7 UUID (RFC 9562). It is ordered by time, so inserts touch only one end of the index."""
     stamp = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10), "big")
     high = (stamp << 16) | 0x7000 | (random >> 68)
@@ -103,7 +103,10 @@ def _invalid(faults: Sequence[tuple[str, str]]) -> Invalid:
 
 
 def _refuse_unstorable(events: Sequence[tuple[str, Mapping[str, Any]]], max_depth: int) -> None:
-    """JSON that no jsonb column can hold must not get as far as a promise: it would be poison in the queue."""
+    """Raise Invalid for JSON that no jsonb column can hold.
+
+    Without this check, the service could queue such an event and answer 202, although it can never be written.
+    """
     faults = [
         (prefix + field, fault)
         for prefix, event in events
@@ -116,12 +119,15 @@ def _refuse_unstorable(events: Sequence[tuple[str, Mapping[str, Any]]], max_dept
 
 
 def _fault_within(container: object, max_depth: int) -> str | None:
-    """The first thing in ``container`` that jsonb cannot hold. Level by level: no recursion, whatever the depth."""
+    """Return the first fault in ``container`` that jsonb cannot hold, or None.
+
+    The search goes level by level, without recursion, so deep nesting cannot exhaust the stack.
+    """
     level = [container]
     for _ in range(max_depth):
         deeper: list[Any] = []
         for item in level:
-            for value in chain(item, item.values()) if type(item) is dict else item:  # type: ignore[attr-defined]  # tested just before
+            for value in chain(item, item.values()) if type(item) is dict else item:  # type: ignore[attr-defined]  # checked by ``type(item)``
                 kind = type(value)
                 if kind is str:
                     if "\0" in value:

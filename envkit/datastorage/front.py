@@ -1,4 +1,4 @@
-"""What happens around every API request: a place to work in, a request id, a log line, the metrics."""
+"""Middleware of every API request: it limits the load, authenticates, adds a request id, logs and counts."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class Front:
-    """ASGI middleware. Handlers add what the log line should carry to ``scope["state"]["log"]``."""
+    """The ASGI middleware. Handlers add fields of the log line to ``scope["state"]["log"]``."""
 
     def __init__(
         self, app: ASGIApp, *, admission: Admission, metrics: Metrics, routes: frozenset[str], gate: Gate | None
@@ -36,7 +36,7 @@ class Front:
         self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request, or hands it on."""
+        """Refuse the request if the limits or the gate require it; else pass it to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -76,12 +76,12 @@ class Front:
 
 
 def too_much(exc: Overloaded) -> Problem:
-    """The answer to what cannot be taken now."""
+    """Return the answer 429 for a request that exceeds the limits. Its client may retry after 1 second."""
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, "overloaded", str(exc), headers={"Retry-After": "1"})
 
 
 class _Visit:
-    """One request on its way through."""
+    """The start time, status and request id of one request."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
@@ -92,14 +92,14 @@ class _Visit:
         scope["state"] = {**scope.get("state", {}), "log": {}}
 
     async def send(self, message: Message) -> None:
-        """Notes the status and adds the request's id on the way."""
+        """Send ``message``; record the status and add the header x-request-id when the response starts."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             MutableHeaders(scope=message)["x-request-id"] = self._request_id
         await self._send(message)
 
     def fields(self, scope: Scope, seconds: float) -> dict[str, Any]:
-        """What the log line carries."""
+        """Return the fields of the log line."""
         return {
             "method": scope["method"],
             "path": scope["path"],

@@ -1,4 +1,4 @@
-"""Is it alive, can it work, is its queue empty? On the health port, and `/readyz` on the API port too."""
+"""The endpoints `/healthz`, `/readyz` and `/drained` of the health port; the API port has `/readyz` too."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -19,7 +19,7 @@ from envkit.datastorage.metrics import Metrics
 
 
 class Health:
-    """Answers for the process (`/healthz`) and for what it needs (`/readyz`)."""
+    """The handlers of `/healthz` (the process), `/readyz` (its dependencies too) and `/drained` (the queue)."""
 
     def __init__(self, database: Database, queue: DeadLetterQueue, ledger: Ledger) -> None:
         self._database = database
@@ -28,11 +28,11 @@ class Health:
         self.shutting_down = False
 
     async def alive(self, _request: Request) -> Response:
-        """200, always: the process answers."""
+        """Return 200, which shows that the process answers."""
         return JSONResponse({"status": "alive"})
 
     async def ready(self, _request: Request) -> Response:
-        """200 when PostgreSQL and Redis answer, the schema is there and no shutdown has begun; else 503 with why."""
+        """Return 200 if PostgreSQL, its schema and Redis work and no shutdown has begun; else 503 with the reasons."""
         postgresql, redis = await asyncio.gather(_state(self._database.check()), _state(self._queue.check()))
         checks = {"postgresql": postgresql, "redis": redis}
         if self.shutting_down:
@@ -42,7 +42,10 @@ class Health:
         return JSONResponse({"status": "not ready", "checks": checks}, HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def drained(self, _request: Request) -> Response:
-        """200 when nothing waits in the queue and every promise has met its end: Redis may be flushed now."""
+        """Return 200 if the queue is empty and the end of every promised event is known; else 503.
+
+        After 200, Redis may be flushed without losing an event.
+        """
         try:
             waiting, parked = await self._queue.lengths()
         except DataStorageError as exc:
@@ -63,13 +66,13 @@ async def _state(check: Awaitable[None]) -> str:
 
 
 def health_application(health: Health) -> Starlette:
-    """The ASGI application of the health port."""
+    """Return the ASGI application of the health port."""
     routes = [Route("/healthz", health.alive), Route("/readyz", health.ready), Route("/drained", health.drained)]
     return Starlette(routes=routes)
 
 
 def metrics_application(registry: CollectorRegistry, metrics: Metrics, database: Database) -> Starlette:
-    """The ASGI application of the metrics port."""
+    """Return the ASGI application of the metrics port."""
     metrics.database_up.set_function(lambda: float(database.connections.fault is None))
     metrics.database_connections.set_function(database.connections.in_use)
 

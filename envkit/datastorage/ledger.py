@@ -1,8 +1,8 @@
-"""What this process has promised with 202 and not yet seen to its end; and what it has refused without being sure.
+"""Records the promised events: answered with 202 (queued), and not yet known to be stored, parked or lost.
 
-The suite's Redis keeps nothing on disk and may evict the stream under memory pressure. What was promised and is then
-neither in the stream nor in PostgreSQL is lost, and only somebody who remembers it can say so. With a file, the
-memory survives this process's death too.
+The Redis of a test suite keeps nothing on disk and may evict the stream under memory pressure. A promised event that
+is then neither in the stream nor in PostgreSQL is lost, and only this record shows it. With a file, the record also
+survives the end of the process.
 """
 
 import contextlib
@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 LOG = logging.getLogger(__name__)
-SETTLED_LINES = 10_000  # of settled events that a file may hold before it is written anew
+SETTLED_LINES = 10_000  # lines of settled events that the file may have before it is rewritten
 
 
 class Ledger:
-    """Event id -> correlation id of every queued event whose end is not known; as bounded as the queue itself.
+    """Maps the event id of each promised event to its correlation id. The limits of the queue bound its size too.
 
-    ``path`` holds ``+ID CORRELATION`` for a promise and ``-ID`` for its end. It is flushed, not synced: it is to
-    outlive the process, not the machine. A file that cannot be written costs only that.
+    The file at ``path`` has a line ``+ID CORRELATION`` for each promise and ``-ID`` for each settled event. It is
+    flushed but not synced: it must survive the process, not the machine. If it cannot be written, the ledger goes on in
+    memory.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -33,24 +34,24 @@ class Ledger:
         return len(self._outstanding)
 
     def promised(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """These events were answered with 202."""
+        """Record that the service answered these events with 202."""
         new = {event["event_id"]: event["correlation_id"] for event in events}
         self._outstanding |= new
         self._append(f"+{event_id} {_one_line(correlation)}" for event_id, correlation in new.items())
 
     def settled(self, event_ids: Iterable[str]) -> None:
-        """The end of these is known."""
+        """Remove these events: they are stored, parked or known to be lost."""
         known = [event_id for event_id in event_ids if self._outstanding.pop(event_id, None) is not None]
         self._append(f"-{event_id}" for event_id in known)
         if self._lines > SETTLED_LINES + len(self._outstanding) or (known and not self._outstanding):
             self._rewrite()
 
     def outstanding(self) -> dict[str, str]:
-        """A copy of what is open now."""
+        """Return a copy of the unsettled promises, event id to correlation id."""
         return dict(self._outstanding)
 
     def close(self) -> None:
-        """Lets go of the file; what is open stays in it."""
+        """Close the file. Unsettled promises stay in it."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -91,7 +92,10 @@ def _one_line(correlation: str) -> str:
 
 
 def _read(path: Path) -> dict[str, str]:
-    """What an earlier process left open. A line that its death cut short is its last one, and says nothing."""
+    """Return the unsettled promises of an earlier process.
+
+    If that process was killed while it wrote, the last line is incomplete and is ignored.
+    """
     found: dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

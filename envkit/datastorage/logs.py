@@ -1,4 +1,4 @@
-"""One JSON object a line on standard output: what container engines collect and `jq` reads."""
+"""Writes logs to standard output as one JSON object per line, for container engines and `jq`."""
 
 import logging
 import sys
@@ -11,10 +11,10 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """time, level, logger, message, and every ``extra`` under its own name."""
+    """Formats a record as a JSON object with time, level, logger, message and each ``extra`` field."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Return the record as one line of JSON."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -28,9 +28,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
-    """Sends every logger of the process to ``stream`` as JSON lines; libraries' chatter from WARNING on."""
+    """Write all logs of the process to ``stream`` as JSON lines; those of libraries only from WARNING on."""
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)
     logging.getLogger("envkit.datastorage").setLevel(level)
-    logging.getLogger("psycopg.pool").setLevel("ERROR")  # it repeats every failed attempt; ours say it once
+    logging.getLogger("psycopg.pool").setLevel("ERROR")  # it repeats each failure; the service logs it once

@@ -1,4 +1,4 @@
-"""The OpenAPI document. The event's schema is the one that requests are validated with."""
+"""Builds the OpenAPI document. Its event schema comes from the type that validates requests."""
 
 from functools import cache
 from typing import Any
@@ -15,22 +15,22 @@ BATCH = f"{EVENTS}/batch"
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _REFUSALS = {
-    "400": "The request is not what the contract asks for; field_errors names every fault.",
-    "401": "There is no valid bearer token.",
-    "403": "The token's owner may not do this.",
+    "400": "The request breaks the contract; field_errors lists every fault.",
+    "401": "The request has no valid bearer token.",
+    "403": "The owner of the token does not have the right to do this.",
     "408": "The body did not arrive in time.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
-    "429": "The service has all the work it may hold; ask again after Retry-After seconds.",
-    "500": "An error in the service.",
-    "503": "Neither PostgreSQL nor the queue took it, and nothing was kept; ask again after Retry-After seconds.",
+    "429": "The service handles as many requests as it may; retry after Retry-After seconds.",
+    "500": "The service has an internal error.",
+    "503": "Neither PostgreSQL nor the queue stored the events; retry after Retry-After seconds.",
 }
 _RETRIED = {"429", "503"}
 
 
 @cache
 def document(*, max_batch_events: int, bearer: bool) -> Schema:
-    """OpenAPI 3.1; with ``bearer``, all of /api/v1 asks for a token."""
+    """Return the OpenAPI 3.1 document. With ``bearer``, all of /api/v1 requires a token."""
     operations = {
         EVENTS: {"post": _create(), "get": _query()},
         BATCH: {"post": _create_batch(max_batch_events)},
@@ -46,7 +46,7 @@ def document(*, max_batch_events: int, bearer: bool) -> Schema:
         "info": {
             "title": "DataStorage",
             "version": "1",
-            "description": "201 is committed; 202 is queued, and written later, once; anything else is not kept.",
+            "description": "201: committed. 202: queued, and written once, later. Any other status: not stored.",
         },
         "paths": operations,
         "components": {"schemas": _schemas(), "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
@@ -56,7 +56,7 @@ def document(*, max_batch_events: int, bearer: bool) -> Schema:
 def _create() -> Schema:
     return _operation(
         "createAuditEvent",
-        "Stores one event.",
+        "Store one event.",
         {"201": ("Committed.", _ref("Created")), "202": ("Queued.", _ref("Accepted"))},
         body=_ref("AuditEvent"),
     )
@@ -65,7 +65,7 @@ def _create() -> Schema:
 def _create_batch(most: int) -> Schema:
     return _operation(
         "createAuditEventsBatch",
-        "Stores events, all or none.",
+        "Store events, all or none.",
         {"201": ("Committed.", _ref("BatchCreated")), "202": ("Queued.", _ref("BatchAccepted"))},
         body={"type": "array", "minItems": 1, "maxItems": most, "items": _ref("AuditEvent")},
     )
@@ -73,7 +73,7 @@ def _create_batch(most: int) -> Schema:
 
 def _query() -> Schema:
     operation = _operation(
-        "queryAuditEvents", "Finds events; newest first. Filters add up.", {"200": ("A page.", _ref("Page"))}
+        "queryAuditEvents", "Find events that match all filters, newest first.", {"200": ("A page.", _ref("Page"))}
     )
     operation["parameters"] = [
         {"name": name, "in": "query", "description": description, "schema": schema}
@@ -87,15 +87,15 @@ def _parameters() -> dict[str, tuple[str, Schema]]:
     outcome = {"type": "string", "enum": list(queries.OUTCOMES)}
     return {
         **{name: (f"The event's {name}.", outcome if name == "event_outcome" else _TEXT) for name in queries.EQUAL_TO},
-        "since": ("The earliest time, or a duration before now.", moment),
-        "until": ("The latest time, or a duration before now.", moment),
+        "since": ("The earliest event time, or a duration before now.", moment),
+        "until": ("The latest event time, or a duration before now.", moment),
         "limit": (
-            "Events in a page.",
+            "Maximal number of events in the page.",
             {"type": "integer", "minimum": 1, "maximum": queries.MAX_LIMIT, "default": queries.DEFAULT_LIMIT},
         ),
-        "offset": ("Events before the page.", _COUNT | {"maximum": queries.MAX_OFFSET, "default": 0}),
-        "detail_key": ("A key that event_data has at its top.", _text(queries.DETAIL_KEY)),
-        "detail_value": ("The value of detail_key, as text; goes with detail_key only.", _TEXT),
+        "offset": ("Number of events to skip before the page.", _COUNT | {"maximum": queries.MAX_OFFSET, "default": 0}),
+        "detail_key": ("A key at the top level of event_data.", _text(queries.DETAIL_KEY)),
+        "detail_value": ("The value of detail_key, as text; requires detail_key.", _TEXT),
     }
 
 
@@ -103,10 +103,10 @@ def _ready(name: str) -> Schema:
     content = {"application/json": {"schema": _ref("Readiness")}}
     responses = {
         "200": {"description": "PostgreSQL and Redis answer, and no shutdown has begun.", "content": content},
-        "503": {"description": "Not ready; checks says why.", "content": content},
+        "503": {"description": "Not ready; checks has the reason.", "content": content},
         "429": _problem("429"),
     }
-    return {"operationId": name, "summary": "Can the service work?", "responses": responses}
+    return {"operationId": name, "summary": "Check whether the service can work.", "responses": responses}
 
 
 def _operation(name: str, summary: str, answers: dict[str, tuple[str, Schema]], body: Schema | None = None) -> Schema:

@@ -1,4 +1,4 @@
-"""RFC 9457 (formerly 7807) problem documents: the one form of every answer that is not a success."""
+"""Problem documents (RFC 9457, formerly 7807): every answer that is not a success has this form."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -29,7 +29,7 @@ class Problem(Exception):
         super().__init__(detail)
 
     def response(self, instance: str) -> JSONResponse:
-        """The answer; ``instance`` is the path that was asked for."""
+        """Return the problem document as a response. ``instance`` is the path of the request."""
         content: dict[str, object] = {
             "type": BASE + self.kind,
             "title": self.kind.replace("-", " ").title(),

@@ -1,8 +1,9 @@
-"""HTTP connections that end: half-sent headers, clients that do not read, and bodies that nobody wants any more.
+"""An HTTP protocol with time limits: for incomplete headers, for clients that do not read, and for unread bodies.
 
-uvicorn waits without an end for the rest of a request's headers, and closes the connection of an early answer while the
-client still sends, whose reset may overtake the answer. Here headers have ``seconds``; what comes after an early answer
-is read and dropped for as long; and where all places are taken, the connection that has been idle longest makes room.
+uvicorn waits forever for the rest of a request's headers. After an early answer it closes the connection while the
+client still sends; the TCP reset may then destroy the answer before the client reads it. This protocol waits
+``seconds`` for headers. After an early answer it reads and drops data for the same time. If the port has its maximal
+number of connections, it aborts the one that has been idle longest.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-WRITE_SECONDS = 30.0  # for a client to read what was sent to it
+WRITE_SECONDS = 30.0  # that a client may go without reading the answer
 _TIMED_OUT = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 33\r\n"
     b"connection: close\r\n\r\nThe headers did not come in time."
@@ -18,7 +19,11 @@ _TIMED_OUT = (
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. ``idle`` are those without a request under way, the longest first."""
+    """One connection of a port.
+
+    ``seconds`` is the time for headers and ``most`` the maximal number of connections. ``idle`` has the connections
+    without a request in progress; the one that has been idle longest is first.
+    """
 
     seconds: ClassVar[float]
     most: ClassVar[int]
@@ -30,23 +35,23 @@ class Protocol(HttpToolsProtocol):
         self._reading_ends: asyncio.TimerHandle | None = None
         self._in_headers = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Begins to wait for headers, and makes room for that where there is none."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's signature
+        """Start the time limit for headers. If the port is full, abort the connection that has been idle longest."""
         super().connection_made(transport)
         self._wait()
         if len(self.connections) >= self.most and (oldest := next(iter(self.idle))) is not self:
             del self.idle[oldest]
-            self.connections.discard(oldest)  # now, for uvicorn counts them before the loop comes round
+            self.connections.discard(oldest)  # now, because uvicorn counts connections before it runs connection_lost
             oldest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets it."""
+        """Stop all timers of the connection."""
         self._stop_waiting()
         self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Reads on; the time for headers ends with them, and begins with the first byte of the next ones."""
+        """Process ``data``. The time limit for headers ends with the headers and restarts with the next request."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
@@ -54,17 +59,17 @@ class Protocol(HttpToolsProtocol):
             self._wait()
 
     def on_message_begin(self) -> None:
-        """Another request begins."""
+        """Record that the connection is inside the headers of a request."""
         super().on_message_begin()
         self._in_headers = True
 
     def on_headers_complete(self) -> None:
-        """Its headers are whole."""
+        """Record that the headers are complete."""
         super().on_headers_complete()
         self._in_headers = False
 
     def on_response_complete(self) -> None:
-        """It has been answered: the connection is idle, or about to end."""
+        """Mark the connection as idle; if it is closing, limit the time that the client has to read the answer."""
         super().on_response_complete()
         if self.transport.is_closing():
             self.pause_writing()
@@ -72,13 +77,13 @@ class Protocol(HttpToolsProtocol):
             self.idle[self] = None
 
     def pause_writing(self) -> None:
-        """The client does not read: it has ``WRITE_SECONDS`` to begin again."""
+        """Abort the connection if the client, which does not read now, does not read within ``WRITE_SECONDS``."""
         super().pause_writing()
         if self._reading_ends is None:
             self._reading_ends = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It reads on."""
+        """Stop the timer that ``pause_writing`` started: the client reads again."""
         if self._reading_ends is not None:
             self._reading_ends.cancel()
             self._reading_ends = None
@@ -103,5 +108,5 @@ class Protocol(HttpToolsProtocol):
 
 
 def protocol(seconds: float, most: int) -> type[Protocol]:
-    """The protocol of one port: ``seconds`` for headers, ``most`` connections."""
+    """Return the protocol class of one port, with ``seconds`` for headers and at most ``most`` connections."""
     return type("PortProtocol", (Protocol,), {"seconds": seconds, "most": most, "idle": {}})

@@ -1,4 +1,4 @@
-"""From the parameters of a query to its SQL. Values are always parameters; the text comes from here alone."""
+"""Builds SQL from the parameters of a query. Values are always SQL parameters, never part of the SQL text."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _COLUMNS = ", ".join(
     {"event_timestamp": "event_timestamp_given", "event_data": "event_data::text AS event_data"}.get(name, name)
     for name in FIELDS
 )
-# One statement, so one snapshot: the total and the page agree. The page is counted before it is sent.
+# One statement has one snapshot, so total and page agree. It adds up the bytes of the page before it sends any row.
 _PAGE = """
 WITH page AS (
     SELECT event_timestamp AS instant, event_id, {columns} FROM audit_events WHERE {where}
@@ -36,7 +36,7 @@ ORDER BY instant DESC, event_id DESC
 
 @dataclass(frozen=True)
 class EventQuery:
-    """A valid query: what to match, and which page of it."""
+    """A valid query: its conditions, and the limit and offset of the page."""
 
     where: str
     values: Mapping[str, object]
@@ -44,18 +44,19 @@ class EventQuery:
     offset: int
 
     def statement(self) -> str:
-        """The SQL; its values are ``parameters``."""
+        """Return the SQL text; ``parameters`` has its values."""
         return _PAGE.format(columns=_COLUMNS, where=self.where)
 
     def parameters(self, max_bytes: int) -> dict[str, object]:
-        """The statement's values; a page with more than ``max_bytes`` of event_data comes without rows."""
+        """Return the values of the statement. If the page has more than ``max_bytes`` of event_data, it has no rows."""
         return {**self.values, "limit": self.limit, "offset": self.offset, "max_bytes": max_bytes}
 
 
 def parse(given: Mapping[str, str], now: datetime | None = None) -> EventQuery:
-    """The query that the parameters describe; empty texts count as absent. Raises Invalid with every fault.
+    """Return the query that the parameters describe. Raises Invalid with all faults.
 
-    ``since`` and ``until`` take a time with its zone, or a duration before ``now``, such as 24h.
+    An empty filter counts as absent. ``since`` and ``until`` take a time with its zone, or a duration before ``now``,
+    such as 24h.
     """
     faults = {name: "contains U+0000" for name, value in given.items() if "\0" in value}
     values: dict[str, object] = {name: given[name] for name in EQUAL_TO if given.get(name)}
@@ -76,7 +77,10 @@ def parse(given: Mapping[str, str], now: datetime | None = None) -> EventQuery:
 
 
 def _detail(given: Mapping[str, str], values: dict[str, object], faults: dict[str, str]) -> list[str]:
-    """``detail_key`` alone: the key is there. With ``detail_value``: its value, as text, is that."""
+    """Return the SQL conditions of ``detail_key`` and ``detail_value``; add faults to ``faults``.
+
+    ``detail_key`` alone matches events that have the key. With ``detail_value``, the value as text must be equal.
+    """
     key, value = given.get("detail_key"), given.get("detail_value")
     if key is None:
         if value is not None:
@@ -102,7 +106,10 @@ def _integer(name: str, given: Mapping[str, str], default: int, least: int, most
 
 
 def _moment(name: str, text: str, now: datetime, faults: dict[str, str]) -> datetime:
-    """The instant that ``text`` names; a plus sign that was not percent-encoded arrives as a space."""
+    """Return the instant that ``text`` names, or add a fault and return ``now``.
+
+    A plus sign that was not percent-encoded arrives as a space; it is accepted.
+    """
     text = re.sub(r" (?=[0-9]{2}:[0-9]{2}$)", "+", text)
     try:
         if re.match(RFC3339, text):

@@ -1,4 +1,4 @@
-"""What a status promises: 201 is in PostgreSQL, 202 is in the queue, anything else is in neither."""
+"""Stores events in PostgreSQL (status 201), else in the queue (202); any other status means that neither has them."""
 
 import enum
 import logging
@@ -17,18 +17,18 @@ LOG = logging.getLogger(__name__)
 
 
 class NotKept(DataStorageError):
-    """Neither PostgreSQL nor the queue took the events; nothing was promised."""
+    """Neither PostgreSQL nor the queue stored the events."""
 
 
 class Kept(enum.Enum):
-    """Where the events are now."""
+    """The place that has the events now: PostgreSQL (STORED) or the queue (QUEUED)."""
 
     STORED = "stored"
     QUEUED = "queued"
 
 
 class Recorder:
-    """Keeps events in PostgreSQL, or else in the queue."""
+    """Stores events in PostgreSQL or, if that fails, in the queue."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Recorder:
         self._metrics = metrics
 
     async def keep(self, events: Sequence[Stored]) -> Kept:
-        """All of ``events`` in one place. Raises EventRefused or NotKept when they are in none."""
+        """Store all of ``events`` in one place and return it. Raises EventRefused or NotKept if no place takes them."""
         try:
             kept = await self._keep(events)
         except EventRefused:
@@ -73,7 +73,7 @@ class Recorder:
         except QueueUnavailable as exc:
             self._withdrawals.refused(ids)
             LOG.warning(
-                "events could not be kept", extra={"events": len(ids), "database": str(cause), "queue": str(exc)}
+                "events could not be stored", extra={"events": len(ids), "database": str(cause), "queue": str(exc)}
             )
             raise NotKept(f"PostgreSQL: {cause}; dead-letter queue: {exc}") from exc
         self._ledger.promised(events)

@@ -1,4 +1,4 @@
-"""Listens on the three ports until a signal, then lets what is under way end."""
+"""Serves the three ports until a signal arrives, then finishes the requests in progress."""
 
 import asyncio
 import contextlib
@@ -20,12 +20,12 @@ from envkit.datastorage.settings import Settings
 
 LOG = logging.getLogger(__name__)
 BACKLOG = 1024
-MAX_CONNECTIONS = 4096  # of each port; the one that is idle longest makes room; with none idle uvicorn answers 503
-IDLE_SECONDS = 30  # of a kept-alive connection
+MAX_CONNECTIONS = 4096  # per port; a new one replaces the longest idle one; if none is idle, uvicorn answers 503
+IDLE_SECONDS = 30  # until an idle keep-alive connection is closed
 
 
 class _Server(uvicorn.Server):
-    """One port; signals are the runner's business."""
+    """The server of one port. It ignores signals, because ``Runner`` handles them."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -33,7 +33,7 @@ class _Server(uvicorn.Server):
 
 
 class Runner:
-    """Serves one service. ``ports`` are known from construction on, port 0 included."""
+    """Serves one service. The constructor opens the sockets, so ``ports`` has the real numbers even for port 0."""
 
     def __init__(self, settings: Settings, registry: CollectorRegistry | None = None) -> None:
         self._settings = settings
@@ -43,29 +43,29 @@ class Runner:
         self._registry = registry or _process_registry()
 
     def run(self) -> None:
-        """Serves until SIGTERM, SIGINT or ``stop``."""
+        """Serve until SIGTERM, SIGINT or ``stop``."""
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(self.serve())
 
     async def serve(self) -> None:
-        """As ``run``, in a loop that is there already."""
+        """Do the same as ``run``, inside a running event loop."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._stop = partial(loop.call_soon_threadsafe, stopping.set)
         for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(ValueError, RuntimeError):  # not the main thread: there are no signals for us
+            with contextlib.suppress(ValueError, RuntimeError):  # only the main thread may handle signals
                 loop.add_signal_handler(number, stopping.set)
         service = create_service(self._settings, self._registry)
         async with service.running():
             await self._until(stopping, service)
 
     def stop(self) -> None:
-        """Ends ``run``, from any thread, as SIGTERM does."""
+        """End ``run`` as SIGTERM does. Any thread may call this."""
         if self._stop is not None:
             self._stop()
 
     def close(self) -> None:
-        """Frees the ports of a service that was never run."""
+        """Close the sockets of a service that was never run."""
         for listener in self._sockets.values():
             listener.close()
 
@@ -74,9 +74,9 @@ class Runner:
         tasks = {name: asyncio.create_task(servers[name].serve([self._sockets[name]])) for name in servers}
         LOG.info("listening", extra={"host": self._settings.host, **{f"{n}_port": p for n, p in self.ports.items()}})
         await asyncio.wait([asyncio.create_task(stopping.wait()), *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
-        LOG.info("shutting down: what is under way ends", extra={"at_most_seconds": self._settings.shutdown_timeout})
+        LOG.info("shutting down after the current requests", extra={"at_most_seconds": self._settings.shutdown_timeout})
         service.readiness.shutting_down = True
-        for names in (("api",), ("health", "metrics")):  # the last two can be asked while the first one ends
+        for names in (("api",), ("health", "metrics")):  # health and metrics still answer while the API shuts down
             for name in names:
                 servers[name].should_exit = True
             await asyncio.gather(*(tasks[name] for name in names))
@@ -100,13 +100,13 @@ class Runner:
 
 
 def _most_connections() -> int:
-    """Connections of each of the three ports: as many as files may be open, some for the service itself."""
+    """Return the maximal connections per port: a third of the allowed open files, after 256 for the service itself."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if allowed == resource.RLIM_INFINITY else max(64, min(MAX_CONNECTIONS, (allowed - 256) // 3))
 
 
 def _bound(settings: Settings) -> dict[str, socket.socket]:
-    """A listening socket for each port. Raises ConfigurationError with every port that cannot be had."""
+    """Return a listening socket for each port. Raises ConfigurationError with all ports that cannot be opened."""
     sockets, faults = {}, []
     for name, port in (("api", settings.port), ("health", settings.health_port), ("metrics", settings.metrics_port)):
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET

@@ -1,4 +1,4 @@
-"""One service, put together from its settings and a registry; nothing here is global, so many live in one process."""
+"""Assembles one service from settings and a registry. It has no global state, so a process can run several."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass
 class Service:
-    """The three ASGI applications and what stands behind them. They work inside ``running()``."""
+    """The three ASGI applications of the service and their parts. They work only inside ``running()``."""
 
     settings: Settings
     api: ASGIApp
@@ -43,7 +43,7 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Opens the pools and starts the drain; closes both at the end. What is queued stays queued."""
+        """Open the connection pools and start the drain; stop both at the end. Queued events stay in the queue."""
         await self.database.connections.open()
         worker = asyncio.create_task(self._work(), name="datastorage-drain")
         try:
@@ -64,12 +64,15 @@ class Service:
         try:
             await self.database.recover()
         except DatabaseUnavailable as exc:
-            LOG.warning("PostgreSQL cannot be used yet", extra={"reason": str(exc)})
+            LOG.warning("PostgreSQL does not work yet", extra={"reason": str(exc)})
         await self.drain.run(self.settings.drain_interval)
 
 
 def create_service(settings: Settings, registry: CollectorRegistry) -> Service:
-    """A service that has connected to nothing yet. Its metrics go to ``registry``. Raises ConfigurationError."""
+    """Return a service with its metrics in ``registry``; it opens no connection yet.
+
+    Raises ConfigurationError if authentication is on and no API server is configured.
+    """
     metrics = Metrics(registry)
     database, queue = Database(settings), DeadLetterQueue(settings)
     ledger, withdrawals = Ledger(settings.ledger_path), Withdrawals(time.monotonic)

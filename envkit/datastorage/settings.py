@@ -1,7 +1,8 @@
-"""The service's settings: one frozen object, read once, every fault reported at once.
+"""The service's settings: one frozen object that is read once. All faults are reported together.
 
-Sources, later ones win: defaults, the YAML at CONFIG_PATH (see ``config_file``), environment variables. A variable has
-its field's name in capitals; PostgreSQL and Redis can be given as DATABASE_URL and REDIS_URL or in parts.
+There are three sources; later ones override earlier ones: the defaults, the YAML file at CONFIG_PATH (see
+``config_file``), and environment variables. A variable is its field's name in capitals. PostgreSQL and Redis are
+given as DATABASE_URL and REDIS_URL, or in parts.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ REDIS_FORM = "redis://[:PASSWORD@]HOST:PORT/NUMBER"
 
 
 def _as_seconds(value: object) -> object:
-    """A duration's text in seconds; what is no duration is left to be read as a number of seconds."""
+    """Return a duration such as 1m30s in seconds, and any other value unchanged: pydantic parses it as a number."""
     try:
         return durations.seconds(value) if isinstance(value, str) else value
     except ValueError:
@@ -39,7 +40,7 @@ def _readable_by_libpq(value: SecretStr) -> SecretStr:
     try:
         conninfo_to_dict(value.get_secret_value())
     except ProgrammingError:
-        raise ValueError(f"cannot be read; expected {POSTGRES_FORM}") from None  # its text would repeat the password
+        raise ValueError(f"cannot be read; expected {POSTGRES_FORM}") from None  # psycopg's error text has the password
     return value
 
 
@@ -59,13 +60,13 @@ Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(
 
 
 class Settings(BaseModel):
-    """Everything that can be set. Port 0 means any free one. Times are in seconds, sizes in bytes."""
+    """All settings. Port 0 means any free port. Times are in seconds, sizes in bytes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     database_url: Annotated[SecretStr, AfterValidator(_readable_by_libpq)] = Field(description=POSTGRES_FORM)
     redis_url: Annotated[SecretStr, AfterValidator(_readable_by_redis)] = Field(description=REDIS_FORM)
-    host: str = Field("0.0.0.0", min_length=1)  # noqa: S104  a container publishes what it wants to publish
+    host: str = Field("0.0.0.0", min_length=1)  # noqa: S104  who starts the container decides which ports to publish
     port: Port = 8080
     health_port: Port = 8081
     metrics_port: Port = 9090
@@ -74,36 +75,36 @@ class Settings(BaseModel):
     pool_max_size: int = Field(10, ge=1, le=200)
     max_body_bytes: int = Field(5 * MIB, ge=1024, le=50 * MIB)  # the contract's 5 MiB
     max_batch_events: int = Field(500, ge=1, le=10_000)  # the contract's 500
-    max_json_depth: int = Field(64, ge=2, le=150)  # the parser itself stops at 200
+    max_json_depth: int = Field(64, ge=2, le=150)  # the JSON parser's own limit is 200
     max_page_bytes: int = Field(64 * MIB, ge=1024)
     max_requests_in_flight: int = Field(256, ge=1, le=100_000)
     max_bytes_in_flight: int = Field(64 * MIB, ge=1024)
-    header_timeout: Seconds = 10.0  # also for what still comes after an early answer
+    header_timeout: Seconds = 10.0  # also the time to read and drop data after an early answer
     body_timeout: Seconds = 30.0
 
-    database_timeout: Seconds = 2.0  # a write that takes longer goes to the queue
+    database_timeout: Seconds = 2.0  # if a write takes longer, the event goes to the queue
     query_timeout: Seconds = 10.0
     redis_timeout: Seconds = 1.0
-    shutdown_timeout: Seconds = 8.0  # below the 10 s that engines leave between SIGTERM and SIGKILL
+    shutdown_timeout: Seconds = 8.0  # less than the 10 s that container engines wait between SIGTERM and SIGKILL
 
     queue_key: str = Field("datastorage:deadletter", min_length=1)
     queue_max_length: int = Field(10_000, ge=1)
     queue_max_bytes: int = Field(256 * MIB, ge=1024)
     drain_interval: Seconds = 0.25
     auth_enabled: bool = False
-    kubeconfig: Path | None = None  # None: what Kubernetes mounts into a pod
-    kubernetes_service_host: str = ""  # these two Kubernetes sets in every pod
+    kubeconfig: Path | None = None  # None: use the files that Kubernetes mounts into a pod
+    kubernetes_service_host: str = ""  # Kubernetes sets this and the next in every pod
     kubernetes_service_port: int = Field(443, ge=1, le=65535)
     pod_namespace: str = "default"
-    auth_service_name: str = "data-storage-service"  # the object whose verbs a caller must be allowed
+    auth_service_name: str = "data-storage-service"  # callers need the right to get or create this Service
     auth_timeout: Seconds = 5.0
     auth_cache: Seconds = 10.0
 
-    ledger_path: Path | None = None  # where to remember what was queued; None: in memory
+    ledger_path: Path | None = None  # file with the promised events; None: only in memory
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """The settings that ``environ`` and the file it names describe. Raises ConfigurationError with every fault."""
+    """Return the settings from ``environ`` and the file at CONFIG_PATH. Raises ConfigurationError with all faults."""
     from envkit.datastorage import config_file
 
     values, faults = config_file.read(environ["CONFIG_PATH"]) if environ.get("CONFIG_PATH") else ({}, [])

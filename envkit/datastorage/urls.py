@@ -1,16 +1,16 @@
-"""URLs of PostgreSQL and Redis from their parts, every part quoted."""
+"""Builds URLs of PostgreSQL and Redis from their parts."""
 
 from urllib.parse import quote
 
 
 def postgres_url(*, host: str, port: object, user: str, password: str, database: str, sslmode: str) -> str:
-    """A libpq URL; every part is quoted, so any password will do."""
+    """Return a libpq URL. User, password and database are quoted, so they may have any characters."""
     secret = f":{quote(password, safe='')}" if password else ""
     name = quote(database, safe="")
     return f"postgresql://{quote(user, safe='')}{secret}@{host}:{port}/{name}?sslmode={quote(sslmode, safe='')}"
 
 
 def redis_url(*, address: str, password: str, number: object = 0) -> str:
-    """A Redis URL; the password is quoted."""
+    """Return a Redis URL with the password quoted. ``number`` is the database."""
     secret = f":{quote(password, safe='')}@" if password else ""
     return f"redis://{secret}{address}/{number}"

@@ -1,17 +1,17 @@
-"""Events that were answered with 503 although a server may still act on them.
+"""Records events that were refused with 503 and that PostgreSQL or Redis may still write late.
 
-A stopped server has the write in its socket's buffer and carries it out when it goes on, long after the client was
-told that nothing was kept and has sent the event again. So such events are taken back when both servers work again.
+A stopped server still has the write in its socket buffer and executes it when it continues. By then the client has
+got 503 and may have sent the event again. So the drain removes late writes as soon as both servers work again.
 """
 
 from collections.abc import Callable, Iterable
 
-MAX_REMEMBERED = 10_000  # events; beyond that the oldest are forgotten
-GRACE_SECONDS = 5.0  # both servers work for as long before nothing late is expected any more
+MAX_REMEMBERED = 10_000  # events; the oldest are dropped first
+GRACE_SECONDS = 5.0  # after both servers have worked this long, no late write is expected
 
 
 class Withdrawals:
-    """Ids of refused events, until nothing late can come any more. ``clock`` gives seconds that only grow."""
+    """The ids of refused events that may still be written late. ``clock`` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -19,25 +19,25 @@ class Withdrawals:
         self._refused: dict[str, float] = {}
 
     def refused(self, event_ids: Iterable[str]) -> None:
-        """These were answered with 503."""
+        """Record that the service answered these events with 503."""
         now = self._clock()
         self._refused |= dict.fromkeys(event_ids, now)
         for event_id in list(self._refused)[: max(0, len(self._refused) - MAX_REMEMBERED)]:
             del self._refused[event_id]
 
     def ids(self) -> frozenset[str]:
-        """Those that may still be written late."""
+        """Return the ids of the events that may still be written late."""
         return frozenset(self._refused)
 
     def __contains__(self, event_id: str) -> bool:
         return event_id in self._refused
 
     def ill(self) -> None:
-        """One of the servers does not work."""
+        """Record that PostgreSQL or Redis does not work now."""
         self._well_since = None
 
     def well(self) -> None:
-        """Both servers work. What was refused before they have worked for a while is forgotten."""
+        """Record that both servers work now; drop an id after both have worked ``GRACE_SECONDS`` since its refusal."""
         now = self._clock()
         if self._well_since is None:
             self._well_since = now

@@ -1,4 +1,5 @@
-"""What this host has and lacks for each lane, in plain words with the remedy. Checks only look; a `Fix` mends.
+"""Checks whether this host can run each lane, and reports a remedy for each problem.
 
-Each check is a small function from a `Host` to findings. They run side by side, each with a deadline.
+Each check is a small function that takes a `Host` and returns findings. The checks run in parallel, with a common
+deadline. They change nothing; only a `Fix` does.
 """

@@ -1,4 +1,4 @@
-"""What a kind cluster needs: kind itself, a node image, kernel limits, capabilities."""
+"""Checks for a kind cluster: kind itself, a node image, kernel limits, capabilities."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from envkit.drivers.supply.sealed import is_whole
 KIND = ("containers",)
 INSTALL = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
 INOTIFY = {"max_user_instances": 512, "max_user_watches": 524288}
-"""kind's own advice for several clusters: https://kind.sigs.k8s.io/docs/user/known-issues/"""
+"""The values that kind's documentation recommends: https://kind.sigs.k8s.io/docs/user/known-issues/"""
 
 CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_NET_ADMIN": 12, "CAP_SYS_RESOURCE": 24}
-"""Bits in CapEff; what root needs for an engine and its privileged nodes."""
+"""The capabilities that root needs for an engine and its privileged nodes, and their bits in CapEff."""
 
 
 def kind(host: Host) -> Iterator[Finding]:
-    """Installed, and new enough."""
+    """Check that kind is installed and new enough."""
     loaded = loaded_program(host.cache)
     path = host.which("kind") or (str(loaded) if is_whole(loaded.parent) else None)
     if not path:
-        seen = "not installed; without it: profiles without a cluster, or lane mixed"
+        seen = "not installed; profiles without a cluster and lane mixed do not need it"
         yield Finding("kind", KIND, "lacking", seen, f"install it: {INSTALL}")
         return
     code, said = host.says(path, "version")
     version = version_of(said)
     if code or not version:
-        yield Finding("kind", KIND, "lacking", f"{path} does not tell its version: {said[:200]}", f"install: {INSTALL}")
+        yield Finding("kind", KIND, "lacking", f"{path} prints no version: {said[:200]}", f"install: {INSTALL}")
         return
     text = ".".join(map(str, version))
     if version < OLDEST_KIND:
@@ -42,7 +42,7 @@ def kind(host: Host) -> Iterator[Finding]:
 
 
 def node_image(host: Host) -> Iterator[Finding]:
-    """Whether an engine has one already: it is the largest thing that a first `up` fetches."""
+    """Check whether each engine has a node image already, because it is the largest download of a first `up`."""
     from envkit.drivers.engine.sdk import connect, translated
 
     for endpoint in host.endpoints:
@@ -59,13 +59,13 @@ def node_image(host: Host) -> Iterator[Finding]:
             yield Finding(f"node image ({endpoint.engine})", KIND, "ok", ", ".join(sorted(tags)))
         else:
             yield Finding(
-                f"node image ({endpoint.engine})", KIND, "warning", "none is here: the first `up` pulls about 1 GB",
-                "pull it beforehand, or `cluster.node_image` names one of your registry",
+                f"node image ({endpoint.engine})", KIND, "warning", "not pulled yet: the first `up` pulls about 1 GB",
+                "pull it beforehand, or set `cluster.node_image` to one in your registry",
             )  # fmt: skip
 
 
 def inotify(host: Host) -> Iterator[Finding]:
-    """Too few instances end a second cluster with "too many open files"."""
+    """Check the limits of inotify: with too few instances, a second cluster fails with "too many open files"."""
     if host.system != "linux":
         return
     low = {}
@@ -76,14 +76,14 @@ def inotify(host: Host) -> Iterator[Finding]:
     if not low:
         yield Finding("inotify", KIND, "ok", "enough instances and watches")
         return
-    seen = ", ".join(f"fs.inotify.{name} is {has}, {INOTIFY[name]} are wanted" for name, has in low.items())
+    seen = ", ".join(f"fs.inotify.{name} is {has}, should be {INOTIFY[name]}" for name, has in low.items())
     settings = [f"fs.inotify.{name}={INOTIFY[name]}" for name in low]
     keep = f"printf '%s\\n' {' '.join(settings)} >/etc/sysctl.d/99-envkit.conf"
     yield Finding("inotify", KIND, "warning", seen, "raise them", (f"sysctl {' '.join(settings)}", keep))
 
 
 def capabilities(host: Host) -> Iterator[Finding]:
-    """Root in a box may be less than root; other users need none of their own."""
+    """Check root's capabilities: in a container, root may lack some. Other users need none."""
     if host.uid or host.system != "linux":
         return
     line = next((line for line in host.read("/proc/self/status").splitlines() if line.startswith("CapEff:")), "")
@@ -93,11 +93,11 @@ def capabilities(host: Host) -> Iterator[Finding]:
     missing = [name for name, bit in CAPABILITIES.items() if not bits >> bit & 1]
     if missing:
         yield Finding(
-            "capabilities", KIND, "warning", f"root without {', '.join(missing)}: an engine started here is bounded",
+            "capabilities", KIND, "warning", f"root lacks {', '.join(missing)}: engines started here are limited",
             "give this machine (or container) these capabilities, if a node does not start",
         )  # fmt: skip
     else:
-        yield Finding("capabilities", KIND, "ok", "all that an engine needs")
+        yield Finding("capabilities", KIND, "ok", "root has all that an engine needs")
 
 
 CHECKS = (

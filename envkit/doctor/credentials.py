@@ -1,4 +1,4 @@
-"""Whether other users of this machine know the passwords of the environment that would be brought up here."""
+"""Checks whether other users of this machine know the passwords of the environment configured in this folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from envkit.doctor.host import Host
 
 @dataclass(frozen=True)
 class Credentials:
-    """A check of one environment; None where the configuration is faulty."""
+    """The check of one environment. `environment` is None if the configuration has faults."""
 
     environment: Environment | None
 
     def __call__(self, _host: Host) -> Iterator[Finding]:
-        """One finding, where a preset has a password."""
+        """Report which services have generated passwords, and which have published ones."""
         if self.environment is None:
             return
         services = self.environment.services.items()

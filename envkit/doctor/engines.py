@@ -1,4 +1,4 @@
-"""Container engines: installed, running, reachable; what rootless ones need."""
+"""Checks container engines: installed, running, reachable; and the requirements of rootless ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INSTALL = {
     "podman": "https://podman.io/docs/installation",
 }
 CONTROLLERS = ("cpu", "memory", "pids")
-"""What a rootless engine must be given to keep containers within limits."""
+"""The cgroup controllers that a rootless engine needs to enforce limits of containers."""
 
 DELEGATE = (
     "mkdir -p /etc/systemd/system/user@.service.d",
@@ -30,7 +30,7 @@ DELEGATE = (
 
 
 def engines(host: Host) -> Iterator[Finding]:
-    """Whether one answers at all, then each by itself."""
+    """Check whether any engine answers, then each engine."""
     try:
         found, silent = host.engines
     except EngineError as error:
@@ -48,7 +48,7 @@ def engines(host: Host) -> Iterator[Finding]:
 
 
 def _out_of_reach(found: Iterable[Endpoint]) -> Iterator[Finding]:
-    """Engines whose published ports are on another 127.0.0.1: a job in a container beside a Docker service."""
+    """Report engines that publish ports on another machine's 127.0.0.1, as in a CI job that runs in a container."""
     for endpoint in found:
         try:
             check(endpoint)
@@ -69,8 +69,8 @@ def _docker(host: Host, found: list[Endpoint], any_answers: bool, silent: Mappin
     if denied:
         user = host.environ.get("USER") or str(host.uid)
         return Finding(
-            name, ENGINES, "warning", f"{denied[0]} may not be used by this user",
-            "log in again after that, or use rootless Podman", (f"usermod -aG docker {shlex.quote(user)}",),
+            name, ENGINES, "warning", f"this user is not allowed to use {denied[0]}",
+            "log in again after that command, or use rootless Podman", (f"usermod -aG docker {shlex.quote(user)}",),
         )  # fmt: skip
     if host.which("dockerd"):
         start = "systemctl start docker" if host.exists("/run/systemd/system") else "service docker start"
@@ -89,7 +89,7 @@ def _podman(host: Host, found: list[Endpoint], any_answers: bool) -> Finding:
         state: State = "ok" if any_answers else "warning"
         return Finding(name, ENGINES, state, f"not installed{_needed(any_answers)}", f"install it: {INSTALL[name]}")
     if host.system == "darwin":
-        return Finding(name, ENGINES, "warning", "its machine does not run", "podman machine start")
+        return Finding(name, ENGINES, "warning", "the Podman machine is not running", "podman machine start")
     socket = socket_of(host)
     return Finding(
         name, ENGINES, "warning",
@@ -99,7 +99,7 @@ def _podman(host: Host, found: list[Endpoint], any_answers: bool) -> Finding:
 
 
 def _explicit(host: Host, silent: Mapping[str, str]) -> Iterator[Finding]:
-    """An address that was set by hand and does not answer."""
+    """Report an engine address in DOCKER_HOST or CONTAINER_HOST that does not answer."""
     for variable in ("DOCKER_HOST", "CONTAINER_HOST"):
         url = host.environ.get(variable, "")
         why = silent.get(url)
@@ -108,13 +108,17 @@ def _explicit(host: Host, silent: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def socket_of(host: Host) -> Path:
-    """Where Podman's own service listens for this user."""
+    """Return the path of the socket of Podman's API service for this user."""
     runtime = host.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{host.uid}"
     return Path(runtime if host.uid else "/run") / "podman/podman.sock"
 
 
 def serve(host: Host) -> str:
-    """Start Podman's API for good: its socket unit where systemd runs for this user, else the service itself."""
+    """Start Podman's API service permanently and return the command that started it.
+
+    It starts systemd's socket unit if systemd runs for this user, else the service itself. Raises `NotReady` if the
+    service does not answer within 15 s.
+    """
     from envkit.base.waiting import until
 
     socket = socket_of(host)
@@ -122,9 +126,9 @@ def serve(host: Host) -> str:
     if host.says(*unit)[0] == 0:
         return " ".join(unit)
     socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    socket.unlink(missing_ok=True)  # nobody answers there: it is what an ended service left
+    socket.unlink(missing_ok=True)  # no engine answers: an earlier service left the file
     argv = [str(host.which("podman")), "system", "service", "--time=0", f"unix://{socket}"]
-    subprocess.run(  # through a shell that ends at once: the service is nobody's child, and stays
+    subprocess.run(  # the shell ends at once, so the service survives this process
         ["/bin/sh", "-c", '"$@" </dev/null >/dev/null 2>&1 &', "sh", *argv],
         start_new_session=True, env=dict(host.environ), check=False, timeout=RUN_SECONDS, cwd="/",
     )  # fmt: skip
@@ -141,7 +145,7 @@ def serve(host: Host) -> str:
 
 
 def rootless(host: Host) -> Iterator[Finding]:
-    """What an engine without root needs of the kernel and of systemd."""
+    """Check the requirements of each rootless engine: cgroup v2, and controllers that systemd delegates to the user."""
     for endpoint in host.endpoints:
         if endpoint.rootless and os.getuid():
             yield _delegated(host, endpoint)
@@ -159,13 +163,13 @@ def _delegated(host: Host, endpoint: Endpoint) -> Finding:
     has = host.read(service).split()
     missing = [controller for controller in CONTROLLERS if controller not in has]
     if missing:
-        seen = f"cgroup controllers that are not delegated to this user: {', '.join(missing)}"
+        seen = f"cgroup controllers not delegated to this user: {', '.join(missing)}"
         return Finding(name, ENGINES, "lacking", seen, "delegate them, then log in again", DELEGATE)
-    return Finding(name, ENGINES, "ok", "its cgroup controllers are delegated")
+    return Finding(name, ENGINES, "ok", "the cgroup controllers are delegated to this user")
 
 
 def cgroups(host: Host) -> Iterator[Finding]:
-    """The version that containers and the node get."""
+    """Check the cgroup version of the host, which containers and the node use."""
     if host.system != "linux":
         return
     if host.exists("/sys/fs/cgroup/cgroup.controllers"):
@@ -176,7 +180,7 @@ def cgroups(host: Host) -> Iterator[Finding]:
             "boot with systemd.unified_cgroup_hierarchy=1, or use an older node image",
         )  # fmt: skip
     else:
-        yield Finding("cgroups", ENGINES, "warning", "no memory controller: limits cannot be kept")
+        yield Finding("cgroups", ENGINES, "warning", "no memory controller: memory limits do not work")
 
 
 CHECKS = (

@@ -1,4 +1,4 @@
-"""Runs the checks side by side; one that hangs or fails is told, and holds nobody up."""
+"""Runs the checks in parallel. A check that hangs or fails is reported and does not stop the others."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from envkit.doctor.finding import LANES, Finding, lacking
 from envkit.doctor.host import Host
 
 SECONDS = 15.0
-"""For all checks together, as they run at the same time; an engine has 5 to answer."""
+"""Time limit of all checks, which run in parallel. An engine has 5 s to answer."""
 
 Check = Callable[[Host], Iterable[Finding]]
 
 
 def registered() -> tuple[tuple[str, Check], ...]:
-    """Return every check with its name, in the order in which the modules are registered."""
+    """Return all checks with their names, in the order of the registry."""
     return tuple(one for name in registry.CHECKS for one in import_module(name).CHECKS)
 
 
 @dataclass(frozen=True)
 class Examined:
-    """All findings, in the order of the checks; how long it took in seconds."""
+    """All findings, in the order of the checks, and the duration in seconds."""
 
     findings: tuple[Finding, ...]
     seconds: float
 
     @property
     def lanes(self) -> dict[str, tuple[Finding, ...]]:
-        """By lane why it cannot be used; empty when it can."""
+        """The findings that prevent each lane, by lane; empty if the lane can be used."""
         return {lane: tuple(lacking(self.findings, lane)) for lane in LANES}
 
     def usable(self, lane: str = "auto") -> bool:
-        """Whether that lane can be used; any of them when the lane is left open."""
+        """Return whether the lane can be used, or for `auto` whether any lane can be used."""
         verdicts = self.lanes
         return not verdicts[lane] if lane in verdicts else not all(verdicts.values())
 
 
 def examine(host: Host, checks: Sequence[tuple[str, Check]], seconds: float = SECONDS) -> Examined:
-    """Every check in a thread of its own, which is left behind when it does not end in time."""
+    """Run each check in its own thread and return the findings. A check that exceeds `seconds` yields a warning."""
     began = time.monotonic()
     answers: queue.Queue[tuple[str, list[Finding]]] = queue.Queue()
     for name, check in checks:

@@ -1,4 +1,4 @@
-"""What a check found, and what follows for the lanes."""
+"""The result of a check, and its effect on the lanes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ ENGINES = ("containers", "mixed")
 """The lanes that need a container engine."""
 
 State = Literal["ok", "warning", "lacking"]
-"""warning: works, but something will be slower, or may fail later; lacking: the lanes that it names cannot be used."""
+"""`warning`: slower, or may fail later. `lacking`: the lanes of the finding cannot be used."""
 
 
 @dataclass(frozen=True)
 class Fix:
-    """What `--fix` does: only what is the user's own. `do` returns what was done, and raises `EnvkitError`."""
+    """A repair that `--fix` can do. It changes only what belongs to the user.
+
+    `what` describes it. `do` returns a text that says what it did, and raises `EnvkitError` if it fails.
+    """
 
     what: str
     do: Callable[[], str]
@@ -24,7 +27,7 @@ class Fix:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `remedy` is for people; `as_root` are commands that need root."""
+    """One result of a check. `seen` is what it found, `remedy` the advice, `as_root` the commands that need root."""
 
     name: str
     lanes: tuple[str, ...]
@@ -36,10 +39,10 @@ class Finding:
 
     @property
     def fixable(self) -> bool:
-        """Whether `--fix` can do something about it."""
+        """Whether `--fix` can repair it."""
         return self.fix is not None
 
 
 def lacking(findings: Iterable[Finding], lane: str) -> list[Finding]:
-    """Why the lane cannot be used; empty when it can."""
+    """Return the findings that prevent the lane, or an empty list if it can be used."""
     return [found for found in findings if found.state == "lacking" and lane in found.lanes]

@@ -1,4 +1,4 @@
-"""The host as the checks see it; tests hand in another one."""
+"""The host that the checks read. Tests pass one with other files and variables."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from envkit.drivers.engine.discovery import find_all
 from envkit.drivers.engine.endpoint import Endpoint
 
 RUN_SECONDS = 8.0
-"""For a program to say its version."""
+"""Time limit of a program that prints its version."""
 
 
 @dataclass
 class Host:
-    """This machine. `root` is where `/proc`, `/sys` and `/run` are."""
+    """One machine. `root` is the folder that has its `/proc`, `/sys` and `/run`."""
 
     environ: Mapping[str, str]
     home: Path
@@ -35,27 +35,27 @@ class Host:
     _infos: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def read(self, path: str) -> str:
-        """A file's text without its last newline, empty when it cannot be read."""
+        """Return the stripped text of a file, or an empty string if it cannot be read."""
         try:
             return (self.root / path.lstrip("/")).read_text().strip()
         except OSError:
             return ""
 
     def exists(self, path: str) -> bool:
-        """Whether it is there."""
+        """Return whether the path exists."""
         return (self.root / path.lstrip("/")).exists()
 
     def number(self, path: str) -> int | None:
-        """A file that holds a number."""
+        """Return the number in a file, or None if it has none."""
         text = self.read(path)
         return int(text) if text.isdecimal() else None
 
     def which(self, program: str) -> str | None:
-        """Where a program is, on the caller's PATH."""
+        """Return the path of a program on the caller's PATH, or None."""
         return shutil.which(program, path=self.environ.get("PATH"))
 
     def says(self, *argv: str) -> tuple[int, str]:
-        """Exit code and output of a command; 127 when it cannot be run or takes too long."""
+        """Run a command and return its exit code and output. The code is 127 if it cannot run or exceeds 8 s."""
         try:
             done = subprocess.run(
                 argv, capture_output=True, text=True, timeout=RUN_SECONDS, env=dict(self.environ), check=False,
@@ -67,7 +67,10 @@ class Host:
 
     @property
     def engines(self) -> tuple[Sequence[Endpoint], Mapping[str, str]]:
-        """Those that answer, and by address why others do not; asked once. Raises `EngineError` for a wrong context."""
+        """The engines that answer, and for each other address the reason. The search runs once.
+
+        Raises `EngineError` if Docker's context is wrong.
+        """
         with self._lock:
             if self._engines is None:
                 self._engines = find_all("auto", self.environ)
@@ -75,21 +78,21 @@ class Host:
 
     @property
     def endpoints(self) -> Sequence[Endpoint]:
-        """Engines that answer; none where not even their addresses can be told."""
+        """The engines that answer; empty if their addresses cannot be found."""
         try:
             return self.engines[0]
         except EngineError:
             return ()
 
     def info(self, endpoint: Endpoint) -> Mapping[str, Any]:
-        """What the engine tells of itself, asked once. Raises `EngineError`."""
+        """Return the engine's own description of itself; cached. Raises `EngineError` if the engine does not answer."""
         from envkit.drivers.engine.sdk import connect, translated
 
         with self._lock:
             if endpoint.url not in self._infos:
                 api = connect(endpoint, int(RUN_SECONDS))
                 try:
-                    with translated(f"asking {endpoint.engine} about itself"):
+                    with translated(f"reading the description of {endpoint.engine}"):
                         self._infos[endpoint.url] = api.info()
                 finally:
                     api.close()

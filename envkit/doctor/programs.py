@@ -1,4 +1,4 @@
-"""What the embedded lane starts: programs that are here, or have to be fetched first."""
+"""Checks the programs that the embedded lane starts: whether they are installed or must be downloaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUPPLIES: tuple[Literal["redis", "postgres", "etcd", "kubernetes"], ...] = ("red
 
 
 def programs(host: Host) -> Iterator[Finding]:
-    """Looked for as `up` looks; nothing is fetched."""
+    """Search each program in the same places as `up`, without downloading it."""
     from envkit.drivers.supply.binaries import BinaryUnavailable, Wanted, find
 
     for name in SUPPLIES:
@@ -29,32 +29,32 @@ def programs(host: Host) -> Iterator[Finding]:
             yield Finding(name, EMBEDDED, "ok", f"{found.version} from {found.source}")
         else:
             slow = "; where no release can be reached, building it takes minutes" if name == "kubernetes" else ""
-            yield Finding(name, EMBEDDED, "warning", f"not here: the first `up` fetches it{slow}", "bring it up once")
+            yield Finding(name, EMBEDDED, "warning", f"not installed: the first `up` fetches it{slow}", "run `up` once")
 
 
 def own_service(_host: Host) -> Iterator[Finding]:
-    """The reference DataStorage service runs with Python packages of an extra."""
+    """Check that the Python packages of the reference DataStorage service are installed."""
     from envkit.drivers.supply.programs import NEEDED
 
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         yield Finding(
-            "datastorage", EMBEDDED, "warning", f"Python packages that it needs are missing: {', '.join(missing)}",
+            "datastorage", EMBEDDED, "warning", f"it needs Python packages that are missing: {', '.join(missing)}",
             f"{extra_command('datastorage')}, or use an image of it",
         )  # fmt: skip
     else:
-        yield Finding("datastorage", EMBEDDED, "ok", "its Python packages are here")
+        yield Finding("datastorage", EMBEDDED, "ok", "its Python packages are installed")
 
 
 def service_users(host: Host) -> Iterator[Finding]:
-    """Where envkit is root, each service runs as a user of its own, and initdb as one that has a name."""
+    """Check the users that services run as if envkit is root: each service has its own, and initdb a named one."""
     from envkit.drivers import accounts
 
     if host.uid:
         return
     if not accounts.available():
         yield Finding(
-            "unprivileged user", EMBEDDED, "warning", "this user namespace has root alone: services run as root",
+            "unprivileged user", EMBEDDED, "warning", "this user namespace has only root: services run as root",
             "give it more users (/etc/subuid), or run as a user",
         )  # fmt: skip
         return
@@ -63,7 +63,7 @@ def service_users(host: Host) -> Iterator[Finding]:
     except EnvkitError as error:
         yield Finding("unprivileged user", EMBEDDED, "lacking", error.message, error.hint)
         return
-    yield Finding("unprivileged user", EMBEDDED, "ok", f"each service its own; initdb runs as uid {named.uid}")
+    yield Finding("unprivileged user", EMBEDDED, "ok", f"each service has its own; initdb runs as uid {named.uid}")
 
 
 CHECKS = (

@@ -1,4 +1,4 @@
-"""Memory, disk, files and processes that may be had."""
+"""Checks the memory, disk space, open files and processes that are available."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from envkit.doctor.host import Host
 
 GIB = 1 << 30
 MEMORY = (1 * GIB, 4 * GIB)
-"""Lacking below, a warning below. Redis of the default profile may hold 2 GiB of data; a kind node takes about 1."""
+"""Bytes: below the first `lacking`, below the second `warning`.
+
+The default profile's Redis may have 2 GiB of data; a kind node takes about 1 GiB.
+"""
 
 DISK = (1 * GIB, 5 * GIB)
-"""The same; node image, PostgreSQL and their layers take about 4 GiB."""
+"""The same two limits for free disk space. Node image, PostgreSQL and their layers take about 4 GiB."""
 
 FILES = (1024, 4096)
 PROCESSES = 1024
@@ -24,18 +27,18 @@ def _state(has: float, bounds: tuple[float, float]) -> State:
 
 
 def memory(_host: Host) -> Iterator[Finding]:
-    """What is available now, swap left out."""
+    """Check the memory that is available now, without swap."""
     import psutil
 
     has = psutil.virtual_memory().available
     yield Finding(
         "memory", LANES, _state(has, MEMORY), f"{has / GIB:.1f} GiB available",
-        "end what takes it (`list` shows environments, `pause` and `down` free them), or lower `options.maxmemory`",
+        "free some (`list` shows environments; `pause` and `down` free theirs), or lower `options.maxmemory`",
     )  # fmt: skip
 
 
 def engine_memory(host: Host) -> Iterator[Finding]:
-    """An engine in a virtual machine has only what that was given."""
+    """Check the memory of each engine in a virtual machine, which has less than the host."""
     import psutil
 
     total = psutil.virtual_memory().total
@@ -49,7 +52,7 @@ def engine_memory(host: Host) -> Iterator[Finding]:
 
 
 def disk(host: Host) -> Iterator[Finding]:
-    """Where envkit keeps its files, and where a local engine keeps its images."""
+    """Check the free disk space for envkit's files, and for the images of each local engine."""
     import psutil
 
     folders = {"state": host.home, "cache": host.cache}
@@ -65,23 +68,23 @@ def disk(host: Host) -> Iterator[Finding]:
         lanes = ENGINES if what in ("docker", "podman") else LANES
         yield Finding(
             f"disk ({what})", lanes, _state(free, DISK), f"{free / GIB:.1f} GiB free for {folder}",
-            "free some: `prune` takes old environments, `docker system df` shows what images hold",
+            "free some: `prune` removes old environments, `docker system df` shows the size of images",
         )  # fmt: skip
 
 
 def files_and_processes(_host: Host) -> Iterator[Finding]:
-    """Limits of this shell, which processes of the embedded lane inherit."""
+    """Check this shell's limits of open files and processes, which processes of the embedded lane inherit."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     has = float("inf") if soft == resource.RLIM_INFINITY else soft
     remedy = f"ulimit -n {hard}" if hard != soft else "raise nofile in /etc/security/limits.conf (as root)"
-    yield Finding("open files", ("embedded",), _state(has, FILES), f"{soft} of them at once", remedy)
+    yield Finding("open files", ("embedded",), _state(has, FILES), f"at most {soft} at once", remedy)
     soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     few = soft not in (resource.RLIM_INFINITY, -1) and soft < PROCESSES
     yield Finding(
         "processes", LANES, "warning" if few else "ok",
-        "no limit" if soft in (resource.RLIM_INFINITY, -1) else f"{soft} of them at once",
+        "no limit" if soft in (resource.RLIM_INFINITY, -1) else f"at most {soft} at once",
         "raise nproc in /etc/security/limits.conf (as root)",
     )  # fmt: skip
 

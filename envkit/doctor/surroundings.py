@@ -1,4 +1,4 @@
-"""What is around: ports that others hold, leftovers, proxies, where this very process runs."""
+"""Checks what else can disturb an environment: taken ports, leftovers of earlier environments, proxies."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class Ports:
-    """The ports of the environment that is configured here; None where there is no configuration to read."""
+    """The check of the environment's ports. `environment` is None if its configuration cannot be read, for `fault`."""
 
     environment: Environment | None
     fault: str = ""
     ours: frozenset[int] = field(default_factory=frozenset)
 
     def __call__(self, host: Host) -> Iterator[Finding]:
-        """Those that somebody else holds, with the holder."""
+        """Report each port that another process or environment holds, with its holder."""
         from envkit.base.ports import holders
 
         if self.environment is None:
-            yield Finding("configuration", (), "warning", self.fault, "ports could not be checked")
+            yield Finding("configuration", (), "warning", self.fault, "the ports were not checked")
             return
         ports = self.environment.host_ports()
         wanted = {port: name for port, name in ports.items() if port not in self.ours}
@@ -41,8 +41,8 @@ class Ports:
             yield Finding("ports", LANES, "ok", f"all {len(ports)} of {self.environment.name} are free or its own")
         for holder in taken:
             yield Finding(
-                f"port {holder.port}", LANES, "warning", f"wanted by {wanted[holder.port]}, held by {holder}",
-                "stop what holds it, or move all ports of the environment with --port-offset auto",
+                f"port {holder.port}", LANES, "warning", f"{wanted[holder.port]} needs it, but {holder} has it",
+                "stop the holder, or move all ports of the environment with --port-offset auto",
             )  # fmt: skip
 
 
@@ -59,16 +59,16 @@ def _published(host: Host) -> dict[int, Holder]:
 
 
 def leftovers(host: Host) -> Iterator[Finding]:
-    """What `prune` would take."""
+    """Report each environment that `prune` would remove."""
     from envkit.operations.list import survey
     from envkit.operations.prune import choose
 
     chosen = choose(survey(host.home, host.environ).environments)
     if not chosen:
-        yield Finding("leftovers", (), "ok", "nothing of earlier environments")
+        yield Finding("leftovers", (), "ok", "none of earlier environments")
     for one in chosen:
         yield Finding(
-            f"leftover {one.found.name}", (), "warning", one.reason, "prune shows and takes it",
+            f"leftover {one.found.name}", (), "warning", one.reason, "`prune` shows and removes it",
             fix=Fix(f"prune {one.found.name}", partial(_prune, host, one)),
         )  # fmt: skip
 
@@ -82,11 +82,11 @@ def _prune(host: Host, one: Doomed) -> str:
     (done,) = prune([one], host.home, host.environ, Stream(), Cancel())
     if done.problem:
         raise EnvironmentFailed(done.problem)
-    return f"{len(done.removed)} things of {done.name} removed"
+    return f"{len(done.removed)} resources of {done.name} removed"
 
 
 def proxies(host: Host) -> Iterator[Finding]:
-    """Clients that send 127.0.0.1 through a proxy find nothing there."""
+    """Check that the proxy variables exclude 127.0.0.1: a proxy cannot reach the services of this host."""
     names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
     given = [name for name in names if host.environ.get(name)]
     if not given:
@@ -97,16 +97,16 @@ def proxies(host: Host) -> Iterator[Finding]:
     }
     where = ", ".join(f"{name} ({_shown(host.environ[name])})" for name in given)
     if "*" in spared or spared & {"127.0.0.1", "127.0.0.0/8"}:
-        yield Finding("proxy", LANES, "ok", f"{where}; 127.0.0.1 is spared")
+        yield Finding("proxy", LANES, "ok", f"{where}; 127.0.0.1 is excluded")
         return
     yield Finding(
-        "proxy", LANES, "warning", f"{where} would be asked for 127.0.0.1 by many clients of your suite",
+        "proxy", LANES, "warning", f"{where}: clients in your suite may send requests for 127.0.0.1 to it",
         'export no_proxy="127.0.0.1,localhost${no_proxy:+,$no_proxy}"; export NO_PROXY="$no_proxy"',
     )  # fmt: skip
 
 
 def _shown(url: str) -> str:
-    """Host and port: a proxy's address may hold a password."""
+    """Return only host and port, because a proxy's URL may have a password."""
     parts = urlsplit(url if "//" in url else f"//{url}")
     return f"{parts.hostname or '?'}:{parts.port}" if parts.port else parts.hostname or "?"
 

@@ -1,7 +1,7 @@
-"""What test suites import: plain functions, and a pytest plugin (`-p envkit.suite`) with fixtures named `envkit_...`.
+"""Helpers for test suites: plain functions, and a pytest plugin (`-p envkit.suite`) with fixtures named `envkit_...`.
 
-Nothing here imports a client library before it is used: redis, psycopg and prometheus_client come with the extra
-`envkit-orchestrator[suite]`.
+Each module imports redis, psycopg or prometheus_client only when it uses it. The extra `envkit-orchestrator[suite]`
+installs them.
 """
 
 from envkit.base.errors import SuiteError
@@ -30,4 +30,4 @@ __all__ = [
 ]
 
 pytest_plugins = ("envkit.suite.plugin",)
-"""Read by pytest when this module is given to `-p`; nothing imports it otherwise."""
+"""The plugins that pytest loads when this module is given to `-p`."""

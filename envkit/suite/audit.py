@@ -1,6 +1,6 @@
-"""One audit store for the whole process: buffered, bounded, flushing in the background, drained at the end.
+"""Sends audit events to DataStorage: one store per process, with a bounded buffer and a thread that sends batches.
 
-A store for each test died with its test, and took what it had buffered along.
+The store is drained at the end of the process. A store per test would lose its buffered events with the test.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from envkit.suite.eventually import eventually
 Event = Mapping[str, Any]
 
 CAPACITY = 10_000
-"""Events that wait to be sent; then `record` waits as well."""
+"""Maximal number of buffered events. If the buffer is full, `record` waits."""
 
 BUFFER_BYTES = 64 * 2**20
 FULL_SECONDS = 10.0
-"""That `record` waits for room before the event counts as lost."""
+"""Time that `record` waits for room in the buffer before it counts the event as lost."""
 
 IDLE_SECONDS = 0.05
-"""From an event to its sending, so that events that come together go together."""
+"""Delay before a batch is sent, so that events in quick succession share a batch."""
 
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 4.0)
-"""Seconds between attempts to send a batch; the last of them again and again."""
+"""Seconds between attempts to send a batch; the last value repeats."""
 
 GIVE_UP_SECONDS = 60.0
-"""For one batch, before its events count as lost."""
+"""Time to try to send one batch before its events count as lost."""
 
 DRAIN_SECONDS = 30.0
-"""For everything that is buffered, at the end of the process."""
+"""Time to send all buffered events at the end of the process."""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """An event that is stored nowhere, and why."""
+    """An event that was not stored, with the reason."""
 
     correlation_id: str
     event_type: str
@@ -57,7 +57,10 @@ class Lost:
 
 @dataclass
 class AuditStore:
-    """Thread-safe. `record` returns at once; `drain` and `close` wait. Delivery is at least once."""
+    """A thread-safe buffer of audit events that a background thread sends. Each event is sent at least once.
+
+    `record` returns at once unless the buffer is full; `drain` and `close` wait.
+    """
 
     client: Client
     capacity: int = CAPACITY
@@ -72,7 +75,10 @@ class AuditStore:
         self._begin()
 
     def _begin(self) -> None:
-        """Empty, without a thread: at first, and in a forked child, whose parent sends what it had buffered."""
+        """Reset to an empty buffer without a thread.
+
+        A forked child also calls this, because its parent sends the events that were buffered before the fork.
+        """
         self._waiting: deque[tuple[Event, bytes]] = deque()
         self._bytes = self._sending = 0
         self._changed = threading.Condition()
@@ -80,13 +86,14 @@ class AuditStore:
         self._thread: threading.Thread | None = None
 
     def record(self, event: Event) -> None:
-        """Take an event, to be sent in a moment. One that cannot be taken is noted as lost, never raised: the service
-        under test is not to fail for its audit trail; the run does.
+        """Buffer an event for the background thread. Never raises: an event that cannot be buffered is added to `lost`.
+
+        So a fault of the audit trail fails the test run at its end, but not the service under test.
         """
         try:
             body = encoded(event)
         except (TypeError, ValueError) as error:
-            self._lose([event], f"it is no JSON: {error}")
+            self._lose([event], f"it is not JSON: {error}")
             return
         with self._changed:
             if not self._changed.wait_for(lambda: self._closed or self._has_room(len(body)), self.full_seconds):
@@ -101,7 +108,7 @@ class AuditStore:
             self._changed.notify_all()
 
     def drain(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Wait until nothing is buffered or on its way. Raises `SuiteError` after `seconds`."""
+        """Wait until no event is buffered or being sent. Raises `SuiteError` after `seconds`."""
         self._hurry.set()
         try:
             with self._changed:
@@ -112,7 +119,7 @@ class AuditStore:
             self._hurry.clear()
 
     def close(self, seconds: float = DRAIN_SECONDS) -> list[Lost]:
-        """Drain, end the flusher; all events that were lost, those that are still buffered among them."""
+        """Drain the buffer, stop the thread and return all lost events; unsent events count as lost."""
         try:
             self.drain(seconds)
         except SuiteError as error:
@@ -120,16 +127,16 @@ class AuditStore:
             with self._changed:
                 self._lose([event for event, _ in self._waiting], error.message)
                 self._waiting.clear()
-                self._changed.wait_for(self._is_empty, CALL_SECONDS + 1.0)  # the batch on its way says itself
+                self._changed.wait_for(self._is_empty, CALL_SECONDS + 1.0)  # `_send` reports the current batch
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         return self.lost
 
     def events(self, correlation_id: str, count: int = 1, seconds: float = 10.0, **query: str) -> list[dict[str, Any]]:
-        """What DataStorage has of a correlation id, oldest first, once there are at least `count`.
+        """Wait until DataStorage has at least `count` events of a correlation id and return them, oldest first.
 
-        `query` narrows it further (`event_type`, `event_outcome` ...). Raises `NotWithin` after `seconds`.
+        `query` has further filters (`event_type`, `event_outcome` ...). Raises `NotWithin` after `seconds`.
         """
 
         def enough() -> list[dict[str, Any]]:
@@ -142,7 +149,7 @@ class AuditStore:
         what = f"{count} audit events of {correlation_id}"
         return eventually(enough, what=what, seconds=seconds, tries_again=(AssertionError, Unanswered))
 
-    # The flusher
+    # The background thread
 
     def _start(self) -> None:
         if self._thread is None:
@@ -159,7 +166,7 @@ class AuditStore:
             batch = self._take()
             try:
                 self._send(batch)
-            except Exception as error:  # noqa: BLE001  a flusher that dies loses everything that comes after
+            except Exception as error:  # noqa: BLE001  the thread must survive, or all later events are lost
                 self._lose([event for event, _ in batch], f"{type(error).__name__}: {error}")
             with self._changed:
                 self._sending = 0
@@ -180,7 +187,7 @@ class AuditStore:
         return batch
 
     def _send(self, batch: list[tuple[Event, bytes]]) -> None:
-        """Send a batch; a refused one is sent in pieces, so that a bad event takes none of its neighbours along."""
+        """Send a batch. If DataStorage refuses it, send its halves, so that only the invalid events are lost."""
         try:
             self._insist(lambda: self.client.store([body for _, body in batch]))
         except Refused as error:
@@ -191,7 +198,7 @@ class AuditStore:
             self._send(batch[:middle])
             self._send(batch[middle:])
         except Unanswered as error:
-            self._lose([event for event, _ in batch], f"not taken in {self.give_up_seconds:g} s: {error}")
+            self._lose([event for event, _ in batch], f"not accepted within {self.give_up_seconds:g} s: {error}")
         else:
             with self._changed:
                 self.stored += len(batch)
@@ -227,8 +234,8 @@ _sharing = threading.Lock()
 
 
 def shared(environment: Environment | None = None) -> AuditStore:
-    """The process' store, made when first asked for and drained at the end of the process."""
-    global _shared  # one for each process is what it is for
+    """Return the store of this process. The first call creates it; it is drained when the process ends."""
+    global _shared  # exactly one store per process
     with _sharing:
         if _shared is None:
             _shared = AuditStore(Client(environment or Environment()))
@@ -238,7 +245,10 @@ def shared(environment: Environment | None = None) -> AuditStore:
 
 
 def close_shared() -> list[Lost]:
-    """Drain the process' store, if there is one; what was lost. The next `shared` makes a new one."""
+    """Close the store of this process, if there is one, and return its lost events.
+
+    The next call of `shared` creates a new store.
+    """
     global _shared
     with _sharing:
         store, _shared = _shared, None

@@ -1,4 +1,4 @@
-"""DataStorage's audit API as a client sees it: a batch stored, refused, or not answered; a correlation id looked up."""
+"""A client of DataStorage's audit API: it stores batches of events and finds events by correlation id."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 
 BATCH_EVENTS = 500
 BATCH_BYTES = 5 * 2**20 - 4096
-"""DataStorage takes 500 events and 5 MiB at the most."""
+"""The limits of one batch: DataStorage accepts at most 500 events and 5 MiB."""
 
 CALL_SECONDS = 10.0
 PAGE = 1000
 EVENTS = "/api/v1/audit/events"
-TOKEN = "DATA_STORAGE_TOKEN"  # noqa: S105  a variable's name
+TOKEN = "DATA_STORAGE_TOKEN"  # noqa: S105  the name of a variable, not a secret
 
 
 class Refused(EnvkitError):
-    """It will never be taken as it is; `some_event`: because of one of its events, or of their number."""
+    """DataStorage refused the request, and a retry would not help.
+
+    `some_event` is true if single events or their number can be the reason, so a smaller batch may be accepted.
+    """
 
     def __init__(self, message: str, some_event: bool) -> None:
         super().__init__(message)
@@ -35,7 +38,7 @@ class Refused(EnvkitError):
 
 
 class Unanswered(EnvkitError):
-    """Not taken now, perhaps later; `after` is what Retry-After said, in seconds."""
+    """DataStorage did not accept the request now; a retry may help. `after` is its Retry-After in seconds, or 0."""
 
     def __init__(self, message: str, after: float = 0.0) -> None:
         super().__init__(message)
@@ -43,17 +46,17 @@ class Unanswered(EnvkitError):
 
 
 def encoded(event: Mapping[str, Any]) -> bytes:
-    """An event as it is sent."""
+    """Return an event as JSON. Raises TypeError or ValueError if it is not JSON data."""
     return json.dumps(event, separators=(",", ":")).encode()
 
 
 def fits(size: int, following: bytes) -> bool:
-    """Whether another event has room in a batch of `size` bytes."""
+    """Return whether the event `following` still fits into a batch of `size` bytes."""
     return size + len(following) + 2 <= BATCH_BYTES
 
 
 class Client:
-    """One DataStorage; with the token that the environment exports for it, if it does."""
+    """A client of one DataStorage. It sends the token that the environment exports for DataStorage, if any."""
 
     def __init__(self, environment: Environment, url: str = "") -> None:
         self.url = url or environment.data_storage_url
@@ -62,11 +65,11 @@ class Client:
         self._made: PoolManager | None = None
 
     def store(self, events: Sequence[bytes]) -> None:
-        """Store all of them. Raises `Refused` or `Unanswered`, and then none is stored for certain."""
+        """Store all events. Raises `Refused` if none was stored, `Unanswered` if that is not known."""
         self._ask("POST", f"{EVENTS}/batch", b"[" + b",".join(events) + b"]")
 
     def find(self, correlation_id: str, **query: str) -> list[dict[str, Any]]:
-        """Every event of it, oldest first. Raises `Unanswered` or `Refused`."""
+        """Return all events of a correlation id, oldest first. Raises `Unanswered` or `Refused`."""
         found: list[dict[str, Any]] = []
         while True:
             words = {"correlation_id": correlation_id, "limit": PAGE, "offset": len(found), **query}

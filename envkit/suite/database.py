@@ -1,4 +1,7 @@
-"""A database of one's own for each worker, cloned from the migrated one; gone afterwards, also after a crash."""
+"""Gives each pytest worker its own database, cloned from the migrated one and dropped afterwards.
+
+If a worker crashes, the next run drops its database.
+"""
 
 from __future__ import annotations
 
@@ -20,26 +23,26 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 PREFIX = "envkit_suite_"
-"""Of every database made here: what has it and no living owner is dropped."""
+"""Prefix of the name of every database that this module creates. `sweep` drops those whose owner has ended."""
 
 MAINTENANCE = "postgres"
-"""Where CREATE and DROP DATABASE are said from, and where locks live; every PostgreSQL has it."""
+"""The database that this module connects to for CREATE and DROP DATABASE and for locks; every PostgreSQL has it."""
 
 SECONDS = 30.0
 CONNECT_SECONDS = 5
 CLONING = 0x656E766B6974
-"""The advisory lock under which one clones at a time."""
+"""The key of the advisory lock that allows only one clone at a time."""
 
 
 @dataclass(frozen=True)
 class Database:
-    """One worker's database."""
+    """The database of one worker."""
 
     name: str
     url: str
 
     def connect(self, **options: Any) -> Connection[Any]:
-        """A connection (psycopg's); close it, or use it in a `with`."""
+        """Return a psycopg connection. The caller closes it, or uses it in a `with`."""
         library = needed("psycopg", "envkit_database")
         found: Connection[Any] = library.connect(self.url, **{"connect_timeout": CONNECT_SECONDS, **options})
         return found
@@ -47,9 +50,10 @@ class Database:
 
 @contextmanager
 def database(environment: Environment | None = None, worker: str = "") -> Iterator[Database]:
-    """A database with everything that the migrations made, and nothing else; dropped at the end.
+    """Create a database with the result of the migrations and no other data; drop it when the context ends.
 
-    What earlier runs left is dropped first: every owner holds a lock that dies with it. Raises `SuiteError`.
+    First it drops the databases of earlier runs: each owner holds a lock, and PostgreSQL releases it when the owner
+    ends. Raises `SuiteError` if it cannot connect or clone.
     """
     environment = environment or Environment()
     url = environment.database_url
@@ -66,7 +70,7 @@ def database(environment: Environment | None = None, worker: str = "") -> Iterat
 
 
 def sweep(keeper: Connection[Any]) -> list[str]:
-    """Drop databases of suites whose owners are gone; their names."""
+    """Drop the suite databases whose owners have ended, and return their names."""
     rows = keeper.execute(
         "SELECT datname FROM pg_database WHERE left(datname, %s) = %s", [len(PREFIX), PREFIX]
     ).fetchall()
@@ -82,7 +86,7 @@ def sweep(keeper: Connection[Any]) -> list[str]:
 
 
 def at(url: str, name: str) -> str:
-    """The same server and login, another database."""
+    """Return `url` with the database replaced by `name`."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
@@ -91,7 +95,7 @@ def _maintaining(library: Any, url: str) -> Iterator[Connection[Any]]:
     try:
         connection = library.connect(at(url, MAINTENANCE), autocommit=True, connect_timeout=CONNECT_SECONDS)
     except library.Error as error:
-        raise SuiteError(f"no database can be made: {error}", hint="`envkit status` shows PostgreSQL") from error
+        raise SuiteError(f"cannot create a database: {error}", hint="`envkit status` shows PostgreSQL") from error
     try:
         connection.execute(f"SET statement_timeout = {int(SECONDS * 1000)}")
         yield connection
@@ -100,14 +104,17 @@ def _maintaining(library: Any, url: str) -> Iterator[Connection[Any]]:
 
 
 def _source(keeper: Connection[Any], database: str) -> str:
-    """The template, which nobody is connected to; else the database itself."""
+    """Return the template of `database`, which has no connections, or `database` itself if it has no template."""
     template = template_of(database)
     there = _one(keeper, "SELECT count(*) FROM pg_database WHERE datname = %s", template)
     return template if there else database
 
 
 def _clone(keeper: Connection[Any], source: str, name: str) -> None:
-    """CREATE DATABASE, again while somebody is connected to the source. Raises `SuiteError` saying who it is."""
+    """Create the database `name` from `source`; retry while other clients are connected to `source`.
+
+    Raises `SuiteError`, which names these clients, after 30 s.
+    """
     library = needed("psycopg", "envkit_database")
 
     def attempt() -> bool:
@@ -145,7 +152,7 @@ def _connected(keeper: Connection[Any], name: str) -> list[str]:
     rows = keeper.execute(
         "SELECT coalesce(nullif(application_name, ''), 'pid ' || pid) FROM pg_stat_activity WHERE datname = %s", [name]
     )
-    return sorted({str(row[0]) for row in rows}) or ["nobody now"]
+    return sorted({str(row[0]) for row in rows}) or ["no client now"]
 
 
 def _one(keeper: Connection[Any], statement: str, *parameters: object) -> int:

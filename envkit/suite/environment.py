@@ -1,4 +1,4 @@
-"""The running environment as a suite sees it: its variables, and never a default in the place of one."""
+"""The variables of the running environment, for test suites. A missing variable is an error: there are no defaults."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Environment:
-    """Variables that `envkit` exported, by name: `environment["REDIS_URL"]`."""
+    """The variables that envkit exports, by name: `environment["REDIS_URL"]`."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = os.environ if environ is None else environ
 
     def __getitem__(self, name: str) -> str:
-        """The variable. Raises `SuiteError` when it is not set or empty: a guessed address tests something else."""
+        """Return the variable. Raises `SuiteError` if it is unset or empty: a default could name another service."""
         value = self._environ.get(name)
         if not value:
             state = "is not set" if value is None else "is empty"
@@ -33,7 +33,7 @@ class Environment:
         return value
 
     def get(self, name: str) -> str | None:
-        """The variable, or None when it is not set or empty: for what an environment may lack."""
+        """Return the variable, or None if it is unset or empty. Use this for variables that an environment may lack."""
         return self._environ.get(name) or None
 
     def __contains__(self, name: str) -> bool:
@@ -46,46 +46,46 @@ class Environment:
 
     @property
     def data_storage_url(self) -> str:
-        """DataStorage's API, without a slash at the end."""
+        """The URL of DataStorage's API, without a slash at the end."""
         return self["TEST_DATA_STORAGE_URL"].rstrip("/")
 
     @property
     def data_storage_health_url(self) -> str:
-        """DataStorage's health port, without a slash at the end."""
+        """The URL of DataStorage's health port, without a slash at the end."""
         return self["TEST_DATA_STORAGE_HEALTH_URL"].rstrip("/")
 
     @property
     def redis_url(self) -> str:
-        """Redis."""
+        """The URL of Redis."""
         return self["REDIS_URL"]
 
     @property
     def database_url(self) -> str:
-        """The database that the migrations were applied to; tests write to one of their own, see `envkit_database`."""
+        """The URL of the migrated database. Tests do not write to it but to a clone: see `envkit_database`."""
         return self["DATABASE_URL"]
 
     @property
     def host_address(self) -> str:
-        """What services and the API server call this host by."""
+        """The address at which services and the API server reach this host."""
         return self["ENVKIT_HOST_ADDRESS"]
 
     @property
     def host_listen(self) -> str:
-        """What a listener binds to be reached by that."""
+        """The address that a listener on this host binds, so that `host_address` reaches it."""
         return self["ENVKIT_HOST_LISTEN"]
 
     @property
     def host_certificates(self) -> Path:
-        """The folder with tls.crt and tls.key for such a listener, and ca.crt for who calls it."""
+        """The folder with tls.crt and tls.key for a listener at `host_address`, and ca.crt for its clients."""
         return Path(self["ENVKIT_HOST_CERTIFICATES"])
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's."""
+        """The path of the administrator's kubeconfig."""
         return Path(self["KUBECONFIG"])
 
     def kubernetes(self, token: str = "") -> Api:
-        """The API server, as the administrator, or as whoever the token belongs to. Each call makes a new client."""
+        """Return a new client of the API server, with the rights of the administrator or of the `token`'s owner."""
         from envkit.drivers.clusters.api import Api
 
         api = Api.of(self.kubeconfig)

@@ -1,4 +1,4 @@
-"""Waiting for what becomes true in its own time, with a deadline and the last reason."""
+"""Waits until a check succeeds, with a deadline; the error has the reason of the last failure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from envkit.base.waiting import until
 T = TypeVar("T")
 
 SLOWEST_POLL = 0.25
-"""Seconds between attempts at the most."""
+"""Maximal seconds between two attempts."""
 
 
 class NotWithin(AssertionError):
-    """It did not become true before the deadline; the text ends with what was seen last."""
+    """The check did not succeed before the deadline; the text ends with the last failure."""
 
 
 def eventually(
@@ -25,10 +25,10 @@ def eventually(
     seconds: float = 10.0,
     tries_again: tuple[type[BaseException], ...] = (AssertionError,),
 ) -> T:
-    """Call `check` until it returns something true, and return that.
+    """Call `check` until it returns a true value, and return that value.
 
-    An exception of `tries_again` means: not yet. Any other ends the wait at once. Raises `NotWithin` after `seconds`,
-    counted between attempts: give clients inside `check` timeouts of their own.
+    After an exception of `tries_again`, it tries again. Any other exception ends the wait. Raises `NotWithin` after
+    `seconds`. The deadline does not interrupt `check`, so clients that `check` uses need their own timeouts.
     """
     found: list[T] = []
     name = str(what or getattr(check, "__doc__", None) or getattr(check, "__name__", repr(check)))

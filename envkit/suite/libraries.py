@@ -1,4 +1,4 @@
-"""Client libraries that only some fixtures need: imported when used, and missed by name."""
+"""Imports client libraries that only some fixtures need, and reports a missing one by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXTRA = "suite"
 
 
 def needed(module: str, fixture: str) -> Any:
-    """The module. Raises `SuiteError` that names the fixture and the extra when it is not installed."""
+    """Import `module` and return it. If it is not installed, raises `SuiteError` with the fixture and the extra."""
     try:
         return import_module(module)
     except ImportError as error:

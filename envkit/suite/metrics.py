@@ -1,4 +1,4 @@
-"""Prometheus registries that tests do not share, and a safe way to register for applications that do it globally."""
+"""Prometheus registries for tests, and `safe_register` for applications that use the global registry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ C = TypeVar("C")
 
 
 class Registries:
-    """One process' registry: Prometheus' global one in production mode, one of its own in test mode. Thread-safe."""
+    """Chooses the registry: Prometheus' global one in production mode, a private one in test mode. Thread-safe."""
 
     def __init__(self, *, test: bool = False) -> None:
         self._lock = threading.RLock()
@@ -26,12 +26,12 @@ class Registries:
 
     @property
     def test(self) -> bool:
-        """Whether this is test mode."""
+        """Whether test mode is on."""
         return self._registry is not None
 
     @property
     def registry(self) -> CollectorRegistry:
-        """Where collectors are registered now."""
+        """The registry that takes new collectors now."""
         own = self._registry
         if own is not None:
             return own
@@ -39,10 +39,10 @@ class Registries:
         return found
 
     def safe_register(self, component: str, collector: C) -> C:
-        """Register a collector (made with `registry=None`) for a component; the one to use from now on.
+        """Register a collector (created with `registry=None`) for a component, and return the collector to use.
 
-        The same component's second server gets the collector of the first. Raises `SuiteError` when another component
-        has metrics of these names.
+        If the component has registered these names before, this is the earlier collector. Raises `SuiteError` if
+        another component has metrics with these names.
         """
         names = _names(collector)
         with self._lock:
@@ -54,13 +54,13 @@ class Registries:
             try:
                 self.registry.register(cast(Any, collector))
             except ValueError as error:
-                owner = next((who for who, theirs in self._held if set(theirs) & set(names)), "somebody else")
+                owner = next((who for who, theirs in self._held if set(theirs) & set(names)), "another component")
                 raise SuiteError(f"{component} cannot register {', '.join(names)}: {owner} has done so") from error
             self._held[component, names] = collector
             return collector
 
     def reset(self) -> None:
-        """Forget what was registered here; what others registered globally stays."""
+        """Unregister all collectors that `safe_register` registered; other collectors in the global registry stay."""
         with self._lock:
             if self._registry is not None:
                 self._registry = fresh()
@@ -71,7 +71,7 @@ class Registries:
 
     @contextmanager
     def testing(self) -> Iterator[Registries]:
-        """Test mode for a while, in a registry of its own; then everything is as it was before."""
+        """Switch to test mode with a new registry; restore the previous state when the context ends."""
         with self._lock:
             before = self._registry, self._held
             self._registry, self._held = fresh(), {}
@@ -82,22 +82,22 @@ class Registries:
                 self._registry, self._held = before
 
     def value(self, name: str, labels: Mapping[str, str] | None = None) -> float:
-        """A sample's value; 0 where there is none yet."""
+        """Return the value of a sample, or 0 if the registry does not have it yet."""
         return self.registry.get_sample_value(name, dict(labels or {})) or 0.0
 
 
 def fresh() -> CollectorRegistry:
-    """A new registry that nobody else has."""
+    """Return a new, empty registry."""
     registry: CollectorRegistry = needed("prometheus_client", "envkit_metrics").CollectorRegistry(auto_describe=True)
     return registry
 
 
 SHARED = Registries()
-"""The process'. In production mode until a test's `envkit_metrics` puts it in test mode."""
+"""The registries of this process. The fixture `envkit_metrics` switches them to test mode."""
 
 
 def safe_register(component: str, collector: C) -> C:
-    """`Registries.safe_register` of the process' own."""
+    """Register a collector with `SHARED`; see `Registries.safe_register`."""
     return SHARED.safe_register(component, collector)
 
 

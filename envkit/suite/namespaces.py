@@ -1,4 +1,4 @@
-"""Namespaces for tests: a name that nobody had before, Active before anything uses it."""
+"""Creates namespaces for tests, with a unique name, and waits until they are Active."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from envkit.drivers.clusters.api import Api, ApiError, Busy
 from envkit.suite.objects import Objects, Report, admin
 
 ACTIVE_SECONDS = 10.0
-"""For a namespace to be Active, creation and repeats included."""
+"""Time for a namespace to become Active, with its creation and retries."""
 
 LABEL = "envkit.suite"
-"""On every namespace made here; its value is `namespace`, so that what a killed suite left can be found."""
+"""The label of every namespace that this module creates, with the value `namespace`.
+
+It finds the namespaces that a killed suite left behind.
+"""
 
 SLOWEST_POLL = 0.1
 
@@ -27,10 +30,11 @@ def create_namespace(
     prefix: str = "test", *, api: Api | None = None, labels: Mapping[str, str] | None = None,
     seconds: float = ACTIVE_SECONDS, report: Report = lambda _line: None,
 ) -> str:  # fmt: skip
-    """Create a namespace and return its name once it is Active.
+    """Create a namespace, wait until it is Active, and return its name.
 
-    The name is the prefix, the pytest worker's where there is one, and 40 random bits: an older namespace that is still
-    Terminating never has it. 429, 5xx and silence are tried again. Raises `SuiteError` after `seconds`.
+    The name has the prefix, the name of the pytest worker if there is one, and 40 random bits. So it never collides
+    with an older namespace that is still Terminating. Retries after 429, 5xx and timeouts. Raises `SuiteError` after
+    `seconds`.
     """
     api = api or admin()
     name = unique_name(prefix)
@@ -42,7 +46,7 @@ def create_namespace(
 
 
 def wait_until_active(name: str, *, api: Api | None = None, seconds: float = ACTIVE_SECONDS) -> None:
-    """Wait until the namespace is there, Active and not about to go. Raises `SuiteError` after `seconds`."""
+    """Wait until the namespace exists and is Active. Raises `SuiteError` after `seconds`."""
     asked = api or admin()
 
     def attempt() -> str | None:
@@ -56,13 +60,13 @@ def wait_until_active(name: str, *, api: Api | None = None, seconds: float = ACT
     try:
         until(attempt, what=f"namespace {name} Active", seconds=seconds, slowest=SLOWEST_POLL)
     except NotReady as error:
-        raise SuiteError(error.message, hint="names of tests' namespaces are never used twice") from error
+        raise SuiteError(error.message, hint="use a new name for each test's namespace (`unique_name`)") from error
 
 
 def delete_namespace(name: str, *, api: Api | None = None) -> None:
-    """Ask for the namespace to go, and do not wait: nothing will have its name again.
+    """Request the deletion of the namespace without waiting for it: its name is never used again.
 
-    An API server that is silent now is forgiven: the environment ends with everything in it.
+    Ignores an API server that does not answer, because `down` removes the cluster with all namespaces.
     """
     with suppress(Busy, ApiError):
         (api or admin()).request("DELETE", f"/api/v1/namespaces/{name}")
@@ -70,7 +74,7 @@ def delete_namespace(name: str, *, api: Api | None = None) -> None:
 
 @contextmanager
 def namespace(prefix: str = "test", **options: Any) -> Iterator[str]:
-    """`create_namespace` for a `with`: deleted at its end."""
+    """Create a namespace with `create_namespace`, and delete it when the context ends."""
     name = create_namespace(prefix, **options)
     try:
         yield name
@@ -79,7 +83,7 @@ def namespace(prefix: str = "test", **options: Any) -> Iterator[str]:
 
 
 def unique_name(prefix: str = "test") -> str:
-    """A DNS label (at most 63 characters) that begins with the prefix and that nobody had before."""
+    """Return a unique DNS label (at most 63 characters) that begins with the prefix."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     stem = re.sub(r"[^a-z0-9]+", "-", f"{prefix}-{worker}".lower()).strip("-") or "test"
     return f"{stem[:50].rstrip('-')}-{uuid.uuid4().hex[:10]}"

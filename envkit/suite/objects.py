@@ -1,4 +1,4 @@
-"""Objects of any kind into the API server: throttling and lost answers are its daily life, and not a test's failure."""
+"""Creates and applies Kubernetes objects of any kind; retries when the API server throttles or does not answer."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ T = TypeVar("T")
 Report = Callable[[str], None]
 
 SECONDS = 30.0
-"""For one object, repeats included; the whole set-up of a suite once hung for ever here."""
+"""Time for one object, retries included. Without this limit, the setup of a suite once hung forever."""
 
 
 def apply(body: Mapping[str, Any], *, api: Api | None = None, seconds: float = SECONDS) -> dict[str, Any]:
-    """Make the object what `body` says, whether it exists or not (server-side apply), and return it.
+    """Create the object or change it to match `body` (server-side apply), and return it.
 
-    429, 5xx and silence are tried again after 1, 2, 4 s. Raises `SuiteError` after `seconds`, or when it is refused.
+    Retries after 429, 5xx and timeouts, with pauses of 1, 2, 4 s. Raises `SuiteError` after `seconds`, or if the API
+    server refuses the object.
     """
     return Objects(api).apply(body, seconds=seconds)
 
 
 def create_with_retry(body: Mapping[str, Any], *, api: Api | None = None, seconds: float = SECONDS) -> dict[str, Any]:
-    """Create the object and return it; as patient as `apply`.
+    """Create the object and return it; retry in the same cases as `apply`.
 
-    When the answer to an attempt was lost and the next one says "exists already", what exists is returned if that lost
-    attempt made it. Raises `SuiteError`; its `__cause__` is an `ApiError` with HTTP's status when it was refused.
+    If the answer to an attempt was lost and the next attempt gets "exists already", the existing object is returned if
+    the lost attempt created it. Raises `SuiteError`. If the API server refused the object, its `__cause__` is an
+    `ApiError` with the HTTP status.
     """
     return Objects(api).create(body, seconds=seconds)
 
 
 class Objects:
-    """The objects of one API server: an administrator's when none is given."""
+    """Creates and applies objects in one API server; by default as the administrator, from KUBECONFIG."""
 
     def __init__(self, api: Api | None = None, report: Report = lambda _line: None) -> None:
         self.api = api or admin()
@@ -49,7 +51,7 @@ class Objects:
         self._lock = threading.Lock()
 
     def apply(self, body: Mapping[str, Any], *, seconds: float = SECONDS) -> dict[str, Any]:
-        """See `apply`."""
+        """Create the object or change it to match `body`; see the function `apply`."""
         steps = self._steps(seconds)
 
         def call() -> dict[str, Any]:
@@ -63,7 +65,7 @@ class Objects:
         return _told("applying", body, partial(steps.ask, call))
 
     def create(self, body: Mapping[str, Any], *, seconds: float = SECONDS) -> dict[str, Any]:
-        """See `create_with_retry`."""
+        """Create the object and return it; see the function `create_with_retry`."""
         steps = self._steps(seconds)
         author = f"envkit-suite-{uuid.uuid4().hex[:12]}"
         unanswered = False
@@ -85,7 +87,7 @@ class Objects:
         return _told("creating", body, partial(steps.ask, call))
 
     def place(self, body: Mapping[str, Any]) -> str:
-        """The path of the collection that the object belongs to."""
+        """Return the URL path of the collection that the object belongs to. Raises `Busy` if its kind is not served."""
         version, kind = str(body["apiVersion"]), str(body["kind"])
         plural, namespaced = self._discovered(version, kind)
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"
@@ -94,7 +96,10 @@ class Objects:
         return f"{root}/namespaces/{body['metadata'].get('namespace') or 'default'}/{plural}"
 
     def _discovered(self, version: str, kind: str) -> tuple[str, bool]:
-        """Plural name and whether it lives in namespaces; what is not served yet may be so in a moment."""
+        """Return the plural name of a kind, and whether it is namespaced.
+
+        Raises `Busy` if the API server does not serve the kind, because it may serve it in a moment.
+        """
         with self._lock:
             known = self._kinds.get((version, kind))
         if known:
@@ -111,7 +116,7 @@ class Objects:
 
 
 def _told(doing: str, body: Mapping[str, Any], work: Callable[[], T]) -> T:
-    """The result of `work`; a failure says what was being done to which object."""
+    """Return the result of `work`. Raises `SuiteError` that names the action and the object if it fails."""
     try:
         return work()
     except Busy as error:
@@ -124,7 +129,10 @@ def _told(doing: str, body: Mapping[str, Any], work: Callable[[], T]) -> T:
 
 
 def _is_ours(found: Mapping[str, Any], author: str, body: Mapping[str, Any]) -> bool:
-    """Whether that author created it; nobody is noted as the author of an object with nothing in it."""
+    """Return whether the field manager `author` created the object.
+
+    The API server records no field manager for an object without content. Such an object counts as created by `author`.
+    """
     entries = found["metadata"].get("managedFields") or []
     nothing = set(body) <= {"apiVersion", "kind", "metadata"} and set(body["metadata"]) <= {"name", "namespace"}
     return any(entry.get("manager") == author for entry in entries) or (nothing and not entries)
@@ -140,7 +148,7 @@ def _shown(body: Mapping[str, Any]) -> str:
 
 
 def admin() -> Api:
-    """The API server that KUBECONFIG names. Raises `SuiteError` when there is none."""
+    """Return a client of the API server that KUBECONFIG names. Raises `SuiteError` if the file cannot be read."""
     path = Environment().kubeconfig
     try:
         return _client(path, path.stat().st_mtime_ns)
@@ -150,5 +158,5 @@ def admin() -> Api:
 
 @lru_cache(maxsize=4)
 def _client(path: Path, _written: int) -> Api:
-    """One client, and its open connections, for each kubeconfig as it was written."""
+    """Return a cached client for each version of a kubeconfig, so that its open connections are reused."""
     return Api.of(path)

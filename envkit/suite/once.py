@@ -1,4 +1,4 @@
-"""Work that one of several processes does while the others wait for it: pytest-xdist's workers, above all."""
+"""Runs work in one of several processes while the others wait for its result, as for pytest-xdist's workers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from envkit.base.errors import SuiteError
 from envkit.base.paths import make_folder, write_private
 
 SECONDS = 60.0
-"""That the others wait at the most."""
+"""Maximal time that the other processes wait."""
 
 
 def once(folder: Path, name: str, work: Callable[[], str], seconds: float = SECONDS) -> str:
-    """The result of `work`, done by whoever comes first among those who share `folder`.
+    """Return the result of `work`. Only the first of the processes that share `folder` runs it.
 
-    A failure is remembered as well, so that twelve workers do not wait for it twelve times. The lock dies with its
-    holder: the next one then does the work. Raises `SuiteError`.
+    A failure is recorded too, so that twelve workers do not repeat it twelve times. If the process that runs `work`
+    dies, its lock is released and the next process runs it. Raises `SuiteError` if `work` failed in another process, or
+    takes longer than `seconds`.
     """
     from filelock import FileLock, Timeout
 

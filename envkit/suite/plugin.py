@@ -1,4 +1,4 @@
-"""The fixtures. Safe with pytest-xdist: what is done once for a suite is done by one worker while the others wait."""
+"""The pytest fixtures. With pytest-xdist, one worker does the work that a suite needs once; the others wait."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 LOST, USES = pytest.StashKey[list[str]](), pytest.StashKey[list[redis.Use]]()
 OUTPUT = "envkit_suite"
-"""The key under which a worker's findings go to the controller."""
+"""The key of pytest-xdist's worker output under which a worker sends its results to the controller."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Settings of the suite's own."""
+    """Add the plugin's settings to pytest's."""
     words = "empty the environment's Redis once, before the first test that uses envkit_redis"
     parser.addini("envkit_redis_flush", words, type="bool", default=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Nothing has been found yet."""
+    """Create empty lists for lost events and Redis' memory use."""
     config.stash[LOST], config.stash[USES] = [], []
 
 
@@ -39,26 +39,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def envkit_environment() -> Environment:
-    """The environment's variables by name; one that is missing is an error that names it, never a default."""
+    """The variables of the environment by name. A missing variable is an error that names it; there are no defaults."""
     return Environment()
 
 
 @pytest.fixture(scope="session")
 def envkit_admin(envkit_environment: Environment) -> Api:
-    """The API server as the administrator: a light client, one for each worker."""
+    """A small client of the API server with the administrator's rights; each worker has one."""
     return envkit_environment.kubernetes()
 
 
 @pytest.fixture
 def envkit_namespace(envkit_admin: Api) -> Iterator[str]:
-    """The name of a namespace of the test's own, Active; deleted afterwards, without waiting."""
+    """The name of a new, Active namespace for this test; deleted after the test, without waiting."""
     with namespaces.namespace(api=envkit_admin) as name:
         yield name
 
 
 @pytest.fixture(scope="session")
 def envkit_tokens(envkit_environment: Environment) -> Tokens:
-    """`.authorized`, `.unauthorized` and any other exported token by its variable; ask anew for each request."""
+    """The tokens `.authorized`, `.unauthorized` and any other by its variable. Read them again for each request."""
     return Tokens(envkit_environment)
 
 
@@ -66,7 +66,7 @@ def envkit_tokens(envkit_environment: Environment) -> Tokens:
 def envkit_redis_client(
     envkit_environment: Environment, envkit_shared_folder: Path, pytestconfig: pytest.Config
 ) -> Iterator[Redis]:
-    """The client behind `envkit_redis`."""
+    """The client that `envkit_redis` returns, one per worker."""
     client = redis.connect(envkit_environment)
     try:
         if pytestconfig.getini("envkit_redis_flush"):
@@ -78,7 +78,7 @@ def envkit_redis_client(
 
 @pytest.fixture(scope="module")
 def envkit_redis(envkit_redis_client: Redis, request: pytest.FixtureRequest) -> Iterator[Redis]:
-    """A client of Redis, flushed once before the suite; the report shows its memory by module."""
+    """A client of Redis, which is flushed once before the suite. The report shows Redis' memory by module."""
     before = redis.Memory.of(envkit_redis_client)
     yield envkit_redis_client
     use = redis.Use(request.node.nodeid, _worker(request.config), before, redis.Memory.of(envkit_redis_client))
@@ -87,27 +87,27 @@ def envkit_redis(envkit_redis_client: Redis, request: pytest.FixtureRequest) -> 
 
 @pytest.fixture(scope="session")
 def envkit_database(envkit_environment: Environment, pytestconfig: pytest.Config) -> Iterator[database.Database]:
-    """A database of this worker's own, as the migrations left it."""
+    """A database for this worker, with the result of the migrations."""
     with database.database(envkit_environment, _worker(pytestconfig)) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def envkit_audit(envkit_environment: Environment) -> audit.AuditStore:
-    """The process' audit store; drained at the end of the run, which fails when an event was lost."""
+    """The audit store of this process. It is drained at the end of the run; the run fails if an event was lost."""
     return audit.shared(envkit_environment)
 
 
 @pytest.fixture
 def envkit_metrics() -> Iterator[metrics.Registries]:
-    """A Prometheus registry of the test's own; meanwhile `safe_register` registers there."""
+    """A Prometheus registry for this test. During the test, `safe_register` uses it."""
     with metrics.SHARED.testing() as registries:
         yield registries
 
 
 @pytest.fixture(scope="session")
 def envkit_shared_folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
-    """A folder of this run that all its workers share."""
+    """A folder that all workers of this run share."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if _worker(pytestconfig) else base) / "envkit"
     folder.mkdir(exist_ok=True)
@@ -116,7 +116,7 @@ def envkit_shared_folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig:
 
 @pytest.fixture(scope="session")
 def envkit_once(envkit_shared_folder: Path) -> Callable[[str, Callable[[], str]], str]:
-    """`envkit_once(name, work)`: the result of `work`, done by one worker of the run while the others wait for it."""
+    """The function `envkit_once(name, work)`: one worker runs `work`, the others wait; it returns the result to all."""
     return lambda name, work: once(envkit_shared_folder, name, work)
 
 
@@ -125,7 +125,7 @@ def envkit_once(envkit_shared_folder: Path) -> Callable[[str, Callable[[], str]]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Drain the audit store; a run that lost an event has failed. Workers tell the controller."""
+    """Drain the audit store and fail the run if an event was lost. Workers send their results to the controller."""
     config = session.config
     worker = _worker(config)
     config.stash[LOST] += [f"{lost}{f' ({worker})' if worker else ''}" for lost in audit.close_shared()]
@@ -137,15 +137,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ARG001  the hook's words
-    """The controller hears what a worker found."""
+def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ARG001  pytest fixes the names of a hook's arguments
+    """Add the results of a worker to those of the controller."""
     found = getattr(node, "workeroutput", {}).get(OUTPUT) or {"lost": [], "uses": []}
     node.config.stash[LOST] += found["lost"]
     node.config.stash[USES] += [redis.Use.read(plain) for plain in found["uses"]]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Redis' memory by module, and every audit event that was lost."""
+    """Print Redis' memory use by module, and the lost audit events."""
     uses, lost = config.stash[USES], config.stash[LOST]
     if uses:
         last = max(uses, key=lambda use: use.after.peak).after
@@ -160,5 +160,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _worker(config: pytest.Config) -> str:
-    """pytest-xdist's name of this process; empty without it."""
+    """Return pytest-xdist's name of this worker, or an empty string without xdist."""
     return str(getattr(config, "workerinput", {}).get("workerid", ""))

@@ -1,4 +1,4 @@
-"""Redis for a suite: emptied once before it, and only when it is this environment's; its memory told by module."""
+"""Redis for a test suite: checks that it belongs to this environment, flushes it once, and reports its memory."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from redis import Redis
 
 SECONDS = 5.0
-"""For one command."""
+"""Time limit of one command."""
 
 DRAIN_SECONDS = 15.0
-"""For DataStorage's dead-letter queue, which lives in Redis, to be written to the database."""
+"""Time for DataStorage to write its dead-letter queue, which is in Redis, to the database."""
 
 MARKER = "syslog-ident"
-"""The setting that carries the environment's marker (envkit's preset starts the server with it): free text that nothing
-else uses, told by CONFIG GET, fixed for the server's life, and out of FLUSHALL's reach."""
+"""The Redis setting that has the environment's marker. envkit's preset starts the server with it.
+
+It is free text without another use. CONFIG GET returns it, a running server cannot change it, and FLUSHALL keeps it.
+"""
 
 
 def connect(environment: Environment | None = None, **options: Any) -> Redis:
-    """A client of the environment's Redis, every command bound by 5 s unless `options` say otherwise."""
+    """Return a client of the environment's Redis. Each command has 5 s unless `options` set another limit."""
     library = needed("redis", "envkit_redis")
     bounds = {"socket_timeout": SECONDS, "socket_connect_timeout": SECONDS, "health_check_interval": 30}
     client: Redis = library.Redis.from_url((environment or Environment()).redis_url, **{**bounds, **options})
@@ -35,16 +37,16 @@ def connect(environment: Environment | None = None, **options: Any) -> Redis:
 
 
 def flush(client: Redis, environment: Environment | None = None) -> str:
-    """Empty the server, after DataStorage's queue in it has drained; what was removed, in words.
+    """Wait until DataStorage's queue is empty, then flush the server. Return a text that says how much was removed.
 
-    Raises `SuiteError` when the server does not carry this environment's marker, or the queue does not drain.
+    Raises `SuiteError` if the server does not have this environment's marker, or if the queue does not drain.
     """
     environment = environment or Environment()
     whose = marker(client)
     expected = f"envkit:{environment.name}"
     if whose != expected:
         raise SuiteError(
-            f"{environment.redis_url} is not flushed: it is not this environment's "
+            f"{environment.redis_url} is not flushed: it does not belong to this environment "
             f"(its marker is {whose!r}, expected {expected!r})",
             hint="let REDIS_URL name the environment's Redis; or set `envkit_redis_flush = false` in pytest's settings",
         )
@@ -55,7 +57,7 @@ def flush(client: Redis, environment: Environment | None = None) -> str:
 
 
 def marker(client: Redis) -> str:
-    """The server's marker; empty where the server does not tell."""
+    """Return the server's marker, or an empty string if the server refuses to return it."""
     from redis.exceptions import ResponseError
 
     try:
@@ -66,7 +68,7 @@ def marker(client: Redis) -> str:
 
 
 def _drained(environment: Environment) -> None:
-    """Flushing a queue that still holds events would lose them."""
+    """Wait until DataStorage's queue is empty: a flush would lose its events. Raises `SuiteError` after 15 s."""
     if "TEST_DATA_STORAGE_HEALTH_URL" not in environment:
         return
     import urllib3
@@ -79,7 +81,7 @@ def _drained(environment: Environment) -> None:
     def empty() -> bool:
         answer = pool.request("GET", url, timeout=SECONDS, retries=False)
         if answer.status == 404:
-            return True  # another DataStorage than envkit's does not tell
+            return True  # only envkit's reference DataStorage has this endpoint
         assert answer.status == 200, f"{url}: {answer.status} {answer.data[:200]!r}"
         return True
 
@@ -92,7 +94,7 @@ def _drained(environment: Environment) -> None:
 
 @dataclass(frozen=True)
 class Memory:
-    """What the whole server holds, bytes; other workers' keys among it."""
+    """Memory of the whole server in bytes, and numbers of keys. Keys of all workers are included."""
 
     used: int
     peak: int
@@ -102,7 +104,7 @@ class Memory:
 
     @classmethod
     def of(cls, client: Redis) -> Memory:
-        """As it is now."""
+        """Return the server's current values."""
         info: Any = client.info("all")
         keys = sum(int(one["keys"]) for name, one in info.items() if name.startswith("db") and isinstance(one, dict))
         return cls(
@@ -113,7 +115,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Use:
-    """One module's time with Redis."""
+    """Redis' memory before and after the tests of one module in one worker."""
 
     module: str
     worker: str
@@ -121,17 +123,17 @@ class Use:
     after: Memory
 
     def plain(self) -> dict[str, Any]:
-        """As pytest-xdist can send it."""
+        """Return a dictionary of plain values, which pytest-xdist can send."""
         return asdict(self)
 
     @classmethod
     def read(cls, plain: dict[str, Any]) -> Use:
-        """Back from `plain`."""
+        """Return the `Use` that `plain` was made from."""
         return cls(plain["module"], plain["worker"], Memory(**plain["before"]), Memory(**plain["after"]))
 
 
 def lines(uses: Sequence[Use]) -> Iterator[str]:
-    """For the report: each module once, over all workers that ran tests of it."""
+    """Return one line per module for the report, over all workers that ran its tests."""
     for module in sorted({use.module for use in uses}):
         own = [use for use in uses if use.module == module]
         first, last = min(use.before.used for use in own), max(use.after.used for use in own)
@@ -141,5 +143,5 @@ def lines(uses: Sequence[Use]) -> Iterator[str]:
 
 
 def mib(size: int) -> str:
-    """Bytes as MiB."""
+    """Return bytes as MiB with one decimal."""
     return f"{size / 2**20:.1f}"

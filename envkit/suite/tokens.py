@@ -1,4 +1,4 @@
-"""Bearer tokens that have not ended: read afresh each time, renewed before their end."""
+"""Bearer tokens that are valid when they are read; they are renewed before they expire."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from envkit.drivers.clusters.api import Api
 
 LAST_PART = 0.25
-"""Of a token's life: with less than this left it is renewed, as `env` and `run` do."""
+"""Share of a token's lifetime. With less than this left, the token is renewed; `env` and `run` use the same share."""
 
 RENEW_SECONDS = 15.0
 AUTHORIZED, UNAUTHORIZED = "GATEWAY_AUTHORIZED_TOKEN", "GATEWAY_UNAUTHORIZED_TOKEN"
 
 
 class Tokens:
-    """Tokens by the variable that exports them.
+    """The exported tokens, by the variable that exports them.
 
-    `tokens.authorized` is a string to send now; do not keep it. A file named by `..._TOKEN_FILE` comes before the
-    variable itself: envkit renews files while a suite runs. A token near its end is asked for anew, with the
-    administrator's kubeconfig, and its file is replaced, so that other processes have it too.
+    `tokens.authorized` is a string to send now; do not keep it. The file that `..._TOKEN_FILE` names takes precedence
+    over the variable, because envkit renews the file while a suite runs. If a token is about to expire, a new one is
+    requested with the administrator's kubeconfig and written to the file, so that other processes get it too.
     """
 
     def __init__(self, environment: Environment | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -41,23 +41,23 @@ class Tokens:
 
     @property
     def authorized(self) -> str:
-        """Of an account that may do what the service under test does."""
+        """The token of an account with the rights of the service under test."""
         return self[AUTHORIZED]
 
     @property
     def unauthorized(self) -> str:
-        """Of an account that exists and may do nothing."""
+        """The token of an account without rights."""
         return self[UNAUTHORIZED]
 
     def __getitem__(self, variable: str) -> str:
-        """A token that lasts. Raises `SuiteError` when there is none, or it is near its end and cannot be renewed."""
+        """Return a valid token. Raises `SuiteError` if there is none, or if it expires soon and cannot be renewed."""
         text = self._newest(variable)
         if not self._ends(text):
             return text
         from filelock import FileLock
 
         with FileLock(_lock_of(variable, self._environment.get(f"{variable}_FILE") or ""), timeout=RENEW_SECONDS * 2):
-            text = self._newest(variable)  # another process may have been first
+            text = self._newest(variable)  # another process may have renewed it
             return text if not self._ends(text) else self._renew(variable, text)
 
     def _newest(self, variable: str) -> str:
@@ -72,7 +72,7 @@ class Tokens:
     def _ends(self, text: str) -> bool:
         claims = claims_of(text)
         if "exp" not in claims:
-            return False  # no JWT: its end is not ours to know
+            return False  # not a JWT: its expiry is unknown
         lifetime = float(claims["exp"]) - float(claims.get("iat", claims["exp"]))
         return ends_within(text, lifetime * LAST_PART, self._clock)
 
@@ -85,7 +85,7 @@ class Tokens:
         self._renewed[variable] = text
         name = self._environment.get(f"{variable}_FILE")
         if name:
-            with suppress(OSError):  # a file that is not ours to write: this process has the new one all the same
+            with suppress(OSError):  # without the right to write it, only this process has the new token
                 write_private(Path(name), text)
         return text
 
@@ -93,7 +93,10 @@ class Tokens:
 def issue_token(
     namespace: str, account: str, *, seconds: int = 3600, audiences: tuple[str, ...] = (), api: Api | None = None
 ) -> str:
-    """A new token of any ServiceAccount, asked for as the administrator. Raises `SuiteError`."""
+    """Request a new token of a ServiceAccount, as the administrator, and return it.
+
+    It is valid for about `seconds`. Raises `SuiteError` if the API server refuses or does not answer.
+    """
     from envkit.base.waiting import Cancel
     from envkit.drivers.clusters.api import ApiError, Busy
     from envkit.drivers.clusters.identities import new_token
@@ -109,7 +112,7 @@ def issue_token(
 
 
 def claims_of(token: str) -> Mapping[str, Any]:
-    """What a JWT says of itself, unverified; empty for what is none."""
+    """Return the claims of a JWT without verifying it, or an empty mapping if the token is not a JWT."""
     try:
         payload = token.split(".")[1]
         return dict(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
@@ -121,19 +124,22 @@ def _account(variable: str, token: str) -> tuple[str, str, int, tuple[str, ...]]
     claims = claims_of(token)
     bound = claims.get("kubernetes.io") or {}
     try:
-        seconds = max(600, int(claims["exp"] - claims["iat"]))  # the API server gives no shorter ones
+        seconds = max(600, int(claims["exp"] - claims["iat"]))  # the API server's minimum
         audiences = claims.get("aud") or ()
         named = (audiences,) if isinstance(audiences, str) else tuple(audiences)
         return str(bound["namespace"]), str(bound["serviceaccount"]["name"]), seconds, named
     except (KeyError, TypeError) as error:
         raise SuiteError(
-            f"{variable} ends soon and is no ServiceAccount's token",
-            hint="`envkit env` and `envkit run` renew what envkit has made",
+            f"{variable} expires soon and is not a ServiceAccount's token",
+            hint="`envkit env` and `envkit run` renew the tokens that envkit created",
         ) from error
 
 
 def _lock_of(variable: str, file: str) -> str:
-    """Beside the token's file, where it goes away with the environment; without one, where all workers look."""
+    """Return the path of the lock: beside the token's file, which `down` removes, else in the temporary folder.
+
+    All workers of this user get the same path.
+    """
     if file:
         return f"{file}.lock"
     from hashlib import sha256

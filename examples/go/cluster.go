@@ -20,13 +20,13 @@ import (
 // Object is any Kubernetes object.
 type Object = map[string]any
 
-// Cluster is the API server that KUBECONFIG names, as its administrator or as whoever a token belongs to.
+// Cluster is a client of the API server that KUBECONFIG names, with the rights of its administrator or of a token.
 type Cluster struct {
 	server, token string
 	client        *http.Client
 }
 
-// Connect reads KUBECONFIG as envkit writes it: one context, everything inline.
+// Connect reads KUBECONFIG in the form that envkit writes: one context, all data inline.
 func Connect(t Failer, token string) *Cluster {
 	t.Helper()
 	text, err := os.ReadFile(Variable(t, "KUBECONFIG"))
@@ -49,7 +49,7 @@ func Connect(t Failer, token string) *Cluster {
 	}
 }
 
-// Ask sends a call, again after 1, 2, 4 s while the API server is busy or silent; the last status and answer.
+// Ask sends a call and returns status and answer. It retries after 1, 2, 4 s while the API server is busy or silent.
 func (c *Cluster) Ask(method, path string, body Object) (int, Object, error) {
 	pause := time.Second
 	for attempt := 0; ; attempt++ {
@@ -86,11 +86,11 @@ func (c *Cluster) once(method, path string, body Object) (int, Object, error) {
 		return 0, nil, err
 	}
 	found := Object{}
-	_ = json.Unmarshal(text, &found) // what is no JSON is told by its status
+	_ = json.Unmarshal(text, &found) // an answer that is not JSON still has its status
 	return answer.StatusCode, found, nil
 }
 
-// Namespace makes a namespace that nobody had before, waits until it is Active, and hands back how to ask for its end.
+// Namespace creates a namespace with a unique name, waits until it is Active, and returns a function that deletes it.
 func (c *Cluster) Namespace(t Failer, prefix string) (string, func()) {
 	t.Helper()
 	name := prefix + "-" + Unique()
@@ -109,7 +109,7 @@ func (c *Cluster) Namespace(t Failer, prefix string) (string, func()) {
 	return name, func() { _, _, _ = c.once(http.MethodDelete, "/api/v1/namespaces/"+name, nil) }
 }
 
-// Unique is 40 random bits.
+// Unique returns 40 random bits as hexadecimal digits.
 func Unique() string {
 	bits := make([]byte, 5)
 	if _, err := rand.Read(bits); err != nil {

@@ -1,4 +1,4 @@
-// Package suite is what a Go suite needs to use an environment of envkit's: its exported variables, and patience.
+// Package suite helps Go tests to use an envkit environment: it reads exported variables, and waits with a deadline.
 package suite
 
 import (
@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Failer is what is used of testing.TB.
+// Failer has the methods of testing.TB that this package uses.
 type Failer interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }
 
-// Variable is an exported variable; one that is missing ends the test and is named: a guessed address tests something else.
+// Variable returns an exported variable. A missing one fails the test: a default could name another service.
 func Variable(t Failer, name string) string {
 	t.Helper()
 	value := os.Getenv(name)
@@ -24,7 +24,7 @@ func Variable(t Failer, name string) string {
 	return value
 }
 
-// Eventually calls check until it returns nil; after the deadline the test fails with the last reason.
+// Eventually calls check until it returns nil. After the deadline it fails the test with the last error.
 func Eventually(t Failer, what string, within time.Duration, check func() error) {
 	t.Helper()
 	deadline, pause := time.Now().Add(within), 20*time.Millisecond
@@ -44,7 +44,7 @@ func Eventually(t Failer, what string, within time.Duration, check func() error)
 	}
 }
 
-// Expect is an error when the two differ.
+// Expect returns an error if the two values differ.
 func Expect[T comparable](what string, want, got T) error {
 	if want == got {
 		return nil

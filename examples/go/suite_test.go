@@ -32,7 +32,7 @@ func get(t *testing.T, address string) (int, []byte) {
 	return answer.StatusCode, body
 }
 
-// token reads the file, which envkit renews while a suite runs.
+// token reads the token from its file, because envkit renews the file while a suite runs.
 func token(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(Variable(t, name+"_FILE"))
@@ -66,7 +66,7 @@ func TestRedis(t *testing.T) {
 	}
 }
 
-// TestPostgres begins to log in as a driver does (suites use pgx or lib/pq); the server answers by asking for the password.
+// TestPostgres starts a login like a driver (suites use pgx or lib/pq) and expects the server's request for the password.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
 	address, err := url.Parse(Variable(t, "DATABASE_URL"))

@@ -1,4 +1,4 @@
-"""Each kind of addition takes one file and one line of registration; all of them then live a whole life together."""
+"""Each kind of addition takes one file and one line of registration; all toys together go from `up` to `down`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ LINES = {
     "cluster": 'registry.CLUSTERS["toy"] = registry.ClusterEntry("toybox.cluster")',
     "runtime": 'registry.RUNTIMES["toy"] = registry.RuntimeEntry("toybox.runtime", processes=True)',
 }
-"""What a contributor writes in `envkit/base/registry.py`, by the file that comes with it."""
+"""The line that a contributor writes in `envkit/base/registry.py`, for each file."""
 
 LANE = 'registry.LANES["toys"] = registry.LaneEntry("toy", "toy")'
-"""A lane is data: no file comes with it."""
+"""The line of a lane, which needs no file."""
 
 CONFIGURATION = """
 name: toys
@@ -48,7 +48,7 @@ services:
 
 
 class Box:
-    """A user whose envkit has all toys."""
+    """A user with an envkit that has all toys."""
 
     def __init__(self, folder: Path) -> None:
         (port,) = ports.free()
@@ -56,7 +56,7 @@ class Box:
         (folder / "toybox").mkdir()
         for name in ("__init__", *LINES):
             shutil.copy(TOYS / f"{name}.py", folder / "toybox" / f"{name}.py")
-        # read by every Python that is started, the supervisor of `run` among them
+        # every new Python process reads it, also the supervisor of `run`
         said = "\n".join(["from envkit.base import registry", *LINES.values(), LANE])
         (folder / "sitecustomize.py").write_text(f"{said}\n")
         (folder / "envkit.yaml").write_text(CONFIGURATION.format(port))
@@ -118,12 +118,12 @@ UNKNOWN = {
     "verb": ("greet",),
     "ci_service": ("plan",),
 }
-"""Commands that end with 2 where the line is missing."""
+"""Commands that exit with 2 if the line is missing."""
 
 
 @pytest.mark.parametrize("lacking", [*UNKNOWN, "check"])
 def test_without_its_line_a_toy_is_unknown(tmp_path: Path, lacking: str) -> None:
-    """The line is what adds it, not the file."""
+    """The line adds the toy, not the file alone."""
     made = Box(tmp_path)
     lines = [line for name, line in LINES.items() if name != lacking]
     (tmp_path / "sitecustomize.py").write_text("\n".join(["from envkit.base import registry", *lines, LANE]) + "\n")

@@ -1,4 +1,4 @@
-"""One face for the fake and the real engines: what the contract's cases need beyond the runtime itself."""
+"""One interface to the fake and the real runtimes, for actions of the contract tests that a runtime does not have."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from envkit.planning.facts import Instance
 
 DEBIAN = ("localhost/envkit-standin/debian:bookworm", "docker.io/library/debian:bookworm-slim")
 REDIS = ("localhost/envkit-standin/redis:7", "docker.io/library/redis:7-alpine")
-"""Candidates: a host without a registry has the stand-ins, any other can pull."""
+"""Candidates: a host without access to a registry has the first, any other host can pull the second."""
 
 OWNER = here(Path("/some/state"), "/some/checkout")
 CLAIM = Claim(OWNER)
@@ -41,7 +41,7 @@ NUMBER = itertools.count(1)
 
 
 class Bench:
-    """An engine under test, one environment's name, and its network. `script` speaks to the fake only."""
+    """A runtime under test, with one environment and its network. `script` only affects the fake."""
 
     runtime: Any
     networks: Any
@@ -50,7 +50,7 @@ class Bench:
     debian = DEBIAN[0]
     redis = REDIS[0]
     tells_oom = True
-    """Podman on cgroup v1 does not always: its flag stays false although the kernel killed for memory."""
+    """Whether the engine always reports an OOM kill. Podman on cgroup v1 sometimes does not set its flag."""
 
     def __init__(self, environment: str) -> None:
         self.environment = environment
@@ -58,7 +58,7 @@ class Bench:
     def unit(
         self, service: str = "", *, image: str = "", ports: Mapping[int, int] | None = None, **fields: Any
     ) -> Unit:
-        """A unit that sleeps, unless told otherwise; each has a name of its own."""
+        """Return a unit with a new name; by default it sleeps."""
         name, image = service or f"s{next(NUMBER)}", image or self.debian
         fields.setdefault("command", ["sleep", "1000"])
         fields.setdefault("ports", {f"p{inner}": {"container": inner, "host": "auto"} for inner in ports or {}})
@@ -66,7 +66,7 @@ class Bench:
         return Unit(self.environment, OWNER, name, model, image, "f1ngerpr1nt", dict(ports or {}))
 
     def start(self, service: str = "", *, fake: Script | None = None, **given: Any) -> Instance:
-        """Start such a unit; `fake` is what the fake is told of a command that it cannot run."""
+        """Start such a unit. `fake` describes the behaviour of the command to the fake, which cannot run it."""
         unit = self.unit(service, **given)
         if fake is not None:
             self.script(unit.name, fake)
@@ -74,7 +74,7 @@ class Bench:
         return started
 
     def ended(self, instance: Instance, seconds: float = 20.0) -> Instance:
-        """The instance once it has ended."""
+        """Wait until the instance has ended and return it."""
         now = instance
 
         def attempt() -> str | None:
@@ -86,45 +86,45 @@ class Bench:
         return now
 
     def script(self, service: str, script: Script) -> None:
-        """Tell the fake how a service behaves; a real engine finds out by itself."""
+        """Set the behaviour of a service in the fake. On a real engine this does nothing."""
 
     def names(self) -> list[str]:
-        """Every container of the engine, also those that are not ours."""
+        """Return the names of all containers of the engine, also of those that do not belong to envkit."""
         raise NotImplementedError
 
     def stranger(self, name: str, *, port: int = 0) -> str:
-        """A container that is not envkit's; its id."""
+        """Start a container that does not belong to envkit, and return its id."""
         raise NotImplementedError
 
     def foreign_network(self, name: str) -> None:
-        """A network that is not envkit's."""
+        """Create a network that does not belong to envkit."""
         raise NotImplementedError
 
     def volumes_of(self, instance: Instance) -> list[str]:
-        """Names of the anonymous volumes that the instance has."""
+        """Return the names of the instance's anonymous volumes."""
         raise NotImplementedError
 
     def volumes(self) -> set[str]:
-        """Every volume of the engine."""
+        """Return the names of all volumes of the engine."""
         raise NotImplementedError
 
     def forget(self, image: str) -> None:
-        """Remove an image that a case built."""
+        """Remove an image that a test built."""
         raise NotImplementedError
 
     def clean(self) -> None:
-        """Away with every container that a case made."""
+        """Remove all containers that a test created."""
         for instance in self.runtime.observe(self.environment):
             self.runtime.remove(instance)
 
     def close(self) -> None:
-        """Away with everything."""
+        """Remove everything and close the engine's client."""
         self.clean()
         self.networks.remove_all(self.environment)
 
 
 class FakeBench(Bench):
-    """The fake."""
+    """The fake engine."""
 
     def __init__(self, environment: str) -> None:
         super().__init__(environment)
@@ -168,7 +168,7 @@ class _Made:
 
 
 class RealBench(Bench):
-    """Docker or Podman."""
+    """A real engine: Docker or Podman."""
 
     def __init__(self, environment: str, endpoint: Endpoint) -> None:
         super().__init__(environment)
@@ -227,7 +227,7 @@ class RealBench(Bench):
 
 
 class ProcessBench(Bench):
-    """Plain processes, made ready as in an environment; the programs are those on PATH."""
+    """Plain processes, prepared as in an environment. Programs come from PATH."""
 
     def __init__(self, environment: str, folder: Path) -> None:
         super().__init__(environment)
@@ -241,7 +241,7 @@ class ProcessBench(Bench):
     def unit(
         self, service: str = "", *, image: str = "", ports: Mapping[int, int] | None = None, **fields: Any
     ) -> Unit:
-        """The same words, run as a process."""
+        """Return a unit with the same arguments that runs as a process."""
         words = [*fields.pop("entrypoint", []), *fields.pop("command", ["sleep", "1000"])]
         model = Service.model_validate({"process": {"command": words, **fields.pop("process", {})}, **fields})
         assert model.process is not None
@@ -264,5 +264,5 @@ class ProcessBench(Bench):
 
 
 def labels_of(environment: str) -> dict[str, str]:
-    """What a service's container carries at least."""
+    """Return the labels that every container of a service has."""
     return labels.owned(environment, "service", OWNER)

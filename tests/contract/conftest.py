@@ -1,4 +1,4 @@
-"""What the contract is proved on: the fake and processes always, the real engines where they answer."""
+"""Runs the contract tests on the fake and on processes, and on each real engine that answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENGINES = [
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A case of `place` is about every runtime, one of `engine` about containers."""
+    """Run tests with `place` on every runtime, and tests with `engine` on runtimes with containers."""
     if "bench" in metafunc.fixturenames:
         processes = [pytest.param("processes")] if "place" in metafunc.fixturenames else []
         metafunc.parametrize("bench", [*ENGINES, *processes], indirect=True, scope="session")
@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """One runtime with one environment's network for the whole session."""
+    """One runtime with the network of one environment, for the whole session."""
     environment = f"ct-{uuid.uuid4().hex[:8]}"
     made: Bench
     if request.param == "fake":
@@ -45,13 +45,13 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def place(bench: Bench) -> Iterator[Bench]:
-    """Any runtime, without services before and after each case."""
+    """Any runtime, without services before and after each test."""
     yield bench
     bench.clean()
 
 
 @pytest.fixture
 def engine(bench: Bench) -> Iterator[Bench]:
-    """The engine, without containers before and after each case."""
+    """An engine, without containers before and after each test."""
     yield bench
     bench.clean()

@@ -1,4 +1,4 @@
-"""What every engine does with a service's container, the fake included."""
+"""The behaviour of containers that all engines, also the fake, must have."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def free_port() -> int:
 
 
 def outer_address() -> str:
-    """An address of this host that is not loopback, empty when it has none."""
+    """Return an address of this host that is not loopback, or an empty string if it has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # documentation's network: nothing is sent
+            probe.connect(("192.0.2.1", 9))  # an address for documentation (RFC 5737); UDP's connect sends nothing
         except OSError:
             return ""
         address = str(probe.getsockname()[0])
@@ -113,7 +113,7 @@ def test_a_file_is_renewed_in_place_with_its_owner_and_mode(engine: Bench) -> No
     made = engine.start(files=[{"path": path, "content": "old", "mode": "0600", "owner": "1001:7"}], user="1001:7")
 
     assert engine.runtime.rewrite(made.name, path, b"new")
-    assert not engine.runtime.rewrite(made.name, path, b"new"), "as it is already"
+    assert not engine.runtime.rewrite(made.name, path, b"new"), "the content was the same already"
     assert engine.runtime.rewrite(made.name, path, b"newer")
 
     assert engine.runtime.execute(made, ["cat", path]) == (0, "newer")
@@ -148,7 +148,7 @@ def test_a_memory_limit_holds_without_swap(engine: Bench) -> None:
     made = engine.start(memory=64 * MIB)
 
     assert (made.memory, made.swap) == (64 * MIB, 64 * MIB)
-    assert engine.runtime.limit_of(made) == str(64 * MIB), "as the kernel tells it, and not as it was asked for"
+    assert engine.runtime.limit_of(made) == str(64 * MIB), "the limit that the kernel reports"
 
 
 def test_services_find_each_other_by_name(engine: Bench) -> None:
@@ -173,7 +173,7 @@ def test_logs_whole_and_last_lines(engine: Bench) -> None:
     assert len(engine.runtime.logs(made, tail=2).splitlines()) == 2
     whole = engine.runtime.logs(made).splitlines()
     assert len(whole) == 6
-    assert all(line[:4].isdigit() and "T" in line.split()[0] for line in whole), "stamped with the time"
+    assert all(line[:4].isdigit() and "T" in line.split()[0] for line in whole), "each line begins with its time"
     assert {line.partition(" ")[2] for line in whole} == {*text.splitlines(), "to-stderr"}
 
 

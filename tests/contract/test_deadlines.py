@@ -1,4 +1,4 @@
-"""Every client that envkit has, against servers that keep it waiting: each attempt ends in time, and says why."""
+"""All clients of envkit against servers that delay them: each attempt ends in time and reports a reason."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ from envkit.suite.environment import Environment
 from tests.support.evil import ACTS, on_port, on_socket, seconds_of
 
 SECONDS = 0.6
-"""What every attempt is given here."""
+"""The time limit of each attempt in these tests."""
 
 MORE = 10.0
-"""Seconds beyond it, for all servers at once on a machine whose processors are busy: a client that a server keeps by
-trickling stays for a minute and more.
+"""Extra seconds for all servers together on a busy machine.
+
+A client without a working deadline would wait a minute or more for a slow server.
 """
 
 LOGIN = PostgresProbe(type="postgres", user="u", password="p", database="d")
@@ -127,11 +128,11 @@ CLIENTS: dict[str, Callable[[int, Path], object]] = {
 }
 
 TWICE = {"small download", "download"}
-"""They try again for as long as one attempt takes."""
+"""The clients that retry, so that they take twice the time of one attempt."""
 
 
 ANSWERED = ("http", "endless body")
-"""A probe by HTTP asks for a status, and this server gives it; what follows is read no further than a megabyte."""
+"""A client and a server that succeed together: the HTTP probe needs only the status and reads at most 1 MB more."""
 
 
 @pytest.mark.parametrize("name", CLIENTS)
@@ -152,7 +153,7 @@ def test_every_attempt_ends_in_time(name: str, tmp_path: Path) -> None:
 
 
 def _says_why(given: object) -> bool:
-    """A sentence of a probe, or an error that envkit knows; nothing of Python's own."""
+    """Return whether the result is a probe's sentence or an error of envkit, not a Python error."""
     if isinstance(given, str):
         return given.startswith("HTTP 302") or len(given) > len("no answer: ")
     return isinstance(given, EnvkitError | sql.SqlError | resp.RedisError | OSError | ValueError) and bool(str(given))
@@ -238,7 +239,7 @@ def test_a_name_that_does_not_resolve_in_time(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_command_whose_child_holds_its_output_open_is_ended(tmp_path: Path) -> None:
-    """`subprocess.run` waits for the end of the output, which a child of the command keeps open."""
+    """`subprocess.run` waits until the output is closed, and a child of the command keeps it open."""
     mark = tmp_path / "child"
     probe = _probe(type="command", command=["sh", "-c", f"sleep 77 & echo $! >{mark}; sleep 77"])
 

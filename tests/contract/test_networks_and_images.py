@@ -1,4 +1,4 @@
-"""Networks by label, images by name: what every engine does, the fake included."""
+"""The behaviour of networks (found by label) and images (found by name) that all engines, also the fake, must have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNKNOWN = "localhost/envkit-standin/no-such-image:0"
 
 
 def silent(_message: str) -> None:
-    """Nobody listens to the progress."""
+    """Ignore progress messages."""
 
 
 # Networks
@@ -32,7 +32,7 @@ def test_a_network_is_made_once_found_and_removed_by_label(engine: Bench) -> Non
     engine.networks.create(name, OWNER)
 
     assert engine.networks.exists(name)
-    assert engine.networks.exists(engine.environment), "its neighbour, whose name is the beginning of this one"
+    assert engine.networks.exists(engine.environment), "an environment whose name begins like the other's still exists"
     assert engine.networks.remove_all(name) == [f"envkit-{name}"]
     assert engine.networks.remove_all(name) == []
     assert not engine.networks.exists(name)

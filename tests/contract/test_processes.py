@@ -1,4 +1,4 @@
-"""What is the processes' own: sessions and trees, markers, folders, limits, start times."""
+"""The behaviour of services as processes: sessions and trees, markers, folders, limits, start times."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.docs.blocks import ROOT
 MIB = 2**20
 LISTEN = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(600)"
 DETACH = "import os, time; os.fork() or (os.setsid(), os.fork() and os._exit(0), time.sleep(600)); time.sleep(600)"
-"""Has a child that leaves the session and loses its parent, as a daemon does."""
+"""A program with a child that leaves the session and whose parent ends, like a daemon."""
 
 
 @pytest.fixture
@@ -49,12 +49,12 @@ def eventually(check: Callable[[], Any], seconds: float = 10.0) -> Any:
 
 
 def members(place: ProcessBench, instance: Instance) -> set[int]:
-    """Everything of a service, as a bystander sees it."""
+    """Return the ids of all processes of a service, found without the code under test."""
     return {marked.pid for marked in marked_processes(place.environment) if marked.service == instance.service}
 
 
 def program_of(instance: Instance) -> psutil.Process:
-    """What the shell runs."""
+    """Return the process that the service's shell runs."""
     found: psutil.Process = eventually(lambda: psutil.Process(int(instance.id)).children())[0]
     return found
 
@@ -72,13 +72,13 @@ def test_a_file_is_renewed_in_place_with_its_mode(place: ProcessBench) -> None:
     before = file.stat().st_ino
 
     assert place.runtime.rewrite(made.name, "/etc/token", b"new")
-    assert not place.runtime.rewrite(made.name, "/etc/token", b"new"), "as it is already"
+    assert not place.runtime.rewrite(made.name, "/etc/token", b"new"), "the content was the same already"
     assert not place.runtime.rewrite(made.name, "/etc/other", b"new")
     assert not place.runtime.rewrite(f"{made.name}-other", "/etc/token", b"newer")
 
     assert file.read_text() == "new"
     assert file.stat().st_mode & 0o777 == 0o640
-    assert file.stat().st_ino != before, "written beside, then put in its place"
+    assert file.stat().st_ino != before, "a new file replaced the old one"
     assert [path.name for path in file.parent.iterdir()] == ["token"]
 
 
@@ -111,7 +111,7 @@ def test_what_has_left_session_and_parent_goes_as_well(place: ProcessBench) -> N
         gone = members(place, made) - session(int(made.id), None)
         return [pid for pid in gone if os.getsid(pid) != pid]
 
-    assert eventually(lost), "one is in another session, whose leader has gone"
+    assert eventually(lost), "one process is in another session, whose leader has ended"
     before = members(place, made)
 
     place.runtime.remove(made)
@@ -121,7 +121,7 @@ def test_what_has_left_session_and_parent_goes_as_well(place: ProcessBench) -> N
 
 
 def test_a_program_that_rewrites_its_variables_goes_too(place: ProcessBench) -> None:
-    """Redis and PostgreSQL do: what they carry cannot be read any more."""
+    """Redis and PostgreSQL overwrite their variables in memory, so the marker cannot be read any more."""
     made = place.start(command=["env", "-i", "sleep", "600"])
     program = program_of(made)
     assert eventually(lambda: "ENVKIT_ENV" not in program.environ())
@@ -175,13 +175,13 @@ def test_no_longer_is_waited_than_the_service_is_worth(place: ProcessBench) -> N
 
 
 def test_threads_that_outlive_the_first_one_are_alive(place: ProcessBench) -> None:
-    """Until the last one has ended, the process holds its ports, and looks like a zombie."""
+    """A process whose main thread has ended shows as a zombie, but holds its ports until the last thread ends."""
     script = (
         "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(600,)).start(); "
-        "ctypes.CDLL(None).syscall(60, 0)"  # exit of the first thread alone
+        "ctypes.CDLL(None).syscall(60, 0)"  # ends only the main thread
     )
     if os.uname().machine != "x86_64":
-        pytest.skip("the call's number is another one here")
+        pytest.skip("this system call has another number here")
     made = place.start(command=[sys.executable, "-c", script])
     program = program_of(made)
     assert eventually(lambda: program.status() == psutil.STATUS_ZOMBIE)
@@ -207,9 +207,9 @@ def test_a_lost_folder_is_made_up_for_by_the_marker(place: ProcessBench) -> None
     assert limits.groups(place.environment, OWNER.key) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil asks the kernel, which answers whole")
+@pytest.mark.skipif(sys.platform != "linux", reason="psutil has this race only on Linux")
 def test_a_process_is_known_by_its_marker_from_its_first_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a moment after exec the kernel shows no variables: one look in thirty, with both processors busy."""
+    """Shortly after exec the kernel shows no variables: in one of thirty reads, with both processors busy."""
     environment, missed = f"first-{os.getpid()}", 0
     for _ in range(300):
         began = subprocess.Popen(
@@ -234,7 +234,7 @@ def test_another_envkit_finds_it_and_knows_how_it_ended(place: ProcessBench) -> 
 
 def test_a_number_that_was_given_away_is_nobody_of_ours(place: ProcessBench) -> None:
     made = place.start()
-    time.sleep(0.05)  # kernels tell start times in ticks
+    time.sleep(0.05)  # the kernel reports start times in ticks of 10 ms
     stranger = int(place.stranger("stranger"))
     record = folder_of(place, made) / "instance.json"
     raw = json.loads(record.read_text())
@@ -245,7 +245,7 @@ def test_a_number_that_was_given_away_is_nobody_of_ours(place: ProcessBench) -> 
     assert (seen.state, seen.id) == ("exited", str(stranger))
     place.runtime.remove(seen)
 
-    assert alive(stranger), "a stranger's process has our old number"
+    assert alive(stranger), "another program's process has the old id"
     assert not alive(int(real.id)), "found by its marker"
 
 
@@ -261,7 +261,7 @@ def test_a_start_time_is_of_one_process_and_stays(place: ProcessBench) -> None:
     assert session(pid, began - 0.02) == set()
     assert tree(pid, began - 0.02, place.environment, "other", CLAIM) == set()
     assert start_time(2**22 + 1) == 0.0
-    assert not is_stranger(2**22 + 1, began), "nobody has it: a session that it led may live on"
+    assert not is_stranger(2**22 + 1, began), "no process has this id, but its session may still exist"
 
 
 def test_the_caller_and_its_parents_are_never_of_the_tree(place: ProcessBench) -> None:
@@ -276,7 +276,7 @@ def test_the_caller_and_its_parents_are_never_of_the_tree(place: ProcessBench) -
 
 
 def test_records_of_somebody_else_are_not_believed(place: ProcessBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Below /var/tmp anybody can make a folder of our name, with a record that names a process of ours."""
+    """Any user can create a folder with our name below /var/tmp, with a record that names one of our processes."""
     place.start()
     uid = os.getuid()
     monkeypatch.setattr("envkit.drivers.runtimes.processes.os.getuid", lambda: uid + 1)
@@ -313,7 +313,7 @@ def test_the_program_begins_when_it_is_recorded_and_limited(
     made = place.start(memory=64 * MIB)
 
     assert seen == [(True, False)]
-    assert eventually(lambda: program_of(made).name() == "sleep"), "the shell has become what it was to run"
+    assert eventually(lambda: program_of(made).name() == "sleep"), "the shell has executed the program"
 
 
 def test_a_full_disk_before_the_record_leaves_no_program(place: ProcessBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,7 +351,7 @@ def test_a_killed_shell_does_not_hide_that_its_program_lives(place: ProcessBench
     os.kill(int(made.id), signal.SIGKILL)
 
     gone = place.ended(made)
-    assert (gone.exit_code, gone.published) == (137, {80: port}), "the port is held by what is ours"
+    assert (gone.exit_code, gone.published) == (137, {80: port}), "a process of the service holds the port"
     again = place.runtime.start(replace(place.unit(made.service, ports={80: port})))
 
     assert again.running
@@ -424,7 +424,7 @@ def test_all_of_it_is_gone_in_the_end(place: ProcessBench) -> None:
 @pytest.fixture
 def limited(place: ProcessBench) -> ProcessBench:
     if limits.group(place.environment, "s", OWNER.key) is None:
-        pytest.skip("this user may make no control groups here")
+        pytest.skip("this user is not allowed to create control groups here")
     return place
 
 

@@ -1,4 +1,4 @@
-"""What every runtime does with a service: containers of either engine, processes, and the fake."""
+"""The behaviour of services that all runtimes must have: containers of both engines, processes and the fake."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_started_service_is_told_with_all_that_it_was_made_from(place: Bench) 
 
 
 def test_labels_are_there_before_life(place: Bench) -> None:
-    """A start that the engine refuses halfway, or a process that dies at once, is still found by its label."""
+    """If the engine refuses the start halfway, or the process dies at once, its label still finds it."""
     made = place.start(command=["false"])
 
     gone = place.ended(made)
@@ -137,7 +137,7 @@ def test_a_restart_brings_a_dead_service_back(place: Bench) -> None:
 
 
 def test_our_own_of_the_same_name_is_replaced(place: Bench) -> None:
-    """What a killed `up` created, and did not live to tell."""
+    """A killed `up` may have created a service that no record has."""
     unit = place.unit()
     old = place.runtime.start(unit)
 

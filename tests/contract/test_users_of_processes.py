@@ -1,6 +1,6 @@
-"""A service with a user of its own, as a real one: what it can reach of what envkit executes and reads; who listens.
+"""Services that run as their own user: access to files that envkit executes or reads, and listeners on their ports.
 
-Where the tests do not run as root there is no such user: the same services run as whoever tests.
+If the tests do not run as root, there is no such user: the services run as the user of the tests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.contract.test_processes import eventually
 
 ROOT = os.getuid() == 0
 PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") if ROOT else sys.executable
-"""One that every user can run; that of the tests may be below root's home."""
+"""A Python that every user can run. The Python of the tests may be below root's home."""
 
 HOSTILE = """
 id -u
@@ -68,7 +68,7 @@ def test_a_services_user_owns_its_data_and_nothing_that_envkit_reads(place: Proc
     uid, *harm = place.runtime.logs(made).splitlines()
 
     if not ROOT:
-        assert int(uid) == os.getuid() and "wrote launch.json" in harm, "the service could do harm if it were let"
+        assert int(uid) == os.getuid() and "wrote launch.json" in harm, "without its own user, the service can do harm"
         return
     assert int(uid) in accounts.WINDOW
     assert harm == ["secret"]
@@ -83,7 +83,7 @@ def test_a_services_user_owns_its_data_and_nothing_that_envkit_reads(place: Proc
 
 
 def test_a_command_of_the_configurations_runs_as_envkits_user(place: ProcessBench) -> None:
-    """It is often in a checkout that nobody else can read."""
+    """Such a command is often in a checkout that other users cannot read."""
     made = place.start(command=["sh", "-c", "id -u"])
     place.ended(made)
 
@@ -91,7 +91,7 @@ def test_a_command_of_the_configurations_runs_as_envkits_user(place: ProcessBenc
 
 
 def test_a_program_that_only_root_can_reach_is_run_as_its_user(place: ProcessBench, tmp_path: Path) -> None:
-    """KUBEBUILDER_ASSETS is often below root's home."""
+    """KUBEBUILDER_ASSETS is often below root's home, which the service's user cannot read."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     shutil.copy(Path(str(shutil.which("id"))).resolve(), closed / "id")
@@ -103,7 +103,7 @@ def test_a_program_that_only_root_can_reach_is_run_as_its_user(place: ProcessBen
 
 
 def test_what_its_user_runs_is_the_services_wherever_it_went(place: ProcessBench) -> None:
-    """It forgets its variables, its session and its parent: only its user tells, where it has one."""
+    """The process has new variables, a new session and a new parent, so only its user identifies it, if it has one."""
     nap = f"600.{os.getpid()}"
     flee = f"(setsid env -i /bin/sleep {nap} &); exec sleep 600"
     made = place.start(command=["sh", "-c", flee], process={"own_user": True})
@@ -122,7 +122,7 @@ def test_what_its_user_runs_is_the_services_wherever_it_went(place: ProcessBench
 
 
 def test_the_program_hears_the_signals_that_every_program_hears(place: ProcessBench) -> None:
-    """Python, which becomes the user, ignores SIGPIPE: the program must not inherit that."""
+    """envkit's launcher is Python, which ignores SIGPIPE; the program must not inherit this."""
     said = []
     for own in (False, True):
         made = place.start(command=["grep", "SigIgn", "/proc/self/status"], process={"own_user": own})
@@ -164,10 +164,10 @@ def test_a_log_that_is_a_link_is_not_written_through(place: ProcessBench, tmp_pa
 
 
 def test_a_stranger_on_a_services_port_is_named(place: ProcessBench) -> None:
-    """It bound the port after envkit's look at it: every probe would be answered."""
+    """The stranger binds the port after envkit's check, so it would answer every probe."""
     port = free()
     made = place.start(ports={80: port})
-    assert place.runtime.strangers([made]) == {}, "nobody listens yet"
+    assert place.runtime.strangers([made]) == {}, "no process listens yet"
 
     with socket.create_server(("127.0.0.1", port)):
         (holder,) = place.runtime.strangers([made]).values()

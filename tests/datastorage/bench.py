@@ -1,10 +1,10 @@
-"""How fast is the service, next to psycopg's own executemany on the same server in the same run?
+"""Measures the speed of the service, compared with psycopg's executemany on the same server in the same run.
 
     python -m tests.datastorage.bench [--events 1000000] [--seconds 10] [--rate 500] [--json]
 
-Fills a database, then measures batches, single writes at a fixed rate and queries; loopback only. Rounds alternate
-between the two, so that a busy host burdens both alike; medians are reported. The service, PostgreSQL and the client
-share the host's cores.
+It fills a database, then measures batches, single writes at a fixed rate and queries, over loopback only. Rounds
+alternate between the two, so that a busy host slows both equally. It reports medians. The service, PostgreSQL and the
+client share the host's cores.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def batch(number: int) -> list[dict[str, Any]]:
 
 @contextmanager
 def stage(events: int) -> Iterator[tuple[Postgres, Spawned]]:
-    """The servers with ``events`` stored events, and the service."""
+    """Yield PostgreSQL with ``events`` stored events, and a service that uses it."""
     workdir = Path(tempfile.mkdtemp(prefix="envkit-bench-"))
     workdir.chmod(0o755)
     found = binaries.find()
@@ -79,7 +79,7 @@ def stage(events: int) -> Iterator[tuple[Postgres, Spawned]]:
 
 
 class Wire:
-    """One kept-alive HTTP connection: as little client as possible, for it shares the cores."""
+    """One keep-alive HTTP connection. The client is minimal, because it shares the cores with the service."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -103,7 +103,7 @@ class Wire:
 
 
 def timed(work: Callable[[int], None], seconds: float) -> float:
-    """Events per second of ``work``, which writes one batch."""
+    """Return the events per second of ``work``, which writes one batch per call."""
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
         work(count)
@@ -112,7 +112,7 @@ def timed(work: Callable[[int], None], seconds: float) -> float:
 
 
 def service_batches(service: Spawned, seconds: float, workers: int) -> float:
-    """Events per second through the service, ``workers`` batches at a time."""
+    """Return the events per second of the service, with ``workers`` batches in parallel."""
     bodies = [json.dumps(batch(number)).encode() for number in range(8)]
 
     async def work() -> float:
@@ -135,7 +135,7 @@ def service_batches(service: Spawned, seconds: float, workers: int) -> float:
 
 
 def executemany(postgres: Postgres, seconds: float) -> float:
-    """Events per second of psycopg's executemany, one transaction for a batch, as a client would write them itself."""
+    """Return the events per second of psycopg's executemany, with one transaction per batch and without the service."""
     with psycopg.connect(postgres.url(), autocommit=True) as connection, connection.cursor() as cursor:
         rows = [
             [item["event_timestamp"]]
@@ -151,7 +151,10 @@ def executemany(postgres: Postgres, seconds: float) -> float:
 
 
 def single_writes(service: Spawned, seconds: float, rate: int) -> list[float]:
-    """Latencies in milliseconds at a fixed rate, from when each write was due: a stall is not hidden by waiting."""
+    """Return the latencies of writes at a fixed rate, in milliseconds.
+
+    Each latency counts from the time when the write was due, so that a stall also counts for the writes behind it.
+    """
 
     async def work() -> list[float]:
         wires: asyncio.Queue[Wire] = asyncio.Queue()
@@ -180,7 +183,7 @@ def single_writes(service: Spawned, seconds: float, rate: int) -> list[float]:
 
 
 def queries(service: Spawned, count: int) -> dict[str, list[float]]:
-    """Latencies in milliseconds of three kinds of query."""
+    """Return the latencies of three kinds of query in milliseconds."""
     kinds: dict[str, dict[str, object]] = {
         "by correlation id": {"correlation_id": "rr-{}"},
         "newest 50": {},

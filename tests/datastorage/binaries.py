@@ -1,6 +1,6 @@
-"""PostgreSQL and Redis servers as plain programs, without installing them: an installed package starts a daemon.
+"""Finds PostgreSQL and Redis servers as plain programs. Installed packages would start daemons.
 
-They come from where envkit itself takes them, whole or not at all: the host's own, else out of envkit's cache.
+They come from the same places as for envkit itself: the host's own programs, else those in envkit's cache.
 """
 
 import os
@@ -20,13 +20,13 @@ NOBODY = 65534  # PostgreSQL refuses to run as root
 
 @dataclass(frozen=True)
 class Binaries:
-    """Where the servers are, and the variables that they need."""
+    """The paths of the servers, and the variables that they need."""
 
     servers: Mapping[str, Found]
 
     @property
     def postgres(self) -> Path:
-        """The folder with initdb and postgres."""
+        """Return the folder with initdb and postgres."""
         return self.servers["postgres"].programs["postgres"].parent
 
     @property
@@ -38,7 +38,7 @@ class Binaries:
 
 
 def find() -> Binaries:
-    """The servers. Ends the test where they cannot be had: see `unavailable`."""
+    """Return the servers; end the test if they cannot be found: see `unavailable`."""
     user = NOBODY if os.geteuid() == 0 else None
     wanted = [
         Wanted("postgres", minimum=Version((15,)), user=user),
@@ -52,7 +52,7 @@ def find() -> Binaries:
 
 
 def unavailable(reason: str) -> NoReturn:
-    """Ends the test: skipped on a laptop, failed in CI."""
+    """End the test: skip it on a laptop, fail it in CI."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""Fixtures: the real servers once a session, a database and a queue of its own for every test, services at will."""
+"""Fixtures: real servers once per session; for each test its own database, an empty queue and services."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ Spawn = Callable[..., Spawned]
 
 @pytest.fixture(scope="session")
 def workdir() -> Iterator[Path]:
-    """A folder that the servers' user can reach."""
+    """A folder that the user of the servers can read."""
     folder = Path(tempfile.mkdtemp(prefix="envkit-datastorage-"))
     folder.chmod(0o755)
     yield folder
@@ -54,7 +54,7 @@ def redis_server(server_binaries: binaries.Binaries, workdir: Path) -> Iterator[
 
 @pytest.fixture
 def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
-    """PostgreSQL; whatever a test does to it, the next one finds it running."""
+    """A running PostgreSQL. After the test it is started again if the test stopped it."""
     yield postgres_server
     postgres_server.resume()
     postgres_server.start()
@@ -62,7 +62,7 @@ def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
 
 @pytest.fixture
 def redis_queue(redis_server: Redis) -> Iterator[Redis]:
-    """An empty Redis; whatever a test does to it, the next one finds it running."""
+    """An empty, running Redis. After the test it is started again if the test stopped it."""
     with redis_server.client() as client:
         client.flushall()
         client.config_set("maxmemory", 0)
@@ -84,14 +84,14 @@ def database(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def environment(postgres: Postgres, redis_queue: Redis, database: str) -> dict[str, str]:
-    """The variables that a service needs; any free ports."""
+    """The variables that a service needs, with port 0 for free ports."""
     ports = {"HOST": "127.0.0.1", "PORT": "0", "HEALTH_PORT": "0", "METRICS_PORT": "0"}
     return {"DATABASE_URL": postgres.url(database), "REDIS_URL": redis_queue.url, **ports, "DRAIN_INTERVAL": "0.05"}
 
 
 @pytest.fixture
 def start(environment: dict[str, str]) -> Iterator[Start]:
-    """Starts services in this process; keywords change their settings."""
+    """A function that starts a service in this process; its keywords change settings."""
     started: list[Threaded] = []
 
     def start_one(*, ready: bool = True, **changes: object) -> Threaded:
@@ -108,7 +108,7 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
 
 @pytest.fixture
 def spawn(environment: dict[str, str]) -> Iterator[Spawn]:
-    """Starts services as processes; keywords change their environment."""
+    """A function that starts a service as a process; its keywords change environment variables."""
     spawned: list[Spawned] = []
 
     def spawn_one(*, ready: bool = True, **changes: str) -> Spawned:

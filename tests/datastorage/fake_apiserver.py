@@ -1,4 +1,4 @@
-"""An API server that knows TokenReview and SubjectAccessReview, over plain HTTP on loopback."""
+"""A fake API server with TokenReview and SubjectAccessReview, over plain HTTP on loopback."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ users: [{{name: test, user: {{tokenFile: token}}}}]
 
 
 class FakeApiServer:
-    """Token ``good`` may do everything, ``reader`` may only get, others are nobody."""
+    """The fake server. Token ``good`` has all rights, ``reader`` only get; every other token is invalid."""
 
     def __init__(self) -> None:
         self.reviews: list[tuple[str, dict[str, Any]]] = []
@@ -44,7 +44,7 @@ class FakeApiServer:
 
         class Quiet(ThreadingHTTPServer):
             def handle_error(self, request: object, client_address: object) -> None:
-                pass  # a caller that gave up waiting
+                pass  # the client has closed the connection after its timeout
 
         self._server = Quiet(("127.0.0.1", 0), Handler)
         self.port: int = self._server.server_address[1]

@@ -1,4 +1,4 @@
-"""A load whose every write is remembered with its answer, to be held against what is stored in the end."""
+"""Writes events under load and records each answer, to compare the answers with the stored events at the end."""
 
 import threading
 from collections import Counter
@@ -12,11 +12,11 @@ from .services import BATCH, EVENTS, Client, event
 
 WRITERS = 4
 EVENTS_IN_A_BATCH = 5
-UNKNOWN = 0  # the connection broke: the client cannot know
+UNKNOWN = 0  # the connection broke, so the client has no answer
 
 
 class Load:
-    """Writers that send singles and batches by turns, each write with a correlation id of its own."""
+    """Writers that send single events and batches in turn, each write with a new correlation id."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -27,7 +27,7 @@ class Load:
         return sum(1 for status, _ in list(self.answers.values()) if status in statuses)
 
     def wait_for_more(self, *statuses: int, more: int = 10) -> None:
-        """Waits until ``more`` further writes were answered with one of ``statuses``."""
+        """Wait until ``more`` further writes got one of ``statuses``."""
         wanted = self.count(*statuses) + more
         wait_for(lambda: self.count(*statuses) >= wanted, f"{more} more answers of {statuses}", 40)
 
@@ -59,7 +59,10 @@ class Load:
         return self._client.post(content, EVENTS).status
 
     def broken_promises(self, postgres: Postgres, database: str, lost: int = 0) -> list[str]:
-        """What is stored otherwise than was answered; ``lost`` events of 202 are known to be lost."""
+        """Return one line for each write whose stored events differ from its answer.
+
+        ``lost`` events that were answered with 202 are known to be lost.
+        """
         statement = "SELECT correlation_id, count(*) FROM audit_events WHERE correlation_id LIKE 'load-%%' GROUP BY 1"
         found = Counter({str(name): int(str(n)) for name, n in postgres.execute(statement, database=database)})
         wrong, missing = [], 0

@@ -1,4 +1,4 @@
-"""Applies the service's migrations as any goose runner would."""
+"""Applies the service's migrations as goose does."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ FOLDER = Path(envkit.datastorage.__file__).parent / "migrations"
 
 
 def sections(file: Path) -> tuple[str, str]:
-    """The up and the down part of a goose file."""
+    """Return the up part and the down part of a goose file."""
     text = file.read_text()
     head, down = text.split("-- +goose Down")
     before, up = head.split("-- +goose Up")

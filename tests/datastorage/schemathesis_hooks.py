@@ -1,4 +1,4 @@
-"""What OpenAPI has no words for; loaded by schemathesis."""
+"""A hook for schemathesis with a rule that OpenAPI cannot express."""
 
 from typing import Any
 
@@ -7,6 +7,6 @@ import schemathesis
 
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
-    """A detail_value goes with its detail_key only."""
+    """Return whether the case is valid: it has no detail_value without a detail_key."""
     query = case.query or {}
     return "detail_value" not in query or "detail_key" in query

@@ -1,4 +1,4 @@
-"""Real servers as child processes that can be stopped, paused, killed and started again."""
+"""Real servers as child processes. Tests can stop, pause, kill and restart them."""
 
 import os
 import shutil
@@ -25,21 +25,21 @@ def free_port() -> int:
 
 
 def wait_for(ready: Callable[[], object], what: str, seconds: float = 20.0) -> None:
-    """Waits until ``ready`` returns something true; an exception counts as not yet."""
+    """Wait until ``ready`` returns a true value; after an exception, try again. Raises AssertionError."""
     deadline, seen = time.monotonic() + seconds, "nothing"
     while time.monotonic() < deadline:
         try:
             if value := ready():
                 return
             seen = repr(value)
-        except Exception as exc:  # noqa: BLE001  whatever it is, it is not ready
+        except Exception as exc:  # noqa: BLE001  any error means: not ready yet
             seen = repr(exc)
         time.sleep(0.02)
     raise AssertionError(f"expected {what} within {seconds} s; last seen: {seen}")
 
 
 class Server:
-    """A child process on a port of its own, the same one after every start."""
+    """A child process with its own port, which stays the same after a restart."""
 
     supply: str
 
@@ -75,11 +75,11 @@ class Server:
             wait_for(self.ready, f"{self._folder.name} to answer")
 
     def stop(self) -> None:
-        """An orderly end."""
+        """Stop the server with a signal and wait for its end."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """SIGKILL to the server and all its children."""
+        """Send SIGKILL to the server and all its children."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
@@ -107,7 +107,7 @@ class Server:
 
 
 class Postgres(Server):
-    """PostgreSQL over TCP. fsync is off: a killed process loses nothing by that, only a killed machine would."""
+    """PostgreSQL over TCP. fsync is off, which loses data only if the machine crashes, not if a process is killed."""
 
     supply = "postgres"
 
@@ -155,7 +155,7 @@ class Postgres(Server):
 
 
 class Redis(Server):
-    """Redis without persistence, as the environment runs it."""
+    """Redis without persistence, as envkit's preset starts it."""
 
     supply = "redis"
 
@@ -179,5 +179,5 @@ class Redis(Server):
 
 
 def remove(folder: Path) -> None:
-    """Takes a folder away, other users' files in it included."""
+    """Remove a folder, with files of other users in it."""
     shutil.rmtree(folder, ignore_errors=True)

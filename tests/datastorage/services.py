@@ -1,4 +1,4 @@
-"""The service under test: as a thread of this process, or as a process of its own, that can be killed."""
+"""The service under test: as a thread of this process, or as a separate process, which tests can kill."""
 
 import json
 import os
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def event(**changes: Any) -> dict[str, Any]:
-    """A valid event with the required fields only; ``...`` as a value takes a field away."""
+    """Return a valid event with only the required fields, changed by ``changes``; the value ``...`` removes a field."""
     whole = {
         "version": "1.0",
         "event_type": "gateway.signal.received",
@@ -39,7 +39,7 @@ def event(**changes: Any) -> dict[str, Any]:
 
 
 class Client:
-    """Talks to one service as a suite would."""
+    """An HTTP client of one service, as a test suite uses it."""
 
     def __init__(self, ports: dict[str, int]) -> None:
         self.ports = ports
@@ -58,7 +58,7 @@ class Client:
         return result
 
     def metric(self, name: str, **labels: str) -> float:
-        """The value of one sample; 0 when it is not there."""
+        """Return the value of one sample, or 0 if it does not exist."""
         text = self.ask("GET", "/metrics", port="metrics").data.decode()
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return next((s.value for s in samples if s.name == name and labels.items() <= s.labels.items()), 0.0)
@@ -99,7 +99,7 @@ class Spawned(Client):
         self.log: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        wait_for(self._listening, "the service to say where it listens")
+        wait_for(self._listening, "the service to log its ports")
         super().__init__(self._listening())
 
     def _read(self) -> None:
@@ -112,7 +112,7 @@ class Spawned(Client):
         return {name: line[f"{name}_port"] for name in ("api", "health", "metrics") if line}
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Sends a signal and waits; the exit code."""
+        """Send a signal, wait for the end and return the exit code."""
         self._process.send_signal(number)
         code = self._process.wait(20)
         self._reader.join(5)

@@ -1,4 +1,4 @@
-"""Bearer tokens: 401, 403, what the API server is asked, and what happens when it does not answer."""
+"""Bearer tokens: 401, 403, the requests to the API server, and an API server that does not answer."""
 
 import asyncio
 import time

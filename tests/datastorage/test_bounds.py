@@ -1,4 +1,4 @@
-"""Nothing grows without a bound; what exceeds one is sent away with a reason."""
+"""Every resource has a limit; the service refuses requests that exceed one, with a reason."""
 
 import json
 import resource
@@ -96,7 +96,7 @@ def test_half_sent_headers_are_timed_out(start: Start) -> None:
     ):
         half.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n")
         for _ in range(3):
-            time.sleep(0.1)  # a trickle gains no time
+            time.sleep(0.1)  # single bytes do not extend the time limit
             half.sendall(b"X: y\r\n")
         assert b" 408 " in half.recv(4096)
         assert half.recv(4096) == b""
@@ -111,7 +111,7 @@ def test_a_connection_that_is_kept_may_rest_longer_than_headers_may_take(start: 
         for _ in range(2):
             kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b" 200 " in kept.recv(4096)
-            time.sleep(0.6)  # longer than that
+            time.sleep(0.6)  # longer than the time limit
 
 
 @pytest.mark.integration
@@ -135,7 +135,7 @@ def test_4200_half_sent_requests_keep_nobody_out(spawn: Spawn) -> None:
 @pytest.mark.integration
 @pytest.mark.parametrize("announced", [True, False])
 def test_whoever_sends_too_much_reads_413_and_no_reset(start: Start, announced: bool) -> None:
-    """The body is far larger than what the kernel buffers: most of it is sent after the answer."""
+    """The body is far larger than the kernel's buffers, so the client sends most of it after the answer."""
     service = start(max_body_bytes=2048)
     size, chunk = 64 << 20, b"x" * (1 << 20)
     with socket.create_connection(("127.0.0.1", service.ports["api"]), timeout=20) as client:

@@ -1,4 +1,4 @@
-"""What 201, 202 and 503 promise, with the real servers stopped, paused and killed."""
+"""The guarantees of 201, 202 and 503, with real servers that are stopped, paused and killed."""
 
 import json
 import time
@@ -42,7 +42,7 @@ def test_without_postgresql_events_are_queued_and_written_later(
     assert not service.is_ready()
     back(postgres)
     ids = [before, answers[0].json()["event_id"], *answers[1].json()["event_ids"]]
-    # A paused server may write what it was given before the pause; then the drain finds it there.
+    # A paused server may execute a write that it received before the pause. Then the drain finds the event stored.
     wait_for(lambda: sorted(stored(postgres, database)) == sorted(ids), "each event to be written once")
     wait_for(lambda: service.metric("datastorage_deadletter_depth") == 0, "the queue to be empty")
     assert service.metric("datastorage_deadletter_lost_total") == 0
@@ -115,7 +115,7 @@ def test_entries_left_between_write_and_removal_are_written_once(
     service = start()
     created = service.post(event()).json()["event_id"]
     document = json.dumps(event(event_id=created))
-    with redis_queue.client() as client:  # as after a crash between the commit and the removal
+    with redis_queue.client() as client:  # the state after a crash between commit and removal
         client.xadd(KEY, {"event_id": created, "document": document})
         wait_for(lambda: client.xlen(KEY) == 0, "the entry to be removed")
     assert stored(postgres, database) == [created]

@@ -1,4 +1,4 @@
-"""What makes an event valid, without any server."""
+"""Validation of events, without any server."""
 
 import json
 import time

@@ -130,7 +130,7 @@ def test_since_takes_a_duration(service: Threaded) -> None:
 
 
 def test_pages_neither_repeat_nor_skip(service: Threaded) -> None:
-    service.post([event() for _ in range(25)], BATCH)  # one instant: only the id orders them
+    service.post([event() for _ in range(25)], BATCH)  # all have one timestamp, so only the id orders them
     pages = [service.query(limit=10, offset=offset) for offset in (0, 10, 20, 30)]
     assert [len(page["data"]) for page in pages] == [10, 10, 5, 0]
     assert [page["pagination"]["has_more"] for page in pages] == [True, True, False, False]
@@ -165,7 +165,7 @@ def test_a_page_too_large_to_hold_is_refused(start: Start) -> None:
     assert (
         service.ask("GET", EVENTS, fields={"limit": "3"})
         .json()["field_errors"]["limit"]
-        .startswith("this page holds 2706")
+        .startswith("the page has 2706")
     )
     assert len(service.query(limit=2)["data"]) == 2
 

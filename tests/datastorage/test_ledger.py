@@ -1,4 +1,4 @@
-"""What is remembered of promises and refusals, without any server."""
+"""The ledger of promises and the record of refused events, without any server."""
 
 from contextlib import closing
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_refused_events_are_remembered_until_both_servers_have_worked_for_a_whil
     refused.ill()
     now += 60
     refused.well()
-    assert "a" in refused  # only now can the servers act on what they had received
+    assert "a" in refused  # the servers may only now execute writes that they received before
     now += withdrawals.GRACE_SECONDS - 1
     refused.refused(["b"])
     now += 2

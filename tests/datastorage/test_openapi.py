@@ -1,4 +1,4 @@
-"""The document against the running service: schemathesis makes requests from the one and judges the other's answers."""
+"""Compares the OpenAPI document with the running service: schemathesis generates requests and checks the answers."""
 
 import importlib.util
 import os
@@ -14,7 +14,7 @@ from .conftest import Start
 
 pytestmark = pytest.mark.integration
 
-# jsonb cannot hold U+0000, and JSON schema cannot say "in no string within": test_event_parsing has that.
+# jsonb cannot store U+0000, and JSON schema cannot forbid it in nested strings; test_event_parsing tests that.
 OPTIONS = ["--generation-allow-x00", "false", "--generation-deterministic", "--max-examples", "40", "--mode", "all"]
 OPTIONS += ["--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--no-color"]
 

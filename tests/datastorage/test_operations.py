@@ -1,4 +1,4 @@
-"""Health, metrics, logs, start and end."""
+"""Health, metrics, logs, start and shutdown."""
 
 import io
 import json
@@ -112,7 +112,7 @@ def test_ready_says_what_is_missing(start: Start, postgres: Postgres, redis_queu
     redis_queue.stop()
     answer = service.ask("GET", "/readyz", port="health")
     assert answer.status == 503
-    assert answer.json()["checks"]["postgresql"] == "the table audit_events is not there: apply the migrations first"
+    assert answer.json()["checks"]["postgresql"] == "the table audit_events does not exist: apply the migrations first"
     assert answer.json()["checks"]["redis"].startswith("Redis does not answer")
     apply_migrations(postgres, database)
     redis_queue.start()

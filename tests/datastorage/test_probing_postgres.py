@@ -1,4 +1,4 @@
-"""The probe's own small client and pg8000 hear and say the same, whatever way of logging in the server asks for."""
+"""The probe's small client and pg8000 give the same result for every login method of the server."""
 
 import os
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def seen(probe: PostgresProbe, port: int) -> str | None:
 
 @contextmanager
 def guest(postgres: Postgres, rules: str, kept_as: str = "scram-sha-256") -> Iterator[None]:
-    """A user of whom the server asks what the rules say, once it has read them."""
+    """Create a user whose login follows `rules` (lines of pg_hba.conf), after the server has loaded them."""
     file = postgres.data / "pg_hba.conf"
     before = file.read_text()
     postgres.execute(f"SET password_encryption = '{kept_as}'; CREATE ROLE guest LOGIN PASSWORD 'secret'")
@@ -50,7 +50,7 @@ def guest(postgres: Postgres, rules: str, kept_as: str = "scram-sha-256") -> Ite
 
 
 def read_again(postgres: Postgres) -> None:
-    """The server reads its rules and settings when it comes to it."""
+    """Make the server reload its rules and settings, and wait until it has done so."""
     before = postgres.execute("SELECT pg_conf_load_time()")
     postgres.execute("SELECT pg_reload_conf()")
     wait_for(lambda: postgres.execute("SELECT pg_conf_load_time()") != before, "the rules to be read")

@@ -1,4 +1,4 @@
-"""What a status promises, proved in the middle of a load: servers stopped, paused and killed, and the service too."""
+"""The guarantees of each status under load, while servers and the service are stopped, paused and killed."""
 
 import signal
 import time
@@ -25,7 +25,7 @@ def back(server: Server) -> None:
 
 
 def settle(client: Client, postgres: Postgres) -> None:
-    """Waits until the queue is empty and what was refused has been taken back."""
+    """Wait until the queue is empty and late writes of refused events are removed."""
     client.wait_until_ready()
     wait_for(lambda: client.ask("GET", "/drained", port="health").status == 200, "every promise to be settled", 60)
 
@@ -61,7 +61,7 @@ def test_both_end_in_the_middle(
         back(postgres)
         load.wait_for_more(201)
     settle(service, postgres)
-    time.sleep(0.5)  # the drain takes back what was written late
+    time.sleep(0.5)  # the drain removes late writes
     assert load.broken_promises(postgres, database) == []
     assert service.metric("datastorage_deadletter_lost_total") == 0
 
@@ -77,7 +77,7 @@ def test_a_paused_redis_does_not_write_what_was_refused(
     redis_queue.resume()
     postgres.start()
     settle(service, postgres)
-    wait_for(lambda: service.metric("datastorage_withdrawn_events_total") == 3, "the late batch to be taken back")
+    wait_for(lambda: service.metric("datastorage_withdrawn_events_total") == 3, "the late batch to be removed")
     assert service.query(correlation_id="refused")["pagination"]["total"] == 0
 
 
@@ -146,7 +146,7 @@ def test_an_evicted_queue_is_counted(start: Start, postgres: Postgres, redis_que
     ids = [service.post(event(event_data="x" * 1000)).json()["event_id"] for _ in range(20)]
     with redis_queue.client() as client:
         client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + 200_000)
-        for number in range(2000):  # the suite's own keys push the queue out
+        for number in range(2000):  # keys of the suite make Redis evict the queue
             client.set(f"other-{number}", "x" * 1000)
             if not client.exists("datastorage:deadletter"):
                 break
@@ -169,6 +169,6 @@ def test_a_loss_is_noticed_by_the_next_process_too(
     second = spawn(**variables)
     wait_for(lambda: second.metric("datastorage_deadletter_lost_total") == 3, "the loss to be counted")
     second.end()
-    lines = [line for line in second.log if line["message"] == "a queued event was lost by Redis"]
+    lines = [line for line in second.log if line["message"] == "Redis lost a queued event"]
     assert sorted(line["event_id"] for line in lines) == sorted(ids)
     assert {line["correlation_id"] for line in lines} == {"rr-2025-001"}

@@ -1,4 +1,4 @@
-"""From query parameters to conditions, without any server."""
+"""Translation of query parameters to SQL conditions, without any server."""
 
 from datetime import UTC, datetime
 
@@ -65,7 +65,7 @@ def test_a_detail_value_needs_its_key() -> None:
     [
         ("2025-06-01T12:00:00Z", NOW),
         ("2025-06-01T14:00:00+02:00", NOW),
-        ("2025-06-01T14:00:00 02:00", NOW),  # a plus sign that nobody percent-encoded
+        ("2025-06-01T14:00:00 02:00", NOW),  # a plus sign that was not percent-encoded
         ("2025-06-01t12:00:00z", NOW),
         ("24h", datetime(2025, 5, 31, 12, tzinfo=UTC)),
         ("999999999d", datetime.min.replace(tzinfo=UTC)),

@@ -1,4 +1,4 @@
-"""The configuration: variables, the YAML of the real DataStorage, and every fault at once."""
+"""The configuration: variables, the YAML of kubernaut's DataStorage, and the report of all faults together."""
 
 from pathlib import Path
 

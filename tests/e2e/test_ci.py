@@ -305,7 +305,7 @@ def test_the_template_for_gitlab(repository: Repository) -> None:
         "ENVKIT_COMMAND": "pytest tests/integration", "ENVKIT_STATE_DIR": repository.environ["ENVKIT_STATE_DIR"],
         "ENVKIT_CACHE_DIR": "",  # this machine's own
     }  # fmt: skip
-    with pytest.raises(AssertionError, match=r"ENVKIT_PACKAGE: says what pip installs, for example git\+URL@TAG"):
+    with pytest.raises(AssertionError, match=r"ENVKIT_PACKAGE: must be the package for pip, for example git\+URL@TAG"):
         gitlab(repository, job, "before_script", "script", **given)
     given["ENVKIT_PACKAGE"] = str(repository.packages.wheel)
     said = gitlab(repository, job, "before_script", "script", **given)

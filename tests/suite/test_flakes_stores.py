@@ -89,7 +89,7 @@ def test_another_redis_is_never_flushed(environment: Environment, variables: dic
         assert suite_redis.marker(client) == f"envkit:{variables['ENVKIT_ENVIRONMENT']}"
         client.set("precious", "1")
         others = Environment({**variables, "ENVKIT_ENVIRONMENT": "another"})
-        with pytest.raises(SuiteError, match="is not flushed: it is not this environment's"):
+        with pytest.raises(SuiteError, match="is not flushed: it does not belong to this environment"):
             suite_redis.flush(client, others)
         assert client.get("precious") == b"1"
         assert "1 keys" in suite_redis.flush(client, environment)

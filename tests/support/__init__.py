@@ -1,1 +1,1 @@
-"""What several tests share: an engine looked at from outside, and a user at a shell."""
+"""Helpers that several test folders share, such as direct access to engines and a user at a shell."""

@@ -1,4 +1,4 @@
-"""A GitHub Actions runner as far as a step meets it: its files, its shell, its log, its way to cancel."""
+"""Simulates the parts of a GitHub Actions runner that a step uses: files, shell, log and cancellation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FILES = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STEP_SUMMARY")
 COMMAND = re.compile(r"^\s*::([a-z-]+|[0-9a-f]{32})( [^:]*)?::(.*)$")
 PROPERTY = re.compile(r"([a-zA-Z]+)=([^,]*)")
 BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
-"""How a step with `shell: bash` is run."""
+"""The command line of a step with `shell: bash`."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """A workflow command: its name, its properties, its text."""
+    """One workflow command: its name, properties and text."""
 
     name: str
     text: str
@@ -31,14 +31,14 @@ class Said:
 
 
 def plain(text: str) -> str:
-    """A command's text, read back."""
+    """Return the unescaped text of a command."""
     for code, char in (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")):
         text = text.replace(code, char)
     return text
 
 
 def commands(log: str) -> list[Said]:
-    """Every command that the runner would heed, in order; between `stop-commands` and its word none is."""
+    """Return the commands that the runner would execute, in order; it ignores those between the stop tokens."""
     found: list[Said] = []
     stopped = ""
     for line in log.splitlines():
@@ -56,7 +56,7 @@ def commands(log: str) -> list[Said]:
 
 
 def entries(text: str) -> dict[str, str]:
-    """What one of the files says: `NAME=value`, or `NAME<<END`, lines, `END`."""
+    """Return the entries of one of the runner's files: `NAME=value`, or `NAME<<END`, lines, `END`."""
     found: dict[str, str] = {}
     lines = iter(text.split("\n"))
     for line in lines:
@@ -79,7 +79,7 @@ def entries(text: str) -> dict[str, str]:
 
 @dataclass
 class Step:
-    """What a step left."""
+    """The results of one step."""
 
     code: int
     log: str
@@ -91,7 +91,7 @@ class Step:
 
 @dataclass
 class Runner:
-    """One job: variables and PATH go from step to step; what was masked stays masked."""
+    """One job: it passes variables and PATH from step to step, and keeps masks."""
 
     folder: Path
     workspace: Path
@@ -100,7 +100,7 @@ class Runner:
     _count: int = 0
 
     def step(self, script: str, cancel_after: str = "", folder: str = ".", **environ: str) -> Step:
-        """Run it as the runner does. With `cancel_after` it is cancelled once that stands in its log."""
+        """Run a step as the runner does and return its results; cancel it when `cancel_after` appears in its log."""
         self._count += 1
         home = self.folder / f"step-{self._count}"
         home.mkdir(parents=True)
@@ -131,21 +131,21 @@ class Runner:
         return Step(code, log_text, outputs, summary, variables, masks)
 
     def shown(self, text: str) -> str:
-        """As the log on the web page has it."""
+        """Return the text as GitHub shows it, with masked values as stars."""
         for mask in sorted(self.masks, key=len, reverse=True):
             text = text.replace(mask, "***")
         return text
 
 
 def expanded(text: object, context: Mapping[str, str]) -> str:
-    """With each `${{ a.b }}` as the context has it; what it has not is empty, as on GitHub."""
+    """Return the text with each `${{ a.b }}` replaced by its value; an unknown one is empty, as on GitHub."""
     return re.sub(r"\$\{\{\s*([\w.-]+)\s*\}\}", lambda found: context.get(found[1], ""), str(text))
 
 
 def composite(
     runner: Runner, action: Path, given: Mapping[str, str], cancel_after: str = ""
 ) -> tuple[Step, dict[str, str]]:
-    """Run a composite action: its last step, which is the one that may be cancelled, and its outputs."""
+    """Run a composite action; return the results of its last step and its outputs. Only the last step is cancelled."""
     told: dict[str, Any] = yaml.safe_load(action.read_text())
     unknown = set(given) - set(told["inputs"])
     assert not unknown, unknown
@@ -164,9 +164,10 @@ def composite(
 
 
 def _cancelled(process: subprocess.Popen[bytes], log: Path, word: str) -> int:
-    """SIGINT to the step's first process alone, 7.5 s later SIGTERM, and then everything is killed.
+    """Cancel the step and return its exit code.
 
-    GitHub gives 2.5 s more, and so does this: docs/ci.md promises that everything is gone by then.
+    Its first process gets SIGINT and 7.5 s later SIGTERM. 2.5 s after that, everything is killed, as on GitHub.
+    docs/ci.md promises that envkit has removed everything by then, so a kill fails the test.
     """
     deadline = time.monotonic() + 120
     while word not in log.read_text(errors="replace"):

@@ -1,4 +1,4 @@
-"""Somebody at a shell: a user, a state directory, a checkout and namespaces, with one configuration for all of them."""
+"""A user at a shell, with a uid, a state directory, a checkout and namespaces; all users share one configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.box import ROOT, Said
 
 OTHER_USER = 65534
-"""A uid that exists everywhere and is not the one that runs the tests."""
+"""A uid that every host has, and that does not run the tests."""
 
 CONFIGURATION = """
 name: {name}
@@ -30,7 +30,7 @@ services:
 
 @dataclass(frozen=True)
 class Actor:
-    """Who types the commands. `lane` and `variables` choose where the environment runs."""
+    """The user who runs the commands. `lane` and `variables` choose where the environment runs."""
 
     name: str
     folder: Path
@@ -43,11 +43,11 @@ class Actor:
 
     @property
     def home(self) -> Path:
-        """The state directory."""
+        """The path of the state directory."""
         return self.folder / self.state
 
     def write(self, port: int, image: str) -> Actor:
-        """Make the checkout and the state directory."""
+        """Create the checkout and the state directory, and return this user."""
         for path in (self.folder / self.checkout, self.home):
             path.mkdir(exist_ok=True)
             os.chown(path, self.user, self.user)
@@ -56,11 +56,11 @@ class Actor:
         return self
 
     def other(self, **changes: object) -> Actor:
-        """The same but for this."""
+        """Return a copy of this user with `changes`."""
         return replace(self, **changes)
 
     def __call__(self, verb: str, *words: str) -> Said:
-        """A command from its beginning to its end, within a minute."""
+        """Run a command and return its result; it has one minute."""
         with self.start(verb, *words) as running:
             try:
                 out, err = running.communicate(timeout=60)
@@ -70,7 +70,7 @@ class Actor:
         return Said(tuple(map(str, running.args)), running.returncode, out, err, 0.0)
 
     def start(self, verb: str, *words: str) -> subprocess.Popen[str]:
-        """Begin a command."""
+        """Start a command."""
         lane = ("--lane", self.lane) if self.lane and verb not in ("prune", "list") else ()
         argv = (*self.before, *_as_user(self.user), python_of(self.user), "-m", "envkit", verb, *lane, *words)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("ENVKIT_", "PYTEST", "CI"))}
@@ -88,7 +88,10 @@ def _as_user(user: int) -> tuple[str, ...]:
 
 @cache
 def python_of(user: int) -> str:
-    """A Python of this version that the user may run, also as a child of itself: this one may be in root's home."""
+    """Return the path of a Python of this version that the user can run, also as a child of itself.
+
+    The Python of the tests may be in root's home, which other users cannot read.
+    """
     again = "import subprocess, sys; subprocess.run([sys.executable, '-c', '']); print(sys.version_info[:2])"
     for python in (sys.executable, "/usr/bin/python3"):
         asked = subprocess.run([*_as_user(user), python, "-c", again], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Probes asked as functions."""
+"""Calls a probe's methods as functions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from envkit.drivers.probes import Target
 
 
 def attempt(probe: Probe, target: Target) -> str | None:
-    """What one attempt of the probe sees; None when it is satisfied."""
+    """Run one attempt of the probe and return the reason of its failure, or None if it succeeds."""
     return probe.attempt(target)
 
 
 def describe(probe: Probe, target: Target) -> str:
-    """What the probe expects there."""
+    """Return the probe's description of what it expects."""
     return probe.describe(target)

@@ -1,4 +1,4 @@
-"""A user at a shell with one environment: own home, state folder, name and ports; commands as people type them."""
+"""A user at a shell with one environment. It has its own home, state folder, name and ports."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.support.engines import Engine
 ROOT = Path(__file__).resolve().parents[2]
 SENTINEL = "# the user's own, not to be touched\n"
 OWN = (".kube/config", ".docker/config.json")
-"""Files of the user's that envkit and the tools it drives like to write to."""
+"""Files of the user that envkit and its tools could overwrite by mistake."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a command did. Its code is as a shell reports it: 128+N for signal N."""
+    """The result of a command. Its code is that of a shell: 128+N after signal N."""
 
     argv: tuple[str, ...]
     code: int
@@ -36,11 +36,11 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """Standard output, read as JSON."""
+        """Return standard output, parsed as JSON."""
         return json.loads(self.out)
 
     def ok(self) -> Said:
-        """Itself, or a failure that shows everything."""
+        """Return this result if the code is 0; else fail the test and show all output."""
         assert self.code == 0, str(self)
         return self
 
@@ -49,7 +49,7 @@ class Said:
 
 
 class Running:
-    """A command that has been started."""
+    """A command that runs in the background."""
 
     def __init__(self, argv: tuple[str, ...], folder: Path, cwd: Path, environ: Mapping[str, str]) -> None:
         self.argv, self.began = argv, time.monotonic()
@@ -62,20 +62,20 @@ class Running:
             )  # fmt: skip
 
     def send(self, signum: int) -> None:
-        """A signal to envkit alone, as a CI runner or `kill` sends it."""
+        """Send a signal only to the process of envkit, as a CI runner or `kill` does."""
         if self.process.poll() is None:
             self.process.send_signal(signum)
 
     def err(self) -> str:
-        """Standard error so far."""
+        """Return standard error so far."""
         return self._paths[1].read_text(errors="replace")
 
     def out(self) -> str:
-        """Standard output so far."""
+        """Return standard output so far."""
         return self._paths[0].read_text(errors="replace")
 
     def wait(self, seconds: float = 240.0) -> Said:
-        """Its end. One that does not end is killed, and the test fails."""
+        """Wait for the end and return the result. A command that exceeds `seconds` is killed, and the test fails."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -90,7 +90,7 @@ class Running:
 
 @dataclass
 class Box:
-    """One environment, and the commands that are about it."""
+    """One environment, and functions that run envkit's commands on it."""
 
     engine: Engine
     name: str
@@ -110,16 +110,16 @@ class Box:
 
     @property
     def home(self) -> Path:
-        """The user's home."""
+        """The path of the user's home."""
         return self.folder / "home"
 
     @property
     def state(self) -> Path:
-        """`$ENVKIT_STATE_DIR`."""
+        """The path of the state folder, `$ENVKIT_STATE_DIR`."""
         return self.folder / "state"
 
     def environ(self, **more: str) -> dict[str, str]:
-        """What the shell has set: nothing of envkit's or kind's but what the test says; caches are shared."""
+        """Return the shell's variables and `more`, without other variables of envkit and kind. Tests share caches."""
         plain = {
             key: value
             for key, value in os.environ.items()
@@ -135,7 +135,7 @@ class Box:
         return {**plain, **mine, **more}
 
     def argv(self, verb: str, *words: str) -> tuple[str, ...]:
-        """The command line."""
+        """Return the command line of a command."""
         return (
             str(ROOT / "dev"),
             verb,
@@ -148,52 +148,52 @@ class Box:
         )
 
     def start(self, verb: str, *words: str, **environ: str) -> Running:
-        """Begin a command."""
+        """Start a command in the background."""
         running = Running(self.argv(verb, *words), self.folder, self.cwd, self.environ(**environ))
         self.started.append(running)
         return running
 
     def __call__(self, verb: str, *words: str, seconds: float = 240.0, **environ: str) -> Said:
-        """A command from its beginning to its end."""
+        """Run a command and return its result."""
         return self.start(verb, *words, **environ).wait(seconds)
 
     def variables(self) -> dict[str, str]:
-        """What `env` gives."""
+        """Return the variables that `env` prints."""
         found: dict[str, str] = self("env", "--format", "json").ok().json
         return found
 
     def plan(self, *words: str) -> dict[str, tuple[str, str]]:
-        """What `up` would do: action and reason by step."""
+        """Return what `up` would do: action and reason for each step."""
         return {row["step"]: (row["action"], row["reason"]) for row in self("plan", "--json", *words).ok().json}
 
     def ids(self) -> dict[str, str]:
-        """Container ids by service."""
+        """Return the container ids by service."""
         return self.engine.ids(self.name)
 
-    # The end
+    # Cleanup
 
     def left(self, volumes: Iterable[str] = ()) -> list[str]:
-        """Everything of the environment that is still on this machine; `volumes` are those its containers had."""
+        """Return all that is left of the environment on this machine. `volumes` are those that its containers had."""
         found = [f"container {row['Name']}" for row in self.engine.rows(self.name)]
         found += [f"network {name}" for name in self.engine.networks_of(self.name)]
         found += [f"volume {name}" for name in self.engine.existing(set(volumes))]
         return found + self.left_on_the_host()
 
     def left_on_the_host(self) -> list[str]:
-        """Processes, ports and files of the environment."""
+        """Return the processes, open ports and files that are left of the environment."""
         found = [f"process {line}" for line in self._processes()]
         found += [f"port {port}" for port in self.ports if not bindable(port)]
         folder = self.state / self.name
         return found + ([f"file {path}" for path in (folder, *folder.rglob("*"))] if folder.exists() else [])
 
     def _processes(self) -> list[str]:
-        """By the marker, or because they name the state folder, as kind and Podman's service do."""
+        """Return processes with the environment's marker, or with its state folder as an argument (kind, Podman)."""
         found = []
         for process in psutil.process_iter():
             try:
                 words = process.cmdline()
                 if process.name() == "aardvark-dns":
-                    continue  # Podman's, for all containers, with the variables of whoever started the first
+                    continue  # a Podman process for all containers; it has the variables of the command that started it
                 if process.environ().get("ENVKIT_ENV") == self.name or any(str(self.state) in word for word in words):
                     found.append(f"{process.pid} {' '.join(words)}")
             except psutil.Error:
@@ -201,14 +201,14 @@ class Box:
         return found
 
     def untouched(self) -> None:
-        """The user's own files are as they were."""
+        """Check that the user's own files are unchanged."""
         for name in OWN:
             assert (self.home / name).read_text() == ("{}\n" if name.endswith(".json") else SENTINEL), name
         others = {str(path.relative_to(self.home)) for path in self.home.rglob("*") if path.is_file()} - set(OWN)
         assert not {name for name in others if name.startswith((".kube", ".docker"))}, others
 
     def close(self) -> list[str]:
-        """Take everything away, come what may; what a `down` left."""
+        """Remove everything, even after errors, and return what `down` left."""
         for running in self.started:
             if running.process.poll() is None:
                 os.killpg(running.process.pid, signal.SIGKILL)
@@ -225,11 +225,11 @@ class Box:
 
 
 Small = Callable[..., Box]
-"""Makes an environment from a configuration's text; see the fixture `small`."""
+"""A function that creates an environment from the text of a configuration; see the fixture `small`."""
 
 
 def bindable(port: int) -> bool:
-    """Whether nobody listens there."""
+    """Return whether no process listens on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -240,7 +240,7 @@ def bindable(port: int) -> bool:
 
 
 def eventually(check: Any, seconds: float = 10.0) -> Any:
-    """The first true answer, or the last one."""
+    """Call `check` until it returns a true value or `seconds` have passed; return its last value."""
     deadline = time.monotonic() + seconds
     while not (answer := check()) and time.monotonic() < deadline:
         time.sleep(0.1)

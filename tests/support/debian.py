@@ -1,4 +1,4 @@
-"""A Debian repository on 127.0.0.1 with a key of its own, and an HTTP proxy in front of apt that spoils answers."""
+"""A Debian repository on 127.0.0.1 with its own key, and an HTTP proxy that corrupts the answers to apt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 Spoil = Callable[[bytes], tuple[bytes, int]]
-"""The body as it is passed on, and the length that the answer's head promises."""
+"""A function from the body to the body that is sent, and to the length in the header."""
 
 TOOLS = "redis-tools"
 
@@ -30,7 +30,7 @@ SPOILS: Mapping[str, Spoil] = {
 
 @dataclass
 class Proxy:
-    """Passes on what apt asks for; answers whose path ends with `suffix` are spoilt."""
+    """A proxy that forwards apt's requests and corrupts answers to paths that end with `suffix`."""
 
     port: int
     suffix: str = ""
@@ -39,14 +39,14 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Repository:
-    """A signed repository, and the apt configuration that knows nothing but it, through the proxy."""
+    """A signed repository, and an apt configuration that uses only this repository, through the proxy."""
 
     folder: Path
     proxy: Proxy
     config: Path
 
     def install(self, *names: str) -> None:
-        """Have dpkg's record say that packages are installed here, though none of their files is."""
+        """Write into dpkg's database that packages are installed, without installing their files."""
         arch = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout
         status = self.config.with_name("status")
         status.write_text("".join(
@@ -58,7 +58,7 @@ class Repository:
             config.write(f'Dir::State::status "{status}";\n')
 
     def environ(self, home: Path) -> dict[str, str]:
-        """For a job: apt finds this repository alone."""
+        """Return the variables of a job in which apt uses only this repository."""
         return {
             "APT_CONFIG": str(self.config), "PATH": os.environ["PATH"], "HOME": str(home),
             "ENVKIT_CACHE_DIR": str(home / "cache"),
@@ -67,7 +67,7 @@ class Repository:
 
 @contextmanager
 def repository(folder: Path) -> Iterator[Repository]:
-    """Serve a repository made of the packages below, which are signed with a key that is made for it."""
+    """Serve a repository with the packages below, signed with a new key."""
     site = folder / "site"
     _publish(site)
     _sign(site / "dists" / "stable", folder / "gnupg")
@@ -90,7 +90,7 @@ def _configure(folder: Path, origin: int, proxy: int) -> Path:
 
 
 def _publish(site: Path) -> None:
-    """A binary package `etcd-server`, and a source package `kubernetes` of the version that envkit can build."""
+    """Write a binary package `etcd-server`, and a source package `kubernetes` of the version that envkit can build."""
     index = site / "dists" / "stable" / "main"
     arch = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout.strip()
     etcd = "#!/bin/sh\necho 'etcd Version: 3.4.23'\n# " + "x" * 20_000 + "\n"
@@ -116,7 +116,7 @@ def _publish(site: Path) -> None:
 
 
 def _deb(site: Path, arch: str, name: str, version: str, files: Mapping[str, str], depends: str = "") -> str:
-    """Make a package of scripts and links; what the list says of it."""
+    """Create a package of scripts and links, and return its entry in the package list."""
     tree = site.parent / f"tree-{name}"
     for path, text in files.items():
         if text.startswith("-> "):
@@ -136,7 +136,7 @@ def _deb(site: Path, arch: str, name: str, version: str, files: Mapping[str, str
 
 
 def _tarball() -> bytes:
-    """Random content: a tar that is cut in the middle still begins like a good one."""
+    """Return an archive of random content, so that a truncated one still begins like a valid one."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as bundle:
         entry = tarfile.TarInfo("kubernetes/cmd/kube-apiserver/apiserver.go")
@@ -199,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Silence."""
+        """Log nothing."""
 
 
 class _Files(_Handler):

@@ -1,4 +1,4 @@
-"""An engine as a bystander sees it: asked directly, never through the code under test."""
+"""Direct access to a container engine, without the code under test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 
 
 class Engine:
-    """Docker or Podman, whichever `name` says."""
+    """Docker or Podman, as `name` says."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -28,7 +28,7 @@ class Engine:
         self.overlay = os.environ.get("ENVKIT_OVERLAY", "standins" if self._has(STAND_IN) else "")
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self.client.close()
 
     def _has(self, image: str) -> bool:
@@ -40,17 +40,17 @@ class Engine:
 
     @property
     def python(self) -> str:
-        """An image with Python and a shell that is here."""
+        """Return the name of a local image with Python and a shell."""
         if self._has(STAND_IN):
             return STAND_IN
         if not self._has(PUBLIC):
             self.client.images.pull(PUBLIC)
         return PUBLIC
 
-    # What there is
+    # Queries
 
     def rows(self, environment: str) -> list[dict[str, Any]]:
-        """Inspected containers of the environment: by envkit's label, by kind's, or by name."""
+        """Return the inspected containers of the environment, found by envkit's label, by kind's label, or by name."""
         found: dict[str, dict[str, Any]] = {}
         for label in (f"envkit.env={environment}", f"{CLUSTER_LABEL}=envkit-{environment}"):
             for row in self.api.containers(all=True, filters={"label": label}):
@@ -61,20 +61,20 @@ class Engine:
         return list(found.values())
 
     def ids(self, environment: str) -> dict[str, str]:
-        """Container ids by service; the cluster's node is `cluster`."""
+        """Return the container ids by service; the id of the cluster's node is under `cluster`."""
         return {_service(row): str(row["Id"]) for row in self.rows(environment)}
 
     def inspect(self, environment: str, service: str) -> dict[str, Any]:
-        """One service's container."""
+        """Return the inspected container of one service."""
         return next(row for row in self.rows(environment) if _service(row) == service)
 
     def volumes_of(self, environment: str) -> set[str]:
-        """Volumes that its containers have mounted, anonymous ones included."""
+        """Return the volumes that its containers mount, with anonymous ones."""
         mounts = [mount for row in self.rows(environment) for mount in row.get("Mounts") or []]
         return {str(mount["Name"]) for mount in mounts if mount.get("Type") == "volume"}
 
     def networks_of(self, environment: str) -> list[str]:
-        """By label or by name."""
+        """Return the environment's networks, found by label or by name."""
         rows = self.api.networks()
         label = {"envkit.env": environment}
         return [
@@ -84,22 +84,22 @@ class Engine:
         ]
 
     def existing(self, volumes: set[str]) -> set[str]:
-        """Those that are still there."""
+        """Return the volumes that still exist."""
         return volumes & {str(row["Name"]) for row in self.api.volumes().get("Volumes") or []}
 
     def execute(self, container: str, *argv: str) -> str:
-        """Run a command in a container; its output."""
+        """Run a command in a container and return its output; fail the test if it fails."""
         made = self.api.exec_create(container, list(argv))
         output = bytes(self.api.exec_start(made["Id"])).decode(errors="replace")
         code = self.api.exec_inspect(made["Id"])["ExitCode"]
         assert code == 0, f"{argv} ended with {code}: {output}"
         return output
 
-    # Bystanders
+    # Resources that do not belong to envkit
 
     @contextmanager
     def container(self, name: str, port: int | None = None, **labels: str) -> Iterator[str]:
-        """A container of somebody else's, running; its id."""
+        """Run a container that does not belong to envkit, and yield its id."""
         binding = {"8000/tcp": ("127.0.0.1", port)} if port else {}
         made = self.api.create_container(
             self.python,
@@ -117,7 +117,7 @@ class Engine:
 
     @contextmanager
     def network(self, name: str, **labels: str) -> Iterator[str]:
-        """A network of somebody else's."""
+        """Create a network that does not belong to envkit."""
         made = self.api.create_network(name, driver="bridge", labels=labels)
         try:
             yield str(made["Id"])
@@ -126,7 +126,7 @@ class Engine:
 
     @contextmanager
     def volume(self, name: str, **labels: str) -> Iterator[str]:
-        """A volume of somebody else's."""
+        """Create a volume that does not belong to envkit."""
         self.api.create_volume(name, labels=labels)
         try:
             yield name
@@ -134,7 +134,7 @@ class Engine:
             self.api.remove_volume(name, force=True)
 
     def sweep(self, environment: str) -> None:
-        """Whatever `down` failed to remove, so that one failure does not become many."""
+        """Remove what `down` failed to remove, so that one failure does not cause others."""
         for row in self.rows(environment):
             _tolerant(self.api.remove_container, row["Id"], v=True, force=True)
         for name in self.networks_of(environment):
@@ -142,7 +142,7 @@ class Engine:
 
 
 def answers(url: str) -> bool:
-    """Whether an engine answers there."""
+    """Return whether an engine answers at the address."""
     try:
         with closing(docker.DockerClient(base_url=url, timeout=5)) as client:
             return bool(client.ping())

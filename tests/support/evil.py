@@ -1,4 +1,4 @@
-"""Servers that keep a client waiting, each in its own way; one connection after the other is served in a thread."""
+"""Servers that delay a client, each in a different way. Each serves one connection after the other in a thread."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 Act = Callable[[socket.socket, threading.Event], None]
 
 EACH = 0.03
-"""Seconds between two bytes of a trickle: far below what any client allows for one read."""
+"""Seconds between two bytes of a slow answer: much less than any client's timeout of one read."""
 
 
 def _heard(plug: socket.socket) -> bytes:
-    """What the client has to say first; nothing after a while, for some say nothing."""
+    """Return the first bytes from the client, or nothing after a short wait, because some clients send nothing."""
     plug.settimeout(0.2)
     with suppress(OSError):
         return plug.recv(65536)
@@ -25,7 +25,7 @@ def _heard(plug: socket.socket) -> bytes:
 
 
 def trickle(before: bytes, slowly: bytes) -> Act:
-    """Say the first at once, then the other byte by byte, again and again."""
+    """Return a server that sends `before` at once, then `slowly` byte by byte, repeatedly."""
 
     def act(plug: socket.socket, over: threading.Event) -> None:
         _heard(plug)
@@ -40,7 +40,7 @@ def trickle(before: bytes, slowly: bytes) -> Act:
 
 
 def flood(before: bytes, much: bytes) -> Act:
-    """Say the first, then the other without an end."""
+    """Return a server that sends `before`, then `much` without end."""
 
     def act(plug: socket.socket, over: threading.Event) -> None:
         _heard(plug)
@@ -53,39 +53,39 @@ def flood(before: bytes, much: bytes) -> Act:
 
 
 def silent(plug: socket.socket, over: threading.Event) -> None:
-    """Accept, read, say nothing."""
+    """Accept the connection, read, and send nothing."""
     _heard(plug)
     over.wait(60)
 
 
 def deaf(plug: socket.socket, over: threading.Event) -> None:
-    """Accept and read nothing either."""
+    """Accept the connection, and neither read nor send."""
     over.wait(60)
     del plug
 
 
 def half_closed(plug: socket.socket, over: threading.Event) -> None:
-    """Say at once that nothing will come, and stay."""
+    """Close the sending side at once and keep the connection open."""
     plug.shutdown(socket.SHUT_WR)
     over.wait(60)
 
 
 def resetting(plug: socket.socket, over: threading.Event) -> None:
-    """Close with a reset."""
+    """Close the connection with a TCP reset."""
     del over
     _heard(plug)
     plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def garbage(plug: socket.socket, over: threading.Event) -> None:
-    """Answer with what no protocol has, and stay."""
+    """Send bytes that no protocol allows, and keep the connection open."""
     _heard(plug)
     plug.sendall(bytes(range(256)) * 8)
     over.wait(60)
 
 
 def in_circles(plug: socket.socket, over: threading.Event) -> None:
-    """Lead each request back to where it was sent."""
+    """Redirect each request to its own URL."""
     while not over.is_set() and _heard(plug):
         plug.sendall(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
 
@@ -147,7 +147,7 @@ def _served(listener: socket.socket, act: Act) -> Iterator[None]:
 
 @contextmanager
 def on_port(act: Act, port: int = 0) -> Iterator[int]:
-    """Such a server on 127.0.0.1; its port."""
+    """Run such a server on 127.0.0.1 and yield its port."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -157,7 +157,7 @@ def on_port(act: Act, port: int = 0) -> Iterator[int]:
 
 @contextmanager
 def on_socket(act: Act, path: Path) -> Iterator[str]:
-    """Such a server on a unix socket; its path."""
+    """Run such a server on a unix socket and yield its path."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     with _served(listener, act):
@@ -165,10 +165,10 @@ def on_socket(act: Act, path: Path) -> Iterator[str]:
 
 
 def seconds_of(call: Callable[[], object]) -> tuple[float, object]:
-    """How long the call took, and what it gave or raised."""
+    """Return the duration of the call in seconds, and the value that it returned or the error that it raised."""
     began = time.monotonic()
     try:
         given: object = call()
-    except Exception as error:  # noqa: BLE001  what is raised is what is looked at
+    except Exception as error:  # noqa: BLE001  the caller checks the error
         given = error
     return time.monotonic() - began, given

@@ -1,4 +1,4 @@
-"""An environment opened on the fake engine: what `envkit.cli.context.opened` gives on a real one."""
+"""Opens an environment on the fake engine, as `envkit.cli.context.opened` does on a real one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Session:
 
 @dataclass
 class FakeBackend:
-    """See `envkit.drivers.runtimes.base.Backend`."""
+    """The backend of the fake engine; see `envkit.drivers.runtimes.base.Backend`."""
 
     environment: Environment
     runtime: FakeEngine

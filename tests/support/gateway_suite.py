@@ -1,4 +1,4 @@
-"""examples/gateway, run as a user would in an environment that is up."""
+"""Runs the suite of examples/gateway in a running environment, as a user would."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 from tests.support.box import Box
 
 QUICK = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-"""The plugins that this repository's own tests need take seconds to import in each worker."""
+"""A variable that disables the pytest plugins of this repository, which take seconds to import in each worker."""
 
 
 def passes(box: Box, workers: int, repeat: int = 3) -> str:
-    """The table of consecutive runs, after every test has passed in each of them."""
+    """Run the suite `repeat` times, check that all tests pass each time, and return the table of runs."""
     pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "xdist.plugin")
     suite = ("examples/gateway", "-n", str(workers))
     said = box("run", "--repeat", str(repeat), "--", *pytest_, *suite, seconds=300.0 * repeat, **QUICK).ok()

@@ -1,7 +1,8 @@
-"""envkit as others get it: a clone with a tag, the wheel and the sdist built from it, and real pip, pipx and uv.
+"""Builds envkit as users install it: a clone with a tag, its wheel and sdist, and real pip, pipx and uv.
 
-Made once in a test session, by the worker that needs it first. pip fills one folder of wheels from the package index,
-and every installation takes what it depends on from there (`PIP_NO_INDEX`, `PIP_FIND_LINKS`): the index is asked once.
+The first worker that needs these creates them, once per session. pip downloads wheels from the package index into one
+folder. All installations take their dependencies from there (`PIP_NO_INDEX`, `PIP_FIND_LINKS`), so the index is used
+only once.
 """
 
 from __future__ import annotations
@@ -23,80 +24,80 @@ from tests.support.box import ROOT
 TAG = "v0.0.0-test"
 
 PLACEHOLDER = r"git\+(?:REPOSITORY|[\w:/.$-]*YOUR-[A-Z]+/envkit(?:\.git)?)@TAG"
-"""How the documents write the reader's own address of this repository."""
+"""The placeholder in the documents for the address of the reader's copy of this repository."""
 
 TOOLS = ("pipx", "uv")
-"""What README and docs/ci.md install with, besides pip."""
+"""The tools that README and docs/ci.md install with, besides pip."""
 
 TESTED_WITH = ("pytest", "hatchling", "pip", "setuptools")
-"""A suite's runner, what builds a wheel from sources, and what pipx puts into its environments."""
+"""Further packages: the test runner of suites, the builder of wheels, and the packages that pipx installs itself."""
 
 INSTALL_SECONDS = 400
-"""For pip on a machine with much else to do; usually it takes a tenth of this."""
+"""Time limit of pip on a busy machine; usually it needs a tenth of this."""
 
 
 @dataclass(frozen=True)
 class Packages:
-    """What can be installed, and what installs it."""
+    """The packages that can be installed, and the tools that install them."""
 
     folder: Path
 
     @property
     def clone(self) -> Path:
-        """A clone of this repository, at `TAG`."""
+        """The path of a clone of this repository, at `TAG`."""
         return self.folder / "clone"
 
     @property
     def tools(self) -> Path:
-        """The folder that holds `python3`, `pip`, `pipx`, `uv` and `uvx`."""
+        """The folder with `python3`, `pip`, `pipx`, `uv` and `uvx`."""
         return self.folder / "tools/bin"
 
     @property
     def wheel(self) -> Path:
-        """Built by README's command."""
+        """The path of the wheel, built by README's command."""
         (found,) = (self.clone / "dist").glob("*.whl")
         return found
 
     @property
     def sdist(self) -> Path:
-        """Built by uv."""
+        """The path of the sdist, built by uv."""
         (found,) = (self.folder / "sdist").glob("*.tar.gz")
         return found
 
     @property
     def url(self) -> str:
-        """The address to clone from, for what stands as REPOSITORY in the documents."""
+        """The URL to clone from; it replaces REPOSITORY in the documents."""
         return self.clone.as_uri()
 
     def environ(self, home: Path) -> dict[str, str]:
-        """Variables for a shell that installs: wheels come from one folder, what pipx and uv keep is below `home`."""
+        """Return variables for installations: wheels come from one folder, and pipx and uv write below `home`."""
         house = str(self.folder / "wheels")
         return {
             **plain_environ(), "PATH": f"{home / 'bin'}:{self.tools}:{os.environ['PATH']}",
             "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": house, "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "PIP_NO_COMPILE": "0",  # pip reads it as `compile`: byte code of the kubernetes client alone takes 15 s
+            "PIP_NO_COMPILE": "0",  # means `no compile`: compiling the kubernetes client alone takes 15 s
             "UV_NO_INDEX": "1", "UV_FIND_LINKS": house, "UV_CACHE_DIR": str(home / "uv"),
             "UV_PYTHON_DOWNLOADS": "never",
             "PIPX_HOME": str(home / "pipx"), "PIPX_BIN_DIR": str(home / "bin"), "PIPX_DEFAULT_PYTHON": sys.executable,
         }  # fmt: skip
 
     def documented(self, command: str) -> str:
-        """A command of the documents, with what stands for the reader's own address and tag filled in."""
+        """Return a command of the documents with its placeholders for address and tag replaced."""
         return re.sub(PLACEHOLDER, f"git+{self.url}@{TAG}", command)
 
 
 def plain_environ() -> dict[str, str]:
-    """Variables of a shell that has nothing of envkit's, Python's or pytest's; what is pip's own stays."""
+    """Return this shell's variables without those of envkit, Python and pytest, but with those of pip."""
     dropped = ("ENVKIT_", "PYTHON", "PYTEST", "VIRTUAL_ENV", "GITHUB_", "GITLAB_", "KUBECONFIG")
     plain = {key: value for key, value in os.environ.items() if not key.startswith(dropped) and key != "CI"}
-    here = os.path.dirname(sys.executable)  # noqa: PTH120  not resolved: the environment's, not the interpreter's
+    here = os.path.dirname(sys.executable)  # noqa: PTH120  not resolved: the virtual environment's folder
     return {**plain, "PATH": ":".join(part for part in plain["PATH"].split(":") if part != here)}
 
 
 def call(
     argv: Sequence[str | Path], cwd: Path, environ: Mapping[str, str] | None = None, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """A command that ends with `code`."""
+    """Run a command and return its result; fail the test if its exit code is not `code`."""
     done = subprocess.run(
         argv, cwd=cwd, env=plain_environ() if environ is None else environ, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=INSTALL_SECONDS,
@@ -106,13 +107,13 @@ def call(
 
 
 def environment(folder: Path) -> Path:
-    """The `bin` of a clean virtual environment, with pip."""
+    """Create a clean virtual environment with pip and return its `bin` folder."""
     call((sys.executable, "-m", "venv", folder), folder.parent)
     return folder / "bin"
 
 
 def packages(factory: pytest.TempPathFactory) -> Packages:
-    """The session's packages, made by the first who asks."""
+    """Return the session's packages; the first caller creates them."""
     base = factory.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     made = Packages(shared / "packages")
@@ -126,7 +127,7 @@ def packages(factory: pytest.TempPathFactory) -> Packages:
 
 
 def first_line_of_readme() -> list[str]:
-    """README's one command that builds the wheel."""
+    """Return README's only command that builds the wheel, as a list of arguments."""
     (found,) = re.findall(r"^python3 -m pip wheel .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
     return str(found).split()
 
@@ -143,7 +144,7 @@ def _make(made: Packages) -> None:
 
 
 def _clone(clone: Path) -> None:
-    """A repository of its own with the files of this checkout as they are now, committed or not, and a tag."""
+    """Create a git repository with the current files of this checkout, committed or not, and with a tag."""
     listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in call(listed, ROOT).stdout.split("\0"):
         if name and (ROOT / name).is_file():

@@ -1,4 +1,4 @@
-"""Ports for tests: free now, below the range from which the kernel gives out others."""
+"""Chooses ports for tests: free ones, below the kernel's range of ephemeral ports."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterable
 from tests.support.box import bindable
 
 GATEWAY = (15437, 16380, 18091, 19091, 28091)
-"""The default profile's ports: of those who follow the documents, and so nobody else's."""
+"""The ports of the default profile. Only tests that follow the documents use them."""
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
-"""Which of two workers this is: neither is given what the other may be given at the same moment."""
+"""The number of this pytest worker, 0 or 1. The two workers get different ports."""
 
 RANGE = range(24000 + 1500 * WORKER, 25500 + 1500 * WORKER)
 OFFSETS = range(100 + 5 * WORKER, 4000, 10)
-"""Two of them that differ by 5 in their last digit never move two ports of `GATEWAY` to the same number."""
+"""Port offsets for this worker. With offsets of two workers, no two ports of `GATEWAY` get the same number."""
 
 _given: set[int] = set()
 
 
 def free(count: int = 1) -> tuple[int, ...]:
-    """Ports that nobody listens on and that were not given out before."""
+    """Return `count` ports on which no process listens and which were not returned before."""
     found: list[int] = []
     for port in random.sample(RANGE, len(RANGE)):
         if len(found) == count:
@@ -34,7 +34,7 @@ def free(count: int = 1) -> tuple[int, ...]:
 
 
 def offset(ports: Iterable[int] = GATEWAY) -> int:
-    """An offset under which all of the ports are free."""
+    """Return an offset for which all moved ports are free."""
     wanted = tuple(ports)
     for number in random.sample(OFFSETS, len(OFFSETS)):
         moved = {port + number for port in wanted}

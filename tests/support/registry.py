@@ -1,4 +1,4 @@
-"""A container registry on 127.0.0.1, as small as one can be: it serves what it was given and fails when told to."""
+"""A minimal container registry on 127.0.0.1. Tests add its images and choose its failures."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 CUT = 0
-"""Instead of a status: the connection ends in the middle of the answer."""
+"""A value in the place of a status: the registry closes the connection in the middle of the answer."""
 
 CODES = {401: "UNAUTHORIZED", 403: "DENIED", 404: "MANIFEST_UNKNOWN", 429: "TOOMANYREQUESTS"}
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One answer that is none."""
+    """One failing answer."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Failure:
 
 @dataclass
 class Registry:
-    """What it serves (manifests by repository and tag, blobs by digest), how it fails, and what it was asked for."""
+    """The registry: its content (manifests by repository and tag, blobs by digest), its failures and its requests."""
 
     port: int = 0
     manifests: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -45,11 +45,11 @@ class Registry:
 
     @property
     def host(self) -> str:
-        """Its address, as it stands in a reference."""
+        """Its host and port, as in an image reference."""
         return f"127.0.0.1:{self.port}"
 
     def add(self, repository: str, tag: str, content: str, arch: str = "amd64") -> str:
-        """Serve an image from scratch that holds one file, and a program that ends at once with 0; its digest."""
+        """Serve an image with one file, and a program that exits at once with 0; return the image's digest."""
         layer = _layer({"content": content.encode(), "done": done(arch)})
         config = _json({
             "architecture": arch, "os": "linux", "config": {"Cmd": ["/done"]},
@@ -68,18 +68,18 @@ class Registry:
         return _digest(manifest)
 
     def fail(self, repository: str, *statuses: int, **headers: str) -> None:
-        """Answer the next questions for a manifest of the repository like that, one each; then as it should be."""
+        """Answer the next requests for a manifest of the repository with these statuses, one each; then normally."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.failing[repository] = [Failure(status, named) for status in statuses]
 
     def asked_for(self, repository: str) -> int:
-        """How many times somebody asked for a manifest of it."""
+        """Return the number of requests for a manifest of the repository."""
         return sum(path.startswith(f"/v2/{repository}/manifests/") for path in self.asked)
 
 
 @contextmanager
 def serving() -> Iterator[Registry]:
-    """A registry that answers until the end of the block; from then on nobody does."""
+    """Run a registry until the context ends."""
     registry = Registry()
 
     class Handler(_Handler):
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def done(arch: str) -> bytes:
-    """The smallest program for Linux that ends with 0: `_exit(0)` after the heads of an ELF file."""
+    """Return a minimal Linux program that exits with 0: the ELF headers and the call `_exit(0)`."""
     machine, code = {
         "amd64": (62, "31ff b83c000000 0f05"),
         "arm64": (183, "000080d2 a80b80d2 010000d4"),

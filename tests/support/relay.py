@@ -1,4 +1,4 @@
-"""A socket before an engine's own: for a user who may not open that one, and for an engine that stops answering."""
+"""A socket in front of an engine's socket: for users without access to the engine, and to simulate its death."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Relay:
-    """Every connection is carried to the socket `behind`, until `die`."""
+    """Forwards every connection to the socket `behind`, until `die`."""
 
     def __init__(self, behind: Path, path: Path) -> None:
         self.path, self._behind = path, behind
@@ -23,11 +23,11 @@ class Relay:
 
     @property
     def url(self) -> str:
-        """As `DOCKER_HOST` names it."""
+        """The address for `DOCKER_HOST`."""
         return f"unix://{self.path}"
 
     def die(self) -> None:
-        """Refuse and cut every connection, as a daemon does that is killed; twice is fine."""
+        """Close all connections and refuse new ones, like a killed daemon. It may be called twice."""
         for one in (self._listener, *self._open):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""A socket in front of a real engine that can be cut, as if the engine was killed: the shared daemon lives on."""
+"""A socket in front of a real engine. Tests cut it to simulate a killed engine; the shared daemon keeps running."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Front:
-    """Carries connections to the socket `behind`; `cut` closes all of them and takes the path away."""
+    """Forwards connections to the socket `behind`; `cut` closes all of them and removes the path."""
 
     def __init__(self, behind: Path, path: Path) -> None:
         self.behind, self.path = behind, path
@@ -19,18 +19,18 @@ class Front:
 
     @property
     def url(self) -> str:
-        """What DOCKER_HOST holds."""
+        """The address for DOCKER_HOST."""
         return f"unix://{self.path}"
 
     def begin(self) -> None:
-        """Listen, also again after a cut."""
+        """Start to listen; also works after `cut`."""
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self.path))
         self._listener.listen()
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self) -> None:
-        """Stop answering at once, in the middle of whatever is said."""
+        """Close all connections at once, in the middle of answers, and stop listening."""
         self.path.unlink(missing_ok=True)
         _close(self._listener)
         with self._lock:

@@ -1,4 +1,4 @@
-"""A Docker that refuses old clients as version 29 does: a socket before the real one, which is older and takes them."""
+"""A socket in front of an older Docker that refuses old clients, as Docker 29 does."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from pathlib import Path
 from tests.unit.sockets import serving
 
 OLDEST = (1, 44)
-"""What Docker 29 asks for at least."""
+"""The minimal API version that Docker 29 accepts."""
 
 _VERSIONED = re.compile(rb"^([A-Z]+ )/v(\d+)\.(\d+)(/\S*)")
 
 
 @contextmanager
 def refusing(behind: Path, path: Path, speaks: str, refused: list[str]) -> Iterator[str]:
-    """Requests for `OLDEST` and later go to the socket `behind`, as version `speaks`; those `refused` are kept."""
+    """Forward requests of API version `OLDEST` and later to the socket `behind`, as version `speaks`.
+
+    It refuses other requests and appends them to `refused`. Yields the address of the new socket.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
 
     def handle(client: socket.socket) -> None:
-        theirs = client.dup()  # what is served one after the other is carried on beside the next
+        theirs = client.dup()  # forwarded in a thread, while this one accepts the next
         threading.Thread(target=_carry, args=(theirs, behind, speaks, refused), daemon=True).start()
 
     with serving(listener, handle):
@@ -47,7 +50,7 @@ def _carry(client: socket.socket, behind: Path, speaks: str, refused: list[str])
             client.sendall(words)
             return
         head = _VERSIONED.sub(rb"\1/v" + speaks.encode() + rb"\4", head)
-        if b"\r\nUpgrade:" not in head:  # one request on each connection: none is carried unread
+        if b"\r\nUpgrade:" not in head:  # one request per connection, so that each is checked
             head = re.sub(rb"\r\nConnection: [^\r]*", b"", head).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
             server.connect(str(behind))
@@ -67,5 +70,5 @@ def _pump(source: socket.socket, target: socket.socket, versions: bool = False) 
 
 
 def _younger(answer: bytes) -> bytes:
-    """The answer to `/version`, as of one that refuses: as long as before, its length is in the head."""
+    """Return the answer to `/version` with the newer minimal version, and with the same length as the header says."""
     return re.sub(rb'"MinAPIVersion":"1\.(\d\d)"', b'"MinAPIVersion":"1.44"', answer)

@@ -216,7 +216,7 @@ def test_secrets_are_masked_before_their_variables_go_anywhere(tmp_path: Path) -
     masks = {one.text for one in commands(log.text)}
     assert {"made later", "made%20later", "in%20url"} <= masks and "secret" not in masks
     assert entries(files["GITHUB_ENV"].read_text()) == {"BEFORE": "1", **variables}
-    assert notes == ["the secret in C_PASSWORD is a plain word, which no log can hide"]
+    assert notes == ["the secret in C_PASSWORD is a common word, which the log cannot mask"]
 
 
 # GitLab

@@ -237,7 +237,7 @@ def test_what_cannot_be_stored_is_lost_at_the_end_and_named() -> None:
 def test_an_event_that_is_no_json_is_lost_and_never_raised() -> None:
     store = store_of(opened())
     store.record({**event(1), "event_data": object()})
-    assert "it is no JSON" in str(store.close()[0])
+    assert "it is not JSON" in str(store.close()[0])
 
 
 FORKS = """

@@ -1,5 +1,5 @@
-"""A small stateless Gateway: alerts come in by webhook, and each new one becomes a RemediationRequest.
+"""A small stateless Gateway: it receives alerts by webhook and creates a RemediationRequest for each new one.
 
-What it remembers is in Redis (which alerts it has seen lately) and in Kubernetes (the requests themselves), so any
-number of servers can stand beside each other, and any of them can be restarted.
+Its state is in Redis (the alerts of the last minutes) and in Kubernetes (the requests themselves). So several servers
+can run side by side, and each can be restarted.
 """

@@ -1,4 +1,4 @@
-"""The API server over HTTP: who is calling, may they, and RemediationRequests made with patience."""
+"""A client of the API server: it checks tokens and rights, and creates RemediationRequests with retries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REQUESTS = "/apis/kubernaut.ai/v1alpha1"
 
 
 class Refused(Exception):
-    """The API server said no; `status` is HTTP's."""
+    """The API server refused the call; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status} {message}")
@@ -23,11 +23,11 @@ class Refused(Exception):
 
 
 class Busy(Exception):
-    """It asked to come back later or did not answer, each time."""
+    """The API server throttled or did not answer every attempt."""
 
 
 class Cluster:
-    """One API server, as one ServiceAccount."""
+    """A client of one API server, with the token of one ServiceAccount."""
 
     def __init__(
         self, url: str, ca: str, token: Callable[[], str], *, timeout: float, attempts: int, backoff: float
@@ -38,13 +38,13 @@ class Cluster:
         self._attempts, self._backoff = attempts, backoff
 
     def who(self, token: str) -> Mapping[str, Any] | None:
-        """The user that a bearer token belongs to, by TokenReview; None when to nobody."""
+        """Return the user of a bearer token, by TokenReview, or None if the token is invalid."""
         review = _review("authentication", "TokenReview", {"token": token})
         status = self._insist("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review)["status"]
         return status["user"] if status.get("authenticated") else None
 
     def may_create(self, user: Mapping[str, Any], namespace: str) -> bool:
-        """Whether the user may create RemediationRequests there, by SubjectAccessReview."""
+        """Return whether the user may create RemediationRequests in the namespace, by SubjectAccessReview."""
         asked = {"verb": "create", "group": "kubernaut.ai", "resource": "remediationrequests", "namespace": namespace}
         spec = {"user": user["username"], "groups": user.get("groups") or [], "resourceAttributes": asked}
         review = _review("authorization", "SubjectAccessReview", spec)
@@ -52,12 +52,12 @@ class Cluster:
         return bool(answer["status"].get("allowed"))
 
     def create(self, request: Mapping[str, Any], tell: Callable[[], None] = lambda: None) -> dict[str, Any]:
-        """Create a RemediationRequest; `tell` is called before each repeat. Raises `Refused` or `Busy`."""
+        """Create a RemediationRequest and return it; call `tell` before each retry. Raises `Refused` or `Busy`."""
         path = f"{REQUESTS}/namespaces/{request['metadata']['namespace']}/remediationrequests"
         return self._insist("POST", path, request, tell)
 
     def find(self, namespace: str, name: str) -> dict[str, Any]:
-        """A RemediationRequest. Raises `Refused` or `Busy`."""
+        """Return a RemediationRequest. Raises `Refused` or `Busy`."""
         return self._insist("GET", f"{REQUESTS}/namespaces/{namespace}/remediationrequests/{name}")
 
     def close(self) -> None:

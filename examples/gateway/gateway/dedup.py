@@ -1,4 +1,4 @@
-"""Which signals were seen lately, in Redis: one round trip decides who is first, whatever comes at the same moment."""
+"""Deduplicates signals in Redis: one round trip decides which of several simultaneous signals is the first."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ return {count, redis.call('HGET', KEYS[1], 'request') or ''}
 
 
 class Unavailable(Exception):
-    """Redis did not answer in time, or not at all."""
+    """Redis did not answer in time."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """How often a signal has come, this time included, and the request that the first one became."""
+    """The number of times a signal has come, with this one, and the request that was created for the first."""
 
     count: int
     request: str
 
     @property
     def first(self) -> bool:
-        """Whether nobody has seen it lately."""
+        """Whether this is the first one."""
         return self.count == 1
 
 
 class Dedup:
-    """Deduplication by fingerprint; every sighting lengthens the time for which it is remembered."""
+    """Deduplication by fingerprint. Each repetition of a signal restarts the time for which it is remembered."""
 
     def __init__(self, url: str, prefix: str, ttl: float, timeout: float) -> None:
-        # No repeats of redis-py's own: a stalled server would cost their sum.
+        # Without redis-py's own retries: on a stalled server their timeouts would add up.
         self._redis = Redis.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0),
             decode_responses=True,
@@ -46,11 +46,11 @@ class Dedup:
         self._script = self._redis.register_script(_SEEN)
 
     def key(self, fingerprint: str) -> str:
-        """Where a signal is remembered."""
+        """Return the Redis key of a signal."""
         return f"{self._prefix}:dedup:{fingerprint}"
 
     def seen(self, fingerprint: str) -> Seen:
-        """Count the signal and start its time anew. Raises `Unavailable`."""
+        """Count the signal, restart its time, and return the count. Raises `Unavailable`."""
         try:
             count, request = self._script([self.key(fingerprint)], [int(self._ttl * 1000)])
         except RedisError as error:
@@ -58,7 +58,7 @@ class Dedup:
         return Seen(int(count), str(request))
 
     def became(self, fingerprint: str, request: str) -> None:
-        """Remember the request, from now on for the whole time: making it may have taken longer than that."""
+        """Store the request of a signal and restart its time, which may have run out during the creation."""
         try:
             with self._redis.pipeline(transaction=True) as both:
                 both.hset(self.key(fingerprint), "request", request)
@@ -69,14 +69,14 @@ class Dedup:
             raise Unavailable(str(error) or type(error).__name__) from error
 
     def forget(self, fingerprint: str) -> None:
-        """No request came of it: the next one is the first again. Raises `Unavailable`."""
+        """Forget a signal without a request, so that the next one counts as the first. Raises `Unavailable`."""
         try:
             self._redis.delete(self.key(fingerprint))
         except RedisError as error:
             raise Unavailable(str(error) or type(error).__name__) from error
 
     def ping(self) -> None:
-        """Raises `Unavailable` when Redis does not answer."""
+        """Raise `Unavailable` if Redis does not answer."""
         try:
             self._redis.ping()
         except RedisError as error:

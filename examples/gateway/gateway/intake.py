@@ -1,4 +1,4 @@
-"""What happens to a webhook call, from the token to the answer; knows nothing of HTTP's wire."""
+"""Handles a webhook call, from the token to the answer, independent of the HTTP server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.trail import Trail
 
 @dataclass(frozen=True)
 class Answer:
-    """HTTP's status, what is said, and headers."""
+    """An answer: HTTP status, body and headers."""
 
     status: int
     body: Mapping[str, Any]
@@ -26,13 +26,13 @@ class Answer:
 
 
 class Intake:
-    """The steps of one call: read, who, may they, seen before, create. Thread-safe."""
+    """Handles calls in these steps: parse, authenticate, authorize, deduplicate, create. Thread-safe."""
 
     def __init__(self, settings: Settings, cluster: Cluster, dedup: Dedup, metrics: Metrics) -> None:
         self._settings, self._cluster, self._dedup, self._metrics = settings, cluster, dedup, metrics
 
     def take(self, authorization: str, body: bytes, trail: Trail) -> Answer:
-        """The answer; whatever it is, it is counted and on the trail."""
+        """Return the answer to a call. Every answer is counted and recorded in the audit trail."""
         answer = self._taken(authorization, body, trail)
         self._metrics.signals.labels(str(answer.body["status"])).inc()
         return answer
@@ -40,14 +40,14 @@ class Intake:
     def _taken(self, authorization: str, body: bytes, trail: Trail) -> Answer:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
-            return self._denied(trail, 401, "a bearer token is needed")
+            return self._denied(trail, 401, "a bearer token is required")
         try:
             user = self._cluster.who(token.strip())
             if user is None:
-                return self._denied(trail, 401, "the token is nobody's")
+                return self._denied(trail, 401, "the token is not valid")
             signal = signals.read(json.loads(body))
             if not self._cluster.may_create(user, signal.namespace):
-                return self._denied(trail, 403, f"{user['username']} may not create requests in {signal.namespace}")
+                return self._denied(trail, 403, f"{user['username']} cannot create requests in {signal.namespace}")
         except (Malformed, ValueError) as error:
             trail.add("signal.rejected", "failure", reason=str(error))
             return Answer(400, {"status": "malformed", "reason": str(error)})

@@ -1,4 +1,4 @@
-"""A server's metrics, in a registry of its own: two servers in one process never meet."""
+"""The metrics of one server, in its own registry, so that two servers in one process do not conflict."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 
 class Metrics:
-    """What is counted."""
+    """The metrics of one server."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry(auto_describe=True)
-        self.signals = Counter("gateway_signals", "Signals by what became of them", ["outcome"], registry=self.registry)
-        self.repeats = Counter("gateway_crd_repeats", "Repeated attempts to create a request", registry=self.registry)
+        self.signals = Counter("gateway_signals", "Signals by outcome", ["outcome"], registry=self.registry)
+        self.repeats = Counter("gateway_crd_repeats", "Retries to create a request", registry=self.registry)
         self.seconds = Histogram(
-            "gateway_request_seconds", "Time from a webhook's arrival to its answer", registry=self.registry
+            "gateway_request_seconds", "Time from the arrival of a webhook call to its answer", registry=self.registry
         )

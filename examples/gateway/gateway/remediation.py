@@ -1,4 +1,4 @@
-"""A signal as a RemediationRequest, in the signal's namespace and under a name that nobody else has."""
+"""Creates a RemediationRequest for a signal, in the signal's namespace and with a unique name."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gateway.cluster import Cluster, Refused
 from gateway.signals import Signal
 
 RECEIVED = "gateway.kubernaut.ai/received"
-"""An annotation: when the signal came, seconds since the epoch with their fraction."""
+"""The annotation with the time of the signal, in seconds since the epoch with a fraction."""
 
 NAMES = 4
-"""Names that are tried."""
+"""Number of names to try."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A request: where, and whether it was there already."""
+    """A request: its namespace and name, and whether it existed already."""
 
     namespace: str
     name: str
@@ -29,17 +29,17 @@ class Made:
 
     @property
     def path(self) -> str:
-        """Namespace and name."""
+        """Namespace and name, separated by a slash."""
         return f"{self.namespace}/{self.name}"
 
 
 def make(
     cluster: Cluster, signal: Signal, *, fallback: str, recent: float, tell: Callable[[], None] = lambda: None
 ) -> Made:
-    """Create the request for a signal, or find the one that the same signal became less than `recent` seconds ago.
+    """Create the request for a signal, or find the one that was created for it less than `recent` seconds ago.
 
-    The latter keeps signals single when Redis forgot them. A signal from a namespace that is not there, or is going
-    away, is put into `fallback`. Raises `Refused` or `Busy`.
+    The search avoids a second request if Redis has lost the signal. If the signal's namespace does not exist, or is
+    Terminating, the request goes into `fallback`. Raises `Refused` or `Busy`.
     """
     try:
         return _named(cluster, signal, signal.namespace, recent, tell)
@@ -67,7 +67,7 @@ def _named(cluster: Cluster, signal: Signal, namespace: str, recent: float, tell
 
 
 def body(signal: Signal, namespace: str, name: str) -> dict[str, Any]:
-    """The object that is sent."""
+    """Return the Kubernetes object of the request."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     metadata = {
         "name": name,

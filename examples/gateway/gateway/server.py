@@ -1,4 +1,4 @@
-"""The HTTP server: a thread for each connection, a port of its own choice unless told, stopped without losing calls."""
+"""The HTTP server: one thread per connection, a free port by default, and a stop that finishes all calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEBHOOK = "/api/v1/signals/prometheus"
 
 
 class Gateway:
-    """One server; several live in one process, and `with` stops it."""
+    """One server. A process can run several. At the end of a `with`, the server stops."""
 
     def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self.settings, self.metrics = settings, metrics or Metrics()
@@ -40,21 +40,21 @@ class Gateway:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return int(self._server.server_address[1])
 
     @property
     def accepting(self) -> bool:
-        """Whether new calls may begin."""
+        """Whether it accepts new calls."""
         return not self._server.stopping
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Its URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def stop(self) -> None:
-        """Take no new connection, finish the calls that are under way, close everything."""
+        """Accept no new connection, finish the calls in progress, and close everything."""
         if self._server.stopping:
             return
         self._server.shutdown()
@@ -71,12 +71,12 @@ class Gateway:
         self.stop()
 
     def take(self, authorization: str, body: bytes, correlation_id: str) -> Answer:
-        """One webhook call."""
+        """Handle one webhook call."""
         with self.metrics.seconds.time():
             return self._intake.take(authorization, body, Trail(self.settings.audit, correlation_id))
 
     def ready(self) -> Answer:
-        """Whether it can do its work now."""
+        """Return 200 if the server can work now, else 503 with the reason."""
         try:
             self.dedup.ping()
         except Unavailable as error:
@@ -85,7 +85,7 @@ class Gateway:
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = 256  # socketserver's 5 resets connections in a storm
+    request_queue_size = 256  # with socketserver's default of 5, a storm gets connections reset
     daemon_threads = True
 
     def __init__(self, *words: Any) -> None:
@@ -93,19 +93,22 @@ class _Server(ThreadingHTTPServer):
         self._busy, self.stopping, self._idle = 0, False, threading.Condition()
 
     def began(self) -> bool:
-        """Whether a call may begin, on a connection that may be older than the wish to stop."""
+        """Count a new call and return True, or return False if the server is stopping.
+
+        The connection may be older than the call of `stop`.
+        """
         with self._idle:
             self._busy += not self.stopping
             return not self.stopping
 
     def ended(self) -> None:
-        """It was answered."""
+        """Count the end of a call."""
         with self._idle:
             self._busy -= 1
             self._idle.notify_all()
 
     def finish(self, seconds: float = 30.0) -> None:
-        """Let no other call begin, and wait for those that are under way."""
+        """Accept no further call, and wait for those in progress."""
         with self._idle:
             self.stopping = True
             self._idle.wait_for(lambda: not self._busy, seconds)
@@ -161,6 +164,6 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Tests read the trail and the metrics."""
+            """Log nothing: tests read the audit trail and the metrics."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""What one server is told; nothing is read from the environment."""
+"""The settings of one server. It reads nothing from the environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Audit = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """Addresses, who the Gateway is, and its bounds; times in seconds, sizes in bytes."""
+    """Addresses, identity and limits of a Gateway. Times are in seconds, sizes in bytes."""
 
     redis_url: str
     kubernetes_url: str

@@ -1,4 +1,4 @@
-"""An alert as Alertmanager sends it, and what identifies it."""
+"""Parses alerts of Alertmanager, and computes their fingerprint."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 class Malformed(Exception):
-    """The webhook's body is no alert; the text says what is missing."""
+    """The webhook's body is not an alert; the text says what is missing."""
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One alert about one thing in one namespace."""
+    """One alert about one resource in one namespace."""
 
     name: str
     namespace: str
@@ -27,13 +27,13 @@ class Signal:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for alerts that mean the same: 64 hexadecimal digits."""
+        """64 hexadecimal digits, which are equal for alerts about the same problem."""
         text = "\0".join((self.name, self.namespace, self.kind, self.target))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read(body: Any) -> Signal:
-    """The first alert of a webhook's body. Raises `Malformed`."""
+    """Return the first alert in a webhook's body. Raises `Malformed`."""
     try:
         alert = body["alerts"][0]
         labels = {str(key): str(value) for key, value in alert["labels"].items()}
@@ -47,4 +47,4 @@ def read(body: Any) -> Signal:
     except KeyError as error:
         raise Malformed(f"an alert needs {error}") from error
     except (TypeError, IndexError, AttributeError) as error:
-        raise Malformed(f"no alert: {error}") from error
+        raise Malformed(f"not an alert: {error}") from error

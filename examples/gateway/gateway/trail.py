@@ -1,4 +1,4 @@
-"""What happened to a signal, as audit events."""
+"""Records the handling of a signal as audit events."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gateway.signals import Signal
 
 
 class Trail:
-    """The events of one webhook call, all with its correlation id."""
+    """The audit events of one webhook call; all have its correlation id."""
 
     def __init__(self, audit: Audit, correlation_id: str) -> None:
         self._audit, self.correlation_id = audit, correlation_id
 
     def add(self, action: str, outcome: str = "success", signal: Signal | None = None, **data: Any) -> None:
-        """Record an event; `data` goes with it."""
+        """Record an event with `data`."""
         about = {"fingerprint": signal.fingerprint, "signal": signal.name} if signal else {}
         self._audit(
             {

@@ -1,4 +1,4 @@
-"""A server for each test, one audit store for all of them, and alerts that nobody else sends."""
+"""Fixtures: a server for each test, one audit store for all tests, and unique alerts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RULES = [
 
 @dataclass(frozen=True)
 class Said:
-    """A webhook's answer."""
+    """The answer to a webhook call."""
 
     status: int
     body: dict[str, Any]
@@ -45,21 +45,21 @@ class Said:
 
 
 class Caller:
-    """Somebody with a token who sends alerts."""
+    """A client with a token that sends alerts."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url, token
         self._pool = urllib3.PoolManager(maxsize=64, retries=False, timeout=90)
 
     def send(self, alert: Any, *, url: str = "", token: str | None = None, **headers: str) -> Said:
-        """Post an alert (or any body), as somebody else when `token` is given."""
+        """Post an alert (or any body), with another token if `token` is given."""
         body = alert if isinstance(alert, bytes) else json.dumps(alert).encode()
         words = {"Authorization": f"Bearer {self.token if token is None else token}", **headers}
         answer = self._pool.request("POST", (url or self.url) + WEBHOOK, body=body, headers=words)
         return Said(answer.status, answer.json(), answer.headers)
 
     def storm(self, alerts: Sequence[Any], urls: Sequence[str] = ()) -> list[Said]:
-        """Post all of them at the same moment, to several servers in turn."""
+        """Post all alerts at the same moment, to the servers in turn."""
         gate = threading.Barrier(len(alerts))
         places = urls or [self.url]
 
@@ -79,7 +79,7 @@ class Caller:
 
 @pytest.fixture(scope="session")
 def account(envkit_admin: Api, envkit_once: Callable[[str, Callable[[], str]], str]) -> str:
-    """The Gateway's own ServiceAccount: made by one worker, seen by the authorizer before anybody uses it."""
+    """The Gateway's ServiceAccount. One worker creates it and waits until the authorizer accepts its rights."""
 
     def make() -> str:
         role = {"apiVersion": f"{GROUP}/v1", "kind": "ClusterRole", "metadata": {"name": ACCOUNT}, "rules": RULES}
@@ -103,7 +103,7 @@ def account(envkit_admin: Api, envkit_once: Callable[[str, Callable[[], str]], s
 
 
 def allowed_to(api: Api, user: str, attributes: Mapping[str, str]) -> None:
-    """Wait until the authorizer says yes: it hears of a binding a moment after it is written."""
+    """Wait until the authorizer allows the action: it applies a new binding with a delay."""
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
@@ -125,7 +125,7 @@ def account_token(account: str) -> str:
 def settings(
     envkit_environment: Environment, envkit_redis: Redis, envkit_audit: AuditStore, account_token: str
 ) -> Settings:
-    """What a server of this test is told; `dataclasses.replace` changes it."""
+    """The settings of this test's servers; `dataclasses.replace` changes them."""
     access = envkit_environment.kubernetes().access
     return Settings(
         redis_url=envkit_environment.redis_url,
@@ -134,14 +134,14 @@ def settings(
         token=lambda: account_token,
         audit=envkit_audit.record,
         dedup_prefix=f"gateway-{uuid.uuid4().hex[:10]}",
-        redis_timeout=15.0,  # twelve workers on two cores: a slow machine is not what is tested
+        redis_timeout=15.0,  # long, because twelve workers on two cores are slow
         kubernetes_timeout=15.0,
     )
 
 
 @pytest.fixture
 def serve(settings: Settings) -> Iterator[Callable[..., Gateway]]:
-    """Starts servers, and stops them after the test."""
+    """A function that starts a server; all are stopped after the test."""
     running: list[Gateway] = []
 
     def start(chosen: Settings = settings, metrics: Metrics | None = None) -> Gateway:
@@ -155,13 +155,13 @@ def serve(settings: Settings) -> Iterator[Callable[..., Gateway]]:
 
 @pytest.fixture
 def gateway(serve: Callable[..., Gateway]) -> Gateway:
-    """This test's server."""
+    """The server of this test."""
     return serve()
 
 
 @pytest.fixture
 def caller(request: pytest.FixtureRequest, envkit_tokens: Tokens) -> Iterator[Caller]:
-    """Sends alerts to this test's server, if it has one, as somebody who may."""
+    """A client with the right to send alerts, connected to this test's server if it has one."""
     url = request.getfixturevalue("gateway").url if "gateway" in request.fixturenames else ""
     made = Caller(url, envkit_tokens.authorized)
     yield made
@@ -170,7 +170,7 @@ def caller(request: pytest.FixtureRequest, envkit_tokens: Tokens) -> Iterator[Ca
 
 @pytest.fixture
 def alert(envkit_namespace: str) -> Callable[..., dict[str, Any]]:
-    """Makes alerts of this test's namespace; each about another pod unless told."""
+    """A function that makes alerts in this test's namespace; by default each is about a new pod."""
 
     def make(pod: str = "", namespace: str = envkit_namespace, **labels: str) -> dict[str, Any]:
         named = {"alertname": "PodCrashLooping", "severity": "critical", "namespace": namespace}
@@ -190,7 +190,7 @@ def alert(envkit_namespace: str) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def requests_in(envkit_admin: Api) -> Callable[[str], list[dict[str, Any]]]:
-    """RemediationRequests of a namespace."""
+    """A function that returns the RemediationRequests of a namespace."""
 
     def listed(namespace: str) -> list[dict[str, Any]]:
         path = f"/apis/kubernaut.ai/v1alpha1/namespaces/{namespace}/remediationrequests"
@@ -201,7 +201,7 @@ def requests_in(envkit_admin: Api) -> Callable[[str], list[dict[str, Any]]]:
 
 @pytest.fixture
 def line(envkit_environment: Environment) -> Iterator[Line]:
-    """A line to Redis of this test's own, to cut and to hold up: the server itself serves other workers."""
+    """A proxy to Redis for this test, which it can cut or stall: other workers use the same Redis."""
     url = urllib3.util.parse_url(envkit_environment.redis_url)
     made = Line(str(url.host), int(url.port or 6379))
     yield made
@@ -210,7 +210,7 @@ def line(envkit_environment: Environment) -> Iterator[Line]:
 
 @pytest.fixture
 def throttle(envkit_environment: Environment, settings: Settings) -> Iterator[Throttle]:
-    """The API server behind a door that answers 429 when told to."""
+    """A proxy to the API server that answers 429 on demand."""
     made = Throttle(settings.kubernetes_url, settings.kubernetes_ca)
     yield made
     made.close()

@@ -1,4 +1,4 @@
-"""Trouble of a test's own making, in front of servers that everybody uses."""
+"""Proxies that simulate faults of shared servers for a single test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import urllib3
 
 
 class Line:
-    """A TCP proxy: `cut` drops every connection and refuses new ones, `hold` takes them and is silent."""
+    """A TCP proxy. `cut` closes all connections and refuses new ones; `hold` accepts them but forwards nothing."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -21,13 +21,13 @@ class Line:
         self._through = threading.Event()
         self._through.set()
         self.waiting = False
-        """Whether something has come while it was held."""
+        """Whether data has arrived since `hold`."""
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self) -> None:
-        """As if the server had died: its port is closed."""
+        """Simulate a dead server: close its port."""
         self._end(self._listener)
         with self._lock:
             for one in self._open:
@@ -35,16 +35,16 @@ class Line:
             self._open.clear()
 
     def mend(self) -> None:
-        """The server is back on its port."""
+        """Simulate the restart of the server: open its port again."""
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def hold(self) -> None:
-        """As if the server were stopped (SIGSTOP, a paused container)."""
+        """Simulate a stopped server (SIGSTOP, a paused container)."""
         self._through.clear()
 
     def resume(self) -> None:
-        """It goes on, with what has come meanwhile."""
+        """Continue after `hold`, and forward the data that has arrived since."""
         self._through.set()
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Line:
 
 
 class Throttle:
-    """An API server's door: answers 429 to the next `refuse` creations of requests, hands everything else on."""
+    """A proxy of the API server: it answers 429 to the next `refuse` creations of requests and forwards the rest."""
 
     def __init__(self, url: str, ca: str) -> None:
         context = ssl.create_default_context(cadata=ca or None)
@@ -97,7 +97,7 @@ class Throttle:
         self._pool.clear()
 
     def refuses(self, path: str) -> bool:
-        """Whether this call is one too many."""
+        """Return whether to refuse this call."""
         with self._lock:
             if self.refuse <= 0 or not path.endswith("/remediationrequests"):
                 return False
@@ -131,6 +131,6 @@ class Throttle:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Nobody reads it."""
+                """Log nothing."""
 
         return Handler

@@ -1,4 +1,4 @@
-"""Every call leaves a trail in DataStorage, under its correlation id."""
+"""Every call leaves audit events in DataStorage, under its correlation id."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def test_the_callers_own_correlation_id_is_kept(gateway, caller, alert, envkit_a
 def test_it_outlives_the_server(serve, caller, alert, envkit_audit):
     server = serve()
     said = [caller.send(alert(), url=server.url) for _ in range(5)]
-    server.stop()  # at once: what was recorded is still buffered, in the process' store
+    server.stop()  # at once: the events are still in the buffer of the process' store
     for one in said:
         assert len(envkit_audit.events(one.correlation_id, count=2)) == 2

@@ -1,4 +1,4 @@
-"""The same alert again: one request, however often and from wherever it comes, for as long as it is remembered."""
+"""A repeated alert creates only one request while it is remembered, also across servers and restarts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_second_is_counted_and_names_the_first_ones_request(gateway, caller,
 def test_a_repeat_lengthens_the_time(gateway, caller, alert, envkit_redis: Redis):
     same = alert()
     key = gateway.dedup.key(caller.send(same).body["fingerprint"])
-    assert envkit_redis.pexpire(key, 20_000)  # most of its time has passed
+    assert envkit_redis.pexpire(key, 20_000)  # as if most of its time had passed
     assert caller.send(same).status == 202
     assert envkit_redis.pttl(key) > 200_000
 
@@ -75,7 +75,7 @@ def test_when_redis_forgets_the_request_itself_is_remembered(
 ):
     same = alert()
     first = caller.send(same)
-    assert envkit_redis.delete(gateway.dedup.key(first.body["fingerprint"])) == 1  # evicted, or flushed
+    assert envkit_redis.delete(gateway.dedup.key(first.body["fingerprint"])) == 1  # as after an eviction or a flush
     again = caller.send(same)
     assert (again.status, again.body["request"]) == (202, first.body["request"])
     assert len(requests_in(envkit_namespace)) == 1

@@ -1,4 +1,4 @@
-"""Metrics: each server has its own, and tests in one process never meet."""
+"""Each server has its own metrics, so tests in one process do not conflict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis gone or silent: an honest answer in bounded time, nothing made twice, and work again when it is back."""
+"""Without Redis, the server answers 503 in bounded time, creates no duplicates, and recovers when Redis is back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def behind(settings, serve, line):
-    """A server whose Redis is at the end of this test's own line."""
+    """A server that reaches Redis through this test's proxy."""
     return serve(replace(settings, redis_url=f"redis://127.0.0.1:{line.port}/0", redis_timeout=15.0))
 
 
@@ -36,7 +36,7 @@ def test_a_silent_redis_holds_nobody_up(settings, serve, behind, line, caller, a
     impatient = serve(replace(behind.settings, redis_timeout=0.3))
     said = caller.send(alert(), url=impatient.url)
     assert (said.status, said.body["status"]) == (503, "unavailable")
-    assert "Redis" in said.body["reason"], "told by its own timeout, long before the caller's"
+    assert "Redis" in said.body["reason"], "the server's own timeout ends before the caller's"
 
 
 def test_readiness_tells(behind, line, envkit_redis, caller):
@@ -44,7 +44,7 @@ def test_readiness_tells(behind, line, envkit_redis, caller):
     assert caller.get("/readyz").status == 200
     line.cut()
     assert caller.get("/readyz").status == 503
-    assert caller.get("/healthz").status == 200, "alive all the same"
+    assert caller.get("/healthz").status == 200, "the process is still alive"
     line.mend()
     assert caller.get("/readyz").status == 200
 

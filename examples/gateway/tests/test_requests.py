@@ -1,4 +1,4 @@
-"""RemediationRequests: what is in them, and what happens when the API server does not take them at once."""
+"""The content of RemediationRequests, and their creation when the API server throttles or refuses."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_the_api_server_finds_invalid_is_refused_and_forgotten(
     assert (said.status, said.body["status"]) == (422, "refused")
     assert "severity" in said.body["reason"]
     assert not envkit_redis.exists(gateway.dedup.key(said.body["fingerprint"]))
-    assert caller.send(alert("web-2")).status == 201, "the mended alert is the first of its kind"
+    assert caller.send(alert("web-2")).status == 201, "the corrected alert counts as the first"
     assert len(requests_in(envkit_namespace)) == 1
 
 
@@ -73,7 +73,7 @@ def test_endless_throttling_is_told_and_nothing_is_remembered(
     assert (said.status, said.headers["Retry-After"]) == (503, "1")
     assert "429" in said.body["reason"]
     assert requests_in(envkit_namespace) == []
-    assert caller.send(same, url=server.url).status == 201, "not a duplicate of what never was"
+    assert caller.send(same, url=server.url).status == 201, "a refused alert is not remembered"
 
 
 def test_a_signal_from_nowhere_goes_to_the_fallback(settings, serve, caller, alert, envkit_namespace, requests_in):

@@ -1,4 +1,4 @@
-"""A server that is stopped and started again: nothing is in it that would be missed."""
+"""A restarted server loses nothing, because its state is in Redis and Kubernetes."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_it_takes_its_old_port_at_once(serve, settings, caller, alert):
 
 def test_a_call_under_way_is_finished(serve, settings, caller, alert, line, envkit_namespace, requests_in):
     server = serve(replace(settings, redis_url=f"redis://127.0.0.1:{line.port}/0", redis_timeout=60.0))
-    line.hold()  # the call is now in the middle of its work for as long as we like
+    line.hold()  # keeps the call in progress until `resume`
     said = []
     call = threading.Thread(target=lambda: said.append(caller.send(alert(), url=server.url)))
     call.start()
     eventually(lambda: line.waiting, what="the call has reached Redis")
     stopping = threading.Thread(target=server.stop)
     stopping.start()
-    eventually(lambda: not server.accepting, what="the server takes no new call")
+    eventually(lambda: not server.accepting, what="the server accepts no new call")
     line.resume()
     call.join(60)
     stopping.join(60)

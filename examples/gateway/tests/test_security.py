@@ -1,4 +1,4 @@
-"""Who may send alerts: the API server decides, by TokenReview and SubjectAccessReview."""
+"""Authentication and authorization of callers, by TokenReview and SubjectAccessReview."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many at once: all are answered, none is lost, none is made twice."""
+"""Many simultaneous alerts: the server answers all of them, loses none and creates none twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A doctor check."""
+"""A toy check of doctor."""
 
 from __future__ import annotations
 

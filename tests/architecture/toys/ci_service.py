@@ -1,4 +1,4 @@
-"""A CI service."""
+"""A toy CI service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from envkit.ci.platform import Platform, Say
 
 
 class Toy(Plain):
-    """Says where a part begins."""
+    """Prints the title of each group."""
 
     def __init__(self, say: Say) -> None:
         self._say = say

@@ -1,4 +1,4 @@
-"""A kind of cluster: envtest's, under another name."""
+"""A toy kind of cluster: the same as envtest, under another name."""
 
 from __future__ import annotations
 

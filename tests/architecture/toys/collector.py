@@ -1,4 +1,4 @@
-"""An evidence collector."""
+"""A toy evidence collector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An export format."""
+"""A toy export format."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from collections.abc import Mapping
 
 
 def render(variables: Mapping[str, str]) -> str:
-    """Names alone."""
+    """Return only the names of the variables."""
     return "".join(f"toy {name}\n" for name in sorted(variables))

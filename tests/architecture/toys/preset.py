@@ -1,4 +1,4 @@
-"""A preset: a web server as a process."""
+"""A toy preset: a web server as a process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from envkit.config.presets import Preset
 
 
 class ToyOptions(Model):
-    """One option."""
+    """The options of the toy preset."""
 
     word: str = "toy"
 

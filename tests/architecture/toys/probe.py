@@ -1,4 +1,4 @@
-"""A probe."""
+"""A toy probe."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from envkit.config.probes import ProbeModel, Target
 
 
 class ToyProbe(ProbeModel):
-    """Satisfied by a connection."""
+    """A probe that succeeds when the port accepts a connection."""
 
     type: Literal["toy"]
     port: str = ""

@@ -1,4 +1,4 @@
-"""A runtime: processes of this host, under another name."""
+"""A toy runtime: processes of this host, under another name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store, which is emptied by a word."""
+"""A toy store, whose reset only returns a text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from envkit.drivers.stores import Address, Values
 
 
 class Sampling:
-    """One number."""
+    """A sampler with one constant number."""
 
     def __call__(self) -> Values:
         return {"toys": 1.0}
@@ -19,7 +19,7 @@ class Sampling:
 
 
 class ToyStore:
-    """See `drivers.stores.Store`."""
+    """The toy store; see `drivers.stores.Store`."""
 
     pace = 1.0
 

@@ -1,4 +1,4 @@
-"""A command."""
+"""A toy command."""
 
 from __future__ import annotations
 

@@ -1,34 +1,34 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # the other parts use these names
-# What every part of the preparation shares: the cache, progress lines, timed stages. Source it; it runs nothing.
+# Shared by all parts of the preparation: the cache, progress lines, timed stages. Source this file; it runs nothing.
 
 CACHE=${ENVKIT_HOST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/envkit-host}
-# Only a proof from nothing beside a prepared host changes these two: see README.md, "Proving it".
+# Change these two only to test a preparation from nothing on a prepared host: see README.md, "Proving it from nothing".
 PREFIX=${ENVKIT_HOST_PREFIX:-localhost/envkit-standin}
 NODE_REPOSITORY=${ENVKIT_HOST_NODE_REPOSITORY:-docker.io/kindest/node}
 
-K8S_VERSION=v1.20.2 # what Debian bookworm's source package `kubernetes` holds
-KIND_SUITE=trixie   # bookworm has no kind; this one needs libc6 >= 2.34 and nothing else
+K8S_VERSION=v1.20.2 # the version of Debian bookworm's source package `kubernetes`
+KIND_SUITE=trixie   # bookworm has no kind; the package of trixie needs only libc6 >= 2.34
 
 log() { printf '[host %4ss] %s\n' "$SECONDS" "$*" >&2; }
 die() { log "error: $*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# end_tree PID: the process and all that it started, children first.
+# end_tree PID: ends the process and all its descendants, children first.
 end_tree() {
   local child
   for child in $(ps -o pid= --ppid "$1"); do end_tree "$child"; done
   kill "$1" 2>/dev/null || true
 }
 
-# A compiler left behind would keep both cores busy for minutes.
+# end_children: ends all background jobs. A compiler that still ran would keep both cores busy for minutes.
 end_children() {
   local child
   for child in $(jobs -p); do end_tree "$child"; done
 }
 
-# stage NAME COMMAND...: runs it, says how long it took; its output is shown only when it fails.
-# Never in a condition (`if stage`, `stage &&`): bash ignores errexit in everything that a condition runs.
+# stage NAME COMMAND...: runs the command and logs its duration; shows its output only if it fails.
+# Do not use it in a condition (`if stage`, `stage &&`): bash ignores errexit in all commands of a condition.
 stage() {
   local name=$1 started=$SECONDS out code=0
   shift
@@ -44,7 +44,7 @@ stage() {
   log "$(printf '%-24s %4ss' "$name" $((SECONDS - started)))"
 }
 
-# settle TIMEOUT_SECONDS COMMAND...: asks four times a second until the command succeeds.
+# settle TIMEOUT_SECONDS COMMAND...: runs the command four times a second until it succeeds.
 settle() {
   local deadline=$((SECONDS + $1))
   shift
@@ -54,7 +54,7 @@ settle() {
   done
 }
 
-# recipe PATH...: one short hash of the content of files and folders, which names what was made from them.
+# recipe PATH...: prints a short hash of the content of files and folders. It identifies images built from them.
 recipe() {
   find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | awk '{print $1}' | sha256sum | cut -c1-12
 }

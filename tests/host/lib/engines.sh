@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Docker, Podman and kind: installed, and running. A host with systemd is left to systemd; elsewhere the daemons are
-# started by hand.
+# Installs and starts Docker and Podman, and installs kind. systemd starts the daemons if the host has it; else this
+# script does.
 
 PODMAN_SOCKET=/run/podman/podman.sock
 
-# Nobody on such a host can hold CAP_SYS_RESOURCE (bit 24), so no hard limit can be raised either.
+# host_is_restricted: succeeds if no process can have CAP_SYS_RESOURCE (bit 24), so that no hard limit can be raised.
 host_is_restricted() {
   local bounding
   bounding=$((16#$(awk '/^CapBnd/ {print $2}' /proc/self/status)))
@@ -15,7 +15,7 @@ docker_answers() { docker version --format '{{.Server.Version}}'; }
 docker_has_settled() { docker_answers || ! pgrep --runstates D,R,S -x dockerd; }
 podman_answers() { curl --silent --fail --max-time 5 --unix-socket "$PODMAN_SOCKET" http://podman/_ping; }
 
-# write_once FILE: standard input becomes FILE, unless somebody has settled that file already.
+# write_once FILE: writes standard input to FILE, unless FILE has content already.
 write_once() {
   [[ ! -s $1 ]] || return 0
   mkdir -p "${1%/*}"
@@ -23,13 +23,15 @@ write_once() {
   mv "$1.new" "$1"
 }
 
-# The kernel's default of 128 is too small for two clusters: "too many open files". Until the next boot only.
+# raise_inotify: raises the kernel's default of 128 until the next boot. With 128, a second cluster fails with "too many
+# open files".
 raise_inotify() {
   local file=/proc/sys/fs/inotify/max_user_instances
   (($(<"$file") >= 1024)) || echo 1024 >"$file" || log "could not raise $file: more than one cluster may fail"
 }
 
-# `docker run --privileged`, and so every kind node, asks for all capabilities: runc is given what the host has.
+# `docker run --privileged`, and so every kind node, requests all capabilities; the wrapper of runc removes those that
+# the host lacks.
 configure_docker() {
   install -m 0755 "$HERE/files/runc-bounded" /usr/local/sbin/runc-bounded
   write_once /etc/docker/daemon.json <<'JSON'
@@ -37,10 +39,11 @@ configure_docker() {
 JSON
 }
 
-# Podman would raise open files and processes to a million; crun refuses a host with both cgroup versions mounted.
+# By default Podman raises the limits of open files and processes to a million, which such a host refuses. crun refuses
+# a host with both cgroup versions mounted, so runc is the runtime.
 configure_podman() {
   local files
-  files=$(ulimit -Hn) # for processes too: the host's own hard limit of these was refused (measured)
+  files=$(ulimit -Hn) # also for processes: their own hard limit was refused when tried
   write_once /etc/containers/containers.conf <<CONF
 [containers]
 default_ulimits = ["nofile=$files:$files", "nproc=$files:$files"]
@@ -52,7 +55,7 @@ CONF
 install_engines() {
   local packages=(ca-certificates curl iptables jq procps)
   if wants docker; then
-    # The configuration comes first: where the package starts the daemon itself, it must find it.
+    # The configuration comes first, because the package may start the daemon.
     if host_is_restricted; then configure_docker; fi
     have dockerd || packages+=(docker.io)
   fi
@@ -63,7 +66,7 @@ install_engines() {
   install_packages "${packages[@]}" "$@"
 }
 
-# launch NAME COMMAND...: a daemon of its own session, holding none of our files: not the lock, not the caller's pipe.
+# launch NAME COMMAND...: starts a daemon in a new session, without this script's open files (the lock, the caller's pipe).
 launch() {
   local name=$1
   shift
@@ -72,14 +75,15 @@ launch() {
     return
   fi
   mkdir -p "$CACHE/log"
-  # From the root folder: conmon leaves an empty file `oom` in its daemon's folder when a container runs out of memory.
+  # In the root folder, because conmon writes an empty file `oom` to the daemon's folder when a container runs out of
+  # memory.
   (cd / && exec setsid "$@" </dev/null >>"$CACHE/log/$name-daemon.log" 2>&1 8>&- 9>&-) &
   disown
 }
 
 start_docker() {
   docker_answers >/dev/null 2>&1 && return
-  # Two never share a folder: one on its way up will answer, one on its way down will be gone.
+  # Two daemons must not share a folder. So wait until a running one answers or has ended.
   settle 20 docker_has_settled || true
   docker_answers >/dev/null 2>&1 || launch docker dockerd
   settle 60 docker_answers || die "dockerd does not answer: see $CACHE/log/docker-daemon.log"
@@ -88,7 +92,7 @@ start_docker() {
 start_podman() {
   podman_answers >/dev/null 2>&1 && return
   mkdir -p "${PODMAN_SOCKET%/*}"
-  # --time=0: by default the service ends by itself after five idle seconds.
+  # --time=0, because by default the service ends after five idle seconds.
   launch podman podman system service --time=0 "unix://$PODMAN_SOCKET"
   settle 30 podman_answers || die "podman's API does not answer: see $CACHE/log/podman-daemon.log"
 }

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Images are made once, by one engine, saved into the cache under the hash of their recipe, and loaded by every engine
-# that has none of that hash. A label carries the hash, so that an edited recipe replaces what is there.
+# Builds images once, on one engine, saves them in the cache under the hash of their recipe, and loads them into every
+# engine that lacks them. Each image has the hash as a label, so that an edited recipe replaces the image.
 
 RECIPE_LABEL=envkit-host.recipe
 STANDINS=(debian:bookworm redis:7 postgres:15 python:3.11)
 export DOCKER_BUILDKIT=0 # the classic builder needs no plugin
 
-# present ENGINE RECIPE IMAGE...: whether the engine holds every image, made by that recipe.
+# present ENGINE RECIPE IMAGE...: succeeds if the engine has all images, built from that recipe.
 present() {
   local engine=$1 hash=$2 image
   for image in "${@:3}"; do
@@ -14,7 +14,8 @@ present() {
   done
 }
 
-# build ENGINE RECIPE IMAGE FOLDER [ARGUMENT...]: the host's network, because the sandbox's bridge may lead nowhere.
+# build ENGINE RECIPE IMAGE FOLDER [ARGUMENT...]: builds an image. It uses the host's network, because the engine's bridge
+# may have no route out.
 build() {
   local engine=$1 hash=$2 image=$3 folder=$4
   local options=(--network=host --label "$RECIPE_LABEL=$hash" --tag "$image")
@@ -22,7 +23,7 @@ build() {
   "$engine" build "${options[@]}" "${@:5}" "$folder"
 }
 
-# save ENGINE FILE IMAGE...
+# save ENGINE FILE IMAGE...: saves the images in one archive.
 save() {
   local options=()
   [[ $1 != podman ]] || options=(--multi-image-archive)
@@ -30,7 +31,8 @@ save() {
   mv "$2.new" "$2"
 }
 
-# load ENGINE FILE IMAGE...: Docker drops docker.io/ from the names that it saves, and Podman takes that for localhost/.
+# load ENGINE FILE IMAGE...: loads an archive and restores the names. Docker omits docker.io/ from the names that it saves,
+# and Podman then adds localhost/.
 load() {
   "$1" load --input "$2"
   local image shortened
@@ -38,13 +40,13 @@ load() {
     shortened=localhost/${image#docker.io/}
     if [[ $1 == podman && $image == docker.io/* ]] && podman image exists "$shortened"; then
       podman tag "$shortened" "$image"
-      podman untag "$shortened" "$shortened" # given once, it would take all names of the image
+      podman untag "$shortened" "$shortened" # with one argument it would remove all names of the image
     fi
   done
 }
 
-# provide KIND RECIPE BUILDER IMAGE... -- ENGINE...: the images on every engine. BUILDER ENGINE RECIPE makes them on the
-# first engine when the cache has none of this recipe; archives of older recipes go.
+# provide KIND RECIPE BUILDER IMAGE... -- ENGINE...: makes sure that every engine has the images. If the cache lacks them,
+# `BUILDER ENGINE RECIPE` builds them on the first engine. Archives of older recipes are removed.
 provide() {
   local kind=$1 hash=$2 builder=$3 archive=$CACHE/$1-$2.tar engine names=()
   for ((shift_by = 4; shift_by <= $#; shift_by++)); do
@@ -60,13 +62,13 @@ provide() {
       save "$engine" "$archive" "${names[@]}"
       find "$CACHE" -maxdepth 1 -name "$kind-*.tar" ! -path "$archive" -delete
     fi
-    # Only what has lost its name to the new images; a container that still uses one keeps it.
+    # Removes older images that lost their names to the new ones, unless a container still uses them.
     "$engine" image prune --force --filter "label=$RECIPE_LABEL" || true
     present "$engine" "$hash" "${names[@]}" || die "$engine does not hold all of ${names[*]}"
   done
 }
 
-# build_standins ENGINE RECIPE: the base, then the three on it at the same time.
+# build_standins ENGINE RECIPE: builds the base image, then the three images on it in parallel.
 build_standins() {
   local engine=$1 hash=$2 work image pids=() pid code=0 rootfs=$CACHE/rootfs-debian.tar
   [[ -s $rootfs ]] || "$HERE/images/debian/bootstrap" "$rootfs" "$(mirror)"

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Kubernetes, compiled from Debian's source package; etcd, from its binary package. Both end in one folder of the cache.
+# Compiles Kubernetes from Debian's source package and unpacks etcd from its binary package, into one folder of the cache.
 
 KUBERNETES=$CACHE/kubernetes-$K8S_VERSION
 KUBERNETES_PROGRAMS=(kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubeadm kubectl kubelet)
 
 kubernetes_is_built() { [[ -e $KUBERNETES/complete ]]; }
 
-# What only the compilation needs, and only where it has not been done.
+# kubernetes_packages: prints the packages that only the compilation needs, unless it is done.
 kubernetes_packages() {
   kubernetes_is_built || echo golang-github-modern-go-reflect2-dev dpkg-dev
 }
@@ -15,7 +15,7 @@ build_kubernetes() {
   kubernetes_is_built && return 0
   local work=$CACHE/kubernetes.work
   unset GOROOT GOBIN GOPROXY
-  # What `./dev up` has compiled before is not compiled again: the same folder, compiler and source.
+  # The same folder, compiler and source as in `./dev up`, so that its compiled packages are reused.
   local compiled=$CACHE/build
   mkdir -p "$compiled"
   chmod 0700 "$compiled"
@@ -26,7 +26,7 @@ build_kubernetes() {
   [[ -d $source ]] || fetch_source kubernetes/bookworm "$source"
   cd "$source" || return
   [[ -e $work/prepared ]] || { replace_reflect2; generate_openapi "$work"; touch "$work/prepared"; }
-  # One build for all: shared packages are compiled once, and one program links while another compiles.
+  # One build for all programs: it compiles shared packages once, and links one program while it compiles another.
   go build -trimpath -ldflags "$(version_flags)" -o "$work/bin/" "${KUBERNETES_PROGRAMS[@]/#/./cmd/}"
   fetch_etcd "$work"
   rm -rf "$KUBERNETES"
@@ -37,7 +37,7 @@ build_kubernetes() {
   rm -rf "$work" "$compiled"
 }
 
-# offer_kubernetes: `./dev up` finds the programs in any shell, where setup-envtest keeps its own, and compiles nothing.
+# offer_kubernetes: links the programs to setup-envtest's folder, so that `./dev up` finds them in any shell.
 offer_kubernetes() {
   local store=${XDG_DATA_HOME:-$HOME/.local/share}/kubebuilder-envtest/k8s
   local place
@@ -47,14 +47,15 @@ offer_kubernetes() {
   ln -sfn "$KUBERNETES" "$place"
 }
 
-# Go 1.18 changed the iterator of maps: the vendored reflect2 1.0.1 panics with it, Debian's own does not.
+# replace_reflect2: replaces the vendored reflect2 1.0.1 by Debian's. Go 1.18 changed the iterator of maps, with which
+# version 1.0.1 panics.
 replace_reflect2() {
   local vendored=vendor/github.com/modern-go/reflect2 packaged=/usr/share/gocode/src/github.com/modern-go/reflect2
   find "$vendored" -type f -delete
   find "$packaged" -maxdepth 1 -type f -name '*.[gs]*' ! -name '*_test.go' -exec cp -t "$vendored" {} +
 }
 
-# The API server's OpenAPI definitions are made by upstream's makefile, and in no tarball.
+# generate_openapi: generates the API server's OpenAPI definitions, as upstream's makefile does; no archive has them.
 generate_openapi() {
   local generator=$1/openapi-gen packages
   go build -o "$generator" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
@@ -67,7 +68,7 @@ generate_openapi() {
     --report-filename "$1/openapi.report"
 }
 
-# kubeadm and the version endpoint refuse to work with v0.0.0.
+# version_flags: prints linker flags that set the version. kubeadm and the version endpoint fail with v0.0.0.
 version_flags() {
   local package prefix flags='-s -w'
   for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
@@ -79,7 +80,7 @@ version_flags() {
   echo "$flags"
 }
 
-# Downloaded and unpacked, never installed: the package would start a daemon.
+# fetch_etcd: downloads and unpacks etcd. It is not installed, because the package would start a daemon.
 fetch_etcd() {
   local beside=$1/etcd
   rm -rf "$beside"

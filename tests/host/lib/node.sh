@@ -1,25 +1,25 @@
 # shellcheck shell=bash
-# The image of a kind node: its root file system, and inside it the control plane's own images.
+# Builds the image of a kind node: its root file system, and inside it the images of the control plane.
 
 NODE_IMAGE=$NODE_REPOSITORY:$K8S_VERSION
 
-# provide_node_image ENGINE...: the first one builds if nobody has.
+# provide_node_image ENGINE...: makes sure that every engine has the node image; the first engine builds it if needed.
 provide_node_image() {
   local hash
   hash=$(recipe "$HERE/images/node" "$HERE/images/debian")-$K8S_VERSION
   provide node "$hash" build_node "$NODE_IMAGE" -- "$@"
 }
 
-# build_node ENGINE RECIPE: everything temporary ends with it, in the engine as in the cache.
+# build_node ENGINE RECIPE: builds the node image, and removes all temporary images and files.
 build_node() {
   local engine=$1 hash=$2 work container=envkit-host-node stage=$PREFIX/node-stage
   work=$(mktemp -d "$CACHE/node.XXXXXX")
   build_node_stage "$engine" "$hash" "$stage" "$work"
   build_inner_images "$engine" "$hash" "$work"
-  "$engine" rm --force "$container" || true # of a run that was killed
+  "$engine" rm --force "$container" || true # left by a killed run
   "$engine" run --detach --name "$container" --privileged --entrypoint sleep "$stage" infinity 8>&-
-  # shellcheck disable=SC2016 # for the shell inside
-  # Not unpacked: overlay on overlay cannot be, and kind's nodes keep /var in a volume anyway.
+  # shellcheck disable=SC2016 # for the container's shell
+  # Imported without unpacking: overlay on overlay does not work, and kind's nodes have /var in a volume anyway.
   "$engine" exec --interactive "$container" bash -euc '
     containerd >/dev/null 2>&1 & daemon=$!
     for _ in {1..100}; do ctr version >/dev/null 2>&1 && break; sleep 0.1; done
@@ -32,7 +32,7 @@ build_node() {
   rm -rf "$work"
 }
 
-# build_node_stage ENGINE RECIPE IMAGE FOLDER
+# build_node_stage ENGINE RECIPE IMAGE FOLDER: builds the node image without the images of the control plane.
 build_node_stage() {
   local context=$4/stage
   mkdir -p "$context/programs"
@@ -44,11 +44,11 @@ build_node_stage() {
   build "$1" "$2" "$3" "$context" --build-arg "BASE=$PREFIX/debian:bookworm" --build-arg "VERSION=$K8S_VERSION"
 }
 
-# The names are the ones that kubeadm of this version asks for.
+# The image names that this version of kubeadm uses.
 INNER_IMAGES=(k8s.gcr.io/{kube-apiserver,kube-controller-manager,kube-proxy,kube-scheduler}:"$K8S_VERSION"
   k8s.gcr.io/etcd:3.4.13-0 k8s.gcr.io/pause:3.2)
 
-# build_inner_images ENGINE RECIPE FOLDER: saved as inner.tar.
+# build_inner_images ENGINE RECIPE FOLDER: builds the images of the control plane and saves them as inner.tar.
 build_inner_images() {
   local engine=$1 hash=$2 work=$3 recipes=$HERE/images/node tools=$PREFIX/node-tools image name base
   mkdir -p "$work/empty" "$work/pause"
@@ -68,7 +68,7 @@ build_inner_images() {
   save "$engine" "$work/inner.tar" "${INNER_IMAGES[@]}"
 }
 
-# The parts of an API server without nodes, as images: the mixed lane's stand-ins for registry.k8s.io's.
+# Images of an API server without nodes, for the mixed lane. They replace those of registry.k8s.io.
 ENVTEST_IMAGES=("$PREFIX/kube-apiserver:$K8S_VERSION" "$PREFIX/kube-controller-manager:$K8S_VERSION" "$PREFIX/etcd:3.4")
 
 provide_envtest() {
@@ -77,7 +77,7 @@ provide_envtest() {
   provide envtest "$hash" build_envtest "${ENVTEST_IMAGES[@]}" -- "$@"
 }
 
-# build_envtest ENGINE RECIPE: static programs on nothing, etcd on Debian's C library.
+# build_envtest ENGINE RECIPE: builds these images; static programs on an empty base, etcd on Debian for its C library.
 build_envtest() {
   local engine=$1 hash=$2 work image name base
   work=$(mktemp -d "$CACHE/envtest.XXXXXX")
