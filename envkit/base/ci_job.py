@@ -74,7 +74,7 @@ def identity(environ: Mapping[str, str]) -> Identity | None:
 
 
 def lease(environ: Mapping[str, str], name: str | None, ends: float) -> Lease:
-    """Return the lease of an environment that starts now: it expires at `ends`, or at the job's time limit if 0.
+    """Return the lease of an environment that starts now: it expires at `ends`, or if that is 0, at the job's limit.
 
     `name` is the name that the user gave. An environment with such a name belongs to no job; it then has no end other
     than `ends`.

@@ -20,7 +20,7 @@ GRACE = 10.0
 
 
 ORPHAN_GRACE = 1.0
-"""Seconds that children have to end after the program itself has ended."""
+"""Maximum number of seconds that child processes may run after the program itself has ended."""
 
 
 class CommandFailed(EnvironmentFailed):

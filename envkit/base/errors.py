@@ -82,7 +82,7 @@ class HolderError(EnvkitError):
 
     exit_code = USAGE
     same_home = False
-    """Whether the environment's record is in the state directory of the current user."""
+    """Whether the environment's record is in the state directory that this process uses."""
 
 
 class ReplacementRefused(EnvkitError):

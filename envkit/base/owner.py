@@ -70,7 +70,7 @@ class Whose(StrEnum):
     HOME = "another state directory's"
     CHECKOUT = "another checkout's"
     NAMESPACE = "another namespace's"
-    UNKNOWN = "cannot be told"
+    UNKNOWN = "of an unknown owner"
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def whose(found: Owner, asks: Claim, *, process: bool = False) -> Verdict:
     """
     ours = asks.owner
     if not found.known:
-        return Verdict(Whose.UNKNOWN, "does not say who made it")
+        return Verdict(Whose.UNKNOWN, "has no mark of its creator")
     if found.user and found.user != ours.user:
         return Verdict(Whose.USER, f"belongs to user {found.user}, and this is user {ours.user}")
     if process:
@@ -140,7 +140,7 @@ def whose(found: Owner, asks: Claim, *, process: bool = False) -> Verdict:
             if there and here and there != here:
                 return Verdict(Whose.NAMESPACE, f"runs in another {kind} namespace ({there}), and this is {here}")
         if not found.home:
-            return Verdict(Whose.UNKNOWN, "does not say which state directory it belongs to")
+            return Verdict(Whose.UNKNOWN, "has no mark of its state directory")
     elif found.home and found.machine not in (ours.machine, *asks.machines):
         return Verdict(Whose.HOME, f"belongs to the state directory {found.home} of the machine {found.machine}")
     if found.home and found.home != ours.home:

@@ -117,7 +117,7 @@ CI_SERVICES = {
     "gitlab": ("GITLAB_CI", "envkit.ci.gitlab"),
     "plain": ("CI", "envkit.ci.plain"),
 }
-"""CI services: name to (variable that is true in a job of the service, module). The first match is used.
+"""CI services. Each name maps to a variable that is true in the service's jobs, and to a module; the first match wins.
 
 A module has `platform(environ, say, as_json=...)`, see `ci.platform.Platform`, and `identity(environ, said)`, which
 returns the `base.ci_job.Identity` of the job. `said` is the value of `ENVKIT_JOB`.

@@ -15,7 +15,7 @@ from envkit.config.fields import Model
 
 
 class Target(Protocol):
-    """The address of a service for the host, and ways to act on the service; see `drivers.probes.Target`."""
+    """How a probe reaches a service from the host: its address, its ports and commands; see `drivers.probes.Target`."""
 
     @property
     def host(self) -> str:
@@ -65,4 +65,4 @@ if TYPE_CHECKING:
     Probe = ProbeModel
 else:
     _KINDS = tuple(registry.module(registry.PROBES, name).PROBE for name in registry.PROBES)
-    Probe = Annotated[Union[_KINDS], Field(discriminator="type")]  # noqa: UP007  only the run time has the members
+    Probe = Annotated[Union[_KINDS], Field(discriminator="type")]  # noqa: UP007  the members are computed at run time

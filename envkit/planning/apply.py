@@ -51,7 +51,7 @@ def run(plan: Plan, do: Do, stream: Stream, cancel: Cancel, jobs: int = JOBS) ->
                     cancel.abort()
     _raise(errors, cancel)
     if len(times) < len(steps):
-        cancel.check()  # a request to stop came from outside: a part of the steps is no success
+        cancel.check()  # after a request to stop, an incomplete run is not a success
     return times
 
 

@@ -153,7 +153,7 @@ def _chosen(wanted: Want, identity: Callable[[str], str], instance: Instance | N
 
 
 def with_image(wanted: Want, image: str, identity: str, how: str = "") -> Want:
-    """Return the want with its image and fingerprint. If there was a choice, `why` begins with `how`."""
+    """Return the `Want` with its image and fingerprint set. If there was a choice, `why` begins with `how`."""
     if not image:
         return wanted
     names = (*wanted.candidates, *([wanted.tag] if wanted.tag else []))
