@@ -1,11 +1,11 @@
-"""This repository's tasks: envkit's own, and `test`."""
+"""Tasks of this repository: envkit's commands, `test` and `pictures`."""
 
-# ruff: noqa: E402  the signal comes first: the imports are most of a command's first half second
+# ruff: noqa: E402  the signal handler is set before the imports, which take most of a command's first half second
 
 import signal
 import sys
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends at once, without a traceback
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends the program at once, without a traceback
 
 if __name__ == "__main__":
     from envkit.cli.quick import served
@@ -24,12 +24,12 @@ from envkit.cli.tasks import namespace as envkit_tasks
 HERE = Path(__file__).parent
 
 
-@task(help={"fast": "lint, types and unit tests only: seconds, no engine"})
+@task(help={"fast": "lint, types and unit tests only: no engine needed"})
 def test(_context: Context, fast: bool = False) -> None:
-    """The project's own tests on every backend that answers; PYTEST ARGS after `--`."""
+    """Run the project's tests on every backend that answers; arguments for pytest follow `--`."""
     from tests.runner import main
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's own clean-up is waited for
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # lets pytest finish its clean-up
     argv = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     code = main(HERE, fast=fast, pytest_args=argv)
     if code:
@@ -38,7 +38,7 @@ def test(_context: Context, fast: bool = False) -> None:
 
 @task
 def pictures(_context: Context) -> None:
-    """Take the pictures of the documents anew: real runs at a real terminal, in the embedded lane."""
+    """Create the pictures of the documents again, from real runs in a real terminal, in the embedded lane."""
     from tests.pictures.__main__ import main
 
     code = main()

@@ -1,4 +1,4 @@
-"""`python -m envkit`."""
+"""Run envkit's command line with `python -m envkit`."""
 
 from envkit.cli.quick import main
 

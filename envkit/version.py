@@ -1,3 +1,3 @@
-"""The version, in a file that no other distribution has: another one named envkit replaces `envkit/__init__.py`."""
+"""The version of envkit, in its own file, because another distribution `envkit` may overwrite `envkit/__init__.py`."""
 
 __version__ = "0.1.0"

@@ -1,1 +1,1 @@
-"""What every layer stands on: errors, waiting, deadlines, paths, ownership. Imports nothing of the rest."""
+"""The lowest layer: errors, waiting, deadlines, paths, ownership. It imports no other layer."""

@@ -1,4 +1,4 @@
-"""Rare abilities of drivers: protocols that some of them fulfil. Nothing else asks what a driver is."""
+"""Optional abilities of drivers, as protocols. Callers ask for an ability, never for the concrete type of a driver."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _NOTHING = object()
 
 
 def able(driver: object, ability: type[Ability]) -> Ability | None:
-    """Return the driver as one with that ability, or None if it has it not.
+    """Return the driver typed as the ability, or None if the driver lacks a member of it.
 
-    `ability` is a protocol. No property of the driver is evaluated: one may open a connection.
+    `ability` is a protocol. The function evaluates no property of the driver, because a property may open a connection.
     """
     members = {name for name in (*vars(ability), *vars(ability).get("__annotations__", {})) if not name.startswith("_")}
     has = all(getattr_static(driver, name, _NOTHING) is not _NOTHING for name in members)

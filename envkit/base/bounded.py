@@ -1,7 +1,7 @@
-"""YAML and JSON that somebody else wrote, read within bounds: bytes, nesting, and values after anchors and merges.
+"""Read untrusted YAML and JSON within limits: bytes, levels of nesting, and values after anchors and merges expand.
 
-A file of a few hundred bytes can mean more values than memory holds (anchors that refer to lists of anchors), and one
-that is nested deeply ends the interpreter: libyaml's composer recurses in C.
+A file of a few hundred bytes can expand to more values than memory holds (anchors that refer to lists of anchors).
+Deep nesting crashes the interpreter, because libyaml's composer recurses in C.
 """
 
 from __future__ import annotations
@@ -15,32 +15,33 @@ from typing import Any
 import yaml
 
 LARGEST = 4 << 20
-"""Bytes of one file; a manifest may have more."""
+"""Maximum size of one file, in bytes; the maximum for a manifest is higher."""
 
 LARGEST_MANIFEST = 64 << 20
+"""Maximum size of one manifest file, in bytes."""
 
 MOST = 50_000
-"""Values of one file, each counted as often as an anchor or a merge repeats it; a large profile has a thousand."""
+"""Maximum number of values in one file, counted after anchors and merges expand; a large profile has a thousand."""
 
 MOST_OF_A_MANIFEST = 1_000_000
-"""The same of a manifest: the schemas of some operators' CRDs have a hundred thousand."""
+"""Maximum number of values in one manifest: the schemas of some operators' CRDs have a hundred thousand."""
 
 DEEPEST = 100
-"""Levels of nesting; what people write has ten, a CRD's schema forty."""
+"""Maximum levels of nesting; files that people write have about ten, the schema of a CRD has forty."""
 
 _BEFORE_A_BLOCK = re.compile(r"^[ \t\-?:]+", re.MULTILINE)
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The C one is missing where PyYAML was built without libyaml."""
+"""PyYAML's safe loader in C, or the one in Python if PyYAML was built without libyaml."""
 
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class TooMuch(yaml.YAMLError):
-    """The text is beyond the bounds; its words say which."""
+    """The text exceeds a limit; the message names the limit."""
 
 
 def read_text(path: Path, largest: int = LARGEST) -> str:
-    """The file's text. Raises `OSError`, `UnicodeDecodeError`, `TooMuch`."""
+    """Return the file's text. Raises `OSError`, `UnicodeDecodeError`, or `TooMuch` above `largest` bytes."""
     with path.open("rb") as file:
         data = file.read(largest + 1)
     if len(data) > largest:
@@ -49,13 +50,13 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
 
 
 def load(text: str, loader: Any, most: int = MOST) -> Any:
-    """The one document of the text. Raises `yaml.YAMLError`, which `TooMuch` is."""
+    """Return the values of the text's only document. Raises `yaml.YAMLError`, or its subclass `TooMuch`."""
     made, node = composed(text, loader, most)
     return None if node is None else constructed(made, node)
 
 
 def constructed(made: Any, node: Any) -> Any:
-    """The values of a tree that `composed` gave. Raises `yaml.YAMLError`."""
+    """Return the values of a node tree that `composed` returned. Raises `yaml.YAMLError`."""
     try:
         return made.construct_document(node)
     except (RecursionError, ValueError, OverflowError) as error:
@@ -63,7 +64,10 @@ def constructed(made: Any, node: Any) -> Any:
 
 
 def composed(text: str, loader: Any, most: int = MOST) -> tuple[Any, Any]:
-    """The loader and the tree of the one document, None if there is none. Raises `yaml.YAMLError`."""
+    """Return the loader and the node tree of the text's only document; the tree is None for an empty text.
+
+    Raises `yaml.YAMLError`, also if the text has several documents.
+    """
     _check_text(text, loader)
     try:
         made = loader(text)
@@ -76,7 +80,7 @@ def composed(text: str, loader: Any, most: int = MOST) -> tuple[Any, Any]:
 
 
 def loaded_json(text: str) -> Any:
-    """The document. Raises `ValueError`, also for one that is nested too deeply."""
+    """Return the parsed JSON document. Raises `ValueError`, also if the document is nested too deeply."""
     try:
         return json.loads(text)
     except RecursionError as error:
@@ -84,14 +88,18 @@ def loaded_json(text: str) -> Any:
 
 
 def _unread(error: Exception) -> TooMuch:
-    """A number of more digits than Python reads, a character that YAML does not have."""
+    """Return the error to raise for a text that PyYAML cannot build values from.
+
+    Examples are an anchor that contains itself, a number with too many digits for Python, and a character that YAML
+    does not allow.
+    """
     return TooMuch("an anchor contains itself" if isinstance(error, RecursionError) else str(error).partition(";")[0])
 
 
 def _check_text(text: str, loader: Any) -> None:
     columns = max((len(found[0]) for found in _BEFORE_A_BLOCK.finditer(text)), default=0)
     if text.count("[") + text.count("{") + 2 * columns + 2 <= DEEPEST:
-        return  # it cannot be deeper, and need not be parsed twice
+        return  # so few brackets and columns cannot nest deeper; this saves a second parse
     depth = 0
     event: Any
     for event in yaml.parse(text, Loader=loader):
@@ -106,7 +114,7 @@ def _check_text(text: str, loader: Any) -> None:
 
 @dataclass
 class _Weight:
-    """Of one node: values, levels, and for a mapping the keys that it has once its merges are done."""
+    """The expanded size of one node: its values, its levels, and for a mapping its keys after merges."""
 
     values: int = 1
     levels: int = 1
@@ -115,21 +123,21 @@ class _Weight:
 
 @dataclass
 class _Weights:
-    """What a tree of nodes becomes, without building it: each node is weighed once, however many anchors lead to it."""
+    """Compute the expanded size of a node tree without expanding it; each node is computed once."""
 
     most: int
     known: dict[int, _Weight] = field(default_factory=dict)
     open: set[int] = field(default_factory=set)
 
     def check(self, node: Any) -> None:
-        """Raise `TooMuch` when it becomes too much."""
+        """Raise `TooMuch` if the expanded node has too many values or levels."""
         if isinstance(node, yaml.ScalarNode):
             return
         weight = self._weigh(node)
         if max(weight.values, weight.keys) > self.most:
-            raise TooMuch(f"means more than {self.most} values, its anchors and merges written out")
+            raise TooMuch(f"expands to more than {self.most} values through its anchors and merges")
         if weight.levels > DEEPEST:
-            raise TooMuch(f"is nested more than {DEEPEST} levels deep, its anchors written out")
+            raise TooMuch(f"is nested more than {DEEPEST} levels deep after its anchors expand")
 
     def _weigh(self, node: Any) -> _Weight:
         if isinstance(node, yaml.ScalarNode):

@@ -1,6 +1,7 @@
-"""Which job this is: its environment's name, ports and lease come from that. Imports little: every verb asks.
+"""Identify the CI job that envkit runs in. The job determines the environment's name, ports and lease.
 
-Two jobs of one runner, at once or one after the other, have different identities; the steps of one job have the same.
+Two jobs on one runner, in parallel or in sequence, have different identities; all steps of one job have the same one.
+Every command imports this module, so it imports few others.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from envkit.base.ci_platform import JOB, VARIABLE, platform
 from envkit.base.registry import CI_SERVICES
 
 LONGEST = 40
-"""Letters of an environment's name, see `config.names.NAME`."""
+"""Maximum length of an environment's name in characters, see `config.names.NAME`."""
 
 LEASE = 6 * 3600.0
-"""Seconds. GitHub ends a job after 6 hours unless it says otherwise."""
+"""Default time limit of a job, in seconds. GitHub ends a job after 6 hours unless the workflow sets another limit."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """One job of a CI service: the number that people look for, all that tells it from others, and its time limit."""
+    """One job of a CI service: the number that people search for, the parts that make it unique, and its time limit."""
 
     service: str
     number: str
@@ -32,15 +33,15 @@ class Identity:
 
     @property
     def suffix(self) -> str:
-        """`9876543210-3f9a1c`: the job's number, and six characters of everything that makes it unique."""
-        import hashlib  # 4 ms, which every command outside CI would wait for
+        """The job's number and the first six characters of a hash of `parts`, for example `9876543210-3f9a1c`."""
+        import hashlib  # takes 4 ms, which commands outside CI need not spend
 
         mark = hashlib.sha256("\0".join(self.parts).encode()).hexdigest()[:6]
         number = re.sub(r"[^a-z0-9]+", "-", self.number.lower()).strip("-")[:20].strip("-")
         return f"{number}-{mark}" if number else f"job-{mark}"
 
     def name(self, base: str) -> str:
-        """The name of this job's environment; `base` is cut where both together would be too long."""
+        """Return the name of this job's environment: `base`, shortened if necessary, and the suffix."""
         return f"{base[: LONGEST - 1 - len(self.suffix)].rstrip('-')}-{self.suffix}"
 
     def __str__(self) -> str:
@@ -49,16 +50,19 @@ class Identity:
 
 @dataclass(frozen=True)
 class Lease:
-    """How long an environment is wanted: seconds since 1970, 0 for no end; and by which job, empty for none."""
+    """How long an environment may exist, and for which job.
+
+    `expires` is in seconds since 1970, or 0 for no end; `job` is empty if no job owns the environment.
+    """
 
     expires: float = 0.0
     job: str = ""
 
 
 def identity(environ: Mapping[str, str]) -> Identity | None:
-    """Return the job that these variables identify; None outside CI, and where they identify none. Raises `UsageError`.
+    """Return the job that these variables identify, or None if they identify no job. Raises `UsageError`.
 
-    `ENVKIT_JOB` alone identifies a job of a service that envkit does not know.
+    `ENVKIT_JOB` alone identifies a job of a CI service that envkit does not support.
     """
     service, said = platform(environ), environ.get(JOB, "")
     if service:
@@ -70,9 +74,10 @@ def identity(environ: Mapping[str, str]) -> Identity | None:
 
 
 def lease(environ: Mapping[str, str], name: str | None, ends: float) -> Lease:
-    """The lease of an environment that is brought up now: `ends` if the user said so, else the job's time limit.
+    """Return the lease of an environment that starts now: it expires at `ends`, or if that is 0, at the job's limit.
 
-    `name` is what the user called it. What has a name of the user's own belongs to no job, and lasts until `down`.
+    `name` is the name that the user gave. An environment with such a name belongs to no job; it then has no end other
+    than `ends`.
     """
     job = identity(environ)
     if job is None or name:

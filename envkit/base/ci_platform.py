@@ -1,4 +1,4 @@
-"""Which CI service this is, by the variables that it sets. Every command asks, so this module imports little."""
+"""Detect the CI service from its variables. Every command imports this module, so it imports few others."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from envkit.base.errors import UsageError
 from envkit.base.registry import CI_SERVICES
 
 VARIABLE = "ENVKIT_CI"
-"""Names the service outright: a name of `base.registry.CI_SERVICES`, or `off`."""
+"""Variable that selects the service: a name from `base.registry.CI_SERVICES`, or `off`."""
 
 JOB = "ENVKIT_JOB"
-"""Tells jobs apart where the service's own variables do not: any text, the same in every step of a job."""
+"""Variable that identifies a job if the service's own variables do not: any text, the same in every step of a job."""
 
 PLAIN = "plain"
 
 
 def platform(environ: Mapping[str, str], *, asked: bool = False) -> str | None:
-    """Return the name of the service whose job this is, or None on a person's own machine.
+    """Return the name of the CI service that runs this process, or None outside CI. Raises `UsageError`.
 
-    It is `plain` for an unknown service, and where `--ci` asks for one. Gitea and Forgejo call themselves GitHub, and
-    understand most of its commands. Raises `UsageError`.
+    `asked` means that the user gave `--ci`: the result is then `plain` instead of None. An unknown service is `plain`
+    as well, if it sets `CI`. Gitea and Forgejo set GitHub's variables and support most of its workflow commands.
     """
     said = environ.get(VARIABLE, "")
     if said == "off":

@@ -1,4 +1,4 @@
-"""Programs that envkit runs: argv lists, a deadline, cancellation, and errors that carry command, output and code."""
+"""Run programs: from argv lists, with a deadline and cancellation; errors carry command, output and exit code."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ GRACE = 10.0
 
 
 ORPHAN_GRACE = 1.0
-"""Seconds that children get when the program itself has ended."""
+"""Maximum number of seconds that child processes may run after the program itself has ended."""
 
 
 class CommandFailed(EnvironmentFailed):
-    """A program ended with a code other than 0; carries argv, code and its output."""
+    """A program ended with an exit code other than 0; the error has its argv, code and output."""
 
     def __init__(self, argv: Sequence[str], code: int, output: str) -> None:
         super().__init__(f"{shlex.join(argv)} ended with {code}", detail=output[-8000:])
@@ -33,7 +33,7 @@ class CommandFailed(EnvironmentFailed):
 
 @dataclass(frozen=True)
 class Finished:
-    """A program that ended."""
+    """The result of a program that ended: its argv, exit code, and output."""
 
     argv: tuple[str, ...]
     code: int
@@ -52,9 +52,12 @@ def run(
     marker: Mapping[str, str] | None = None,
     grace: float = GRACE,
 ) -> Finished:
-    """Run to the end, stdout and stderr together; its whole process group is ended on cancel or deadline.
+    """Run the program to its end and return the result; `output` has stdout and stderr together.
 
-    Raises `CommandFailed` (with `check`), `NotReady` after `seconds`, `Cancelled`, `ToolMissing`.
+    `on_line` receives each line as soon as it is complete. `marker` has variables that are added to the program's
+    environment. On cancel or deadline the function ends the whole process group, with SIGKILL after `grace` seconds.
+    Raises `CommandFailed` for an exit code other than 0 (if `check` is true), `NotReady` after `seconds`,
+    `Cancelled`, and `ToolMissing` if the program cannot be started.
     """
     environment = {**(os.environ if env is None else env), **(marker or {})}
     with tempfile.TemporaryFile("w+", errors="replace") as output:
@@ -113,7 +116,7 @@ def end_group(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
 
 
 def _end_orphans(group: int, grace: float) -> None:
-    """Children that outlived the program: they have had SIGTERM with it, and get a moment more."""
+    """End children that outlived the program. They already got SIGTERM, and get SIGKILL after `ORPHAN_GRACE` s."""
     end = time.monotonic() + min(grace, ORPHAN_GRACE)
     while _signal_group(group, 0) and time.monotonic() < end:
         time.sleep(0.02)
@@ -121,9 +124,9 @@ def _end_orphans(group: int, grace: float) -> None:
 
 
 def _signal_group(group: int, signum: int) -> bool:
-    """Whether anybody of the group was there to hear it."""
+    """Send the signal to the group; return whether the group still had a process that received it."""
     try:
         os.killpg(group, signum)
-    except (ProcessLookupError, PermissionError):  # macOS answers so for a group of zombies
+    except (ProcessLookupError, PermissionError):  # macOS raises PermissionError for a group of zombies
         return False
     return True

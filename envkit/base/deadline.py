@@ -1,7 +1,7 @@
-"""One attempt ends in time: its connection, TLS, headers and body share one deadline, which every read obeys.
+"""Give one attempt one deadline for everything: its connection, TLS handshake, headers and body.
 
-A socket's own timeout bounds each read alone: a server that sends one byte each second keeps a client for ever. The
-sockets made here ask the deadline before every read and write. While they wait they also hear a signal.
+A socket's own timeout limits each read separately: a server that sends one byte per second can keep a client busy
+forever. The sockets of this module check the deadline before each read and write, and stop a wait when cancelled.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HEARING = 0.2
-"""Seconds after which a wait that can be cancelled looks whether it was."""
+"""Interval, in seconds, at which a wait checks whether it was cancelled."""
 
 
 class Deadline:
-    """The end of one attempt, `seconds` from now; None is no end. `idle` bounds each single wait as well.
+    """The end of one attempt, `seconds` from now; None means no end. `idle` also limits each single wait, in seconds.
 
-    With `cancel` a wait raises `Cancelled` or `Aborted` as soon as that was asked for.
+    If `cancel` is given, a wait raises `Cancelled` or `Aborted` within `HEARING` seconds of the request to stop.
     """
 
     def __init__(self, seconds: float | None, cancel: Cancel | None = None, *, idle: float | None = None) -> None:
@@ -32,21 +32,21 @@ class Deadline:
 
     @classmethod
     def of(cls, end: Deadline | float) -> Deadline:
-        """The deadline itself, or one that begins now."""
+        """Return the given deadline itself, or for a number of seconds a new deadline that begins now."""
         return end if isinstance(end, Deadline) else cls(end)
 
     def shorter(self, seconds: float | None) -> Deadline:
-        """A deadline that begins now and ends after `seconds`, or with this one if that is sooner."""
+        """Return a deadline that begins now and ends after `seconds`, or earlier if this deadline ends earlier."""
         bounds = [one for one in (self.left(), self.idle, seconds) if one is not None]
         return Deadline(min(bounds) if bounds else None, self.cancel)
 
     def renew(self, seconds: float | None = None) -> None:
-        """Begin anew, for another attempt on the same connection."""
+        """Restart the deadline from now, for another attempt on the same connection."""
         self.seconds = self.seconds if seconds is None else seconds
         self._ends = _after(self.seconds)
 
     def left(self) -> float | None:
-        """Seconds that are left, None for no end. Raises `TimeoutError`, and what `cancel.check` raises."""
+        """Return the remaining seconds, or None for no end. Raises `TimeoutError`, and the errors of `cancel.check`."""
         self.listen()
         if self._ends is None:
             return None
@@ -56,12 +56,15 @@ class Deadline:
         return left
 
     def listen(self) -> None:
-        """Raise when stopping was asked for."""
+        """Raise `Cancelled` or `Aborted` if the wait must stop."""
         if self.cancel is not None:
             self.cancel.check()
 
     def wait(self, plug: socket.socket, call: Callable[..., T], *arguments: Any) -> T:
-        """Do one read or write of the socket within what is left."""
+        """Return the result of `call(*arguments)`, one read or write of the socket, within the remaining time.
+
+        Raises `TimeoutError` at the deadline or after `idle` seconds without data.
+        """
         silent = _after(self.idle)
         while True:
             left = self.left()
@@ -86,35 +89,35 @@ def _left(ends: float | None) -> float | None:
 
 
 class Plug(socket.socket):
-    """A socket whose reads and writes all end with its deadline; a timeout that a library sets changes nothing."""
+    """A socket whose reads and writes all end by its deadline, even if a library sets another timeout on it."""
 
     deadline: Deadline
 
     def gettimeout(self) -> float | None:
-        """What is left: what wraps this socket (TLS) takes it over for its handshake."""
+        """Return the remaining seconds; a TLS wrapper of this socket uses them as the timeout of its handshake."""
         return self.deadline.shorter(None).seconds
 
     def recv(self, *arguments: Any) -> bytes:
-        """As the socket's own, in time."""
+        """Call `socket.recv` within the deadline."""
         return self.deadline.wait(self, super().recv, *arguments)
 
     def recv_into(self, *arguments: Any) -> int:
-        """As the socket's own, in time."""
+        """Call `socket.recv_into` within the deadline."""
         return self.deadline.wait(self, super().recv_into, *arguments)
 
     def send(self, *arguments: Any) -> int:
-        """As the socket's own, in time."""
+        """Call `socket.send` within the deadline."""
         return self.deadline.wait(self, super().send, *arguments)
 
     def sendall(self, data: Any, *flags: Any) -> None:
-        """By `send`, which keeps to the deadline: a peer that reads nothing holds nobody up."""
+        """Send all data by repeated `send`, so that a peer that reads nothing cannot block past the deadline."""
         rest = memoryview(data).cast("B")
         while rest:
             rest = rest[self.send(rest, *flags) :]
 
 
 def dial(host: str, port: int, deadline: Deadline) -> Plug:
-    """A TCP connection. Raises `OSError` when no address of the host takes it in time."""
+    """Return a TCP connection to the host. Raises `OSError` if no address of the host accepts it by the deadline."""
     trouble: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in _addresses(host, port, deadline):
         try:
@@ -127,7 +130,7 @@ def dial(host: str, port: int, deadline: Deadline) -> Plug:
 
 
 def dial_unix(path: str, deadline: Deadline) -> Plug:
-    """A connection to a unix socket. Raises `OSError`."""
+    """Return a connection to the Unix socket at `path`. Raises `OSError`."""
     return _connected(Plug(socket.AF_UNIX, socket.SOCK_STREAM), path, deadline)
 
 
@@ -146,8 +149,8 @@ def _connected(plug: Plug, address: Any, deadline: Deadline) -> Plug:
 
 
 def _addresses(host: str, port: int, deadline: Deadline) -> list[Any]:
-    """What the host's name resolves to. A resolver that hangs is left behind in its thread."""
-    try:  # bytes: for a text Python loads the tables of international names, 3 ms
+    """Return the addresses of the host. A resolver that hangs stays behind in its own thread."""
+    try:  # bytes, because for a str Python loads the codec for international names, which takes 3 ms
         return socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         pass
@@ -155,10 +158,10 @@ def _addresses(host: str, port: int, deadline: Deadline) -> list[Any]:
 
 
 def in_time(call: Callable[[], T], deadline: Deadline, what: str) -> T:
-    """Run what cannot be stopped in a thread, which is left behind at the deadline.
+    """Return what `call` returns, run in a thread of its own; at the deadline the thread stays behind.
 
-    Raises `TimeoutError`, and what `call` raises. For libraries that own their sockets; where a socket can be had,
-    `dial` is better: it leaves nothing behind.
+    Raises `TimeoutError` that names `what`, and the errors of `call`. It is for libraries that open their own sockets.
+    Use `dial` where the code can pass in a socket, because `dial` leaves no thread behind.
     """
     import queue
     import threading
@@ -168,7 +171,7 @@ def in_time(call: Callable[[], T], deadline: Deadline, what: str) -> T:
     def work() -> None:
         try:
             answers.put((True, call()))
-        except BaseException as error:  # noqa: BLE001  handed over, and raised in the thread that asked
+        except BaseException as error:  # noqa: BLE001  the calling thread raises it
             answers.put((False, error))
 
     threading.Thread(target=work, daemon=True, name="in-time").start()

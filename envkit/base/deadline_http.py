@@ -1,4 +1,4 @@
-"""HTTP by `http.client` over sockets that keep to one deadline, with a bound for the body."""
+"""HTTP with `http.client` over sockets that keep to one deadline, with a limit for the size of the body."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from email.message import Message
 from envkit.base.deadline import Deadline, dial, dial_unix
 
 SMALL = 1 << 20
-"""Bytes of a body that is read for a probe or a message."""
+"""Maximum size, in bytes, of a body that envkit reads for a probe or an error message."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, read to its end or to the bound."""
+    """An HTTP response, read to its end or to the size limit."""
 
     status: int
     data: bytes
@@ -24,7 +24,10 @@ class Answer:
 
 
 class Connection(http.client.HTTPConnection):
-    """To a host and port, with TLS where there is a context; renew the deadline for each further request."""
+    """A connection to a host and port, with TLS if `context` is given.
+
+    The caller renews the deadline before each further request. `name` is the server name for TLS, `host` by default.
+    """
 
     def __init__(
         self, host: str, port: int, deadline: Deadline, context: ssl.SSLContext | None = None, name: str = ""
@@ -34,7 +37,7 @@ class Connection(http.client.HTTPConnection):
         self.default_port = 443 if context else 80
 
     def connect(self) -> None:
-        """Within the deadline, the handshake too."""
+        """Connect, and do the TLS handshake if there is a context, within the deadline."""
         plain = dial(self.host, self.port, self.deadline)
         if self._context is None:
             self.sock = plain
@@ -49,14 +52,14 @@ class Connection(http.client.HTTPConnection):
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """To a unix socket."""
+    """A connection to a Unix socket."""
 
     def __init__(self, path: str, deadline: Deadline) -> None:
         super().__init__("localhost")
         self._path, self.deadline = path, deadline
 
     def connect(self) -> None:
-        """Within the deadline."""
+        """Connect within the deadline."""
         self.sock = dial_unix(self._path, self.deadline)
 
 
@@ -64,9 +67,10 @@ def ask(
     connection: http.client.HTTPConnection, method: str, path: str, body: str | bytes | None = None,
     headers: Mapping[str, str] | None = None, *, most: int = SMALL, cut: bool = False,
 ) -> Answer:  # fmt: skip
-    """One request and its answer.
+    """Send one request and return the response.
 
-    A body of more than `most` bytes is `HTTPException`, or with `cut` ends there. Raises `OSError` and `HTTPException`.
+    If the body has more than `most` bytes, the function raises `HTTPException`, or with `cut` returns the first `most`
+    bytes. Raises `OSError` and `HTTPException`.
     """
     connection.request(method, path, body, dict(headers or {}))
     answer = connection.getresponse()

@@ -1,4 +1,4 @@
-"""`base.deadline.Plug` for TLS, apart from it: `import ssl` takes 0.01 s that a probe of Redis does not need."""
+"""`base.deadline.Plug` for TLS. It is a separate module because `import ssl` takes 0.01 s and Redis needs no TLS."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from envkit.base.deadline import Deadline, Plug
 
 
 class TlsPlug(ssl.SSLSocket):
-    """A TLS socket whose reads and writes all end with its deadline. The handshake is over before it has one."""
+    """A TLS socket whose reads and writes all end by its deadline.
+
+    `deadline` is None during the handshake, which keeps to the timeout of the plain socket.
+    """
 
     deadline: Deadline | None = None
 
     def read(self, *arguments: Any) -> Any:
-        """As the socket's own, in time; `recv` and `recv_into` come through here."""
+        """Call `SSLSocket.read` within the deadline; `recv` and `recv_into` call this method."""
         if self.deadline is None:
             return super().read(*arguments)
         return self.deadline.wait(self, super().read, *arguments)
 
     def send(self, *arguments: Any) -> int:
-        """As the socket's own, in time; `sendall` comes through here."""
+        """Call `SSLSocket.send` within the deadline; `sendall` calls this method."""
         if self.deadline is None:
             return super().send(*arguments)
         return self.deadline.wait(self, super().send, *arguments)
 
 
 def encrypted(plain: Plug, context: ssl.SSLContext, name: str | None = None) -> TlsPlug:
-    """TLS over the connection; its handshake and all that is read and written after it keep to the same deadline."""
+    """Return a TLS socket over the connection; its handshake and later traffic keep to the connection's deadline."""
     context.sslsocket_class = TlsPlug
-    known = name.encode() if name and name.isascii() else name  # bytes for the same reason as in `_addresses`
+    # bytes, because a str takes 3 ms more, see `deadline._addresses`
+    known = name.encode() if name and name.isascii() else name
     plug = context.wrap_socket(plain, server_hostname=known)
     assert isinstance(plug, TlsPlug)
     plug.deadline = plain.deadline

@@ -1,4 +1,4 @@
-"""urllib3 over sockets that keep to one deadline: its own timeouts bound each read alone."""
+"""urllib3 over sockets that keep to one deadline per request; urllib3's own timeouts limit each read separately."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from envkit.base.deadline import Deadline, Plug, dial
 from envkit.base.deadline_tls import TlsPlug
 
 Begin = Callable[[], Deadline]
-"""Called for each request: the deadline that it has."""
+"""A function that returns the deadline of a new request."""
 
 
 class Timed:
-    """What a connection of urllib3's adds to its class: each request has a deadline, which begins with connecting."""
+    """Mixin for urllib3's connection classes: each request has a deadline that begins when it connects."""
 
     begin: Begin
     sock: Any
     deadline: Deadline | None = None
 
     def connect(self) -> None:
-        """As the connection does; TLS is wrapped by urllib3, and kept to the deadline from then on."""
+        """Connect, with a new deadline. urllib3 does the TLS handshake; the TLS socket then keeps to the deadline."""
         self.deadline = self.begin()
         super().connect()  # type: ignore[misc]  # of the connection that this is mixed into
         if type(self.sock).__name__ == "SSLSocket":
@@ -34,7 +34,7 @@ class Timed:
             self.sock.deadline = self.deadline
 
     def request(self, *arguments: Any, **more: Any) -> None:
-        """As the connection does. One that is kept open gets a new deadline; a new one goes on with its own."""
+        """Send a request. A connection that was kept open gets a new deadline; a new one continues its deadline."""
         if self.deadline is None and self.sock is not None:
             self.deadline = self.sock.deadline = self.begin()
         super().request(*arguments, **more)  # type: ignore[misc]  # of the connection that this is mixed into
@@ -56,7 +56,7 @@ class Timed:
 
 
 def bounded(pool: urllib3.PoolManager, begin: Begin) -> urllib3.PoolManager:
-    """The pool, whose further connections keep to the deadlines that `begin` makes."""
+    """Return the pool, changed so that its new connections keep to the deadlines that `begin` returns."""
 
     class Http(Timed, HTTPConnection):
         pass

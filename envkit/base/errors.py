@@ -1,24 +1,24 @@
-"""Every failure envkit reports, with its exit code and a next step.
+"""The errors that envkit reports, each with an exit code and a next step.
 
 EnvkitError
-  UsageError            2  the command line asks for something that does not exist
+  UsageError            2  the command line names something that does not exist
   ConfigError           2  the configuration has faults (all of them are listed)
-  HolderError           2  somebody else holds an environment of this name
-  ReplacementRefused    2  `run` would replace what holds data, without --replace
-  EnvironmentFailed     3  something the environment needs could not be had or did not work
-    EngineError         3  no container engine answers, or it refused a call
-      EngineStopped     3  the engine answered, and stopped answering in the middle of the work
-    ToolMissing         3  a program envkit drives (kind, podman) is not installed
-    PortTaken           3  somebody else holds a host port
-    ImageUnavailable    3  no candidate image can be had
+  HolderError           2  another owner has an environment of this name
+  ReplacementRefused    2  `run` would replace a service or cluster with data, and --replace is not given
+  EnvironmentFailed     3  something that the environment needs is not available or does not work
+    EngineError         3  no container engine answers, or the engine refused a call
+      EngineStopped     3  the engine answered at first, and then stopped answering
+    ToolMissing         3  a program that envkit runs (kind, podman) is not installed
+    PortTaken           3  another process or container uses a host port
+    ImageUnavailable    3  none of the candidate images is available
     ServiceDied         3  a service exited while envkit waited for it, or a one-shot failed
-    NotReady            3  a deadline passed before a probe was satisfied
-    ClusterError        3  the cluster could not be made, or refused a manifest
+    NotReady            3  a deadline passed before a probe succeeded
+    ClusterError        3  the cluster could not be created, or refused a manifest
     StepsFailed         3  several of the above, from steps that ran in parallel
-    SuiteError          3  what a test suite asked `envkit.suite` for cannot be had
-  NotUp                 4  the environment asked for is not up
+    SuiteError          3  a test suite requested something from `envkit.suite` that is not available
+  NotUp                 4  the requested environment is not up
   Cancelled       130/143  SIGINT or SIGTERM
-  Bug                   3  envkit's own fault
+  Bug                   3  a defect in envkit
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ OK, USAGE, FAILED, NOT_UP = 0, 2, 3, 4
 
 
 class EnvkitError(Exception):
-    """A failure with a message for people, a next step, and the exit code it ends the program with."""
+    """A failure with a message for the user, a next step, and the exit code of the program."""
 
     exit_code = FAILED
 
     def __init__(self, message: str, *, hint: str = "", detail: str = "") -> None:
-        """`message` says what was expected and seen, `hint` what to do next, `detail` carries output or log lines."""
+        """Create the error from what was expected and seen, the next step (`hint`), and output or logs (`detail`)."""
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.detail = detail
         self.evidence = ""
-        """The folder with everything that was gathered before the failure was cleared away, if that was done."""
+        """The folder with the evidence that envkit collected before cleanup, or empty if it collected none."""
         self.told = False
-        """Whether it has been shown already, as a CI service wants it shown."""
+        """Whether the output for the CI service already contains this error."""
 
 
 class UsageError(EnvkitError):
-    """The command line names something that does not exist or does not go together."""
+    """The command line names something that does not exist, or combines options that exclude each other."""
 
     exit_code = USAGE
 
@@ -66,7 +66,7 @@ class Fault:
 
 
 class ConfigError(EnvkitError):
-    """The configuration cannot be used; `faults` lists everything that is wrong with it."""
+    """The configuration has faults; `faults` lists all of them."""
 
     exit_code = USAGE
 
@@ -78,21 +78,21 @@ class ConfigError(EnvkitError):
 
 
 class HolderError(EnvkitError):
-    """Something of the environment of this name belongs to somebody else: user, state directory or checkout."""
+    """A part of the environment of this name has another owner: another user, state directory or checkout."""
 
     exit_code = USAGE
     same_home = False
-    """Whether its record is in the state directory of whoever asks."""
+    """Whether the environment's record is in the state directory that this process uses."""
 
 
 class ReplacementRefused(EnvkitError):
-    """`run` would replace a service or a cluster that works and holds data, and `--replace` was not given."""
+    """`run` would replace a working service or cluster that holds data, and the user did not give `--replace`."""
 
     exit_code = USAGE
 
 
 class EnvironmentFailed(EnvkitError):
-    """Something that the environment needs could not be had or did not work."""
+    """Something that the environment needs is not available or does not work."""
 
 
 class EngineError(EnvironmentFailed):
@@ -100,42 +100,42 @@ class EngineError(EnvironmentFailed):
 
 
 class EngineStopped(EngineError):
-    """The engine answered when the work began and answers no more: whatever else failed, failed because of that."""
+    """The engine answered at the start of the work and then stopped. All other failures follow from this one."""
 
 
 class ToolMissing(EnvironmentFailed):
-    """A program that envkit drives is not installed."""
+    """A program that envkit runs is not installed or cannot be started."""
 
 
 class PortTaken(EnvironmentFailed):
-    """A host port that the environment publishes is held by somebody else."""
+    """Another process or container uses a host port that the environment publishes."""
 
 
 class ImageUnavailable(EnvironmentFailed):
-    """None of a service's candidate images can be had."""
+    """None of a service's candidate images is available."""
 
 
 class ServiceDied(EnvironmentFailed):
-    """A service exited while it was waited for, or a one-shot ended with a code other than 0."""
+    """A service exited while envkit waited for it, or a one-shot ended with an exit code other than 0."""
 
 
 class NotReady(EnvironmentFailed):
-    """A deadline passed before the thing waited for was true."""
+    """A deadline passed before the awaited condition was true."""
 
 
 class ClusterError(EnvironmentFailed):
-    """The cluster could not be made, or it refused what was to be applied."""
+    """The cluster could not be created, or it refused a manifest."""
 
 
 class SuiteError(EnvironmentFailed):
-    """What a test suite asked `envkit.suite` for cannot be had; its text ends with the next step."""
+    """A test suite requested something from `envkit.suite` that is not available; the text ends with the next step."""
 
     def __str__(self) -> str:
         return f"{self.message}\nnext: {self.hint}" if self.hint else self.message
 
 
 class StepsFailed(EnvironmentFailed):
-    """Several steps failed in one run; `errors` maps the step's id to its error, first failure first."""
+    """Several steps failed in one run; `errors` maps each step's id to its error, in the order of the failures."""
 
     def __init__(self, errors: dict[str, EnvkitError]) -> None:
         self.errors = errors
@@ -147,13 +147,13 @@ class StepsFailed(EnvironmentFailed):
 
 
 class NotUp(EnvkitError):
-    """The environment asked for is not up."""
+    """The requested environment is not up."""
 
     exit_code = NOT_UP
 
 
 class Cancelled(EnvkitError):
-    """The user or CI asked to stop; `signum` is the signal, and 128 plus it the exit code."""
+    """The user or CI stopped the command; `signum` is the signal, and the exit code is 128 plus `signum`."""
 
     def __init__(self, signum: int) -> None:
         super().__init__("cancelled" if signum == 2 else f"stopped by signal {signum}")
@@ -162,4 +162,4 @@ class Cancelled(EnvkitError):
 
 
 class Bug(EnvkitError):
-    """Something raised what is not an `EnvkitError`: envkit's own fault, shown with its type."""
+    """An exception that is not an `EnvkitError`, which is a defect in envkit; the message has the exception's type."""

@@ -1,4 +1,4 @@
-"""The one stream of events that every face of envkit (live view, plain lines, JSON lines) is drawn from."""
+"""The stream of events from which every report (live view, plain lines, JSON lines) is made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What happened to a step."""
+    """The kind of an event: what happened to a step, or a note that belongs to no step."""
 
     PLANNED = "planned"
     STARTED = "started"
@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """`at` is seconds since the command began; `seconds` how long a finished step took."""
+    """One event. `at` is in seconds since the command began; `seconds` is the duration of a finished step."""
 
     kind: Kind
     step: str
@@ -37,12 +37,12 @@ Sink = Callable[[Event], None]
 
 
 def _nothing() -> None:
-    """Most faces have nothing to give back."""
+    """Do nothing: the `pause` of a sink that has no such method."""
 
 
 @dataclass
 class Stream:
-    """Hands each event to every sink, one at a time, from whichever thread it comes."""
+    """Pass each event to every sink. Any thread may emit; the sinks receive one event at a time."""
 
     sinks: list[Sink] = field(default_factory=list)
     clock: Callable[[], float] = time.monotonic
@@ -50,24 +50,24 @@ class Stream:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def emit(self, kind: Kind, step: str, message: str = "", seconds: float | None = None) -> None:
-        """Stamp an event and pass it on."""
+        """Create an event with the current time and pass it to every sink."""
         with self._lock:
             event = Event(kind, step, message, self.clock() - self.began, seconds)
             for sink in tuple(self.sinks):
                 try:
                     sink(event)
-                except OSError:  # a reader that went away (`up | head`) must not end the work
+                except OSError:  # a closed pipe (`up | head`) must not end the work
                     self.sinks.remove(sink)
 
     def quiet(self) -> None:
-        """Have faces that draw in place give the terminal back; they may draw again later."""
+        """Make the live view release the terminal; it may draw again later."""
         for sink in tuple(self.sinks):
             getattr(sink, "pause", _nothing)()
 
     def note(self, message: str) -> None:
-        """Say something that belongs to no step."""
+        """Emit a message that belongs to no step."""
         self.emit(Kind.NOTE, "", message)
 
     def reporter(self, step: str) -> Callable[[str], None]:
-        """A function that reports progress of one step."""
+        """Return a function that reports progress of the step."""
         return lambda message: self.emit(Kind.PROGRESS, step, message)

@@ -1,4 +1,4 @@
-"""How envkit is installed: as the distribution `envkit-orchestrator`, whose import package and program are `envkit`."""
+"""How envkit is installed: the distribution is `envkit-orchestrator`; the package and the program are `envkit`."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ import sys
 from functools import cache
 
 DISTRIBUTION = "envkit-orchestrator"
-"""The name that pip knows. `envkit` on the public index is an environment-variable parser by somebody else."""
+"""The name for pip. `envkit` on the public index is another author's parser of environment variables."""
 
 BESIDE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120  pathlib costs a millisecond
-"""The folder that holds the package envkit: `site-packages`, or a checkout."""
+"""The folder that contains the package envkit: `site-packages`, or a checkout."""
 
 
 def extra_command(extra: str) -> str:
-    """Return the command that adds an extra's packages to an installed envkit; pip keeps the envkit that is there."""
+    """Return the command that installs the packages of an extra; pip keeps the installed version of envkit."""
     return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def other_version(folder: str = BESIDE) -> str:
-    """Return the version of the distribution `envkit` that is installed in the folder, or an empty string.
+    """Return the version of the other distribution `envkit` in the folder, or an empty string if there is none.
 
-    It lists one folder: 0.2 ms for 200 names. The import of `importlib.metadata` alone takes a hundred times as long.
+    The function lists one folder, which takes 0.2 ms for 200 names. Importing `importlib.metadata` alone takes a
+    hundred times as long.
     """
     try:
-        names = os.listdir(folder)  # noqa: PTH208  as above
-    except OSError:  # a zip file, or a folder that may only be searched
+        names = os.listdir(folder)  # noqa: PTH208  pathlib costs a millisecond
+    except OSError:  # a zip file, or a folder without read permission
         return ""
     found = (name for name in names if name.startswith("envkit-") and name.endswith(".dist-info"))
     return next(found, "").removeprefix("envkit-").removesuffix(".dist-info")
@@ -34,10 +35,10 @@ def other_version(folder: str = BESIDE) -> str:
 
 @cache
 def warn_of_other() -> None:
-    """Write a warning with its remedy to stderr, once, when the distribution `envkit` shares this Python with ours.
+    """Write a warning with its remedy to stderr, once, if the other distribution `envkit` is installed beside ours.
 
-    Both install a package `envkit`, so the later one overwrites files of the earlier one, and the first one that is
-    uninstalled removes files of the other. Nothing here depends on those files: the command is carried out.
+    Both distributions install a package `envkit`. The one installed later overwrites files of the earlier one, and
+    uninstalling one removes files of the other. This command depends on none of those files, so it continues.
     """
     version = other_version()
     if not version:

@@ -1,4 +1,4 @@
-"""kubeconfig files: read for what a connection needs, and written for the host and for containers."""
+"""Read kubeconfig files to connect to a cluster, and write them for the host and for containers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from envkit.base.errors import ClusterError
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-# PyYAML's own Python takes 0.02 s for the one file; the C ones are missing where it was built without libyaml
+# PyYAML in Python takes 0.02 s for one kubeconfig; the C classes are missing if PyYAML was built without libyaml
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where an API server is and how to be somebody there; secrets stay out of `repr`."""
+    """The address of an API server and the credentials for it; `repr` omits the secrets."""
 
     server: str
     ca: str = ""
@@ -32,7 +32,7 @@ class Access:
 
 
 def read(path: Path, context: str | None = None) -> Access:
-    """The access of a kubeconfig file. Raises `ClusterError` for what is missing or needs a plugin."""
+    """Return the access from a kubeconfig file. Raises `ClusterError` if the file is incomplete or uses a plugin."""
     try:
         return parse(bounded.read_text(path), context=context, folder=path.parent)
     except OSError as error:
@@ -42,7 +42,10 @@ def read(path: Path, context: str | None = None) -> Access:
 
 
 def parse(text: str, *, context: str | None = None, folder: Path = Path()) -> Access:
-    """The access of a kubeconfig's current (or the named) context."""
+    """Return the access for `context`, or for the current context, from the text of a kubeconfig.
+
+    `folder` is the base of relative paths in the text. Raises `ClusterError` as `read` does.
+    """
     try:
         document = bounded.load(text, _LOADER) or {}
         chosen = _named(document, "contexts", context or document["current-context"])["context"]
@@ -64,7 +67,11 @@ def parse(text: str, *, context: str | None = None, folder: Path = Path()) -> Ac
 
 
 def render(access: Access, name: str, namespace: str = "", files: Mapping[str, str] | None = None) -> str:
-    """A kubeconfig of one context called `name`, everything inline, or with the paths in `files` by their keys."""
+    """Return the text of a kubeconfig with one context called `name`.
+
+    Certificates are inline, or `files` maps the keys `client-certificate`, `client-key` and `certificate-authority` to
+    paths.
+    """
     authority = {"certificate-authority-data": _encoded(access.ca)} if access.ca else {}
     user = _user(access)
     if files:

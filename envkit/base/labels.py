@@ -1,6 +1,6 @@
-"""Labels are the truth: what carries `envkit.env=NAME` is that environment's, and nothing else is touched.
+"""Labels define what belongs to an environment: everything with `envkit.env=NAME`. envkit changes nothing else.
 
-The labels of `owner` say whose environment of that name it is; see `base.owner.Owner`.
+Further labels identify the owner of the environment; see `base.owner.Owner`.
 """
 
 from __future__ import annotations
@@ -18,45 +18,53 @@ FINGERPRINT = "envkit.fingerprint"
 IMAGE = "envkit.image"
 
 USER = "envkit.user"
-"""The numeric id of the user who made it."""
+"""Label with the numeric id of the user who created the thing."""
 
 ROOT = "envkit.root"
-"""The checkout; empty for what was made from shipped profiles alone."""
+"""Label with the folder of the checkout; empty if the environment uses shipped profiles only."""
 
 HOME = "envkit.home"
-"""Which machine's which state directory the environment's record is in; see `home_mark`."""
+"""Label with the machine and the state directory that have the environment's record; see `home_mark`."""
 
 MOUNT = "envkit.mount"
-"""The mount namespace in which those two folders are meant."""
+"""Label with the mount namespace in which the paths of `ROOT` and `HOME` are valid."""
 
 EXPIRES = "envkit.expires"
-"""On the network: seconds since 1970 after which `prune` may take the environment. The record knows better."""
+"""Label of the network: seconds since 1970 after which `prune` may remove the environment.
+
+The time in the record is newer and takes precedence.
+"""
 
 JOB = "envkit.job"
-"""On the network: the CI job that the environment was made for. The next job of this user removes it when its time is
-over."""
+"""Label of the network: the CI job of the environment. After expiry, the next job of the same user removes it."""
 
 SCHEMA_VERSION = "2"
-"""1 had no user, and the state directory on networks alone: such things are judged by the labels they have."""
+"""Version of the labels. Version 1 had no user label, and had the state directory on networks only.
+
+Ownership of such older things is decided from the labels that they have.
+"""
 
 MARKER = "ENVKIT_ENV"
-"""Every process that envkit starts for an environment carries this variable; it is never exported to a user's shell."""
+"""Variable in each process that envkit starts for an environment; envkit never exports it to a user's shell."""
 
 
 STATE_MARKER = "ENVKIT_STATE_DIR"
-"""Beside the marker: the state directory that has the environment's record."""
+"""Variable beside the marker: the state directory that has the environment's record."""
 
 OWNER_MARKER = "ENVKIT_OWNER"
-"""Beside the marker: `USER:CHECKOUT`."""
+"""Variable beside the marker: `USER:CHECKOUT`."""
 
 
 def home_mark(home: Path) -> str:
-    """`MACHINE:FOLDER`; several machines may use one engine, and several state directories may be on one machine."""
+    """Return `MACHINE:FOLDER` for the state directory `home` of this machine.
+
+    The mark has both because several machines may use one engine, and one machine may have several state directories.
+    """
     return f"{machine()}:{home}"
 
 
 def home_here(mark: str) -> Path | None:
-    """The folder of a mark that this machine made, else None."""
+    """Return the state directory in the mark if the mark is from this machine, else None."""
     where, _, folder = mark.partition(":")
     return Path(folder) if folder and where == machine() else None
 
@@ -66,26 +74,29 @@ KIND_CLUSTER = "io.x-k8s.kind.cluster"
 
 
 def environment_of(marks: Mapping[str, str]) -> str:
-    """The environment that a container with these labels belongs to, a node of its kind cluster too; else empty."""
+    """Return the environment of a container with these labels, or an empty string if it has none.
+
+    The container may also be a node of the environment's kind cluster, which carries kind's label only.
+    """
     cluster = marks.get(KIND_CLUSTER, "")
     return marks.get(ENV) or (cluster.removeprefix(NODE_PREFIX) if cluster.startswith(NODE_PREFIX) else "")
 
 
 def owned(environment: str, role: str, owner: Owner, **more: str) -> dict[str, str]:
-    """The labels of something that belongs to the environment."""
+    """Return the labels for a new object of the environment."""
     said = {USER: owner.user, ROOT: owner.checkout, HOME: owner.mark or None, MOUNT: owner.mount}
     known = {key: value for key, value in said.items() if value is not None}
     return {ENV: environment, SCHEMA: SCHEMA_VERSION, ROLE: role, **known, **more}
 
 
 def owner_of(marks: Mapping[str, str]) -> Owner:
-    """The owner that a container's or network's labels name."""
+    """Return the owner that the labels of a container or network name."""
     machine, _, home = marks.get(HOME, "").partition(":")
     return Owner(marks.get(USER, ""), machine, home, marks.get(ROOT), marks.get(MOUNT, ""))
 
 
 def marks_of(environment: str, owner: Owner) -> dict[str, str]:
-    """The variables of a process that belongs to the environment."""
+    """Return the marker variables for a new process of the environment."""
     return {
         MARKER: environment,
         STATE_MARKER: owner.home,
@@ -94,9 +105,9 @@ def marks_of(environment: str, owner: Owner) -> dict[str, str]:
 
 
 def owner_of_marks(marks: Mapping[str, str], user: str, mount: str = "", pids: str = "") -> Owner:
-    """The owner of a process of `user` with these variables.
+    """Return the owner of a process that runs as `user` with these variables.
 
-    Root alone can start processes of other users, so only a mark that names root says more than the process's user.
+    Only root can start processes as other users. The owner is therefore root if the mark names root, else `user`.
     """
     written, _, checkout = marks.get(OWNER_MARKER, "").partition(":")
     maker = written if written == ROOT_USER else user
@@ -104,5 +115,5 @@ def owner_of_marks(marks: Mapping[str, str], user: str, mount: str = "", pids: s
 
 
 def resource_name(environment: str, service: str = "") -> str:
-    """`envkit-NAME` for the network and the cluster, `envkit-NAME-SERVICE` for a container."""
+    """Return `envkit-NAME`, for the network and the cluster, or `envkit-NAME-SERVICE`, for a container."""
     return f"envkit-{environment}-{service}" if service else f"envkit-{environment}"

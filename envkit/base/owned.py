@@ -1,4 +1,4 @@
-"""Folders that hold what envkit executes: only their owner, or root, may write them."""
+"""Folders with programs that envkit executes: only the folder's owner and root may write to them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def why_not_ours(facts: os.stat_result) -> str:
-    """Return why the content cannot be trusted: another user owns it or may write it. Empty where neither is so.
+    """Return why the content cannot be trusted (another user owns it or may write it), or an empty string.
 
-    The mode of a symbolic link means nothing; its target is checked where it is used.
+    The mode of a symbolic link has no effect, so it is not checked; the code that uses the target checks the target.
     """
     if facts.st_uid and facts.st_uid != os.geteuid():
         return f"belongs to user {facts.st_uid}, not to you"
@@ -25,10 +25,11 @@ def why_not_ours(facts: os.stat_result) -> str:
 
 
 def own_folder(path: Path, mode: int = 0o755) -> Path:
-    """Make the folder and the missing ones above it with this mode, whatever the umask is, and return it.
+    """Create the folder and its missing parents with this mode, independent of the umask, and return the folder.
 
-    A folder of ours that others could write is emptied, because they may have put something into it, and closed.
-    Raises `EnvironmentFailed` where the folder is another user's, `OSError` where it cannot be made.
+    If the folder is ours and other users could write to it, the function restores the mode and removes the content,
+    because another user may have added files. Raises `EnvironmentFailed` if the folder belongs to another user, and
+    `OSError` if it cannot be created.
     """
     for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
         folder.mkdir(mode=mode, exist_ok=True)

@@ -1,7 +1,8 @@
-"""Who may change or remove what was found: one value, written on all that is made, and one question for every verb.
+"""Decide who may change or remove containers, networks, clusters and processes that envkit finds.
 
-User, state directory and checkout must match. Namespaces count for processes only: a container stays its owner's over a
-reboot. A pid also needs the boot that it was written in, see `drivers.runtimes.marked.Stamp`.
+envkit writes an `Owner` on everything that it creates, and every command checks it with a `Claim`. User, state
+directory and checkout must match. Namespaces count for processes only: a container keeps its owner after a reboot. A
+pid is valid only in the boot in which it was written, see `drivers.runtimes.marked.Stamp`.
 """
 
 from __future__ import annotations
@@ -18,38 +19,41 @@ from envkit.base.errors import HolderError
 ROOT_USER = "0"
 
 TAKE_IT = "run `down` there, or `down --force` here"
-"""The next step for whoever may take what is not theirs."""
+"""Hint for a user who needs an environment of another owner."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who made something. An empty field is unknown; `checkout` is None when unknown, and empty when there is none."""
+    """The owner who created something. An empty field is unknown.
+
+    `checkout` is None if it is unknown, and empty if there is no checkout.
+    """
 
     user: str = ""
     """The numeric user id."""
     machine: str = ""
     home: str = ""
-    """The state directory, as a path of that machine."""
+    """The state directory, as a path on `machine`."""
     checkout: str | None = None
-    """The folder of the configuration file. Shipped profiles without any file of the user's belong to no checkout."""
+    """The folder of the configuration file; empty if the user has no file and uses shipped profiles only."""
     mount: str = ""
-    """The mount namespace in which the paths are meant. Empty where the system has none."""
+    """The mount namespace in which the paths are valid; empty if the system has no namespaces."""
     pids: str = ""
-    """The PID namespace in which process numbers are meant."""
+    """The PID namespace in which process ids are valid; empty if the system has no namespaces."""
 
     @property
     def known(self) -> bool:
-        """Whether anything at all is said about the owner."""
+        """Whether user, state directory or checkout is known."""
         return bool(self.user or self.home or self.checkout is not None)
 
     @property
     def mark(self) -> str:
-        """`MACHINE:FOLDER`, the state directory as labels name it."""
+        """The state directory in the form of a label, `MACHINE:FOLDER`; empty if the directory is unknown."""
         return f"{self.machine}:{self.home}" if self.home else ""
 
     @property
     def key(self) -> str:
-        """Eight characters that differ for each user and state directory, for names that can carry no label."""
+        """Eight characters, different for each user and state directory, for names of things without labels."""
         import hashlib
 
         return hashlib.sha256(f"{self.user}\0{self.home}".encode()).hexdigest()[:8]
@@ -59,26 +63,29 @@ UNKNOWN = Owner()
 
 
 class Whose(StrEnum):
-    """The answer to the question."""
+    """The result of a check: ours, or the first field that differs."""
 
     OURS = "ours"
     USER = "another user's"
     HOME = "another state directory's"
     CHECKOUT = "another checkout's"
     NAMESPACE = "another namespace's"
-    UNKNOWN = "cannot be told"
+    UNKNOWN = "of an unknown owner"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whose something is. `reason` completes a sentence whose subject is the thing; it is empty for what is ours."""
+    """The result of a check with its reason.
+
+    `reason` is the rest of a sentence that begins with the name of the thing; it is empty if the thing is ours.
+    """
 
     whose: Whose
     reason: str = ""
 
     @property
     def ours(self) -> bool:
-        """Whether it may be changed and removed."""
+        """Whether envkit may change and remove the thing."""
         return self.whose is Whose.OURS
 
 
@@ -87,23 +94,26 @@ OURS = Verdict(Whose.OURS)
 
 @dataclass(frozen=True)
 class Claim:
-    """Who asks. `force` takes everything that carries our labels, as far as this user has the right."""
+    """The owner that a command acts for. With `force` it may change everything that the user's permissions allow."""
 
     owner: Owner
     folder: str = ""
-    """The folder that was worked in: earlier versions wrote it as the checkout of shipped profiles, too."""
+    """The working directory: earlier versions recorded it as the checkout of shipped profiles."""
     machines: frozenset[str] = frozenset()
-    """Other names that this machine had: the record of this state directory was written under them."""
+    """Earlier names of this machine, from the records in this state directory."""
     force: bool = False
 
     def on(self, found: Owner, *, process: bool = False) -> Verdict:
-        """Say whose `found` is. Pure."""
+        """Return the verdict on something of the owner `found`. A pure function.
+
+        `process` is true for a process; `force` covers another user's process only for root.
+        """
         answer = whose(found, self, process=process)
         may = not process or self.owner.user in (ROOT_USER, found.user)
         return OURS if self.force and may else answer
 
     def check(self, found: Owner, what: str, *, process: bool = False) -> None:
-        """Raise `HolderError` that names `what`, unless it is ours."""
+        """Raise `HolderError` with `what` in its message, unless the verdict is ours."""
         answer = self.on(found, process=process)
         if not answer.ours:
             error = HolderError(f"{what} {answer.reason}", hint=TAKE_IT)
@@ -112,14 +122,17 @@ class Claim:
 
 
 NOBODY = Claim(Owner("nobody", "nowhere", "nowhere", "nowhere"))
-"""The claim of whoever only reads: nothing is theirs."""
+"""The claim of a command that only reads: it owns nothing."""
 
 
 def whose(found: Owner, asks: Claim, *, process: bool = False) -> Verdict:
-    """Compare who made something with who asks. What says too little is nobody's to take."""
+    """Return the verdict of comparing the owner `found` with the claim `asks`, without `force`.
+
+    Something with too little information about its owner is not ours.
+    """
     ours = asks.owner
     if not found.known:
-        return Verdict(Whose.UNKNOWN, "does not say who made it")
+        return Verdict(Whose.UNKNOWN, "has no mark of its creator")
     if found.user and found.user != ours.user:
         return Verdict(Whose.USER, f"belongs to user {found.user}, and this is user {ours.user}")
     if process:
@@ -127,7 +140,7 @@ def whose(found: Owner, asks: Claim, *, process: bool = False) -> Verdict:
             if there and here and there != here:
                 return Verdict(Whose.NAMESPACE, f"runs in another {kind} namespace ({there}), and this is {here}")
         if not found.home:
-            return Verdict(Whose.UNKNOWN, "does not say which state directory it belongs to")
+            return Verdict(Whose.UNKNOWN, "has no mark of its state directory")
     elif found.home and found.machine not in (ours.machine, *asks.machines):
         return Verdict(Whose.HOME, f"belongs to the state directory {found.home} of the machine {found.machine}")
     if found.home and found.home != ours.home:
@@ -137,7 +150,7 @@ def whose(found: Owner, asks: Claim, *, process: bool = False) -> Verdict:
 
 def _of_checkout(found: Owner, asks: Claim) -> Verdict:
     ours = asks.owner.checkout
-    before = not found.user and not ours and found.checkout == asks.folder  # an earlier version's labels name no user
+    before = not found.user and not ours and found.checkout == asks.folder  # labels of earlier versions have no user
     if found.checkout is None or found.checkout == ours or before:
         return OURS
     there = found.checkout or "no checkout (it was made from a shipped profile)"
@@ -145,17 +158,20 @@ def _of_checkout(found: Owner, asks: Claim) -> Verdict:
 
 
 def not_ours(claim: Claim, found: Iterable[tuple[str, Owner]], *, process: bool = False) -> list[str]:
-    """What of this is not ours, a sentence each."""
+    """Return one sentence for each of the named things that is not ours."""
     told = ((what, claim.on(owner, process=process)) for what, owner in found)
     return [f"{what} {answer.reason}" for what, answer in told if not answer.ours]
 
 
-# Here
+# The owner of this process
 
 
 @cache
 def namespace(kind: str, pid: int | str = "self") -> str:
-    """The number of a process's namespace (`mnt`, `pid`); empty where that cannot be read, or the system has none."""
+    """Return the number of the process's namespace of that kind (`mnt`, `pid`).
+
+    It is empty if the number cannot be read or the system has no namespaces.
+    """
     try:
         return str(Path(f"/proc/{pid}/ns/{kind}").readlink()).strip("mntpid:[]")
     except OSError:
@@ -163,27 +179,27 @@ def namespace(kind: str, pid: int | str = "self") -> str:
 
 
 def machine() -> str:
-    """The name of this machine, as `uname` tells it. (The module `platform` takes 2 ms to import.)"""
+    """Return the node name of this machine, from `uname`. (The module `platform` takes 2 ms to import.)"""
     return os.uname().nodename
 
 
 def here(home: Path, checkout: str) -> Owner:
-    """The owner of what this process makes."""
+    """Return the owner for everything that this process creates."""
     return Owner(str(os.getuid()), machine(), str(home), checkout, namespace("mnt"), namespace("pid"))
 
 
 def claim(home: Path, checkout: str, folder: str = "", written: Owner | None = None, *, force: bool = False) -> Claim:
-    """The claim of this process. `written` is the owner in this state directory's own record of the environment."""
+    """Return the claim of this process. `written` is the owner in this state directory's record of the environment."""
     ours = here(home, checkout)
     other = written.machine if written and replace(written, machine=ours.machine).mark == ours.mark else ""
     return Claim(ours, folder, frozenset({other} - {"", ours.machine}), force)
 
 
 def of_data(raw: object) -> Owner:
-    """The owner as a file holds it. Raises `TypeError`, `ValueError`."""
+    """Return the owner from the data of a file. Raises `TypeError` or `ValueError` if the data are not an owner."""
     if not isinstance(raw, Mapping):
         raise TypeError(f"expected a mapping, found {raw!r}")
     found = Owner(**raw)
     if not all(isinstance(value, str) for value in (found.user, found.machine, found.home, found.mount, found.pids)):
-        raise ValueError("an owner's fields are texts")
+        raise ValueError("every field of an owner must be text")
     return found

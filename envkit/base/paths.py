@@ -1,4 +1,4 @@
-"""Where envkit keeps what is its own: one folder an environment in the user's state directory."""
+"""Paths of envkit's own files: one folder per environment in the user's state directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def state_home(environ: dict[str, str] | os._Environ[str]) -> Path:
-    """`$ENVKIT_STATE_DIR`, else the platform's state directory."""
+    """Return the state directory: `$ENVKIT_STATE_DIR`, else the platform's default."""
     if environ.get("ENVKIT_STATE_DIR"):
         return Path(environ["ENVKIT_STATE_DIR"]).absolute()
     import platformdirs
@@ -22,7 +22,7 @@ def state_home(environ: dict[str, str] | os._Environ[str]) -> Path:
 
 
 def cache_home(environ: dict[str, str] | os._Environ[str]) -> Path:
-    """`$ENVKIT_CACHE_DIR`, else the platform's cache directory."""
+    """Return the cache directory: `$ENVKIT_CACHE_DIR`, else the platform's default."""
     if environ.get("ENVKIT_CACHE_DIR"):
         return Path(environ["ENVKIT_CACHE_DIR"]).absolute()
     import platformdirs
@@ -32,97 +32,101 @@ def cache_home(environ: dict[str, str] | os._Environ[str]) -> Path:
 
 @dataclass(frozen=True)
 class Paths:
-    """The files of one environment; all of them can be lost without `down` losing its way."""
+    """The files of one environment. `down` works even if all of them are lost."""
 
     home: Path
     name: str
 
     @property
     def folder(self) -> Path:
-        """Everything of this environment, mode 0700."""
+        """The folder with the environment's files, mode 0700."""
         return self.home / self.name
 
     @property
     def state(self) -> Path:
-        """What was brought up, a cache."""
+        """The record of what `up` started; a cache."""
         return self.folder / "state.json"
 
     @property
     def begun(self) -> Path:
-        """Who holds the folder, and on which engine things were made: see `inventory.state.Begun`."""
+        """The owner of the folder and the engine on which envkit created things: see `inventory.state.Begun`."""
         return self.folder / "owner.json"
 
     @property
     def lock(self) -> Path:
-        """Held while the environment is changed; outside the folder, which `down` removes."""
+        """The lock file for changes of the environment. It is outside `folder`, because `down` removes `folder`."""
         return self.home / ".locks" / self.name
 
     @property
     def kubeconfig(self) -> Path:
-        """The admin kubeconfig as seen from the host, mode 0600."""
+        """The admin kubeconfig for use on the host, mode 0600."""
         return self.folder / "kubeconfig"
 
     @property
     def tokens(self) -> Path:
-        """One file for each identity's token, mode 0600."""
+        """The folder with one token file per identity, mode 0600."""
         return self.folder / "tokens"
 
     @property
     def services(self) -> Path:
-        """Folders of services that run as processes.
+        """The parent folder of the services that run as processes.
 
-        Root's state directory is closed to the users that services then run as; `/var/tmp` is not.
+        If envkit runs as root, it starts services as other users. Those cannot enter root's state directory, so the
+        folder is then in `/var/tmp`.
         """
         return Path(f"/var/tmp/envkit-{self.name}") if os.getuid() == 0 else self.folder / "services"  # noqa: S108  see above; mode 0711
 
     @property
     def logs(self) -> Path:
-        """Logs saved from failures; kept after `down`."""
+        """The folder with logs from failures; `down` keeps it."""
         return self.home / "logs" / self.name
 
     @property
     def runs(self) -> Path:
-        """What each `run` left: see `watch.folder`; kept after `down`."""
+        """The folder with the files of each `run`, see `watch.folder`; `down` keeps it."""
         return self.home / "runs" / self.name
 
     @property
     def timings(self) -> Path:
-        """Where the time of the last `up` went: see `timings`; kept after `down`."""
+        """The file with the durations of the last `up`, see `timings`; `down` keeps it."""
         return self.home / "timings" / f"{self.name}.json"
 
     @property
     def evidence(self) -> Path:
-        """What was gathered of failures; kept after `down`."""
+        """The folder with the evidence of failures; `down` keeps it."""
         return self.home / "evidence" / self.name
 
     def make(self) -> None:
-        """Create the folder for the user alone."""
+        """Create the folder so that only the user can enter it."""
         make_folder(self.folder)
         self.folder.chmod(0o700)
 
 
 def _beside(path: Path) -> Path:
-    """A name that no other process or thread writes to."""
+    """Return a path beside `path` that no other process or thread uses."""
     return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
 
 
 def make_folder(folder: Path, mode: int = 0o700) -> None:
-    """Make the folder, and each one above it that is missing, with this mode whatever the umask.
+    """Create the folder and its missing parents with this mode, independent of the umask.
 
-    A folder that is there keeps its mode.
+    A folder that exists keeps its mode.
     """
     missing = []
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
     for path in reversed(missing):
-        with suppress(FileExistsError):  # another envkit was quicker
+        with suppress(FileExistsError):  # another envkit process created it first
             path.mkdir(mode=mode)
             path.chmod(mode)
 
 
 def append_private(path: Path) -> int:
-    """A descriptor that appends to the file, which is made with mode 0600 whatever the umask; never through a link."""
+    """Return a file descriptor that appends to the file. Raises `OSError`, also if the path is a symbolic link.
+
+    The file gets mode 0600, independent of the umask.
+    """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(path, flags, 0o600)
     os.fchmod(handle, 0o600)
@@ -130,7 +134,7 @@ def append_private(path: Path) -> int:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write beside, then replace, mode 0600 from the first byte on."""
+    """Write the text to a new file beside `path`, with mode 0600 from the start, then replace `path` with it."""
     make_folder(path.parent)
     beside = _beside(path)
     beside.unlink(missing_ok=True)
@@ -140,7 +144,10 @@ def write_private(path: Path, text: str) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Other content under the same name, owner and mode, at once: whoever reads finds the old or the new one."""
+    """Replace the content of the file atomically; the file keeps its name, owner and mode.
+
+    A reader finds either the old or the new content, never a part.
+    """
     before = path.stat()
     beside = _beside(path)
     beside.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Host ports: is one free, and if not, who holds it."""
+"""Host ports: check whether a port is free, and find the process or container that uses it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a port: a process (pid 0 when it belongs to somebody else and cannot be seen) or a container."""
+    """The process or container that uses a port. `pid` is 0 for another user's process, which this user cannot see."""
 
     port: int
     pid: int = 0
     command: str = ""
     container: str = ""
     environment: str = ""
-    """The environment of envkit's that it belongs to, where that is known."""
+    """The envkit environment of the process or container, or empty if it has none or it is unknown."""
 
     def __str__(self) -> str:
         who = f"container {self.container}" if self.container else f"process {self.pid} ({self.command})"
@@ -35,7 +35,7 @@ class Holder:
 
 
 def bindable(port: int) -> bool:
-    """Whether 127.0.0.1:port can be bound now, which is the only test that cannot be wrong at this moment."""
+    """Return whether a socket can bind 127.0.0.1:port now. Only a real bind gives a certain answer."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -48,9 +48,9 @@ def bindable(port: int) -> bool:
 
 
 def accepts(port: int, host: str = LOOPBACK, seconds: float = 1.0) -> bool:
-    """Whether anything accepts connections there."""
+    """Return whether the host accepts a connection on the port within `seconds`."""
     try:
-        with socket.socket() as asking:  # `create_connection` loads the tables of international names: 3 ms
+        with socket.socket() as asking:  # `create_connection` takes 3 ms more to load the codec for international names
             asking.settimeout(seconds)
             asking.connect((host, port))
             return True
@@ -59,12 +59,12 @@ def accepts(port: int, host: str = LOOPBACK, seconds: float = 1.0) -> bool:
 
 
 def process_on(port: int) -> Holder:
-    """The process that listens on the port, as far as this user may see."""
+    """Return the process that listens on the port; its pid is 0 if this user may not see the process."""
     import psutil
 
     try:
         connections = psutil.net_connections(kind="tcp")
-    except psutil.AccessDenied:  # macOS tells only root about every process
+    except psutil.AccessDenied:  # macOS lists the connections of all processes for root only
         return Holder(port)
     for connection in connections:
         listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
@@ -78,7 +78,10 @@ def process_on(port: int) -> Holder:
 
 
 def _environment_of(pid: int) -> str:
-    """The marker of the process, or of the shell that leads it: Redis and PostgreSQL overwrite their own variables."""
+    """Return the environment's name from the marker of the process or of one of its parents, else an empty string.
+
+    The parents count because Redis and PostgreSQL overwrite their own variables.
+    """
     import psutil
 
     try:
@@ -93,7 +96,7 @@ def _environment_of(pid: int) -> str:
 
 
 def holders(ports: Iterable[int], containers: Mapping[int, Holder]) -> list[Holder]:
-    """Who holds those of `ports` that are not free; `containers` are the published ports, each with its container."""
+    """Return the holders of those `ports` that are not free; `containers` maps published ports to their containers."""
     found = []
     for port in ports:
         if port in containers:
@@ -104,7 +107,7 @@ def holders(ports: Iterable[int], containers: Mapping[int, Holder]) -> list[Hold
 
 
 def port_taken(wanted: Mapping[int, str], taken: Sequence[Holder]) -> PortTaken:
-    """One error for every port that is held, each with its holder."""
+    """Return one error that names every taken port with its holder. `wanted` maps each port to the service or use."""
     lines = [f"port {holder.port} (wanted by {wanted[holder.port]}) is held by {holder}" for holder in taken]
     return PortTaken(
         "\n".join(lines),

@@ -1,7 +1,7 @@
-"""What can be added to envkit: one table for each kind of addition, from its name to the module that has it.
+"""The registry of extensions: one table for each kind of extension, from its name to its module.
 
-One line here registers a new module. A module is imported when something of it is used, so a long table costs no time.
-Layers below the module know its name from here and nothing else.
+One line here registers a new module. envkit imports a module only when it is used, so a long table costs no time.
+Lower layers use the names in these tables and import nothing from the modules.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PRESETS = {
 
 
 class ClusterEntry(NamedTuple):
-    """A kind of cluster. `nodes`: it has nodes, which are containers in the environment's network."""
+    """A kind of cluster. `nodes` is true if its nodes are containers in the environment's network."""
 
     module: str
     nodes: bool = False
@@ -42,11 +42,11 @@ CLUSTERS = {
 NO_CLUSTER = "none"
 
 CONTAINERS, PROCESSES = "containers", "processes"
-"""Runtimes."""
+"""Names of the runtimes."""
 
 
 class RuntimeEntry(NamedTuple):
-    """A runtime. `processes`: it runs the process form of services, on this host's own ports."""
+    """A runtime. `processes` is true if it runs the process form of services, directly on ports of this host."""
 
     module: str
     processes: bool = False
@@ -56,7 +56,7 @@ RUNTIMES = {
     CONTAINERS: RuntimeEntry("envkit.drivers.runtimes.on_engine"),
     PROCESSES: RuntimeEntry("envkit.drivers.runtimes.on_this_host", processes=True),
 }
-"""Where services run: modules with a `RUNTIME`, see `drivers.runtimes.base.RuntimeKind`."""
+"""Runtimes for services: modules with a `RUNTIME`, see `drivers.runtimes.base.RuntimeKind`."""
 
 
 class LaneEntry(NamedTuple):
@@ -71,7 +71,7 @@ LANES = {
     "mixed": LaneEntry(CONTAINERS, "envtest"),
     "embedded": LaneEntry(PROCESSES, "envtest"),
 }
-"""`lane: NAME`."""
+"""`lane: NAME`: the lanes and what each one pairs."""
 
 PROBES = {
     "http": "envkit.drivers.probes.http",
@@ -88,7 +88,10 @@ STORES = {
     "redis": "envkit.drivers.stores.redis",
     "postgres": "envkit.drivers.stores.postgres",
 }
-"""Services in which suites keep data, by their probe's type: modules with a `STORE`, see `drivers.stores.Store`."""
+"""Services that store data of test suites, by the type of their probe: modules with a `STORE`.
+
+See `drivers.stores.Store`.
+"""
 
 COLLECTORS = (
     "envkit.evidence.collectors.records",
@@ -97,7 +100,7 @@ COLLECTORS = (
     "envkit.evidence.collectors.cluster",
     "envkit.evidence.collectors.host",
 )
-"""Evidence: modules with `COLLECTORS`, see `evidence.collectors.Collector`; in this order."""
+"""Evidence collectors, in the order of their use: modules with `COLLECTORS`, see `evidence.collectors.Collector`."""
 
 CHECKS = (
     "envkit.doctor.engines",
@@ -106,7 +109,7 @@ CHECKS = (
     "envkit.doctor.resources",
     "envkit.doctor.surroundings",
 )
-"""`doctor`: modules with `CHECKS`, pairs of a name and a function from the host to findings; in this order."""
+"""Checks of `doctor`, in this order: modules with `CHECKS`, pairs of a name and a function from host to findings."""
 
 
 CI_SERVICES = {
@@ -114,10 +117,10 @@ CI_SERVICES = {
     "gitlab": ("GITLAB_CI", "envkit.ci.gitlab"),
     "plain": ("CI", "envkit.ci.plain"),
 }
-"""By name the variable that is true in a job of the service, and the module; the first whose variable is true counts.
+"""CI services. Each name maps to a variable that is true in the service's jobs, and to a module; the first match wins.
 
 A module has `platform(environ, say, as_json=...)`, see `ci.platform.Platform`, and `identity(environ, said)`, which
-returns the `base.ci_job.Identity` of the job. `said` is what `ENVKIT_JOB` adds.
+returns the `base.ci_job.Identity` of the job. `said` is the value of `ENVKIT_JOB`.
 """
 
 
@@ -147,15 +150,15 @@ VERBS = {
 
 
 def runs_processes(lane: str) -> bool:
-    """Return whether the lane's runtime runs processes of this host; False for a lane that is not known."""
+    """Return whether the lane's runtime runs services as processes of this host; False for an unknown lane."""
     return lane in LANES and RUNTIMES[LANES[lane].runtime].processes
 
 
 def has_nodes(cluster_type: str) -> bool:
-    """Return whether clusters of that type have nodes."""
+    """Return whether clusters of that type have nodes; False for an unknown type."""
     return cluster_type in CLUSTERS and CLUSTERS[cluster_type].nodes
 
 
 def module(table: Mapping[str, str], name: str) -> ModuleType:
-    """Import the module that is registered under the name. Raises `KeyError`."""
+    """Import and return the module that is registered under the name. Raises `KeyError` for an unknown name."""
     return import_module(table[name])

@@ -1,4 +1,4 @@
-"""The one wait loop: every wait has a deadline, a way to be cancelled, and ends with the last reason seen."""
+"""The wait and retry loops of envkit: every wait has a deadline, can be cancelled, and reports the last reason."""
 
 from __future__ import annotations
 
@@ -16,31 +16,34 @@ from envkit.base.errors import Cancelled, EnvkitError, NotReady
 T = TypeVar("T")
 
 Attempt = Callable[[], str | None]
-"""One attempt: None when satisfied, otherwise what was seen instead. It may raise `EnvkitError` to end the wait."""
+"""A function that makes one attempt and returns None on success, else what it found instead.
+
+It may raise `EnvkitError` to end the wait.
+"""
 
 FIRST_POLL = 0.02
-"""Seconds before the second attempt; compose's fixed interval cost 30.9 s where 3.4 s were needed."""
+"""Seconds between the first two attempts; with compose's fixed interval a start took 30.9 s instead of 3.4 s."""
 
 SLOWEST_POLL = 0.5
-"""Seconds between attempts at the most."""
+"""Maximum number of seconds between two attempts."""
 
 
 class Aborted(EnvkitError):
-    """This step was stopped because another one failed; never the error to show."""
+    """A step was stopped because another step failed; envkit shows the other step's error, never this one."""
 
 
 @dataclass
 class Cancel:
-    """Set once, from a signal handler or by a step that failed; every wait and every step looks at it."""
+    """A request to stop, set by a signal handler or by a failed step; every wait and every step checks it."""
 
     signum: int = 0
     event: threading.Event = field(default_factory=threading.Event)
     cuts: int = 0
-    """Above 0, calls of the engine that are under way end as well; see `cutting`."""
+    """Number of active `cutting` blocks; above 0 a signal also ends engine calls that are in progress."""
 
     @contextmanager
     def cutting(self) -> Iterator[None]:
-        """Meanwhile a signal also ends calls of the engine. Not while things are taken back: that must go on."""
+        """Let a signal also end engine calls inside the `with` block. Not for cleanup, which must complete."""
         self.cuts += 1
         try:
             yield
@@ -48,27 +51,27 @@ class Cancel:
             self.cuts -= 1
 
     def set(self, signum: int = 2) -> None:
-        """Ask everything that waits to stop."""
+        """Make every wait stop because of a signal; the first signal counts."""
         self.signum = self.signum or signum
         self.event.set()
 
     def abort(self) -> None:
-        """Ask everything that waits to stop, because something failed."""
+        """Make every wait stop because a step failed."""
         self.event.set()
 
     def begin_again(self) -> None:
-        """Forget that something failed, for another try; a signal stays, also one that comes in this moment."""
+        """Clear an abort before another try; a signal stays in force, even one that arrives during this call."""
         self.event.clear()
         if self.signum:
             self.event.set()
 
     def check(self) -> None:
-        """Raise `Cancelled` when a signal asked to stop, `Aborted` when a failure did."""
+        """Raise `Cancelled` after a signal, and `Aborted` after another step failed."""
         if self.event.is_set():
             raise Cancelled(self.signum) if self.signum else Aborted("stopped because another step failed")
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, but wake and raise as `check` does when stopping is asked for."""
+        """Sleep for `seconds`, or until a request to stop; it then raises as `check` does."""
         if self.event.wait(seconds):
             self.check()
 
@@ -83,10 +86,10 @@ def until(
     hint: str = "",
     slowest: float = SLOWEST_POLL,
 ) -> float:
-    """Call `attempt` until it is satisfied; return the seconds that took.
+    """Call `attempt` until it succeeds, and return the number of seconds that it took.
 
-    Raises `NotReady` after `seconds`, with `what` was expected and what was last seen; whatever `attempt` raises ends
-    the wait at once (a dead service is an answer, not a reason to go on).
+    Raises `NotReady` after `seconds`; its message has `what` and the last result. An error of `attempt` ends the wait
+    at once, because more attempts cannot succeed (for example with a dead service).
     """
     cancel = cancel or Cancel()
     began = time.monotonic()
@@ -116,7 +119,7 @@ def until(
 
 
 class TryAgain(EnvkitError):
-    """An answer that asks to be tried again later (429, 5xx, a connection cut)."""
+    """A temporary failure that `retry` may try again (status 429 or 5xx, a connection that was cut)."""
 
 
 def retry(
@@ -127,7 +130,11 @@ def retry(
     progress: Callable[[str], None] | None = None,
     first: float = 1.0,
 ) -> T:
-    """Call until it does not raise `TryAgain`, waiting `first`, 2x, 4x ... seconds; the last `TryAgain` is raised."""
+    """Return what `call` returns; while it raises `TryAgain`, call it again for up to `seconds`.
+
+    The pauses are `first`, then two times, four times `first` and so on, at most 8 seconds. At the end the function
+    raises the last `TryAgain`.
+    """
     cancel = cancel or Cancel()
 
     def say(state: tenacity.RetryCallState) -> None:

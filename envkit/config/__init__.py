@@ -1,1 +1,1 @@
-"""Configuration: YAML files, overrides and variables in; one frozen, typed `Environment` out."""
+"""Configuration: read YAML files, overrides and variables, and return one frozen, typed `Environment`."""

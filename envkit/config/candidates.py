@@ -1,4 +1,6 @@
-"""Image candidates whose variables are not set are skipped, with the reason; the last one standing may be a build.
+"""Select the image candidates of services: skip those with unset variables, and record the reason.
+
+A build may be the last candidate:
 
 image:
   - localhost/shop/api:${CI_TAG}                 # loaded by CI
@@ -18,11 +20,11 @@ _WHOLE = re.compile(r"[^/:@\s][^\s]*[^/:@\s]|[^/:@\s]")
 _EMPTY_PART = re.compile(r"//|/:|:/|::")
 
 PLACEHOLDER = "none"
-"""Stands for the image where there is none, so that the rest of the service can be judged in the same run."""
+"""Image name for a service without candidates, so that the same run can check the rest of the service."""
 
 
 def settled(services: Any) -> tuple[Any, dict[Keys, str]]:
-    """The services with the candidates that can be tried, and a finding for each that has none left."""
+    """Return the services with their usable candidates, and a finding for each service that has none left."""
     if not isinstance(services, dict):
         return services, {}
     found: dict[str, Any] = {}
@@ -44,7 +46,7 @@ def _several(service: dict[str, Any]) -> bool:
 
 
 def _chosen(service: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The service without what must be skipped, and why each of that must be."""
+    """Return the service without the candidates that must be skipped, and the reason for each skip."""
     images = service["image"] if isinstance(service["image"], list) else [service["image"]]
     reasons = [_reason(image) for image in images]
     kept = [image for image, reason in zip(images, reasons, strict=True) if not reason]
@@ -63,7 +65,7 @@ def _reason(image: Any) -> str:
     if isinstance(image, Broken) and image.unset:
         return f"{image.text}: {_not_set(image)}"
     if isinstance(image, str) and (not _WHOLE.fullmatch(image) or _EMPTY_PART.search(image)):
-        return f"'{image}': this is no image's name; a variable in it is empty"
+        return f"'{image}': this is not an image name; a variable in it is empty"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Faults that no single value shows: ports that clash, needs that turn in circles, questions nobody can answer."""
+"""Find faults that involve several values: ports used twice, circular needs, conflicting questions of identities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HIGHEST_PORT = 65535
 
 
 def judged(environment: Environment, raw: Mapping[str, Any], known: Mapping[Keys, str]) -> dict[Keys, str]:
-    """Further findings by path, less what only follows from those `known`."""
+    """Return further faults by path, without those that only follow from the `known` ones."""
     named = raw.get("services")
     names = {name for name, service in named.items() if service} if isinstance(named, dict) else set()
     doubtful = {str(keys[1]) for keys in known if keys[0] == "services" and len(keys) > 1}
@@ -44,7 +44,7 @@ def judged(environment: Environment, raw: Mapping[str, Any], known: Mapping[Keys
 
 
 def _as_written(keys: Keys, environment: Environment, raw: Mapping[str, Any]) -> Keys:
-    """A file's path in place of its number, where they were written by path."""
+    """Return the path with a file's path in place of its index, if the configuration has `files` as a mapping."""
     match keys:
         case ("services", str(name), "files", int(index), *rest):
             written = raw["services"][name].get("files")
@@ -56,7 +56,10 @@ def _as_written(keys: Keys, environment: Environment, raw: Mapping[str, Any]) ->
 def _names(environment: Environment) -> Iterator[Finding]:
     for name in environment.services:
         if name in RESERVED:
-            yield ("services", name), f"'{name}' has a meaning of its own in references; call the service otherwise"
+            yield (
+                ("services", name),
+                f"'{name}' has a special meaning in references; choose another name for the service",
+            )
 
 
 def _published(environment: Environment) -> Iterator[tuple[Keys, int]]:
@@ -77,7 +80,7 @@ def _ports(environment: Environment) -> Iterator[Finding]:
         if port + offset > HIGHEST_PORT:
             yield keys, f"host port {moved} is beyond {HIGHEST_PORT}; choose a smaller offset or port"
         if port in first:
-            yield keys, f"host port {moved} is also that of {first[port]}"
+            yield keys, f"host port {moved} is already used by {first[port]}"
         first.setdefault(port, who)
 
 
@@ -99,7 +102,7 @@ def _circle(services: Mapping[str, Service]) -> Iterator[Finding]:
         TopologicalSorter({name: service.needs for name, service in services.items()}).prepare()
     except CycleError as error:
         circle = list(reversed(error.args[1]))
-        yield ("services", circle[0], "needs"), f"they wait for each other for ever: {' -> '.join(circle)}"
+        yield ("services", circle[0], "needs"), f"these services need each other: {' -> '.join(circle)}"
 
 
 def _probes(environment: Environment, doubtful: set[str]) -> Iterator[Finding]:
@@ -130,13 +133,13 @@ def _migrations(environment: Environment, names: set[str], doubtful: set[str]) -
         if target not in names:
             yield keys, f"there is no service '{target}'{did_you_mean(target, names)}"
         elif target not in doubtful and not getattr(environment.services[target].probe, "takes_migrations", False):
-            yield keys, f"expected a service with a postgres probe, which says how to log in; {target} has none"
+            yield keys, f"expected a service with a postgres probe, which has the login; {target} has none"
         if target in names and target not in service.needs:
-            yield ("services", name, "needs"), f"expected {target} among them, which the migrations go to"
+            yield ("services", name, "needs"), f"expected {target} among them, because the migrations change it"
 
 
 def exported(environment: Environment) -> Iterator[tuple[Keys, str, str]]:
-    """Every exported variable: its path, its name, and who exports it; the user's own `exports` are not among them."""
+    """Yield the path, the name and the exporter of each exported variable, without the top-level `exports`."""
     for name, service in environment.services.items():
         for variable in service.exports:
             yield ("services", name, "exports", variable), variable, name
@@ -160,9 +163,12 @@ def _exports(environment: Environment) -> Iterator[Finding]:
 
 def _cluster(cluster: Cluster, known: Mapping[Keys, str]) -> Iterator[Finding]:
     if cluster.type == "existing" and not cluster.kubeconfig and ("cluster", "kubeconfig") not in known:
-        yield ("cluster", "kubeconfig"), "is missing; expected the existing cluster's file: yours is not taken unasked"
+        yield (
+            ("cluster", "kubeconfig"),
+            "is missing; expected the existing cluster's file: envkit never uses the default one",
+        )
     if cluster.kubernetes and cluster.node_image:
-        yield ("cluster", "kubernetes"), "expected one of kubernetes and node_image, which each choose the version"
+        yield ("cluster", "kubernetes"), "expected kubernetes or node_image, not both: each selects the version"
     nodes: set[int] = set()
     for index, port in enumerate(cluster.ports):
         if port.node in nodes:
@@ -185,11 +191,14 @@ def _identities(cluster: Cluster) -> Iterator[Finding]:
                 yield (*at, "rules", index), "expected at least one verb and one resource"
         account = (identity.namespace, identity.account or name)
         if account in accounts:
-            yield (*at, "account"), f"{'/'.join(account)} is that of identity {accounts[account]} already"
+            yield (*at, "account"), f"{'/'.join(account)} is already the account of identity {accounts[account]}"
         if identity.role and identity.rules:
             maker = roles.setdefault(identity.role, name)
             if cluster.identities[maker].rules != identity.rules:
-                yield (*at, "rules"), f"differ from those of {maker}, which makes the same ClusterRole {identity.role}"
+                yield (
+                    (*at, "rules"),
+                    f"differ from those of {maker}, which creates the same ClusterRole {identity.role}",
+                )
         accounts.setdefault(account, name)
         yield from _questions(at, identity.can, identity.cannot)
 
@@ -197,4 +206,4 @@ def _identities(cluster: Cluster) -> Iterator[Finding]:
 def _questions(at: Keys, can: tuple[Access, ...], cannot: tuple[Access, ...]) -> Iterator[Finding]:
     for index, question in enumerate(cannot):
         if question in can:
-            yield (*at, "cannot", index), "is asked under `can` as well"
+            yield (*at, "cannot", index), "is also a question of `can`"

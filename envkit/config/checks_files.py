@@ -1,4 +1,4 @@
-"""Files and folders that the configuration names must be there before anything is started."""
+"""Check that the files and folders in the configuration exist and that this user may read them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from envkit.config.yamlfile import Finding
 
 
 def files(environment: Environment) -> Iterator[Finding]:
-    """Everything that is named and is not there."""
+    """Yield a finding for each named file or folder that does not exist or is not readable."""
     for name, service in environment.services.items():
         yield from _of_service(("services", name), service)
     cluster = environment.cluster
@@ -35,7 +35,7 @@ def _of_service(at: Keys, service: Service) -> Iterator[Finding]:
         if file.set and not missing:
             yield from _laid_over(here, file)
         if paths.setdefault(file.path, index) != index:
-            yield (*here, "path"), f"{file.path} is also that of files[{paths[file.path]}]"
+            yield (*here, "path"), f"{file.path} is also the path of files[{paths[file.path]}]"
     if service.build and service.build.context != OWN:
         context = Path(service.build.context)
         missing = list(_folder((*at, "build", "context"), context))
@@ -55,7 +55,7 @@ def _of_service(at: Keys, service: Service) -> Iterator[Finding]:
 
 
 def _laid_over(at: Keys, file: File) -> Iterator[Finding]:
-    """Each value by itself, so that every one that does not fit is named."""
+    """Yield a finding for each value of `set` that the document cannot take; each value is tried separately."""
     from envkit.config.documents import laid_over
     from envkit.config.resolution import text_of
 
@@ -74,7 +74,7 @@ def _laid_over(at: Keys, file: File) -> Iterator[Finding]:
 
 
 def accounts(environment: Environment) -> Iterator[Finding]:
-    """Identities that services are to be, and what they need for it."""
+    """Yield findings for services that use an identity that is missing, has no token, or cannot be used there."""
     for name, service in environment.services.items():
         at: Keys = ("services", name)
         asked = {"service_account": service.service_account}
@@ -84,11 +84,14 @@ def accounts(environment: Environment) -> Iterator[Finding]:
                 continue
             yield from _account((*at, key), identity, environment)
             if "cluster" not in service.needs and environment.cluster.wanted:
-                yield (*at, "needs"), f"expected cluster among them, for `{key}` needs the API server"
+                yield (*at, "needs"), f"expected cluster among them, because `{key}` needs the API server"
         if not service.runs:
             for key in ("files", "certificates", "kubeconfig", "service_account"):
                 if getattr(service, key):
-                    yield (*at, key), "nothing can be put into what runs on the host; it has `${identity.NAME...}`"
+                    yield (
+                        (*at, key),
+                        "envkit puts no files into a host command or migration; use `${identity.NAME...}` there",
+                    )
 
 
 def _account(at: Keys, identity: str, environment: Environment) -> Iterator[Finding]:
@@ -112,7 +115,7 @@ def _file(keys: Keys, path: Path) -> Iterator[Finding]:
 def _readable(keys: Keys, paths: Iterable[Path]) -> Iterator[Finding]:
     for path in paths:
         if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
-            yield keys, f"expected what this user may read; {path} is not (its owner and mode say who may)"
+            yield keys, f"this user may not read {path}; check its owner and mode"
 
 
 def _folder(keys: Keys, path: Path) -> Iterator[Finding]:

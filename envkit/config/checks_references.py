@@ -1,4 +1,4 @@
-"""References must mean something, from where their text will be read, and stand where they are resolved at all."""
+"""Check that every reference can be resolved from its service or the host, and is in a field that is resolved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ RESOLVED_IN_SERVICE = frozenset(
 
 
 def references(environment: Environment, raw: Mapping[str, Any], doubtful: set[str]) -> Iterator[Finding]:
-    """References to what is not there; those to or in `doubtful` services are judged once these are mended."""
+    """Yield a finding for each reference that cannot be resolved or is in the wrong field.
+
+    `doubtful` services have faults already. Their references, and references to them, are not checked until the user
+    corrects those faults.
+    """
     values = dict.fromkeys(value_names(environment), "")
     published = _FromHost(environment)
     for name, service in environment.services.items():
@@ -37,7 +41,10 @@ def references(environment: Environment, raw: Mapping[str, Any], doubtful: set[s
 
 @dataclass
 class _FromHost:
-    """As `Published`, every `auto` port having its number; remembers the ports that should be published and are not."""
+    """Addressing from the host, as in `Published`, that gives every `auto` port a number.
+
+    `findings` collects the ports that a reference uses and that are not published.
+    """
 
     environment: Environment
     findings: list[Finding] = field(default_factory=list)
@@ -95,7 +102,7 @@ def _misplaced(raw: Mapping[str, Any]) -> Iterator[Finding]:
         if isinstance(text, str) and names_in(text) and not _resolved(keys):
             yield (
                 keys,
-                f"${{{names_in(text)[0]}}} is a reference, and none is resolved here; $${{...}} is the text itself",
+                f"${{{names_in(text)[0]}}} is a reference, and none is resolved here; write $${{...}} for plain text",
             )
 
 

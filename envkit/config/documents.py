@@ -1,7 +1,7 @@
-"""Values laid over a YAML or JSON document by dotted path; what is not named stays as it was written.
+"""Set values in a YAML or JSON document by dotted path; all other values stay unchanged.
 
-YAML is changed as a tree of nodes, not of values: `1.10`, `no` and `0644` stay what the program that reads them takes
-them for. Comments go.
+YAML is changed as a tree of nodes, without conversion into Python values. So `1.10`, `no` and `0644` keep their
+spelling, and the program that reads the file decides what they mean. Comments are lost.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from envkit.config.sets import keys_of
 NULL = "tag:yaml.org,2002:null"
 MAP = "tag:yaml.org,2002:map"
 WIDE = 1 << 20
-"""Columns before a line is folded: never."""
+"""Maximum line length in columns, so large that PyYAML never folds a line."""
 
 
 class Unfit(ValueError):
-    """The text is no such document, or a path leads nowhere in it."""
+    """The text is not a valid document, or a path does not fit the document."""
 
 
 def is_json(name: str) -> bool:
-    """By the file's name."""
+    """Return whether a file of this name contains JSON."""
     return name.endswith(".json")
 
 
 def laid_over(text: str, values: Mapping[str, Any], name: str) -> str:
-    """The document with the values put in. Raises `Unfit` with what was expected where."""
+    """Return the document with the values set. `name` is the file's name, which decides between JSON and YAML.
+
+    Raises `Unfit` with the place in the document and what was expected there.
+    """
     return _json(text, values) if is_json(name) else _yaml(text, values)
 
 

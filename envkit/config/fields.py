@@ -1,4 +1,4 @@
-"""The types that configuration is written in: names, ports, text, lists, and the model they stand in."""
+"""Field types of the configuration (names, ports, text, lists) and the base class of its models."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ContainerPort = Annotated[int, Field(ge=1, le=65535)]
 
 
 def one_or_many(value: Any) -> Any:
-    """A text that stands for a list of one."""
+    """Return a list with the value if it is a text; other values stay as they are."""
     return [value] if isinstance(value, str) else value
 
 
 def _scalar(value: Any) -> Any:
-    """YAML turns `PORT: 8080` and `DEBUG: true` into numbers and booleans; a variable is text."""
+    """Return numbers and booleans as text: YAML reads `PORT: 8080` as a number, and a variable must be text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
@@ -32,7 +32,7 @@ Text = Annotated[str, BeforeValidator(_scalar, json_schema_input_type=str | int 
 def _command(value: Any) -> Any:
     words = one_or_many(value)
     if isinstance(words, list | tuple) and (not words or words[0] == ""):
-        raise ValueError("expected a program, and then its arguments; found none")
+        raise ValueError("expected a program and its arguments; found none")
     return words
 
 
@@ -56,6 +56,6 @@ Owner = Annotated[
 
 
 class Model(BaseModel):
-    """Frozen, and a key it does not know is a fault."""
+    """Base class of the configuration's models: frozen, and an unknown key is a fault."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)

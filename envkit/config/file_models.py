@@ -1,4 +1,4 @@
-"""What is put into a service as files: the user's own, secrets, certificates, ways to the API server."""
+"""Models of what envkit puts into a service as files: the user's files, secrets, certificates and kubeconfigs."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from pydantic import BeforeValidator, Field, model_validator
 from envkit.config.fields import Mode, Model, Name, Owner, Strings, Text
 
 MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
-"""Where Kubernetes puts a pod's token, and where its clients look for one."""
+"""The folder in which Kubernetes mounts a pod's token, and from which Kubernetes clients read it by default."""
 
 PRIVATE, OPEN = "0600", "0644"
-"""Modes of files: for the service's user alone, and for every user."""
+"""File modes: readable by the service's user only, and readable by every user."""
 
 Path = Annotated[str, Field(pattern=r"^/")]
 
 
 class File(Model):
-    """A file copied into the service before it starts: text, or one of the host, with keys changed; never a mount."""
+    """A file that envkit copies into the service before the start: text or a file of the host. It is never a mount."""
 
     path: Path = Field(description="absolute path in the container")
-    content: str | None = Field(default=None, description="the text, references resolved", repr=False)
-    source: str | None = Field(default=None, description="a file of the host, relative to the configuration file")
+    content: str | None = Field(default=None, description="the text, may contain references", repr=False)
+    source: str | None = Field(default=None, description="path of a host file, relative to the configuration file")
     set: dict[str, Any] = Field(
         default={}, repr=False,
-        description="values laid over the YAML or JSON of `source` or `content` (or over nothing) by dotted path, "
-        "`database.host` or `servers.0.port`; references resolved",
+        description="values to set in the YAML or JSON of `source` or `content` (or in an empty document), by dotted "
+        "path: `database.host` or `servers.0.port`; may contain references",
     )  # fmt: skip
     mode: Mode | None = Field(
         default=None,
-        description="octal; when absent 0600 for what refers to a secret, token or password, else 0644",
+        description="octal; by default 0600 if the file refers to a secret, token or password, else 0644",
     )  # fmt: skip
-    owner: Owner | None = Field(default=None, description="uid, or uid:gid; the service's own user when absent")
+    owner: Owner | None = Field(default=None, description="uid or uid:gid; by default the service's user")
 
     @model_validator(mode="after")
     def _one_origin(self) -> File:
@@ -44,49 +44,54 @@ class File(Model):
 
     @property
     def permissions(self) -> int:
-        """The mode as a number."""
+        """The mode as a number, 0644 by default."""
         return int(self.mode or "0644", 8)
 
 
 class Certificate(Model):
-    """A certificate made for the service by the environment's own CA: tls.crt, tls.key and ca.crt in one folder."""
+    """A certificate for the service, signed by the environment's CA: one folder with tls.crt, tls.key and ca.crt."""
 
     folder: Path = Field(description="absolute path in the container")
     hosts: Strings = Field(
-        default=(), description="names and addresses besides the service's name, localhost and 127.0.0.1"
+        default=(), description="further names and addresses, besides the service's name, localhost and 127.0.0.1"
     )
-    owner: Owner | None = Field(default=None, description="as of a file")
+    owner: Owner | None = Field(default=None, description="as for a file")
 
 
 class Kubeconfig(Model):
-    """A kubeconfig of a named identity that works from where the service runs.
+    """A kubeconfig of an identity, with an API server address that the service can reach.
 
-    It names a file beside it, of the same name and `.token`, where the token is renewed in place.
+    It refers to a token file beside it, with the same name and the suffix `.token`. envkit renews the token in that
+    file.
     """
 
-    identity: Name = Field(description="one of `cluster.identities`, with a token")
+    identity: Name = Field(description="name of one of `cluster.identities`; it must have a token")
     path: Path = Field(default="/etc/kubernetes/kubeconfig", description="absolute path in the container")
-    owner: Owner | None = Field(default=None, description="as of a file")
+    owner: Owner | None = Field(default=None, description="as for a file")
 
 
 def _generated(value: Any) -> Any:
-    """`secrets: {a: text}` is a value; `secrets: {a: {}}` one to generate."""
+    """Return the long form of a secret: in `{a: text}` the text is the value; for `{a: {}}` envkit generates one."""
     return {"value": value} if isinstance(value, str | int | float) and not isinstance(value, bool) else value
 
 
 class Secret(Model):
-    """A value that is not shown: given (by a variable, best), or generated at the first `up` and kept until `down`."""
+    """A value that envkit never shows.
 
-    value: Text | None = Field(default=None, repr=False, description="the text itself, `${VARIABLE}` for example")
-    length: int = Field(default=32, ge=16, le=256, description="of one that is generated: letters and digits")
+    The configuration gives it, preferably from a variable, or envkit generates it at the first `up` and keeps it until
+    `down`.
+    """
+
+    value: Text | None = Field(default=None, repr=False, description="the text itself, for example `${VARIABLE}`")
+    length: int = Field(default=32, ge=16, le=256, description="length of a generated value, in letters and digits")
 
 
 SecretField = Annotated[Secret, BeforeValidator(_generated, json_schema_input_type=Secret | str | int | float)]
-"""A secret, or short its value."""
+"""A secret, or its value as the short form."""
 
 
 def _files(value: Any) -> Any:
-    """`files: {/etc/x: {content: ...}}`: by path, so that a later layer can change one of them."""
+    """Return the list of files for the form `files: {/etc/x: {content: ...}}`, in which a layer can change one file."""
     if not isinstance(value, dict):
         return value
     wrong = [str(path) for path in value if not str(path).startswith("/")]
@@ -110,7 +115,7 @@ Certificates = Annotated[
     tuple[Annotated[Certificate, BeforeValidator(_certificate, json_schema_input_type=Certificate | str)], ...],
     BeforeValidator(_certificates, json_schema_input_type=Certificate | str | tuple[Certificate | str, ...]),
 ]
-"""One or several; a folder alone will do."""
+"""One certificate or a list of them; the folder is the short form of a certificate."""
 
 
 def _kubeconfig(value: Any) -> Any:
@@ -120,4 +125,4 @@ def _kubeconfig(value: Any) -> Any:
 KubeconfigField = Annotated[
     Kubeconfig | None, BeforeValidator(_kubeconfig, json_schema_input_type=Kubeconfig | str | None)
 ]
-"""The identity's name alone will do."""
+"""A kubeconfig, or the identity's name as the short form."""

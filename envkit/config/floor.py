@@ -1,4 +1,4 @@
-"""What lies beneath the layers: presets for the services that name one, and the cluster's usual export."""
+"""The lowest layer of a configuration: expanded presets of services, and the cluster's default exports."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from envkit.config.names import did_you_mean
 from envkit.config.typed import parsed
 
 GENERATED = "generated"
-"""The value of `credentials` that has presets log in with generated passwords."""
+"""Value of `credentials` with which presets use generated passwords."""
 
 
 @dataclass
 class Floor:
-    """Services by name, and which file asked for each."""
+    """The defaults below all layers: services by name, and the file that requested each of them."""
 
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     cluster: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
-    """Generated passwords by name, and which file asked for them."""
+    """Names of generated passwords, with the file that requested them."""
 
     def lay_missing(self, merged: Merged) -> None:
-        """Put in what is not there: at the beginning, and again where a layer took a service out."""
+        """Add the defaults that `merged` lacks: at the beginning, and again after a layer deleted a service."""
         for name, service in self.services.items():
             if name not in merged.data.get("services", {}):
                 merged.lay({"services": {name: service}}, self.origins[name])
@@ -39,7 +39,7 @@ class Floor:
 
 
 def floor(wanted: Merged) -> tuple[Floor, dict[Keys, str]]:
-    """The presets that the merged layers ask for, expanded with the options they give, and faults of these."""
+    """Return the presets that the merged layers name, expanded with their options, and the faults of the options."""
     beneath, findings = Floor(), dict[Keys, str]()
     services = wanted.data.get("services")
     for name, service in services.items() if isinstance(services, dict) else ():
@@ -58,7 +58,7 @@ def floor(wanted: Merged) -> tuple[Floor, dict[Keys, str]]:
 
 
 def _takes_password(service: dict[str, Any]) -> bool:
-    """Whether its preset has a password, and the configuration gives none."""
+    """Return whether the service's preset has a password option and the configuration sets no password."""
     word, options = service["preset"], service.get("options")
     known = (
         isinstance(word, str) and word in presets.names() and "password" in presets.preset(word).options.model_fields
@@ -67,7 +67,7 @@ def _takes_password(service: dict[str, Any]) -> bool:
 
 
 def _expansion(service: dict[str, Any], secret: str) -> tuple[dict[str, Any], dict[Keys, str]]:
-    """The preset's service and faults of its options; `secret` is the name of the password that is generated."""
+    """Return the preset's service, and the faults of its options. `secret` is the name of a generated password."""
     word, options = service["preset"], service.get("options", {})
     if isinstance(word, Broken):
         return {}, {}

@@ -1,4 +1,4 @@
-"""Names of images: written in full, exchanged for stand-ins, and led to mirrors where the configuration says so."""
+"""Names of images: complete them, replace them with substitutes, and find the mirror from which to pull them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DEFAULT_REGISTRY, DEFAULT_FOLDER = "docker.io", "library"
 
 
 def full_name(image: str) -> str:
-    """`redis:7` as `docker.io/library/redis:7`, as both engines understand it; a tag is not added."""
+    """Return the image's name with registry and folder: `docker.io/library/redis:7` for `redis:7`. No tag is added."""
     first, slash, rest = image.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
         official = first == DEFAULT_REGISTRY and "/" not in rest
@@ -19,7 +19,7 @@ def full_name(image: str) -> str:
 
 
 def split_tag(image: str) -> tuple[str, str]:
-    """Repository, and `:tag`, `@digest` or both as written."""
+    """Return the repository, and the rest of the name as it is written: `:tag`, `@digest`, both or nothing."""
     repository, at, digest = image.partition("@")
     name, colon, tag = repository.rpartition(":")
     if colon and "/" not in tag:
@@ -28,9 +28,9 @@ def split_tag(image: str) -> tuple[str, str]:
 
 
 def substitute(image: str, images: Mapping[str, str]) -> str:
-    """The stand-in for `image`: the one for exactly this image, else the one for its repository, else itself.
+    """Return the substitute for exactly this image, else the one for its repository, else the image itself.
 
-    A stand-in for a whole repository that names no tag keeps the image's: `redis: mirror.example/redis`.
+    A substitute for a repository that has no tag gets the image's tag, as in `redis: mirror.example/redis`.
     """
     stand_ins = {full_name(name): value for name, value in images.items()}
     wanted = full_name(image)
@@ -44,46 +44,48 @@ def substitute(image: str, images: Mapping[str, str]) -> str:
 
 
 KEPT = "localhost/envkit-kept/"
-"""Where an image that is wanted by its digest gets a name, when it came by an archive or a mirror: engines can look up
-a digest only of what they pulled under that very name."""
+"""Prefix of the local names for images that are requested by digest and came from an archive or a mirror.
+
+They need such a name because an engine finds an image by digest only if it pulled the image under the same name.
+"""
 
 
 def by_digest(image: str) -> bool:
-    """Whether it is wanted by its digest."""
+    """Return whether the name has a digest."""
     return "@sha256:" in image
 
 
 def kept_name(image: str) -> str:
-    """The local name of an image wanted by its digest: `localhost/envkit-kept/docker.io/library/redis:sha256-1f`.
+    """Return the local name of an image with a digest: `localhost/envkit-kept/docker.io/library/redis:sha256-1f`.
 
-    Only envkit gives such a name, and only to what has that digest.
+    Only envkit uses such names, and only for an image that has that digest.
     """
     repository, rest = split_tag(full_name(image))
     return f"{KEPT}{repository}:{rest.partition('@')[2].replace(':', '-')}"
 
 
 def names_of(image: str) -> tuple[str, ...]:
-    """The names under which an image may be here."""
+    """Return the names under which the engine may already have the image."""
     return (image, kept_name(image)) if by_digest(image) and not image.startswith(KEPT) else (image,)
 
 
 def local_name(image: str) -> str:
-    """The name that an image can be given here: its own, or where that is a digest the one it is kept under."""
+    """Return the name to tag a local image with: its own name, or for a digest the name from `kept_name`."""
     return names_of(image)[-1]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an image is pulled from. `plain`: without TLS, or with a certificate that nobody vouches for."""
+    """The place to pull an image from. `plain` means without TLS, or with a certificate that is not verified."""
 
     reference: str
     plain: bool = False
 
 
 def source_of(image: str, mirrors: Mapping[str, str]) -> Source:
-    """The mirror of the longest prefix that fits (`docker.io`, `docker.io/library`), else the image's own registry.
+    """Return the mirror with the longest matching prefix (`docker.io`, `docker.io/library`), else the own registry.
 
-    A registry on this host's loopback needs no TLS, which is what Docker takes for granted.
+    A registry on this host's loopback address needs no TLS, as in Docker.
     """
     wanted = full_name(image)
     for prefix in sorted(mirrors, key=len, reverse=True):

@@ -1,8 +1,8 @@
-"""`${VAR}`, `${VAR:-default}` and `$$` in the values of a file, replaced while it is loaded.
+"""Replace `${VAR}`, `${VAR:-default}` and `$$` in the values of a file while envkit loads it.
 
-A name with a dot, `${postgres.host}`, is a reference: it stays and `envkit.config.references` resolves it later. So
-that a literal `${a.b}` (from `$${a.b}`, or inside a variable's value) is not taken for one, the dollars directly before
-`{a.b}` are doubled in loaded text; every other dollar stands for itself.
+A name with a dot, such as `${postgres.host}`, is a reference. It stays in the text, and `envkit.config.references`
+resolves it later. A literal `${a.b}` (from `$${a.b}`, or in a variable's value) must not become a reference. Loaded
+text therefore has the dollars directly before `{a.b}` doubled; every other dollar is an ordinary character.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 REFERENCE = re.compile(r"(?<!\$)(\$+)\{([\w-]+(?:\.[\w-]+)+)(?:\|(\w+))?\}", re.ASCII)
-"""An odd number of dollars makes a reference of what follows; pairs of them are literal dollars."""
+"""A reference in loaded text: an odd number of dollars before the braces. Each pair of dollars is a literal dollar."""
 
 _TOKEN = re.compile(r"\$(?:(\$)|\{([^{}]*)\}|(\{))")
 _REFERENCE = re.compile(REFERENCE.pattern.removeprefix(r"(?<!\$)(\$+)\{").removesuffix(r"\}"), re.ASCII)
@@ -21,14 +21,14 @@ _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
 
 MOST_TOLD = 5
-"""Things that are wrong with one text, and told."""
+"""Maximum number of faults that envkit reports for one text."""
 
 
 @dataclass(frozen=True)
 class Broken:
-    """Stands where a value could not be had; only a fault when no later layer replaces it.
+    """Placeholder for a text that could not be interpolated; it is a fault only if no later layer replaces it.
 
-    `unset` names the variables when nothing else is wrong with `text`.
+    `unset` has the names of the unset variables, if these are the only faults of `text`.
     """
 
     message: str
@@ -37,7 +37,7 @@ class Broken:
 
 
 def interpolated(value: Any, environ: Mapping[str, str]) -> Any:
-    """The same structure with every text interpolated, or `Broken` in its place."""
+    """Return the same structure with every text interpolated; a text with a fault becomes a `Broken`."""
     if isinstance(value, dict):
         return {key: interpolated(item, environ) for key, item in value.items()}
     if isinstance(value, list):
@@ -90,6 +90,9 @@ def _variable(inner: str, environ: Mapping[str, str]) -> str | Broken:
 
 
 def protected(text: str, before_reference: bool = False) -> str:
-    """Literal text as loaded text: dollars that a reference could be read from are doubled."""
+    """Return literal text in the form of loaded text: dollars that could start a reference are doubled.
+
+    `before_reference` means that a reference follows the text, so that dollars at its end are doubled, too.
+    """
     text = REFERENCE.sub(lambda found: found[1] + found[0], text)
     return re.sub(r"(?<!\$)(\$+)$", r"\1\1", text) if before_reference else text

@@ -1,7 +1,7 @@
-"""The way in: a request becomes one frozen, typed `Environment`, or a `ConfigError` with everything that is wrong.
+"""Load the configuration of a request: return one frozen, typed `Environment`, or raise one error with all faults.
 
-Layers, lowest first: what the file `extends`, the file, overlays, the git-ignored local override, `--set`, flags and
-`ENVKIT_*`. Nothing here imports the typed model until `load` is called: `identify` serves commands that have no time.
+Layers, lowest first: the files that the file `extends`, the file, overlays, the git-ignored local override, `--set`,
+flags and `ENVKIT_*`. Only `load` imports the typed model. `identify` does not, because fast commands use it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["Identified", "Request", "identify", "load"]
 
 SET_BY_LOADING = ("root", "files", "offset_auto")
-"""Keys of the model that no file may write."""
+"""Keys of the model that `load` sets and no file may set."""
 
 
 def load(request: Request) -> Environment:
-    """Read, merge, type and judge. Raises `ConfigError` with every fault, each with the file that wrote the value."""
+    """Return the environment of the request: read all layers, merge, validate and check them.
+
+    Raises `ConfigError` with all faults, each with the file that wrote the value.
+    """
     from envkit.config.checks import judged
     from envkit.config.models import Environment, Service
     from envkit.config.settle import settled
@@ -38,7 +41,7 @@ def load(request: Request) -> Environment:
         raise ConfigError(sources.faults)
     merged, findings = _merged(_layers(sources, request))
     raw = _complete(merged.data, sources, request, findings)
-    Service.model_rebuild()  # once for its own use and the environment's; the other way round it would be made twice
+    Service.model_rebuild()  # first, so that `Environment` reuses its schema and pydantic builds it only once
     typed = parsed(Environment, raw, also=("extends",))
     findings = {**_less_followers(typed.findings, findings), **findings}
     if typed.value is not None:
@@ -58,7 +61,10 @@ def _layers(sources: Sources, request: Request) -> list[Layer]:
 
 
 def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
-    """All layers over the presets they ask for, which are known only once all layers are."""
+    """Return the layers merged over the presets that they name, and the faults of the presets.
+
+    The layers are merged twice, because the first merge is needed to find the presets and their options.
+    """
     from envkit.config.floor import floor
 
     wanted = Merged()
@@ -74,7 +80,10 @@ def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
 
 
 def _complete(data: dict[str, Any], sources: Sources, request: Request, findings: dict[Keys, str]) -> dict[str, Any]:
-    """The merged data with the name by default; notes values that could not be had and keys that are envkit's own."""
+    """Return the merged data with a name, a port offset and the keys that only envkit sets.
+
+    The function adds to `findings` values that could not be interpolated, unusable values, and keys of envkit itself.
+    """
     from envkit.config import candidates
 
     raw = {key: value for key, value in data.items() if key not in SET_BY_LOADING}
@@ -97,7 +106,7 @@ def _complete(data: dict[str, Any], sources: Sources, request: Request, findings
 
 
 def _less_followers(wrong: dict[Keys, str], findings: dict[Keys, str]) -> dict[Keys, str]:
-    """Without complaints about services that are incomplete because their preset could not be had."""
+    """Return the faults without those of services that are incomplete because their preset is invalid."""
     incomplete = {keys[:2] for keys in findings if keys[0] == "services" and keys[2:3] == ("preset",)}
     return {keys: message for keys, message in wrong.items() if keys not in incomplete}
 

@@ -1,4 +1,4 @@
-"""Which file is meant: the main one, and the ones that others name."""
+"""Find configuration files: the main file of a request, and the files that other files and options name."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ DEFAULT_PROFILE = "gateway"
 
 
 class NotFoundError(Exception):
-    """No such file; the message names the candidates."""
+    """There is no such file or profile; the message lists the profiles that exist."""
 
 
 @dataclass(frozen=True)
 class Main:
-    """The file that everything starts from; `root` is who holds the environment, `name` its name by default."""
+    """The main file of a configuration, the folder that the environment belongs to, and its default name."""
 
     file: Path
     root: Path
@@ -30,12 +30,15 @@ class Main:
 
     @property
     def local(self) -> Path:
-        """The override beside it, for one machine and never committed."""
+        """The path of the override file beside it, which is for one machine and not for version control."""
         return self.file.with_name(f"{self.file.stem}.local{self.file.suffix}")
 
 
 def main_file(request: Request) -> Main:
-    """The file given, else the profile, else `envkit.yaml` upwards from the working directory, else `gateway`."""
+    """Return the main file: the given file or profile, else the nearest `envkit.yaml`, else the profile `gateway`.
+
+    The nearest `envkit.yaml` is in the working directory or in a folder above it. Raises `NotFoundError`.
+    """
     if request.file:
         return _given(absolute(request.file, request.cwd))
     own = upwards(OWN_FILE, request.cwd)
@@ -63,7 +66,10 @@ def _profile(profile: str, own: Path | None, request: Request) -> Main:
 
 
 def named(name: str, beside: Path, relative_to: Path, but: Path | None = None) -> Path:
-    """The file that an `extends` or `--overlay` names: a path, or a name in `beside`, its config/, or shipped."""
+    """Return the file that an `extends` or `--overlay` names: a path, or a profile's name.
+
+    A profile is searched in `beside/config`, in `beside`, and among the shipped profiles. Raises `NotFoundError`.
+    """
     if not _is_path(name):
         return find(name, _folders(beside), but)
     path = absolute(name, relative_to)
@@ -73,7 +79,10 @@ def named(name: str, beside: Path, relative_to: Path, but: Path | None = None) -
 
 
 def find(name: str, folders: Iterable[Path], but: Path | None = None) -> Path:
-    """The first `NAME.yaml` of the folders; `but` is the file that asks, which never means itself."""
+    """Return the first `NAME.yaml` in the folders. Raises `NotFoundError`.
+
+    The result is never `but`, the file that contains the name: a file cannot refer to itself.
+    """
     folders = list(dict.fromkeys(folders))
     for folder in folders:
         path = folder / f"{name}.yaml"
@@ -84,7 +93,7 @@ def find(name: str, folders: Iterable[Path], but: Path | None = None) -> Path:
 
 
 def profiles(request: Request) -> list[str]:
-    """Names that `--profile` may have here."""
+    """Return the names of the profiles that `--profile` accepts in this working directory."""
     own = upwards(OWN_FILE, request.cwd)
     return _known(_folders(own.parent) if own else [shipped("config")])
 
@@ -106,17 +115,17 @@ def _is_path(name: str) -> bool:
 
 
 def absolute(written: str, folder: Path) -> Path:
-    """The path without `..`; symbolic links stay, because people recognise the path they wrote."""
+    """Return the absolute path without `..`; symbolic links stay, so that users recognise the path in messages."""
     return Path(os.path.normpath(folder / written))
 
 
 def upwards(name: str, start: Path) -> Path | None:
-    """The nearest file of this name in the folder or above it."""
+    """Return the nearest file of this name in the folder or above it, or None."""
     return next((folder / name for folder in _up(start) if (folder / name).is_file()), None)
 
 
 def checkout(start: Path) -> Path:
-    """The git checkout that `start` is in (a worktree's `.git` is a file), else `start`."""
+    """Return the git checkout around `start`, else `start`. In a worktree `.git` is a file, so both kinds count."""
     return next((folder for folder in _up(start) if (folder / ".git").exists()), start)
 
 

@@ -1,4 +1,4 @@
-"""Layers laid over each other, with the memory of which file wrote what."""
+"""Merge configuration layers, and record which file wrote each value."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ Keys = tuple[str | int, ...]
 
 
 def dotted(keys: Keys) -> str:
-    """`services.api.files[0].source`."""
+    """Return the path in the form of messages, for example `services.api.files[0].source`."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
 
 
 @dataclass
 class Merged:
-    """Mappings merge deeply, lists and scalars replace, null deletes."""
+    """The merged layers. Mappings merge recursively, lists and scalars replace the earlier value, null deletes it.
+
+    `origins` maps paths to the file that wrote the value.
+    """
 
     data: dict[str, Any] = field(default_factory=dict)
     origins: dict[Keys, str] = field(default_factory=dict)
 
     def lay(self, layer: dict[str, Any], origin: str) -> None:
-        """Lay one more layer over what is there."""
+        """Merge one more layer over the data; `origin` is the layer's name in messages."""
         self._lay(self.data, layer, origin, ())
 
     def _lay(self, into: dict[str, Any], layer: dict[str, Any], origin: str, at: Keys) -> None:
@@ -35,7 +38,7 @@ class Merged:
                     into[key] = {}
                 self._lay(into[key], value, origin, here)
             else:
-                if inner:  # only a mapping has origins below it, and to look for them takes a walk through all
+                if inner:  # only a mapping has origins below it, and the search for them reads all origins
                     self._forget(here)
                 into.pop(key, None)
                 if value is not None:
@@ -47,7 +50,7 @@ class Merged:
             del self.origins[keys]
 
     def origin(self, at: Keys) -> str:
-        """The file that wrote the value, or the nearest mapping around it; empty when nobody did."""
+        """Return the file that wrote the value, or the nearest mapping around it; empty if no file did."""
         for end in range(len(at), 0, -1):
             if at[:end] in self.origins:
                 return self.origins[at[:end]]
@@ -55,7 +58,7 @@ class Merged:
 
 
 def leaves(value: Any, at: Keys = ()) -> Iterator[tuple[Keys, Any]]:
-    """Every scalar with its path."""
+    """Yield every scalar of a nested value with its path."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from leaves(item, (*at, key))

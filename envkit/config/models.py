@@ -1,12 +1,11 @@
-"""The desired environment as frozen data. Unknown keys are refused; every field says what it means.
+"""The models of the configuration: frozen data that describe the desired environment. Unknown keys are faults.
 
-A service is data: `redis`, `postgres` and `datastorage` are presets that fill in this same type
-(`envkit.config.presets`), and a user's own service needs no Python. Strings may hold references,
-`${postgres.host}` for example; `envkit.config.references` resolves them, as seen from the host
-or from inside the environment's network.
+A service is data: the presets `redis`, `postgres` and `datastorage` (`envkit.config.presets`) produce the same type as
+a user's own service, which needs no Python. Strings may contain references, for example `${postgres.host}`.
+`envkit.config.references` resolves them for the host or for the inside of the environment's network.
 
-Annotations are not postponed here and in `probes`: pydantic would compile each of them once more, at every start.
-Defaults are models that were not judged: a model's first judgement makes its schema, and once for all is enough.
+This module and `probes` do not postpone annotations, because pydantic would compile each of them again at every start.
+Defaults are models without validation (`model_construct`), because the first validation of a model builds its schema.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -43,116 +42,135 @@ _Offset = Annotated[int, Field(ge=0, le=50000)]
 
 
 def _offset(value: Any) -> Any:
-    """`auto` is chosen when the environment is opened; see `envkit.inventory.offsets`."""
+    """Return 0 for `auto`: envkit chooses that offset when it opens the environment, see `envkit.inventory.offsets`."""
     return 0 if value == "auto" else value
 
 
 def _no_token(value: Any) -> Any:
-    """`token: none`; null would mean the default."""
+    """Return None for `token: none`; null in the file would mean the default."""
     return None if value in ("none", False) else value
 
 
 class Port(Model):
-    """A port of a service: `container` inside, `host` on 127.0.0.1 (`auto`: any free one; absent: not published)."""
+    """A port of a service: its number inside the container, and the number under which 127.0.0.1 publishes it."""
 
-    container: ContainerPort = Field(description="the number inside")
+    container: ContainerPort = Field(description="port number inside the container")
     host: HostPort | Literal["auto"] | None = Field(
-        default=None, description="the number on 127.0.0.1; `auto` for any free one, absent for none"
+        default=None, description="port number on 127.0.0.1; `auto` means any free one; by default it is not published"
     )
 
 
 class Build(Model):
-    """An image built here. The tag is derived from the content, so two environments never fight over one."""
+    """An image that envkit builds. Its tag is a digest of its content, so no environment overwrites another's image."""
 
     context: str = Field(
-        description="folder, relative to the configuration file; `datastorage` is envkit's own service"
+        description="folder, relative to the configuration file; `datastorage` selects envkit's own service"
     )
-    dockerfile: str = Field(default="Dockerfile", description="relative to the context")
+    dockerfile: str = Field(default="Dockerfile", description="path, relative to the context")
     args: dict[str, Text] = Field(default={}, description="build arguments")
-    target: str | None = Field(default=None, description="stage to stop at")
-    platform: str | None = Field(default=None, description="`linux/arm64` for example")
+    target: str | None = Field(default=None, description="build stage to stop at; by default the last one")
+    platform: str | None = Field(default=None, description="platform of the image, for example `linux/arm64`")
 
 
 class Migrations(Model):
-    """A folder of SQL files in goose's format, applied over TCP and recorded in `goose_db_version`."""
+    """A folder of SQL files in goose's format. envkit applies them over TCP and records them in `goose_db_version`."""
 
-    folder: str = Field(description="relative to the configuration file; `datastorage` is envkit's own service's")
-    service: str = Field(default="postgres", description="the service whose postgres probe says how to connect")
+    folder: str = Field(
+        description="folder, relative to the configuration file; `datastorage` selects those of envkit's own service"
+    )
+    service: str = Field(default="postgres", description="service to migrate; its postgres probe has the login")
 
 
 class Process(Model):
-    """How a service runs as a process of the user's own, where no engine does."""
+    """How a service runs as a process on this host, in the lane without an engine."""
 
-    command: Command = Field(description="the first word is a program of `supply`, or on PATH")
+    command: Command = Field(description="program and arguments; the program is from `supply`, or on PATH")
     supply: Literal["redis", "postgres", "etcd", "kubernetes", "datastorage"] | None = Field(
-        default=None, description="where the program comes from, when not from PATH"
+        default=None, description="source of the program; by default it is on PATH"
     )
-    path: str | None = Field(default=None, description="folder of the programs, before any other place")
-    minimum: str | None = Field(default=None, pattern=r"^v?\d+(\.\d+)*$", description="oldest version that will do")
-    env: dict[Variable, Text] = Field(default={}, description="over the service's `env`")
-    stop_signal: Literal["TERM", "INT", "QUIT"] = Field(default="TERM", description="what asks it to end")
+    path: str | None = Field(default=None, description="folder of the programs; envkit searches it first")
+    minimum: str | None = Field(
+        default=None, pattern=r"^v?\d+(\.\d+)*$", description="oldest accepted version of the program"
+    )
+    env: dict[Variable, Text] = Field(default={}, description="variables, merged over the service's `env`")
+    stop_signal: Literal["TERM", "INT", "QUIT"] = Field(default="TERM", description="signal that stops the process")
     own_user: bool = Field(
         default=False,
-        description="where envkit is root, run it as an unused user of its own; programs of a `supply` always do",
+        description="if envkit runs as root, run the process as a separate unused user; always so with `supply`",
     )
 
     @property
     def reference(self) -> str:
-        """The name under which its program is looked for, as an image has one."""
+        """The reference of the program, which corresponds to the name of an image."""
         return f"program:{self.supply or self.command[0]}"
 
 
 class Service(Model):
-    """Anything the environment runs: a container, or a one-shot (`once`) container, host command or migration."""
+    """A service of the environment, which runs as a container or a process until it is stopped.
+
+    With `once` it is a one-shot, which runs to its end; a one-shot may also be a host command or a migration.
+    """
 
     preset: str | None = Field(
-        default=None, description="fills in the keys below; what is written here is laid over it"
+        default=None, description="preset that sets the keys below; keys in the configuration override it"
     )
-    options: dict[str, Any] = Field(default={}, description="the preset's options")
-    image: Strings = Field(default=(), description="candidates; the first that is present or can be pulled is used")
-    build: Build | None = Field(default=None, description="an image made here")
+    options: dict[str, Any] = Field(default={}, description="options of the preset")
+    image: Strings = Field(
+        default=(), description="candidate images; envkit uses the first that is present or can be pulled"
+    )
+    build: Build | None = Field(default=None, description="image that envkit builds")
     process: Process | None = Field(default=None, description="used instead of the image in the embedded lane")
-    platform: str | None = Field(default=None, description="`linux/arm64` for example; the engine's own when absent")
-    entrypoint: Strings | None = Field(default=None, description="instead of the image's")
+    platform: str | None = Field(
+        default=None, description="platform of the image, for example `linux/arm64`; by default the engine's"
+    )
+    entrypoint: Strings | None = Field(default=None, description="replaces the image's entrypoint")
     command: Strings | None = Field(
-        default=None, description="instead of the image's; a list of words, never a shell's line"
+        default=None, description="replaces the image's command; a list of words, not a shell command line"
     )
     user: Text | None = Field(default=None, description="name or uid inside the container")
     workdir: str | None = Field(default=None, description="folder inside the container")
-    env: dict[Variable, Text] = Field(default={}, description="variables of the container, references resolved")
+    env: dict[Variable, Text] = Field(default={}, description="variables of the container; may contain references")
     ports: dict[Name, Annotated[Port, BeforeValidator(_port)]] = Field(
-        default={}, description="by name; the first is what `${NAME.port}` means"
+        default={}, description="ports by name; `${NAME.port}` means the first one"
     )
-    files: Files = Field(default=(), description="put into the container before it starts")
-    certificates: Certificates = Field(default=(), description="made by the environment's CA; a folder alone will do")
+    files: Files = Field(default=(), description="files that envkit copies into the container before it starts")
+    certificates: Certificates = Field(
+        default=(), description="certificates from the environment's CA; a folder is the short form"
+    )
     kubeconfig: KubeconfigField = Field(
-        default=None, description="of an identity, as seen from the service; its name alone will do"
+        default=None, description="kubeconfig of an identity that works inside the service; its name is the short form"
     )
     service_account: Name | None = Field(
         default=None,
-        description="an identity whose token, ca.crt and namespace are put where Kubernetes puts a pod's",
+        description="identity; envkit puts its token, ca.crt and namespace into the folder that pods use for them",
     )
-    memory: Size | None = Field(default=None, description="limit in bytes; swap is off whenever a limit is set")
+    memory: Size | None = Field(default=None, description="memory limit in bytes; a limit also turns swap off")
     shm: Size | None = Field(default=None, description="size of /dev/shm")
     tmpfs: Strings = Field(default=(), description="folders in memory, `/data` or `/data:size=64m`")
-    capabilities: Strings = Field(default=(), description="to add, `NET_ADMIN` for example")
-    needs: Strings = Field(default=(), description="services that must be ready first; `cluster` is the cluster")
-    probe: Probe | None = Field(default=None, description="ready means this is satisfied")
-    first_probe: Probe | None = Field(default=None, description="asked once, when the service was created")
-    once: bool = Field(default=False, description="runs to its end; 0 is success")
-    host_command: Command | None = Field(
-        default=None, description="a one-shot run on the host instead of in a container"
+    capabilities: Strings = Field(default=(), description="capabilities to add, for example `NET_ADMIN`")
+    needs: Strings = Field(default=(), description="services that must be ready first; `cluster` means the cluster")
+    probe: Probe | None = Field(default=None, description="the service is ready when this probe succeeds")
+    first_probe: Probe | None = Field(
+        default=None, description="further probe that must succeed once after the service was created"
     )
-    migrations: Migrations | None = Field(default=None, description="a folder of SQL; with `once: true`")
-    exports: dict[Variable, Text] = Field(default={}, description="variables for the suite, as seen from the host")
-    timeout: Duration = Field(default=60.0, description="deadline for it to be ready, or for a one-shot to end")
-    stop_timeout: Duration = Field(default=10.0, description="between asking it to stop and killing it, in `restart`")
+    once: bool = Field(default=False, description="the service is a one-shot: it runs to its end, and 0 is success")
+    host_command: Command | None = Field(
+        default=None, description="command of a one-shot that runs on the host instead of in a container"
+    )
+    migrations: Migrations | None = Field(default=None, description="folder of SQL files; needs `once: true`")
+    exports: dict[Variable, Text] = Field(
+        default={}, description="variables for the suite; references get the host's addresses"
+    )
+    timeout: Duration = Field(
+        default=60.0, description="time limit for the service to become ready, or for a one-shot to end"
+    )
+    stop_timeout: Duration = Field(default=10.0, description="time between the stop signal and SIGKILL in `restart`")
     data: bool | None = Field(
         default=None,
-        description="whether it holds data that a replacement loses, so that `run` asks for --replace; when absent: "
-        "yes for a container with a volume, or where something names its `${self.data}`",
+        description="whether the service holds data that a replacement loses, so that `run` requires --replace; by "
+        "default true for a container with a volume, and for a process whose command or variables use `${self.data}`",
     )
-    part_of_cluster: SkipJsonSchema[bool] = Field(default=False, description="set by envkit, for etcd and its like")
+    part_of_cluster: SkipJsonSchema[bool] = Field(default=False, description="set by envkit, for parts such as etcd")
     skipped: SkipJsonSchema[tuple[str, ...]] = Field(
         default=(), description="set by envkit: image candidates whose variables are not set, each with the reason"
     )
@@ -170,75 +188,83 @@ class Service(Model):
 
     @property
     def in_container(self) -> bool:
-        """Whether an engine runs it."""
+        """Whether the service has an image or a build, so that an engine runs it."""
         return bool(self.image or self.build)
 
     @property
     def runs(self) -> bool:
-        """Whether a runtime runs it, as a container or as a process; otherwise it is done on the host."""
+        """Whether a runtime runs the service, as container or process; a host command or migration runs without one."""
         return self.in_container or self.process is not None
 
 
 class NodePort(Model):
-    """A port of the cluster's node, published on the host's 127.0.0.1."""
+    """A port of the cluster's node that envkit publishes on 127.0.0.1 of the host."""
 
-    node: ContainerPort = Field(description="the port of the node")
-    host: HostPort = Field(description="the port of 127.0.0.1")
+    node: ContainerPort = Field(description="port number of the node")
+    host: HostPort = Field(description="port number on 127.0.0.1")
 
 
 class Access(Model):
     """One question for SubjectAccessReview."""
 
-    verb: str = Field(description="`get` for example")
-    resource: str = Field(description="in the plural")
-    group: str = Field(default="", description="empty text is the core group")
-    namespace: str = Field(default="", description="empty: in all of them")
-    name: str = Field(default="", description="of one object; empty: of any")
+    verb: str = Field(description="verb of the request, for example `get`")
+    resource: str = Field(description="resource, in the plural")
+    group: str = Field(default="", description="API group; an empty text means the core group")
+    namespace: str = Field(default="", description="namespace; an empty text means all namespaces")
+    name: str = Field(default="", description="name of one object; an empty text means any object")
 
 
 class Rule(Model):
-    """A rule of a Role or ClusterRole, as Kubernetes writes it."""
+    """A rule of a Role or ClusterRole, in the form of Kubernetes."""
 
-    apiGroups: Strings = Field(default=("",), description="empty text is the core group")  # noqa: N815  Kubernetes' own spelling
-    resources: Strings = Field(description="`pods`, `remediationrequests/status`, ...")
-    verbs: Strings = Field(description="`get`, `create`, ...")
-    resourceNames: Strings = Field(default=(), description="these only; all when empty")  # noqa: N815  Kubernetes' own spelling
+    apiGroups: Strings = Field(default=("",), description="API groups; an empty text means the core group")  # noqa: N815  Kubernetes' own spelling
+    resources: Strings = Field(description="resources: `pods`, `remediationrequests/status`, ...")
+    verbs: Strings = Field(description="verbs: `get`, `create`, ...")
+    resourceNames: Strings = Field(default=(), description="names of the allowed objects; all if empty")  # noqa: N815  Kubernetes' own spelling
 
 
 class Token(Model):
-    """A token by TokenRequest, kept in a file of mode 0600 and renewed near its end."""
+    """A token from TokenRequest. envkit keeps it in a file of mode 0600 and renews it before it expires."""
 
     seconds: int = Field(
-        default=3600, ge=600, le=2**31, description="lifetime asked for; the API server refuses less than 600"
+        default=3600, ge=600, le=2**31, description="requested lifetime; the API server refuses less than 600"
     )
-    audiences: tuple[str, ...] = Field(default=(), description="empty: the API server's own")
-    variable: Variable | None = Field(default=None, description="exported with the token; its _FILE with the path")
+    audiences: tuple[str, ...] = Field(default=(), description="audiences; by default the API server's own")
+    variable: Variable | None = Field(
+        default=None, description="variable that exports the token; with the suffix _FILE it exports the path"
+    )
 
 
 class Identity(Model):
-    """A ServiceAccount, what it may do, and the questions that prove both the yes and the no."""
+    """A ServiceAccount, its rights, and questions that prove which requests it may make and which it may not make."""
 
-    namespace: str = Field(description="of the ServiceAccount; it must exist or be among `namespaces`")
-    account: str | None = Field(default=None, description="the ServiceAccount; the identity's own name when absent")
+    namespace: str = Field(description="namespace of the ServiceAccount; it must exist or be in `cluster.namespaces`")
+    account: str | None = Field(
+        default=None, description="name of the ServiceAccount; by default the name of the identity"
+    )
     role: str | None = Field(
-        default=None, description="name of the ClusterRole made from `rules`, or of one that exists"
+        default=None, description="name of the ClusterRole that envkit creates from `rules`, or of an existing one"
     )
-    rules: tuple[Rule, ...] = Field(default=(), description="of the ClusterRole that `role` names")
-    namespaces: tuple[str, ...] = Field(default=(), description="bound in these only; everywhere when empty")
+    rules: tuple[Rule, ...] = Field(default=(), description="rules of the ClusterRole `role`")
+    namespaces: tuple[str, ...] = Field(
+        default=(), description="namespaces in which the role is bound; the whole cluster if empty"
+    )
     token: Annotated[Token | None, BeforeValidator(_no_token)] = Field(
-        default=Token.model_construct(), description="`none` for no token"
+        default=Token.model_construct(), description="token of the identity; `none` for no token"
     )
-    can: tuple[Access, ...] = Field(default=(), description="questions that must be answered with yes")
-    cannot: tuple[Access, ...] = Field(default=(), description="questions that must be answered with no")
+    can: tuple[Access, ...] = Field(default=(), description="questions that the API server must answer with yes")
+    cannot: tuple[Access, ...] = Field(default=(), description="questions that the API server must answer with no")
 
 
 class Limits(Model):
-    """Throttling of the control plane. Kubernetes' defaults (400/200, 20/30) throttle concurrent CRD creation."""
+    """Request limits of the control plane. Kubernetes' defaults (400/200, 20/30) slow concurrent creation of CRDs."""
 
-    inflight: int = Field(default=800, ge=1, le=2**31 - 1, description="requests at once that only read")
-    mutating_inflight: int = Field(default=400, ge=1, le=2**31 - 1, description="requests at once that write")
-    controller_qps: int = Field(default=100, ge=1, le=2**31 - 1, description="requests a second of the controllers")
-    controller_burst: int = Field(default=200, ge=1, le=2**31 - 1, description="and in one go")
+    inflight: int = Field(default=800, ge=1, le=2**31 - 1, description="parallel requests that only read")
+    mutating_inflight: int = Field(default=400, ge=1, le=2**31 - 1, description="parallel requests that write")
+    controller_qps: int = Field(default=100, ge=1, le=2**31 - 1, description="requests per second of the controllers")
+    controller_burst: int = Field(
+        default=200, ge=1, le=2**31 - 1, description="requests that the controllers may send at once"
+    )
 
 
 if TYPE_CHECKING:
@@ -250,35 +276,38 @@ else:
 
 
 class Cluster(Model):
-    """Where the API server comes from, and what is in it before the suite begins."""
+    """The API server of the environment, and the objects that envkit creates in it before the suite begins."""
 
-    type: ClusterType = Field(default="kind", description="see [The cluster](#the-cluster)")
-    node_image: str | None = Field(default=None, description="kind's own default when absent")
+    type: ClusterType = Field(default="kind", description="kind of cluster, see [The cluster](#the-cluster)")
+    node_image: str | None = Field(default=None, description="image of the nodes; by default kind's own choice")
     kubernetes: str | None = Field(
-        default=None, pattern=r"^v?\d+\.\d+\.\d+$", description="version; picks kindest/node's tag"
+        default=None, pattern=r"^v?\d+\.\d+\.\d+$", description="version; it selects the tag of kindest/node"
     )
     etcd: str | None = Field(
-        default=None, pattern=r"^v?\d+(\.\d+)*$", description="oldest etcd that will do in the embedded lane"
+        default=None, pattern=r"^v?\d+(\.\d+)*$", description="oldest accepted etcd in the embedded lane"
     )
     programs: str | None = Field(
-        default=None, description="folder of etcd's and Kubernetes' programs in the embedded lane, before other places"
+        default=None, description="folder with the programs of etcd and Kubernetes in the embedded lane; searched first"
     )
     ports: tuple[NodePort, ...] = Field(default=(), description="NodePorts to publish")
-    images: Strings = Field(default=(), description="local images brought into the node")
-    limits: Limits = Field(default=Limits.model_construct(), description="throttling of the control plane")
-    config: dict[str, Any] = Field(default={}, description="merged into the generated kind configuration")
-    kubeconfig: str | None = Field(default=None, description="of an existing cluster")
-    context: str | None = Field(default=None, description="of an existing cluster's kubeconfig")
+    images: Strings = Field(default=(), description="local images that envkit loads into the node")
+    limits: Limits = Field(default=Limits.model_construct(), description="request limits of the control plane")
+    config: dict[str, Any] = Field(default={}, description="values merged into the generated configuration of kind")
+    kubeconfig: str | None = Field(default=None, description="kubeconfig file of an existing cluster")
+    context: str | None = Field(default=None, description="context in the kubeconfig of an existing cluster")
     manifests: Strings = Field(
-        default=(), description="files or folders, applied in order of kind; relative to this file"
+        default=(),
+        description="files or folders, relative to the configuration file; envkit applies objects in an order by kind",
     )
-    namespaces: Strings = Field(default=(), description="made, and waited for until Active")
+    namespaces: Strings = Field(
+        default=(), description="namespaces; envkit creates them and waits until they are Active"
+    )
     identities: dict[Name, Identity] = Field(
-        default={}, description="ServiceAccounts by name, with rights, token and proof"
+        default={}, description="ServiceAccounts by name, with rights, a token and questions about the rights"
     )
-    timeout: Duration = Field(default=180.0, description="deadline for the cluster to be ready")
+    timeout: Duration = Field(default=180.0, description="time limit for the cluster to become ready")
     bootstrap_timeout: Duration = Field(
-        default=30.0, description="deadline for manifests, namespaces and identities together"
+        default=30.0, description="time limit for manifests, namespaces and identities together"
     )
     exports: dict[Variable, Text] = Field(
         default={"KUBECONFIG": "${cluster.kubeconfig}"}, description="variables for the suite"
@@ -286,12 +315,12 @@ class Cluster(Model):
 
     @property
     def wanted(self) -> bool:
-        """Whether there is to be a cluster at all."""
+        """Whether the environment has a cluster at all."""
         return self.type != registry.NO_CLUSTER
 
     @property
     def has_nodes(self) -> bool:
-        """Whether its nodes are containers in the environment's network."""
+        """Whether the cluster has nodes that are containers in the environment's network."""
         return registry.has_nodes(self.type)
 
 
@@ -303,61 +332,67 @@ def _cluster(value: Any) -> Any:
 
 
 class Environment(Model):
-    """A named set of services and a cluster: what is wanted."""
+    """The desired environment: a name, services, and a cluster."""
 
     name: Name = Field(
-        description="of the environment, by default the profile's or the folder's; part of every container's name"
+        description="name of the environment, by default that of the profile or folder; part of all container names"
     )
-    lane: LaneName = Field(default="auto", description="how it runs: see [Lanes](#lanes)")
-    engine: Literal["auto", "docker", "podman"] = Field(default="auto", description="`auto`: the first that answers")
+    lane: LaneName = Field(default="auto", description="pair of runtime and cluster, see [Lanes](#lanes)")
+    engine: Literal["auto", "docker", "podman"] = Field(
+        default="auto", description="container engine; `auto` means the first that answers"
+    )
     port_offset: Annotated[int, BeforeValidator(_offset, json_schema_input_type=_Offset | Literal["auto"])] = Field(
         default=0,
-        description="added to every fixed host port; `auto`: [one under which all are free](laptop.md#a-second-one)",
+        description="number added to all fixed host ports; `auto`: [one with free ports](laptop.md#a-second-one)",
     )
     offset_auto: SkipJsonSchema[bool] = Field(default=False, description="set by envkit, for `port_offset: auto`")
     timeout: Duration = Field(
-        default=300.0, description="how long a command waits for another one that works on this environment"
+        default=300.0, description="how long a command waits for another command that changes this environment"
     )
     credentials: Literal["published", "generated"] = Field(
-        default="published", description="`generated`: presets get a password of their own in each environment"
+        default="published",
+        description="passwords of presets: `published` defaults, or `generated` ones for each environment",
     )
-    secrets: dict[Name, SecretField] = Field(default={}, description="by name: what `${secret.NAME}` means")
+    secrets: dict[Name, SecretField] = Field(default={}, description="secrets by name, for `${secret.NAME}`")
     images: dict[str, str] = Field(
-        default={}, description="stand-ins: image (with or without tag) -> image to use instead"
+        default={}, description="substitutes: image (with or without tag) -> image to use instead"
     )
     mirrors: dict[str, Mirror] = Field(
         default={}, description="registry, or a part of it -> host/path to pull from instead; `http://` for no TLS"
     )
     cluster: Annotated[Cluster, BeforeValidator(_cluster)] = Field(
-        default=Cluster.model_construct(type="none"), description="`kind`, `envtest` or `none` alone say only the type"
+        default=Cluster.model_construct(type="none"),
+        description="the cluster; `kind`, `envtest` or `none` is the short form for its type",
     )
     services: dict[Name, Service] = Field(
-        default={}, description="by name, which is also the host name inside the network"
+        default={}, description="services by name; the name is also the host name inside the network"
     )
-    exports: dict[Variable, Text] = Field(default={}, description="variables of the user's own")
+    exports: dict[Variable, Text] = Field(default={}, description="further variables for the suite")
     root: SkipJsonSchema[str] = Field(
-        default="", description="the folder of the configuration file: who holds this environment"
+        default="", description="the folder of the configuration file, to which the environment belongs"
     )
-    files: SkipJsonSchema[tuple[str, ...]] = Field(default=(), description="the files it was read from, last one wins")
+    files: SkipJsonSchema[tuple[str, ...]] = Field(
+        default=(), description="the configuration files; later files override earlier ones"
+    )
 
     @property
     def checkout(self) -> str:
-        """The folder that this environment belongs to; empty when it was made from shipped profiles alone."""
+        """The folder that the environment belongs to; empty if its configuration has shipped profiles only."""
         from envkit.config.shipped import checkout_of
 
         return checkout_of(self.files, self.root) if self.files else self.root
 
     @property
     def cluster_parts(self) -> tuple[str, ...]:
-        """Services that together are the cluster, where it is made of services."""
+        """The services of which the cluster consists; empty for a cluster that does not consist of services."""
         return tuple(name for name, service in self.services.items() if service.part_of_cluster)
 
     def fixed_ports(self) -> set[int]:
-        """Fixed host ports as they are configured, the offset not applied."""
+        """Return the fixed host ports of the configuration, without the offset."""
         return {port - self.port_offset for port in self.host_ports()}
 
     def host_ports(self) -> dict[int, str]:
-        """Fixed host ports, the offset applied, with who publishes them (`redis.redis`, `cluster.30081`)."""
+        """Return the fixed host ports, offset added, each with its publisher: `redis.redis`, `cluster.30081`."""
         found: dict[int, str] = {}
         for name, service in self.services.items():
             for port_name, port in service.ports.items():

@@ -1,4 +1,4 @@
-"""One layer made ready for merging: short forms written out, paths made absolute against the file that wrote them."""
+"""Prepare one layer for merging: expand short forms, and make paths absolute from the folder of the layer's file."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PATHS = (
     ("services", "*", "build", "context"),
     ("services", "*", "migrations", "folder"),
 )
-"""Where values are paths of the host."""
+"""Keys with values that are paths of the host."""
 
 
 def prepared(written: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The layer with `cluster: kind`, `ports: {redis: 16380}` written out and its paths absolute."""
+    """Return the layer with absolute paths and with short forms (`cluster: kind`, `ports: {redis: 16380}`) expanded."""
     data: Any = changed(written, ("cluster",), _cluster)
     data = changed(data, ("services", "*", "ports", "*"), _port)
     for keys in PATHS:
@@ -33,7 +33,10 @@ def prepared(written: dict[str, Any], folder: Path, environ: Mapping[str, str]) 
 
 
 def changed(value: Any, keys: tuple[str, ...], change: Change) -> Any:
-    """A copy with `change` applied at `keys`; `*` is every item, or the value itself where one stands for a list."""
+    """Return a copy with `change` applied at `keys`.
+
+    `*` means every item of a mapping or list; at the end of `keys` it also means a single value in place of a list.
+    """
     if not keys:
         return change(value)
     head, rest = keys[0], keys[1:]
@@ -45,12 +48,15 @@ def changed(value: Any, keys: tuple[str, ...], change: Change) -> Any:
 
 
 def _cluster(value: Any) -> Any:
-    """A type's name says only the type; `none` is left to replace all that lower layers say."""
+    """Return `{type: NAME}` for a type's name, which then merges; `none` stays, and so replaces the lower layers."""
     return {"type": value} if isinstance(value, str) and value != "none" else value
 
 
 def _port(value: Any) -> Any:
-    """`16380` and `auto` are the host's side; `16380:6379` is both, `127.0.0.1:` before it is what it is anyway."""
+    """Return the long form of a port: `16380` and `auto` are host ports, `16380:6379` is host and container port.
+
+    A prefix `127.0.0.1:` is dropped, because envkit publishes ports on that address only.
+    """
     if isinstance(value, str) and ":" in value:
         host, _, container = value.removeprefix("127.0.0.1:").rpartition(":")
         return {"host": host, "container": container}

@@ -1,7 +1,7 @@
-"""What a probe is: data in a configuration, and one attempt that tells whether a service works.
+"""The interface of probes: data from the configuration, and a method that checks once whether a service works.
 
-Each kind of probe is a module with a `PROBE`, a class made from `ProbeModel`, registered in `base.registry.PROBES`.
-Annotations are not postponed here: pydantic would compile each of them once more, at every start.
+Each kind of probe is a module with a `PROBE`, a subclass of `ProbeModel`, registered in `base.registry.PROBES`. The
+module does not postpone its annotations: pydantic would compile each of them again at every start.
 """
 
 from collections.abc import Callable
@@ -15,33 +15,33 @@ from envkit.config.fields import Model
 
 
 class Target(Protocol):
-    """Where a service is, as seen from the host; see `drivers.probes.Target`."""
+    """How a probe reaches a service from the host: its address, its ports and commands; see `drivers.probes.Target`."""
 
     @property
     def host(self) -> str:
-        """The address, 127.0.0.1 as a rule."""
+        """The address, usually 127.0.0.1."""
 
     @property
     def port(self) -> Callable[[str], int]:
-        """Returns the host port of a named port; the first one for an empty name."""
+        """A function from a port's name to its host port; an empty name means the first port."""
 
     @property
     def execute(self) -> Callable[[tuple[str, ...]], tuple[int, str]]:
-        """Runs a command beside the service; returns its exit code and output."""
+        """A function that runs a command beside the service and returns its exit code and output."""
 
     @property
     def cancel(self) -> Any:
-        """Ends an attempt when it is set; None for nothing that could."""
+        """The `base.waiting.Cancel` that ends an attempt, or None if nothing can cancel it."""
 
     def deadline(self) -> Deadline:
-        """Return the end of an attempt that begins now."""
+        """Return the deadline of an attempt that begins now."""
 
 
 class ProbeModel(Model):
-    """One kind of probe.
+    """Base class of the kinds of probes.
 
-    `costly`: an attempt takes the service or this host noticeable work. `takes_migrations`: it says how to log in to
-    PostgreSQL.
+    `costly` is true if an attempt is noticeable work for the service or this host. `takes_migrations` is true if the
+    probe has the login data for PostgreSQL that migrations need.
     """
 
     type: str
@@ -49,14 +49,15 @@ class ProbeModel(Model):
     takes_migrations: ClassVar[bool] = False
 
     def attempt(self, target: Target) -> str | None:
-        """Ask once; return None when satisfied, else what was seen.
+        """Check the service once; return None if it works, else what the probe found.
 
-        Never raises for what a probe may meet: a refusal, silence and nonsense are answers.
+        The method does not raise for a refused connection, a missing answer or an invalid answer. It returns a text
+        about them.
         """
         raise NotImplementedError
 
     def describe(self, target: Target) -> str:
-        """Return what the probe expects, for the message of a wait that failed."""
+        """Return what the probe expects, for the message of a failed wait."""
         raise NotImplementedError
 
 
@@ -64,4 +65,4 @@ if TYPE_CHECKING:
     Probe = ProbeModel
 else:
     _KINDS = tuple(registry.module(registry.PROBES, name).PROBE for name in registry.PROBES)
-    Probe = Annotated[Union[_KINDS], Field(discriminator="type")]  # noqa: UP007  the members are known at run time
+    Probe = Annotated[Union[_KINDS], Field(discriminator="type")]  # noqa: UP007  the members are computed at run time

@@ -1,4 +1,7 @@
-"""Tables of keys in docs/configuration.md, from the JSON schema; `python -m envkit.config.reference` writes them."""
+"""Generate the tables of keys in docs/configuration.md from the JSON schema.
+
+`python -m envkit.config.reference` writes them.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ ORDER = (
     "RedisProbe", "PostgresProbe", "ExecProbe", "CommandProbe", "AuditProbe", "Cluster", "NodePort", "Limits",
     "Identity", "Rule", "Access", "Token", "Secret",
 )  # fmt: skip
-"""The schema's parts as the document has them, after the file's own keys."""
+"""The parts of the schema in the order of the document; the keys of the file itself come before them."""
 
 
 def tables() -> str:
-    """Every table, each under its heading."""
+    """Return all tables, each with its heading, as Markdown."""
     schema = Environment.model_json_schema()
     parts = schema["$defs"]
-    extends = {"type": "string or list", "description": "a profile or file, or several, that this one is laid over"}
+    extends = {"type": "string or list", "description": "profile or file, or a list; this file is merged over them"}
     blocks = [_table("The file", "", {"properties": {"extends": extends, **schema["properties"]}})]
     blocks += [_table(name, name, parts[name]) for name in ORDER]
     blocks += [
@@ -51,7 +54,7 @@ def _rows(node: Node) -> Iterator[tuple[str, str, str, str]]:
 
 
 def meaning(node: Node) -> str:
-    """Return what the key is for; an empty text when nobody wrote it down."""
+    """Return the meaning of the key, or an empty string if it has only the general description of its type."""
     own = str(node.get("description", ""))
     return "" if own in EXPECTED.values() else own
 
@@ -85,7 +88,7 @@ def _kind(node: Node) -> str:
 def _one_of(options: list[Node]) -> str:
     kinds = list(dict.fromkeys(kind for kind in map(_kind, options) if kind))
     if "text" in kinds and {"number", "`true`, `false`"} <= set(kinds):
-        return "text"  # numbers and booleans are taken as the text they are written as
+        return "text"  # numbers and booleans become the text that the user wrote
     listed = [kind for kind in kinds if kind.startswith("list of text")]
     return "text or list" if listed and "text" in kinds else " or ".join(kinds)
 
@@ -105,7 +108,7 @@ def _default(value: Any, kind: str) -> str:
 
 
 def written(document: str) -> str:
-    """The document with its tables as they should be. Raises `ValueError` when the markers are not in it."""
+    """Return the document with its tables generated anew. Raises `ValueError` if it lacks the markers."""
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -1,19 +1,19 @@
-"""`${postgres.host}` and its like: what a service's text means, as seen from the host or from inside the network.
+"""Resolve references such as `${postgres.host}`; the result depends on the place of use (host, process, container).
 
-    ${NAME.host} ${NAME.port} ${NAME.address}    of the service's first port; address is host:port
-    ${NAME.ports.PORT}                           of the port of that name
-    ${NAME.env.VAR} ${NAME.exports.VAR}          another service's variable, itself resolved from here
-    ${NAME.password}                             what its probe logs in with, empty where it needs none
-    ${NAME.listen} ${NAME.root} ${NAME.data}     the address to bind, the folder its files are in, a folder for data
+    ${NAME.host} ${NAME.port} ${NAME.address}    host and number of the service's first port; address is host:port
+    ${NAME.ports.PORT}                           number of the port with that name
+    ${NAME.env.VAR} ${NAME.exports.VAR}          variable of a service; its own references are resolved for this place
+    ${NAME.password}                             password of the service's probe, empty if the probe has none
+    ${NAME.listen} ${NAME.root} ${NAME.data}     address to bind, folder of the service's files, folder for its data
     ${self...}                                   the service that the text belongs to
-    ${env.name} ${env.root} ${env.ca_file}       name, folder, the file of the environment's own CA
-    ${host.address} ${host.listen}               what calls this host back by, and what the listener there binds
-    ${cluster.name} ${cluster.kubeconfig}        the administrator's file, of the host
-    ${cluster.server} .host .port .ca            the API server as seen from here, and its CA's text
+    ${env.name} ${env.root} ${env.ca_file}       the environment's name, its folder, and the file with its CA
+    ${host.address} ${host.listen}               address to reach this host from a service; address to bind for that
+    ${cluster.name} ${cluster.kubeconfig}        the cluster's name; the path of the admin kubeconfig on the host
+    ${cluster.server} .host .port .ca            the API server's URL, host and port for this place; text of its CA
     ${identity.NAME.token} ${identity.NAME.token_file} ${secret.NAME}
 
-After a name `|url` percent-encodes, `|base64` encodes, `|quoted` sets between double quotes:
-`${self.env.POSTGRES_PASSWORD|url}`. The grammar is `config.interpolate`'s.
+A name may end with a filter, as in `${self.env.POSTGRES_PASSWORD|url}`: `|url` percent-encodes, `|base64` encodes, and
+`|quoted` adds double quotes. `config.interpolate` defines the grammar.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from envkit.config.models import Environment, Port
 
 LOCALHOST = "127.0.0.1"
-"""Never `localhost`, which is ::1 first on many machines where ports are published on IPv4 only."""
+"""Not the name `localhost`: on many machines it resolves to ::1 first, and ports are published on IPv4 only."""
 
 
 def _quoted(text: str) -> str:
-    """Between double quotes, as JSON, Redis and most configuration files read it."""
+    """Return the text in double quotes, with the escapes of JSON, Redis and most configuration files."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
@@ -48,44 +48,50 @@ FILTERS: Mapping[str, Callable[[str], str]] = {
 }
 
 DEEPEST = 30
-"""Variables that refer to one another, one after the other."""
+"""Maximum length of a chain of variables that refer to one another."""
 
 LONGEST = 4 << 20
-"""Letters of a text with its references resolved."""
+"""Maximum length, in characters, of a text after its references are resolved."""
 
 FORMS = ("host", "port", "address", "ports.PORT", "env.VAR", "exports.VAR", "password", "listen", "root", "data")
 
 
 class UnresolvedReference(EnvironmentFailed):
-    """A reference that means nothing here; loading finds all but those to ports and tokens that do not exist yet."""
+    """A reference that cannot be resolved.
+
+    Loading finds all of them, except references to ports and tokens that do not exist yet.
+    """
 
 
 class Addressing(Protocol):
-    """From where a service is looked at."""
+    """The addresses of services for one place of use: the host, a process, or a container."""
 
     def host(self, service: str) -> str:
-        """The host part of its address."""
+        """Return the host name or IP address of the service."""
 
     def port(self, service: str, port_name: str) -> int:
-        """The number under which that port is reached."""
+        """Return the port number to connect to."""
 
     def place(self, service: str, what: str) -> str:
-        """`listen`, `root` or `data` of the service, where it runs."""
+        """Return the address to bind (`listen`) or a folder (`root`, `data`) of the service."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """As seen from the host: 127.0.0.1 and the published port; `auto_ports` maps `service.port` to what was given."""
+    """Addressing for the host: 127.0.0.1 and published ports. `auto_ports` maps `SERVICE.PORT` to assigned numbers."""
 
     environment: Environment
     auto_ports: Mapping[str, int] = field(default_factory=dict)
 
     def host(self, _service: str) -> str:
-        """127.0.0.1, for every service."""
+        """Return 127.0.0.1 for every service."""
         return LOCALHOST
 
     def port(self, service: str, port_name: str) -> int:
-        """The host port, moved by the offset. Raises `UnresolvedReference` when it is not published, or not yet."""
+        """Return the host port, with the offset added.
+
+        Raises `UnresolvedReference` if the port is not published, or is `auto` and has no number yet.
+        """
         host = port_of(self.environment, service, port_name).host
         if host is None:
             how = f"set services.{service}.ports.{port_name} to a host port, or to auto"
@@ -93,48 +99,48 @@ class Published:
         if host != "auto":
             return host + self.environment.port_offset
         if f"{service}.{port_name}" not in self.auto_ports:
-            raise UnresolvedReference(f"port {port_name} of {service} has not been given a number yet")
+            raise UnresolvedReference(f"port {port_name} of {service} has no number yet")
         return self.auto_ports[f"{service}.{port_name}"]
 
     def place(self, service: str, what: str) -> str:
-        """127.0.0.1; a folder is known only where the service runs."""
+        """Return 127.0.0.1 for `listen`. Raises `UnresolvedReference` for folders, which are inside the service."""
         if what == "listen":
             return LOCALHOST
-        raise UnresolvedReference(f"the {what} folder of {service} means nothing outside of it")
+        raise UnresolvedReference(f"the {what} folder of {service} exists only inside the service")
 
 
 @dataclass(frozen=True)
 class AsProcess(Published):
-    """As a process sees the others and itself: the host's addresses, and folders below `home`."""
+    """Addressing for a service that runs as a process: the host's addresses, and folders below `home`."""
 
     home: Path = Path()
 
     def place(self, service: str, what: str) -> str:
-        """127.0.0.1, and the service's own folders."""
+        """Return 127.0.0.1 for `listen`, else the service's folder below `home`."""
         return LOCALHOST if what == "listen" else str(self.home / service / what)
 
 
 @dataclass(frozen=True)
 class Inside:
-    """As seen from the environment's own network: the service's name and the container's port."""
+    """Addressing inside the environment's network: the service's name and the container's port."""
 
     environment: Environment
 
     def host(self, service: str) -> str:
-        """The service's name, which the network resolves."""
+        """Return the service's name; the network resolves it."""
         return service
 
     def port(self, service: str, port_name: str) -> int:
-        """The container's port."""
+        """Return the container's port."""
         return port_of(self.environment, service, port_name).container
 
     def place(self, _service: str, what: str) -> str:
-        """Every address of the container, its root, and /data."""
+        """Return 0.0.0.0 for `listen`, an empty prefix for `root`, and /data for `data`."""
         return {"listen": "0.0.0.0", "root": "", "data": "/data"}[what]  # noqa: S104  published on 127.0.0.1 only
 
 
 def port_of(environment: Environment, service: str, port_name: str) -> Port:
-    """The port of that name. Raises `UnresolvedReference` when the service has none."""
+    """Return the service's port of that name. Raises `UnresolvedReference` if the service has no such port."""
     ports = environment.services[service].ports
     if port_name not in ports:
         known = ", ".join(ports) or "none"
@@ -144,7 +150,10 @@ def port_of(environment: Environment, service: str, port_name: str) -> Port:
 
 @dataclass(frozen=True)
 class Scope:
-    """What references mean: `values` holds what is no service's, by full name (`cluster.kubeconfig`)."""
+    """The context for resolving references: the environment, the addressing, and the service that `self` means.
+
+    `values` has all values that do not come from a service, by full name (`cluster.kubeconfig`).
+    """
 
     environment: Environment
     addressing: Addressing
@@ -152,20 +161,23 @@ class Scope:
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     _within: tuple[str, ...] = ()
     _found: dict[str, str] = field(default_factory=dict, repr=False)
-    """Variables that this resolution met before: two references in each of forty would take a million years."""
+    """Variables that this call has resolved already.
+
+    Without this cache, forty variables with two references each would take a million years.
+    """
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """The names of the references in the text, `redis.port` for example, each once."""
+    """Return the names of the references in the text, for example `redis.port`, without duplicates."""
     return tuple(dict.fromkeys(found[2] for found in REFERENCE.finditer(text) if len(found[1]) % 2))
 
 
 def resolve(text: str, scope: Scope) -> str:
-    """The text with every reference resolved. Raises `UnresolvedReference` for the first that means nothing."""
+    """Return the text with every reference resolved. Raises `UnresolvedReference` for the first that fails."""
     if "$" not in text:
         return text
     if not scope._within:
-        scope = replace(scope, _found={})  # a token may be another one the next time
+        scope = replace(scope, _found={})  # a token may change before the next call
     size = len(text)
 
     def one(found: Any) -> str:
@@ -184,7 +196,7 @@ def resolve(text: str, scope: Scope) -> str:
 
 
 def problems(text: str, scope: Scope) -> list[str]:
-    """Why references in the text cannot be resolved, all of them."""
+    """Return a message for each reference in the text that cannot be resolved."""
     found = []
     for match in REFERENCE.finditer(text):
         if len(match[1]) % 2:
@@ -264,14 +276,14 @@ def _variable(name: str, kind: str, variables: Mapping[str, str], variable: str,
 
 
 def identity_values(environment: Environment) -> Iterator[str]:
-    """Names of the values that the environment's identities give."""
+    """Yield the names of the values that come from the environment's identities."""
     for name, identity in environment.cluster.identities.items():
         if identity.token is not None:
             yield from (f"identity.{name}.{what}" for what in ("token", "token_file"))
 
 
 def value_names(environment: Environment) -> frozenset[str]:
-    """Every name that `Scope.values` must hold when the environment is up."""
+    """Return all names that `Scope.values` must have when the environment is up."""
     names = ["env.name", "env.root", "host.address", "host.listen", *(f"secret.{name}" for name in environment.secrets)]
     if any(service.certificates for service in environment.services.values()):
         names.append("env.ca_file")

@@ -1,4 +1,4 @@
-"""What was asked for on the command line and by `ENVKIT_*`: the only way into the configuration."""
+"""The user's request, from the command line and `ENVKIT_*` variables; all configuration is loaded from a request."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ COMMAND_LINE = {
     "lane": ("--lane", "ENVKIT_LANE"),
     "port_offset": ("--port-offset", "ENVKIT_PORT_OFFSET"),
 }
-"""Keys of the environment that a flag or a variable sets directly."""
+"""Keys of the environment that a flag or a variable sets directly, with that flag and variable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Which configuration, and what overrides it. `port_offset` may be a variable's text; loading judges it."""
+    """The configuration to load, and the values that override it.
+
+    `port_offset` may be the unchecked text of a variable; loading validates it.
+    """
 
     cwd: Path
     environ: Mapping[str, str] = field(repr=False)
@@ -37,13 +40,13 @@ class Request:
     port_offset: int | str | None = None
     sets: tuple[str, ...] = ()
     job: Identity | None = None
-    """The CI job that this runs in: the environment's name and port offset come from it where nobody gave them."""
+    """The CI job that runs this process; it determines the name and port offset if the user gave none."""
 
     @classmethod
     def of(cls, environ: Mapping[str, str], cwd: Path, **flags: Any) -> Request:
-        """What the flags leave out comes from `ENVKIT_FILE`, `_PROFILE`, `_OVERLAY`, `_NAME` ...; flags win.
+        """Return the request from the flags, and from `ENVKIT_FILE`, `_PROFILE`, `_OVERLAY`, `_NAME` ... for the rest.
 
-        Raises `UsageError` for a file and a profile in one breath.
+        Raises `UsageError` if the user gives both a file and a profile, or a blank value.
         """
         _refuse_blank(flags, environ)
         given = {key: value for key, value in flags.items() if value not in (None, "", (), [])}
@@ -57,7 +60,10 @@ class Request:
         return cls(cwd=Path(cwd), environ=environ, job=_job(environ), **given)
 
     def asked(self) -> dict[str, str]:
-        """What was asked for, by key and as it was given: `--overlay a`, `ENVKIT_OVERLAY=a`; values of --set hidden."""
+        """Return the user's choices by key, in the form that the user gave: `--overlay a` or `ENVKIT_OVERLAY=a`.
+
+        The values of `--set` are hidden.
+        """
         values = {
             "file": ("--file", "ENVKIT_FILE", self.file),
             "profile": ("--profile", "ENVKIT_PROFILE", self.profile),
@@ -73,7 +79,7 @@ class Request:
         return said | ({"set": " ".join(sets)} if sets else {})
 
     def origin(self, key: str) -> str:
-        """The flag or the variable that set `key`, for messages."""
+        """Return the flag or the variable that set `key`, for messages."""
         flag, variable = COMMAND_LINE[key]
         return variable if str(getattr(self, key)) == self.environ.get(variable) else flag
 
@@ -83,18 +89,18 @@ CHOOSING = {
     "file": ("-f", "ENVKIT_FILE"),
     "profile": ("--profile", "ENVKIT_PROFILE"),
 }
-"""What says which environment is meant."""
+"""Flags and variables that select the environment."""
 
 
 def _refuse_blank(flags: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-    """Raise `UsageError` for a choice that was left blank: it would mean another environment than the one in mind."""
+    """Raise `UsageError` for a blank choice, which would select another environment than the user intended."""
     for key, (flag, variable) in CHOOSING.items():
         said = (flag, flags.get(key)) if flags.get(key) is not None else (variable, environ.get(variable))
         refuse_blank(*said)
 
 
 def refuse_blank(origin: str, value: str | None) -> None:
-    """Raise `UsageError` when a flag or a variable is there and blank."""
+    """Raise `UsageError` if `value` is given but blank; `origin` is its flag or variable."""
     if value is not None and not str(value).strip():
         raise UsageError(f"{origin} is blank", hint=f"was a variable empty? give {origin} a value, or leave it out")
 

@@ -1,6 +1,6 @@
-"""Replace every reference in a service: its variables, command, files and probes.
+"""Resolve every reference in the fields of a service: its variables, command, files and probes.
 
-`references` says what one reference means. This module applies it to the fields of a service.
+The module `references` resolves one reference; this module applies it to the fields.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from envkit.config.words import SECRET
 
 
 def resolved_service(service: Service, scope: Scope) -> Service:
-    """The service with its env, command, entrypoint, host command, files' content and probes resolved.
+    """Return the service with its variables, commands, entrypoint, file contents, process and probes resolved.
 
-    Not its exports, which are always seen from the host. `scope.self_name` is the service's name.
+    Its exports stay unresolved, because they always use the host's addresses. `scope.self_name` is the service's name.
+    Raises `UnresolvedReference`.
     """
     update: dict[str, Any] = {
         "env": {name: resolve(text, scope) for name, text in service.env.items()},
@@ -45,7 +46,7 @@ def _resolved_process(process: Process, scope: Scope) -> Process:
 
 
 def resolved_probe(probe: Probe, scope: Scope) -> Probe:
-    """The probe with every text resolved."""
+    """Return the probe with every text resolved. Raises `UnresolvedReference`."""
     return probe.model_copy(update={key: _each(value, scope) for key, value in iter(probe)})
 
 
@@ -61,7 +62,7 @@ _PORT = re.compile(r"(?:port|ports\.[\w-]+)")
 
 
 def resolved_file(file: File, scope: Scope) -> File:
-    """The file with its text and its mode. Raises `ConfigError` when values cannot be laid over its document."""
+    """Return the file with its text and its mode. Raises `ConfigError` if `set` does not fit its document."""
     mode = file.mode or (PRIVATE if _is_private(file) else OPEN)
     content = None if file.content is None else resolve(file.content, scope)
     if not file.set:
@@ -76,14 +77,14 @@ def resolved_file(file: File, scope: Scope) -> File:
 
 
 def text_of(file: File) -> str:
-    """What is written in it, before anything is laid over."""
+    """Return the text of the file before `set` applies. Raises `OSError` if the source cannot be read."""
     if file.content is not None:
         return file.content
     return Path(file.source).read_text(encoding="utf-8") if file.source else ""
 
 
 def resolved_value(value: Any, scope: Scope) -> Any:
-    """The value with its references resolved; what is the reference to a port and nothing else is a number."""
+    """Return the value with its references resolved; a text that is only a reference to a port becomes a number."""
     if isinstance(value, dict):
         return {key: resolved_value(item, scope) for key, item in value.items()}
     if isinstance(value, list):
@@ -96,7 +97,7 @@ def resolved_value(value: Any, scope: Scope) -> Any:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Every text in it."""
+    """Yield every text in a nested value, keys excluded."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from texts(item)
@@ -105,7 +106,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def _is_private(file: File) -> bool:
-    """Whether it refers to something that is not for everybody."""
+    """Return whether the file refers to a secret, a token or a password."""
     written = [*texts(file.set), file.content or ""]
     names = [name for text in written for name in names_in(text)]
     return any(_is_secret(*name.rpartition(".")[::2]) for name in names)

@@ -1,7 +1,7 @@
-"""The two small shell programs that start Redis and PostgreSQL with fewer rights for their clients.
+"""Two small shell programs that start Redis and PostgreSQL with restricted rights for their clients.
 
-A container gets the program as a file that comes before the image's own on PATH, so that it counts whatever command,
-entrypoint or init script a user's service has. A process gets its text (`sh -c`), so that both run the same.
+A container gets the program as a file in a folder that is first on PATH. The program therefore runs for every command,
+entrypoint and init script that a service has. A process gets the program's text (`sh -c`), so both run the same code.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 ALL = "ENVKIT_SUPERUSER"
-"""The variable of a service that leaves its clients every right."""
+"""Variable of a service; `true` gives its clients all rights."""
 
 EXTENSIONS = "ENVKIT_POSTGRES_EXTENSIONS"
-"""The variable of a service that names, by space, extensions for envkit's own superuser to create."""
+"""Variable of a service: extensions, separated by spaces, that envkit's own superuser creates."""
 
 DATABASE = "ENVKIT_DATABASE"
-"""The variable that has `initdb.sh` make a database for the role; an image makes it by itself."""
+"""Variable of a service: a database that `initdb.sh` creates for the role. Images create their database themselves."""
 
 EARLY = "/usr/local/sbin"
-"""The first folder on PATH in Debian's and Alpine's images, and so in those of Redis and PostgreSQL."""
+"""The first folder on PATH in the images of Debian and Alpine, on which those of Redis and PostgreSQL are based."""
 
 
 def _program(name: str) -> Path:
@@ -28,15 +28,15 @@ def _program(name: str) -> Path:
 
 
 def before(name: str) -> dict[str, dict[str, Any]]:
-    """The program as a file of a service, by its path in a container."""
+    """Return the program as a `files` entry of a service; the key is its path in the container."""
     return {f"{EARLY}/{name}": {"source": str(_program(name)), "mode": "0755"}}
 
 
 def limited(name: str, argv: Sequence[str]) -> tuple[str, ...]:
-    """The words that run a process's program, `argv[0]` its path, with fewer rights for its clients."""
+    """Return the command that runs a program with restricted rights for its clients; `argv[0]` is its path."""
     return ("/bin/sh", "-c", _program(name).read_text(encoding="utf-8"), *argv)
 
 
 def everything(superuser: bool) -> dict[str, str]:
-    """The variable for the service, if its clients keep every right."""
+    """Return the variables for a service: `ENVKIT_SUPERUSER` if its clients have all rights, else none."""
     return {ALL: "true"} if superuser else {}

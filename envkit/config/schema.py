@@ -1,7 +1,7 @@
-"""The JSON schema of a configuration file, for editors: `python -m envkit.config.schema` writes it beside the profiles.
+"""Generate the JSON schema of a configuration file, for editors.
 
-A file is one layer of several, so nothing in it is required, any key may be null (which deletes it), and wherever a
-number stands a `${VARIABLE}` may stand as well.
+`python -m envkit.config.schema` writes it beside the profiles. A file is one of several layers. Therefore the schema
+requires no key, allows null for any key (null deletes the key), and allows `${VARIABLE}` for any number.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ FILE = "envkit.schema.json"
 INTERPOLATED = {"type": "string", "pattern": r"\$\{"}
 SHORT_PORT = r"^(auto|(127\.0\.0\.1:)?(auto|\d+):\d+|.*\$\{.*)$"
 EXTENDS = {
-    "description": "a profile by name or file, or several: what this file is laid over",
+    "description": "profile or file, or a list; this file is merged over them",
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
 }
 
 
 def schema() -> Node:
-    """The schema of one file."""
+    """Return the schema of one file."""
     root = Environment.model_json_schema()
     parts = root["$defs"]
     for name, preset in presets.every().items():
@@ -64,7 +64,7 @@ def _short_forms(root: Node, parts: Node) -> None:
 
 
 def _relaxed(node: Any) -> Any:
-    """A layer's version of a node: no titles, nothing required, null and variables allowed."""
+    """Return the node in the form for one layer: no titles, no required keys, null and variables allowed."""
     if isinstance(node, list):
         return [_relaxed(item) for item in node]
     if not isinstance(node, dict):
@@ -98,12 +98,12 @@ def _nullable(node: Node) -> Node:
 
 
 def text() -> str:
-    """The file's content."""
+    """Return the content of the schema file."""
     return json.dumps(schema(), indent=1) + "\n"
 
 
 def write(folder: Path) -> Path:
-    """Write the schema; the file it is in."""
+    """Write the schema file into the folder and return its path."""
     path = folder / FILE
     path.write_text(text(), encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""References that a file alone can answer, answered once: a probe's `${self.env.POSTGRES_USER}`."""
+"""Resolve those references of probes that need only the configuration, such as `${self.env.POSTGRES_USER}`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from envkit.config.resolution import resolved_probe
 
 
 class _Nowhere:
-    """The addressing of a file: it knows none."""
+    """An addressing without any address: each method raises `UnresolvedReference`."""
 
     def host(self, _service: str) -> str:
-        """Raises `UnresolvedReference`."""
-        raise UnresolvedReference("addresses are known when it runs")
+        """Raise `UnresolvedReference`: a host is known only while the service runs."""
+        raise UnresolvedReference("addresses are known only while the service runs")
 
     def port(self, _service: str, _port: str) -> int:
-        """Raises `UnresolvedReference`."""
-        raise UnresolvedReference("ports are known when it runs")
+        """Raise `UnresolvedReference`: a port is known only while the service runs."""
+        raise UnresolvedReference("ports are known only while the service runs")
 
     def place(self, _service: str, _what: str) -> str:
-        """Raises `UnresolvedReference`."""
-        raise UnresolvedReference("places are known when it runs")
+        """Raise `UnresolvedReference`: a folder is known only while the service runs."""
+        raise UnresolvedReference("folders are known only while the service runs")
 
 
 def settled(environment: Environment) -> Environment:
-    """The environment with its probes resolved where no address, token or cluster is needed for it."""
+    """Return the environment with each probe resolved, unless the probe needs an address, a token or the cluster."""
     services = {name: _service(service, environment, name) for name, service in environment.services.items()}
     return environment.model_copy(update={"services": services})
 

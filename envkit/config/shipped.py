@@ -1,4 +1,4 @@
-"""What comes with envkit: profiles, manifests, and its own DataStorage."""
+"""Files that are part of envkit: profiles, manifests, and its own service DataStorage."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from pathlib import Path
 from envkit.base.paths import PACKAGE
 
 PREFIX = "envkit:"
-"""Before a path: inside envkit's own files, `envkit:manifests` for example."""
+"""Prefix of a path inside envkit's own files, for example `envkit:manifests`."""
 
 OWN = "datastorage"
-"""The word for envkit's own service in `build.context` and `migrations.folder`."""
+"""Value of `build.context` and `migrations.folder` that selects envkit's own service."""
 
 
 def shipped(name: str) -> Path:
-    """`config` or `manifests`: inside the package when installed from a wheel, else of the repository."""
+    """Return the folder of that name (`config` or `manifests`): in the package of a wheel, else in the repository."""
     inside = PACKAGE / "_shipped"
     return (inside if inside.is_dir() else PACKAGE.parent) / name
 
 
 def is_shipped(path: Path) -> bool:
-    """Whether the file is one of the shipped profiles."""
+    """Return whether the file is one of the shipped profiles."""
     return path.resolve().parent == shipped("config").resolve()
 
 
 def checkout_of(files: Sequence[str], root: str) -> str:
-    """The checkout that an environment made of these files belongs to, or an empty string.
+    """Return the checkout of an environment with these configuration files, or an empty string if it has none.
 
-    Shipped profiles alone belong to no checkout: their user finds the environment from any folder. A file that only
-    adds to them (an overlay, `envkit.local.yaml`) makes its own folder the checkout.
+    An environment of shipped profiles only has no checkout, so that its user can reach it from any folder. If the user
+    only adds a file to them (an overlay, `envkit.local.yaml`), the folder of that file is the checkout.
     """
     own = [Path(file) for file in files if not is_shipped(Path(file))]
     if not own:
@@ -38,10 +38,10 @@ def checkout_of(files: Sequence[str], root: str) -> str:
 
 
 def migrations_folder(written: str) -> Path:
-    """The folder of a service's `migrations.folder`, `datastorage` being envkit's own."""
+    """Return the path for a value of `migrations.folder`; `datastorage` selects envkit's own migrations."""
     return PACKAGE / "datastorage" / "migrations" if written == OWN else Path(written)
 
 
 def profiles() -> list[str]:
-    """Names of the shipped profiles and overlays."""
+    """Return the sorted names of the shipped profiles and overlays."""
     return sorted(path.stem for path in shipped("config").glob("*.yaml"))

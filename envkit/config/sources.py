@@ -1,4 +1,4 @@
-"""The layers of a configuration, lowest first, read from every file it names; no typed model yet, and fast."""
+"""Read all layers of a configuration, lowest first. The module does not import the typed model, so it is fast."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from envkit.config.shipped import checkout_of, is_shipped
 from envkit.config.yamlfile import Finding, read
 
 DEEPEST = 30
-"""Files that extend one another, one after the other."""
+"""Maximum length of a chain of files that extend one another."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One file's (or flag's) mapping: `origin` is what messages call it, `folder` what its paths are relative to."""
+    """The mapping from one file or flag. `origin` is its name in messages; its paths are relative to `folder`."""
 
     origin: str
     folder: Path
@@ -32,7 +32,7 @@ class Layer:
 
 @dataclass
 class Sources:
-    """All layers, and what was wrong with reading them; `broken` when a layer is missing."""
+    """All layers, and the faults found while reading them; `broken` is true if a layer is missing."""
 
     main: Main
     layers: list[Layer] = field(default_factory=list)
@@ -41,13 +41,13 @@ class Sources:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files, the last one wins."""
+        """The files of the layers, lowest first; later files override earlier ones."""
         return tuple(str(layer.file) for layer in self.layers if layer.file)
 
 
 @dataclass(frozen=True)
 class Identified:
-    """Whose environment is meant: its name, the folder that holds it, and the files it is made from."""
+    """An environment without its typed model: its name, the folder it belongs to, and its configuration files."""
 
     name: str
     root: Path
@@ -55,17 +55,20 @@ class Identified:
 
     @property
     def checkout(self) -> str:
-        """The folder that the environment belongs to; empty when it is made from shipped profiles alone."""
+        """The folder that the environment belongs to; empty if its configuration has shipped profiles only."""
         return checkout_of(self.files, str(self.root))
 
 
 def called(name: str, sources: Sources, request: Request) -> str:
-    """The name, in a CI job with the job's own part; a name on the command line or in a variable is taken as it is."""
+    """Return the environment's final name: in a CI job, `name` with the job's suffix.
+
+    A name from the command line or a variable stays as it is.
+    """
     return request.job.name(name) if request.job and not _given(sources) else name
 
 
 def named_by_job(request: Request) -> bool:
-    """Whether the environment's name comes from the CI job: it was given neither as an option nor in a variable."""
+    """Return whether the CI job determines the environment's name, because no option or variable sets it."""
     return request.job is not None and not _given(collect(request))
 
 
@@ -74,7 +77,10 @@ def _given(sources: Sources) -> bool:
 
 
 def identify(request: Request) -> Identified:
-    """The name, without judging the rest. Raises `ConfigError` when the file or the name cannot be had."""
+    """Return the environment's identification without checking the rest of the configuration.
+
+    Raises `ConfigError` if the main file is missing or the name is invalid.
+    """
     sources = collect(request)
     name: Any = None
     for layer in sources.layers:
@@ -88,9 +94,9 @@ def identify(request: Request) -> Identified:
 
 
 def collect(request: Request) -> Sources:
-    """Read every layer: what the file extends, the file, overlays, the local override, `--set` and flags.
+    """Return all layers: the files that the file extends, the file, overlays, the local override, `--set` and flags.
 
-    Raises `ConfigError` when the file itself cannot be found; all else is a fault of the result.
+    Raises `ConfigError` if the main file cannot be found; the result lists all other faults.
     """
     try:
         sources = Sources(main_file(request))
@@ -113,13 +119,16 @@ def _asked(request: Request) -> str:
 
 
 def _locals(main: Main, request: Request) -> list[Path]:
-    """`X.local.yaml` beside `X.yaml`; a shipped profile is overridden from the user's own folders."""
+    """Return the local override: `X.local.yaml` beside `X.yaml`.
+
+    For a shipped profile it is the nearest `envkit.local.yaml` in the working directory or above it.
+    """
     local = upwards(LOCAL_FILE, request.cwd) if is_shipped(main.file) else main.local
     return [local] if local and local.is_file() else []
 
 
 class _Reader:
-    """Reads files once each, what they extend before them."""
+    """Read each file once, and before it the files that it extends."""
 
     def __init__(self, request: Request, sources: Sources) -> None:
         self.request, self.sources = request, sources
@@ -127,7 +136,7 @@ class _Reader:
         self.open: list[Path] = []
 
     def add(self, path: Path) -> None:
-        """The file and what it extends, unless it is there already."""
+        """Add the files that the file extends, then the file, unless it was read already."""
         if path in self.seen:
             return
         self.seen.add(path)
@@ -140,7 +149,7 @@ class _Reader:
         self.open.pop()
 
     def extend(self, path: Path, origin: str, extends: Any) -> None:
-        """Add what the file extends, in order."""
+        """Add the files that the file extends, in their order."""
         names = [extends] if isinstance(extends, str) else extends or []
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             self.fault(origin, [(("extends",), "expected a profile's name, a file, or a list of them")], broken=True)
@@ -151,7 +160,7 @@ class _Reader:
     def add_named(
         self, name: str, beside: Path, relative_to: Path, origin: str, key: str, but: Path | None = None
     ) -> None:
-        """Add the file that `name` means; a fault when there is none, or when it extends itself."""
+        """Add the file that `name` means; record a fault if there is none, or if it extends itself."""
         keys = (key,) if key else ()
         try:
             path = named(name, beside, relative_to, but)
@@ -169,7 +178,7 @@ class _Reader:
         self.add(path)
 
     def add_flags(self) -> None:
-        """`--set`, then the flags and variables that have a name of their own."""
+        """Add a layer for each `--set`, then one for each flag or variable in `COMMAND_LINE`."""
         for text in self.request.sets:
             data, wrong = parsed_set(text)
             if wrong:
@@ -183,11 +192,11 @@ class _Reader:
                 self.sources.layers.append(layer)
 
     def fault(self, origin: str, findings: Any, broken: bool) -> None:
-        """Remember what is wrong."""
+        """Record faults of the file `origin`; `broken` means that its layer is missing."""
         found: list[Finding] = list(findings)
         self.sources.faults += [Fault(origin, dotted(keys), message) for keys, message in found]
         self.sources.broken = self.sources.broken or broken
 
     def shown(self, path: Path) -> str:
-        """As people call it: relative below the working directory, else absolute."""
+        """Return the path for messages: relative if it is below the working directory, else absolute."""
         return str(path.relative_to(self.request.cwd) if path.is_relative_to(self.request.cwd) else path)

@@ -1,4 +1,4 @@
-"""Text and numbers that no program, file or protocol takes, wherever they stand in a configuration."""
+"""Reject text and numbers that programs, files and protocols cannot use, at any place in a configuration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LARGEST = 2**63 - 1
 
 
 def unusable(keys: Iterable[str | int], value: Any) -> str:
-    """Why nothing can be done with the value, or with a key on its path; empty when there is no reason."""
+    """Return why the value, or a key on its path, cannot be used, or an empty string if it can."""
     if isinstance(value, int) and abs(value) > LARGEST:
         return "expected a number of at most 63 bits"
     for text in (value, *keys):
@@ -20,7 +20,7 @@ def unusable(keys: Iterable[str | int], value: Any) -> str:
 
 def _unusable(text: str) -> str:
     if "\0" in text:
-        return "holds a NUL character, which no program and no file name can be given"
+        return "contains a NUL character, which programs and file names cannot contain"
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        return "is not UTF-8 text: it holds half of a character"
+        return "is not UTF-8 text: it contains half of a character"
     return ""

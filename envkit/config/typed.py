@@ -1,4 +1,4 @@
-"""Raw data into a frozen model, with what is wrong told apart from what is right: both are judged in one run."""
+"""Validate raw data into a frozen model and collect all faults, so that one run checks valid and invalid parts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Typed(Generic[M]):
-    """What is right, as the model (None when nothing is); what is wrong, by path; and the list items taken out."""
+    """The result of validation: the model of the valid parts, the faults by path, and the removed list items.
+
+    `value` is None if no model could be built.
+    """
 
     value: M | None
     findings: dict[Keys, str]
     gone: frozenset[Keys] = frozenset()
 
     def written(self, keys: Keys) -> Keys:
-        """The path in the file of a path in `value`: lists are shorter there by what was taken out."""
+        """Return the path in the file for a path in `value`, whose lists lack the removed items."""
         path: Keys = ()
         for key in keys:
             for lost in sorted(k[-1] for k in self.gone if k[:-1] == path and isinstance(k[-1], int)):
@@ -32,16 +35,17 @@ class Typed(Generic[M]):
 
 
 MOST = 200
-"""Faults that are told; whoever has more has one mistake that they all come from."""
+"""Maximum number of reported faults; more of them usually have one common cause."""
 
 ROUNDS = 8
-"""Times that wrong values are taken out; what is wrong shows up level by level."""
+"""Maximum number of validation rounds. Each round removes invalid values; deeper faults appear in later rounds."""
 
 
 def parsed(model: type[M], raw: dict[str, Any], also: tuple[str, ...] = ()) -> Typed[M]:
-    """The model of what is right in `raw`: wrong values are taken out, so that the rest can be judged in the same run.
+    """Validate `raw` and return the model of its valid parts with the faults of the others.
 
-    `also` are keys at the top that a file may hold and the model does not.
+    The function removes invalid values, so that the same run can check the rest. `also` has top-level keys that a file
+    may contain and the model lacks; they are offered in messages about unknown keys.
     """
     typed: Typed[M] = Typed(None, {})
     taken: list[Keys] = []
@@ -53,7 +57,7 @@ def parsed(model: type[M], raw: dict[str, Any], also: tuple[str, ...] = ()) -> T
             wrong = explained(error, model, raw, also, MOST)
         if count > MOST:
             typed.findings.update(wrong)
-            typed.findings.setdefault((), f"has {count} faults; the first {MOST} are told")
+            typed.findings.setdefault((), f"has {count} faults; the first {MOST} are listed")
             return typed
         for keys, message in wrong.items():
             keys = typed.written(keys)
@@ -74,7 +78,7 @@ def _last_first(keys: Keys) -> tuple[int, tuple[str, ...]]:
 
 
 def _there(raw: Any, keys: Keys) -> Keys:
-    """The part of the path that exists: where a key is missing, the mapping that lacks it."""
+    """Return the part of the path that exists; if a key is missing, that is the path of the mapping around it."""
     for index, key in enumerate(keys):
         if not has(raw, key):
             return keys[:index]
@@ -89,7 +93,7 @@ def _without(raw: Any, targets: list[Keys]) -> Any:
 
 
 def _cut(raw: Any, keys: tuple[Any, ...]) -> Any:
-    """A copy without the value at `keys`."""
+    """Return a copy without the value at `keys`."""
     copied = raw.copy()
     if len(keys) == 1:
         del copied[keys[0]]

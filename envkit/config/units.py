@@ -1,4 +1,4 @@
-"""Sizes in bytes and durations in seconds, as people write them: `2GiB`, `512m`, `30s`, `1m30s`."""
+"""Parse sizes into bytes and durations into seconds: `2GiB`, `512m`, `30s`, `1m30s`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_size(value: Any) -> Any:
-    """Bytes of `2GiB`, `512m`, `1048576`; binary units, as Docker and Redis take them."""
+    """Return the bytes of `2GiB`, `512m` or `1048576`; units are binary, as in Docker and Redis.
+
+    A value that is not text stays as it is. Raises `ValueError` if the text is no size.
+    """
     if isinstance(value, bool) or not isinstance(value, str):
         return value
     found = _SIZE.match(value)
@@ -24,7 +27,10 @@ def parse_size(value: Any) -> Any:
 
 
 def parse_duration(value: Any) -> Any:
-    """Seconds of `30s`, `500ms`, `1m30s`, `45`."""
+    """Return the seconds of `30s`, `500ms`, `1m30s` or `45`.
+
+    A value that is not text stays as it is. Raises `ValueError` if the text is no duration.
+    """
     if isinstance(value, bool) or not isinstance(value, str):
         return value
     text = value.strip()
@@ -37,7 +43,7 @@ def parse_duration(value: Any) -> Any:
 
 
 def show_size(size: int) -> str:
-    """`2147483648` as `2GiB`; the largest binary unit that divides it."""
+    """Return the size exactly, in the largest binary unit that divides it: `2147483648` as `2GiB`."""
     for unit, name in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
         if size >= unit and size % unit == 0:
             return f"{size // unit}{name}"
@@ -45,7 +51,7 @@ def show_size(size: int) -> str:
 
 
 def about(size: float) -> str:
-    """`1983423123` as `1.8 GiB`, for reading."""
+    """Return the size rounded, for display: `1983423123` as `1.8 GiB`."""
     for unit, name in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
         if size >= unit:
             return f"{size / unit:.1f} {name}"
@@ -53,13 +59,13 @@ def about(size: float) -> str:
 
 
 LARGEST = 2**60
-"""Bytes, an exbibyte: more than any engine takes."""
+"""Maximum size in bytes: an exbibyte, more than any engine accepts."""
 
 LONGEST = 30 * 86400.0
-"""Seconds, thirty days: more than any wait."""
+"""Maximum duration in seconds: thirty days, more than any wait needs."""
 
 EXPECTED = {"512MiB": "a size such as 512MiB or 2GiB", "30s": "a duration such as 500ms, 30s or 2m"}
-"""What is expected of a size and of a duration, by the first example in their schema."""
+"""Descriptions of a size and a duration; the keys are the first examples in their schemas."""
 
 Size = Annotated[
     int,

@@ -1,4 +1,4 @@
-"""What is wrong with a value, in words for people: what was expected there, and what was found."""
+"""Messages about invalid values: what was expected at a path, and what was found there."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PATTERNS = {
     VARIABLE: "a variable's name: letters, digits and underscores, no digit first",
     r"^/": "an absolute path",
     HEADER: "a header's name: letters, digits and -",
-    HTTP_PATH: "a path in visible ASCII letters, others percent-encoded",
+    HTTP_PATH: "a path of visible ASCII characters, with all others percent-encoded",
     r"^0?[0-7]{3}$": "a file mode such as 0644",
     r"^\d+(:\d+)?$": "a uid such as 1001, or uid:gid",
     r"^v?\d+\.\d+\.\d+$": "a version such as 1.31.2",
 }
 SECRET = re.compile(r"(password|secret|token|auth|_key)", re.IGNORECASE)
-"""What things are called that are not to be seen."""
+"""Matches keys and variables with secret values; messages never show these values."""
 
 _TYPES = {
     "integer": "a whole number",
@@ -41,14 +41,14 @@ _TYPES = {
 
 
 def has(value: Any, key: Any) -> bool:
-    """Whether the mapping or list has something at `key`."""
+    """Return whether the mapping or list has an item at `key`."""
     return key in value if isinstance(value, dict) else isinstance(value, list) and key in range(len(value))
 
 
 def explained(
     error: ValidationError, model: type[BaseModel], raw: Any, also: tuple[str, ...] = (), most: int | None = None
 ) -> dict[Keys, str]:
-    """One message for each path of the first `most` errors, however many alternatives pydantic tried there."""
+    """Return one message per path for the first `most` errors; alternatives that pydantic tried share one message."""
     found: dict[Keys, str] = {}
     for detail in error.errors(include_url=False)[:most]:
         keys, value = _place(detail, raw)
@@ -64,13 +64,16 @@ def explained(
 
 
 def _place(detail: Mapping[str, Any], raw: Any) -> tuple[Keys, Any]:
-    """The path as it was written: pydantic's own also names the alternatives it tried."""
+    """Return the path of an error in `raw`, and the value there.
+
+    The path from pydantic also contains the alternatives that it tried; this function leaves them out.
+    """
     keys: list[str | int] = []
     value = raw
     location = [part for part in detail["loc"] if part != "[key]"]
     for index, part in enumerate(location):
         if isinstance(part, int) and isinstance(value, dict) and part < len(value):
-            part = list(value)[part]  # a mapping that stands for a list
+            part = list(value)[part]  # the configuration has a mapping, and pydantic a list
         if has(value, part):
             keys.append(part)
             value = value[part]
@@ -84,7 +87,7 @@ def _place(detail: Mapping[str, Any], raw: Any) -> tuple[Keys, Any]:
 
 
 def unknown_key(key: str, known: Collection[str]) -> str:
-    """What to say of a key that nobody reads."""
+    """Return the message about a key that the model does not have."""
     return f"unknown key{did_you_mean(key, known) or ';'} known here: {', '.join(sorted(known))}"
 
 
@@ -114,7 +117,7 @@ def _privileged(value: Any, node: Node) -> str:
 
 
 def found(value: Any, keys: Keys = ()) -> str:
-    """The value as it may be shown."""
+    """Return the value in the form for a message; secret values are not shown."""
     if isinstance(value, dict | list | tuple):
         return "a mapping" if isinstance(value, dict) else "a list"
     if value is None:
@@ -125,7 +128,7 @@ def found(value: Any, keys: Keys = ()) -> str:
 
 
 def expected(node: Node) -> str:
-    """What the schema wants here."""
+    """Return what the schema expects at this node, in words."""
     wishes = [_wish(option) for option in _options(node)]
     return " or ".join(dict.fromkeys(wish for wish in wishes if wish)) or "something else"
 
@@ -151,12 +154,15 @@ def _choices(node: Node) -> list[str]:
 
 @cache
 def schema(model: type[BaseModel]) -> Node:
-    """The model's JSON schema, which knows what is expected at every path."""
+    """Return the model's JSON schema, which describes what is expected at every path."""
     return model.model_json_schema()
 
 
 def schema_at(model: type[BaseModel], keys: Keys, raw: Any = None) -> Node:
-    """The node for a path of `raw`, whose `type` tells alternatives apart; for an unknown key, the node around it."""
+    """Return the schema node for a path, or for an unknown key the node around it.
+
+    The values of `type` in `raw` select among the alternatives of a node.
+    """
     root = schema(model)
     node = _resolved(root, root)
     for key in keys:
@@ -188,7 +194,7 @@ def _steps(root: Node, node: Node, key: str | int) -> Iterator[Node]:
 
 
 def _resolved(root: Node, node: Node) -> Node:
-    """The node with its references put in, one level deep."""
+    """Return the node with its `$ref` replaced by the definition, one level deep."""
     if "$ref" in node:
         node = {**root["$defs"][node["$ref"].rpartition("/")[2]], **{k: v for k, v in node.items() if k != "$ref"}}
     for word in ("anyOf", "oneOf"):
@@ -198,7 +204,7 @@ def _resolved(root: Node, node: Node) -> Node:
 
 
 def _options(node: Node) -> list[Node]:
-    """The alternatives of a node, flat."""
+    """Return the alternatives of a node as a flat list."""
     inner = node.get("anyOf") or node.get("oneOf")
     if not inner or "examples" in node:
         return [node]

@@ -1,7 +1,7 @@
-"""YAML as people mean it: only `true`, `false`, `null` and plain whole numbers are more than text.
+"""Read YAML with fewer implicit types: only `true`, `false`, `null` and plain whole numbers are not text.
 
-YAML 1.1 reads `22022:22` as a number to the base of 60, `no` as false and `1.10` as 1.1; here they stay as written, and
-the typed model, which knows what it expects, converts them. A key that is written twice is a fault.
+YAML 1.1 reads `22022:22` as a number of base 60, `no` as false and `1.10` as 1.1. Here they stay as written, and the
+typed model converts them to the types of its fields. A key that occurs twice is a fault.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Finding = tuple[tuple[str | int, ...], str]
 
 @dataclass(frozen=True)
 class Parsed:
-    """One file's content; `broken` when there is none to go on with."""
+    """The content of one file and its faults; `broken` is true if the content cannot be used."""
 
     data: dict[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
@@ -31,11 +31,11 @@ class Parsed:
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Base):  # type: ignore[misc]  # whichever of two classes PyYAML was built with
+class _Loader(_Base):  # type: ignore[misc]  # the base class depends on how PyYAML was built
     yaml_implicit_resolvers: dict[str, Any] = {}
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:  # noqa: ARG002  PyYAML's signature
-        """Keys are the text that was written, so that `on:` and `8080:` are keys like any other."""
+        """Return the mapping with each key as it is written, so that `on:` and `8080:` are ordinary keys."""
         self.flatten_mapping(node)
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -53,7 +53,7 @@ for _tag, _pattern, _first in (
 
 
 def parse_value(text: str) -> Any:
-    """The value of one `--set`; raises `ValueError` with the reason."""
+    """Return the value of one `--set`. Raises `ValueError` with the reason."""
     try:
         return bounded.load(text, _Loader)
     except yaml.YAMLError as error:
@@ -61,7 +61,7 @@ def parse_value(text: str) -> Any:
 
 
 def read(path: Path) -> Parsed:
-    """The file's mapping, with every duplicate key; an empty file is an empty mapping."""
+    """Return the file's mapping and its faults, such as duplicate keys; an empty file is an empty mapping."""
     try:
         return parse(bounded.read_text(path))
     except bounded.TooMuch as error:
@@ -73,7 +73,7 @@ def read(path: Path) -> Parsed:
 
 
 def parse(text: str) -> Parsed:
-    """The mapping that `text` holds; syntax faults come with line and column."""
+    """Return the mapping in `text` and its faults; a syntax fault has its line and column."""
     try:
         loader, node = bounded.composed(text, _Loader)
         twice = tuple(_duplicates(node, ()))

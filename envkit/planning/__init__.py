@@ -1,1 +1,1 @@
-"""From what is wanted and what is there to a graph of steps, and the run of that graph. Imports no driver."""
+"""Compare the desired environment with the facts, make a graph of steps, and run it. Imports no driver."""

@@ -1,4 +1,4 @@
-"""Do: runs the plan's steps in parallel, by the graph, each in a thread; every SDK here blocks."""
+"""Run the plan's steps in parallel, in the order of the graph. Each step has a thread, because the SDKs block."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from envkit.base.waiting import Aborted, Cancel
 from envkit.planning.plan import Plan, Step
 
 JOBS = 12
-"""Steps at once: more than any profile has; they wait far more than they compute."""
+"""Maximum number of parallel steps: more than any profile has, because steps mostly wait and compute little."""
 
 Do = Callable[[Step, Callable[[str], None], Cancel], str]
-"""Carries out one step; returns what to say about it. Raises `EnvkitError`."""
+"""A function that performs one step and returns a message about the result. It raises `EnvkitError`."""
 
 
 def run(plan: Plan, do: Do, stream: Stream, cancel: Cancel, jobs: int = JOBS) -> dict[str, float]:
-    """Carry out the plan; seconds by step id.
+    """Run the plan and return the duration of each step, in seconds, by step id.
 
-    At the first failure everything else is asked to stop and is joined before anything is raised: the error of the
-    step, `StepsFailed` for several, or `Cancelled` when a signal was the cause.
+    At the first failure the function stops all other steps and waits for them. It then raises the error of the step,
+    `StepsFailed` if several steps failed, or `Cancelled` if a signal stopped the run.
     """
     steps = {step.id: step for step in plan.steps}
     sorter = TopologicalSorter({step.id: [need for need in step.needs if need in steps] for step in plan.steps})
@@ -51,7 +51,7 @@ def run(plan: Plan, do: Do, stream: Stream, cancel: Cancel, jobs: int = JOBS) ->
                     cancel.abort()
     _raise(errors, cancel)
     if len(times) < len(steps):
-        cancel.check()  # asked to stop from outside: half of the steps are no success
+        cancel.check()  # after a request to stop, an incomplete run is not a success
     return times
 
 
@@ -89,7 +89,7 @@ def _raise(errors: dict[str, EnvkitError], cancel: Cancel) -> None:
     if cancel.signum:
         raise Cancelled(cancel.signum)
     stopped = next((error for error in real.values() if isinstance(error, EngineStopped)), None)
-    if stopped:  # whatever else failed, failed because of that
+    if stopped:  # all other failures follow from this one
         raise stopped
     if len(real) == 1:
         step, error = real.popitem()

@@ -1,4 +1,4 @@
-"""From the configuration to what is wanted: references resolved, ports moved, images chosen, fingerprints taken."""
+"""Compute the desired state of services: resolve references, add the port offset, choose images, take fingerprints."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def inside(
     environment: Environment, name: str, paths: Paths, *, tokens: bool = True, authority: bool = True,
     host: Callable[[], ThisHost] | None = None,
 ) -> Service:  # fmt: skip
-    """The service with every reference as seen from inside the environment's network, and its ports moved.
+    """Return the service with its references resolved for the place where it runs, and its ports moved by the offset.
 
-    Without `tokens`, `authority` and `host` marks stand for them: what is wanted does not change with them.
+    If `tokens` or `authority` is false, or `host` is None, fixed marks replace these values. The desired state must not
+    change when these values change.
     """
     service = environment.services[name]
     where: Addressing = AsProcess(environment, {}, paths.services) if service.process else Inside(environment)
@@ -35,19 +36,22 @@ def inside(
 
 
 def planned(environment: Environment, name: str, paths: Paths) -> Service:
-    """As `inside`, with marks for what changes with each renewal and each cluster."""
+    """Return the service as `inside` does, with marks for values that change with each renewal and each cluster."""
     return inside(environment, name, paths, tokens=False, authority=False)
 
 
 def startable(environment: Environment, name: str, paths: Paths, host: Callable[[], ThisHost] | None = None) -> Service:
-    """As `inside`, for a start. Raises `EnvironmentFailed` when it uses a token that has not been made."""
+    """Return the service as `inside` does, ready for a start.
+
+    Raises `EnvironmentFailed` if the service uses a token that does not exist yet.
+    """
     service = inside(environment, name, paths, host=host)
     text = planned(environment, name, paths).model_dump_json()
     absent = [one for one in environment.cluster.identities if not (paths.tokens / one).exists()]
     used = [one for one in absent if mark(one) in text]
     if used:
         raise EnvironmentFailed(
-            f"{name} uses the token of {', '.join(used)}, which the cluster's bootstrap makes",
+            f"{name} uses the token of {', '.join(used)}, which the cluster's bootstrap creates",
             hint=f"add `cluster` to services.{name}.needs",
         )
     return service
@@ -57,23 +61,26 @@ def outside(
     environment: Environment, name: str, paths: Paths, ports: Mapping[str, int],
     host: Callable[[], ThisHost] | None = None,
 ) -> Service:  # fmt: skip
-    """What is done from this host with the service (probes, a host command), references resolved as seen from here."""
+    """Return the service with its probes and host command resolved for this host.
+
+    Command, files and process are left out, and so are variables of a service that runs in a runtime.
+    """
     where = published(environment, ports)
     scope = Scope(environment, where, name, values(environment, where, Fleeting(paths, host=host)))
     service = environment.services[name]
     within: dict[str, Any] = {"process": None, "command": None, "entrypoint": None, "files": ()}
     if service.runs:
-        within["env"] = {}  # for inside; some of it may mean nothing out here
+        within["env"] = {}  # these variables are for inside; some cannot be resolved for the host
     return resolved_service(service.model_copy(update=within), scope)
 
 
 def published(environment: Environment, ports: Mapping[str, int]) -> Addressing:
-    """Addresses as seen from this host; `ports` are those that an engine chose, by `service.port`."""
+    """Return the addressing for this host; `ports` maps `SERVICE.PORT` to the port that an engine chose."""
     return Published(environment, ports)
 
 
 def moved(service: Service, offset: int) -> Service:
-    """Host ports as they will be published."""
+    """Return the service with the offset added to its fixed host ports."""
 
     def move(port: Port) -> Port:
         return port.model_copy(update={"host": port.host + offset}) if isinstance(port.host, int) else port
@@ -82,14 +89,14 @@ def moved(service: Service, offset: int) -> Service:
 
 
 def candidates(service: Service, images: Mapping[str, str]) -> tuple[str, ...]:
-    """The images to try, stand-ins put in; for a process, the reference of its program."""
+    """Return the images to try, with substitutes applied; for a process, the reference of its program."""
     if service.process and not service.in_container:
         return (service.process.reference,)
     return tuple(name for image in service.image for name in names_of(substitute(image, images)))
 
 
 def node_image(environment: Environment) -> str | None:
-    """The kind node image: configured, by version, a stand-in, or None for kind's own default."""
+    """Return kind's node image (configured, from the version, or a substitute), or None for kind's default."""
     cluster = environment.cluster
     version = f"v{cluster.kubernetes.removeprefix('v')}" if cluster.kubernetes else ""
     wanted = cluster.node_image or (f"{NODE_REPOSITORY}:{version}" if version else NODE_REPOSITORY)
@@ -98,7 +105,7 @@ def node_image(environment: Environment) -> str | None:
 
 
 def settled_cluster(environment: Environment) -> Cluster:
-    """The cluster with its stand-in node image put in."""
+    """Return the cluster with its final node image, substitutes applied."""
     return environment.cluster.model_copy(update={"node_image": node_image(environment)})
 
 
@@ -110,7 +117,10 @@ def want(
     image_ids: Mapping[str, str],
     instance: Instance | None,
 ) -> Want:
-    """One service as it should be; the image of a running container counts even when its name is gone."""
+    """Return the desired state of one service.
+
+    The image of a running container counts as present even if the engine no longer has its name.
+    """
     service = planned(environment, name, paths)
     options = candidates(service, environment.images)
     wanted = Want(name, service, candidates=options, tag=tag)
@@ -120,7 +130,7 @@ def want(
     def identity(image: str) -> str:
         own = instance.image_id if instance is not None and image == instance.image != "" else None
         if own is not None and service.process:
-            return own  # a program found elsewhere today is no reason to replace what runs
+            return own  # another place of the program today is no reason to replace the running process
         return image_ids.get(image) or own or ""
 
     wanted = replace(wanted, built=bool(identity(tag)))
@@ -129,9 +139,10 @@ def want(
 
 
 def _chosen(wanted: Want, identity: Callable[[str], str], instance: Instance | None) -> str:
-    """The first candidate that is here; a build only where no candidate could be pulled instead.
+    """Return the first candidate that is present, or the build's tag, or an empty string.
 
-    What runs was chosen from the same candidates: it stays, though one before it might be pulled by now.
+    The build counts only if there are no candidates to pull, or if the running service already uses it. In that case it
+    stays, even if a candidate could be pulled by now.
     """
     here = [image for image in wanted.candidates if identity(image)]
     if here or not wanted.tag:
@@ -142,7 +153,7 @@ def _chosen(wanted: Want, identity: Callable[[str], str], instance: Instance | N
 
 
 def with_image(wanted: Want, image: str, identity: str, how: str = "") -> Want:
-    """The same want once its image is here; `how` it came to be that one is said where there was a choice."""
+    """Return the `Want` with its image and fingerprint set. If there was a choice, `why` begins with `how`."""
     if not image:
         return wanted
     names = (*wanted.candidates, *([wanted.tag] if wanted.tag else []))

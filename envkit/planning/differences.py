@@ -1,4 +1,4 @@
-"""How what is up differs from what is wanted, and what of it a change would lose. Pure."""
+"""Compare the running environment with the desired one, and find what data a change would lose. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from envkit.planning.plan import removes
 from envkit.planning.steps import Action, Desired, Plan, Step, Subject
 
 TOLD = (Subject.SERVICE, Subject.CLUSTER, Subject.BOOTSTRAP, Subject.STRAY)
-"""Steps that are about something that a configuration names."""
+"""Subjects of steps that a difference reports: those that a configuration names."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not as it is wanted; `loses`: it works, holds data, and the plan takes it away."""
+    """One thing that differs from its desired state. `loses` is true if it works, holds data, and will be removed."""
 
     name: str
     reason: str
@@ -29,41 +29,42 @@ class Difference:
 
 
 def differences(steps: Plan, desired: Desired, facts: Facts) -> tuple[Difference, ...]:
-    """Everything that the plan changes about what is up, what is paused apart."""
+    """Return a difference for each change in the plan, except for resuming paused services."""
     told = (step for step in steps.changes if step.subject in TOLD and step.action is not Action.RESUME)
     return tuple(Difference(step.about, step.reason, _loses(step, desired, facts)) for step in told)
 
 
 def keep_data(found: Sequence[Difference], before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise `ReplacementRefused` where data would be lost.
+    """Raise `ReplacementRefused` if a change would lose data.
 
-    `before` and `now` are the options (`Request.asked`) of the last `up` and of this command.
+    `before` and `now` are the options (`Request.asked`) of the last `up` and of this command; the hint shows which
+    options are missing now.
     """
     lost = [one for one in found if one.loses]
     if not lost:
         return
     origin = _no_longer(before, now)
     ways = [f"it was brought up with {origin}: give that to this command as well"] if origin else []
-    ways.append("`run --replace` replaces it, and its data is lost; `down` first takes the whole environment away")
+    ways.append("`run --replace` replaces it, and its data is lost; `down` first removes the whole environment")
     said = "".join(f"\n  - {one}" for one in lost)
     raise ReplacementRefused(
-        f"this would replace what works and holds data; nothing was changed:{said}", hint="\n".join(ways)
+        f"this would replace working parts that hold data; nothing was changed:{said}", hint="\n".join(ways)
     )
 
 
 def _no_longer(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Options that were given then and are not given now, as they were typed."""
+    """Return the options that the user gave before and does not give now, as the user typed them."""
     values = {key: _value(text) for key, text in now.items()}
     return " ".join(text for key, text in before.items() if values.get(key) != _value(text))
 
 
 def _value(option: str) -> str:
-    """`a` of `--overlay a` and of `ENVKIT_OVERLAY=a`."""
+    """Return the value of an option: `a` for `--overlay a` and for `ENVKIT_OVERLAY=a`."""
     return re.split(r"[ =]", option, maxsplit=1)[-1]
 
 
 def _loses(step: Step, desired: Desired, facts: Facts) -> bool:
-    """What is dead, or never worked, has nothing to lose."""
+    """Return whether the step loses data; something that is dead or never worked has nothing to lose."""
     if not removes(step, facts):
         return False
     if step.subject is Subject.CLUSTER:
@@ -73,7 +74,7 @@ def _loses(step: Step, desired: Desired, facts: Facts) -> bool:
         stray = next(it for it in facts.strays if it.name == step.name)
         return _lives(stray) and (stray.volumes or stray.service in facts.data)
     instance, want = facts.instances[step.name], desired.services[step.name]
-    # Of another configuration the probe is no judge: it asks for what is wanted now.
+    # With another fingerprint the probe result does not count: the probe checks for the new configuration.
     broken = step.name in facts.unready and instance.fingerprint == want.fingerprint
     return _lives(instance) and not broken and holds_data(desired.environment.services[step.name], instance)
 

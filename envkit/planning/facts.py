@@ -1,4 +1,4 @@
-"""What is there now: plain values, found by label and never by memory, that the plan is made from."""
+"""The current state from which a plan is made: plain values that envkit found by label, not from its record."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Literal
 from envkit.base.owner import UNKNOWN, Owner
 
 KILLED = 137
-"""Exit code of SIGKILL. Podman on cgroup v1 leaves its OOM flag false, so that the code is all there is."""
+"""Exit code after SIGKILL. Podman on cgroup v1 never sets its OOM flag, so only the code shows it."""
 
 State = Literal["created", "running", "paused", "exited", "dead", "other"]
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One container (later: process) of the environment. `published` maps inner ports to host ports."""
+    """One container or process of the environment. `published` maps inner ports to host ports."""
 
     id: str
     name: str
@@ -34,24 +34,24 @@ class Instance:
     memory: int = 0
     swap: int = 0
     volumes: bool = False
-    """Whether the engine keeps a volume for it: what is in there goes with it."""
+    """Whether the engine has a volume for it; removing the instance removes the volume's data."""
 
     @property
     def running(self) -> bool:
-        """Whether its process is there and not paused."""
+        """Whether its process exists and is not paused."""
         return self.state == "running"
 
     @property
     def short_of_memory(self) -> bool:
-        """Whether it ended, as far as can be told, for want of memory."""
+        """Whether it probably ended because it ran out of memory."""
         return self.oom_killed or (self.state == "exited" and self.exit_code == KILLED and self.memory > 0)
 
     def began(self) -> float:
-        """Seconds since 1970, to the microsecond; 0 when nobody knows."""
+        """Return the start time in seconds since 1970, with microseconds; 0 if it is unknown."""
         return datetime.fromisoformat(self.started_at).timestamp() if self.started_at else 0.0
 
     def death(self) -> str:
-        """How it ended, for people."""
+        """Return how the instance ended, as the rest of a sentence that begins with its name."""
         if self.oom_killed:
             return f"was killed by the kernel because it ran out of memory (exit {self.exit_code})"
         if self.short_of_memory:
@@ -62,7 +62,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class ClusterFact:
-    """The environment's cluster: `fingerprint` is empty while (or because) it was never finished."""
+    """The state of the environment's cluster; `fingerprint` is empty if its creation has not finished."""
 
     state: Literal["absent", "running", "paused", "stopped"] = "absent"
     fingerprint: str = ""
@@ -70,14 +70,14 @@ class ClusterFact:
     missing: tuple[str, ...] = ()
     nodes: int = 0
     names: tuple[str, ...] = ()
-    """Of the nodes' containers."""
+    """Names of the nodes' containers."""
     changed: tuple[str, ...] = ()
-    """Fields that differ from what it was made from, as far as the record knows."""
+    """Fields that differ from those at its creation, according to the record."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that the plan may look at."""
+    """All facts that the plan uses."""
 
     network: bool = False
     network_owner: Owner | None = None
@@ -87,8 +87,8 @@ class Facts:
     cluster: ClusterFact = ClusterFact()
     unready: Mapping[str, str] = field(default_factory=dict)
     done: Mapping[str, str] = field(default_factory=dict)
-    """One-shots that have no container: name -> fingerprint of the run that succeeded."""
+    """One-shots without a container: name to the fingerprint of the run that succeeded."""
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Fields of running services that differ from what they were made from, as far as the record knows."""
+    """Fields of running services that differ from those at their start, by service, according to the record."""
     data: frozenset[str] = frozenset()
-    """Services that hold data as the record knows it, also those that the configuration has no longer."""
+    """Services that hold data according to the record, including services that the configuration no longer has."""

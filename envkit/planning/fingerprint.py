@@ -1,6 +1,7 @@
-"""What a running thing was made from, as a short digest: equal means that it can be kept.
+"""Compute fingerprints: short digests of everything that a service or cluster is made from.
 
-What is asked of it from outside (probes, timeouts, exports, needs) is left out: changing that changes nothing inside.
+If the fingerprint of a running service equals the desired one, the service can stay. Probes, timeouts, exports and
+needs are not part of it, because they do not change the service itself.
 """
 
 from __future__ import annotations
@@ -15,35 +16,38 @@ from envkit.config.models import Cluster, Port, Service
 from envkit.config.shipped import migrations_folder
 
 LENGTH = 16
-"""Hexadecimal digits; 64 bits are plenty to tell the versions of one service apart."""
+"""Hexadecimal digits of a fingerprint; 64 bits are enough to distinguish the versions of one service."""
 
 PART = 8
-"""Of one field: it is compared with one other only."""
+"""Hexadecimal digits of one field's digest; few are enough, because it is compared with one other digest only."""
 
 INSIDE = {
     "platform", "entrypoint", "command", "user", "workdir", "env", "memory", "shm", "tmpfs", "capabilities",
     "once", "host_command", "migrations", "process",
 }  # fmt: skip
-"""Fields of a service that the running thing is made from as they stand."""
+"""Fields of a service that enter its fingerprint unchanged."""
 
 NODE = {"type", "node_image", "kubernetes", "limits", "config", "kubeconfig", "context"}
 """Fields of a cluster that cannot be changed while it runs."""
 
 
 def fingerprint(service: Service, image_id: str, *, offset: int = 0) -> str:
-    """Of a service whose references are resolved, its files' contents included; `offset` moves the host ports."""
+    """Return the fingerprint of a service with resolved references, including the contents of its files.
+
+    `offset` is added to fixed host ports.
+    """
     return _digest(_seen(service, image_id, offset))
 
 
 def fields(service: Service, image_id: str) -> dict[str, str]:
-    """The same in parts: a digest by field (`env.NAME`, `files./path`), to tell what changed without keeping it."""
+    """Return one digest per field (`env.NAME`, `files./path`), to report changed fields without storing values."""
     seen = _seen(service, image_id, 0)
     seen["files"] = {path: rest for path, *rest in seen["files"]}
     return _parts(seen)
 
 
 def cluster_fields(cluster: Cluster, offset: int = 0) -> dict[str, str]:
-    """What `cluster_fingerprint` is made of, by field."""
+    """Return one digest per field of the data that `cluster_fingerprint` covers."""
     return _parts(_seen_of_cluster(cluster, offset))
 
 
@@ -68,7 +72,10 @@ def _seen(service: Service, image_id: str, offset: int) -> dict[str, Any]:
 
 
 def cluster_fingerprint(cluster: Cluster, offset: int = 0) -> str:
-    """What the node must be made anew for; give it the cluster with stand-in images put in."""
+    """Return the fingerprint of everything that needs a new node when it changes.
+
+    The cluster must have its substitute images already.
+    """
     return _digest(_seen_of_cluster(cluster, offset))
 
 
@@ -79,7 +86,7 @@ def _seen_of_cluster(cluster: Cluster, offset: int) -> dict[str, Any]:
 
 
 def bootstrap_fingerprint(cluster: Cluster) -> str:
-    """What is applied inside the cluster: the manifests' contents, namespaces and identities."""
+    """Return the fingerprint of what envkit applies in the cluster: manifests, namespaces, identities and images."""
     seen = cluster.model_dump(mode="json", include={"namespaces", "identities", "images"})
     seen["manifests"] = [dict(_tree(Path(manifest))) for manifest in cluster.manifests]
     return _digest(seen)
@@ -92,13 +99,13 @@ def _host(port: Port, offset: int) -> int | str | None:
 def _content(content: str | None, source: str | None) -> str:
     try:
         data = content.encode() if content is not None else Path(source or "").read_bytes()
-    except FileNotFoundError:  # a certificate that `up` will make; what a configuration names is there
+    except FileNotFoundError:  # a certificate that `up` will create; loading has checked that all other files exist
         return ""
     return hashlib.sha256(data).hexdigest()
 
 
 def _tree(path: Path) -> Iterator[tuple[str, str]]:
-    """Every file below (or the file itself) with its content's digest."""
+    """Yield every file below the path, or the file itself, with the digest of its content."""
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         if file.is_file():
             yield file.relative_to(path.parent).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()

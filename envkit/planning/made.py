@@ -1,4 +1,4 @@
-"""What running services were made from, by field: remembered by `up`, compared by the next one to say what changed."""
+"""Compare the fields that running services were made from with the new configuration; `up` records them for this."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from envkit.planning.steps import CLUSTER, Want
 def changed(
     wants: Mapping[str, Want], instances: Mapping[str, Instance], made: Mapping[str, Made]
 ) -> dict[str, tuple[str, ...]]:
-    """By service, the fields that differ from what it runs with; nothing where the record is of another one."""
+    """Return the changed fields of each service, without services for which the record has another fingerprint."""
     found = {}
     for name, instance in instances.items():
         want, known = wants.get(name), made.get(name)
         if want and known and want.fingerprint != instance.fingerprint == known.fingerprint:
             now = fields(want.service, want.made_from)
-            # An image that must be had first is told by the step that gets it.
+            # If the image must be fetched first, the image's own step reports that.
             found[name] = tuple(key for key in _differ(known.fields, now) if want.image or key != "image")
     return found
 
 
 def changed_cluster(cluster: Cluster, offset: int, fact: ClusterFact, made: Mapping[str, Made]) -> tuple[str, ...]:
-    """Fields of the cluster that differ from what it was made from; nothing where the record is of another one."""
+    """Return the changed fields of the cluster, or nothing if the record is about another cluster."""
     known = made.get(CLUSTER)
     if not known or known.fingerprint != fact.fingerprint or fact.fingerprint == cluster_fingerprint(cluster, offset):
         return ()
@@ -41,7 +41,7 @@ def _differ(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...
 def of_services(
     environment: Environment, wants: Mapping[str, Want], instances: Mapping[str, Instance], before: Mapping[str, Made]
 ) -> dict[str, Made]:
-    """What to remember of the services that run now; what is known already is not worked out again."""
+    """Return the record of the running services; unchanged services keep their earlier record."""
     found = {}
     for name, instance in instances.items():
         want, known = wants.get(name), before.get(name)
@@ -54,7 +54,7 @@ def of_services(
 
 
 def of_cluster(cluster: Cluster, offset: int, before: Mapping[str, Made]) -> Made:
-    """What to remember of the cluster that is up now."""
+    """Return the record of the cluster that is up now."""
     fingerprint = cluster_fingerprint(cluster, offset)
     known = before.get(CLUSTER)
     if known and known.fingerprint == fingerprint:
@@ -63,7 +63,10 @@ def of_cluster(cluster: Cluster, offset: int, before: Mapping[str, Made]) -> Mad
 
 
 def holds_data(service: Service, instance: Instance) -> bool:
-    """Whether a replacement loses data: as the service declares it, else by a volume or a folder that it names."""
+    """Return whether a replacement loses data.
+
+    The service may declare it with `data`; otherwise it has data if it has a volume or refers to its data folder.
+    """
     if service.data is not None:
         return service.data
     return instance.volumes or _names_its_folder(service)

@@ -1,4 +1,4 @@
-"""What something that runs was made from."""
+"""The record of what a running service or cluster was made from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Made:
-    """What a service (or `cluster`) that runs was made from: a digest by field, and whether it holds data."""
+    """The record of one running service, or of the cluster: a digest per field, and whether it holds data."""
 
     fingerprint: str
     fields: Mapping[str, str] = field(default_factory=dict)

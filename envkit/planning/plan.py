@@ -1,4 +1,4 @@
-"""Decide: what is wanted and what is there become a graph of steps, each with its reason. Pure; imports no SDK."""
+"""Make a plan: from the desired state and the facts, a graph of steps, each with a reason. Pure; imports no SDK."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ from envkit.planning.steps import Subject as Subject
 from envkit.planning.steps import Want as Want
 
 NAMES_SHOWN = 6
-"""Changed fields that a reason names; the rest is counted."""
+"""Maximum number of changed fields that a reason names; it gives only the number of the others."""
 
 
 def select(environment: Environment, names: Iterable[str]) -> frozenset[str]:
-    """The named services and what they need, transitively; everything when none is named."""
+    """Return the named services and everything that they need; all services and the cluster if none is named.
+
+    Raises `UsageError` for an unknown name.
+    """
     known = {*environment.services, *([CLUSTER] if environment.cluster.wanted else [])}
     wanted = list(names) or sorted(known)
     unknown = [name for name in wanted if name not in known]
@@ -44,7 +47,7 @@ def select(environment: Environment, names: Iterable[str]) -> frozenset[str]:
 
 
 def make(desired: Desired, facts: Facts) -> Plan:
-    """The steps that turn `facts` into `desired`."""
+    """Return the plan that changes the state in `facts` into `desired`."""
     steps: dict[str, Step] = {}
     network_needed = any(desired.services[n].service.in_container for n in desired.selected if n in desired.services)
     if network_needed or (desired.environment.cluster.has_nodes and CLUSTER in desired.selected):
@@ -67,16 +70,17 @@ def make(desired: Desired, facts: Facts) -> Plan:
 
 
 def removes(step: Step, facts: Facts) -> bool:
-    """Whether the step takes away something that is there now."""
+    """Return whether the step removes something that exists now."""
     if step.subject is Subject.SERVICE:
         return step.name in facts.instances and step.action in (Action.REPLACE, Action.RUN)
     return step.subject is Subject.STRAY or (step.subject is Subject.CLUSTER and step.action is Action.REPLACE)
 
 
 def _after_what_makes_way(steps: dict[str, Step], desired: Desired, facts: Facts) -> dict[str, Step]:
-    """The steps, each that starts a service after the removal of what holds its port now: a service that was renamed.
+    """Return the steps, with starts ordered after the removal of containers that hold their ports.
 
-    Two services that exchange their ports have no such order; there the first one waits for the second.
+    This happens after a service was renamed. If two services exchange their ports, no such order exists for both; only
+    one of them then waits for the other.
     """
     held = {port: step.id for step in steps.values() for port in _published(step, facts) if removes(step, facts)}
     found = dict(steps)
@@ -95,14 +99,15 @@ def _published(step: Step, facts: Facts) -> Collection[int]:
 
 
 def _leads_to(steps: Mapping[str, Step], start: str, end: str) -> bool:
-    """Whether the step `start` needs the step `end`, directly or not."""
+    """Return whether the step `start` needs the step `end`, directly or indirectly."""
     return start == end or any(_leads_to(steps, need, end) for need in steps[start].needs if need in steps)
 
 
 def _behind_a_barrier(steps: tuple[Step, ...], facts: Facts) -> tuple[Step, ...]:
-    """Put `prepare` between the images and every other change; the steps as they are where nothing is removed.
+    """Return the steps with the step `prepare` between the images and all other changes.
 
-    What can fail without touching anything has then succeeded before the first removal.
+    If no step removes anything, the steps stay as they are. The barrier does everything that can fail without a change
+    of the environment, so that such failures happen before the first removal.
     """
     removed = [step.about for step in steps if removes(step, facts)]
     if not removed:
@@ -128,7 +133,7 @@ def _add_service(steps: dict[str, Step], desired: Desired, facts: Facts, name: s
 
 
 def _lost(want: Want, facts: Facts) -> bool:
-    """Whether the image, or the program, that the old instance still runs cannot be started again from here."""
+    """Return whether the image or program of the running instance is no longer present on this host."""
     return want.image == facts.instances[want.name].image != "" and not facts.image_ids.get(want.image)
 
 
@@ -151,7 +156,7 @@ def _cluster(desired: Desired, fact: ClusterFact, parts: Sequence[Step]) -> Step
     fresh = [step.id for step in parts if _is_new(step)]
     if fresh:
         action, reason = Action.CREATE, f"new: {', '.join(fresh)}"
-    # Controllers come beside it: nobody needs them for what is applied, and its last word waits for their work.
+    # Controllers start in parallel: applying manifests does not need them, and the cluster's last check waits for them.
     needs = tuple(step.id for step in parts if any(step.id in other.needs for other in parts))
     if desired.environment.cluster.has_nodes:
         needs = (NETWORK,)
@@ -187,11 +192,11 @@ def _bootstrap(cluster: Step, fact: ClusterFact) -> Step:
 
 
 def _image(want: Want, rebuild: bool) -> Step | None:
-    """A step only where something must be fetched or built."""
+    """Return the step that fetches or builds the image, or None if nothing must be fetched or built."""
     if not want.service.runs:
         return None
     if want.tag and rebuild:
-        return Step(f"image {want.name}", Subject.IMAGE, want.name, Action.BUILD, "asked for by --build")
+        return Step(f"image {want.name}", Subject.IMAGE, want.name, Action.BUILD, "requested by --build")
     if want.image:
         return None
     if want.tag and not want.candidates:
@@ -232,7 +237,7 @@ def _running(
     if not instance.running and not paused:
         return Action.REPLACE, instance.death()
     if image is not None:
-        return Action.REPLACE, f"its image must be had first: {image.reason}"
+        return Action.REPLACE, f"its image must be fetched or built first: {image.reason}"
     if instance.fingerprint != want.fingerprint:
         return Action.REPLACE, what_changed(facts.changed.get(want.name, ()))
     if fresh:
@@ -245,7 +250,7 @@ def _running(
 
 
 def what_changed(fields: Sequence[str], unknown: str = "its configuration or image changed") -> str:
-    """The reason that names the changed fields; `unknown` where the record does not know them."""
+    """Return the reason with the names of the changed fields, or `unknown` if the record does not have them."""
     if not fields:
         return unknown
     more = f" and {len(fields) - NAMES_SHOWN} more" if len(fields) > NAMES_SHOWN else ""
@@ -264,7 +269,7 @@ def _one_shot(want: Want, instance: Instance | None, fresh: Collection[str], ima
 
 def _host_one_shot(want: Want, done: Mapping[str, str], fresh: Collection[str]) -> tuple[Action, str]:
     if want.name not in done:
-        return Action.RUN, "is not known to have run"
+        return Action.RUN, "there is no record of a run"
     if done[want.name] != want.fingerprint:
         return Action.RUN, "it changed"
     return (Action.RUN, f"what it needs is new: {', '.join(fresh)}") if fresh else (Action.KEEP, "ran and succeeded")

@@ -1,4 +1,4 @@
-"""Secrets of an environment: given, or generated once and kept in files of mode 0600 until `down`."""
+"""Secrets of an environment: given by the user, or generated once and kept until `down` in files of mode 0600."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from envkit.config.models import Secret
 
 LETTERS = string.ascii_letters + string.digits
-"""Nothing that a URL, a shell or a configuration file would take for something else."""
+"""Characters of generated secrets; none has a special meaning in a URL, a shell or a configuration file."""
 
 
 def make(wanted: Mapping[str, Secret], paths: Paths) -> None:
-    """Generate those that are to be generated and are not there."""
+    """Generate the secrets that have no given value and no file yet."""
     for name, secret in wanted.items():
         path = file_of(name, paths)
         if secret.value is None and not path.exists():
@@ -27,7 +27,7 @@ def make(wanted: Mapping[str, Secret], paths: Paths) -> None:
 
 
 def text_of(name: str, secret: Secret, paths: Paths) -> str:
-    """The secret; a mark in its place while it is not generated."""
+    """Return the secret, or a mark in its place if it is not generated yet."""
     if secret.value is not None:
         return secret.value
     path = file_of(name, paths)
@@ -35,5 +35,5 @@ def text_of(name: str, secret: Secret, paths: Paths) -> str:
 
 
 def file_of(name: str, paths: Paths) -> Path:
-    """Where a generated one is kept."""
+    """Return the path of a generated secret."""
     return paths.folder / "secrets" / name

@@ -1,4 +1,4 @@
-"""The words of a plan: what is wanted of each service, and the steps that bring it about. Plain values."""
+"""Types of a plan: the desired state of each service, and the steps that lead to it. Plain values."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from enum import StrEnum
 from envkit.config.models import Environment, Service
 
 CLUSTER, NETWORK, BOOTSTRAP, PREPARE = "cluster", "network", "bootstrap", "prepare"
-"""Ids of the steps that are about no service."""
+"""Ids of the steps that do not belong to a service."""
 
 
 class Action(StrEnum):
-    """What a step does; `keep` does nothing, because it is right already."""
+    """What a step does; `keep` does nothing, because its subject already has the desired state."""
 
     CREATE = "create"
     KEEP = "keep"
@@ -28,7 +28,7 @@ class Action(StrEnum):
 
 
 class Subject(StrEnum):
-    """What a step is about."""
+    """The kind of thing that a step changes or keeps."""
 
     NETWORK = "network"
     IMAGE = "image"
@@ -41,7 +41,7 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One node of the graph. `id` is what people see; `needs` are ids of steps that must be done before."""
+    """One node of the graph. Reports show `id`; `needs` has the ids of the steps that must finish before."""
 
     id: str
     subject: Subject
@@ -52,22 +52,23 @@ class Step:
 
     @property
     def about(self) -> str:
-        """The service, the container or `cluster` that it is about."""
+        """The service or container of the step, or `cluster`."""
         return CLUSTER if self.subject is Subject.CLUSTER else self.name
 
     @property
     def changes(self) -> bool:
-        """Whether it does anything."""
+        """Whether the step changes anything."""
         return self.action is not Action.KEEP
 
 
 @dataclass(frozen=True)
 class Want:
-    """A service as it should be: references resolved, ports moved by the offset, image chosen.
+    """The desired state of a service: references resolved, ports moved by the offset, image chosen.
 
-    `image` is empty while it must be had first; the fingerprint then is, too. `candidates` are tried in their order,
-    then `tag`, that of a build, which may be here already (`built`). `why` says how the image was chosen. `made_from`
-    is what the fingerprint takes of the image.
+    `image` and `fingerprint` are empty as long as the image must still be fetched or built. The images to try are
+    `candidates` in their order, then `tag`. `tag` is the tag of a build, and `built` is true if the host has that image
+    already. `why` explains the choice of the image. `made_from` is the part of the fingerprint that comes from the
+    image.
     """
 
     name: str
@@ -83,7 +84,7 @@ class Want:
 
 @dataclass(frozen=True)
 class Desired:
-    """All that is wanted of one environment, ready to be compared with facts."""
+    """The desired state of an environment, in a form that can be compared with the facts."""
 
     environment: Environment
     services: Mapping[str, Want]
@@ -94,11 +95,11 @@ class Desired:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in an order in which they could run one by one."""
+    """The steps, in an order in which they could also run one after another."""
 
     steps: tuple[Step, ...] = field(default_factory=tuple)
 
     @property
     def changes(self) -> tuple[Step, ...]:
-        """Steps that do something."""
+        """The steps that change something."""
         return tuple(step for step in self.steps if step.changes)

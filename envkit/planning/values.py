@@ -1,6 +1,6 @@
-"""What references outside of services mean: `${env.name}`, `${host.address}`, `${cluster.server}`, `${secret.y}`.
+"""Values of references without a service: `${env.name}`, `${host.address}`, `${cluster.server}`, `${secret.y}`.
 
-They are made when asked for: a kubeconfig is parsed only where somebody needs a part of it.
+Each value is computed when it is read, so that envkit parses a kubeconfig only if a reference needs a part of it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from envkit.config.models import Environment
 
 API_PORT = 6443
-"""Of kube-apiserver inside a kind node."""
+"""Port of kube-apiserver inside a kind node."""
 
 
 @dataclass(frozen=True)
 class Values(Mapping[str, str]):
-    """Texts by full name, each made when it is asked for."""
+    """A mapping from full names to texts that computes each text when it is read."""
 
     made: Mapping[str, Callable[[], str]] = field(repr=False)
 
@@ -46,7 +46,10 @@ class Values(Mapping[str, str]):
 
 @dataclass(frozen=True)
 class ThisHost:
-    """What they call, and what the listener must be bound to; both empty where there is no way back."""
+    """How services reach this host: the address to call, and the address to bind a listener to.
+
+    Both are empty if services cannot reach this host.
+    """
 
     address: str = ""
     listen: str = ""
@@ -54,7 +57,10 @@ class ThisHost:
 
 @dataclass(frozen=True)
 class Fleeting:
-    """How what changes while an environment lives is told: as it is now, or by a mark that stays the same."""
+    """Values that change during the life of an environment: each is the current value, or a mark that never changes.
+
+    `tokens` and `authority` select current values; `host` computes this host's addresses, and None selects marks.
+    """
 
     paths: Paths
     tokens: bool = True
@@ -62,36 +68,39 @@ class Fleeting:
     host: Callable[[], ThisHost] | None = None
 
     def token(self, identity: str) -> str:
-        """The identity's token, empty while there is none."""
+        """Return the identity's token or its mark; empty if there is no token yet."""
         if not self.tokens:
             return mark(identity)
         path = self.paths.tokens / identity
         return path.read_text() if path.exists() else ""
 
     def ca(self) -> str:
-        """The CA of the API server."""
+        """Return the text of the API server's CA, or its mark if there is no cluster yet."""
         from envkit.base import kubeconfig
 
         there = self.authority and self.paths.kubeconfig.exists()
         return kubeconfig.read(self.paths.kubeconfig).ca if there else "<cluster.ca>"
 
     def of_host(self, what: str) -> str:
-        """`address` or `listen` of this host. Raises `UnresolvedReference` where there is no way back."""
+        """Return `address` or `listen` of this host, or its mark.
+
+        Raises `UnresolvedReference` if services cannot reach this host.
+        """
         if self.host is None:
             return f"<host.{what}>"
         text = str(getattr(self.host(), what))
         if not text:
-            raise UnresolvedReference(f"${{host.{what}}}: what this engine runs has no known way to this host")
+            raise UnresolvedReference(f"${{host.{what}}}: containers of this engine have no known way to this host")
         return text
 
 
 def mark(identity: str) -> str:
-    """What stands for an identity's token in text that outlives it."""
+    """Return the mark that replaces an identity's token in text that must stay the same when the token is renewed."""
     return f"<identity.{identity}.token>"
 
 
 def values(environment: Environment, where: Addressing, fleeting: Fleeting) -> Values:
-    """Every value by its name, as seen from `where`."""
+    """Return all values by name, with addresses for the place that `where` describes."""
     paths = fleeting.paths
 
     def server() -> str:
@@ -119,9 +128,10 @@ def values(environment: Environment, where: Addressing, fleeting: Fleeting) -> V
 
 
 def server_of(environment: Environment, where: Addressing, paths: Paths) -> str:
-    """The API server's address: in containers by the name of its container, elsewhere as the host sees it.
+    """Return the API server's URL: with a container's name for containers, else with the host's address.
 
-    kind's certificate names its nodes, that of an API server without nodes names the service.
+    The certificate of kind has the names of its nodes. The certificate of an API server without nodes has the name of
+    its service.
     """
     if APISERVER in environment.cluster_parts and isinstance(where, Inside | AsProcess):
         return f"https://{where.host(APISERVER)}:{where.port(APISERVER, 'https')}"
@@ -133,12 +143,12 @@ def server_of(environment: Environment, where: Addressing, paths: Paths) -> str:
 
 
 def _plane(environment: Environment) -> str:
-    """The node that answers for the API server: with several control planes the balancer before them."""
+    """Return the container that serves the API: the control plane, or the load balancer of several control planes."""
     nodes = environment.cluster.config.get("nodes") or ()
     planes = sum(node.get("role", "control-plane") == "control-plane" for node in nodes)
     return f"{resource_name(environment.name)}-{'external-load-balancer' if planes > 1 else 'control-plane'}"
 
 
 def authority_file(paths: Paths) -> Path:
-    """The environment's own CA."""
+    """Return the path of the environment's CA certificate."""
     return paths.folder / "pki" / "ca.crt"

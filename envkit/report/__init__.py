@@ -1,1 +1,1 @@
-"""The faces of one event stream: a live view, plain lines, JSON lines."""
+"""Reports of the event stream: a live view, plain lines and JSON lines."""

@@ -1,4 +1,4 @@
-"""Where the time of an `up` went, drawn: a bar for each step, the critical path marked, its total under it."""
+"""Draw the durations of an `up`: a bar for each step, with the critical path marked and its total below."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from envkit.inventory.timings import Span, Timings
 
 LEAST = 10
-"""Columns of a bar before the column beside it gives way."""
+"""Minimum width of a bar in columns. Notes are drawn only if bars beside them can have twice this width."""
 
 COLOURS = {"critical": "1;36", "failed": "1;31", "other": "32", "faint": "2"}
 
 
 @dataclass(frozen=True)
 class Look:
-    """How wide, in which letters, with colours or without."""
+    """Settings for drawing: the width in columns, Unicode or ASCII characters, and whether to use colours."""
 
     columns: int = 80
     letters: bool = True
@@ -23,16 +23,16 @@ class Look:
 
     @property
     def marks(self) -> tuple[str, str, str, str]:
-        """For waiting, a step, a step of the critical path, and the arrow between two of them."""
+        """The characters for waiting, a step, a step of the critical path, and the arrow between two steps."""
         return ("·", "▒", "█", "→") if self.letters else (".", "=", "#", ">")
 
     def painted(self, text: str, colour: str) -> str:
-        """In that colour, where there are colours."""
+        """Return the text in that colour, or unchanged if colours are off."""
         return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if self.colours and text else text
 
 
 def draw(found: Timings, look: Look) -> str:
-    """The picture, each line ended."""
+    """Return the drawing as text; each line ends with a newline."""
     spans = [span for span in found.spans if span.ran]
     kept = sum(span.state == "kept" for span in found.spans)
     never = [span.step for span in found.spans if span.began is None]
@@ -74,7 +74,7 @@ def _bar(span: Span, scale: float, most: int, critical: bool, colour: str, look:
 
 
 def _note(found: Timings, span: Span) -> str:
-    """What it waited for, or that it went wrong."""
+    """Return the note beside a bar: the step that it waited for, or that it failed or was stopped."""
     if span.state in ("failed", "stopped"):
         return span.state
     before = found.waited_for(span)

@@ -1,4 +1,4 @@
-"""JSON lines: one object for each event, for programs that follow along."""
+"""JSON lines: one object for each event, for programs that read the progress."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from envkit.base.events import Event
 
 
 def row_of(event: Event) -> dict[str, Any]:
-    """The event as JSON has it; keys without a value are left out."""
+    """Return the event as a JSON object; `seconds` is left out if it has no value."""
     row = {"event": event.kind.value, "step": event.step, "message": event.message, "at": round(event.at, 3)}
     return row if event.seconds is None else {**row, "seconds": round(event.seconds, 3)}
 
 
 class JsonLines:
-    """An event sink that writes one JSON object a line."""
+    """An event sink that writes one JSON object per line."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stderr
@@ -27,4 +27,4 @@ class JsonLines:
         self._out.flush()
 
     def close(self) -> None:
-        """Nothing to put away."""
+        """Do nothing: this sink holds no resources."""

@@ -1,4 +1,4 @@
-"""The live view: every step with its state, its time and what it does at this moment, drawn in place."""
+"""The live view: a table, redrawn in place, with each step's state, its time and its current work."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MARKS = {
     Kind.SKIPPED: ("-", "-", "yellow"),
     Kind.PLANNED: ("·", ".", "dim"),
 }
-"""The mark, the one for a terminal that knows ASCII only, the style."""
+"""For each kind of event: the mark, the mark for terminals with ASCII only, and the style."""
 
 
 TIME = 6
-"""Columns for a time: `123.4s`."""
+"""Width of a time in columns, for example `123.4s`."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class _Line:
 
 
 class LiveView:
-    """An event sink for a terminal. Notes are printed above the table, which stays on the screen at the end."""
+    """An event sink for a terminal. It prints notes above the table; the table stays on the screen at the end."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(file=sys.stderr)
@@ -48,7 +48,7 @@ class LiveView:
         self._on = False
 
     def __call__(self, event: Event) -> None:
-        """Take the event into the picture."""
+        """Update the table with the event, or print the event if it is a note."""
         if not event.step:
             self._console.print(Text(event.message, style="dim"))
             return
@@ -66,12 +66,12 @@ class LiveView:
             self._live.start()
 
     def pause(self) -> None:
-        """Draw what there is and give the terminal back; a step that begins later begins a new picture."""
+        """Draw the table for the last time and release the terminal; a later step starts a new table."""
         self.close()
         self._lines.clear()
 
     def close(self) -> None:
-        """Draw for the last time and give the terminal back."""
+        """Draw the table for the last time and release the terminal."""
         if self._on:
             self._on = False
             self._live.stop()
@@ -84,7 +84,7 @@ class LiveView:
         table.add_column(width=1)
         table.add_column(no_wrap=True, overflow=cut, width=names)
         table.add_column(justify="right", no_wrap=True, width=TIME)
-        # What is left of the line: rich would take the room from every column, the marks first.
+        # The rest of the line. Without a fixed width, rich would shrink every column, beginning with the marks.
         table.add_column(overflow=cut, no_wrap=True, width=max(1, self._console.width - names - TIME - 5))
         for name, line in self._lines.items():
             if line.kind is Kind.STARTED:

@@ -1,4 +1,4 @@
-"""Plain lines: one for each thing that happens, with the time since the command began. For CI and pipes."""
+"""Plain lines for CI and pipes: one line per event, with the time since the command began."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from envkit.base.events import Event, Kind
 
 
 class Plain:
-    """An event sink that writes lines; progress is told only when it is new, kept steps in one line at the end."""
+    """An event sink that writes plain lines; it writes a step's progress only if the message is new."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stderr
         self._last: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
-        """Write the event, if it is worth a line."""
+        """Write a line for the event, unless the event needs none."""
         text = self._text(event)
         if text:
             step = f"{event.step:<12} " if event.step else ""
@@ -24,7 +24,7 @@ class Plain:
             self._out.flush()
 
     def close(self) -> None:
-        """Nothing to put away."""
+        """Do nothing: this sink holds no resources."""
 
     def _text(self, event: Event) -> str:
         match event.kind:

@@ -38,7 +38,7 @@ ONE_BY_ONE = [
     ("engine: dokcer", "engine: expected one of auto, docker, podman; found 'dokcer'; did you mean 'docker'?"),
     ("cluster: knd", "cluster.type: expected one of kind, envtest, existing, none; found 'knd'; did you mean 'kind'?"),
     ("name: Bad_Name", f"name: {NAMES}; found 'Bad_Name'"),
-    ("name: evidence", "name: 'evidence' is the name of a folder in which envkit keeps what outlives environments"),
+    ("name: evidence", "name: 'evidence' is the name of a folder that envkit keeps after environments are removed"),
     ("timeout: soon", "timeout: expected a duration such as 500ms, 30s or 2m, found 'soon'"),
     ("timeout: -1", "timeout: expected a duration such as 500ms, 30s or 2m; found -1"),
     ("port_offset: x", "port_offset: expected a whole number from 0 to 50000 or 'auto'; found 'x'"),
@@ -59,7 +59,7 @@ ONE_BY_ONE = [
     ("services: {a: {image: x, files: {/a: {content: a, mdoe: 1}}}}", "services.a.files./a.mdoe: unknown key; did you mean 'mode'?"),
     ("services: {a: {image: x, files: {/a: {source: no}}}}", "services.a.files./a.source: expected a file; "),
     ("services: {a: {image: x, files: [{path: /a, content: '', owner: me}]}}", "services.a.files[0].owner: expected a uid such as 1001, or uid:gid or a whole number; found 'me'"),
-    ("services: {a: {image: x, files: [{path: /a, content: ''}, {path: /a, content: ''}]}}", "services.a.files[1].path: /a is also that of files[0]"),
+    ("services: {a: {image: x, files: [{path: /a, content: ''}, {path: /a, content: ''}]}}", "services.a.files[1].path: /a is also the path of files[0]"),
     ("services: {a: {image: x, files: {/a: {content: 'b: 1', set: {b.c: 1}}}}}", "services.a.files./a.set.b.c: b.c: b is a single value in the file, not a mapping"),
     ("services: {a: {image: x, files: {/a: {content: '[', set: {b.c: 1}}}}}", "services.a.files./a.content: the text is not YAML: "),
     ("services: {a: {image: x, files: {/a.json: {content: '{', set: {b: 1}}}}}", "services.a.files./a.json.content: the text is not JSON: "),
@@ -70,16 +70,16 @@ ONE_BY_ONE = [
     ("services: {a: {image: x, service_account: i, needs: cluster}}\ncluster: {type: envtest, identities: {j: {namespace: n}}}",
      "services.a.service_account: there is no identity 'i'; there are: j"),
     ("services: {a: {image: x, service_account: i}}\ncluster: {type: envtest, identities: {i: {namespace: n}}}",
-     "services.a.needs: expected cluster among them, for `service_account` needs the API server"),
+     "services.a.needs: expected cluster among them, because `service_account` needs the API server"),
     ("services: {a: {image: x, kubeconfig: i}}", "services.a.kubeconfig: there is no cluster (cluster: none)"),
     ("services: {a: {image: x, kubeconfig: i, needs: cluster}}\ncluster: {type: envtest, identities: {i: {namespace: n, token: none}}}",
      "services.a.kubeconfig: identity i has no token (token: none)"),
-    ("services: {a: {once: true, host_command: x, certificates: /c}}", "services.a.certificates: nothing can be put into what runs on the host"),
+    ("services: {a: {once: true, host_command: x, certificates: /c}}", "services.a.certificates: envkit puts no files into a host command or migration"),
     ("services: {a: {image: x, certificates: rel}}", "services.a.certificates"),
     ("services: {a: {image: x, env: {A: '${secret.b}'}}}", "services.a.env.A: ${secret.b}: means nothing here"),
     ("services: {a: {image: x, env: {A: '${env.ca_file}'}}}", "services.a.env.A: ${env.ca_file}: means nothing here"),
     ("secrets: {a: {length: 3}}", "secrets.a.length: expected a whole number from 16 to 256; found a value (not shown)"),
-    ("services: {secret: {image: x}}", "services.secret: 'secret' has a meaning of its own"),
+    ("services: {secret: {image: x}}", "services.secret: 'secret' has a special meaning"),
     # images
     ("services: {a: {image: ['x:${NOT}', '${NO}/y']}}", "services.a.image: no candidate is left: x:${NOT}: NOT is not set; ${NO}/y: NO is not set"),
     ("services: {a: {image: 'x:${NOT}'}}", "services.a.image: the variable NOT is not set"),
@@ -93,14 +93,14 @@ ONE_BY_ONE = [
     ("services: {a: {}}", "services.a: expected exactly one of image/build/process, host_command and migrations"),
     ("services: {a: {host_command: x}}", "services.a: host_command and migrations need once: true"),
     ("services: {a: {preset: rediss}}", "services.a.preset: expected one of redis, postgres, datastorage; found 'rediss'"),
-    ("services: {self: {image: x}}", "services.self: 'self' has a meaning of its own in references"),
+    ("services: {self: {image: x}}", "services.self: 'self' has a special meaning in references"),
     # ports
     ("services: {a: {image: x, ports: {p: '80:80'}}}", "services.a.ports.p.host: expected a whole number from 1024 to 65535"
      " or 'auto'; found '80', which is privileged"),
-    ("services: {a: {image: x, ports: {p: '2000:1', q: '2000:2'}}}", "services.a.ports.q.host: host port 2000 is also that "
-     "of a.p"),
+    ("services: {a: {image: x, ports: {p: '2000:1', q: '2000:2'}}}", "services.a.ports.q.host: host port 2000 is already "
+     "used by a.p"),
     ("cluster: {ports: [{node: 1, host: 2000}]}\nservices: {a: {image: x, ports: {p: '2000:1'}}}",
-     "cluster.ports[0].host: host port 2000 is also that of a.p"),
+     "cluster.ports[0].host: host port 2000 is already used by a.p"),
     ("port_offset: 50000\nservices: {a: {image: x, ports: {p: '20000:1'}}}",
      "services.a.ports.p.host: host port 20000 + offset 50000 = 70000 is beyond 65535"),
     ("cluster: {ports: [{node: 1, host: 2000}, {node: 1, host: 2001}]}", "cluster.ports[1].node: port 1 of the node is "),
@@ -108,7 +108,7 @@ ONE_BY_ONE = [
     ("services: {a: {image: x, needs: bb}, bbb: {image: x}}", "services.a.needs[0]: there is no service 'bb'; did you mean "
      "'bbb'? There are: bbb, cluster"),
     ("cluster: none\nservices: {a: {image: x, needs: cluster}}", "services.a.needs[0]: there is no cluster (cluster: none)"),
-    ("services: {a: {image: x, needs: a}}", "services.a.needs: they wait for each other for ever: a -> a"),
+    ("services: {a: {image: x, needs: a}}", "services.a.needs: these services need each other: a -> a"),
     # references
     ("services: {a: {image: x, env: {V: '${b.host}'}}}", "services.a.env.V: ${b.host}: means nothing here"),
     ("services: {a: {image: x, command: ['${a.prot}']}}", "services.a.command[0]: ${a.prot}: expected one of a.host, a.port"),
@@ -149,7 +149,7 @@ ONE_BY_ONE = [
     ("services: {a: {image: x, ports: {p: {container: 1}}, first_probe: {type: audit}}}", f"services.a.ports.p: {UNPUBLISHED}"),
     # migrations
     ("services: {a: {image: x}, m: {once: true, migrations: {folder: datastorage, service: a}, needs: a}}",
-     "services.m.migrations.service: expected a service with a postgres probe, which says how to log in; a has none"),
+     "services.m.migrations.service: expected a service with a postgres probe, which has the login; a has none"),
     ("services: {m: {once: true, migrations: {folder: datastorage}}}", "services.m.migrations.service: there is no service "
      "'postgres'"),
     ("services: {p: {preset: postgres, ports: {postgres: '2000:1'}}, m: {once: true, migrations: {folder: datastorage, "
@@ -165,7 +165,7 @@ ONE_BY_ONE = [
     ("cluster: {identities: {i: {namespace: n, role: r, rules: [{resources: a, verbs: get}]}, j: {namespace: n, role: r, "
      "rules: [{resources: b, verbs: get}]}}}", "cluster.identities.j.rules: differ from those of i"),
     ("cluster: {identities: {i: {namespace: n, role: r, can: [{verb: get, resource: a}], cannot: [{verb: get, resource: a}]}}}",
-     "cluster.identities.i.cannot[0]: is asked under `can` as well"),
+     "cluster.identities.i.cannot[0]: is also a question of `can`"),
 ]  # fmt: skip
 
 
@@ -179,7 +179,7 @@ def test_one_mistake_is_one_fault(tmp_path: Path, text: str, expected: str) -> N
 def test_a_circle_of_needs_is_shown(tmp_path: Path) -> None:
     text = "services: {a: {image: x, needs: b}, b: {image: x, needs: c}, c: {image: x, needs: a}}"
     (found,) = faults(tmp_path, text)
-    assert "they wait for each other for ever: " in found
+    assert "these services need each other: " in found
     first = found.rpartition(": ")[2]
     assert first in ("a -> b -> c -> a", "b -> c -> a -> b", "c -> a -> b -> c")
 
@@ -202,7 +202,7 @@ def test_each_fault_names_the_file_that_wrote_the_value(tmp_path: Path) -> None:
     )
     assert [fault.partition(": unknown")[0].partition(": expected")[0] for fault in found] == [
         "low.yaml: services.a.memory",
-        "envkit.yaml: services.a.ports.q.host: host port 2000 is also that of a.p",
+        "envkit.yaml: services.a.ports.q.host: host port 2000 is already used by a.p",
         "envkit.local.yaml: services.a.workdri",
     ]
 

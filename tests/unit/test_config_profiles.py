@@ -78,7 +78,7 @@ def test_without_any_image_the_real_datastorage_names_every_way_to_one(tmp_path:
     (fault,) = caught.value.faults
     assert fault.path == "services.datastorage.image"
     for reason in (
-        "KUBERNAUT_CI_ARTIFACT_TAG is not set", "'r.example/datastorage:': this is no image's name",
+        "KUBERNAUT_CI_ARTIFACT_TAG is not set", "'r.example/datastorage:': this is not an image name",
         "a build of ${KUBERNAUT_SOURCE}: KUBERNAUT_SOURCE is not set",
     ):  # fmt: skip
         assert reason in fault.message

@@ -71,7 +71,7 @@ def test_what_is_not_ours_is_named_with_its_reason_and_the_next_step() -> None:
     with pytest.raises(HolderError, match="belongs to user 1001, and this is user 1000") as caught:
         ASKS.check(replace(ME, user="1001", home="/theirs"), "it")
     assert not caught.value.same_home
-    assert not_ours(ASKS, [("a", ME), ("b", Owner())]) == ["b does not say who made it"]
+    assert not_ours(ASKS, [("a", ME), ("b", Owner())]) == ["b has no mark of its creator"]
 
 
 def test_an_earlier_version_wrote_the_folder_as_the_checkout_of_a_shipped_profile() -> None:

@@ -178,7 +178,7 @@ def test_a_kubeconfig_works_from_where_the_service_runs(
         "services: {shop: {image: x, process: {command: x}, needs: cluster, kubeconfig: me, service_account: me}}"
     )
     found = environment(tmp_path, text, paths, lane)
-    with pytest.raises(EnvironmentFailed, match="uses the token of me, which the cluster's bootstrap makes"):
+    with pytest.raises(EnvironmentFailed, match="uses the token of me, which the cluster's bootstrap creates"):
         desired.startable(found, "shop", paths)
     reached(paths)
     service = desired.startable(found, "shop", paths)

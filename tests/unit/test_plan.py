@@ -197,7 +197,7 @@ def test_a_one_shot_container_runs_until_it_succeeded_once(seen: Instance | None
 @pytest.mark.parametrize(
     ("done", "told_as"),
     [
-        ({}, "run: is not known to have run"),
+        ({}, "run: there is no record of a run"),
         ({"j": "old"}, "run: it changed"),
         ({"j": "f"}, "keep: ran and succeeded"),
     ],
@@ -237,7 +237,7 @@ def test_an_image_that_is_not_here_is_pulled_once_for_all_who_want_it() -> None:
     assert told(plan)["image i:1"] == "pull: none of its 2 candidates is here"
     assert "image i:1" in steps["a"].needs
     assert "image i:1" in steps["b"].needs
-    assert told(plan)["b"] == "replace: its image must be had first: none of its 2 candidates is here"
+    assert told(plan)["b"] == "replace: its image must be fetched or built first: none of its 2 candidates is here"
 
 
 def test_an_image_of_our_own_is_built_when_missing_and_when_asked_for() -> None:
@@ -252,8 +252,8 @@ def test_an_image_of_our_own_is_built_when_missing_and_when_asked_for() -> None:
 
     assert told(built)["image a"] == "build: no image of these sources is here"
     assert told(kept) == {"network": "keep: is there", "a": "keep: runs and answers"}
-    assert told(asked)["image a"] == "build: asked for by --build"
-    assert told(asked)["a"] == "replace: its image must be had first: asked for by --build"
+    assert told(asked)["image a"] == "build: requested by --build"
+    assert told(asked)["a"] == "replace: its image must be fetched or built first: requested by --build"
 
 
 def test_build_leaves_alone_what_is_not_built_here() -> None:

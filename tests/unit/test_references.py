@@ -98,7 +98,7 @@ def test_what_means_nothing_is_explained(text: str, message: str) -> None:
 def test_ports_that_are_not_there_from_the_host() -> None:
     with pytest.raises(UnresolvedReference, match=r"port sql of db is not published; set services\.db\.ports\.sql"):
         from_host("${db.port}")
-    with pytest.raises(UnresolvedReference, match="port admin of api has not been given a number yet"):
+    with pytest.raises(UnresolvedReference, match="port admin of api has no number yet"):
         from_host("${api.ports.admin}")
 
 

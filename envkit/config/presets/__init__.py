@@ -1,7 +1,7 @@
-"""Presets: services that envkit knows, as functions from a few options to a service as a user would write it.
+"""Presets: functions that return a service, in the form of a configuration file, for a few options.
 
-The user's own keys are merged over the result. References (`${self.port}`) keep it right whatever they change. Each
-preset is a module with a `PRESET`, registered in `base.registry.PRESETS`.
+envkit merges the user's own keys over the result. The result uses references (`${self.port}`), so that it stays correct
+after such a change. Each preset is a module with a `PRESET`, registered in `base.registry.PRESETS`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from envkit.config.models import Model
 
 @dataclass(frozen=True)
 class Preset:
-    """The type of its options, and the function from them to a service."""
+    """One preset: the model of its options, and the function that returns a service for them."""
 
     options: type[Model]
     expand: Callable[[Any], dict[str, Any]]
@@ -28,7 +28,7 @@ def names() -> tuple[str, ...]:
 
 
 def preset(name: str) -> Preset:
-    """Return the preset of that name. Raises `KeyError`."""
+    """Return the preset of that name. Raises `KeyError` for an unknown name."""
     found: Preset = registry.module(registry.PRESETS, name).PRESET
     return found
 
@@ -39,7 +39,11 @@ def every() -> dict[str, Preset]:
 
 
 def expanded(preset: Preset, options: Any, own: dict[str, Any]) -> dict[str, Any]:
-    """The preset's service, less the way to get an image that the user's own keys replace."""
+    """Return the preset's service without the keys that the user's `own` keys replace.
+
+    An own `image` or `build` replaces `image`, `build` and `process`. An own `host_command` or `migrations` replaces
+    all keys except `exports` and `needs`.
+    """
     service = preset.expand(options)
     if own.get("image") or own.get("build"):
         for key in ("image", "build", "process"):

@@ -1,4 +1,4 @@
-"""The preset `datastorage`: the reference audit service, built here."""
+"""The preset `datastorage`: the reference audit service, which envkit builds."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from envkit.config.presets import Preset
 
 
 class DataStorageOptions(Model):
-    """What the image is built on, the services it stores in, and whether callers need a token."""
+    """Options of `datastorage`: the base image, the services that store its data, and whether callers need a token."""
 
     base_image: str = Field(
-        default="docker.io/library/python:3.12-slim", description="with Python 3.11 or newer; the service is laid on it"
+        default="docker.io/library/python:3.12-slim",
+        description="base image of the service; needs Python 3.11 or newer",
     )
-    postgres: str = Field(default="postgres", description="service that it stores in")
-    redis: str = Field(default="redis", description="service of its dead-letter queue")
-    migrations: str = Field(default="migrate", description="service that it waits for, or `none`")
+    postgres: str = Field(default="postgres", description="service that stores its data")
+    redis: str = Field(default="redis", description="service that stores its dead-letter queue")
+    migrations: str = Field(default="migrate", description="service that must run first, or `none`")
     auth: bool = Field(
         default=False, description="callers need a bearer token; see [authentication](datastorage.md#authentication)"
     )
-    identity: str = Field(default="data-storage-sa", description="whose kubeconfig it asks the API server with")
-    client: str = Field(default="gateway-integration-sa", description="whose token its proof calls with")
+    identity: str = Field(default="data-storage-sa", description="identity for its own requests to the API server")
+    client: str = Field(default="gateway-integration-sa", description="identity of the probe, which sends its token")
 
 
 def datastorage(options: DataStorageOptions) -> dict[str, Any]:
-    """The reference audit service, built here; it reaches its stores by the addresses that they export."""
+    """Return the reference audit service; it connects to its stores by the URLs that they export."""
     needs = [options.postgres, options.redis, *([options.migrations] if options.migrations != "none" else [])]
     api, metrics, health = (f"http://${{self.host}}:${{self.ports.{port}}}" for port in ("api", "metrics", "health"))
     names = ("TEST_DATA_STORAGE", "DATA_STORAGE")
@@ -60,7 +61,7 @@ def datastorage(options: DataStorageOptions) -> dict[str, Any]:
 
 
 def _auth(options: DataStorageOptions) -> dict[str, Any]:
-    """What it needs to ask the API server who calls and whether they may, and the token that its proof calls with."""
+    """Return the keys for authentication: a kubeconfig to check tokens and rights, and the token of the probe."""
     path = "/etc/datastorage/kubeconfig"
     env = {"AUTH_ENABLED": "true", "POD_NAMESPACE": "default", "KUBECONFIG": f"${{self.root}}{path}"}
     return {

@@ -18,23 +18,25 @@ Extensions = Annotated[
 
 
 class PostgresOptions(Model):
-    """Who logs in where, and with which rights; `durable` keeps data through a crash of the machine."""
+    """Options of `postgres`: the login, the database and its rights; with `durable` data survive a machine crash."""
 
-    user: Text = Field(default="slm_user", description="who owns the database")
-    password: Text = Field(default="test_password", description="of that user")
-    database: Text = Field(default="action_history", description="made at the first start")
+    user: Text = Field(default="slm_user", description="user that owns the database")
+    password: Text = Field(default="test_password", description="password of that user")
+    database: Text = Field(default="action_history", description="database that is created at the first start")
     durable: bool = Field(default=False, description="`true` keeps fsync on")
     extensions: Extensions = Field(
-        default=(), description="that only a superuser may create; the user creates trusted ones itself"
+        default=(), description="extensions to create that need a superuser; the user can create trusted ones itself"
     )
-    superuser: bool = Field(default=False, description="the user is a superuser: it may run programs and read files")
+    superuser: bool = Field(
+        default=False, description="`true` makes the user a superuser, who may run programs and read files"
+    )
 
 
 def postgres(options: PostgresOptions) -> dict[str, Any]:
-    """A database tuned for tests, its data on the image's anonymous volume."""
+    """Return a PostgreSQL service tuned for tests, with its data on the image's anonymous volume."""
     fast = ["postgres", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
     place = ["-D", "${self.data}", "-h", "${self.listen}", "-p", "${self.port}", "-c", "unix_socket_directories="]
-    place += ["-c", "dynamic_shared_memory_type=mmap"]  # killed, it would leave its files in /dev/shm
+    place += ["-c", "dynamic_shared_memory_type=mmap"]  # without it, a killed server would leave files in /dev/shm
     user, password, database = (f"${{self.env.POSTGRES_{part}|url}}" for part in ("USER", "PASSWORD", "DB"))
     return {
         "image": "docker.io/library/postgres:16-alpine",
@@ -69,7 +71,7 @@ def postgres(options: PostgresOptions) -> dict[str, Any]:
             "POSTGRES_USER": "${self.env.POSTGRES_USER}",
             "POSTGRES_PASSWORD": "${self.env.POSTGRES_PASSWORD}",
             "POSTGRES_DB": "${self.env.POSTGRES_DB}",
-            # Go's lib/pq insists on TLS unless told otherwise.
+            # Go's lib/pq requires TLS unless the URL disables it.
             "DATABASE_URL": f"postgresql://{user}:{password}@${{self.address}}/{database}?sslmode=disable",
         },
     }

@@ -15,39 +15,45 @@ GIB = 1024**3
 
 
 class RedisOptions(Model):
-    """How much data Redis holds, what it does when full, whether it asks for a password, and what clients may do."""
+    """Options of `redis`: its memory, its eviction policy, its password, and the rights of its clients."""
 
-    maxmemory: Size = Field(default=2 * GIB, description="data it holds; the container's limit is twice that")
+    maxmemory: Size = Field(default=2 * GIB, description="maximum of data; the container's limit is twice that")
     policy: Literal[
         "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random",
         "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
-    ] = Field(default="allkeys-lru", description='what goes when it is full')  # fmt: skip
-    password: Text | None = Field(default=None, description="asked for when set, and exported as `REDIS_PASSWORD`")
+    ] = Field(default="allkeys-lru", description='eviction policy when the memory is full')  # fmt: skip
+    password: Text | None = Field(default=None, description="password; by default none; exported as `REDIS_PASSWORD`")
     superuser: bool = Field(
-        default=False, description="clients may load modules, set paths and use DEBUG; with Redis 6 also CONFIG SET"
+        default=False,
+        description="`true` lets clients load modules, set paths and use DEBUG, with Redis 6 also CONFIG SET",
     )
 
 
 MEMORY_FOR_DATA = 2
-"""Times `maxmemory`: 2 GiB of mixed 1 KB and 100 KB values peaked at 2.85 GiB even with jemalloc's decay at 0."""
+"""Memory limit as a multiple of `maxmemory`.
+
+2 GiB of mixed 1 KB and 100 KB values used up to 2.85 GiB, even with jemalloc's decay at 0.
+"""
 
 MARKER = "envkit:${env.name}"
-"""Whose Redis it is, in a setting that nothing else uses: told by CONFIG GET, out of FLUSHALL's reach, there after a
-restart. A suite flushes only a server that carries its environment's.
+"""The mark of the environment that the server belongs to, stored in a setting that nothing else uses.
+
+CONFIG GET returns it, FLUSHALL does not remove it, and it survives a restart. A suite flushes only a server with the
+mark of its own environment.
 """
 
 DECAY = "dirty_decay_ms:0,muzzy_decay_ms:0"
-"""jemalloc gives freed memory back at once."""
+"""Settings with which jemalloc returns freed memory at once."""
 
 
 def redis(options: RedisOptions) -> dict[str, Any]:
-    """A cache without persistence that evicts at `maxmemory` and has room beyond it."""
+    """Return a Redis service without persistence that evicts at `maxmemory`; its memory limit is higher."""
     login = ":${self.env.REDISCLI_AUTH|url}@" if options.password else ""
     secret = {"REDISCLI_AUTH": options.password} if options.password else {}
     login_of_probe = {"password": "${self.env.REDISCLI_AUTH}"} if options.password else {}
-    # Not on the command line, which every user of the machine may read.
+    # The password is not on the command line, because every user of the machine can read command lines.
     secrets = ["${self.root}/envkit/redis.conf"] if options.password else []
-    # The image begins as root and goes on as a user of its own, who must be able to read it: mode 0644.
+    # The image starts as root and continues as another user, who must be able to read the file: mode 0644.
     text = "requirepass ${self.env.REDISCLI_AUTH|quoted}\n"
     files = {"/envkit/redis.conf": {"content": text, "mode": "0644"}} if secrets else {}
     command = [
@@ -59,7 +65,7 @@ def redis(options: RedisOptions) -> dict[str, Any]:
         "command": command,
         "process": {"supply": "redis", "command": [*command, "--port", "${self.port}", "--dir", "${self.data}"]},
         "files": {**rights.before("redis-server"), **files},
-        # The jemalloc inside redis' own images is built with the prefix je_; Debian's is not.
+        # The jemalloc in the images of Redis has the prefix je_; the one of Debian has no prefix.
         "env": {"MALLOC_CONF": DECAY, "JE_MALLOC_CONF": DECAY, **secret, **rights.everything(options.superuser)},
         "memory": MEMORY_FOR_DATA * options.maxmemory,
         "data": True,
