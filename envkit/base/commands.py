@@ -7,13 +7,12 @@ import shlex
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 from envkit.base.errors import EnvironmentFailed, ToolMissing
-from envkit.base.waiting import Cancel, until
+from envkit.base.waiting import Cancel, until, within
 
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for a program that is stopped early."""
@@ -117,9 +116,7 @@ def end_group(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
 
 def _end_orphans(group: int, grace: float) -> None:
     """End children that outlived the program. They already got SIGTERM, and get SIGKILL after `ORPHAN_GRACE` s."""
-    end = time.monotonic() + min(grace, ORPHAN_GRACE)
-    while _signal_group(group, 0) and time.monotonic() < end:
-        time.sleep(0.02)
+    within(min(grace, ORPHAN_GRACE), lambda: not _signal_group(group, 0), every=0.02)
     _signal_group(group, signal.SIGKILL)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -118,33 +118,73 @@ def until(
     return time.monotonic() - began
 
 
+def within(seconds: float, condition: Callable[[], bool], *, every: float = 0.01) -> bool:
+    """Return whether the condition becomes true in time; it is checked every `every` seconds."""
+    try:
+        until(lambda: None if condition() else "not yet", what="the condition", seconds=seconds, slowest=every)
+    except NotReady:
+        return False
+    return True
+
+
 class TryAgain(EnvkitError):
-    """A temporary failure that `retry` may try again (status 429 or 5xx, a connection that was cut)."""
+    """A temporary failure that `retry` may try again (status 429 or 5xx, a connection that was cut).
+
+    `after` is the shortest pause before the next attempt, in seconds.
+    """
+
+    def __init__(self, message: str, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+Pauses = Callable[[BaseException, int], float | None]
+"""From an error and the number of attempts so far to the seconds before the next attempt; None if there is none."""
+
+
+def backoff(seconds: Sequence[float]) -> Pauses:
+    """Pause that long after each `TryAgain` in turn, the last number for all others. Other errors are final.
+
+    A `TryAgain` that asks for a longer pause gets it.
+    """
+
+    def pause(error: BaseException, tries: int) -> float | None:
+        return max(seconds[min(tries, len(seconds)) - 1], error.after) if isinstance(error, TryAgain) else None
+
+    return pause
+
+
+def doubling(first: float = 1.0, most: float = 8.0) -> Pauses:
+    """Pause `first`, 2x, 4x ... seconds after each `TryAgain`, `most` seconds at the most. Other errors are final."""
+    return backoff([min(first * 2.0**power, most) for power in range(16)])
 
 
 def retry(
     call: Callable[[], T],
     *,
     seconds: float,
+    pauses: Pauses | None = None,
     cancel: Cancel | None = None,
     progress: Callable[[str], None] | None = None,
-    first: float = 1.0,
 ) -> T:
-    """Return what `call` returns; while it raises `TryAgain`, call it again for up to `seconds`.
+    """Return what `call` returns; after an error call it again, as `pauses` (`doubling` by default) decides.
 
-    The pauses are `first`, then two times, four times `first` and so on, at most 8 seconds. At the end the function
-    raises the last `TryAgain`.
+    Raises the last error when it is final or `seconds` are over. No pause lasts longer than what is left of them.
     """
-    cancel = cancel or Cancel()
+    cancel, decide, ends = cancel or Cancel(), pauses or doubling(), time.monotonic() + seconds
+
+    def pause(state: tenacity.RetryCallState) -> float | None:
+        error = state.outcome.exception() if state.outcome else None
+        return None if error is None else decide(error, state.attempt_number)
 
     def say(state: tenacity.RetryCallState) -> None:
         if progress and state.outcome:
-            progress(f"trying again: {state.outcome.exception()}")
+            progress(f"{state.outcome.exception()}; trying again in {state.upcoming_sleep:.3g} s")
 
     loop = tenacity.Retrying(
         stop=tenacity.stop_after_delay(seconds),
-        wait=tenacity.wait_exponential(multiplier=first, max=8),
-        retry=tenacity.retry_if_exception_type(TryAgain),
+        wait=lambda state: max(0.0, min(pause(state) or 0.0, ends - time.monotonic())),
+        retry=lambda state: pause(state) is not None,
         sleep=cancel.sleep,
         before_sleep=say,
         reraise=True,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envkit.base.errors import Cancelled, ConfigError, EnvkitError, Fault
 from envkit.ci.account import Account
 from envkit.ci.platform import Mark
+from envkit.config.yamlfile import line_of
 
 if TYPE_CHECKING:
     from envkit.evidence import Verdict
@@ -65,35 +65,3 @@ def _of_fault(fault: Fault, redact: Callable[[str], str]) -> Mark:
         "error", "envkit: the configuration", text if here else f"{fault.file}: {text}", fault.file if here else "",
         line_of(path, fault.path) if here else 0,
     )  # fmt: skip
-
-
-def line_of(file: Path, path: str) -> int:
-    """Return the line of a path such as `services.api.files[0].source`, or of its deepest part that exists.
-
-    Lines count from 1. Returns 0 if the file cannot be read or has no part of the path.
-    """
-    import yaml
-
-    from envkit.base import bounded
-
-    try:
-        node = bounded.composed(bounded.read_text(file), yaml.SafeLoader)[1]
-    except (OSError, ValueError, yaml.YAMLError):
-        return 0
-    line = 0
-    for index, key in re.findall(r"\[(\d+)\]|([^.\[\]]+)", path):
-        found = _items(node, index) if index else _keys(node, key)
-        if found is None:
-            break
-        line, node = found
-    return line
-
-
-def _keys(node: Any, key: str) -> tuple[int, Any] | None:
-    pairs = node.value if getattr(node, "id", "") == "mapping" else ()
-    return next(((name.start_mark.line + 1, value) for name, value in pairs if name.value == key), None)
-
-
-def _items(node: Any, index: str) -> tuple[int, Any] | None:
-    items = node.value if getattr(node, "id", "") == "sequence" else ()
-    return (items[int(index)].start_mark.line + 1, items[int(index)]) if int(index) < len(items) else None

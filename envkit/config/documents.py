@@ -14,6 +14,7 @@ import yaml
 
 from envkit.base import bounded
 from envkit.config.sets import keys_of
+from envkit.config.yamlfile import children
 
 NULL = "tag:yaml.org,2002:null"
 MAP = "tag:yaml.org,2002:map"
@@ -99,7 +100,7 @@ def _child(at: yaml.Node, key: str, where: str) -> yaml.Node | None:
     if isinstance(at, yaml.SequenceNode):
         found: yaml.Node = at.value[_index(at.value, key, where)]
         return found
-    return next((value for name, value in at.value if name.value == key), None)
+    return next((value for name, _, value in children(at) if name == key), None)
 
 
 def _replace(at: yaml.Node, key: str, node: yaml.Node, where: str) -> None:

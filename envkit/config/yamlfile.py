@@ -7,6 +7,7 @@ typed model converts them to the types of its fields. A key that occurs twice is
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,17 +100,41 @@ def _reason(error: Exception) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: not valid YAML: {problem}"
 
 
-def _duplicates(node: Any, at: tuple[str | int, ...]) -> list[Finding]:
+def children(node: Any) -> Iterator[tuple[str | int, int, Any]]:
+    """Key (or index), line from 1, and node of everything directly inside a node, as often as it is written."""
     if isinstance(node, yaml.SequenceNode):
-        return [one for i, item in enumerate(node.value) for one in _duplicates(item, (*at, i))]
-    if not isinstance(node, yaml.MappingNode):
-        return []
+        for index, item in enumerate(node.value):
+            yield index, item.start_mark.line + 1, item
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield str(key.value), key.start_mark.line + 1, value
+
+
+def line_of(file: Path, path: str) -> int:
+    """The line, from 1, of what `services.api.files[0].source` names, or of the deepest part of it that is there.
+
+    0 for a file that cannot be read, and for a path of which nothing is there.
+    """
+    try:
+        node = bounded.composed(bounded.read_text(file), yaml.SafeLoader)[1]
+    except (OSError, ValueError, yaml.YAMLError):
+        return 0
+    line = 0
+    for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", path):
+        wanted = int(index) if index else name
+        found = next(((at, inner) for key, at, inner in children(node) if key == wanted), None)
+        if found is None:
+            break
+        line, node = found
+    return line
+
+
+def _duplicates(node: Any, at: tuple[str | int, ...]) -> list[Finding]:
     found: list[Finding] = []
-    first: dict[str, int] = {}
-    for key, value in node.value:
-        name, line = str(key.value), key.start_mark.line + 1
-        if name in first and name != "<<":
-            found.append(((*at, name), f"is written twice, on lines {first[name]} and {line}; keep one of them"))
-        first.setdefault(name, line)
-        found += _duplicates(value, (*at, name))
+    first: dict[str | int, int] = {}
+    for key, line, value in children(node):
+        if key in first and key != "<<":
+            found.append(((*at, key), f"is written twice, on lines {first[key]} and {line}; keep one of them"))
+        first.setdefault(key, line)
+        found += _duplicates(value, (*at, key))
     return found

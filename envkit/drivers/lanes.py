@@ -17,7 +17,7 @@ from envkit.base.errors import EngineError, UsageError
 from envkit.base.events import Stream
 from envkit.base.paths import Paths, write_private
 from envkit.base.ports import bindable
-from envkit.base.registry import CONTAINERS, LANES, has_nodes, runs_processes
+from envkit.base.registry import CLUSTERS, CONTAINERS, LANES, has_nodes, runs_processes
 from envkit.config.models import Environment, Port, Service
 from envkit.drivers.clusters.base import kind_of
 from envkit.drivers.clusters.pki import Pki
@@ -99,8 +99,10 @@ def _advised(environment: Environment) -> Iterator[None]:
 
 def _refuse(environment: Environment) -> None:
     """What does not go together, before anything is touched."""
-    if environment.cluster.type == "existing":
-        raise UsageError("cluster type existing is not available yet", hint="use kind, envtest or none")
+    cluster = environment.cluster
+    if cluster.wanted and cluster.type not in CLUSTERS:
+        known = ", ".join(CLUSTERS)
+        raise UsageError(f"cluster type {cluster.type} is not available yet", hint=f"use {known} or none")
     better = _lane_on_engine(environment)
     if environment.lane == CONTAINERS and better != CONTAINERS:
         own, asked = LANES[environment.lane].cluster, environment.cluster.type

@@ -13,10 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import tenacity
-
 from envkit.base.errors import SuiteError
-from envkit.base.waiting import Cancel
+from envkit.base.waiting import Cancel, backoff, retry
 from envkit.suite.audit_client import BATCH_EVENTS, CALL_SECONDS, Client, Refused, Unanswered, encoded, fits
 from envkit.suite.environment import Environment
 from envkit.suite.eventually import eventually
@@ -204,19 +202,7 @@ class AuditStore:
                 self.stored += len(batch)
 
     def _insist(self, send: Callable[[], None]) -> None:
-        loop = tenacity.Retrying(
-            stop=tenacity.stop_after_delay(self.give_up_seconds),
-            wait=self._pause,
-            retry=tenacity.retry_if_exception_type(Unanswered),
-            sleep=self._cancel.sleep,
-            reraise=True,
-        )
-        loop(send)
-
-    def _pause(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        backoff = self.backoff[min(state.attempt_number, len(self.backoff)) - 1]
-        return max(backoff, error.after if isinstance(error, Unanswered) else 0.0)
+        retry(send, seconds=self.give_up_seconds, pauses=backoff(self.backoff), cancel=self._cancel)
 
     def _has_room(self, size: int) -> bool:
         return len(self._waiting) < self.capacity and (self._bytes + size <= self.buffer_bytes or not self._waiting)

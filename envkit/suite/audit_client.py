@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from envkit.base.deadline import Deadline
 from envkit.base.errors import EnvkitError
+from envkit.base.waiting import TryAgain
 from envkit.suite.environment import Environment
 from envkit.suite.tokens import Tokens
 
@@ -37,12 +38,8 @@ class Refused(EnvkitError):
         self.some_event = some_event
 
 
-class Unanswered(EnvkitError):
+class Unanswered(TryAgain):
     """DataStorage did not accept the request now; a retry may help. `after` is its Retry-After in seconds, or 0."""
-
-    def __init__(self, message: str, after: float = 0.0) -> None:
-        super().__init__(message)
-        self.after = after
 
 
 def encoded(event: Mapping[str, Any]) -> bytes:

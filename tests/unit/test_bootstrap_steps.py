@@ -77,7 +77,7 @@ def test_a_busy_server_is_asked_again() -> None:
         return str(answer)
 
     assert steps(said=said).ask(call) == "yes"
-    assert said == ["trying again: 429", "trying again: 503"]
+    assert said == ["429; trying again in 0.001 s", "503; trying again in 0.002 s"]
 
 
 def test_a_server_that_stays_busy_is_a_failure_with_what_it_said() -> None:

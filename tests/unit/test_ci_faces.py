@@ -23,9 +23,10 @@ from envkit.ci.account import Account, Trouble
 from envkit.ci.github import Files, GitHub
 from envkit.ci.gitlab import GitLab, dotenv
 from envkit.ci.job import Job, Wanted
-from envkit.ci.marks import line_of, of_error, of_run
+from envkit.ci.marks import of_error, of_run
 from envkit.ci.platform import Left, Mark
 from envkit.config.load import Request, load
+from envkit.config.yamlfile import line_of
 from envkit.evidence.known_secrets import plain_words, worth_hiding
 from envkit.evidence.redaction import Redactor
 from envkit.evidence.verdict import Verdict

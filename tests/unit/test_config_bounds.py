@@ -14,13 +14,13 @@ import yaml
 from envkit.base import bounded, kubeconfig
 from envkit.base.errors import ClusterError, ConfigError, UsageError
 from envkit.base.paths import Paths
-from envkit.ci.marks import line_of
 from envkit.config import yamlfile
 from envkit.config.documents import Unfit, laid_over
 from envkit.config.interpolate import Broken, interpolated
 from envkit.config.load import Request, load
 from envkit.config.merge import Merged
 from envkit.config.references import Inside, Scope, UnresolvedReference, resolve
+from envkit.config.yamlfile import line_of
 from envkit.drivers.clusters import manifests
 from envkit.evidence import junit
 from envkit.inventory import state

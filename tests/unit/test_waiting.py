@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from envkit.base.errors import Cancelled, EngineError, NotReady, ServiceDied
-from envkit.base.waiting import Aborted, Cancel, TryAgain, retry, until
+from envkit.base.waiting import Aborted, Cancel, TryAgain, backoff, doubling, retry, until, within
 
 
 def test_what_is_satisfied_at_once_is_asked_once() -> None:
@@ -143,8 +143,8 @@ def test_retry_goes_on_for_what_asks_for_it_only() -> None:
             raise answer
         return answer
 
-    assert retry(call, seconds=10, progress=told.append, first=0.01) == 42
-    assert told == ["trying again: 429", "trying again: 503"]
+    assert retry(call, seconds=10, progress=told.append, pauses=doubling(0.01)) == 42
+    assert told == ["429; trying again in 0.01 s", "503; trying again in 0.02 s"]
 
 
 def test_retry_raises_the_last_answer_when_time_is_up_and_anything_else_at_once() -> None:
@@ -155,9 +155,30 @@ def test_retry_raises_the_last_answer_when_time_is_up_and_anything_else_at_once(
         raise EngineError("no")
 
     with pytest.raises(TryAgain, match="still 429"):
-        retry(busy, seconds=0.1, first=0.01)
+        retry(busy, seconds=0.1, pauses=doubling(0.01))
     with pytest.raises(EngineError, match="no"):
         retry(broken, seconds=30)
+
+
+def test_a_pause_is_as_long_as_the_answer_asks_for_and_no_longer_than_the_time_that_is_left() -> None:
+    told: list[str] = []
+
+    def busy() -> None:
+        raise TryAgain("429", after=60.0)
+
+    assert backoff([1.0, 2.0])(TryAgain("429"), 7) == 2.0
+    assert backoff([1.0, 2.0])(TryAgain("429", after=3.0), 1) == 3.0
+    with pytest.raises(TryAgain):
+        retry(busy, seconds=0.05, progress=told.append)
+    assert [line.rpartition(" in ")[0] for line in told] == ["429; trying again"]
+    assert float(told[0].split()[-2]) <= 0.05
+
+
+def test_a_condition_that_comes_true_in_time_is_told_from_one_that_does_not() -> None:
+    answers = iter([False, False, True])
+
+    assert within(10, lambda: next(answers), every=0.001)
+    assert not within(0.01, lambda: False, every=0.001)
 
 
 def test_another_try_forgets_a_failure_and_no_signal() -> None:

@@ -29,10 +29,6 @@ FINGERPRINT = "/api/v1/namespaces/kube-system/configmaps/envkit"
 class Busy(TryAgain):
     """The API server asked to come back later or did not answer; `after` is what Retry-After said, in seconds."""
 
-    def __init__(self, message: str, after: float = 0.0) -> None:
-        super().__init__(message)
-        self.after = after
-
 
 class ApiError(ClusterError):
     """The API server said no; `status` is HTTP's."""

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from envkit.base import labels
-from envkit.base.waiting import retry
+from envkit.base.waiting import doubling, retry
 from envkit.config.models import Cluster
 from envkit.drivers.clusters.api import FINGERPRINT, Api, ApiError
 
@@ -77,7 +77,7 @@ def _collections(api: Api, kind: tuple[str, str, bool], going: set[str], environ
 def _delete(api: Api, path: str) -> None:
     options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
     try:
-        retry(lambda: api.ask("DELETE", path, options), seconds=SECONDS, first=FIRST)
+        retry(lambda: api.ask("DELETE", path, options), seconds=SECONDS, pauses=doubling(FIRST))
     except ApiError as error:
         if error.status not in (404, 409):
             raise

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import tenacity
-
 from envkit.base.errors import Cancelled, ClusterError, EnvkitError, NotReady
-from envkit.base.waiting import Aborted, Cancel, until
+from envkit.base.waiting import Aborted, Cancel, doubling, retry, until
 from envkit.drivers.clusters.api import Busy
 
 T = TypeVar("T")
@@ -48,15 +46,8 @@ class Steps:
 
     def ask(self, call: Callable[[], T]) -> T:
         """Call again after 1, 2, 4 seconds while the API server is busy; what Retry-After says is honoured."""
-        loop = tenacity.Retrying(
-            stop=tenacity.stop_after_delay(self.left),
-            wait=self._pause,
-            retry=tenacity.retry_if_exception_type(Busy),
-            sleep=self.cancel.sleep,
-            before_sleep=self._tell,
-            reraise=True,
-        )
-        return loop(call)
+        pauses = doubling(self.first_pause, 4 * self.first_pause)
+        return retry(call, seconds=self.left, pauses=pauses, cancel=self.cancel, progress=self.report)
 
     def until(self, attempt: Callable[[], str | None], what: str) -> float:
         """The wait loop, within what is left; an answer of "busy" is one more reason to go on."""
@@ -68,15 +59,6 @@ class Steps:
                 return error.message
 
         return until(once, what=what, seconds=self.left, cancel=self.cancel, slowest=0.25)
-
-    def _pause(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        backoff = self.first_pause * 2.0 ** min(state.attempt_number - 1, 2)
-        return min(self.left, max(backoff, error.after if isinstance(error, Busy) else 0.0))
-
-    def _tell(self, state: tenacity.RetryCallState) -> None:
-        if state.outcome:
-            self.report(f"trying again: {state.outcome.exception()}")
 
     def _named(self, name: str, seconds: float, error: EnvkitError) -> ClusterError:
         hung = isinstance(error, NotReady | Busy)

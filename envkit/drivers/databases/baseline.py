@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from envkit.base.waiting import FIRST_POLL, retry
 from envkit.drivers.databases.login import Login
 from envkit.drivers.databases.sql import NO_RIGHT, Connection, SqlError, connect
 from envkit.drivers.databases.template import MAINTENANCE, template_of
@@ -219,15 +219,11 @@ def _made_anew(place: Place) -> str:
 
 def _patiently(connection: Connection, statement: str) -> None:
     """A database can be copied only while nobody is connected to it; a probe is for a moment."""
-    deadline = time.monotonic() + SECONDS
-    while True:
-        try:
-            connection.run(statement)
-        except Exception as error:
-            if "being accessed by other users" not in str(error) or time.monotonic() > deadline:
-                raise
-        else:
-            return
+
+    def pause(error: BaseException, _tries: int) -> float | None:
+        return FIRST_POLL if "being accessed by other users" in str(error) else None
+
+    retry(lambda: connection.run(statement), seconds=SECONDS, pauses=pause)
 
 
 def _quoted(name: str) -> str:

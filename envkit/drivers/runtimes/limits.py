@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from envkit.base import labels
+from envkit.base.waiting import within
 
 LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where a container reads its own memory limit: cgroup v2, then v1."""
@@ -116,15 +116,19 @@ def ran_out(folder: Path) -> bool:
 
 def remove(folder: Path) -> bool:
     """Remove an empty group; gone is fine. A process that has just ended holds it for a moment."""
-    deadline = time.monotonic() + HELD
-    while True:
+
+    def gone() -> bool:
         try:
             folder.rmdir()
         except FileNotFoundError:
             return True
         except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                return False
-            time.sleep(0.01)
-        else:
-            return True
+            if error.errno != errno.EBUSY:
+                raise
+            return False
+        return True
+
+    try:
+        return within(HELD, gone)
+    except OSError:
+        return False

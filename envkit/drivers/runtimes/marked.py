@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from envkit.base import labels
 from envkit.base.owner import UNKNOWN, Claim, Owner, namespace
+from envkit.base.waiting import within
 
 SERVICE = "ENVKIT_SERVICE"
 """Beside the marker: which service a process belongs to."""
@@ -272,9 +272,8 @@ def _environ_after_exec(pid: int) -> bytes:
     `environ` is empty: for 0.05 ms usually, for as long as the kernel runs something else on a busy machine. Kernel
     threads, zombies and processes without variables are empty for good.
     """
-    deadline = time.monotonic() + EXEC
-    while _in_exec(pid) and time.monotonic() < deadline:
-        time.sleep(0.0005)
+    if _in_exec(pid):
+        within(EXEC, lambda: not _in_exec(pid), every=0.0005)
     return _environ(pid)
 
 

@@ -31,6 +31,7 @@ from envkit.base.errors import EngineError
 from envkit.base.owner import Claim, Owner, Verdict, of_data
 from envkit.base.paths import make_folder, replace_file, write_private
 from envkit.base.ports import Holder, holders, port_taken, process_on
+from envkit.base.waiting import within
 from envkit.drivers import accounts
 from envkit.drivers.runtimes import limits, listeners, shared_memory
 from envkit.drivers.runtimes.base import Unit
@@ -459,10 +460,4 @@ def _signal(pids: Iterable[int], signum: int) -> None:
 
 
 def _wait_gone(pids: Iterable[int], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while True:
-        if not any(alive(pid) for pid in pids):
-            return True
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
+    return within(seconds, lambda: not any(alive(pid) for pid in pids))

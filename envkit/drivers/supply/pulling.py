@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from envkit.base.errors import EngineError
-from envkit.base.waiting import Cancel
+from envkit.base.waiting import Cancel, retry
 from envkit.config.images import Source, by_digest, local_name, source_of, split_tag
 from envkit.drivers.engine.sdk import stepwise, translated
 from envkit.drivers.supply.retrying import pause_before_next
@@ -47,22 +48,25 @@ class Puller:
 
         where = f" from {source.reference}" if source.reference != reference else ""
         tries = 0
-        while True:
+
+        def attempt() -> None:
+            nonlocal tries
             tries += 1
             report(f"pulling {reference}{where}" + (f" (try {tries})" if tries > 1 else ""))
-            try:
-                self._once(source, platform, report, cancel)
-                return
-            except EngineError as error:
-                pause = pause_before_next(error.message, tries)
-                if pause is None or isinstance(error.__cause__, NotFound):
-                    if where:
-                        error.message = f"from the mirror {source.reference}: {error.message}"
-                    if tries > 1:
-                        error.message += f" (tried {tries} times)"
-                    raise
-                report(f"{error.message}; trying again in {pause:g} s")
-                cancel.sleep(pause)
+            self._once(source, platform, report, cancel)
+
+        def pause(error: BaseException, made: int) -> float | None:
+            final = not isinstance(error, EngineError) or isinstance(error.__cause__, NotFound)
+            return None if final else pause_before_next(str(error), made)
+
+        try:
+            retry(attempt, seconds=math.inf, pauses=pause, cancel=cancel, progress=report)  # `pause` counts tries
+        except EngineError as error:
+            if where:
+                error.message = f"from the mirror {source.reference}: {error.message}"
+            if tries > 1:
+                error.message += f" (tried {tries} times)"
+            raise
 
     def _once(self, source: Source, platform: str | None, report: Report, cancel: Cancel) -> None:
         layers: dict[str, tuple[int, int]] = {}

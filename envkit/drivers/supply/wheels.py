@@ -7,25 +7,21 @@ requirements, and copied into the image as they are.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import os
 import re
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from envkit.base.commands import CommandFailed, run
-from envkit.base.errors import ImageUnavailable
+from envkit.base.commands import CommandFailed
+from envkit.base.errors import ImageUnavailable, ToolMissing
 from envkit.base.owned import own_folder
 from envkit.base.paths import PACKAGE
 from envkit.base.waiting import Cancel
 from envkit.drivers.supply.sealed import is_whole, open_to_all, record
+from envkit.drivers.supply.wheel_installer import SECONDS, Installation
 
 OWN_REQUIREMENTS = PACKAGE / "datastorage" / "requirements.txt"
-
-SECONDS = 240.0
-"""For fetching about 15 MB of wheels."""
 
 _MACHINES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
 
@@ -48,11 +44,13 @@ def site_folder(
     python, machine = python_of(base), _MACHINES.get(arch, arch)
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     folder = cache / "sites" / f"{key}-py{python}-{machine}"
-    _fetch(folder, installer(python, machine), requirements, report, cancel)
+    _fetch(folder, Installation(python, machine), requirements, report, cancel)
     return folder
 
 
-def _fetch(folder: Path, argv: list[str], requirements: Path, report: Callable[[str], None], cancel: Cancel) -> None:
+def _fetch(
+    folder: Path, wanted: Installation, requirements: Path, report: Callable[[str], None], cancel: Cancel
+) -> None:
     """Install into the folder, once, whoever asks at the same time."""
     from filelock import FileLock
 
@@ -63,7 +61,7 @@ def _fetch(folder: Path, argv: list[str], requirements: Path, report: Callable[[
             beside = folder.with_name(f".{folder.name}.new")
             shutil.rmtree(beside, ignore_errors=True)
             own_folder(beside, 0o700)  # closed to others until it is whole
-            _install(argv, requirements, beside, cancel)
+            _install(wanted, requirements, beside, cancel)
             open_to_all(beside)
             shutil.rmtree(folder, ignore_errors=True)
             beside.rename(folder)
@@ -78,56 +76,20 @@ def site_here(cache: Path) -> Path:
 
 def fetch_site_here(cache: Path, report: Callable[[str], None], cancel: Cancel) -> None:
     """Make that folder, whole or not at all; this host's own wheels, whatever system it is."""
-    _fetch(site_here(cache), [*_own_installer()], OWN_REQUIREMENTS, report, cancel)
+    _fetch(site_here(cache), Installation(bytecode=True), OWN_REQUIREMENTS, report, cancel)
 
 
-def _own_installer() -> list[str]:
-    if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--only-binary=:all:"]
-    return [_uv(), "pip", "install", "--quiet", "--python", sys.executable, "--compile-bytecode", "--only-binary",
-            ":all:"]  # fmt: skip
-
-
-def _install(argv: list[str], requirements: Path, target: Path, cancel: Cancel) -> None:
+def _install(installation: Installation, requirements: Path, target: Path, cancel: Cancel) -> None:
     try:
-        run([*argv, "--require-hashes", "--target", str(target), "-r", str(requirements)], seconds=SECONDS,
-            cancel=cancel)  # fmt: skip
+        installation.run(requirements, target, cancel)
+    except ToolMissing as error:
+        raise ImageUnavailable(
+            "neither pip nor uv is there to fetch the DataStorage service's dependencies",
+            hint="install uv, or pip into the environment that runs envkit",
+        ) from error
     except CommandFailed as error:
         raise ImageUnavailable(
             "the DataStorage service's dependencies could not be fetched",
             hint="is the package index reachable? pip's own settings (PIP_INDEX_URL, pip.conf) are used as they are",
             detail=error.output[-3000:],
         ) from error
-
-
-def installer(python: str, machine: str) -> list[str]:
-    """Pip where this Python has it, else uv; both only unpack wheels, nothing of the image's is run."""
-    if importlib.util.find_spec("pip"):
-        platforms = [f"{tag}_{machine}" for tag in ("manylinux2014", "manylinux_2_17", "manylinux_2_28")]
-        flags = [word for platform in platforms for word in ("--platform", platform)]
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-        return [*pip, "--python-version", python, "--implementation", "cp", *flags, "--only-binary=:all:"]
-    uv = _uv()
-    platform = f"{machine}-manylinux_2_28"
-    return [
-        uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--python-version",
-        python,
-        "--python-platform",
-        platform,
-        "--only-binary",
-        ":all:",
-    ]
-
-
-def _uv() -> str:
-    uv = os.environ.get("UV") or shutil.which("uv")
-    if not uv:
-        raise ImageUnavailable(
-            "neither pip nor uv is there to fetch the DataStorage service's dependencies",
-            hint="install uv, or pip into the environment that runs envkit",
-        )
-    return uv

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from envkit.base.deadline import Deadline
-from envkit.base.waiting import Cancel, TryAgain, retry
+from envkit.base.waiting import Cancel, TryAgain, doubling, retry
 from envkit.drivers.supply.binaries.models import Unfit
 from envkit.drivers.supply.binaries.web import READ_SECONDS, opened
 
@@ -62,7 +62,7 @@ class Http:
                 return response.read(1 << 20).decode(errors="replace")
 
         try:
-            return retry(once, seconds=self.patience, cancel=cancel, first=self.first_pause)
+            return retry(once, seconds=self.patience, pauses=doubling(self.first_pause), cancel=cancel)
         except TryAgain as error:
             raise Unfit(error.message) from error
 
@@ -92,7 +92,7 @@ class Http:
             before = part.size
             try:
                 retry(lambda: part.fetch_rest(self.environ, ends), seconds=self.patience, cancel=part.cancel,
-                      progress=part.report, first=self.first_pause)  # fmt: skip
+                      progress=part.report, pauses=doubling(self.first_pause))  # fmt: skip
                 return
             except TryAgain as error:
                 if part.size <= before:

