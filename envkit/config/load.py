@@ -60,6 +60,7 @@ def _layers(sources: Sources, request: Request) -> list[Layer]:
 def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
     """All layers over the presets they ask for, which are known only once all layers are."""
     from envkit.config.floor import floor
+    from envkit.config.probe_layers import drop_former_keys
 
     wanted = Merged()
     for layer in layers:
@@ -68,6 +69,7 @@ def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
     merged = Merged()
     beneath.lay_missing(merged)
     for layer in layers:
+        drop_former_keys(merged.data, layer.data)
         merged.lay(layer.data, layer.origin)
         beneath.lay_missing(merged)
     return merged, findings

@@ -200,7 +200,7 @@ class Rule(Model):
     """A rule of a Role or ClusterRole, as Kubernetes writes it."""
 
     apiGroups: Strings = Field(default=("",), description="empty text is the core group")  # noqa: N815  Kubernetes' own spelling
-    resources: Strings = Field(description="`pods`, `remediationrequests/status`, ...")
+    resources: Strings = Field(description="`pods`, `pods/log`, ...")
     verbs: Strings = Field(description="`get`, `create`, ...")
     resourceNames: Strings = Field(default=(), description="these only; all when empty")  # noqa: N815  Kubernetes' own spelling
 

@@ -23,7 +23,7 @@ class DataStorageOptions(Model):
         default=False, description="callers need a bearer token; see [authentication](datastorage.md#authentication)"
     )
     identity: str = Field(default="data-storage-sa", description="whose kubeconfig it asks the API server with")
-    client: str = Field(default="gateway-integration-sa", description="whose token its proof calls with")
+    client: str = Field(default="data-storage-client", description="whose token its proof calls with")
 
 
 def datastorage(options: DataStorageOptions) -> dict[str, Any]:

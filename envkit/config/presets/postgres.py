@@ -20,9 +20,9 @@ Extensions = Annotated[
 class PostgresOptions(Model):
     """Who logs in where, and with which rights; `durable` keeps data through a crash of the machine."""
 
-    user: Text = Field(default="slm_user", description="who owns the database")
+    user: Text = Field(default="test", description="who owns the database")
     password: Text = Field(default="test_password", description="of that user")
-    database: Text = Field(default="action_history", description="made at the first start")
+    database: Text = Field(default="test", description="made at the first start")
     durable: bool = Field(default=False, description="`true` keeps fsync on")
     extensions: Extensions = Field(
         default=(), description="that only a superuser may create; the user creates trusted ones itself"
