@@ -23,7 +23,8 @@ LAST_PART = 0.25
 """Of a token's life: with less than this left it is renewed, as `env` and `run` do."""
 
 RENEW_SECONDS = 15.0
-AUTHORIZED, UNAUTHORIZED = "GATEWAY_AUTHORIZED_TOKEN", "GATEWAY_UNAUTHORIZED_TOKEN"
+AUTHORIZED, UNAUTHORIZED = "_AUTHORIZED_TOKEN", "_UNAUTHORIZED_TOKEN"
+"""How the variables of the two usual tokens end; the profile chooses what they begin with."""
 
 
 class Tokens:
@@ -41,13 +42,22 @@ class Tokens:
 
     @property
     def authorized(self) -> str:
-        """Of an account that may do what the service under test does."""
-        return self[AUTHORIZED]
+        """Of an account that may do what the service under test does: the token of the `..._AUTHORIZED_TOKEN`."""
+        return self._only(AUTHORIZED)
 
     @property
     def unauthorized(self) -> str:
-        """Of an account that exists and may do nothing."""
-        return self[UNAUTHORIZED]
+        """Of an account that exists and may do nothing: the token of the `..._UNAUTHORIZED_TOKEN`."""
+        return self._only(UNAUTHORIZED)
+
+    def _only(self, suffix: str) -> str:
+        """Return the token of the one variable that ends so. Raises `SuiteError` when there is none or several."""
+        found = self._environment.ending(suffix)
+        if len(found) > 1:
+            raise SuiteError(
+                f"several variables end with {suffix}: {', '.join(found)}", hint='name one: tokens["VARIABLE"]'
+            )
+        return self[found[0] if found else f"...{suffix}"]
 
     def __getitem__(self, variable: str) -> str:
         """A token that lasts. Raises `SuiteError` when there is none, or it is near its end and cannot be renewed."""
