@@ -13,9 +13,16 @@ STATIC = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("lint-imports",),
+    ("vulture",),
     ("mypy",),
 )
-"""Programs of the virtual environment with their arguments. `lint-imports` checks the layers; see pyproject.toml."""
+"""Programs of the virtual environment with their arguments; pyproject.toml configures them.
+
+`lint-imports` checks the layers, `vulture` finds code that nothing uses.
+"""
+
+SLOW = (("pylint", "envkit", "tests", "tasks.py"),)
+"""Static checks of the whole run alone: `pylint` finds lines written twice, which takes it half a minute."""
 
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup")
 """Options for two pytest workers, because tests mostly wait. Tests that share an environment stay in one worker."""
@@ -24,7 +31,7 @@ SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup")
 def main(root: Path, *, fast: bool, pytest_args: Sequence[str]) -> int:
     """Run all checks, or with `fast` those without an engine. Return the first exit code that is not 0, or 0."""
     if not pytest_args:
-        for tool in STATIC:
+        for tool in STATIC if fast else (*STATIC, *SLOW):
             program, *arguments = tool
             code = _timed(root, [str(Path(sys.executable).with_name(program)), *arguments])
             if code:

@@ -12,10 +12,11 @@ from invoke.tasks import Task
 from envkit.cli.options import COMMON, REPEATED, SHORT, carried_out
 from envkit.cli.reporting import reported
 from envkit.cli.verb import Function
+from envkit.config.shipped import default_profile
 
 HELP = {
     "file": "configuration file (else envkit.yaml, found by walking up)",
-    "profile": "profile by name (default: gateway)",
+    "profile": f"profile by name (default: {default_profile()})",
     "overlay": "profile or file laid over it; repeatable",
     "name": "name of the environment (default: the profile's)",
     "engine": "docker, podman or auto",

@@ -17,8 +17,8 @@ def out(text: str) -> None:
     sys.stdout.flush()
 
 
-COLOURS = (36, 33, 32, 35, 34, 31)
-"""Of a terminal, for one service after the other."""
+COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red")
+"""For one service after the other."""
 
 
 @dataclass
@@ -27,16 +27,20 @@ class Prefixed:
 
     write: Callable[[str], None]
     environ: Mapping[str, str]
-    _seen: dict[str, int] = field(default_factory=dict)
+    _seen: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, name: str, line: str) -> None:
         """One line."""
         colour = self._seen.setdefault(name, COLOURS[len(self._seen) % len(COLOURS)])
-        if colourful(self.environ):
-            width = max(map(len, self._seen))
-            self.write(f"\x1b[{colour}m{name:<{width}} |\x1b[0m {line}\n")
-        else:
+        if not colourful(self.environ):
             self.write(f"{name} | {line}\n")
+            return
+        from rich.color import ColorSystem
+        from rich.style import Style
+
+        width = max(map(len, self._seen))
+        head = Style.parse(colour).render(f"{name:<{width}} |", color_system=ColorSystem.STANDARD)
+        self.write(f"{head} {line}\n")
 
 
 def confirmed(question: str, yes: bool) -> bool:

@@ -209,8 +209,12 @@ def look(found: Status, flags: Flags, out: Out) -> None:
         return
     lines: list[str] = []
     status(found, flags, lines.append)
-    live = terminal.moves(sys.stdout, flags.environ)
-    out(("\x1b[H\x1b[2J" if live else "") + "".join(lines) + ("" if live else "\n"))
+    if not terminal.moves(sys.stdout, flags.environ):
+        out("".join(lines) + "\n")
+        return
+    from rich.control import Control
+
+    out(f"{Control.home()}{Control.clear()}{''.join(lines)}")
 
 
 def _memory(row: Row) -> str:

@@ -66,6 +66,7 @@ def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
     The layers are merged twice, because the first merge is needed to find the presets and their options.
     """
     from envkit.config.floor import floor
+    from envkit.config.probe_layers import drop_former_keys
 
     wanted = Merged()
     for layer in layers:
@@ -74,6 +75,7 @@ def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
     merged = Merged()
     beneath.lay_missing(merged)
     for layer in layers:
+        drop_former_keys(merged.data, layer.data)
         merged.lay(layer.data, layer.origin)
         beneath.lay_missing(merged)
     return merged, findings

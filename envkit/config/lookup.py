@@ -9,11 +9,10 @@ from pathlib import Path
 
 from envkit.config.names import did_you_mean, made_name
 from envkit.config.request import Request
-from envkit.config.shipped import is_shipped, shipped
+from envkit.config.shipped import default_profile, is_shipped, shipped
 
 OWN_FILE = "envkit.yaml"
 LOCAL_FILE = "envkit.local.yaml"
-DEFAULT_PROFILE = "gateway"
 
 
 class NotFoundError(Exception):
@@ -35,7 +34,7 @@ class Main:
 
 
 def main_file(request: Request) -> Main:
-    """Return the main file: the given file or profile, else the nearest `envkit.yaml`, else the profile `gateway`.
+    """Return the main file: the given file or profile, else the nearest `envkit.yaml`, else the default profile.
 
     The nearest `envkit.yaml` is in the working directory or in a folder above it. Raises `NotFoundError`.
     """
@@ -44,7 +43,7 @@ def main_file(request: Request) -> Main:
     own = upwards(OWN_FILE, request.cwd)
     if own and not request.profile:
         return Main(own, own.parent, made_name(own.parent.name))
-    profile = request.profile or DEFAULT_PROFILE
+    profile = request.profile or default_profile()
     if _is_path(profile):
         return _given(absolute(profile, request.cwd))
     return _profile(profile, own, request)

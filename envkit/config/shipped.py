@@ -25,6 +25,11 @@ def is_shipped(path: Path) -> bool:
     return path.resolve().parent == shipped("config").resolve()
 
 
+def default_profile() -> str:
+    """Return the name of the profile for a user who names none, as `config/default-profile` says it."""
+    return (shipped("config") / "default-profile").read_text(encoding="utf-8").strip()
+
+
 def checkout_of(files: Sequence[str], root: str) -> str:
     """Return the checkout of an environment with these configuration files, or an empty string if it has none.
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import textwrap
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from rich.console import Console, OverflowMethod, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from envkit.inventory.timings import Span, Timings
 
 LEAST = 10
 """Minimum width of a bar in columns. Notes are drawn only if bars beside them can have twice this width."""
 
-COLOURS = {"critical": "1;36", "failed": "1;31", "other": "32", "faint": "2"}
+TIME = 6
+"""Columns for a time: `123.4s`."""
+
+CRITICAL, FAILED, OTHER, FAINT = "bold cyan", "bold red", "green", "dim"
 
 
 @dataclass(frozen=True)
@@ -26,51 +34,65 @@ class Look:
         """The characters for waiting, a step, a step of the critical path, and the arrow between two steps."""
         return ("·", "▒", "█", "→") if self.letters else (".", "=", "#", ">")
 
-    def painted(self, text: str, colour: str) -> str:
-        """Return the text in that colour, or unchanged if colours are off."""
-        return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if self.colours and text else text
+    @property
+    def cut(self) -> OverflowMethod:
+        """The way rich shortens a name that is too long."""
+        return "ellipsis" if self.letters else "crop"
 
 
 def draw(found: Timings, look: Look) -> str:
     """Return the drawing as text; each line ends with a newline."""
+    text = io.StringIO()
+    console = Console(
+        file=text, width=look.columns, color_system="standard" if look.colours else None, force_terminal=look.colours,
+        legacy_windows=False, _environ={},
+    )  # fmt: skip
+    for part in _parts(found, look):
+        console.print(part, highlight=False)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def _parts(found: Timings, look: Look) -> Iterator[RenderableType]:
     spans = [span for span in found.spans if span.ran]
     kept = sum(span.state == "kept" for span in found.spans)
     never = [span.step for span in found.spans if span.began is None]
     head = f"up of {found.name} on {found.where}: {found.seconds:.1f}s"
-    lines = [*_fold(head + (", failed" if found.result == "failed" else ""), look, ""), ""]
-    lines += _rows(found, spans, look)
+    yield Text(head + (", failed" if found.result == "failed" else "") + "\n")
+    yield _rows(found, spans, look)
     if kept:
-        lines.append(look.painted(f"  and {kept} that {'was' if kept == 1 else 'were'} kept", "faint"))
+        yield _indented("", Text(f"and {kept} that {'was' if kept == 1 else 'were'} kept", FAINT))
     if never:
-        lines += [look.painted(line, "faint") for line in _fold(f"  never began: {', '.join(never)}", look, "    ")]
-    return "".join(f"{line}\n" for line in [*lines, "", *_chain(found, look)])
+        yield _indented("", Text(f"never began: {', '.join(never)}", FAINT))
+    yield ""
+    yield from _chain(found, look)
 
 
-def _rows(found: Timings, spans: list[Span], look: Look) -> list[str]:
+def _rows(found: Timings, spans: list[Span], look: Look) -> Table:
     chain = {span.step for span in found.critical}
     names = min(max(len(span.step) for span in spans), max(8, look.columns // 3))
     notes = {span.step: _note(found, span) for span in spans}
-    room = look.columns - names - 12
+    room = look.columns - names - TIME - 6
     beside = max(map(len, notes.values()))
     bar = room - beside - 2 if room - beside - 2 >= 2 * LEAST else max(LEAST, room)
     scale = bar / max(span.ended for span in spans)
-    rows = []
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, overflow=look.cut, width=names + 2)
+    table.add_column(no_wrap=True, justify="right", min_width=TIME)
+    table.add_column(no_wrap=True, overflow="crop", width=bar)
     for span in spans:
         critical = span.step in chain
-        colour = "failed" if span.state == "failed" else "critical" if critical else "other"
-        short = span.step if len(span.step) <= names else span.step[: names - 1] + ("…" if look.letters else "~")
-        mark = look.painted(("*" if critical else " ") + " " + short.ljust(names), colour if critical else "other")
-        line = f"{mark} {span.seconds:6.1f}s  {_bar(span, scale, bar, critical, colour, look)}"
-        rows.append(f"{line}  {look.painted(notes[span.step], 'faint')}".rstrip() if bar < room else line.rstrip())
-    return rows
+        colour = FAILED if span.state == "failed" else CRITICAL if critical else OTHER
+        name = Text(f"{'*' if critical else ' '} {span.step}", colour if critical else OTHER)
+        note = [Text.assemble((notes[span.step], FAINT))] if bar < room else []
+        table.add_row(name, f"{span.seconds:.1f}s", _bar(span, scale, bar, critical, colour, look), *note)
+    return table
 
 
-def _bar(span: Span, scale: float, most: int, critical: bool, colour: str, look: Look) -> str:
+def _bar(span: Span, scale: float, most: int, critical: bool, colour: str, look: Look) -> Text:
     wait, other, path, _ = look.marks
     begin = min(int((span.began or 0.0) * scale), most - 1)
     length = max(1, min(round(span.ended * scale), most) - begin)
-    drawn = look.painted(wait * begin, "faint") + look.painted((path if critical else other) * length, colour)
-    return drawn + " " * (most - begin - length)
+    return Text.assemble((wait * begin, FAINT), ((path if critical else other) * length, colour))
 
 
 def _note(found: Timings, span: Span) -> str:
@@ -81,7 +103,7 @@ def _note(found: Timings, span: Span) -> str:
     return f"after {before}" if before else ""
 
 
-def _chain(found: Timings, look: Look) -> list[str]:
+def _chain(found: Timings, look: Look) -> Iterator[Table]:
     chain = found.critical
     arrow = f" {look.marks[3]} "
     said = arrow.join(f"{span.step} {span.seconds:.1f}s" for span in chain)
@@ -89,11 +111,13 @@ def _chain(found: Timings, look: Look) -> list[str]:
     first, last = (chain[0].began or 0.0, chain[-1].ended) if chain else (0.0, 0.0)
     rest = f"{first:.1f}s before it, {max(0.0, last - first - total):.1f}s between its steps, "
     rest += f"{max(0.0, found.seconds - last):.1f}s after it"
-    lines = [*_fold(f"* critical path: {said}", look, "  ")]
-    return [*lines, *_fold(f"  {total:.1f}s of {found.seconds:.1f}s; {rest}", look, "  ")]
+    yield _indented("*", Text(f"critical path: {said}"))
+    yield _indented("", Text(f"{total:.1f}s of {found.seconds:.1f}s; {rest}"))
 
 
-def _fold(text: str, look: Look, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text, look.columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    ) or [""]  # fmt: skip
+def _indented(mark: str, text: Text) -> Table:
+    """Return the text two columns from the edge, each of its lines, with the mark before the first one."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=1)
+    table.add_row(mark, text)
+    return table

@@ -36,6 +36,10 @@ class Environment:
         """Return the variable, or None if it is unset or empty. Use this for variables that an environment may lack."""
         return self._environ.get(name) or None
 
+    def ending(self, suffix: str) -> list[str]:
+        """Return the names of all variables that end with the suffix and are not empty."""
+        return sorted(name for name, value in self._environ.items() if name.endswith(suffix) and value)
+
     def __contains__(self, name: str) -> bool:
         return self.get(name) is not None
 

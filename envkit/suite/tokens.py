@@ -23,7 +23,8 @@ LAST_PART = 0.25
 """Share of a token's lifetime. With less than this left, the token is renewed; `env` and `run` use the same share."""
 
 RENEW_SECONDS = 15.0
-AUTHORIZED, UNAUTHORIZED = "GATEWAY_AUTHORIZED_TOKEN", "GATEWAY_UNAUTHORIZED_TOKEN"
+AUTHORIZED, UNAUTHORIZED = "_AUTHORIZED_TOKEN", "_UNAUTHORIZED_TOKEN"
+"""How the variables of the two usual tokens end; the profile chooses what they begin with."""
 
 
 class Tokens:
@@ -41,13 +42,22 @@ class Tokens:
 
     @property
     def authorized(self) -> str:
-        """The token of an account with the rights of the service under test."""
-        return self[AUTHORIZED]
+        """The token of an account with the rights of the service under test: that of the `..._AUTHORIZED_TOKEN`."""
+        return self._only(AUTHORIZED)
 
     @property
     def unauthorized(self) -> str:
-        """The token of an account without rights."""
-        return self[UNAUTHORIZED]
+        """The token of an account without rights: that of the `..._UNAUTHORIZED_TOKEN`."""
+        return self._only(UNAUTHORIZED)
+
+    def _only(self, suffix: str) -> str:
+        """Return the token of the one variable that ends so. Raises `SuiteError` when there is none or several."""
+        found = self._environment.ending(suffix)
+        if len(found) > 1:
+            raise SuiteError(
+                f"several variables end with {suffix}: {', '.join(found)}", hint='name one: tokens["VARIABLE"]'
+            )
+        return self[found[0] if found else f"...{suffix}"]
 
     def __getitem__(self, variable: str) -> str:
         """Return a valid token. Raises `SuiteError` if there is none, or if it expires soon and cannot be renewed."""

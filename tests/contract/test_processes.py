@@ -22,7 +22,8 @@ from envkit.base import labels
 from envkit.base.errors import EngineError, PortTaken
 from envkit.base.ports import accepts
 from envkit.drivers.runtimes import limits, marked
-from envkit.drivers.runtimes.marked import alive, is_stranger, marked_processes, session, start_time, tree
+from envkit.drivers.runtimes.marked import marked_processes, session, tree
+from envkit.drivers.runtimes.process_table import alive, is_stranger, start_time
 from envkit.drivers.runtimes.processes import Processes
 from envkit.planning.facts import Instance
 from tests.contract.bench import CLAIM, OWNER, ProcessBench
@@ -217,7 +218,7 @@ def test_a_process_is_known_by_its_marker_from_its_first_moment(monkeypatch: pyt
             start_new_session=True,
         )  # fmt: skip
         with began:
-            monkeypatch.setattr(marked, "_pids", lambda pid=began.pid: [pid])
+            monkeypatch.setattr(marked, "pids", lambda pid=began.pid: [pid])
             missed += [it.pid for it in marked_processes(environment)] != [began.pid]
             began.communicate(b"\n")
     assert missed == 0

@@ -20,7 +20,7 @@ import pytest
 
 from envkit.base.ports import accepts
 from envkit.drivers import accounts
-from envkit.drivers.runtimes.marked import alive
+from envkit.drivers.runtimes.process_table import alive
 from envkit.planning.facts import Instance
 from tests.contract.bench import ProcessBench
 from tests.contract.test_processes import eventually

@@ -235,7 +235,7 @@ def instance_of(place: Place) -> dict[str, object]:
 
 
 def began(pid: int) -> float:
-    from envkit.drivers.runtimes.marked import start_time
+    from envkit.drivers.runtimes.process_table import start_time
 
     return start_time(pid)
 

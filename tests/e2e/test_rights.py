@@ -36,7 +36,10 @@ STORES = """
 cluster: none
 services:
   redis: {{preset: redis, ports: {{redis: {redis}}}, options: {{maxmemory: 64MiB}}}}
-  postgres: {{preset: postgres, ports: {{postgres: {postgres}}}}}
+  postgres:
+    preset: postgres
+    ports: {{postgres: {postgres}}}
+    options: {{user: slm_user, database: action_history}}
 """
 
 ASKING = """

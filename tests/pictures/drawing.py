@@ -15,7 +15,6 @@ from rich.text import Text
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs/pictures"
 FONT_FACES = re.compile(r"@font-face \{\{.*?\}\}\s*", re.DOTALL)
-FONTS = "ui-monospace, Menlo, Consolas, monospace"
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 

@@ -12,6 +12,7 @@ from envkit.config.models import Environment, Migrations
 from envkit.config.references import Published, Scope, resolve
 from envkit.config.schema import FILE, text
 from envkit.config.shipped import profiles, shipped
+from envkit.drivers.probes.audit import AuditProbe
 
 PORTS = {
     "gateway": (15437, 16380, 18091, 19091, 28091),
@@ -123,6 +124,12 @@ def test_the_default_is_gateway_with_all_variables(tmp_path: Path) -> None:
         name: identity.token.variable for name, identity in environment.cluster.identities.items() if identity.token
     }
     assert tokens["gateway-integration-sa"] == "DATA_STORAGE_TOKEN"
+
+
+def test_the_default_proves_its_audit_service_with_an_event_of_the_gateway(tmp_path: Path) -> None:
+    probe = load(Request(cwd=tmp_path, environ={})).services["datastorage"].first_probe
+    assert isinstance(probe, AuditProbe)
+    assert probe.event == {"event_category": "gateway"}
 
 
 def test_the_default_is_bootstrapped_as_the_suites_expect(tmp_path: Path) -> None:

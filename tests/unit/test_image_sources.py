@@ -146,7 +146,7 @@ class Api:
     def tag(self, image: str, repository: str, tag: str, force: bool) -> None:
         self.done.append(f"tag {image} {repository} {tag}")
 
-    def remove_image(self, image: str, noprune: bool) -> None:
+    def remove_image(self, image: str, **_more: Any) -> None:
         self.done.append(f"untag {image}")
 
 

@@ -20,7 +20,7 @@ from envkit.base.owner import Owner
 from envkit.base.paths import Paths
 from envkit.cli.output import confirmed, expiry
 from envkit.drivers.engine.endpoint import Endpoint
-from envkit.drivers.runtimes.marked import Stamp
+from envkit.drivers.runtimes.process_table import Stamp
 from envkit.inventory import state
 from envkit.operations.list import Found, Trace, in_files, is_locked, judged
 from envkit.operations.prune import choose, why

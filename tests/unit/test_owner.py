@@ -14,7 +14,7 @@ from envkit.base.owner import NOBODY, Claim, Owner, Whose, claim, here, not_ours
 from envkit.base.paths import Paths
 from envkit.config.load import Request, identify, load
 from envkit.config.shipped import checkout_of, shipped
-from envkit.drivers.runtimes.marked import Stamp, boot, start_time
+from envkit.drivers.runtimes.process_table import Stamp, boot, start_time
 from envkit.inventory import state
 from envkit.operations.remove import held_by, inherited, known_engines
 

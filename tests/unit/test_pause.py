@@ -12,7 +12,7 @@ import pytest
 
 from envkit.base.errors import EngineError, EnvironmentFailed, NotUp, UsageError
 from envkit.drivers.runtimes.fake import FakeEngine
-from envkit.drivers.runtimes.marked import Stamp
+from envkit.drivers.runtimes.process_table import Stamp
 from envkit.inventory import state
 from envkit.operations import env
 from envkit.planning.facts import ClusterFact, Facts

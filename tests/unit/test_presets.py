@@ -120,7 +120,7 @@ def test_datastorage_reaches_its_stores_from_inside(tmp_path: Path) -> None:
     assert (service.build.context, service.build.args) == ("datastorage", {"BASE_IMAGE": "mine/python"})
     assert service.needs == ("pg", "cache")
     env = resolved_service(service, Scope(found, Inside(found), "ds")).env
-    assert env["DATABASE_URL"] == "postgresql://slm_user:p%40ss@pg:5432/action_history?sslmode=disable"
+    assert env["DATABASE_URL"] == "postgresql://test:p%40ss@pg:5432/test?sslmode=disable"
     assert env["REDIS_URL"] == "redis://:r%40d@cache:6379/0"
 
 
@@ -136,6 +136,21 @@ def test_an_image_with_a_build_to_fall_back_on_keeps_both(tmp_path: Path) -> Non
     service = environment(tmp_path, text).services["datastorage"]
     assert service.image
     assert service.build
+
+
+def test_another_type_of_probe_leaves_the_keys_of_the_former_behind(tmp_path: Path) -> None:
+    text = "extends: gateway\nservices: {datastorage: {first_probe: {type: http, path: /readyz}}}\n"
+    probe = environment(tmp_path, text).services["datastorage"].first_probe
+    assert probe is not None
+    assert probe.model_dump() == {
+        "type": "http", "port": "api", "path": "/readyz", "scheme": "http", "status": 200, "headers": {},
+    }  # fmt: skip
+
+
+def test_a_misspelt_key_is_still_a_fault_when_the_type_changes(tmp_path: Path) -> None:
+    text = "extends: gateway\nservices: {datastorage: {first_probe: {type: http, event: {}}}}\n"
+    with pytest.raises(ConfigError, match=r"first_probe\.event: unknown key"):
+        environment(tmp_path, text)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +216,7 @@ def test_generated_credentials_are_secrets_that_everything_refers_to(tmp_path: P
         scope = Scope(found, Published(found), name, secret)
         return {variable: resolve(text, scope) for variable, text in found.services[name].exports.items()}
 
-    assert exported("postgres")["DATABASE_URL"].startswith("postgresql://slm_user:P@127.0.0.1:15000/")
+    assert exported("postgres")["DATABASE_URL"].startswith("postgresql://test:P@127.0.0.1:15000/")
     assert exported("redis")["REDIS_URL"] == "redis://:R@127.0.0.1:16000/0"
     assert exported("redis")["REDIS_PASSWORD"] == "R"
     assert resolve("${redis.password}", Scope(found, Published(found), "", secret)) == "R"

@@ -272,6 +272,17 @@ def test_audit_writes_one_event_and_reads_it_back() -> None:
     assert {"version", "event_type", "event_timestamp", "event_category", "correlation_id"} <= event.keys()
 
 
+def test_the_configuration_says_what_the_audit_event_holds() -> None:
+    store = Store()
+    own = {"event_category": "gateway", "correlation_id": "mine", "event_timestamp": "never"}
+    with tcp(store) as port:
+        assert attempt(probe(type="audit", event=own), target(port)) is None
+
+    (event,) = store.events
+    assert (event["event_category"], event["event_type"]) == ("gateway", "envkit.environment.ready")
+    assert not {"mine", "never"} & {event["correlation_id"], event["event_timestamp"]}, "they are new each time"
+
+
 @pytest.mark.parametrize(
     ("store", "expected"),
     [

@@ -80,6 +80,15 @@ def test_a_token_that_is_no_jwt_is_handed_on_and_its_file_comes_first(tmp_path: 
         Tokens(Environment(variables))["Y_TOKEN"]
 
 
+def test_the_usual_tokens_are_known_by_how_their_variables_end() -> None:
+    tokens = Tokens(Environment({"SHOP_AUTHORIZED_TOKEN": "may", "SHOP_UNAUTHORIZED_TOKEN": "may-not"}))
+    assert (tokens.authorized, tokens.unauthorized) == ("may", "may-not")
+    with pytest.raises(SuiteError, match=r"the variable \.\.\._AUTHORIZED_TOKEN is not set"):
+        _ = Tokens(Environment({"OTHER_TOKEN": "x"})).authorized
+    with pytest.raises(SuiteError, match="several variables end with _AUTHORIZED_TOKEN: A_AUTHORIZED_TOKEN, B_"):
+        _ = Tokens(Environment({"A_AUTHORIZED_TOKEN": "a", "B_AUTHORIZED_TOKEN": "b"})).authorized
+
+
 def test_names_are_unique_dns_labels_that_tell_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw7")
     names = {unique_name("Some_Prefix.that is rather long, longer than a label may be at all") for _ in range(50)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envkit.base.paths import Paths
-from envkit.drivers.runtimes.marked import start_time
+from envkit.drivers.runtimes.process_table import start_time
 from envkit.inventory import state
 from envkit.watch.folder import RunFolder, new
 from envkit.watch.orphans import orphan_of

@@ -24,7 +24,7 @@ class DataStorageOptions(Model):
         default=False, description="callers need a bearer token; see [authentication](datastorage.md#authentication)"
     )
     identity: str = Field(default="data-storage-sa", description="identity for its own requests to the API server")
-    client: str = Field(default="gateway-integration-sa", description="identity of the probe, which sends its token")
+    client: str = Field(default="data-storage-client", description="identity of the probe, which sends its token")
 
 
 def datastorage(options: DataStorageOptions) -> dict[str, Any]:

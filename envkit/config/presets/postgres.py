@@ -20,9 +20,9 @@ Extensions = Annotated[
 class PostgresOptions(Model):
     """Options of `postgres`: the login, the database and its rights; with `durable` data survive a machine crash."""
 
-    user: Text = Field(default="slm_user", description="user that owns the database")
+    user: Text = Field(default="test", description="user that owns the database")
     password: Text = Field(default="test_password", description="password of that user")
-    database: Text = Field(default="action_history", description="database that is created at the first start")
+    database: Text = Field(default="test", description="database that is created at the first start")
     durable: bool = Field(default=False, description="`true` keeps fsync on")
     extensions: Extensions = Field(
         default=(), description="extensions to create that need a superuser; the user can create trusted ones itself"

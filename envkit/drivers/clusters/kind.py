@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from envkit.base import commands, kubeconfig, labels
+from envkit.base import commands, labels
 from envkit.base.commands import CommandFailed, Finished
 from envkit.base.errors import ClusterError, EngineError, EnvironmentFailed, ImageUnavailable, ToolMissing
-from envkit.base.paths import Paths, write_private
+from envkit.base.paths import Paths
 from envkit.base.waiting import Cancel, until
 from envkit.config.images import names_of
 from envkit.config.models import Cluster
@@ -26,8 +26,9 @@ from envkit.drivers.clusters import images, kind_config, kind_errors
 from envkit.drivers.clusters.api import Api
 from envkit.drivers.clusters.base import ClusterKind, Opening
 from envkit.drivers.clusters.creation import Creation
+from envkit.drivers.clusters.node_files import NodeFiles
 from envkit.drivers.clusters.node_image import PROGRAM, default_image, program
-from envkit.drivers.clusters.nodes import MARKER_FILE, ClusterFacts, Engine, Node, Nodes
+from envkit.drivers.clusters.nodes import MARKER_FILE, ClusterFacts, Engine, Nodes
 from envkit.drivers.clusters.remains import end_processes, save_logs
 from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes.usage import Usage
@@ -35,7 +36,6 @@ from envkit.drivers.supply.images import Images
 from envkit.planning.desired import node_image
 
 Report = Callable[[str], None]
-ADMIN = "/etc/kubernetes/admin.conf"
 LOAD_SECONDS = 300.0
 EXPORT_SECONDS = 50.0
 RETRY_SECONDS = 60.0
@@ -72,29 +72,16 @@ class Kind:
         """The cluster's containers."""
         return Nodes(self.engine, self.name, self.network)
 
+    @property
+    def node_files(self) -> NodeFiles:
+        """The files of the control plane's node that envkit reads."""
+        return NodeFiles(self.engine, self.paths)
+
     def observe(self) -> ClusterFacts:
         """What there is, by label and network alone."""
         facts = ClusterFacts(self.nodes.all())
         plane = facts.control_plane
-        return replace(facts, fingerprint=self._fingerprint(plane) if plane else "")
-
-    def _fingerprint(self, plane: Node) -> str:
-        """What was written into the node when it was finished, once for its whole life: read from it once, too.
-
-        An engine takes 0.15 to 0.2 s to hand out the file; an id is never given to another container.
-        """
-        with suppress(OSError):
-            identity, _, known = self._known.read_text().partition(" ")
-            if known and identity == plane.id:
-                return known
-        found = (self.engine.read_file(plane.name, MARKER_FILE) or b"").decode().strip()
-        if found and plane.id and self.paths.folder.is_dir():
-            write_private(self._known, f"{plane.id} {found}")
-        return found
-
-    @property
-    def _known(self) -> Path:
-        return self.paths.folder / "node-fingerprint"
+        return replace(facts, fingerprint=self.node_files.fingerprint(plane) if plane else "")
 
     def create(
         self, cluster: Cluster, fingerprint: str, report: Report, cancel: Cancel,
@@ -189,26 +176,14 @@ class Kind:
 
     def write_kubeconfig(self, facts: ClusterFacts) -> str | None:
         """Take the admin's kubeconfig from the node, addressed to the host's port; why it cannot be had, if so."""
-        plane = facts.control_plane
-        if plane is None or not facts.address:
-            return "no node yet"
-        raw = self.engine.read_file(plane.name, ADMIN) if plane.state in ("running", "paused") else None
-        if not raw:
-            return f"node {plane.name} is {plane.state}, no kubeconfig yet"
-        try:
-            access = kubeconfig.parse(raw.decode())
-        except ClusterError as error:  # kubeadm is writing it
-            return error.message
-        text = kubeconfig.render(replace(access, server=f"https://{facts.address}"), self.name)
-        write_private(self.paths.kubeconfig, text)
-        return None
+        return self.node_files.write_kubeconfig(facts, self.name)
 
     def delete(self) -> list[str]:
         """Remove every node, volume, process and file of it; gone already is fine. What was removed, by name."""
         self.nodes.check()
         end_processes(self.environment, self.name, self.engine.claim)
         removed = self.nodes.remove_all()
-        for path in (self.paths.kubeconfig, self._known, *self.scratch()):
+        for path in (self.paths.kubeconfig, self.node_files.known, *self.scratch()):
             path.unlink(missing_ok=True)
         return removed
 

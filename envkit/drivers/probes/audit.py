@@ -3,7 +3,7 @@
 import json
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,16 @@ from envkit.config.fields import Text
 from envkit.config.names import HTTP_PATH
 from envkit.config.probes import ProbeModel, Target
 from envkit.drivers.probes.http_request import request
+
+EVENT = {
+    "version": "1.0",
+    "event_type": "envkit.environment.ready",
+    "event_category": "orchestration",
+    "event_action": "probe",
+    "event_outcome": "success",
+    "event_data": {"probe": "envkit"},
+}
+"""Fields of the event that the probe writes; `event` in the configuration replaces or adds some."""
 
 Path = Annotated[str, Field(pattern=HTTP_PATH)]
 
@@ -23,20 +33,19 @@ class AuditProbe(ProbeModel):
     path: Path = Field(default="/api/v1/audit/events", description="of the events")
     scheme: Literal["http", "https"] = Field(default="http", description="`https`: whoever's certificate it is")
     token: Text = Field(default="", description="sent as bearer token: `${identity.NAME.token}`")
+    event: dict[str, Any] = Field(
+        default={}, description="fields of the event that it writes; its time and its correlation id are always new"
+    )
 
     def attempt(self, target: Target) -> str | None:
         """Write one event and read it back by its correlation id, as a suite will."""
         where = target.port(self.port), self.scheme
         correlation = f"envkit-ready-{uuid.uuid4()}"
         event = {
-            "version": "1.0",
-            "event_type": "envkit.environment.ready",
+            **EVENT,
+            **self.event,
             "event_timestamp": datetime.now(UTC).isoformat(),
-            "event_category": "gateway",
-            "event_action": "probe",
-            "event_outcome": "success",
             "correlation_id": correlation,
-            "event_data": {"probe": "envkit"},
         }
         who = {"Authorization": f"Bearer {self.token.strip()}"} if self.token else {}
         headers = {"Content-Type": "application/json", **who}

@@ -6,40 +6,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envkit.base import labels
 from envkit.base.errors import EngineError
 from envkit.base.owner import Claim, Verdict
-from envkit.base.ports import LOOPBACK, Holder, holders, port_taken
-from envkit.drivers.engine import file_owners
+from envkit.base.ports import Holder, holders, port_taken
 from envkit.drivers.engine.endpoint import Endpoint
-from envkit.drivers.engine.sdk import (
-    connect,
-    executed,
-    pack,
-    pack_in_place,
-    text,
-    translated,
-    unpack_one,
-    unpack_with_head,
-)
-from envkit.drivers.runtimes import container_logs, limits
+from envkit.drivers.engine.sdk import connect, executed, pack, text, translated
+from envkit.drivers.runtimes import container_files, container_logs, limits
 from envkit.drivers.runtimes.base import Unit
+from envkit.drivers.runtimes.container_facts import STATES, held_ports, instance_of
+from envkit.drivers.runtimes.container_request import request
 from envkit.drivers.runtimes.following import Place, lines_of
 from envkit.drivers.runtimes.usage import Usage, of_stats
-from envkit.planning.facts import Instance, State
+from envkit.planning.facts import Instance
 
 if TYPE_CHECKING:
     from docker import APIClient
 
     from envkit.base.waiting import Cancel
-
-_STATES: dict[str, State] = {
-    "created": "created", "configured": "created", "initialized": "created", "running": "running",
-    "paused": "paused", "exited": "exited", "stopped": "exited", "dead": "dead",
-}  # fmt: skip
-
 
 EXECUTE_SECONDS = 10
 """For a command in a container to say something."""
@@ -91,12 +77,13 @@ class Containers:
         name = labels.resource_name(unit.environment, unit.name)
         self._clear_namesake(name, unit.environment)
         with translated(f"creating {name}"):
-            created = self.api.create_container(**self._request(unit, name))
+            created = self.api.create_container(**request(self.api, unit, name))
         identity = str(created["Id"])
         try:
             with translated(f"starting {name}"):
                 if unit.service.files:
-                    self.api.put_archive(identity, "/", pack(unit.service.files, self._owner_of_files(identity, unit)))
+                    owner = container_files.default_owner(self.api, identity, unit.service)
+                    self.api.put_archive(identity, "/", pack(unit.service.files, owner))
                 self.api.start(identity)
             return self._inspect(identity) or Instance(identity, name, unit.name, "dead")
         except BaseException as error:  # a signal too: nobody else knows of it yet
@@ -179,30 +166,18 @@ class Containers:
 
     def read_file(self, container: str, path: str) -> bytes | None:
         """A file's content through the archive API, which also works on a stopped container; None when absent."""
-        from docker.errors import NotFound
-
-        try:
-            with translated(f"reading {path} in {container}"):
-                stream, _ = self.api.get_archive(container, path)
-                return unpack_one(stream)
-        except EngineError as error:
-            if isinstance(error.__cause__, NotFound):
-                return None
-            raise
+        return container_files.read(self.api, container, path)
 
     def write_file(self, container: str, path: str, content: bytes) -> None:
         """Put a file (root, 0644) into a container."""
-        from envkit.config.models import File
-
-        with translated(f"writing {path} in {container}"):
-            self.api.put_archive(container, "/", pack([File(path=path, content=content.decode())]))
+        container_files.write(self.api, container, path, content)
 
     def glance(self, environment: str) -> dict[str, tuple[str, str]]:
         """Service and state of everything with the environment's label, by id: one call, nothing inspected."""
         with translated("listing containers"):
             rows = self.api.containers(all=True, filters={"label": f"{labels.ENV}={environment}"})
         return {
-            row["Id"]: ((row.get("Labels") or {}).get(labels.SERVICE, ""), _STATES.get(row["State"].lower(), "other"))
+            row["Id"]: ((row.get("Labels") or {}).get(labels.SERVICE, ""), STATES.get(row["State"].lower(), "other"))
             for row in rows
         }
 
@@ -232,22 +207,12 @@ class Containers:
 
     def rewrite(self, container: str, path: str, content: bytes) -> bool:
         """Replace a file's content in place, owner and mode kept; whether it changed. What is gone is passed over."""
-        from docker.errors import NotFound
 
-        try:
-            with translated(f"renewing {path} in {container}"):
-                stream, _ = self.api.get_archive(container, path)
-                old, head = unpack_with_head(stream)
-                if old == content:
-                    return False
-                if there := self._inspect(container):
-                    self._check(there)
-                self.api.put_archive(container, "/", pack_in_place(path, content, head))
-        except EngineError as error:
-            if isinstance(error.__cause__, NotFound):
-                return False
-            raise
-        return True
+        def check() -> None:
+            if there := self._inspect(container):
+                self._check(there)
+
+        return container_files.rewrite(self.api, container, path, content, check)
 
     def ports_beside(self, _instance: Instance) -> Mapping[int, int]:
         """See `base.FullRuntime`."""
@@ -276,52 +241,9 @@ class Containers:
         """Host ports that running containers of this engine publish, with the container and its environment."""
         with translated("listing containers"):
             rows = self.api.containers()
-        taken: dict[int, Holder] = {}
-        for row in rows:
-            name = str(row["Names"][0]).lstrip("/")
-            environment = labels.environment_of(row.get("Labels") or {})
-            for port in row.get("Ports") or []:
-                if number := int(port.get("PublicPort") or 0):
-                    taken[number] = Holder(number, container=name, environment=environment)
-        return taken
+        return held_ports(rows)
 
     # Inside
-
-    def _request(self, unit: Unit, name: str) -> dict[str, Any]:
-        service = unit.service
-        host = self.api.create_host_config(
-            port_bindings={f"{inner}/tcp": (LOOPBACK, outer or None) for inner, outer in unit.host_ports.items()},
-            mem_limit=service.memory,
-            memswap_limit=service.memory,  # equal: no swap, or the limit would not be one
-            shm_size=service.shm,
-            tmpfs=dict.fromkeys(service.tmpfs, ""),
-            cap_add=list(service.capabilities) or None,
-            extra_hosts=dict(unit.hosts) or None,
-            network_mode=labels.resource_name(unit.environment),
-        )
-        alias = self.api.create_endpoint_config(aliases=[unit.name])
-        marks = {labels.SERVICE: unit.name, labels.FINGERPRINT: unit.fingerprint, labels.IMAGE: unit.image}
-        return {
-            "image": unit.image,
-            "name": name,
-            "hostname": unit.name,
-            "command": list(service.command) if service.command is not None else None,
-            "entrypoint": list(service.entrypoint) if service.entrypoint is not None else None,
-            "user": service.user,
-            "working_dir": service.workdir,
-            "environment": dict(service.env),
-            "ports": [(port.container, "tcp") for port in service.ports.values()],
-            "labels": labels.owned(unit.environment, "service", unit.owner, **marks),
-            "host_config": host,
-            "networking_config": {"EndpointsConfig": {labels.resource_name(unit.environment): alias}},
-        }  # fmt: skip
-
-    def _owner_of_files(self, container: str, unit: Unit) -> str:
-        """uid, or uid:gid, of the user that the container runs as, whatever says who that is."""
-        if all(file.owner is not None for file in unit.service.files):
-            return file_owners.ROOT
-        user = unit.service.user or self.api.inspect_container(container)["Config"].get("User") or file_owners.ROOT
-        return file_owners.numbered(str(user), lambda: text(self.read_file(container, file_owners.PASSWD)))
 
     def _clear_namesake(self, name: str, environment: str) -> None:
         """A container of ours that was created and never seen again is removed; anybody else's is an error."""
@@ -369,28 +291,3 @@ class Containers:
             if isinstance(error.__cause__, NotFound):
                 return None
             raise
-
-
-def instance_of(raw: Mapping[str, Any]) -> Instance:
-    """An inspected container as plain facts; both engines answer in the same shape."""
-    state, marks = raw["State"], raw["Config"].get("Labels") or {}
-    limits = raw.get("HostConfig") or {}
-    bindings = (raw.get("NetworkSettings") or {}).get("Ports") or {}
-    status = str(state.get("Status", "")).lower()
-    return Instance(
-        id=str(raw["Id"]),
-        name=str(raw["Name"]).lstrip("/"),
-        service=marks.get(labels.SERVICE, ""),
-        state=_STATES.get(status, "other"),
-        fingerprint=marks.get(labels.FINGERPRINT, ""),
-        image=marks.get(labels.IMAGE, ""),
-        image_id=str(raw.get("Image", "")),
-        owner=labels.owner_of(marks),
-        published={int(k.split("/")[0]): int(v[0]["HostPort"]) for k, v in bindings.items() if v},
-        exit_code=state.get("ExitCode"),
-        oom_killed=bool(state.get("OOMKilled")),
-        started_at=str(state.get("StartedAt", "")),
-        memory=int(limits.get("Memory") or 0),
-        swap=int(limits.get("MemorySwap") or 0),
-        volumes=any(mount.get("Type") == "volume" for mount in raw.get("Mounts") or []),
-    )

@@ -9,8 +9,6 @@ knows, does what that program does.
 from __future__ import annotations
 
 import itertools
-import math
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,10 +18,12 @@ from typing import Any
 from envkit.base import labels
 from envkit.base.errors import EngineError
 from envkit.base.owner import NOBODY, Claim, Verdict
-from envkit.base.ports import LOOPBACK, Holder, holders, port_taken
+from envkit.base.ports import Holder, holders, port_taken
 from envkit.drivers.engine.endpoint import Endpoint
 from envkit.drivers.runtimes import limits
 from envkit.drivers.runtimes.base import Unit
+from envkit.drivers.runtimes.fake_container import Container, bound, listening
+from envkit.drivers.runtimes.fake_container import Script as Script
 from envkit.drivers.runtimes.fake_supply import FakeImages, FakeNetworks
 from envkit.drivers.runtimes.fake_world import Program, known
 from envkit.drivers.runtimes.following import Place
@@ -31,37 +31,6 @@ from envkit.drivers.runtimes.usage import Usage
 from envkit.planning.facts import Instance
 
 ENDPOINT = Endpoint("docker", "unix:///nowhere/fake.sock", "0", "a fake")
-
-
-@dataclass(frozen=True)
-class Script:
-    """How a service behaves. Times are seconds since its start; `math.inf` is never.
-
-    `refuses` makes its start fail with that text; `answers` maps a command run beside it to exit code and output.
-    """
-
-    log: str = ""
-    takes: float = 0.0
-    ready: float = 0.0
-    dies: float = math.inf
-    exit_code: int = 0
-    oom: bool = False
-    refuses: str = ""
-    answers: Mapping[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
-
-
-@dataclass
-class _Container:
-    unit: Unit | None
-    instance: Instance
-    script: Script
-    began: float
-    sockets: dict[int, socket.socket] = field(default_factory=dict)
-    volumes: tuple[str, ...] = ()
-
-    def close(self) -> None:
-        for listener in self.sockets.values():
-            listener.close()
 
 
 @dataclass
@@ -80,7 +49,7 @@ class FakeEngine:
     endpoint: Endpoint = ENDPOINT
     claim: Claim = NOBODY
     """Whoever asks; `opened` puts the session's here."""
-    _containers: dict[str, _Container] = field(default_factory=dict)
+    _containers: dict[str, Container] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -101,7 +70,7 @@ class FakeEngine:
     def observe(self, environment: str) -> list[Instance]:
         """Everything that carries the environment's label."""
         with self._called("observe", environment):
-            owned = [found for found in self._containers.values() if _environment(found) == environment]
+            owned = [found for found in self._containers.values() if found.environment == environment]
             return [self._now(found) for found in owned]
 
     def start(self, unit: Unit) -> Instance:
@@ -231,25 +200,16 @@ class FakeEngine:
         """Replace a file's content; whether it changed."""
         self._call("rewrite", f"{container}:{path}")
         found = next((it for it in self._containers.values() if it.instance.name == container and it.unit), None)
-        if found is None or found.unit is None:
-            return False
-        old = next((file for file in found.unit.service.files if file.path == path), None)
-        if old is None or old.content == content.decode():
-            return False
-        new = old.model_copy(update={"content": content.decode(), "source": None})
-        files = tuple(new if file is old else file for file in found.unit.service.files)
-        service = found.unit.service.model_copy(update={"files": files})
-        found.unit = replace(found.unit, service=service)
-        return True
+        return found is not None and found.rewrite(path, content)
 
     # For tests
 
     def stranger(self, name: str, port: int = 0) -> Instance:
         """A container that is not envkit's, publishing `port`."""
         identity = f"stranger-{next(self._numbers)}"
-        made = _Container(None, Instance(identity, name, "", "running"), Script(), self.clock())
+        made = Container(None, Instance(identity, name, "", "running"), Script(), self.clock())
         if port:
-            made.sockets[80] = _listening(port)
+            made.sockets[80] = listening(port)
             made.instance = replace(made.instance, published={80: port})
         self._containers[identity] = made
         return made.instance
@@ -280,14 +240,14 @@ class FakeEngine:
         self._call(what, which)
         return self._lock
 
-    def _there(self, instance: Instance) -> _Container:
+    def _there(self, instance: Instance) -> Container:
         if instance.id not in self._containers:
             raise EngineError(f"{instance.name}: the engine answered: no such container")
         return self._containers[instance.id]
 
     def _check(self, unit: Unit, name: str, script: Script) -> None:
         there = next((found for found in self._containers.values() if found.instance.name == name), None)
-        if there and _environment(there) != unit.environment:
+        if there and there.environment != unit.environment:
             raise EngineError(f"a container named {name} exists and is not envkit's", hint="rename or remove it")
         if there:
             self._mine(there.instance)
@@ -300,7 +260,7 @@ class FakeEngine:
         if script.refuses or (command and not known(command) and unit.name not in self.scripts):
             raise EngineError(f"starting {name}: the engine answered: {script.refuses or 'no such program'}")
 
-    def _create(self, unit: Unit, name: str, script: Script) -> _Container:
+    def _create(self, unit: Unit, name: str, script: Script) -> Container:
         identity, service = f"fake-{next(self._numbers)}", unit.service
         instance = Instance(
             identity, name, unit.name, "created", unit.fingerprint, unit.image, self.images.id_of(unit.image),
@@ -308,63 +268,35 @@ class FakeEngine:
         )  # fmt: skip
         volumes = tuple(f"{identity}-{path}" for path in self.images.declares.get(unit.image, ()))
         self.volumes.update(volumes)
-        made = self._containers[identity] = _Container(unit, instance, script, self.clock(), volumes=volumes)
+        made = self._containers[identity] = Container(unit, instance, script, self.clock(), volumes=volumes)
         return made
 
-    def _bind(self, container: _Container, unit: Unit) -> None:
+    def _bind(self, container: Container, unit: Unit) -> None:
         wanted = [port for port in unit.host_ports.values() if port]
         taken = holders(wanted, self.published())
         if taken:
             raise port_taken({holder.port: unit.name for holder in taken}, taken)
-        container.sockets = {inner: _bound(outer) for inner, outer in unit.host_ports.items()}
+        container.sockets = {inner: bound(outer) for inner, outer in unit.host_ports.items()}
 
-    def _begin(self, container: _Container) -> None:
+    def _begin(self, container: Container) -> None:
         container.began = self.clock()
         published = {inner: int(it.getsockname()[1]) for inner, it in container.sockets.items()}
         container.instance = replace(container.instance, state="running", published=published, exit_code=0)
-        unit = container.unit
-        words = (*(unit.service.entrypoint or ()), *(unit.service.command or ())) if unit else ()
+        unit, words = container.unit, container.words
         if unit and words and known(words) and words[0] != "sleep" and unit.name not in self.scripts:
             code, output = self._program(container, words)
             container.script = Script(log=output, dies=0.0, exit_code=code)
 
-    def _program(self, container: _Container, argv: Sequence[str]) -> tuple[int, str]:
+    def _program(self, container: Container, argv: Sequence[str]) -> tuple[int, str]:
         assert container.unit is not None
-        mates = [other for other in self._containers.values() if _environment(other) == container.unit.environment]
+        mates = [other for other in self._containers.values() if other.environment == container.unit.environment]
         names = {mate.instance.service for mate in mates}
         return Program(container.unit, self.images.files.get(container.unit.image, {}), names).run(argv)
 
-    def _now(self, found: _Container) -> Instance:
-        age, script = self.clock() - found.began, found.script
-        if found.instance.state == "running" and age >= script.dies:
-            found.close()
-            found.sockets = {}
-            code = 137 if script.oom else script.exit_code
-            ended = replace(found.instance, state="exited", exit_code=code, oom_killed=script.oom, published={})
-            found.instance = ended
-        elif age >= script.ready:
-            for listener in found.sockets.values():
-                listener.listen()
-        return found.instance
+    def _now(self, found: Container) -> Instance:
+        return found.now(self.clock())
 
-    def _drop(self, container: _Container) -> None:
+    def _drop(self, container: Container) -> None:
         container.close()
         self.volumes.difference_update(container.volumes)
         del self._containers[container.instance.id]
-
-
-def _environment(container: _Container) -> str:
-    return container.unit.environment if container.unit else ""
-
-
-def _bound(port: int) -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind((LOOPBACK, port))
-    return made
-
-
-def _listening(port: int) -> socket.socket:
-    made = _bound(port)
-    made.listen()
-    return made

@@ -11,56 +11,32 @@ envkit executes or reads back is root's, in a folder that the user cannot write.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
-import stat
 import subprocess
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from envkit.base import labels
 from envkit.base.errors import EngineError
-from envkit.base.owner import Claim, Owner, Verdict, of_data
-from envkit.base.paths import make_folder, replace_file, write_private
+from envkit.base.owner import Claim, Verdict
+from envkit.base.paths import replace_file, write_private
 from envkit.base.ports import Holder, holders, port_taken, process_on
-from envkit.base.waiting import within
 from envkit.drivers import accounts
 from envkit.drivers.runtimes import limits, listeners, shared_memory
 from envkit.drivers.runtimes.base import Unit
+from envkit.drivers.runtimes.ending import end, goodbye, send
 from envkit.drivers.runtimes.following import Place, growing
-from envkit.drivers.runtimes.marked import (
-    Marked,
-    Stamp,
-    alive,
-    boot,
-    is_stopped,
-    marked_processes,
-    session,
-    sessions,
-    start_time,
-    tree,
-)
+from envkit.drivers.runtimes.marked import Marked, marked_processes, sessions, tree
+from envkit.drivers.runtimes.process_records import RECORD, Records, environment_of, record_of
 from envkit.drivers.runtimes.spawning import Launch, as_user, environ_of, launch_of, spawn
 from envkit.drivers.runtimes.usage import Usage, of_processes
 from envkit.planning.facts import Instance
-
-FOUND = 5.0
-"""Seconds for a killed process to be gone."""
-
-NEVER = -1.0
-"""A start time that no process has."""
-
-TIDY = 3.0
-"""Seconds at least for a program with a stop signal of its own: PostgreSQL, killed, leaves shared memory behind."""
-
 
 Prepare = Callable[[Unit, Path], Launch]
 """Makes a unit ready in its folder (finds the program, fills the data directory)."""
@@ -78,6 +54,7 @@ class Processes:
         """`home` is the folder of the environment's services; `prepare` finds a unit's program and fills its data."""
         self.home = home
         self.claim = claim
+        self.records = Records(home, claim)
         self._prepare = prepare
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -85,7 +62,7 @@ class Processes:
 
     def observe(self, environment: str) -> list[Instance]:
         """By folder, and by marker what has lost its folder; what others made under the same name is among it."""
-        read = (self._read(name) for name in self._names())
+        read = (self.records.read(name) for name in self.records.names())
         found = [it for it in read if it and it.name == labels.resource_name(environment, it.service)]
         known = {it.id for it in found} | {it.service for it in found if self.whose(it).ours}
         for marked in marked_processes(environment):
@@ -106,15 +83,15 @@ class Processes:
     def start(self, unit: Unit) -> Instance:
         """Start it in its own session; recorded before the program begins. What is left of an earlier one goes."""
         if os.path.lexists(self.home):
-            self._own_home()
-        if (old := self._read(unit.name)) is not None:
+            self.records.make_home()
+        if (old := self.records.read(unit.name)) is not None:
             self.remove(old)
         taken = holders([port for port in unit.host_ports.values() if port], {})
         if taken:
             raise port_taken({holder.port: unit.name for holder in taken}, taken)
         folder = self.home / unit.name
         try:
-            self._own_home()
+            self.records.make_home()
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
             return self._started(unit, folder)
@@ -151,9 +128,8 @@ class Processes:
         try:
             with child.stdin as go:
                 instance = replace(instance, id=str(child.pid), started_at=datetime.now(UTC).isoformat())
-                record = {**asdict(instance), "began": start_time(child.pid), "boot": boot()}
-                write_private(folder / "instance.json", json.dumps(record))
-                if instance.memory and (group := self._group_of(instance)):
+                write_private(folder / RECORD, record_of(instance, child.pid))
+                if instance.memory and (group := self.records.group_of(instance)):
                     limits.confine(group, child.pid, instance.memory)
                 with suppress(BrokenPipeError):  # killed already: the next look tells
                     go.write(b"\n")
@@ -166,7 +142,7 @@ class Processes:
 
     def look(self, instance: Instance) -> Instance:
         """The process now; `dead` when nothing is known of it any more."""
-        return self._read(instance.service) or replace(instance, state="dead")
+        return self.records.read(instance.service) or replace(instance, state="dead")
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
         """What it wrote."""
@@ -186,28 +162,28 @@ class Processes:
         self._check(instance)
         folder = self.home / instance.service
         self._end(instance, grace, in_a_hurry=shared_memory.owner(folder / "data"))
-        if self._is_ours():
+        if self.records.are_ours():
             shared_memory.forget(folder / "data")
             shutil.rmtree(folder, ignore_errors=True)
             accounts.give_back(folder)
-        if group := self._group_of(instance):
+        if group := self.records.group_of(instance):
             limits.remove(group)
 
     def pause(self, instance: Instance) -> None:
         """Stop the whole tree, its leader first: that is what `look` goes by."""
         self._check(instance)
-        _signal([int(instance.id)], signal.SIGSTOP)
+        send([int(instance.id)], signal.SIGSTOP)
         held: set[int] = set()
         while fresh := self._tree(instance) - held:  # what was begun meanwhile
-            _signal(fresh, signal.SIGSTOP)
+            send(fresh, signal.SIGSTOP)
             held |= fresh
 
     def resume(self, instance: Instance) -> Instance:
         """Let the tree go on, its leader last: cut short, it is still known as paused."""
         self._check(instance)
         leader = int(instance.id)
-        _signal(self._tree(instance) - {leader}, signal.SIGCONT)
-        _signal([leader], signal.SIGCONT)
+        send(self._tree(instance) - {leader}, signal.SIGCONT)
+        send([leader], signal.SIGCONT)
         return replace(instance, state="running")
 
     def usage(self, instance: Instance) -> Usage:
@@ -215,12 +191,12 @@ class Processes:
         return of_processes(self._tree(instance))
 
     def _tree(self, instance: Instance) -> set[int]:
-        return self._everything(instance, int(instance.id), self._began(instance))
+        return self._everything(instance, int(instance.id), self.records.began(instance))
 
     def _everything(self, instance: Instance, leader: int, began: float | None) -> set[int]:
         """What `tree` finds, and what runs as the service's own user, wherever it went."""
-        found = tree(leader, began, _environment_of(instance), instance.service, self.claim)
-        return found | (accounts.processes_of(self.home / instance.service) if self._is_ours() else set())
+        found = tree(leader, began, environment_of(instance), instance.service, self.claim)
+        return found | (accounts.processes_of(self.home / instance.service) if self.records.are_ours() else set())
 
     def strangers(self, instances: Sequence[Instance]) -> dict[str, Holder]:
         """Who else listens on a port of a service, by the service's name; on its first such port."""
@@ -255,7 +231,7 @@ class Processes:
 
     def limit_of(self, instance: Instance) -> str | None:
         """The limit of its control group; None where this user may make none."""
-        group = self._group_of(instance)
+        group = self.records.group_of(instance)
         return limits.confined(group) if group else None
 
     def restart(self, instance: Instance, grace: float) -> Instance:
@@ -270,7 +246,7 @@ class Processes:
 
     def rewrite(self, name: str, path: str, content: bytes) -> bool:
         """Replace a file's content in place, owner and mode kept; whether it changed. `name` is the instance's."""
-        found = next((it for it in map(self._read, self._names()) if it and it.name == name), None)
+        found = next((it for it in map(self.records.read, self.records.names()) if it and it.name == name), None)
         target = self.home / found.service / "root" / path.lstrip("/") if found else None
         if target is None or not target.exists() or target.read_bytes() == content:
             return False
@@ -279,7 +255,7 @@ class Processes:
 
     def used_memory(self, instance: Instance) -> int:
         """See `base.FullRuntime`."""
-        group = self._group_of(instance)
+        group = self.records.group_of(instance)
         return limits.used(group) if group else 0
 
     def log_file(self, instance: Instance) -> Path:
@@ -319,111 +295,15 @@ class Processes:
 
     # Inside
 
-    def _names(self) -> list[str]:
-        return sorted(path.parent.name for path in self.home.glob("*/instance.json")) if self._is_ours() else []
-
-    def _is_ours(self) -> bool:
-        """Whether the folder of all services is this user's: records of others would have us end what they name."""
-        try:
-            found = self.home.lstat()
-        except OSError:
-            return False
-        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-
-    def _own_home(self) -> None:
-        """The folder of all services, ours alone to write: where it is below `/var/tmp`, others could have made it."""
-        if not os.path.lexists(self.home):
-            make_folder(self.home.parent)
-            make_folder(self.home, 0o711)
-        if not self._is_ours():
-            raise EngineError(f"{self.home} belongs to somebody else", hint="remove it, or use another --name")
-
-    def _began(self, instance: Instance) -> float | None:
-        """When its leader began, as recorded; None when the record is lost and only the marker is known.
-
-        `NEVER` for a number of an earlier boot, or of another PID namespace.
-        """
-        try:
-            raw = json.loads((self.home / instance.service / "instance.json").read_text())
-            stamp = Stamp(int(raw["id"]), float(raw["began"]), str(raw.get("boot", "")), instance.owner.pids)
-        except (OSError, ValueError, KeyError, AttributeError):
-            return None
-        if stamp.pid != int(instance.id):  # another process of that service, known by its marker alone
-            return None
-        return stamp.began if stamp.means_something else NEVER
-
-    def _goodbye(self, instance: Instance, grace: float) -> tuple[signal.Signals, float]:
-        """How it is asked to end, and how long that is waited for."""
-        try:
-            launch = launch_of(self.home / instance.service)
-            stop = signal.Signals[f"SIG{launch.stop_signal}"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return signal.SIGTERM, grace
-        return stop, min(grace if stop == signal.SIGTERM else max(grace, TIDY), launch.patience)
-
     def _end(self, instance: Instance, grace: float, in_a_hurry: Collection[int] = ()) -> None:
-        leader, began = int(instance.id), self._began(instance)
-        stop, grace = self._goodbye(instance, grace)
-        everything = self._everything(instance, leader, began)
-        if grace:
-            _signal(everything & {*in_a_hurry}, signal.SIGQUIT)  # PostgreSQL's end without writing out what goes anyway
-            _signal(session(leader, began), stop)
-            _signal(everything, signal.SIGCONT)  # what is paused hears no signal
-            _wait_gone(everything, grace)
-        deadline = time.monotonic() + FOUND
-        while everything := {pid for pid in everything if alive(pid)}:
-            _signal(everything, signal.SIGKILL)
-            if not _wait_gone(everything, FOUND) or time.monotonic() > deadline:
-                raise EngineError(f"{instance.name} (pid {instance.id}) does not end", hint=f"kill -9 {instance.id}")
-            everything = self._everything(instance, leader, began)  # what was begun while it was ended
+        leader, began = int(instance.id), self.records.began(instance)
+        stop, grace = goodbye(self.home / instance.service, grace)
+        ended = end(leader, began, stop, grace, lambda: self._everything(instance, leader, began), in_a_hurry)
+        if not ended:
+            raise EngineError(f"{instance.name} (pid {leader}) does not end", hint=f"kill -9 {leader}")
         for pid, child in tuple(self._children.items()):
             if child.poll() is not None:  # nobody else would ask: it would stay as a zombie
                 self._children.pop(pid, None)
-
-    def _lingers(self, stamp: Stamp) -> bool:
-        """Whether something of the session still runs, although its leader has ended."""
-        return stamp.means_something and any(alive(pid) for pid in session(stamp.pid, stamp.began))
-
-    def _group_of(self, instance: Instance) -> Path | None:
-        owner = instance.owner if instance.owner.home else self.claim.owner
-        return limits.group(_environment_of(instance), instance.service, owner.key)
-
-    def _read(self, name: str) -> Instance | None:
-        folder = self.home / name
-        try:
-            raw = json.loads((folder / "instance.json").read_text())
-        except (OSError, ValueError):
-            return None
-        try:
-            stamp = Stamp(int(raw["id"]), raw.pop("began"), raw.pop("boot", ""))
-            raw["owner"] = _owner_in(raw, folder)
-            raw["published"] = {int(inner): outer for inner, outer in raw["published"].items()}
-            instance = Instance(**raw)
-        except (
-            OSError,
-            TypeError,
-            KeyError,
-            ValueError,
-            AttributeError,
-        ):  # another envkit's: its processes are found by their marker
-            return None
-        if stamp.boot not in ("", boot()):  # namespaces are numbered anew
-            instance = replace(instance, owner=replace(instance.owner, mount="", pids=""))
-        stamp = replace(stamp, pids=instance.owner.pids)
-        if stamp.alive:
-            return replace(instance, state="paused") if is_stopped(int(instance.id)) else instance
-        try:
-            code = int((folder / "exit").read_text())
-        except (OSError, ValueError):
-            code = 128 + signal.SIGKILL  # the shell that writes exit codes down was killed with it
-        group = self._group_of(instance)
-        return replace(
-            instance,
-            state="exited",
-            exit_code=code,
-            oom_killed=bool(group and limits.ran_out(group)),
-            published=instance.published if self._lingers(stamp) else {},
-        )
 
 
 def _reason(error: OSError) -> str:
@@ -433,31 +313,7 @@ def _reason(error: OSError) -> str:
     return f"{error.strerror or error} ({error.filename})" if error.filename else str(error.strerror or error)
 
 
-def _owner_in(raw: dict[str, Any], folder: Path) -> Owner:
-    """The owner that a record names; records of earlier versions have the checkout alone. The file's user is a fact."""
-    checkout = raw.pop("root", None)
-    if "owner" in raw:
-        owner = of_data(raw["owner"])
-    else:
-        owner = Owner(home=launch_of(folder).env.get(labels.STATE_MARKER, ""), checkout=checkout)
-    return replace(owner, user=str((folder / "instance.json").stat().st_uid))
-
-
-def _environment_of(instance: Instance) -> str:
-    return instance.name.removeprefix("envkit-").removesuffix(f"-{instance.service}")
-
-
 def _lost(marked: Marked) -> Instance:
     """A process whose folder is gone: found, but not to be kept."""
     name = labels.resource_name(marked.environment, marked.service)
     return Instance(str(marked.pid), name, marked.service, "other", fingerprint="", owner=marked.owner)
-
-
-def _signal(pids: Iterable[int], signum: int) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signum)
-
-
-def _wait_gone(pids: Iterable[int], seconds: float) -> bool:
-    return within(seconds, lambda: not any(alive(pid) for pid in pids))

@@ -1,0 +1,69 @@
+"""Files in containers, through the engine's archive API; it works on a stopped container too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from envkit.base.errors import EngineError
+from envkit.drivers.engine import file_owners
+from envkit.drivers.engine.sdk import pack, pack_in_place, text, translated, unpack_one, unpack_with_head
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from envkit.config.models import Service
+
+
+def read(api: APIClient, container: str, path: str) -> bytes | None:
+    """Return a file's content; None when the file or the container is missing."""
+    try:
+        with translated(f"reading {path} in {container}"):
+            stream, _ = api.get_archive(container, path)
+            return unpack_one(stream)
+    except EngineError as error:
+        if _is_missing(error):
+            return None
+        raise
+
+
+def write(api: APIClient, container: str, path: str, content: bytes) -> None:
+    """Put a file (root, 0644) into a container."""
+    from envkit.config.models import File
+
+    with translated(f"writing {path} in {container}"):
+        api.put_archive(container, "/", pack([File(path=path, content=content.decode())]))
+
+
+def rewrite(api: APIClient, container: str, path: str, content: bytes, check: Callable[[], None]) -> bool:
+    """Replace a file's content, its owner and mode kept; return whether it changed.
+
+    `check` is called before a change, and may raise. A missing file or container is no change.
+    """
+    try:
+        with translated(f"renewing {path} in {container}"):
+            stream, _ = api.get_archive(container, path)
+            old, head = unpack_with_head(stream)
+            if old == content:
+                return False
+            check()
+            api.put_archive(container, "/", pack_in_place(path, content, head))
+    except EngineError as error:
+        if _is_missing(error):
+            return False
+        raise
+    return True
+
+
+def default_owner(api: APIClient, container: str, service: Service) -> str:
+    """Return the uid, or uid:gid, that the container's programs run as: the owner of files that name none."""
+    if all(file.owner is not None for file in service.files):
+        return file_owners.ROOT
+    user = service.user or api.inspect_container(container)["Config"].get("User") or file_owners.ROOT
+    return file_owners.numbered(str(user), lambda: text(read(api, container, file_owners.PASSWD)))
+
+
+def _is_missing(error: EngineError) -> bool:
+    from docker.errors import NotFound
+
+    return isinstance(error.__cause__, NotFound)

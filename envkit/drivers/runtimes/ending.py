@@ -1,0 +1,67 @@
+"""How processes are ended: their stop signal, the time they have, and the wait until the last one is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from envkit.base.waiting import within
+from envkit.drivers.runtimes.marked import session
+from envkit.drivers.runtimes.process_table import alive
+from envkit.drivers.runtimes.spawning import launch_of
+
+FOUND = 5.0
+"""Seconds for a killed process to be gone."""
+
+TIDY = 3.0
+"""Seconds at least for a program with a stop signal of its own: PostgreSQL, killed, leaves shared memory behind."""
+
+
+def goodbye(folder: Path, grace: float) -> tuple[signal.Signals, float]:
+    """Return the signal that asks the service of that folder to end, and the seconds to wait for it."""
+    try:
+        launch = launch_of(folder)
+        stop = signal.Signals[f"SIG{launch.stop_signal}"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return signal.SIGTERM, grace
+    return stop, min(grace if stop == signal.SIGTERM else max(grace, TIDY), launch.patience)
+
+
+def end(
+    leader: int, began: float | None, stop: signal.Signals, grace: float,
+    find: Callable[[], set[int]], in_a_hurry: Collection[int],
+) -> bool:  # fmt: skip
+    """End everything that `find` returns: `stop` to the leader's session, `grace` seconds, SIGKILL.
+
+    Processes of `in_a_hurry` get SIGQUIT first: PostgreSQL then ends without writing out what goes anyway. Returns
+    False when a killed process is still there after `FOUND` seconds.
+    """
+    everything = find()
+    if grace:
+        send(everything & {*in_a_hurry}, signal.SIGQUIT)
+        send(session(leader, began), stop)
+        send(everything, signal.SIGCONT)  # what is paused hears no signal
+        wait_gone(everything, grace)
+    deadline = time.monotonic() + FOUND
+    while everything := {pid for pid in everything if alive(pid)}:
+        send(everything, signal.SIGKILL)
+        if not wait_gone(everything, FOUND) or time.monotonic() > deadline:
+            return False
+        everything = find()  # what was begun while it was ended
+    return True
+
+
+def send(pids: Iterable[int], signum: int) -> None:
+    """Send the signal to each process that still exists."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signum)
+
+
+def wait_gone(pids: Iterable[int], seconds: float) -> bool:
+    """Wait until all of them have ended; return False when some have not after `seconds`."""
+    return within(seconds, lambda: not any(alive(pid) for pid in pids))

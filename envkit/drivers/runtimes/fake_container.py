@@ -1,0 +1,96 @@
+"""A container of the fake engine: a script instead of a program, real sockets instead of published ports."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from envkit.base.ports import LOOPBACK
+from envkit.drivers.runtimes.base import Unit
+from envkit.planning.facts import Instance
+
+
+@dataclass(frozen=True)
+class Script:
+    """How a service behaves. Times are seconds since its start; `math.inf` is never.
+
+    `refuses` makes its start fail with that text; `answers` maps a command run beside it to exit code and output.
+    """
+
+    log: str = ""
+    takes: float = 0.0
+    ready: float = 0.0
+    dies: float = math.inf
+    exit_code: int = 0
+    oom: bool = False
+    refuses: str = ""
+    answers: Mapping[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
+
+
+@dataclass
+class Container:
+    """A container of the fake engine: what it was made from, what it is now, and its listening sockets."""
+
+    unit: Unit | None
+    instance: Instance
+    script: Script
+    began: float
+    sockets: dict[int, socket.socket] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+
+    @property
+    def environment(self) -> str:
+        """Return the name of its environment; empty for a container that is not envkit's."""
+        return self.unit.environment if self.unit else ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return its entrypoint and command."""
+        service = self.unit.service if self.unit else None
+        return (*(service.entrypoint or ()), *(service.command or ())) if service else ()
+
+    def now(self, moment: float) -> Instance:
+        """Return what it is at that time: dead or ready when its script says so."""
+        age, script = moment - self.began, self.script
+        if self.instance.state == "running" and age >= script.dies:
+            self.close()
+            self.sockets = {}
+            code = 137 if script.oom else script.exit_code
+            self.instance = replace(self.instance, state="exited", exit_code=code, oom_killed=script.oom, published={})
+        elif age >= script.ready:
+            for listener in self.sockets.values():
+                listener.listen()
+        return self.instance
+
+    def rewrite(self, path: str, content: bytes) -> bool:
+        """Replace a file's content; return whether it changed."""
+        files = self.unit.service.files if self.unit else ()
+        old = next((file for file in files if file.path == path), None)
+        if self.unit is None or old is None or old.content == content.decode():
+            return False
+        new = old.model_copy(update={"content": content.decode(), "source": None})
+        service = self.unit.service.model_copy(update={"files": tuple(new if file is old else file for file in files)})
+        self.unit = replace(self.unit, service=service)
+        return True
+
+    def close(self) -> None:
+        """Close its sockets."""
+        for listener in self.sockets.values():
+            listener.close()
+
+
+def bound(port: int) -> socket.socket:
+    """Return a socket that holds the port of 127.0.0.1 and accepts nothing yet."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((LOOPBACK, port))
+    return made
+
+
+def listening(port: int) -> socket.socket:
+    """Return a socket that accepts connections on the port of 127.0.0.1."""
+    made = bound(port)
+    made.listen()
+    return made
