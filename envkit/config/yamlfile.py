@@ -101,19 +101,24 @@ def _reason(error: Exception) -> str:
 
 
 def children(node: Any) -> Iterator[tuple[str | int, int, Any]]:
-    """Key (or index), line from 1, and node of everything directly inside a node, as often as it is written."""
+    """Yield key or index, line from 1, and node of each child of a node; a key that is there twice is yielded twice."""
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield index, item.start_mark.line + 1, item
+            yield index, _line(item), item
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield str(key.value), key.start_mark.line + 1, value
+            yield str(key.value), _line(key), value
+
+
+def _line(node: yaml.Node) -> int:
+    """Return the node's line from 1, or 0 for a node that envkit put there: it has no place in a file."""
+    return node.start_mark.line + 1 if node.start_mark else 0
 
 
 def line_of(file: Path, path: str) -> int:
-    """The line, from 1, of what `services.api.files[0].source` names, or of the deepest part of it that is there.
+    """Return the line of a path such as `services.api.files[0].source`, or of its deepest part that exists.
 
-    0 for a file that cannot be read, and for a path of which nothing is there.
+    Lines count from 1. Returns 0 if the file cannot be read or has no part of the path.
     """
     try:
         node = bounded.composed(bounded.read_text(file), yaml.SafeLoader)[1]
