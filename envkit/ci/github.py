@@ -20,7 +20,7 @@ from envkit.base.ci_job import Identity
 from envkit.ci.platform import Left, Mark, Platform, Say
 
 LARGEST_SUMMARY = 1 << 20
-"""Maximal bytes of one step's summary. GitHub rejects a larger one completely."""
+"""Maximum size in bytes of one step's summary. GitHub rejects a larger one completely."""
 
 PARTS = (
     "GITHUB_SERVER_URL",

@@ -17,7 +17,7 @@ from envkit.ci.platform import Platform, Say
 from envkit.inventory.export import masked
 
 LARGEST = 5 << 10
-"""Maximal bytes of a dotenv report: the limit of gitlab.com, and the default of other servers."""
+"""Maximum size in bytes of a dotenv report: the limit of gitlab.com, and the default of other servers."""
 
 PARTS = ("CI_SERVER_URL", "CI_PROJECT_PATH", "CI_JOB_ID")
 """Variables that together identify a job."""
