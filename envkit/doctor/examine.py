@@ -34,7 +34,7 @@ class Examined:
 
     @property
     def lanes(self) -> dict[str, tuple[Finding, ...]]:
-        """The findings that prevent each lane, by lane; empty if the lane can be used."""
+        """The findings that prevent the use of a lane, by lane; empty if the lane can be used."""
         return {lane: tuple(lacking(self.findings, lane)) for lane in LANES}
 
     def usable(self, lane: str = "auto") -> bool:
