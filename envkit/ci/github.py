@@ -20,7 +20,7 @@ from envkit.base.ci_job import Identity
 from envkit.ci.platform import Left, Mark, Platform, Say
 
 LARGEST_SUMMARY = 1 << 20
-"""Maximal bytes of one step's summary. GitHub rejects a larger one completely."""
+"""Maximum size in bytes of one step's summary. GitHub rejects a larger one completely."""
 
 PARTS = (
     "GITHUB_SERVER_URL",
@@ -160,7 +160,7 @@ def platform(environ: Mapping[str, str], say: Say, *, as_json: bool) -> Platform
 
 
 def identity(environ: Mapping[str, str], said: str) -> Identity | None:
-    """Return the identity of the job, with `said` as a part, or None if the variables of a run are missing."""
+    """Return the identity of the job, made from its variables and `said`, or None if the run's number is missing."""
     number, tracked = environ.get("GITHUB_RUN_ID", ""), environ.get(TRACKING, "")
     parts = [environ.get(one, "") for one in PARTS] + [tracked if tracked.startswith("github_") else "", said]
     return Identity("github", number, tuple(parts)) if number else None

@@ -17,7 +17,7 @@ from envkit.ci.platform import Platform, Say
 from envkit.inventory.export import masked
 
 LARGEST = 5 << 10
-"""Maximal bytes of a dotenv report: the limit of gitlab.com, and the default of other servers."""
+"""Maximum size in bytes of a dotenv report: the limit of gitlab.com, and the default of other servers."""
 
 PARTS = ("CI_SERVER_URL", "CI_PROJECT_PATH", "CI_JOB_ID")
 """Variables that together identify a job."""
@@ -96,7 +96,10 @@ def platform(_environ: Mapping[str, str], say: Say, *, as_json: bool) -> Platfor
 
 
 def identity(environ: Mapping[str, str], said: str) -> Identity | None:
-    """Return the identity of the job, with `said` as a part and its time limit, or None if its number is missing."""
+    """Return the identity of the job, made from its variables and `said`, or None if the job's number is missing.
+
+    It has the job's time limit.
+    """
     number, seconds = environ.get("CI_JOB_ID", ""), environ.get("CI_JOB_TIMEOUT", "")
     parts = [environ.get(one, "") for one in PARTS] + [said]
     limit = float(seconds) + AFTER if seconds.isdecimal() and int(seconds) else LEASE

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from envkit.evidence import Verdict
 
 MOST = 8
-"""Maximal number of annotations for one error."""
+"""Maximum number of annotations for one error."""
 
 WHO = {"environment": "the environment's fault", "test": "not the environment's fault"}
 

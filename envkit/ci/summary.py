@@ -10,7 +10,7 @@ from envkit.ci.account import Account
 from envkit.inventory.timings import Span
 
 LONGEST = 200
-"""Maximal characters of a message in a table."""
+"""Maximum length of a message in a table."""
 
 LINES = 60
 """Number of lines kept from the end of an error's log."""

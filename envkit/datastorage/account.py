@@ -1,4 +1,4 @@
-"""Changes the service's user after start: envkit as root starts the service as root and names the user to become.
+"""Changes the user of the service's process. If envkit is root, it starts the service as root and names that user.
 
 The service changes its user itself, after it has loaded all modules, because only root may be able to read the
 modules and the Python that runs them.

@@ -1,4 +1,4 @@
-"""Limits the requests that one process handles at once, and the bytes of their bodies. It refuses more at once."""
+"""Limits the number of requests that one process handles at once, and the bytes of their bodies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

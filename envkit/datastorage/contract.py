@@ -35,7 +35,10 @@ Outcome = Literal["success", "failure", "pending"]
 
 
 def _real_time(text: str) -> str:
-    """Return ``text`` unchanged. Raises ValueError if it is not RFC 3339, or if the calendar has no such time."""
+    """Return ``text`` unchanged.
+
+    Raises ValueError if it is not RFC 3339, if PostgreSQL cannot store it, or if the calendar has no such time.
+    """
     if not _IS_RFC3339(text):
         raise ValueError("expected an RFC 3339 time with its zone, such as 2025-01-31T12:00:00Z")
     datetime.fromisoformat(text.upper())

@@ -90,7 +90,7 @@ class Database:
         return await self.connections.run(work, self._settings.query_timeout)
 
     async def withdraw(self, event_ids: Collection[str]) -> int:
-        """Delete events that a client was refused with 503, and return how many were stored."""
+        """Delete events that the service refused with 503, and return how many were stored."""
 
         async def work(connection: AsyncConnection) -> int:
             return (await connection.execute(_WITHDRAW, [list(event_ids)])).rowcount

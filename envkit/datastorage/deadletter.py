@@ -21,7 +21,7 @@ MAX_CONNECTIONS = 16
 MAX_PARKED = 1_000  # entries; the oldest are dropped first, but the metric still counts them
 
 # The script checks the limits and appends in one step, so concurrent writers cannot exceed the limits together, and
-# a batch is queued completely or not at all. ARGV: maximal entries, maximal bytes, then pairs of event id, document.
+# a batch is queued completely or not at all. ARGV: maximum entries, maximum bytes, then pairs of event id, document.
 _ENQUEUE = """
 local length = redis.call('XLEN', KEYS[1])
 local bytes = redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', 5) or 0

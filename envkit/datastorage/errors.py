@@ -7,7 +7,7 @@ DataStorageError
 │   └── SchemaMissing       PostgreSQL answers, but the migrations are not applied
 ├── QueueUnavailable        Redis did not confirm the work
 │   └── QueueFull           Redis answers, but the queue has reached its limit
-└── Overloaded              this process handles as many requests, or bytes of them, as it may
+└── Overloaded              this process has reached its limit of requests, or of bytes of requests
 """
 
 from collections.abc import Sequence
@@ -46,4 +46,4 @@ class QueueFull(QueueUnavailable):
 
 
 class Overloaded(DataStorageError):
-    """This process handles as many requests, or bytes of requests, as it may at once."""
+    """This process has reached its limit of requests, or of bytes of requests."""

@@ -21,7 +21,7 @@ _REFUSALS = {
     "408": "The body did not arrive in time.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
-    "429": "The service handles as many requests as it may; retry after Retry-After seconds.",
+    "429": "The service has reached its limit of requests; retry after Retry-After seconds.",
     "500": "The service has an internal error.",
     "503": "Neither PostgreSQL nor the queue stored the events; retry after Retry-After seconds.",
 }
@@ -90,7 +90,7 @@ def _parameters() -> dict[str, tuple[str, Schema]]:
         "since": ("The earliest event time, or a duration before now.", moment),
         "until": ("The latest event time, or a duration before now.", moment),
         "limit": (
-            "Maximal number of events in the page.",
+            "Maximum number of events in the page.",
             {"type": "integer", "minimum": 1, "maximum": queries.MAX_LIMIT, "default": queries.DEFAULT_LIMIT},
         ),
         "offset": ("Number of events to skip before the page.", _COUNT | {"maximum": queries.MAX_OFFSET, "default": 0}),

@@ -2,7 +2,7 @@
 
 uvicorn waits forever for the rest of a request's headers. After an early answer it closes the connection while the
 client still sends; the TCP reset may then destroy the answer before the client reads it. This protocol waits
-``seconds`` for headers. After an early answer it reads and drops data for the same time. If the port has its maximal
+``seconds`` for headers. After an early answer it reads and drops data for the same time. If the port has its maximum
 number of connections, it aborts the one that has been idle longest.
 """
 
@@ -21,7 +21,7 @@ _TIMED_OUT = (
 class Protocol(HttpToolsProtocol):
     """One connection of a port.
 
-    ``seconds`` is the time for headers and ``most`` the maximal number of connections. ``idle`` has the connections
+    ``seconds`` is the time for headers and ``most`` the maximum number of connections. ``idle`` has the connections
     without a request in progress; the one that has been idle longest is first.
     """
 

@@ -116,7 +116,7 @@ def _moment(name: str, text: str, now: datetime, faults: dict[str, str]) -> date
             return datetime.fromisoformat(text.upper()).astimezone(UTC)
         return now - timedelta(seconds=durations.seconds(text))
     except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)  # before the calendar begins
+        return datetime.min.replace(tzinfo=UTC)  # the time is before the year 1
     except ValueError:
         faults[name] = f"expected a time with its zone, such as 2025-01-31T12:00:00Z, or {durations.EXPECTED}"
         return now

@@ -100,7 +100,7 @@ class Runner:
 
 
 def _most_connections() -> int:
-    """Return the maximal connections per port: a third of the allowed open files, after 256 for the service itself."""
+    """Return the maximum connections per port: a third of the allowed open files, less 256 for the service itself."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if allowed == resource.RLIM_INFINITY else max(64, min(MAX_CONNECTIONS, (allowed - 256) // 3))
 

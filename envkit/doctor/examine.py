@@ -34,7 +34,7 @@ class Examined:
 
     @property
     def lanes(self) -> dict[str, tuple[Finding, ...]]:
-        """The findings that prevent each lane, by lane; empty if the lane can be used."""
+        """The findings that prevent the use of a lane, by lane; empty if the lane can be used."""
         return {lane: tuple(lacking(self.findings, lane)) for lane in LANES}
 
     def usable(self, lane: str = "auto") -> bool:
@@ -57,7 +57,7 @@ def examine(host: Host, checks: Sequence[tuple[str, Check]], seconds: float = SE
         except queue.Empty:
             break
         found[name] = findings
-    late = Finding("", (), "warning", f"no answer within {seconds:.0f} s", "is an engine or a disk hanging?")
+    late = Finding("", (), "warning", f"no answer within {seconds:.0f} s", "check whether an engine or a disk hangs")
     rows = [row for name, _ in checks for row in found.get(name, [_named(late, name)])]
     return Examined(tuple(rows), time.monotonic() - began)
 

@@ -44,5 +44,5 @@ class Finding:
 
 
 def lacking(findings: Iterable[Finding], lane: str) -> list[Finding]:
-    """Return the findings that prevent the lane, or an empty list if it can be used."""
+    """Return the findings that prevent the use of the lane, or an empty list if it can be used."""
     return [found for found in findings if found.state == "lacking" and lane in found.lanes]

@@ -47,7 +47,7 @@ def own_service(_host: Host) -> Iterator[Finding]:
 
 
 def service_users(host: Host) -> Iterator[Finding]:
-    """Check the users that services run as if envkit is root: each service has its own, and initdb a named one."""
+    """If envkit is root, check that each service can have its own user, and initdb a user with a name."""
     from envkit.drivers import accounts
 
     if host.uid:

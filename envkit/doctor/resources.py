@@ -46,7 +46,7 @@ def engine_memory(host: Host) -> Iterator[Finding]:
         has = int(host.info(endpoint).get("MemTotal") or 0)
         if 0 < has < total * 0.9:
             yield Finding(
-                f"memory of {endpoint.engine}", ENGINES, _state(has, MEMORY), f"its machine has {has / GIB:.1f} GiB",
+                f"memory of {endpoint.engine}", ENGINES, _state(has, MEMORY), f"its VM has {has / GIB:.1f} GiB",
                 "give it more in its settings (Docker Desktop: Resources; `podman machine set --memory`)",
             )  # fmt: skip
 

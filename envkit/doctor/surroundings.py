@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Ports:
-    """The check of the environment's ports. `environment` is None if its configuration cannot be read, for `fault`."""
+    """The check of the environment's ports.
+
+    `environment` is None if its configuration has the fault `fault`. `ours` has the ports that it holds already.
+    """
 
     environment: Environment | None
     fault: str = ""

@@ -22,7 +22,7 @@ from envkit.suite.eventually import eventually
 Event = Mapping[str, Any]
 
 CAPACITY = 10_000
-"""Maximal number of buffered events. If the buffer is full, `record` waits."""
+"""Maximum number of buffered events. If the buffer is full, `record` waits."""
 
 BUFFER_BYTES = 64 * 2**20
 FULL_SECONDS = 10.0

@@ -62,7 +62,7 @@ class Client:
         self._made: PoolManager | None = None
 
     def store(self, events: Sequence[bytes]) -> None:
-        """Store all events. Raises `Refused` if none was stored, `Unanswered` if that is not known."""
+        """Store all events. Raises `Refused` if DataStorage stored none; after `Unanswered` it may have stored them."""
         self._ask("POST", f"{EVENTS}/batch", b"[" + b",".join(events) + b"]")
 
     def find(self, correlation_id: str, **query: str) -> list[dict[str, Any]]:

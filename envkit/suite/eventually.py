@@ -11,7 +11,7 @@ from envkit.base.waiting import until
 T = TypeVar("T")
 
 SLOWEST_POLL = 0.25
-"""Maximal seconds between two attempts."""
+"""Maximum seconds between two attempts."""
 
 
 class NotWithin(AssertionError):

@@ -122,7 +122,7 @@ def _told(doing: str, body: Mapping[str, Any], work: Callable[[], T]) -> T:
     except Busy as error:
         raise SuiteError(
             f"{doing} {_shown(body)}: still refused at its deadline: {error.message}",
-            hint="the API server is throttling or down: `envkit status` and `envkit logs` say which",
+            hint="the API server throttles or does not run: see `envkit status` and `envkit logs`",
         ) from error
     except ApiError as error:
         raise SuiteError(f"{doing} {_shown(body)}: {error.message}") from error

@@ -9,7 +9,7 @@ from envkit.base.errors import SuiteError
 from envkit.base.paths import make_folder, write_private
 
 SECONDS = 60.0
-"""Maximal time that the other processes wait."""
+"""Maximum time that the other processes wait."""
 
 
 def once(folder: Path, name: str, work: Callable[[], str], seconds: float = SECONDS) -> str:

@@ -89,7 +89,7 @@ def _drained(environment: Environment) -> None:
         what = "DataStorage's dead-letter queue empty"
         eventually(empty, what=what, seconds=DRAIN_SECONDS, tries_again=(AssertionError, urllib3.exceptions.HTTPError))
     except NotWithin as error:
-        raise SuiteError(f"Redis is not flushed: {error}", hint="`envkit logs datastorage` says why") from error
+        raise SuiteError(f"Redis is not flushed: {error}", hint="`envkit logs datastorage` shows the reason") from error
 
 
 @dataclass(frozen=True)

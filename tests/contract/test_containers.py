@@ -33,9 +33,6 @@ def outer_address() -> str:
     return "" if address.startswith("127.") else address
 
 
-# Finding
-
-
 # Ports
 
 
@@ -71,7 +68,7 @@ def test_a_port_held_by_a_container_is_named_with_it_and_nothing_stays(engine: B
     assert name in engine.names()
 
 
-# Inside
+# Files, users and limits in a container
 
 
 def test_files_are_there_before_the_process_with_owner_and_mode(engine: Bench) -> None:
@@ -160,7 +157,7 @@ def test_services_find_each_other_by_name(engine: Bench) -> None:
     assert engine.runtime.execute(first, ["getent", "hosts", "nobody-is-called-so"])[0] != 0
 
 
-# Ends
+# Exit codes and logs
 
 
 def test_logs_whole_and_last_lines(engine: Bench) -> None:
@@ -200,7 +197,7 @@ def test_a_restart_keeps_the_container_and_what_is_in_it(engine: Bench) -> None:
     assert engine.runtime.execute(again, ["cat", "/srv/data"]) == (0, "kept\n")
 
 
-# Refusals
+# Containers that do not belong to envkit
 
 
 def test_a_strangers_container_of_the_same_name_is_an_error_and_untouched(engine: Bench) -> None:

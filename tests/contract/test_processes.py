@@ -64,7 +64,7 @@ def folder_of(place: ProcessBench, instance: Instance) -> Path:
     return place.folder / "services" / instance.service
 
 
-# Trees
+# Process trees
 
 
 def test_a_file_is_renewed_in_place_with_its_mode(place: ProcessBench) -> None:
@@ -192,7 +192,7 @@ def test_threads_that_outlive_the_first_one_are_alive(place: ProcessBench) -> No
     assert not alive(program.pid)
 
 
-# Found again
+# Finding processes
 
 
 def test_a_lost_folder_is_made_up_for_by_the_marker(place: ProcessBench) -> None:
@@ -295,7 +295,7 @@ def test_a_broken_record_is_none(place: ProcessBench, text: str) -> None:
     assert [it.state for it in place.runtime.observe(place.environment)] == ["other"]
 
 
-# Begin and end
+# Start and end
 
 
 def test_the_program_begins_when_it_is_recorded_and_limited(

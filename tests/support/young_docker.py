@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.unit.sockets import serving
 
 OLDEST = (1, 44)
-"""The minimal API version that Docker 29 accepts."""
+"""The minimum API version that Docker 29 accepts."""
 
 _VERSIONED = re.compile(rb"^([A-Z]+ )/v(\d+)\.(\d+)(/\S*)")
 
@@ -70,5 +70,5 @@ def _pump(source: socket.socket, target: socket.socket, versions: bool = False) 
 
 
 def _younger(answer: bytes) -> bytes:
-    """Return the answer to `/version` with the newer minimal version, and with the same length as the header says."""
+    """Return the answer to `/version` with the newer minimum version. Its length stays as the header announces it."""
     return re.sub(rb'"MinAPIVersion":"1\.(\d\d)"', b'"MinAPIVersion":"1.44"', answer)

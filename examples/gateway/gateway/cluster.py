@@ -23,7 +23,7 @@ class Refused(Exception):
 
 
 class Busy(Exception):
-    """The API server throttled or did not answer every attempt."""
+    """At every attempt, the API server throttled the call or did not answer."""
 
 
 class Cluster:

@@ -29,7 +29,7 @@ class Seen:
 
     @property
     def first(self) -> bool:
-        """Whether this is the first one."""
+        """Whether this signal is the first."""
         return self.count == 1
 
 

@@ -131,7 +131,7 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             if not self.server.began():
-                self.close_connection = True  # what was not read cannot be skipped
+                self.close_connection = True  # the unread body would become the next request
                 self._answer(Answer(503, {"status": "stopping"}, {"Retry-After": "1"}))
                 return
             try:
@@ -142,7 +142,7 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
         def _post(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             if self.path != WEBHOOK or length > gateway.settings.max_body:
-                self.close_connection = True  # what was not read cannot be skipped
+                self.close_connection = True  # the unread body would become the next request
                 large = self.path == WEBHOOK
                 status = "too large" if large else "not found"
                 self._answer(Answer(413 if large else 404, {"status": status}))
