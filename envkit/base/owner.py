@@ -7,7 +7,7 @@ reboot. A pid also needs the boot that it was written in, see `drivers.runtimes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -142,12 +142,6 @@ def _of_checkout(found: Owner, asks: Claim) -> Verdict:
         return OURS
     there = found.checkout or "no checkout (it was made from a shipped profile)"
     return Verdict(Whose.CHECKOUT, f"belongs to {there}, and this is {ours or 'no checkout (a shipped profile)'}")
-
-
-def not_ours(claim: Claim, found: Iterable[tuple[str, Owner]], *, process: bool = False) -> list[str]:
-    """What of this is not ours, a sentence each."""
-    told = ((what, claim.on(owner, process=process)) for what, owner in found)
-    return [f"{what} {answer.reason}" for what, answer in told if not answer.ours]
 
 
 # Here
