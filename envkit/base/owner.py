@@ -8,7 +8,7 @@ pid is valid only in the boot in which it was written, see `drivers.runtimes.mar
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -155,12 +155,6 @@ def _of_checkout(found: Owner, asks: Claim) -> Verdict:
         return OURS
     there = found.checkout or "no checkout (it was made from a shipped profile)"
     return Verdict(Whose.CHECKOUT, f"belongs to {there}, and this is {ours or 'no checkout (a shipped profile)'}")
-
-
-def not_ours(claim: Claim, found: Iterable[tuple[str, Owner]], *, process: bool = False) -> list[str]:
-    """Return one sentence for each of the named things that is not ours."""
-    told = ((what, claim.on(owner, process=process)) for what, owner in found)
-    return [f"{what} {answer.reason}" for what, answer in told if not answer.ours]
 
 
 # The owner of this process
