@@ -1,4 +1,4 @@
-"""Checks whether a service is ready: one module for each kind of probe. An attempt returns None if the service works."""
+"""Checks whether a service is ready: one module for each kind of probe. An attempt returns None if it works."""
 
 from __future__ import annotations
 
