@@ -1,10 +1,10 @@
-"""Manifests into the cluster by server-side apply, with kubernetes' dynamic client."""
+"""Creates objects in the cluster by server-side apply, with the dynamic client of the kubernetes package."""
 
 from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def preload() -> None:
 
 
 class Applier:
-    """Applies one manifest a call; one call at a time, for what discovery found is shared state."""
+    """Applies one object a call, from several threads; discovery is shared, and asked by one of them at a time."""
 
     def __init__(self, kubeconfig: Path, cache: Path, environment: str, context: str | None = None) -> None:
         self.environment = environment
@@ -40,14 +40,20 @@ class Applier:
         self._client: Any = None  # kubernetes is not typed
 
     def apply(self, manifest: Manifest) -> None:
-        """Create it or change it to what is written. Raises `Busy` or `ApiError`."""
-        body = labelled(manifest.body, self.environment)
-        with self._lock, translated(f"applying {manifest}"):
-            client = self._connected()
-            resource = self._resource(client, manifest)
-            namespace = (manifest.namespace or "default") if resource.namespaced else None
+        """Create the object of a manifest or change it to what is written. Raises `Busy` or `ApiError`."""
+        self.put(manifest.body, str(manifest))
+
+    def put(self, body: Mapping[str, Any], called: str = "") -> None:
+        """Create the object or change it to `body`; errors call it `called`. Raises `Busy` or `ApiError`."""
+        marked = labelled(body, self.environment)
+        called = called or f"{body['kind']} {body['metadata']['name']}"
+        with translated(f"applying {called}"):
+            with self._lock:
+                client = self._connected()
+                resource = self._resource(client, body, called)
+            place = body["metadata"].get("namespace") or "default"
             client.server_side_apply(
-                resource, body=body, name=manifest.name, namespace=namespace, field_manager=MANAGER,
+                resource, body=marked, namespace=place if resource.namespaced else None, field_manager=MANAGER,
                 force_conflicts=True, _request_timeout=CALL_SECONDS,
             )  # fmt: skip
 
@@ -72,22 +78,23 @@ class Applier:
             self._client = connect(raw, cache_file=str(self._cache))
         return self._client
 
-    def _resource(self, client: Any, manifest: Manifest) -> Any:
+    def _resource(self, client: Any, body: Mapping[str, Any], called: str) -> Any:
         from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
+        kind = {"api_version": body["apiVersion"], "kind": body["kind"]}
         try:
-            return client.resources.get(api_version=manifest.api_version, kind=manifest.kind)
+            return client.resources.get(**kind)
         except ResourceNotFoundError:
             client.resources.invalidate_cache()  # served since a moment ago, when its CRD was established
         try:
-            return client.resources.get(api_version=manifest.api_version, kind=manifest.kind)
+            return client.resources.get(**kind)
         except ResourceNotFoundError as error:
-            raise Busy(f"{manifest}: the API server does not serve it yet") from error
+            raise Busy(f"{called}: the API server does not serve it yet") from error
 
 
-def labelled(body: dict[str, Any], environment: str) -> dict[str, Any]:
+def labelled(body: Mapping[str, Any], environment: str) -> dict[str, Any]:
     """A copy that carries the environment's label."""
-    marked = copy.deepcopy(body)
+    marked = copy.deepcopy(dict(body))
     marked["metadata"]["labels"] = {**(marked["metadata"].get("labels") or {}), labels.ENV: environment}
     marked["metadata"].pop("managedFields", None)
     return marked

@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from envkit.base import labels
 from envkit.base.errors import ClusterError
 from envkit.base.paths import Paths
 from envkit.base.waiting import Cancel
 from envkit.config.models import Cluster
 from envkit.drivers.clusters import gates, identities, manifests, rights
-from envkit.drivers.clusters.api import CRDS, FINGERPRINT, Api
+from envkit.drivers.clusters.api import CRDS, Api
 from envkit.drivers.clusters.apply import Applier
 from envkit.drivers.clusters.identities import Subject
 from envkit.drivers.clusters.manifests import Manifest
@@ -67,10 +66,10 @@ class _Bootstrap:
         before = identities.remove_unwanted(subjects, self.api, self.environment, self.steps)
         self._together([
             *([lambda: self._others(rest)] if rest else []),
-            *(partial(identities.establish, one, self.api, self.steps) for one in subjects),
+            *(partial(identities.establish, one, self.applier, self.api, self.steps) for one in subjects),
         ])  # fmt: skip
         if before:
-            known = partial(rights.wait_until_in_force, self.api, self.environment, self.steps)
+            known = partial(rights.wait_until_in_force, self.applier, self.api, self.environment, self.steps)
             self.steps.run("rights in force", known)
         self._together([partial(identities.prove, one, self.api, self.paths, self.steps) for one in subjects])
         self.steps.run("mark", lambda: self.steps.ask(lambda: self._mark(first)))
@@ -131,7 +130,6 @@ class _Bootstrap:
         """Create and wait until Active; a namesake that is still Terminating is waited out first."""
         path = f"/api/v1/namespaces/{name}"
         plain = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        plain["metadata"]["labels"] = {labels.ENV: self.environment}  # type: ignore[index]  # a mapping, two lines up
         applied = False
 
         def attempt() -> str | None:
@@ -141,7 +139,7 @@ class _Bootstrap:
                 applied = False
                 return "an older namespace of this name is still Terminating"
             if not applied:
-                self.applier.apply(manifest) if manifest else self.api.apply(path, plain)
+                self.applier.apply(manifest) if manifest else self.applier.put(plain)
                 applied, found = True, self.api.find(path)
             phase = ((found or {}).get("status") or {}).get("phase", "absent")
             return None if phase == "Active" else f"it is {phase}"
@@ -154,16 +152,16 @@ class _Bootstrap:
     def _apply(self, manifest: Manifest) -> None:
         self.steps.ask(lambda: self.applier.apply(manifest))
 
-    def _mark(self, crds: Iterable[Manifest]) -> Any:
+    def _mark(self, crds: Iterable[Manifest]) -> None:
         """Remember in the cluster what was brought in, so that a later `up` need not parse a manifest."""
         kept = {"crds": sorted(crd.name for crd in crds)}
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": "envkit", "namespace": "kube-system", "labels": {labels.ENV: self.environment}},
+            "metadata": {"name": "envkit", "namespace": "kube-system"},
             "data": {"fingerprint": bootstrap_fingerprint(self.cluster), "applied": json.dumps(kept)},
         }
-        return self.api.apply(FINGERPRINT, body)
+        self.applier.put(body)
 
 
 def _counted(things: Sequence[Any], noun: str) -> str:

@@ -12,6 +12,7 @@ from envkit.base import labels
 from envkit.base.paths import Paths, write_private
 from envkit.base.waiting import Cancel
 from envkit.drivers.clusters.api import Api, ApiError
+from envkit.drivers.clusters.apply import Applier
 from envkit.drivers.clusters.steps import Steps
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ class Subject:
         return self.identity.role or (self.name if self.identity.rules else "")
 
 
-def establish(subject: Subject, api: Api, steps: Steps) -> None:
+def establish(subject: Subject, applier: Applier, api: Api, steps: Steps) -> None:
     """Account and rights. Raises `ClusterError` that names the step."""
-    steps.run(f"identity {subject.name}: account and rights", lambda: _apply(subject, api, steps))
+    steps.run(f"identity {subject.name}: account and rights", lambda: _apply(subject, applier, api, steps))
 
 
 def prove(subject: Subject, api: Api, paths: Paths, steps: Steps) -> None:
@@ -187,15 +188,15 @@ def path_of(kind: str, name: str, namespace: str = "") -> str:
     return f"{group}/{f'namespaces/{namespace}/' if namespace else ''}{kind}/{name}"
 
 
-def _apply(subject: Subject, api: Api, steps: Steps) -> None:
+def _apply(subject: Subject, applier: Applier, api: Api, steps: Steps) -> None:
     for path, body in objects(subject):
         try:
-            steps.ask(partial(api.apply, path, body))
+            steps.ask(partial(applier.put, body))
         except ApiError as error:
             if error.status != 422 or "roleRef" not in body:
                 raise
             steps.ask(partial(api.ask, "DELETE", path))  # a binding's role cannot be changed
-            steps.ask(partial(api.apply, path, body))
+            steps.ask(partial(applier.put, body))
 
 
 def _prove_token(subject: Subject, api: Api, steps: Steps, token: str) -> None:

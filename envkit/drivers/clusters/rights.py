@@ -8,11 +8,12 @@ from typing import Any
 
 from envkit.base import labels
 from envkit.drivers.clusters.api import Api, ApiError
+from envkit.drivers.clusters.apply import Applier
 from envkit.drivers.clusters.identities import MADE_FOR, RBAC, path_of
 from envkit.drivers.clusters.steps import Steps
 
 
-def wait_until_in_force(api: Api, environment: str, steps: Steps) -> None:
+def wait_until_in_force(applier: Applier, api: Api, environment: str, steps: Steps) -> None:
     """Wait until the authorizer knows every change of rights made so far; what was taken away would prove a wrong yes.
 
     It reads each kind of object in the order of changes: what is made last, a role and a binding of each kind, is known
@@ -36,8 +37,8 @@ def wait_until_in_force(api: Api, environment: str, steps: Steps) -> None:
         path_of("rolebindings", name, "default"): body("RoleBinding", **to(here)),
     }
     try:
-        for path, one in made.items():
-            steps.ask(partial(api.apply, path, one))
+        for one in made.values():
+            steps.ask(partial(applier.put, one))
         for user in (name, here):
             attributes = {"verb": "get", "resource": "configmaps", "name": name, "namespace": "default"}
             _ask_rights(user, attributes, api, steps)

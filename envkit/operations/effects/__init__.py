@@ -130,10 +130,9 @@ class Effects:
             report("deleting the old cluster")
             cluster.delete()
         self.made_cluster = True
-        if wanted.manifests:
-            from envkit.drivers.clusters.apply import preload
+        from envkit.drivers.clusters.apply import preload
 
-            preload()
+        preload()
         cluster.create(
             wanted,
             fingerprint=self.desired.cluster_fingerprint,
