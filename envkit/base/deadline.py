@@ -89,7 +89,7 @@ def _left(ends: float | None) -> float | None:
 
 
 class Plug(socket.socket):
-    """A socket whose reads and writes all end by its deadline, even if a library sets another timeout on it."""
+    """A socket that ends all reads and writes by its deadline, even if a library sets another timeout on it."""
 
     deadline: Deadline
 
@@ -158,7 +158,7 @@ def _addresses(host: str, port: int, deadline: Deadline) -> list[Any]:
 
 
 def in_time(call: Callable[[], T], deadline: Deadline, what: str) -> T:
-    """Return what `call` returns, run in a thread of its own; at the deadline the thread stays behind.
+    """Run `call` in a separate thread and return its result; a thread that still runs at the deadline stays behind.
 
     Raises `TimeoutError` that names `what`, and the errors of `call`. It is for libraries that open their own sockets.
     Use `dial` where the code can pass in a socket, because `dial` leaves no thread behind.

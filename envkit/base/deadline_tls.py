@@ -9,7 +9,7 @@ from envkit.base.deadline import Deadline, Plug
 
 
 class TlsPlug(ssl.SSLSocket):
-    """A TLS socket whose reads and writes all end by its deadline.
+    """A TLS socket that ends all reads and writes by its deadline.
 
     `deadline` is None during the handshake, which keeps to the timeout of the plain socket.
     """

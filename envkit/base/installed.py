@@ -47,7 +47,7 @@ def warn_of_other() -> None:
     message += "both contain `import envkit`, and each overwrites files of the other"
     hints = (
         f"{sys.executable} -m pip uninstall envkit; then install {DISTRIBUTION} again, with --force-reinstall",
-        "or keep them apart: `pipx`, `uvx` or `python -m venv` give one of them an environment of its own",
+        "or keep them apart: install one of them in a separate environment with `pipx`, `uvx` or `python -m venv`",
     )
     if "--json" in sys.argv:
         row = {"event": "warning", "message": message, "hint": "\n".join(hints)}

@@ -174,7 +174,7 @@ class Service(Model):
     )
     part_of_cluster: SkipJsonSchema[bool] = Field(default=False, description="set by envkit, for parts such as etcd")
     skipped: SkipJsonSchema[tuple[str, ...]] = Field(
-        default=(), description="set by envkit: image candidates whose variables are not set, each with the reason"
+        default=(), description="set by envkit: image candidates with variables that are not set, each with the reason"
     )
 
     @model_validator(mode="after")

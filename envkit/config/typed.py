@@ -25,7 +25,7 @@ class Typed(Generic[M]):
     gone: frozenset[Keys] = frozenset()
 
     def written(self, keys: Keys) -> Keys:
-        """Return the path in the file for a path in `value`, whose lists lack the removed items."""
+        """Return the path in the file for a path in `value`; the lists in `value` lack the removed items."""
         path: Keys = ()
         for key in keys:
             for lost in sorted(k[-1] for k in self.gone if k[:-1] == path and isinstance(k[-1], int)):
