@@ -1,1 +1,1 @@
-"""What every layer stands on: errors, waiting, deadlines, paths, ownership. Imports nothing of the rest."""
+"""The base of every layer: errors, waiting, deadlines, paths, ownership, registry. Imports nothing of the rest."""

@@ -1,4 +1,5 @@
-"""What a CI service understands: groups, annotations, masks, variables for later steps, a summary, JUnit.
+"""Writes what a CI service reads: groups, annotations, masks, variables for later steps, a summary, JUnit.
 
-`where.platform` says which one this is; `platforms` speaks its language; `job.Job` is one command of ours in one job.
+`base.ci_platform.platform` returns the name of this job's CI service. Each service is a module (`github`, `gitlab`,
+`plain`) with a `platform`, registered in `base.registry.CI_SERVICES`. `job.Job` is one command of envkit in a job.
 """

@@ -1,1 +1,1 @@
-"""The command line: parses, calls, reports. The only place that prints, exits, and looks at `os.environ`."""
+"""The command line: parses, calls, reports. Only this layer prints, exits and reads `os.environ`."""

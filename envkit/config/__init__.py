@@ -1,1 +1,1 @@
-"""Configuration: YAML files, overrides and variables in; one frozen, typed `Environment` out."""
+"""Configuration: reads YAML files, overrides and variables, and returns one frozen, typed `Environment`."""

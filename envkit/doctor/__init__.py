@@ -1,4 +1,4 @@
-"""What this host has and lacks for each lane, in plain words with the remedy. Checks only look; a `Fix` mends.
+"""Checks what this host has and lacks for each lane, with a remedy for each lack. Checks only read; a `Fix` repairs.
 
-Each check is a small function from a `Host` to findings. They run side by side, each with a deadline.
+Each check is a small function from a `Host` to findings. All checks run at once and share one deadline.
 """

@@ -1,1 +1,1 @@
-"""What does the work: runtimes, clusters, probes, databases, and where images and programs come from."""
+"""Does the work: lanes, clusters, runtimes, supply of images and programs, stores, probes, engines, databases."""

@@ -1,8 +1,8 @@
-"""What is kept of a failure, and whose fault it was.
+"""Judges whose fault a failure was, and keeps the evidence.
 
-`look(session, run_folder, error=, code=, signum=) -> Findings` asks, `judge(findings) -> Verdict` decides, and
+`look(session, run_folder, error=, code=, signum=) -> Findings` gathers facts, `judge(findings) -> Verdict` decides, and
 `collect(session, run_folder, seconds=, into=, findings=, verdict=) -> Path` keeps everything that may explain it.
-None of the three raises for what it meets, and none heeds a cancellation: each has its own deadline.
+None of the three raises because of what it finds. A cancellation stops none of them: each has its own deadline.
 """
 
 from envkit.evidence.findings import Findings as Findings

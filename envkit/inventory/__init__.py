@@ -1,1 +1,1 @@
-"""What is there: observed now, and recorded by the last `up`."""
+"""Knows what is there: observes it now, and reads what the last `up` recorded. Also renders the exported variables."""

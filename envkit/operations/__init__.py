@@ -1,1 +1,1 @@
-"""One module for each thing a user asks for: up, down, status, run and the rest."""
+"""One module for each operation of a user: up, down, status, run and the rest. `effects` carries out a plan's steps."""

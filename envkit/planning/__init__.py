@@ -1,1 +1,1 @@
-"""From what is wanted and what is there to a graph of steps, and the run of that graph. Imports no driver."""
+"""Makes a graph of steps from the desired state and the observed facts, and runs the graph. Imports no driver."""

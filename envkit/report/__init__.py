@@ -1,1 +1,1 @@
-"""The faces of one event stream: a live view, plain lines, JSON lines."""
+"""Shows one stream of events as a live view, as plain lines or as JSON lines."""

@@ -1,5 +1,5 @@
-"""What happens while a command runs in an environment: watched by one process, said at that moment, written down.
+"""Watches an environment while a command runs in it: one process reports what happens, and records it.
 
-`timeline` is the data, one JSON object a line, and `folder` where it lies; `watching` looks, `signs` judges what is
-worth saying, `supervisor` is the process that does both and cleans up after a wrapper that was killed.
+`timeline` is the record, one JSON object for each line, and `folder` the place where it is kept. `watching` polls,
+`signs` selects what is reported, and `supervisor` is the process that runs both and cleans up after a killed wrapper.
 """

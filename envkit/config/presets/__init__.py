@@ -1,7 +1,7 @@
-"""Presets: services that envkit knows, as functions from a few options to a service as a user would write it.
+"""Presets: functions from a few options to a service as a user would write it in YAML.
 
-The user's own keys are merged over the result. References (`${self.port}`) keep it right whatever they change. Each
-preset is a module with a `PRESET`, registered in `base.registry.PRESETS`.
+The user's own keys are merged over the result. The result uses references (`${self.port}`), so it follows the user's
+changes. Each preset is a module with a `PRESET`, registered in `base.registry.PRESETS`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Where the API server comes from, and what is put into it: manifests, namespaces, identities."""
+"""Makes the API server (kind or envtest), and brings manifests, namespaces and identities into it.
+
+Each kind of cluster is a module with a `KIND`, registered in `base.registry.CLUSTERS`.
+"""

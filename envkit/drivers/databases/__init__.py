@@ -1,1 +1,1 @@
-"""PostgreSQL and Redis over TCP from the host: clients for probes, migrations, copies of a database."""
+"""Small clients of PostgreSQL and Redis over TCP from the host, migrations, and copies of a database."""

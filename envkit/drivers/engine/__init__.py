@@ -1,1 +1,1 @@
-"""Docker and Podman: found, asked, and called over one SDK, each call within its deadline."""
+"""Finds Docker and Podman, and calls both over one SDK, each call within its deadline."""

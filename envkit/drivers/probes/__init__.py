@@ -1,4 +1,4 @@
-"""Is it ready? One module for each kind of probe; an attempt returns None when the service demonstrably works."""
+"""Checks whether a service is ready: one module for each kind of probe. An attempt returns None if it works."""
 
 from __future__ import annotations
 

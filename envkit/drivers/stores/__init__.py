@@ -1,4 +1,4 @@
-"""Stores: services in which suites keep data. Each kind is a module with a `STORE`, registered by its probe's type."""
+"""Stores: services in which suites keep data. Each is a module with a `STORE`, registered by its probe's type."""
 
 from __future__ import annotations
 

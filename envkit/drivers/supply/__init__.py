@@ -1,1 +1,1 @@
-"""Where images and binaries come from: present, built here, a registry."""
+"""Supplies images (present, built here, or pulled) and programs (`binaries`), each program with a known digest."""

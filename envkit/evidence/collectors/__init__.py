@@ -1,6 +1,6 @@
-"""What is collected, and how long each collector may take. They run side by side and know nothing of each other.
+"""Collectors of evidence, each with a time limit. They run at once and do not depend on each other.
 
-Each module of `base.registry.COLLECTORS` has some, in a tuple called `COLLECTORS`.
+Each module of `base.registry.COLLECTORS` has a tuple `COLLECTORS`.
 """
 
 from __future__ import annotations

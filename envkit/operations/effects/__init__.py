@@ -1,4 +1,4 @@
-"""What each step of a plan does. `Effects` is handed to `planning.apply.run`; it decides nothing."""
+"""Carries out the steps of a plan. `planning.apply.run` calls `Effects`, which decides nothing."""
 
 from __future__ import annotations
 

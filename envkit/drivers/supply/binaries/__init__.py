@@ -1,10 +1,10 @@
-"""The programs of the embedded lane: Redis, PostgreSQL, etcd and Kubernetes, from wherever they can be had.
+"""Supplies the programs of the embedded lane: Redis, PostgreSQL, etcd and Kubernetes.
 
-`find` looks at what this machine has, `ensure` fetches or builds what it has not. The sources, in this order: the
+`find` returns what this machine has, `ensure` fetches or builds what it lacks. The sources, in this order: the
 configured path; KUBEBUILDER_ASSETS and setup-envtest's store; PATH; envkit's cache; wheels that carry the programs;
 the official release; Debian's packages, unpacked; for Kubernetes on Debian, a build from Debian's source package.
 
-A minimum version refuses what is older, and the next source is tried. The official releases are fetched through the
+If a source has an older version than the minimum, the next source is tried. Official releases are fetched through the
 proxy of the environment, and from a mirror where `ENVKIT_MIRROR_ETCD`, `ENVKIT_MIRROR_KUBERNETES` or
 `ENVKIT_MIRROR_ENVTEST` names one; pip, uv and apt-get use their own settings.
 """
