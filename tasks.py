@@ -8,9 +8,9 @@ import sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends the program at once, without a traceback
 
 if __name__ == "__main__":
-    from envkit.cli.quick import served
+    from envkit.cli.fast_path import try_fast_path
 
-    served(sys.argv, {"test": ("--fast",), "pictures": ()})
+    try_fast_path(sys.argv, {"test": ("--fast",), "pictures": ()})
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 """Run envkit's command line with `python -m envkit`."""
 
-from envkit.cli.quick import main
+from envkit.cli.fast_path import main
 
 main()

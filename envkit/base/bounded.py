@@ -36,21 +36,21 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class TooMuch(yaml.YAMLError):
+class TooLarge(yaml.YAMLError):
     """The text exceeds a limit; the message names the limit."""
 
 
 def read_text(path: Path, largest: int = LARGEST) -> str:
-    """Return the file's text. Raises `OSError`, `UnicodeDecodeError`, or `TooMuch` above `largest` bytes."""
+    """Return the file's text. Raises `OSError`, `UnicodeDecodeError`, or `TooLarge` above `largest` bytes."""
     with path.open("rb") as file:
         data = file.read(largest + 1)
     if len(data) > largest:
-        raise TooMuch(f"is larger than {largest >> 20} MiB")
+        raise TooLarge(f"is larger than {largest >> 20} MiB")
     return data.decode("utf-8")
 
 
 def load(text: str, loader: Any, most: int = MOST) -> Any:
-    """Return the values of the text's only document. Raises `yaml.YAMLError`, or its subclass `TooMuch`."""
+    """Return the values of the text's only document. Raises `yaml.YAMLError`, or its subclass `TooLarge`."""
     made, node = composed(text, loader, most)
     return None if node is None else constructed(made, node)
 
@@ -87,13 +87,13 @@ def loaded_json(text: str) -> Any:
         raise ValueError("is nested too deeply") from error
 
 
-def _unread(error: Exception) -> TooMuch:
+def _unread(error: Exception) -> TooLarge:
     """Return the error to raise for a text that PyYAML cannot build values from.
 
     Examples are an anchor that contains itself, a number with too many digits for Python, and a character that YAML
     does not allow.
     """
-    return TooMuch("an anchor contains itself" if isinstance(error, RecursionError) else str(error).partition(";")[0])
+    return TooLarge("an anchor contains itself" if isinstance(error, RecursionError) else str(error).partition(";")[0])
 
 
 def _check_text(text: str, loader: Any) -> None:
@@ -109,7 +109,7 @@ def _check_text(text: str, loader: Any) -> None:
             depth -= 1
         if depth > DEEPEST:
             line = event.start_mark.line + 1
-            raise TooMuch(f"line {line}: is nested more than {DEEPEST} levels deep")
+            raise TooLarge(f"line {line}: is nested more than {DEEPEST} levels deep")
 
 
 @dataclass
@@ -130,20 +130,20 @@ class _Weights:
     open: set[int] = field(default_factory=set)
 
     def check(self, node: Any) -> None:
-        """Raise `TooMuch` if the expanded node has too many values or levels."""
+        """Raise `TooLarge` if the expanded node has too many values or levels."""
         if isinstance(node, yaml.ScalarNode):
             return
         weight = self._weigh(node)
         if max(weight.values, weight.keys) > self.most:
-            raise TooMuch(f"expands to more than {self.most} values through its anchors and merges")
+            raise TooLarge(f"expands to more than {self.most} values through its anchors and merges")
         if weight.levels > DEEPEST:
-            raise TooMuch(f"is nested more than {DEEPEST} levels deep after its anchors expand")
+            raise TooLarge(f"is nested more than {DEEPEST} levels deep after its anchors expand")
 
     def _weigh(self, node: Any) -> _Weight:
         if isinstance(node, yaml.ScalarNode):
             return _Weight()
         if id(node) in self.open:
-            raise TooMuch("an anchor contains itself")
+            raise TooLarge("an anchor contains itself")
         if id(node) not in self.known:
             self.open.add(id(node))
             self.known[id(node)] = self._sum(node)

@@ -37,7 +37,7 @@ def read(path: Path, context: str | None = None) -> Access:
         return parse(bounded.read_text(path), context=context, folder=path.parent)
     except OSError as error:
         raise ClusterError(f"the kubeconfig {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, bounded.TooMuch) as error:
+    except (UnicodeDecodeError, bounded.TooLarge) as error:
         raise ClusterError(f"the kubeconfig {path} cannot be read: {error}") from error
 
 

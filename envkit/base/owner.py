@@ -62,7 +62,7 @@ class Owner:
 UNKNOWN = Owner()
 
 
-class Whose(StrEnum):
+class Relation(StrEnum):
     """The result of a check: ours, or the first field that differs."""
 
     OURS = "ours"
@@ -80,16 +80,16 @@ class Verdict:
     `reason` is the rest of a sentence that begins with the name of the thing; it is empty if the thing is ours.
     """
 
-    whose: Whose
+    whose: Relation
     reason: str = ""
 
     @property
     def ours(self) -> bool:
         """Whether envkit may change and remove the thing."""
-        return self.whose is Whose.OURS
+        return self.whose is Relation.OURS
 
 
-OURS = Verdict(Whose.OURS)
+OURS = Verdict(Relation.OURS)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Claim:
 
         `process` is true for a process; `force` covers another user's process only for root.
         """
-        answer = whose(found, self, process=process)
+        answer = relation_to(found, self, process=process)
         may = not process or self.owner.user in (ROOT_USER, found.user)
         return OURS if self.force and may else answer
 
@@ -125,26 +125,26 @@ NOBODY = Claim(Owner("nobody", "nowhere", "nowhere", "nowhere"))
 """The claim of a command that only reads: it owns nothing."""
 
 
-def whose(found: Owner, asks: Claim, *, process: bool = False) -> Verdict:
+def relation_to(found: Owner, asks: Claim, *, process: bool = False) -> Verdict:
     """Return the verdict of comparing the owner `found` with the claim `asks`, without `force`.
 
     Something with too little information about its owner is not ours.
     """
     ours = asks.owner
     if not found.known:
-        return Verdict(Whose.UNKNOWN, "has no mark of its creator")
+        return Verdict(Relation.UNKNOWN, "has no mark of its creator")
     if found.user and found.user != ours.user:
-        return Verdict(Whose.USER, f"belongs to user {found.user}, and this is user {ours.user}")
+        return Verdict(Relation.USER, f"belongs to user {found.user}, and this is user {ours.user}")
     if process:
         for kind, there, here in (("mount", found.mount, ours.mount), ("PID", found.pids, ours.pids)):
             if there and here and there != here:
-                return Verdict(Whose.NAMESPACE, f"runs in another {kind} namespace ({there}), and this is {here}")
+                return Verdict(Relation.NAMESPACE, f"runs in another {kind} namespace ({there}), and this is {here}")
         if not found.home:
-            return Verdict(Whose.UNKNOWN, "has no mark of its state directory")
+            return Verdict(Relation.UNKNOWN, "has no mark of its state directory")
     elif found.home and found.machine not in (ours.machine, *asks.machines):
-        return Verdict(Whose.HOME, f"belongs to the state directory {found.home} of the machine {found.machine}")
+        return Verdict(Relation.HOME, f"belongs to the state directory {found.home} of the machine {found.machine}")
     if found.home and found.home != ours.home:
-        return Verdict(Whose.HOME, f"belongs to the state directory {found.home}, and this one is {ours.home}")
+        return Verdict(Relation.HOME, f"belongs to the state directory {found.home}, and this one is {ours.home}")
     return _of_checkout(found, asks)
 
 
@@ -154,7 +154,7 @@ def _of_checkout(found: Owner, asks: Claim) -> Verdict:
     if found.checkout is None or found.checkout == ours or before:
         return OURS
     there = found.checkout or "no checkout (it was made from a shipped profile)"
-    return Verdict(Whose.CHECKOUT, f"belongs to {there}, and this is {ours or 'no checkout (a shipped profile)'}")
+    return Verdict(Relation.CHECKOUT, f"belongs to {there}, and this is {ours or 'no checkout (a shipped profile)'}")
 
 
 # The owner of this process

@@ -107,7 +107,7 @@ CHECKS = (
     "envkit.doctor.cluster",
     "envkit.doctor.programs",
     "envkit.doctor.resources",
-    "envkit.doctor.surroundings",
+    "envkit.doctor.network_checks",
 )
 """Checks of `doctor`, in this order: modules with `CHECKS`, pairs of a name and a function from host to findings."""
 

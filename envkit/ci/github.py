@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from envkit.base.ci_job import Identity
-from envkit.ci.platform import Left, Mark, Platform, Say
+from envkit.ci.platform import Annotation, JobResult, Platform, Say
 
 LARGEST_SUMMARY = 1 << 20
 """Maximum size in bytes of one step's summary. GitHub rejects a larger one completely."""
@@ -96,7 +96,7 @@ class GitHub:
         finally:
             self._say(command(word))
 
-    def annotate(self, mark: Mark) -> None:
+    def annotate(self, mark: Annotation) -> None:
         """Print the annotation. GitHub shows it on the run's page, and beside the line if the mark names a file."""
         line = str(mark.line) if mark.line and mark.file else ""
         self._say(command(mark.level, mark.text, file=self._in_repository(mark.file), line=line, title=mark.title))
@@ -110,7 +110,7 @@ class GitHub:
         for one in dict.fromkeys(itertools.chain.from_iterable(spelt)):
             self._say(command("add-mask", one))
 
-    def leave(self, left: Left) -> list[str]:
+    def leave(self, left: JobResult) -> list[str]:
         """Append variables, outputs and the summary to those of GitHub's files that exist.
 
         Return one line for each variable that GitHub rejects.
@@ -150,7 +150,7 @@ class Files(GitHub):
         """Print no stop token."""
         yield
 
-    def annotate(self, mark: Mark) -> None:
+    def annotate(self, mark: Annotation) -> None:
         """Print no annotation: the JSON has the error."""
 
 

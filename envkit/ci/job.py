@@ -13,10 +13,10 @@ from envkit.base.control import Control
 from envkit.base.errors import EnvironmentFailed, EnvkitError
 from envkit.base.paths import Paths
 from envkit.ci import junit, summary
-from envkit.ci.account import Account, Trouble
+from envkit.ci.annotations import of_error, of_run
 from envkit.ci.gitlab import dotenv
-from envkit.ci.marks import of_error, of_run
-from envkit.ci.platform import Left, Platform
+from envkit.ci.job_report import JobReport, Trouble
+from envkit.ci.platform import JobResult, Platform
 from envkit.inventory.export import masked
 from envkit.inventory.timings import Recorder
 
@@ -93,7 +93,7 @@ class Job:
         self.learn(environment)
         if self.verb == "up":
             self._variables = record.variables
-            self._write(lambda: [*self._bare(), *self.platform.leave(Left(variables=record.variables))])
+            self._write(lambda: [*self._bare(), *self.platform.leave(JobResult(variables=record.variables))])
 
     def learn(self, environment: Environment | None = None) -> None:
         """Mask the secrets that are new since the last call.
@@ -162,7 +162,7 @@ class Job:
         trouble, verdict = account.trouble, account.verdict
         reason = verdict.reason if verdict else trouble.message if trouble else ""
         outputs = {"environment": self.name, "result": account.result, "reason": reason, "evidence": self.evidence}
-        self._write(lambda: self.platform.leave(Left(outputs=outputs, summary=summary.page(account))))
+        self._write(lambda: self.platform.leave(JobResult(outputs=outputs, summary=summary.page(account))))
         if self.wanted.junit:
             self._write(lambda: _put(self.wanted.junit, junit.document(account)))
         if self.wanted.dotenv and error is None:
@@ -178,9 +178,9 @@ class Job:
         for line in lines:
             self.note(line)
 
-    def _account(self, error: EnvkitError | None) -> Account:
+    def _account(self, error: EnvkitError | None) -> JobReport:
         trouble = Trouble(type(error).__name__, error.message, error.hint, error.detail) if error else None
-        return Account(
+        return JobReport(
             self.verb, self.name, self._where, self._began, time.time() - self._began, self.steps.spans,
             tuple(self.rows), trouble, self.verdict, self.evidence,
         ).redacted(self._redact)  # fmt: skip

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
-from envkit.ci.account import Account, Trouble
+from envkit.ci.job_report import JobReport, Trouble
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot have, not even escaped, such as ESC, which begins a terminal's colour codes."""
 
 
-def document(account: Account) -> str:
+def document(account: JobReport) -> str:
     """Return the report: a case for each step, for each run of the command, and for an error outside of any step."""
     cases = [*_steps(account), *_runs(account)]
     if account.trouble is not None and not any(case.find("error") is not None for case in cases):
@@ -40,7 +40,7 @@ def document(account: Account) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _steps(account: Account) -> Iterator[ElementTree.Element]:
+def _steps(account: JobReport) -> Iterator[ElementTree.Element]:
     for step in account.steps:
         case = _case("envkit.up", step.step, step.seconds)
         if step.state == "failed":
@@ -54,7 +54,7 @@ def _steps(account: Account) -> Iterator[ElementTree.Element]:
         yield case
 
 
-def _runs(account: Account) -> Iterator[ElementTree.Element]:
+def _runs(account: JobReport) -> Iterator[ElementTree.Element]:
     for row in account.rows:
         case = _case("envkit.run", "command" if len(account.rows) == 1 else f"command, run {row.number}", row.seconds)
         why = account.verdict.text() if account.verdict and row is account.rows[-1] else row.reason
@@ -68,7 +68,7 @@ def _runs(account: Account) -> Iterator[ElementTree.Element]:
         yield case
 
 
-def _broken(account: Account, trouble: Trouble) -> ElementTree.Element:
+def _broken(account: JobReport, trouble: Trouble) -> ElementTree.Element:
     case = _case(f"envkit.{account.verb}", account.verb, account.seconds)
     if account.result == "cancelled":
         _say(case, "skipped", trouble.message)

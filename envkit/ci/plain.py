@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from envkit.base.ci_job import Identity
-from envkit.ci.platform import Left, Mark, Platform, Say
+from envkit.ci.platform import Annotation, JobResult, Platform, Say
 
 
 class Plain:
@@ -20,13 +20,13 @@ class Plain:
         """Do nothing: a terminal executes no commands in the log."""
         return nullcontext()
 
-    def annotate(self, mark: Mark) -> None:
+    def annotate(self, mark: Annotation) -> None:
         """Do nothing: envkit has printed the error already."""
 
     def mask(self, secrets: Sequence[str]) -> None:
         """Do nothing: envkit itself hides secrets when it prints variables."""
 
-    def leave(self, left: Left) -> list[str]:  # noqa: ARG002  protocol
+    def leave(self, left: JobResult) -> list[str]:  # noqa: ARG002  protocol
         """Do nothing: there are no later steps."""
         return []
 

@@ -12,7 +12,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Mark:
+class Annotation:
     """An annotation, with the file in the repository if it is known. `line` counts from 1; 0 means unknown."""
 
     level: Literal["error", "warning"]
@@ -23,7 +23,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Left:
+class JobResult:
     """Results for later steps: variables for all of them, outputs of this step, and a summary in Markdown."""
 
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -40,11 +40,11 @@ class Platform(Protocol):
     def foreign(self) -> AbstractContextManager[None]:
         """Return a context for foreign text, such as a log: the CI service executes no commands in it."""
 
-    def annotate(self, mark: Mark) -> None:
+    def annotate(self, mark: Annotation) -> None:
         """Show the annotation."""
 
     def mask(self, secrets: Sequence[str]) -> None:
         """Replace these secrets by stars in everything that the job logs from now on."""
 
-    def leave(self, left: Left) -> list[str]:
+    def leave(self, left: JobResult) -> list[str]:
         """Pass the results to later steps. Return one line with the reason for each that cannot be passed."""

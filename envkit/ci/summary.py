@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 
-from envkit.ci.account import Account
+from envkit.ci.job_report import JobReport
 from envkit.inventory.timings import Span
 
 LONGEST = 200
@@ -16,12 +16,12 @@ LINES = 60
 """Number of lines kept from the end of an error's log."""
 
 
-def page(account: Account) -> str:
+def page(account: JobReport) -> str:
     """Return the page as Markdown. It ends with an empty line, because other steps append to the same page."""
     return "\n".join([*_parts(account), "", ""])
 
 
-def _parts(account: Account) -> Iterator[str]:
+def _parts(account: JobReport) -> Iterator[str]:
     mark = "✓" if account.result == "passed" else "✗"
     yield f"### {mark} envkit {text(account.headline)}"
     if account.where:
@@ -40,7 +40,7 @@ def _parts(account: Account) -> Iterator[str]:
         )
 
 
-def _cause(account: Account) -> Iterator[str]:
+def _cause(account: JobReport) -> Iterator[str]:
     verdict, trouble = account.verdict, account.trouble
     judged = verdict is not None and verdict.fault in ("environment", "test")
     if verdict and judged:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from envkit.config.models import Environment
     from envkit.inventory.drivers import Drivers
     from envkit.inventory.state import Record
-    from envkit.operations.placing import Placement
+    from envkit.operations.port_placement import Placement
 
 
 DOWN_WAITS = 60.0
@@ -62,9 +62,9 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Opened]:
     from envkit.base.events import Stream
     from envkit.base.waiting import Cancel
     from envkit.config.load import load
-    from envkit.drivers.lanes import entered
+    from envkit.drivers.lanes import open_lane
     from envkit.inventory.drivers import Drivers
-    from envkit.operations.placing import Placement
+    from envkit.operations.port_placement import Placement
 
     request = flags.request()
     environment: Environment = load(request)
@@ -73,10 +73,10 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Opened]:
     environ = dict(flags.environ)
     caller = Caller(environ, cache_home(environ))
     paths = Paths(state_home(environ), environment.name)
-    environment = as_it_is(environment, paths, moved=request.port_offset is not None)
+    environment = keep_recorded_choices(environment, paths, moved=request.port_offset is not None)
     own_signals = nullcontext() if alone else signals(control.cancel)
     try:
-        with own_signals, entered(environment, caller.environ, paths, control.stream) as lane:
+        with own_signals, open_lane(environment, caller.environ, paths, control.stream) as lane:
             settled = lane.environment
             yield Opened(
                 settled,
@@ -92,7 +92,7 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Opened]:
 
 
 @contextmanager
-def opened_somehow(flags: Flags) -> Iterator[tuple[Opened, EnvironmentFailed | None]]:
+def opened_if_possible(flags: Flags) -> Iterator[tuple[Opened, EnvironmentFailed | None]]:
     """As `opened`; where the engine or a tool is gone drivers that run nothing, and the error that says so."""
     from envkit.base.caller import Caller
     from envkit.base.control import Control
@@ -101,7 +101,7 @@ def opened_somehow(flags: Flags) -> Iterator[tuple[Opened, EnvironmentFailed | N
     from envkit.base.waiting import Cancel
     from envkit.config.load import load
     from envkit.inventory.drivers import Drivers
-    from envkit.operations.placing import Placement
+    from envkit.operations.port_placement import Placement
 
     with ExitStack() as stack:
         trouble: EnvironmentFailed | None = None
@@ -122,14 +122,14 @@ def opened_somehow(flags: Flags) -> Iterator[tuple[Opened, EnvironmentFailed | N
         yield Opened(environment, paths, drivers, control, Placement()), trouble
 
 
-def as_it_is(environment: Environment, paths: Paths, *, moved: bool) -> Environment:
+def keep_recorded_choices(environment: Environment, paths: Paths, *, moved: bool) -> Environment:
     """What was left open stays as it was at the last `up`: lane, engine and port offset need not be typed again.
 
     Raises `HolderError` when it is up elsewhere than what is asked for.
     """
     from envkit.drivers.lanes import lane_fits
     from envkit.inventory import state
-    from envkit.operations.standing import check_place
+    from envkit.operations.state_checks import check_place
 
     record = state.read(paths)
     if record is None:
@@ -162,7 +162,7 @@ def offset_of(environment: Environment, paths: Paths, record: Record | None, *, 
     return (offsets.known(paths, environment.checkout) if left else None) or environment.port_offset
 
 
-def opened_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tuple[str, list[str]]:
+def run_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tuple[str, list[str]]:
     """`down` needs the environment's name only: it works without an engine's consent and with a broken configuration.
 
     A signal ends the wait for another envkit, but no removal that has begun: what was asked for is taken away.
@@ -249,7 +249,7 @@ def signals(cancel: Cancel) -> Iterator[None]:
 
 
 @contextmanager
-def at_work(flags: Flags) -> Iterator[tuple[Stream, Cancel, Mapping[str, str]]]:
+def opened_machine(flags: Flags) -> Iterator[tuple[Stream, Cancel, Mapping[str, str]]]:
     """For commands about the whole machine: events, signals, and engines that answer; no configuration is loaded."""
     from envkit.base.events import Stream
     from envkit.base.waiting import Cancel

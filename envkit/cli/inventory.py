@@ -15,7 +15,7 @@ from envkit.cli.terminal import edge, table
 if TYPE_CHECKING:
     from envkit.operations.init import Written
     from envkit.operations.list import Found, Machine
-    from envkit.operations.prune import Doomed, Pruned
+    from envkit.operations.prune import Pruned, PruneTarget
 
 
 def environments(machine: Machine, flags: Flags, out: Out) -> None:
@@ -81,7 +81,7 @@ def _stamp(moment: float) -> str | None:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds") if moment else None
 
 
-def doomed(chosen: Sequence[Doomed], machine: Machine, flags: Flags, out: Out) -> None:
+def prune_targets(chosen: Sequence[PruneTarget], machine: Machine, flags: Flags, out: Out) -> None:
     """What would go, and why; every part of it."""
     if flags.json:
         rows = [{**as_data(one.found), "reason": one.reason} for one in chosen]

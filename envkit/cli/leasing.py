@@ -30,33 +30,33 @@ def _named_by_job(flags: Flags) -> bool:
     return identity(flags.environ) is not None and named_by_job(flags.request())
 
 
-def clear_lapsed(flags: Flags) -> None:
+def remove_expired(flags: Flags) -> None:
     """In a CI job, remove what earlier jobs of this user left and whose lease is over; say what, and why.
 
     What a `run` uses or another envkit works on stays. Trouble is told and stops nothing: this job needs none of it.
     """
     if identity(flags.environ) is None:
         return
-    from envkit.operations.list import survey
-    from envkit.operations.prune import lapsed
+    from envkit.operations.list import find_environments
+    from envkit.operations.prune import expired
 
     own = flags.paths().name
     try:
-        found = survey(state_home(dict(flags.environ)), dict(flags.environ)).environments
-        if lapsed(found, own):
+        found = find_environments(state_home(dict(flags.environ)), dict(flags.environ)).environments
+        if expired(found, own):
             _clear(flags, own)
     except EnvkitError as error:
         sys.stderr.write(f"what earlier jobs left was not looked for: {error.message}\n")
 
 
 def _clear(flags: Flags, own: str) -> None:
-    from envkit.cli.context import at_work
-    from envkit.operations.list import survey
-    from envkit.operations.prune import choose, lapsed, prune
+    from envkit.cli.context import opened_machine
+    from envkit.operations.list import find_environments
+    from envkit.operations.prune import choose, expired, prune
 
     home = state_home(dict(flags.environ))
-    with at_work(flags) as (stream, cancel, environ):
-        over = lapsed(survey(home, environ).environments, own)
+    with opened_machine(flags) as (stream, cancel, environ):
+        over = expired(find_environments(home, environ).environments, own)
         doomed = {one.found.name: one for one in choose(over)}
         for found in over:
             if found.name not in doomed:

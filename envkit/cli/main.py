@@ -17,7 +17,7 @@ from envkit.base.errors import USAGE
 from envkit.cli import helptext
 from envkit.cli.command import HELP, EnvkitTask
 from envkit.cli.flags import program
-from envkit.cli.options import COMMANDS, meant, option_defaults, option_named, takes_next
+from envkit.cli.options import COMMANDS, normalize_argv, option_defaults, option_named, takes_next
 from envkit.cli.reporting import BROKEN_PIPE
 from envkit.cli.terminal import edge
 from envkit.cli.verb import verb
@@ -83,9 +83,9 @@ def _unknown(said: str, context: Any) -> str:
     return f"{command} takes no word {word!r}" if command else f"there is no command {word!r}"
 
 
-def arranged(argv: Sequence[str]) -> list[str]:
+def reorder_argv(argv: Sequence[str]) -> list[str]:
     """The words as invoke wants them: options after the command, services as `--service`, nothing after `--`."""
-    argv = helped(meant(argv))
+    argv = show_help(normalize_argv(argv))
     words = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
     front: list[str] = []
     known = option_defaults()
@@ -101,7 +101,7 @@ def arranged(argv: Sequence[str]) -> list[str]:
     return [argv[0], command, *front, *(_services(rest, f"--{words_of}") if words_of else rest)]
 
 
-def helped(argv: list[str]) -> list[str]:
+def show_help(argv: list[str]) -> list[str]:
     """`help` and `help up` as `--help` and `up --help`."""
     if len(argv) < 2 or argv[1] != "help":
         return argv
@@ -124,7 +124,7 @@ def run(namespace: Collection, argv: Sequence[str] | None = None) -> None:
     program = EnvkitProgram(version=__version__, namespace=namespace, name="envkit", binary="envkit")
     try:
         try:
-            program.run(arranged(argv or sys.argv))
+            program.run(reorder_argv(argv or sys.argv))
         finally:  # also where the program raises its exit code
             sys.stdout.flush()
     except BrokenPipeError:  # `--list | head`: the reader has enough

@@ -56,10 +56,10 @@ def flags_of(
     *, set: Iterable[str] | None, overlay: Iterable[str] | None, port_offset: str | None, **rest: Any
 ) -> Flags:
     """The common options as a value. Raises `UsageError` for a blank choice, and a port offset that is no number."""
-    from envkit.config.request import CHOOSING, refuse_blank
+    from envkit.config.request import CHOOSING, reject_blank
 
     for key, (option, _) in CHOOSING.items():
-        refuse_blank(option, rest.get(key))
+        reject_blank(option, rest.get(key))
     offset: int | str | None = port_offset
     if port_offset is not None and port_offset != AUTO:
         if not str(port_offset).isdecimal():
@@ -77,7 +77,7 @@ def carried_out(function: Callable[..., int | None], given: dict[str, Any]) -> i
     return function(flags_of(**common), **given)
 
 
-def meant(argv: Sequence[str]) -> list[str]:
+def normalize_argv(argv: Sequence[str]) -> list[str]:
     """The words with `-f` of `logs` spelled out: a file's name after it makes it `--file`, as everywhere; else it is
     `--follow`, which is what fingers know of every other `logs`.
     """

@@ -42,7 +42,7 @@ def _row(error: EnvkitError) -> dict[str, Any]:
     return row | {name: value for name, value in more.items() if value}
 
 
-def ended(call: Callable[[], int | None], debug: bool, as_json: bool = False) -> int:
+def exit_code_of(call: Callable[[], int | None], debug: bool, as_json: bool = False) -> int:
     """Call a command; its exit code, an error of ours told on standard error."""
     try:
         return call() or 0
@@ -65,7 +65,7 @@ def reported(task: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(task)
     def wrapper(context: Any, *args: Any, **kwargs: Any) -> None:
-        code = ended(lambda: task(context, *args, **kwargs), bool(kwargs.get("debug")), bool(kwargs.get("json")))
+        code = exit_code_of(lambda: task(context, *args, **kwargs), bool(kwargs.get("debug")), bool(kwargs.get("json")))
         if code:
             from invoke.exceptions import Exit
 

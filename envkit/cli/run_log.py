@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from envkit.cli.run_face import Face
+from envkit.cli.run_reporter import RunReporter
 from envkit.operations.measure import Measured
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, Kind, Sample, Writer, now
@@ -16,7 +16,7 @@ from envkit.watch.timeline import Happening, Kind, Sample, Writer, now
 class RunLog:
     """Writes the timeline and the samples of a run into its folder."""
 
-    def __init__(self, folder: RunFolder, face: Face) -> None:
+    def __init__(self, folder: RunFolder, face: RunReporter) -> None:
         self._timeline, self._samples = Writer(folder.timeline), Writer(folder.samples)
         self._face = face
 

@@ -16,22 +16,22 @@ from envkit.base.ci_job import Lease
 from envkit.base.errors import EnvironmentFailed, EnvkitError, NotUp
 from envkit.base.waiting import Cancel
 from envkit.cli import supervising
-from envkit.cli.blame import HURRIED_SECONDS, Blame, Said
-from envkit.cli.context import Opened, opened, opened_down, signals
+from envkit.cli.context import Opened, opened, run_down, signals
+from envkit.cli.diagnosis import HURRIED_SECONDS, Diagnosis, DiagnosisTarget
 from envkit.cli.flags import Flags
 from envkit.cli.reporting import show as show_error
-from envkit.cli.run_face import Face
 from envkit.cli.run_gate import ENVIRONMENT_FAILED, INTERRUPTED, Gate
 from envkit.cli.run_log import RunLog
+from envkit.cli.run_reporter import RunReporter
 from envkit.drivers.runtimes.marked import Stamp
 from envkit.inventory import state
 from envkit.inventory.export import masked
-from envkit.operations.measure import measure, told
+from envkit.operations.measure import format_delta, measure
 from envkit.operations.run import Cancelled, Row, child
 from envkit.operations.uncached import uncached
 from envkit.planning.differences import Difference, keep_data
 from envkit.planning.facts import Instance
-from envkit.watch import marks
+from envkit.watch import command_processes
 from envkit.watch.client import Watcher
 from envkit.watch.folder import RunFolder, new
 from envkit.watch.timeline import Happening, now
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wish:
+class RunOptions:
     """What was asked for."""
 
     flags: Flags
@@ -59,27 +59,27 @@ class Wish:
     lease: Lease = field(default_factory=Lease)
 
 
-def run(wish: Wish) -> int:
+def run(wish: RunOptions) -> int:
     """Do it all; the exit code. Raises `EnvkitError` when the environment could not be had."""
     clear_orphan(wish.flags)
     folder = new(wish.flags.paths())
-    face = face_of(wish)
+    face = reporter_of(wish)
     between = Cancel()  # a signal while neither `up` nor the command is there to take it
     with signals(between):
-        running = Running(wish, folder, face, between)
+        running = RunCommand(wish, folder, face, between)
         try:
             return running.go()
         finally:
             running.part()
 
 
-def face_of(wish: Wish) -> Face:
+def reporter_of(wish: RunOptions) -> RunReporter:
     """Who says what happens."""
     if wish.job is None:
-        return Face(wish.flags.json)
-    from envkit.cli.run_in_ci import JobFace
+        return RunReporter(wish.flags.json)
+    from envkit.cli.ci_run_reporter import CiRunReporter
 
-    return JobFace(wish.flags.json, wish.job)
+    return CiRunReporter(wish.flags.json, wish.job)
 
 
 def clear_orphan(flags: Flags) -> None:
@@ -88,18 +88,18 @@ def clear_orphan(flags: Flags) -> None:
 
     run = orphan_of(flags.paths())
     if run:
-        Face(flags.json).note("the last run here was killed together with its watch; taking down what it left")
-        opened_down(flags)
+        RunReporter(flags.json).note("the last run here was killed together with its watch; taking down what it left")
+        run_down(flags)
         run.write_facts(ended=now(), killed=True)
 
 
 @dataclass
-class Running:
+class RunCommand:
     """One `run`. It is also the `Intent` of its `up`."""
 
-    wish: Wish
+    wish: RunOptions
     folder: RunFolder
-    face: Face
+    face: RunReporter
     between: Cancel
     cancelled: Cancelled = field(default_factory=Cancelled)
     rows: list[Row] = field(default_factory=list)
@@ -113,8 +113,8 @@ class Running:
         flags = self.wish.flags
         self._gate = Gate(self.cancelled, self.wish.repeat)
         self.log = RunLog(self.folder, self.face)
-        said = Said(self.folder.path, self.wish.artifacts, self.face, self.log.phase)
-        self.blame = Blame(said, self.cancelled, self.between)
+        said = DiagnosisTarget(self.folder.path, self.wish.artifacts, self.face, self.log.phase)
+        self.blame = Diagnosis(said, self.cancelled, self.between)
         words = [secretless(word) for word in self.wish.argv]
         self.folder.write_facts(
             argv=words,
@@ -240,12 +240,12 @@ class Running:
         before = measure(target.environment, target.drivers, target.control.cancel, instances)
         self.log.sampled(before)
         seen = len(self.seen)
-        marked = {**uncached(self.wish.flags.environ), **variables, marks.RUN: str(self.folder.path)}
+        marked = {**uncached(self.wish.flags.environ), **variables, command_processes.RUN: str(self.folder.path)}
         self.log.stamp("command", "begins", {"run": number})
         with self.face.phase("command"):
             ended = child(
                 self.wish.argv, self.wish.flags.environ, marked, self.cancelled,
-                lambda: marks.end(self.folder.path, 0), target.control.cancel.check,
+                lambda: command_processes.end_processes(self.folder.path, 0), target.control.cancel.check,
             )  # fmt: skip
         self.log.stamp("command", f"ended with {ended.code}", {"exit_code": ended.code, "run": number})
         self.folder.write_facts(code=ended.code)
@@ -258,7 +258,7 @@ class Running:
             self.watcher.settle(everything=ended.code != 0)
             after = measure(target.environment, target.drivers, target.control.cancel, instances)
             self.log.sampled(after)
-            self.face.report(told(before, after))
+            self.face.report(format_delta(before, after))
             verdict = self.blame.explain(target, code=ended.code) if ended.code else None
         self.rows.append(self._gate.row(number, ended, verdict, self.seen[seen:]))
         self.face.row(self.rows[-1])
@@ -269,7 +269,7 @@ class Running:
     def _taken_down(self, code: int) -> int:
         """Take down what was brought up; the exit code, which a failure here changes only when all else was well."""
         try:
-            opened_down(self.wish.flags)
+            run_down(self.wish.flags)
         except EnvkitError as error:
             show_error(error, self.wish.flags.debug, self.wish.flags.json)
             self._left = True

@@ -87,7 +87,7 @@ def _timings(flags: Flags) -> dict[str, Any] | None:
 def timeline(flags: Flags, out: Out) -> bool:
     """Where the time of the last `up` went; False when none is known."""
     from envkit.inventory.timings import read
-    from envkit.report.bars import Look, draw
+    from envkit.report.bars import Style, draw
 
     found = read(flags.paths())
     if found is None:
@@ -95,7 +95,7 @@ def timeline(flags: Flags, out: Out) -> bool:
     if flags.json:
         out(json.dumps(found.facts(), indent=2) + "\n")
         return True
-    look = Look(terminal.width(flags.environ), terminal.letters(sys.stdout), terminal.colourful(flags.environ))
+    look = Style(terminal.width(flags.environ), terminal.letters(sys.stdout), terminal.colourful(flags.environ))
     out(draw(found, look))
     return True
 

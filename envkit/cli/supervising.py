@@ -34,9 +34,9 @@ def main() -> None:
 
 
 def _follow(hello: dict[str, Any]) -> None:
-    from envkit.cli.context import opened, opened_down
+    from envkit.cli.context import opened, run_down
     from envkit.cli.flags import Flags
-    from envkit.watch.supervisor import Supervisor, folder_of, tell_wrapper
+    from envkit.watch.supervisor import Supervisor, folder_of, write_to_wrapper
 
     flags = Flags.heard(hello["flags"])
     _prepare(engines=not runs_processes(flags.lane or ""))
@@ -48,19 +48,19 @@ def _follow(hello: dict[str, Any]) -> None:
 
     def renew() -> None:
         from envkit.inventory import state
-        from envkit.operations.tokens import renewed_outside
+        from envkit.operations.tokens import renew_tokens_from_host
 
         record = state.read(flags.paths())
         if record:
-            renewed_outside(record, flags.paths(), flags.environ)
+            renew_tokens_from_host(record, flags.paths(), flags.environ)
 
     Supervisor(
         folder_of(hello["folder"]),
         hello["name"],
         opened=lambda: opened(flags, alone=True),
-        down=lambda: opened_down(flags, alone=True)[1],
+        down=lambda: run_down(flags, alone=True)[1],
         renew=renew,
-        write=tell_wrapper,
+        write=write_to_wrapper,
         collect=collect,
         keep=bool(hello["keep"]),
     ).follow(sys.stdin)
@@ -70,7 +70,7 @@ def _prepare(*, engines: bool) -> None:
     """Import what is needed sooner or later, while the environment still comes up: later, seconds count."""
     import envkit.config.load
     import envkit.operations.remove
-    import envkit.watch.watching  # noqa: F401  ahead of its use
+    import envkit.watch.watch  # noqa: F401  ahead of its use
 
     if engines:
         import docker  # noqa: F401  ahead of its use

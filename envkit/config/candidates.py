@@ -23,7 +23,7 @@ PLACEHOLDER = "none"
 """Image name for a service without candidates, so that the same run can check the rest of the service."""
 
 
-def settled(services: Any) -> tuple[Any, dict[Keys, str]]:
+def select_candidates(services: Any) -> tuple[Any, dict[Keys, str]]:
     """Return the services with their usable candidates, and a finding for each service that has none left."""
     if not isinstance(services, dict):
         return services, {}

@@ -18,7 +18,7 @@ CLUSTER = "cluster"
 HIGHEST_PORT = 65535
 
 
-def judged(environment: Environment, raw: Mapping[str, Any], known: Mapping[Keys, str]) -> dict[Keys, str]:
+def all_faults(environment: Environment, raw: Mapping[str, Any], known: Mapping[Keys, str]) -> dict[Keys, str]:
     """Return further faults by path, without those that only follow from the `known` ones."""
     named = raw.get("services")
     names = {name for name, service in named.items() if service} if isinstance(named, dict) else set()

@@ -22,7 +22,7 @@ WIDE = 1 << 20
 """Maximum line length in columns, so large that PyYAML never folds a line."""
 
 
-class Unfit(ValueError):
+class UnsupportedDocument(ValueError):
     """The text is not a valid document, or a path does not fit the document."""
 
 
@@ -34,7 +34,7 @@ def is_json(name: str) -> bool:
 def laid_over(text: str, values: Mapping[str, Any], name: str) -> str:
     """Return the document with the values set. `name` is the file's name, which decides between JSON and YAML.
 
-    Raises `Unfit` with the place in the document and what was expected there.
+    Raises `UnsupportedDocument` with the place in the document and what was expected there.
     """
     return _json(text, values) if is_json(name) else _yaml(text, values)
 
@@ -43,9 +43,9 @@ def _json(text: str, values: Mapping[str, Any]) -> str:
     try:
         document = bounded.loaded_json(text) if text.strip() else {}
     except ValueError as error:
-        raise Unfit(f"is not JSON: {error}") from error
+        raise UnsupportedDocument(f"is not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise Unfit("expected a JSON object at the top")
+        raise UnsupportedDocument("expected a JSON object at the top")
     for path, value in values.items():
         _put_json(document, path, value)
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -61,7 +61,7 @@ def _put_json(document: Any, path: str, value: Any) -> None:
             inner = {}
             at[_index(at, key, where) if isinstance(at, list) else key] = inner
         if not isinstance(inner, dict | list):
-            raise Unfit(f"{path}: {where} is a single value in the file, not a mapping")
+            raise UnsupportedDocument(f"{path}: {where} is a single value in the file, not a mapping")
         at = inner
     at[_index(at, last, path) if isinstance(at, list) else last] = value
 
@@ -70,11 +70,11 @@ def _yaml(text: str, values: Mapping[str, Any]) -> str:
     try:
         root = bounded.composed(text, yaml.SafeLoader)[1]
     except yaml.YAMLError as error:
-        raise Unfit(f"is not YAML: {' '.join(str(error).split())}") from error
+        raise UnsupportedDocument(f"is not YAML: {' '.join(str(error).split())}") from error
     if root is None or root.tag == NULL:
         root = yaml.MappingNode(MAP, [])
     if not isinstance(root, yaml.MappingNode):
-        raise Unfit("expected a mapping at the top")
+        raise UnsupportedDocument("expected a mapping at the top")
     for path, value in values.items():
         _put_yaml(root, path, value)
     return str(yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True, width=WIDE))
@@ -90,7 +90,7 @@ def _put_yaml(root: yaml.MappingNode, path: str, value: Any) -> None:
             inner = yaml.MappingNode(MAP, [])
             _replace(at, key, inner, where)
         if not isinstance(inner, yaml.CollectionNode):
-            raise Unfit(f"{path}: {where} is a single value in the file, not a mapping")
+            raise UnsupportedDocument(f"{path}: {where} is a single value in the file, not a mapping")
         at = inner
     node = yaml.representer.SafeRepresenter(default_flow_style=False).represent_data(value)
     _replace(at, last, node, path)
@@ -114,5 +114,5 @@ def _replace(at: yaml.Node, key: str, node: yaml.Node, where: str) -> None:
 
 def _index(items: list[Any], key: str, where: str) -> int:
     if not key.isdecimal() or int(key) >= len(items):
-        raise Unfit(f"{where}: expected the number of an item of the list, 0 to {len(items) - 1}")
+        raise UnsupportedDocument(f"{where}: expected the number of an item of the list, 0 to {len(items) - 1}")
     return int(key)

@@ -36,12 +36,12 @@ class Broken:
     unset: tuple[str, ...] = ()
 
 
-def interpolated(value: Any, environ: Mapping[str, str]) -> Any:
+def interpolate(value: Any, environ: Mapping[str, str]) -> Any:
     """Return the same structure with every text interpolated; a text with a fault becomes a `Broken`."""
     if isinstance(value, dict):
-        return {key: interpolated(item, environ) for key, item in value.items()}
+        return {key: interpolate(item, environ) for key, item in value.items()}
     if isinstance(value, list):
-        return [interpolated(item, environ) for item in value]
+        return [interpolate(item, environ) for item in value]
     return _text(value, environ) if isinstance(value, str) and "$" in value else value
 
 

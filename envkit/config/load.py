@@ -12,7 +12,7 @@ from envkit.base.errors import ConfigError, Fault
 from envkit.config.interpolate import Broken
 from envkit.config.merge import Keys, Merged, dotted, leaves
 from envkit.config.names import wrong_as_environment
-from envkit.config.prepare import prepared
+from envkit.config.prepare import prepare_cluster
 from envkit.config.request import Request
 from envkit.config.sources import Identified, Layer, Sources, called, collect, identify
 from envkit.config.text import unusable
@@ -31,9 +31,9 @@ def load(request: Request) -> Environment:
 
     Raises `ConfigError` with all faults, each with the file that wrote the value.
     """
-    from envkit.config.checks import judged
+    from envkit.config.checks import all_faults
     from envkit.config.models import Environment, Service
-    from envkit.config.settle import settled
+    from envkit.config.probe_resolution import resolve_probes
     from envkit.config.typed import parsed
 
     sources = collect(request)
@@ -45,17 +45,17 @@ def load(request: Request) -> Environment:
     typed = parsed(Environment, raw, also=("extends",))
     findings = {**_less_followers(typed.findings, findings), **findings}
     if typed.value is not None:
-        for keys, message in judged(typed.value, raw, findings).items():
+        for keys, message in all_faults(typed.value, raw, findings).items():
             findings.setdefault(typed.written(keys), message)
     faults = [*sources.faults, *_faults(findings, merged, sources)]
     if faults or typed.value is None:
         raise ConfigError(faults)
-    return settled(typed.value)
+    return resolve_probes(typed.value)
 
 
 def _layers(sources: Sources, request: Request) -> list[Layer]:
     return [
-        Layer(layer.origin, layer.folder, prepared(layer.data, layer.folder, request.environ), layer.file)
+        Layer(layer.origin, layer.folder, prepare_cluster(layer.data, layer.folder, request.environ), layer.file)
         for layer in sources.layers
     ]
 
@@ -65,13 +65,13 @@ def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
 
     The layers are merged twice, because the first merge is needed to find the presets and their options.
     """
-    from envkit.config.floor import floor
+    from envkit.config.preset_defaults import preset_defaults
     from envkit.config.probe_layers import drop_former_keys
 
     wanted = Merged()
     for layer in layers:
         wanted.lay(layer.data, layer.origin)
-    beneath, findings = floor(wanted)
+    beneath, findings = preset_defaults(wanted)
     merged = Merged()
     beneath.lay_missing(merged)
     for layer in layers:
@@ -90,7 +90,7 @@ def _complete(data: dict[str, Any], sources: Sources, request: Request, findings
 
     raw = {key: value for key, value in data.items() if key not in SET_BY_LOADING}
     if "services" in raw:
-        raw["services"], without_image = candidates.settled(raw["services"])
+        raw["services"], without_image = candidates.select_candidates(raw["services"])
         findings.update(without_image)
     findings.update({(key,): "unknown key: envkit sets it itself" for key in SET_BY_LOADING if key in data})
     for keys, value in leaves(raw):

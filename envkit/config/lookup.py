@@ -9,7 +9,7 @@ from pathlib import Path
 
 from envkit.config.names import did_you_mean, made_name
 from envkit.config.request import Request
-from envkit.config.shipped import default_profile, is_shipped, shipped
+from envkit.config.shipped import default_profile, is_shipped, shipped_folder
 
 OWN_FILE = "envkit.yaml"
 LOCAL_FILE = "envkit.local.yaml"
@@ -58,7 +58,7 @@ def _given(path: Path) -> Main:
 
 
 def _profile(profile: str, own: Path | None, request: Request) -> Main:
-    file = find(profile, _folders(own.parent) if own else [shipped("config")])
+    file = find(profile, _folders(own.parent) if own else [shipped_folder("config")])
     if not own or is_shipped(file):
         return Main(file, own.parent if own else checkout(request.cwd), made_name(profile))
     return Main(file, own.parent, made_name(profile))
@@ -94,7 +94,7 @@ def find(name: str, folders: Iterable[Path], but: Path | None = None) -> Path:
 def profiles(request: Request) -> list[str]:
     """Return the names of the profiles that `--profile` accepts in this working directory."""
     own = upwards(OWN_FILE, request.cwd)
-    return _known(_folders(own.parent) if own else [shipped("config")])
+    return _known(_folders(own.parent) if own else [shipped_folder("config")])
 
 
 def _known(folders: Iterable[Path]) -> list[str]:
@@ -106,7 +106,7 @@ def _may_be_named(path: Path) -> bool:
 
 
 def _folders(beside: Path) -> list[Path]:
-    return [beside / "config", beside, shipped("config")]
+    return [beside / "config", beside, shipped_folder("config")]
 
 
 def _is_path(name: str) -> bool:

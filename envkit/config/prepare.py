@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from envkit.config.lookup import absolute
-from envkit.config.shipped import OWN, PREFIX, shipped
+from envkit.config.shipped import OWN, PREFIX, shipped_folder
 
 Change = Callable[[Any], Any]
 
@@ -22,7 +22,7 @@ PATHS = (
 """Keys with values that are paths of the host."""
 
 
-def prepared(written: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+def prepare_cluster(written: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the layer with absolute paths and with short forms (`cluster: kind`, `ports: {redis: 16380}`) expanded."""
     data: Any = changed(written, ("cluster",), _cluster)
     data = changed(data, ("services", "*", "ports", "*"), _port)
@@ -67,7 +67,7 @@ def _path(value: Any, folder: Path, environ: Mapping[str, str], own: bool) -> An
     if not isinstance(value, str) or not value or (own and value == OWN):
         return value
     if value.startswith(PREFIX):
-        return str(shipped(".") / value.removeprefix(PREFIX))
+        return str(shipped_folder(".") / value.removeprefix(PREFIX))
     if value == "~" or value.startswith("~/"):
         value = environ.get("HOME", "~") + value[1:]
     return str(absolute(value, folder))

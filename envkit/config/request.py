@@ -96,10 +96,10 @@ def _refuse_blank(flags: Mapping[str, Any], environ: Mapping[str, str]) -> None:
     """Raise `UsageError` for a blank choice, which would select another environment than the user intended."""
     for key, (flag, variable) in CHOOSING.items():
         said = (flag, flags.get(key)) if flags.get(key) is not None else (variable, environ.get(variable))
-        refuse_blank(*said)
+        reject_blank(*said)
 
 
-def refuse_blank(origin: str, value: str | None) -> None:
+def reject_blank(origin: str, value: str | None) -> None:
     """Raise `UsageError` if `value` is given but blank; `origin` is its flag or variable."""
     if value is not None and not str(value).strip():
         raise UsageError(f"{origin} is blank", hint=f"was a variable empty? give {origin} a value, or leave it out")

@@ -16,7 +16,7 @@ from envkit.config.file_models import OPEN, PRIVATE, File
 from envkit.config.interpolate import REFERENCE
 from envkit.config.models import Probe, Process, Service
 from envkit.config.references import Scope, names_in, resolve
-from envkit.config.words import SECRET
+from envkit.config.validation_messages import SECRET
 
 
 def resolved_service(service: Service, scope: Scope) -> Service:
@@ -96,18 +96,18 @@ def resolved_value(value: Any, scope: Scope) -> Any:
     return int(text) if alone and len(alone[1]) == 1 and _PORT.fullmatch(alone[2].partition(".")[2]) else text
 
 
-def texts(value: Any) -> Iterator[str]:
+def texts_of(value: Any) -> Iterator[str]:
     """Yield every text in a nested value, keys excluded."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from texts(item)
+            yield from texts_of(item)
     elif isinstance(value, str):
         yield value
 
 
 def _is_private(file: File) -> bool:
     """Return whether the file refers to a secret, a token or a password."""
-    written = [*texts(file.set), file.content or ""]
+    written = [*texts_of(file.set), file.content or ""]
     names = [name for text in written for name in names_in(text)]
     return any(_is_secret(*name.rpartition(".")[::2]) for name in names)
 

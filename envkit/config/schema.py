@@ -12,7 +12,7 @@ from typing import Any
 
 from envkit.config import presets
 from envkit.config.models import Environment
-from envkit.config.shipped import shipped
+from envkit.config.shipped import shipped_folder
 
 Node = dict[str, Any]
 
@@ -110,4 +110,4 @@ def write(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    write(shipped("config"))
+    write(shipped_folder("config"))

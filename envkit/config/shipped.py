@@ -14,7 +14,7 @@ OWN = "datastorage"
 """Value of `build.context` and `migrations.folder` that selects envkit's own service."""
 
 
-def shipped(name: str) -> Path:
+def shipped_folder(name: str) -> Path:
     """Return the folder of that name (`config` or `manifests`): in the package of a wheel, else in the repository."""
     inside = PACKAGE / "_shipped"
     return (inside if inside.is_dir() else PACKAGE.parent) / name
@@ -22,12 +22,12 @@ def shipped(name: str) -> Path:
 
 def is_shipped(path: Path) -> bool:
     """Return whether the file is one of the shipped profiles."""
-    return path.resolve().parent == shipped("config").resolve()
+    return path.resolve().parent == shipped_folder("config").resolve()
 
 
 def default_profile() -> str:
     """Return the name of the profile for a user who names none, as `config/default-profile` says it."""
-    return (shipped("config") / "default-profile").read_text(encoding="utf-8").strip()
+    return (shipped_folder("config") / "default-profile").read_text(encoding="utf-8").strip()
 
 
 def checkout_of(files: Sequence[str], root: str) -> str:
@@ -49,4 +49,4 @@ def migrations_folder(written: str) -> Path:
 
 def profiles() -> list[str]:
     """Return the sorted names of the shipped profiles and overlays."""
-    return sorted(path.stem for path in shipped("config").glob("*.yaml"))
+    return sorted(path.stem for path in shipped_folder("config").glob("*.yaml"))

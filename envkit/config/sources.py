@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from envkit.base.errors import ConfigError, Fault
-from envkit.config.interpolate import interpolated
+from envkit.config.interpolate import interpolate
 from envkit.config.lookup import LOCAL_FILE, Main, NotFoundError, main_file, named, upwards
 from envkit.config.merge import dotted
 from envkit.config.names import wrong_as_environment
@@ -143,7 +143,7 @@ class _Reader:
         self.open.append(path)
         origin, parsed = self.shown(path), read(path)
         self.fault(origin, parsed.findings, parsed.broken)
-        data = interpolated(parsed.data, self.request.environ)
+        data = interpolate(parsed.data, self.request.environ)
         self.extend(path, origin, data.pop("extends", None))
         self.sources.layers.append(Layer(origin, path.parent, data, path))
         self.open.pop()
@@ -183,7 +183,7 @@ class _Reader:
             data, wrong = parsed_set(text)
             if wrong:
                 self.fault("--set", [((), wrong)], broken=True)
-            data = interpolated(data, self.request.environ)
+            data = interpolate(data, self.request.environ)
             self.sources.layers.append(Layer(f"--set {text.partition('=')[0]}", self.request.cwd, data))
         for key in COMMAND_LINE:
             value = getattr(self.request, key)

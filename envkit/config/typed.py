@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from envkit.config.merge import Keys
-from envkit.config.words import explained, has
+from envkit.config.validation_messages import explained, has
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -65,7 +65,7 @@ def read(path: Path) -> Parsed:
     """Return the file's mapping and its faults, such as duplicate keys; an empty file is an empty mapping."""
     try:
         return parse(bounded.read_text(path))
-    except bounded.TooMuch as error:
+    except bounded.TooLarge as error:
         return _broken(_reason(error))
     except OSError as error:
         return _broken(f"cannot be read: {error.strerror or error}")
@@ -91,7 +91,7 @@ def _broken(message: str) -> Parsed:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, bounded.TooMuch):
+    if isinstance(error, bounded.TooLarge):
         return str(error)
     mark = getattr(error, "problem_mark", None)
     if mark is None:

@@ -9,7 +9,7 @@ from envkit.doctor.finding import Finding
 from envkit.doctor.host import Host
 from envkit.drivers.clusters.kind_errors import OLDEST_KIND, version_of
 from envkit.drivers.clusters.node_image import loaded_program
-from envkit.drivers.supply.sealed import is_whole
+from envkit.drivers.supply.sealed import is_intact
 
 KIND = ("containers",)
 INSTALL = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
@@ -23,7 +23,7 @@ CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_NET_ADMIN": 12, "CAP_SYS_RESOURCE": 24
 def kind(host: Host) -> Iterator[Finding]:
     """Check that kind is installed and new enough."""
     loaded = loaded_program(host.cache)
-    path = host.which("kind") or (str(loaded) if is_whole(loaded.parent) else None)
+    path = host.which("kind") or (str(loaded) if is_intact(loaded.parent) else None)
     if not path:
         seen = "not installed; profiles without a cluster and lane mixed do not need it"
         yield Finding("kind", KIND, "lacking", seen, f"install it: {INSTALL}")

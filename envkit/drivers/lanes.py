@@ -23,7 +23,7 @@ from envkit.drivers.clusters.base import kind_of
 from envkit.drivers.clusters.pki import Pki
 from envkit.drivers.engine.discovery import can_start
 from envkit.drivers.runtimes.base import runtime_kind
-from envkit.drivers.service_files import spelled_out
+from envkit.drivers.service_files import expand_files
 from envkit.planning import secrets
 from envkit.planning.values import authority_file
 
@@ -40,7 +40,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Entered:
+class OpenLane:
     """A lane entered: the environment in its form, and what its runtime runs on.
 
     `settle` gives the environment again, at a port offset, with the files that it names made and its ports written
@@ -54,7 +54,7 @@ class Entered:
 
 
 @contextmanager
-def entered(environment: Environment, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[Entered]:
+def open_lane(environment: Environment, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[OpenLane]:
     """Choose the lane and find what it needs.
 
     `auto` is containers when an engine answers, and embedded where there is none to start; an engine that could run
@@ -79,11 +79,13 @@ def _chosen(environment: Environment, environ: Mapping[str, str]) -> Choice:
     return Choice(next(filter(runs_processes, LANES)), "no container engine is here")
 
 
-def _entered(choice: Choice, environment: Environment, paths: Paths, address: Any) -> Entered:
+def _entered(choice: Choice, environment: Environment, paths: Paths, address: Any) -> OpenLane:
     def settle(port_offset: int) -> Environment:
-        return settled(environment.model_copy(update={"port_offset": port_offset}), choice.lane, paths, make=True)
+        return finalize_for_lane(
+            environment.model_copy(update={"port_offset": port_offset}), choice.lane, paths, make=True
+        )
 
-    return Entered(choice, settled(environment, choice.lane, paths), address, settle)
+    return OpenLane(choice, finalize_for_lane(environment, choice.lane, paths), address, settle)
 
 
 @contextmanager
@@ -126,7 +128,7 @@ def lane_fits(lane: str, environment: Environment) -> bool:
     return lane != CONTAINERS or _lane_on_engine(environment) == lane
 
 
-def settled(environment: Environment, lane: Lane, paths: Paths, *, make: bool = False) -> Environment:
+def finalize_for_lane(environment: Environment, lane: Lane, paths: Paths, *, make: bool = False) -> Environment:
     """The environment as that lane runs it: one form of each service, the cluster's parts among them, ports chosen.
 
     With `make`, certificates and secrets are made and ports written down. Raises `UsageError` naming every service that
@@ -141,7 +143,7 @@ def settled(environment: Environment, lane: Lane, paths: Paths, *, make: bool = 
     if make:
         secrets.make(environment.secrets, paths)
     pki = Pki(authority_file(paths).parent, make)
-    services = {name: spelled_out(service, name, environment, pki) for name, service in services.items()}
+    services = {name: expand_files(service, name, environment, pki) for name, service in services.items()}
     environment = environment.model_copy(update={"services": services})
     return _with_ports(environment, paths, make) if runs_processes(lane) else environment
 

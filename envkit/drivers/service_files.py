@@ -31,7 +31,7 @@ users:
 """
 
 
-def spelled_out(service: Service, name: str, environment: Environment, pki: Pki) -> Service:
+def expand_files(service: Service, name: str, environment: Environment, pki: Pki) -> Service:
     """The service with its certificates, kubeconfig and ServiceAccount among its files. Makes what `pki` may make."""
     files = [*service.files]
     for certificate in service.certificates:

@@ -1,12 +1,12 @@
 """Judges whose fault a failure was, and keeps the evidence.
 
-`look(session, run_folder, error=, code=, signum=) -> Findings` gathers facts, `judge(findings) -> Verdict` decides, and
+`examine(environment, paths, drivers, run_folder, error=, code=, signum=) -> Findings` gathers facts, `judge(findings) -> Verdict` decides, and
 `collect(session, run_folder, seconds=, into=, findings=, verdict=) -> Path` keeps everything that may explain it.
 None of the three raises because of what it finds. A cancellation stops none of them: each has its own deadline.
 """
 
+from envkit.evidence.examination import examine as examine
 from envkit.evidence.findings import Findings as Findings
 from envkit.evidence.gathering import collect as collect
-from envkit.evidence.looking import look as look
 from envkit.evidence.verdict import Verdict as Verdict
 from envkit.evidence.verdict import judge as judge

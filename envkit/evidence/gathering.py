@@ -16,9 +16,9 @@ from envkit.base.paths import Paths, make_folder
 from envkit.config.models import Environment
 from envkit.evidence.bundle import Bundle, packed
 from envkit.evidence.collectors import Collector, every
-from envkit.evidence.collectors.scene import Scene, in_background
+from envkit.evidence.collectors.context import CollectionContext, in_background
+from envkit.evidence.examination import examine
 from envkit.evidence.findings import Findings
-from envkit.evidence.looking import look
 from envkit.evidence.verdict import Verdict, judge
 from envkit.inventory.drivers import Drivers
 
@@ -41,9 +41,9 @@ def collect(
     """
     deadline = time.monotonic() + seconds * (1 - CLOSING)
     drivers = drivers.undisturbed()
-    found = findings or look(environment, paths, drivers, run_folder, seconds=seconds / 4)
+    found = findings or examine(environment, paths, drivers, run_folder, seconds=seconds / 4)
     bundle = _opened(environment, paths, drivers.caller.environ, into)
-    scene = Scene(environment, paths, drivers, run_folder, bundle, found, found.began or time.time() - 3600)
+    scene = CollectionContext(environment, paths, drivers, run_folder, bundle, found, found.began or time.time() - 3600)
     _all(scene, every() if collectors is None else collectors, deadline)
     bundle.close()
     from envkit.evidence.index import write
@@ -85,7 +85,7 @@ def _takes_files(folder: Path) -> None:
     probe.unlink()
 
 
-def _all(scene: Scene, collectors: Sequence[Collector], deadline: float) -> None:
+def _all(scene: CollectionContext, collectors: Sequence[Collector], deadline: float) -> None:
     """Begin all, wait for each as long as it may take and the deadline allows, leave behind what is late."""
     began = time.monotonic()
     running = [(one, _begun(scene, one.collect, one.name)) for one in collectors]
@@ -94,7 +94,7 @@ def _all(scene: Scene, collectors: Sequence[Collector], deadline: float) -> None
             scene.bundle.note(f"{one.name}: not finished after {time.monotonic() - began:.0f} s")
 
 
-def _begun(scene: Scene, work: Callable[[Scene], None], name: str) -> Event:
+def _begun(scene: CollectionContext, work: Callable[[CollectionContext], None], name: str) -> Event:
     done = Event()
 
     def body() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from envkit.evidence.bundle import Bundle
-from envkit.evidence.collectors.scene import Scene
+from envkit.evidence.collectors.context import CollectionContext
 from envkit.evidence.findings import Findings
 from envkit.evidence.redaction import HIDDEN
 from envkit.evidence.verdict import Verdict
@@ -34,12 +34,12 @@ WHERE = {
 """First part of a file's name -> what is there."""
 
 
-def write(bundle: Bundle, scene: Scene, verdict: Verdict) -> None:
+def write(bundle: Bundle, scene: CollectionContext, verdict: Verdict) -> None:
     """Write `index.md` into the closed bundle."""
     bundle.last("index.md", "\n".join(_page(bundle, scene, verdict)) + "\n")
 
 
-def _page(bundle: Bundle, scene: Scene, verdict: Verdict) -> Iterator[str]:
+def _page(bundle: Bundle, scene: CollectionContext, verdict: Verdict) -> Iterator[str]:
     found, drivers = scene.findings, scene.drivers
     yield f"# {verdict.headline}"
     yield ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from envkit.evidence import signs
+from envkit.evidence import log_patterns
 from envkit.evidence.findings import Findings
+from envkit.evidence.hypothesis import Confidence, Hypothesis
 from envkit.evidence.junit import Failure
-from envkit.evidence.suspicion import Confidence, Suspicion
 
 if TYPE_CHECKING:
     from envkit.watch.timeline import Happening
@@ -24,12 +24,12 @@ def clock(at: float) -> str:
     return f"{datetime.fromtimestamp(at):%H:%M:%S}"
 
 
-def complaining_of(one: Suspicion, found: Findings) -> list[Failure]:
+def complaining_of(one: Hypothesis, found: Findings) -> list[Failure]:
     """The failed tests whose message fits what is suspected: its service's port, or its kind of trouble."""
     ports = {port for port, name in found.ports.items() if one.service and name.partition(".")[0] == one.service}
     hit = []
     for failure in failed(found):
-        said = signs.complaint(failure.message)
+        said = log_patterns.complaint(failure.message)
         named = bool(ports & set(said.ports))
         alone = bool(one.kinds & set(said.kinds)) and not (said.ports and one.service)
         if named or alone:
@@ -39,9 +39,9 @@ def complaining_of(one: Suspicion, found: Findings) -> list[Failure]:
 
 def about(
     service: str, sure: Confidence, reason: str, hint: str, at: float | None = None, over: bool = False
-) -> Suspicion:
+) -> Hypothesis:
     """A suspicion of a service that could not be reached."""
-    return Suspicion("environment", sure, reason, hint, at, over, service, kinds=signs.REACH)
+    return Hypothesis("environment", sure, reason, hint, at, over, service, kinds=log_patterns.REACH)
 
 
 def of(found: Findings, *kinds: str) -> list[Happening]:
@@ -56,8 +56,8 @@ def failed(found: Findings) -> tuple[Failure, ...]:
 
 def unreached(failure: Failure) -> tuple[int, ...]:
     """Ports of this machine that the test could not reach."""
-    said = signs.complaint(failure.message)
-    return said.ports if signs.REACH & set(said.kinds) else ()
+    said = log_patterns.complaint(failure.message)
+    return said.ports if log_patterns.REACH & set(said.kinds) else ()
 
 
 def number(value: object) -> float:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from envkit.base import errors
-from envkit.evidence import signs
+from envkit.evidence import log_patterns
 from envkit.evidence.findings import NOT_IN_TIME, DiskFact, Findings
+from envkit.evidence.hypothesis import Confidence, Hypothesis
 from envkit.evidence.reading import about, clock, failed, number, of, unreached
-from envkit.evidence.suspicion import Confidence, Suspicion
 
 if TYPE_CHECKING:
     from envkit.watch.timeline import Happening
 
-Rule = Callable[[Findings], Iterator[Suspicion]]
+Rule = Callable[[Findings], Iterator[Hypothesis]]
 
 BY_ERROR: tuple[tuple[type[errors.EnvkitError], str], ...] = (
     (errors.PortTaken, "a port is taken"),
@@ -35,29 +35,29 @@ BY_ERROR: tuple[tuple[type[errors.EnvkitError], str], ...] = (
 """What each class of envkit's errors means, the more special one first."""
 
 
-def own_error(found: Findings) -> Iterator[Suspicion]:
+def own_error(found: Findings) -> Iterator[Hypothesis]:
     """It said itself said that it cannot go on."""
     if found.error is None or isinstance(found.error, errors.Cancelled):
         return
     meaning = next(words for kind, words in BY_ERROR if isinstance(found.error, kind))
     said = " ".join(line.strip() for line in found.error.message.splitlines())
-    yield Suspicion("environment", "certain", f"{meaning}: {said}", found.error.hint, proved=True)
+    yield Hypothesis("environment", "certain", f"{meaning}: {said}", found.error.hint, proved=True)
 
 
-def engine_gone(found: Findings) -> Iterator[Suspicion]:
+def engine_gone(found: Findings) -> Iterator[Hypothesis]:
     """The engine answers no more, or did not for a while: everything it ran is out of reach."""
     if found.engine:
         reason = f"the container engine does not answer: {found.engine}"
         sure: Confidence = "possible" if found.engine == NOT_IN_TIME else "certain"  # the machine may be busy
-        yield Suspicion("environment", sure, reason, "is the engine still running?", proved=True)
+        yield Hypothesis("environment", sure, reason, "is the engine still running?", proved=True)
     for happened in of(found, "error"):
         if happened.detail.get("class") == "EngineError" and not found.engine:
             reason = f"the container engine did not answer at {clock(happened.at)}: {happened.message}"
-            yield Suspicion("environment", "likely", reason, "is this machine overloaded?", happened.at, over=True)
+            yield Hypothesis("environment", "likely", reason, "is this machine overloaded?", happened.at, over=True)
             return
 
 
-def disk_full(found: Findings) -> Iterator[Suspicion]:
+def disk_full(found: Findings) -> Iterator[Hypothesis]:
     """What the environment writes to is full now, or was nearly so, or somebody met the end of it."""
     for disk in found.disks:
         if disk.full:
@@ -66,16 +66,16 @@ def disk_full(found: Findings) -> Iterator[Suspicion]:
         yield _disk(f"the disk was nearly full: {happened.message}", "likely", happened.at)
 
 
-def _disk(reason: str, sure: Confidence, at: float | None = None) -> Suspicion:
-    kinds = frozenset({signs.DISK})
-    return Suspicion("environment", sure, reason, "make room on that disk and run again", at=at, kinds=kinds)
+def _disk(reason: str, sure: Confidence, at: float | None = None) -> Hypothesis:
+    kinds = frozenset({log_patterns.DISK})
+    return Hypothesis("environment", sure, reason, "make room on that disk and run again", at=at, kinds=kinds)
 
 
 def _left(disk: DiskFact) -> str:
     return "no file can be made" if disk.files == 0 else f"{disk.free >> 20} MiB are free"
 
 
-def short_of_memory(found: Findings) -> Iterator[Suspicion]:
+def short_of_memory(found: Findings) -> Iterator[Hypothesis]:
     """The kernel killed a service at its memory limit; or one came near it."""
     near = {one.service: one for one in of(found, "memory")}
     killed = {fact.name for fact in found.services or () if fact.oom}
@@ -97,7 +97,7 @@ def _by_kernel(happened: Happening, near: Happening | None) -> bool:
     return told or (after and near is not None and near.detail.get("what") != "data in memory")
 
 
-def died(found: Findings) -> Iterator[Suspicion]:
+def died(found: Findings) -> Iterator[Hypothesis]:
     """A service died or was started anew while the command ran."""
     seen: set[str] = set()
     for happened in of(found, "died", "restarted"):
@@ -120,7 +120,7 @@ def _ended(happened: Happening) -> str:
     return f"{how} (exit {code})" if code is not None else how
 
 
-def silent(found: Findings) -> Iterator[Suspicion]:
+def silent(found: Findings) -> Iterator[Hypothesis]:
     """A service that runs does not answer: its probe fails now, or failed for a while during the run."""
     for fact in found.services or ():
         if fact.wrong and fact.exit_code is None and not fact.absent:
@@ -132,10 +132,12 @@ def silent(found: Findings) -> Iterator[Suspicion]:
             yield about(fact.name, sure, reason, hint, at)
     for happened in of(found, "unhealthy"):
         if "max_connections" in happened.detail:
-            kinds = frozenset({signs.CLIENTS})
+            kinds = frozenset({log_patterns.CLIENTS})
             reason = f"{happened.service} ran short of connections: {happened.message}"
-            hint = LOGGED[signs.CLIENTS][1]
-            yield Suspicion("environment", "possible", reason, hint, happened.at, service=happened.service, kinds=kinds)
+            hint = LOGGED[log_patterns.CLIENTS][1]
+            yield Hypothesis(
+                "environment", "possible", reason, hint, happened.at, service=happened.service, kinds=kinds
+            )
         elif found.well(happened.service) and happened.service:
             back = next((one.at for one in of(found, "recovered") if one.at > happened.at), None)
             long = f" for {back - happened.at:.0f} s" if back else ""
@@ -144,7 +146,7 @@ def silent(found: Findings) -> Iterator[Suspicion]:
             yield about(happened.service, "likely", reason, hint, happened.at, over=True)
 
 
-def api_server(found: Findings) -> Iterator[Suspicion]:
+def api_server(found: Findings) -> Iterator[Hypothesis]:
     """The API server is unreachable, was so for a while, or refused requests because there were too many."""
     if found.cluster:
         first = min((one.at for one in of(found, "apiserver")), default=None)
@@ -155,8 +157,8 @@ def api_server(found: Findings) -> Iterator[Suspicion]:
     if throttled:
         reason = f"the API server throttled requests: {throttled[0].message}"
         hint = "raise cluster.limits, or let the suite's clients retry 429"
-        kinds = frozenset({signs.THROTTLED})
-        yield Suspicion(
+        kinds = frozenset({log_patterns.THROTTLED})
+        yield Hypothesis(
             "environment", "likely", reason, hint, throttled[0].at, over=True, service="cluster", kinds=kinds
         )
     slow = [one for one in of(found, "apiserver") if one.detail.get("slow")]
@@ -175,7 +177,7 @@ def _throttles(happened: Happening) -> bool:
     return str(happened.detail.get("status")) == "429" or "429" in text or "throttl" in text.lower()
 
 
-def redis_full(found: Findings) -> Iterator[Suspicion]:
+def redis_full(found: Findings) -> Iterator[Hypothesis]:
     """Redis refuses writes at `maxmemory` (noeviction), or has dropped keys to make room."""
     refusing = {one.service for one in of(found, "oom") if _refuses(one)}
     for service in sorted({*found.redis, *refusing}):
@@ -185,22 +187,31 @@ def redis_full(found: Findings) -> Iterator[Suspicion]:
         hint = f"raise services.{service}.options.maxmemory, flush it between tests, or keep less in it"
         if most and policy == "noeviction" and used >= 0.98 * most:
             reason = f"{service} is full ({used / most:.0%} of maxmemory) and refuses writes (noeviction)"
-            yield Suspicion(
-                "environment", "certain", reason, hint, service=service, kinds=frozenset({signs.FULL, signs.MEMORY})
+            yield Hypothesis(
+                "environment",
+                "certain",
+                reason,
+                hint,
+                service=service,
+                kinds=frozenset({log_patterns.FULL, log_patterns.MEMORY}),
             )
         refused = number(sample.get("refused")) or service in refusing
         if refused and not (most and policy == "noeviction" and used >= 0.98 * most):
             reason = f"{service} refused writes because it was full"
-            yield Suspicion("environment", "likely", reason, hint, service=service, kinds=frozenset({signs.FULL}))
+            yield Hypothesis(
+                "environment", "likely", reason, hint, service=service, kinds=frozenset({log_patterns.FULL})
+            )
         evicted = number(sample.get("evicted"))
         if evicted:
             reason = f"{service} dropped {evicted:.0f} keys at maxmemory ({policy or 'eviction'})"
-            yield Suspicion("environment", "possible", reason, hint, service=service, kinds=frozenset({signs.FULL}))
+            yield Hypothesis(
+                "environment", "possible", reason, hint, service=service, kinds=frozenset({log_patterns.FULL})
+            )
     for happened in of(found, "evicting"):
         if not number(found.redis.get(happened.service, {}).get("evicted")):
             reason = f"{happened.service} dropped keys: {happened.message}"
             hint = f"raise services.{happened.service}.options.maxmemory"
-            yield Suspicion("environment", "possible", reason, hint, happened.at, service=happened.service)
+            yield Hypothesis("environment", "possible", reason, hint, happened.at, service=happened.service)
 
 
 def _refuses(happened: Happening) -> bool:
@@ -208,46 +219,51 @@ def _refuses(happened: Happening) -> bool:
 
 
 LOGGED = {
-    signs.DISK: ("met a full disk", "make room, or raise the size of its tmpfs or volume"),
-    signs.CLIENTS: ("ran out of connections", "close connections in the suite, or raise max_connections"),
-    signs.FILES: ("ran out of open files", "raise the limit of open files (ulimit -n), or close what is not used"),
-    signs.MEMORY: ("could not get memory", "raise its memory limit, or free memory on this machine"),
+    log_patterns.DISK: ("met a full disk", "make room, or raise the size of its tmpfs or volume"),
+    log_patterns.CLIENTS: ("ran out of connections", "close connections in the suite, or raise max_connections"),
+    log_patterns.FILES: (
+        "ran out of open files",
+        "raise the limit of open files (ulimit -n), or close what is not used",
+    ),
+    log_patterns.MEMORY: ("could not get memory", "raise its memory limit, or free memory on this machine"),
 }
 
 
-def logged(found: Findings) -> Iterator[Suspicion]:
+def logged(found: Findings) -> Iterator[Hypothesis]:
     """A service wrote into its log what only happens where the machine or its limits are at fault."""
     for sign in found.logs:
         what, hint = LOGGED[sign.kind]
         kinds = frozenset({sign.kind})
-        yield Suspicion(
+        yield Hypothesis(
             "environment", "likely", f"{sign.service} {what}: {sign.line}", hint, service=sign.service, kinds=kinds
         )
 
 
-def tests_name_the_machine(found: Findings) -> Iterator[Suspicion]:
+def tests_name_the_machine(found: Findings) -> Iterator[Hypothesis]:
     """Failed tests met a full disk, a full Redis, too few connections: no assertion of theirs."""
     meanings = {
-        signs.DISK: ("a full disk", LOGGED[signs.DISK][1], "likely"),
-        signs.FULL: ("a Redis that is full", "raise its options.maxmemory, or flush it between tests", "likely"),
-        signs.CLIENTS: ("PostgreSQL out of connections", LOGGED[signs.CLIENTS][1], "possible"),
-        signs.THROTTLED: ("throttling (429)", "raise cluster.limits, or let the suite's clients retry 429", "possible"),
+        log_patterns.DISK: ("a full disk", LOGGED[log_patterns.DISK][1], "likely"),
+        log_patterns.FULL: ("a Redis that is full", "raise its options.maxmemory, or flush it between tests", "likely"),
+        log_patterns.CLIENTS: ("PostgreSQL out of connections", LOGGED[log_patterns.CLIENTS][1], "possible"),
+        log_patterns.THROTTLED: (
+            "throttling (429)", "raise cluster.limits, or let the suite's clients retry 429", "possible",
+        ),
     }  # fmt: skip
     for kind, (what, hint, sure) in meanings.items():
-        hit = [one for one in failed(found) if kind in signs.complaint(one.message).kinds]
+        hit = [one for one in failed(found) if kind in log_patterns.complaint(one.message).kinds]
         if hit:
             reason = f"{len(hit)} failed tests met {what}, first {hit[0].test}"
             confidence: Confidence = "likely" if sure == "likely" else "possible"
-            yield Suspicion("environment", confidence, reason, hint, proved=True)
+            yield Hypothesis("environment", confidence, reason, hint, proved=True)
 
 
-def out_of_reach(found: Findings) -> Iterator[Suspicion]:
+def out_of_reach(found: Findings) -> Iterator[Hypothesis]:
     """Failed tests could not reach a service of the environment, although nothing is wrong with it now."""
     for port, name in found.ports.items():
         hit = [one for one in failed(found) if port in unreached(one)]
         if hit and found.well(name.partition(".")[0]):
             reason = f"{len(hit)} failed tests could not reach {name} on port {port}, which answers now"
-            yield Suspicion(
+            yield Hypothesis(
                 "environment", "possible", reason, "compare the times with the timeline and the probes", proved=True,
                 service=name.partition(".")[0],
             )  # fmt: skip
@@ -260,6 +276,6 @@ ENVIRONMENT: tuple[Rule, ...] = (
 """What may be wrong with the environment, the likelier root first: a full disk also kills services."""
 
 
-def troubled(found: Findings) -> bool:
+def trouble_before(found: Findings) -> bool:
     """Whether anything but the tests' own words speaks against the environment."""
     return any(rule for rule in ENVIRONMENT[:-2] for _ in rule(found))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from envkit.evidence import rules, signs
+from envkit.evidence import log_patterns, rules
 from envkit.evidence.findings import Findings
+from envkit.evidence.hypothesis import Confidence, Fault, Hypothesis
 from envkit.evidence.reading import ended, failed, unreached
 from envkit.evidence.rules import Rule
-from envkit.evidence.suspicion import Confidence, Fault, Suspicion
 
 
-def strange_address(found: Findings) -> Iterator[Suspicion]:
+def strange_address(found: Findings) -> Iterator[Hypothesis]:
     """A test wanted to reach a port of this machine that is none of the environment's."""
     if not found.ports:
         return
@@ -19,40 +19,47 @@ def strange_address(found: Findings) -> Iterator[Suspicion]:
         strange = [port for port in unreached(failure) if port not in found.ports]
         if strange and not [port for port in unreached(failure) if port in found.ports]:
             reason = f"{failure.test} wanted port {strange[0]}, which is none of the environment's"
-            yield Suspicion("test", "likely", reason, "does the suite read the variables that `env` prints?")
+            yield Hypothesis("test", "likely", reason, "does the suite read the variables that `env` prints?")
             return
 
 
-def registered_twice(found: Findings) -> Iterator[Suspicion]:
+def registered_twice(found: Findings) -> Iterator[Hypothesis]:
     """Servers of one process shared the global metrics registry."""
-    hit = [one for one in failed(found) if signs.OWN in signs.complaint(one.message).kinds]
+    hit = [one for one in failed(found) if log_patterns.OWN in log_patterns.complaint(one.message).kinds]
     if hit:
         reason = f"{len(hit)} failed tests registered their metrics twice, first {hit[0].test}"
-        yield Suspicion("test", "certain", reason, "give each server or test a registry of its own")
+        yield Hypothesis("test", "certain", reason, "give each server or test a registry of its own")
 
 
-def lacks_a_right(found: Findings) -> Iterator[Suspicion]:
+def lacks_a_right(found: Findings) -> Iterator[Hypothesis]:
     """A test did what only a superuser may, which the presets' users are not."""
-    hit = [one for one in failed(found) if signs.RIGHT in signs.complaint(one.message).kinds]
+    hit = [one for one in failed(found) if log_patterns.RIGHT in log_patterns.complaint(one.message).kinds]
     if hit:
         said = next(
-            (line.strip()[:200] for line in hit[0].message.splitlines() if signs.SIGNS[signs.RIGHT].search(line)), ""
+            (
+                line.strip()[:200]
+                for line in hit[0].message.splitlines()
+                if log_patterns.SIGNS[log_patterns.RIGHT].search(line)
+            ),
+            "",
         )
         hint = "options of the preset give it: `superuser: true`, for an extension of PostgreSQL `extensions: [NAME]`"
         reason = f"{len(hit)} failed tests lack a right in Redis or PostgreSQL, first {hit[0].test}"
-        yield Suspicion("test", "likely", reason, hint, because=(said,) if said else ())
+        yield Hypothesis("test", "likely", reason, hint, because=(said,) if said else ())
 
 
-def assertions(found: Findings) -> Iterator[Suspicion]:
+def assertions(found: Findings) -> Iterator[Hypothesis]:
     """Tests failed of themselves, by the reports that the command wrote."""
-    plain = [one for one in failed(found) if not signs.complaint(one.message).kinds]
+    plain = [one for one in failed(found) if not log_patterns.complaint(one.message).kinds]
     if plain and found.tests:
         reason = f"{found.tests.failures} of {found.tests.tests} tests failed, first {plain[0].test}"
         said = next((line.strip()[:200] for line in plain[0].message.splitlines() if line.strip()), "")
-        watched = "no service died, and every probe passed" if not rules.troubled(found) else ""
+        watched = "no service died, and every probe passed" if not rules.trouble_before(found) else ""
         because = tuple(line for line in (said, watched) if line)
-        certain: Confidence = "certain" if len(plain) == len(failed(found)) and not rules.troubled(found) else "likely"
-        yield Suspicion("test", certain, reason, "look at the failed tests", because=because)
+        certain: Confidence = (
+            "certain" if len(plain) == len(failed(found)) and not rules.trouble_before(found) else "likely"
+        )
+        yield Hypothesis("test", certain, reason, "look at the failed tests", because=because)
 
 
 CODES: dict[int, tuple[Fault, Confidence, str, str]] = {
@@ -76,19 +83,23 @@ PYTEST = {
 }
 
 
-def exit_code(found: Findings) -> Iterator[Suspicion]:
+def exit_code(found: Findings) -> Iterator[Hypothesis]:
     """What the command's exit code says by itself."""
     code = found.code
     if code in (None, 0):
         return
     if code in CODES:
         fault, sure, reason, hint = CODES[code]
-        yield Suspicion(fault, sure, reason, hint, plain=fault == "unknown")
+        yield Hypothesis(fault, sure, reason, hint, plain=fault == "unknown")
     elif code in PYTEST and any("pytest" in word or "py.test" in word for word in found.argv[:4]):
-        yield Suspicion("test", "likely", PYTEST[code], "look at pytest's own output")
+        yield Hypothesis("test", "likely", PYTEST[code], "look at pytest's own output")
     elif not failed(found):
-        because = ("every service answers, and none died",) if found.services and not rules.troubled(found) else ()
-        yield Suspicion("test", "likely", ended(found), "look at the command's own output", because=because, plain=True)
+        because = (
+            ("every service answers, and none died",) if found.services and not rules.trouble_before(found) else ()
+        )
+        yield Hypothesis(
+            "test", "likely", ended(found), "look at the command's own output", because=because, plain=True
+        )
 
 
 TESTS: tuple[Rule, ...] = (registered_twice, lacks_a_right, strange_address, assertions, exit_code)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from envkit.evidence import reading, rules, rules_tests
 from envkit.evidence.findings import Findings
-from envkit.evidence.suspicion import CONFIDENCES, Confidence, Fault, Suspicion, less
+from envkit.evidence.hypothesis import CONFIDENCES, Confidence, Fault, Hypothesis, weaker
 
 NOTICED = 5.0
 """Seconds within which what happened is seen and stamped, also on a busy machine."""
@@ -59,12 +59,12 @@ def judge(findings: Findings) -> Verdict:
     return _verdict(chosen, [one for one in found if one is not chosen], findings)
 
 
-def _verdict(chosen: Suspicion, others: Sequence[Suspicion], findings: Findings) -> Verdict:
+def _verdict(chosen: Hypothesis, others: Sequence[Hypothesis], findings: Findings) -> Verdict:
     """Suspicions against the other side take from the confidence."""
     against = [one for one in others if one.fault != chosen.fault and not one.plain]
     confidence = chosen.confidence
     if against and confidence == "certain" and chosen.fault == "test":
-        confidence = less(confidence)
+        confidence = weaker(confidence)
     same = [one.reason for one in others if one.fault == chosen.fault and not one.plain]
     because = [*chosen.because, *same, *(f"against it: {one.reason}" for one in against)]
     if findings.tests and findings.tests.tests:
@@ -72,7 +72,7 @@ def _verdict(chosen: Suspicion, others: Sequence[Suspicion], findings: Findings)
     return Verdict(chosen.fault, chosen.reason, confidence, tuple(dict.fromkeys(because)), chosen.next)
 
 
-def _nothing_failed(findings: Findings, found: Sequence[Suspicion]) -> Verdict:
+def _nothing_failed(findings: Findings, found: Sequence[Hypothesis]) -> Verdict:
     """A command that succeeded is no fault of anybody; without a command it is the environment that is judged."""
     told = tuple(dict.fromkeys(one.reason for one in found))
     if findings.code == 0:
@@ -88,7 +88,7 @@ def _nothing_failed(findings: Findings, found: Sequence[Suspicion]) -> Verdict:
     return Verdict("none", "everything that should run does and answers", "certain", told)
 
 
-def _weighed(one: Suspicion, findings: Findings) -> Suspicion:
+def _weighed(one: Hypothesis, findings: Findings) -> Hypothesis:
     """The suspicion in the light of the failed tests, where there are reports of them."""
     report = findings.tests
     if one.fault != "environment" or one.proved or report is None or not report.failed:
@@ -106,4 +106,4 @@ def _weighed(one: Suspicion, findings: Findings) -> Suspicion:
         said = "it was over again and no failed test complains of it: the suite may have done it on purpose"
         return replace(one, confidence="possible", because=(*one.because, said))
     said = "no failed test complains of it by name"
-    return replace(one, confidence=less(one.confidence), because=(*one.because, said))
+    return replace(one, confidence=weaker(one.confidence), because=(*one.because, said))

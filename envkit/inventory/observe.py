@@ -43,7 +43,7 @@ def look(
             del wants[name]
         record = state.read(paths)
         known = record.made if record else {}
-        settled = wanted.settled_cluster(environment)
+        settled = wanted.resolved_cluster(environment)
         fact = cluster.result()
         facts = Facts(
             network=network.result(),
@@ -150,7 +150,7 @@ def _cluster_health(
     from envkit.config.names import CONTROLLERS
     from envkit.drivers.clusters.api import Api, ApiError, Busy
     from envkit.drivers.clusters.base import RestoresKubeconfig
-    from envkit.drivers.clusters.wanted import wanted as bootstrap_wanted
+    from envkit.drivers.clusters.bootstrap_wanted import wanted as bootstrap_wanted
 
     if restoring := able(drivers.cluster, RestoresKubeconfig):
         restoring.restore_kubeconfig()

@@ -66,7 +66,7 @@ class Prober:
     def resolved(self, name: str, instances: Mapping[str, Instance]) -> Service:
         """Return the service with its references resolved as this host sees them: probes ask from here."""
         ports = chosen_ports(self.environment, instances)
-        return wanted.outside(self.environment, name, self.paths, ports, self.this_host)
+        return wanted.resolve_for_host(self.environment, name, self.paths, ports, self.this_host)
 
     def target(self, service: Service, instance: Instance) -> probes.Target:
         """Return where a probe asks, and how it runs a command beside the service."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from envkit.base.owner import UNKNOWN, Owner, of_data
 from envkit.base.paths import Paths, write_private
-from envkit.planning.origin import Made
+from envkit.planning.origin import Inputs
 
 SCHEMA = 1
 
@@ -32,7 +32,7 @@ class Renewal:
 
 @dataclass(frozen=True)
 class Carried:
-    """A file inside a service that holds tokens: its text, a mark in place of each (`planning.values.mark`)."""
+    """A file inside a service that holds tokens: its text, a mark in place of each (`planning.values.placeholder`)."""
 
     service: str
     path: str
@@ -69,7 +69,7 @@ class Record:
     """Whether envkit chose the port offset (`--port-offset auto`)."""
     asked: Mapping[str, str] = field(default_factory=dict)
     """The options that chose this environment, each as it was given: a flag with its value, or a variable."""
-    made: Mapping[str, Made] = field(default_factory=dict)
+    made: Mapping[str, Inputs] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
@@ -133,7 +133,7 @@ def read(paths: Paths) -> Record | None:
         carried = tuple(Carried(**{**row, "identities": tuple(row["identities"])}) for row in raw.pop("carried", ()))
         owner = of_data(raw.pop("owner", {}))
         lists = {name: tuple(raw.get(name, ())) for name in ("files", "selected")}
-        made = {name: Made(**row) for name, row in raw.pop("made", {}).items()}
+        made = {name: Inputs(**row) for name, row in raw.pop("made", {}).items()}
         return Record(**{**raw, **lists, "tokens": tokens, "carried": carried, "owner": owner, "made": made})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

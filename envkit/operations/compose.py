@@ -25,7 +25,7 @@ PRESETS = {"postgres": 5432, "redis": 6379}
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)\}|(?<!\$)\$(\w+)")
 
 
-def translated(file: Path) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+def to_envkit(file: Path) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
     """Services by name, and remarks by service. Raises `UsageError` for what is no compose file."""
     try:
         raw = bounded.load(bounded.read_text(file), bounded.LOADER) or {}

@@ -9,8 +9,8 @@ from envkit.base.errors import NotUp
 from envkit.base.paths import Paths
 from envkit.base.ports import accepts
 from envkit.inventory import state
-from envkit.operations.standing import is_paused, not_up
-from envkit.operations.tokens import renewed_outside
+from envkit.operations.state_checks import is_paused, not_up
+from envkit.operations.tokens import renew_tokens_from_host
 
 
 def read(paths: Paths, up: str, environ: Mapping[str, str] = MappingProxyType({})) -> state.Record:
@@ -29,4 +29,4 @@ def read(paths: Paths, up: str, environ: Mapping[str, str] = MappingProxyType({}
             f"environment {paths.name} was up, but does not answer any more: {', '.join(gone)}",
             hint=f"`{up}` repairs it",
         )
-    return renewed_outside(record, paths, environ)
+    return renew_tokens_from_host(record, paths, environ)

@@ -51,7 +51,7 @@ def gather(
     run = latest(paths)
     failed = run if run and run.read_facts().get("code") != 0 else None
     control.stream.note("gathering evidence")
-    found = evidence.look(
+    found = evidence.examine(
         environment,
         paths,
         drivers,
@@ -85,7 +85,7 @@ def of_failed_up(
     """Evidence of an `up` that failed, gathered before anything is taken down; its path is left in the error."""
     known = error if isinstance(error, EnvkitError) else None
     seconds = CANCELLED_SECONDS if control.cancel.signum else UP_SECONDS
-    found = evidence.look(
+    found = evidence.examine(
         environment,
         paths,
         drivers,

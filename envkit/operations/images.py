@@ -20,7 +20,7 @@ from envkit.config.models import Environment
 from envkit.drivers.clusters.base import RunsPods
 from envkit.drivers.supply.base import BuildsImages
 from envkit.drivers.supply.build import OWN
-from envkit.drivers.supply.having import built, had
+from envkit.drivers.supply.ensure import ensure_built, ensure_image
 from envkit.drivers.supply.images import LOCAL
 from envkit.inventory import observe
 from envkit.inventory.drivers import Drivers
@@ -66,14 +66,14 @@ class Result:
     seconds: float = 0.0
 
 
-def survey(environment: Environment, paths: Paths, drivers: Drivers) -> list[Part]:
+def list_parts(environment: Environment, paths: Paths, drivers: Drivers) -> list[Part]:
     """Everything that the environment would be started from, looked up on this machine."""
     return [_looked_up(environment, drivers, part) for part in _merged(_parts(environment, paths, drivers))]
 
 
 def pull(environment: Environment, paths: Paths, drivers: Drivers, control: Control) -> list[Result]:
     """Have everything that is not built here, several at once; one that fails keeps none of the others back."""
-    parts = [part for part in survey(environment, paths, drivers) if part.role != "build"]
+    parts = [part for part in list_parts(environment, paths, drivers) if part.role != "build"]
     return _each(control, parts, partial(_pulled, environment, drivers, control))
 
 
@@ -94,7 +94,7 @@ def build(
         )
     parts = [
         part
-        for part in survey(environment, paths, drivers)
+        for part in list_parts(environment, paths, drivers)
         if part.role == "build" and (not services or {*part.used_by} & {*services})
     ]
     return _each(control, parts, partial(_built, environment, drivers, control))
@@ -102,7 +102,7 @@ def build(
 
 def complete(environment: Environment, paths: Paths, drivers: Drivers, control: Control) -> list[Part]:
     """Everything, with what was missing pulled or built. Raises `ImageUnavailable` naming all that cannot be had."""
-    missing = [part for part in survey(environment, paths, drivers) if not part.here and part.role != "base"]
+    missing = [part for part in list_parts(environment, paths, drivers) if not part.here and part.role != "base"]
     failed = [
         one for one in _each(control, missing, partial(_had, environment, drivers, control)) if one.result == "failed"
     ]
@@ -110,7 +110,7 @@ def complete(environment: Environment, paths: Paths, drivers: Drivers, control: 
         raise ImageUnavailable(
             "not everything can be had:\n" + "\n".join(f"  - {one.part.name}: {one.said}" for one in failed)
         )
-    return [part for part in survey(environment, paths, drivers) if part.role != "base"]
+    return [part for part in list_parts(environment, paths, drivers) if part.role != "base"]
 
 
 # One by one
@@ -159,14 +159,18 @@ def _pulled(environment: Environment, drivers: Drivers, control: Control, part: 
 
 
 def _built(environment: Environment, drivers: Drivers, control: Control, part: Part) -> Result:
-    tag = built(drivers.supply, drivers.recipes[part.used_by[0]], control.stream.reporter(part.name), control.cancel)
+    tag = ensure_built(
+        drivers.supply, drivers.recipes[part.used_by[0]], control.stream.reporter(part.name), control.cancel
+    )
     return Result(_looked_up(environment, drivers, part), "built", f"{tag} is here (built)")
 
 
 def _had(environment: Environment, drivers: Drivers, control: Control, part: Part) -> Result:
     if part.want is None:
         return _pulled(environment, drivers, control, part)
-    name, how = had(drivers.supply, drivers.recipes, part.want, control.stream.reporter(part.name), control.cancel)
+    name, how = ensure_image(
+        drivers.supply, drivers.recipes, part.want, control.stream.reporter(part.name), control.cancel
+    )
     return Result(part, "built" if how.startswith("built") else "pulled", f"{name} is here ({how})")
 
 

@@ -15,7 +15,7 @@ from envkit.base import bounded
 from envkit.base.errors import UsageError
 from envkit.config.lookup import OWN_FILE
 from envkit.config.names import made_name
-from envkit.operations.compose import COMPOSE, translated
+from envkit.operations.compose import COMPOSE, to_envkit
 
 TASKS = "from envkit.cli.tasks import namespace\n"
 """The one line of a `tasks.py`."""
@@ -61,7 +61,7 @@ def init(folder: Path, name: str | None = None) -> Written:
     target = folder / OWN_FILE
     if target.exists():
         raise UsageError(f"there is {target} already, and nothing is overwritten", hint="`plan` shows what it would do")
-    seen = look(folder)
+    seen = find_requirements(folder)
     _create(target, rendered(name or made_name(folder.name), seen))
     files, notes = [target], []
     tasks = folder / "tasks.py"
@@ -89,13 +89,13 @@ def _create(path: Path, text: str) -> None:
 # Look
 
 
-def look(folder: Path) -> Seen:
+def find_requirements(folder: Path) -> Seen:
     """Compose file first, which says most; then what the repository depends on; then migrations."""
     seen = Seen()
     for file in (folder / name for name in COMPOSE):
         if file.is_file():
             seen.sources.append(file.name)
-            seen.services, seen.remarks = translated(file)
+            seen.services, seen.remarks = to_envkit(file)
             break
     for name, packages, test in _dependencies(folder):
         seen.sources.append(name)

@@ -110,7 +110,7 @@ class Machine:
     silent: Mapping[str, str] = field(default_factory=dict)
 
 
-def survey(home: Path, environ: Mapping[str, str]) -> Machine:
+def find_environments(home: Path, environ: Mapping[str, str]) -> Machine:
     """Ask every engine that answers, look at every process and every file; changes nothing."""
     endpoints, silent = find_all("auto", environ)
     with ThreadPoolExecutor(4, thread_name_prefix="survey") as pool:
@@ -126,7 +126,7 @@ def survey(home: Path, environ: Mapping[str, str]) -> Machine:
     for trace in traces:
         by_name.setdefault(trace.environment, []).append(trace)
     seen = [endpoint for endpoint in endpoints if endpoint.url not in silent]
-    found = [judged(name, its, home, seen, silent) for name, its in sorted(by_name.items())]
+    found = [verdict_of(name, its, home, seen, silent) for name, its in sorted(by_name.items())]
     return Machine(tuple(found), silent)
 
 
@@ -134,7 +134,7 @@ def _all(look: Callable[..., Iterator[Trace]], *where: Endpoint) -> list[Trace]:
     return list(look(*where))
 
 
-def judged(
+def verdict_of(
     name: str, traces: Iterable[Trace], home: Path, engines: Iterable[Endpoint], silent: Mapping[str, str]
 ) -> Found:
     """What the traces of one name add up to. The record is read where the traces say it is, else in `home`."""

@@ -13,8 +13,8 @@ from envkit.base.events import Kind as Event
 from envkit.config.models import Environment
 from envkit.drivers.clusters.base import RunsPods
 from envkit.inventory.drivers import Drivers
-from envkit.operations.holder import ours
-from envkit.operations.standing import is_paused, not_up
+from envkit.operations.ownership import ours
+from envkit.operations.state_checks import is_paused, not_up
 
 STEP = "load"
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from envkit.base.waiting import Cancel
 from envkit.config.models import Environment, Probe
-from envkit.drivers.stores import Address, Silent, Store, Values, store_of
+from envkit.drivers.stores import Address, NoAnswer, Store, Values, store_of
 from envkit.inventory.drivers import Drivers
 from envkit.planning.facts import Instance
 
@@ -46,11 +46,11 @@ def _measured(store: Store, probe: Probe, address: Callable[[], Address]) -> Mea
     with closing(store.sampler(probe, address)) as sample:
         try:
             return Measured(store, sample())
-        except (Silent, KeyError):
+        except (NoAnswer, KeyError):
             return None
 
 
-def told(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> list[tuple[str, str]]:
+def format_delta(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> list[tuple[str, str]]:
     """Return a line for each service: from what to what."""
     return [(name, _line(found, after.get(name))) for name, found in before.items()]
 

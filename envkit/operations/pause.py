@@ -15,10 +15,10 @@ from envkit.config.models import Environment
 from envkit.drivers.clusters.base import Pauses
 from envkit.inventory import state
 from envkit.inventory.drivers import Drivers
-from envkit.operations.holder import ours
 from envkit.operations.list import run_of
 from envkit.operations.locking import locked
-from envkit.operations.standing import not_up
+from envkit.operations.ownership import ours
+from envkit.operations.state_checks import not_up
 from envkit.planning import plan
 from envkit.planning.plan import CLUSTER
 
@@ -45,7 +45,7 @@ def pause(environment: Environment, paths: Paths, drivers: Drivers, control: Con
                 "not everything could be paused, so all goes on:\n" + "\n".join(f"  - {it}" for it in problems),
                 hint="can this engine freeze containers? (rootless ones on cgroup v1 cannot); `up` repairs the rest",
             )
-        _remember(paths)
+        _record_pause(paths)
         return sorted(tasks)
 
 
@@ -67,7 +67,7 @@ def _all(tasks: dict[str, Callable[[], object]]) -> list[str]:
     return problems
 
 
-def _remember(paths: Paths) -> None:
+def _record_pause(paths: Paths) -> None:
     """So that `env` says it at once: a frozen service's port accepts connections all the same."""
     record = state.read(paths)
     if record:

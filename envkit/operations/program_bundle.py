@@ -22,7 +22,7 @@ from envkit.drivers.supply.archive import Archive, Writer, packed
 from envkit.drivers.supply.binaries import Host
 from envkit.drivers.supply.binaries.models import Candidate
 from envkit.drivers.supply.binaries.store import MANIFEST, SCHEMA, Store, binaries_home
-from envkit.drivers.supply.sealed import contents, digest, is_whole, open_to_all, record
+from envkit.drivers.supply.sealed import contents, digest, is_intact, open_to_all, record
 
 if TYPE_CHECKING:
     from envkit.base.waiting import Cancel
@@ -169,7 +169,7 @@ def _unpacked(home: Home, archive: Archive, row: Row) -> str:
         with archive.open(row["member"]) as file, tarfile.open(fileobj=file, mode="r|") as tar:
             tar.extractall(beside, filter="data")
         open_to_all(beside)
-        if row["room"] == "bin" and is_whole(place) and contents(place) == contents(beside):
+        if row["room"] == "bin" and is_intact(place) and contents(place) == contents(beside):
             return "kept"
         shutil.rmtree(place, ignore_errors=True)
         beside.rename(place)
@@ -183,4 +183,4 @@ def _unpacked(home: Home, archive: Archive, row: Row) -> str:
 def _is_whole(home: Home, row: Row, place: Path) -> bool:
     if row["room"] == "binaries":
         return isinstance(_store(home, str(row["name"])).read(place), Candidate)
-    return row["room"] == "sites" and is_whole(place)
+    return row["room"] == "sites" and is_intact(place)

@@ -20,7 +20,7 @@ from envkit.operations.remove import down
 
 
 @dataclass(frozen=True)
-class Doomed:
+class PruneTarget:
     """An environment that may go, and why."""
 
     found: Found
@@ -36,10 +36,10 @@ class Pruned:
     problem: str = ""
 
 
-def choose(environments: Iterable[Found], now: float | None = None) -> list[Doomed]:
+def choose(environments: Iterable[Found], now: float | None = None) -> list[PruneTarget]:
     """Those of this user that are expired or orphaned. What is in use or cannot be judged from here stays."""
     moment = time.time() if now is None else now
-    return [Doomed(found, reason) for found in environments if (reason := why(found, moment))]
+    return [PruneTarget(found, reason) for found in environments if (reason := why(found, moment))]
 
 
 def why(found: Found, now: float) -> str:
@@ -62,13 +62,13 @@ def why(found: Found, now: float) -> str:
     return ""
 
 
-def lapsed(environments: Iterable[Found], but: str, now: float | None = None) -> list[Found]:
+def expired(environments: Iterable[Found], but: str, now: float | None = None) -> list[Found]:
     """Those that were made for a CI job and whose lease is over; not the one named `but`."""
     moment = time.time() if now is None else now
     return [it for it in environments if it.job and it.name != but and 0 < it.expires < moment]
 
 
-def _revived(one: Doomed, paths: Paths) -> str:
+def _revived(one: PruneTarget, paths: Paths) -> str:
     """Why it is not to go any more: somebody used it since it was chosen. Its lock is held."""
     record = state.read(paths)
     if record and one.found.record and record.expires != one.found.record.expires:
@@ -107,7 +107,7 @@ def _ago(seconds: float) -> str:
 
 
 def prune(
-    doomed: Iterable[Doomed], home: Path, environ: Mapping[str, str], stream: Stream, cancel: Cancel
+    doomed: Iterable[PruneTarget], home: Path, environ: Mapping[str, str], stream: Stream, cancel: Cancel
 ) -> list[Pruned]:
     """Take them away one after the other; what goes wrong with one is told, and the others go all the same."""
     done = []

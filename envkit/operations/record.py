@@ -13,12 +13,12 @@ from envkit.config.references import Scope, resolve
 from envkit.inventory import observe, state
 from envkit.inventory.drivers import Drivers
 from envkit.inventory.probing import chosen_ports
-from envkit.operations import calls_back
+from envkit.operations import host_access
 from envkit.planning import desired as wanted
 from envkit.planning import made, plan
 from envkit.planning.facts import Instance
 from envkit.planning.steps import CLUSTER, Want
-from envkit.planning.values import Fleeting, mark, values
+from envkit.planning.values import RuntimeValues, placeholder, values
 
 ENVIRONMENT = "ENVKIT_ENVIRONMENT"
 """The variable that tells a suite which environment it is in: the marker of its Redis is made of it."""
@@ -114,7 +114,7 @@ def _origin(
         return {"asked": before.asked if before else {}, "made": known}
     there = made.of_services(environment, wants, instances, known)
     if environment.cluster.wanted and paths.kubeconfig.exists():
-        there[CLUSTER] = made.of_cluster(wanted.settled_cluster(environment), environment.port_offset, known)
+        there[CLUSTER] = made.of_cluster(wanted.resolved_cluster(environment), environment.port_offset, known)
     return {"asked": provenance.asked, "made": there}
 
 
@@ -134,9 +134,9 @@ def variables(environment: Environment, paths: Paths, drivers: Drivers, ports: M
     A service that is not up (after `up SERVICE...`) exports nothing, and neither does an absent cluster.
     """
     addressing = wanted.published(environment, ports)
-    known = values(environment, addressing, Fleeting(paths, host=drivers.this_host))
+    known = values(environment, addressing, RuntimeValues(paths, host=drivers.this_host))
     there = {port.partition(".")[0] for port in ports}
-    found = {ENVIRONMENT: environment.name} | calls_back.variables(environment, paths, drivers)
+    found = {ENVIRONMENT: environment.name} | host_access.variables(environment, paths, drivers)
     for name, service in environment.services.items():
         if name in there or not service.ports:
             scope = Scope(environment, addressing, name, known)
@@ -176,8 +176,8 @@ def _carried(
     for name, service in environment.services.items():
         if service.once or not service.files or (service.ports and name not in there):
             continue
-        for file in wanted.inside(environment, name, paths, tokens=False, host=drivers.this_host).files:
+        for file in wanted.resolve_for_container(environment, name, paths, tokens=False, host=drivers.this_host).files:
             text = file.content or ""
-            used = tuple(one for one in environment.cluster.identities if mark(one) in text)
+            used = tuple(one for one in environment.cluster.identities if placeholder(one) in text)
             if used:
                 yield state.Carried(name, file.path, text, used)

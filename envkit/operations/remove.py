@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from envkit.base import labels
 from envkit.base.errors import EngineError, EnvironmentFailed, EnvkitError, HolderError
-from envkit.base.owner import TAKE_IT, Claim, Owner, Whose
+from envkit.base.owner import TAKE_IT, Claim, Owner, Relation
 from envkit.base.paths import Paths
 from envkit.base.registry import runs_processes
 from envkit.drivers.engine.discovery import find_all, holding, place
@@ -50,12 +50,12 @@ def said(error: BaseException) -> str:
     return getattr(error, "message", repr(error))
 
 
-def inherited(claim: Claim, held: Owner | None) -> Claim:
+def claim_of_lost_checkout(claim: Claim, held: Owner | None) -> Claim:
     """The claim with the checkout of this state directory's own record, where that checkout is gone.
 
     A folder that is not seen proves nothing when it was meant in another mount namespace.
     """
-    if held is None or claim.on(held).whose is not Whose.CHECKOUT:
+    if held is None or claim.on(held).whose is not Relation.CHECKOUT:
         return claim
     same_view = held.mount in ("", claim.owner.mount)
     gone = held.checkout and same_view and not Path(held.checkout).is_dir()
@@ -79,7 +79,7 @@ def down(
     removed, `HolderError` where all of that belongs to somebody else.
     """
     held = held_by(paths)
-    claim = inherited(claim, held)
+    claim = claim_of_lost_checkout(claim, held)
     if held:
         claim.check(held, f"environment {name} of this machine")
     known = known_engines(paths)

@@ -18,9 +18,9 @@ from envkit.drivers.stores import store_of
 from envkit.inventory import state
 from envkit.inventory.drivers import Drivers
 from envkit.inventory.probing import Prober
-from envkit.operations.holder import ours
 from envkit.operations.locking import locked
-from envkit.operations.standing import check_not_paused, not_up
+from envkit.operations.ownership import ours
+from envkit.operations.state_checks import check_not_paused, not_up
 from envkit.planning.facts import Instance
 
 DRAIN_SECONDS = 10.0
@@ -45,16 +45,16 @@ class Part:
 def reset(environment: Environment, paths: Paths, drivers: Drivers, control: Control, up_command: str) -> list[Part]:
     """Queues drained; then Redis, databases and cluster side by side. Raises `NotUp`, `EnvironmentFailed`."""
     prober = drivers.prober(control.cancel)
-    return _put_back(environment, paths, drivers, prober, control, up_command, thoroughly=True)
+    return _reset(environment, paths, drivers, prober, control, up_command, thoroughly=True)
 
 
 def flush(environment: Environment, paths: Paths, drivers: Drivers, control: Control, up_command: str) -> list[Part]:
     """Only what every run begins with: queues drained, Redis empty."""
     prober = drivers.prober(control.cancel)
-    return _put_back(environment, paths, drivers, prober, control, up_command, thoroughly=False)
+    return _reset(environment, paths, drivers, prober, control, up_command, thoroughly=False)
 
 
-def _put_back(
+def _reset(
     environment: Environment,
     paths: Paths,
     drivers: Drivers,

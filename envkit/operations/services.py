@@ -11,10 +11,10 @@ from envkit.config.models import Environment
 from envkit.drivers.runtimes.base import FullRuntime
 from envkit.inventory import state
 from envkit.inventory.drivers import Drivers
-from envkit.operations.holder import ours
 from envkit.operations.locking import locked
+from envkit.operations.ownership import ours
 from envkit.operations.record import write_record
-from envkit.operations.standing import check_not_paused, not_up
+from envkit.operations.state_checks import check_not_paused, not_up
 from envkit.planning import plan
 from envkit.planning.facts import Instance
 

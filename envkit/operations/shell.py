@@ -16,7 +16,7 @@ from envkit.drivers.stores import store_of
 from envkit.drivers.supply.base import KnowsSources
 from envkit.inventory.drivers import Drivers
 from envkit.operations.services import instances
-from envkit.operations.standing import check_not_paused
+from envkit.operations.state_checks import check_not_paused
 from envkit.planning.facts import Instance
 from envkit.planning.plan import CLUSTER
 

@@ -27,7 +27,7 @@ Opened = Callable[[], "AbstractContextManager[Renewing]"]
 """Opens the runtime that the services run on, where one of them carries a token."""
 
 
-def renewed(record: state.Record, paths: Paths, runtime: Opened) -> state.Record:
+def renew_tokens(record: state.Record, paths: Paths, runtime: Opened) -> state.Record:
     """The record with tokens that will last; it is written back when one was renewed."""
     variables: dict[str, str] = dict(record.variables)
     for token in record.tokens:
@@ -37,7 +37,7 @@ def renewed(record: state.Record, paths: Paths, runtime: Opened) -> state.Record
             continue
         from envkit.drivers.clusters.identities import renew
 
-        text = renew(paths, token, lambda new, one=token.identity: carry(record, paths, runtime, {one: new}))  # type: ignore[misc]  # a lambda with a default
+        text = renew(paths, token, lambda new, one=token.identity: rewrite_files(record, paths, runtime, {one: new}))  # type: ignore[misc]  # a lambda with a default
         if token.variable:
             variables[token.variable] = text
     if variables != dict(record.variables):
@@ -46,12 +46,12 @@ def renewed(record: state.Record, paths: Paths, runtime: Opened) -> state.Record
     return record
 
 
-def renewed_outside(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> state.Record:
-    """As `renewed`, for who has no session open."""
-    return renewed(record, paths, lambda: at_hand(record, paths, environ))
+def renew_tokens_from_host(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> state.Record:
+    """As `renew_tokens`, for who has no session open."""
+    return renew_tokens(record, paths, lambda: at_hand(record, paths, environ))
 
 
-def carry(
+def rewrite_files(
     record: state.Record, paths: Paths, runtime: Opened, new: Mapping[str, str], but: Collection[str] = ()
 ) -> list[str]:
     """Put these tokens into every file that carries one of them, but not those of services in `but`; what changed."""
@@ -68,13 +68,13 @@ def carry(
 
 
 def _filled(one: state.Carried, paths: Paths, new: Mapping[str, str]) -> str:
-    from envkit.planning.values import mark
+    from envkit.planning.values import placeholder
 
     text = one.content
     for identity in one.identities:
         path = paths.tokens / identity
         token = new.get(identity) or (path.read_text() if path.exists() else "")
-        text = text.replace(mark(identity), token)
+        text = text.replace(placeholder(identity), token)
     return text
 
 

@@ -20,12 +20,12 @@ from envkit.drivers.runtimes.base import Renewing
 from envkit.inventory import observe, state, timings
 from envkit.inventory.drivers import Drivers
 from envkit.operations.effects import Effects, preparing
-from envkit.operations.holder import check_holder
 from envkit.operations.locking import locked
-from envkit.operations.placing import Placement, PortsLost, at_an_offset, losing_ports, lost_port
+from envkit.operations.ownership import check_holder
+from envkit.operations.port_placement import Placement, PortsLost, lost_port, ports_lost_as_error, with_port_offset
 from envkit.operations.record import Provenance, write_record
 from envkit.operations.rollback import forget_files, rollback, undo
-from envkit.operations.tokens import carry, renewed
+from envkit.operations.tokens import renew_tokens, rewrite_files
 from envkit.planning import apply, plan
 from envkit.planning.differences import Difference, differences
 from envkit.planning.facts import Facts, Instance
@@ -115,7 +115,7 @@ def up(
         if options.intent:
             options.intent.begin(fresh=fresh)
         try:
-            return at_an_offset(
+            return with_port_offset(
                 environment,
                 paths,
                 control,
@@ -137,7 +137,7 @@ def _up(
     from_nothing = not facts.instances and facts.cluster.state == "absent" and not facts.network
     if options.consent and not from_nothing:
         options.consent(differences(steps, desired, facts))
-    with losing_ports(environment, from_nothing=from_nothing):
+    with ports_lost_as_error(environment, from_nothing=from_nothing):
         preparing.at_once(environment, drivers, steps, desired, facts)
     if options.intent:
         options.intent.owned(owned=from_nothing)
@@ -178,8 +178,8 @@ def _with_tokens(effects: Effects, *, fresh: bool) -> state.Record:
     )
     if effects.bootstrapped:
         made = {one.identity: (paths.tokens / one.identity).read_text() for one in record.tokens}
-        carry(record, paths, runtime, made, but=effects.made)
-    return renewed(record, paths, runtime)
+        rewrite_files(record, paths, runtime, made, but=effects.made)
+    return renew_tokens(record, paths, runtime)
 
 
 def _check_holder(environment: Environment, paths: Paths, drivers: Drivers, facts: Facts) -> None:

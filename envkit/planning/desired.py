@@ -15,12 +15,12 @@ from envkit.config.resolution import resolved_service
 from envkit.planning.facts import Instance
 from envkit.planning.fingerprint import fingerprint
 from envkit.planning.plan import Want
-from envkit.planning.values import Fleeting, ThisHost, mark, values
+from envkit.planning.values import RuntimeValues, ThisHost, placeholder, values
 
 NODE_REPOSITORY = "docker.io/kindest/node"
 
 
-def inside(
+def resolve_for_container(
     environment: Environment, name: str, paths: Paths, *, tokens: bool = True, authority: bool = True,
     host: Callable[[], ThisHost] | None = None,
 ) -> Service:  # fmt: skip
@@ -31,24 +31,26 @@ def inside(
     """
     service = environment.services[name]
     where: Addressing = AsProcess(environment, {}, paths.services) if service.process else Inside(environment)
-    scope = Scope(environment, where, name, values(environment, where, Fleeting(paths, tokens, authority, host)))
+    scope = Scope(environment, where, name, values(environment, where, RuntimeValues(paths, tokens, authority, host)))
     return moved(resolved_service(service, scope), environment.port_offset)
 
 
-def planned(environment: Environment, name: str, paths: Paths) -> Service:
-    """Return the service as `inside` does, with marks for values that change with each renewal and each cluster."""
-    return inside(environment, name, paths, tokens=False, authority=False)
+def resolve_for_plan(environment: Environment, name: str, paths: Paths) -> Service:
+    """Return the service as `resolve_for_container` does, with marks for values that change with each renewal and each cluster."""
+    return resolve_for_container(environment, name, paths, tokens=False, authority=False)
 
 
-def startable(environment: Environment, name: str, paths: Paths, host: Callable[[], ThisHost] | None = None) -> Service:
-    """Return the service as `inside` does, ready for a start.
+def resolve_to_start(
+    environment: Environment, name: str, paths: Paths, host: Callable[[], ThisHost] | None = None
+) -> Service:
+    """Return the service as `resolve_for_container` does, ready for a start.
 
     Raises `EnvironmentFailed` if the service uses a token that does not exist yet.
     """
-    service = inside(environment, name, paths, host=host)
-    text = planned(environment, name, paths).model_dump_json()
+    service = resolve_for_container(environment, name, paths, host=host)
+    text = resolve_for_plan(environment, name, paths).model_dump_json()
     absent = [one for one in environment.cluster.identities if not (paths.tokens / one).exists()]
-    used = [one for one in absent if mark(one) in text]
+    used = [one for one in absent if placeholder(one) in text]
     if used:
         raise EnvironmentFailed(
             f"{name} uses the token of {', '.join(used)}, which the cluster's bootstrap creates",
@@ -57,7 +59,7 @@ def startable(environment: Environment, name: str, paths: Paths, host: Callable[
     return service
 
 
-def outside(
+def resolve_for_host(
     environment: Environment, name: str, paths: Paths, ports: Mapping[str, int],
     host: Callable[[], ThisHost] | None = None,
 ) -> Service:  # fmt: skip
@@ -66,7 +68,7 @@ def outside(
     Command, files and process are left out, and so are variables of a service that runs in a runtime.
     """
     where = published(environment, ports)
-    scope = Scope(environment, where, name, values(environment, where, Fleeting(paths, host=host)))
+    scope = Scope(environment, where, name, values(environment, where, RuntimeValues(paths, host=host)))
     service = environment.services[name]
     within: dict[str, Any] = {"process": None, "command": None, "entrypoint": None, "files": ()}
     if service.runs:
@@ -104,7 +106,7 @@ def node_image(environment: Environment) -> str | None:
     return None if chosen == NODE_REPOSITORY else chosen
 
 
-def settled_cluster(environment: Environment) -> Cluster:
+def resolved_cluster(environment: Environment) -> Cluster:
     """Return the cluster with its final node image, substitutes applied."""
     return environment.cluster.model_copy(update={"node_image": node_image(environment)})
 
@@ -121,7 +123,7 @@ def want(
 
     The image of a running container counts as present even if the engine no longer has its name.
     """
-    service = planned(environment, name, paths)
+    service = resolve_for_plan(environment, name, paths)
     options = candidates(service, environment.images)
     wanted = Want(name, service, candidates=options, tag=tag)
     if not service.runs:

@@ -8,12 +8,12 @@ from envkit.config.models import Cluster, Environment, Service
 from envkit.config.references import names_in
 from envkit.planning.facts import ClusterFact, Instance
 from envkit.planning.fingerprint import cluster_fields, cluster_fingerprint, fields
-from envkit.planning.origin import Made
+from envkit.planning.origin import Inputs
 from envkit.planning.steps import CLUSTER, Want
 
 
 def changed(
-    wants: Mapping[str, Want], instances: Mapping[str, Instance], made: Mapping[str, Made]
+    wants: Mapping[str, Want], instances: Mapping[str, Instance], made: Mapping[str, Inputs]
 ) -> dict[str, tuple[str, ...]]:
     """Return the changed fields of each service, without services for which the record has another fingerprint."""
     found = {}
@@ -26,7 +26,7 @@ def changed(
     return found
 
 
-def changed_cluster(cluster: Cluster, offset: int, fact: ClusterFact, made: Mapping[str, Made]) -> tuple[str, ...]:
+def changed_cluster(cluster: Cluster, offset: int, fact: ClusterFact, made: Mapping[str, Inputs]) -> tuple[str, ...]:
     """Return the changed fields of the cluster, or nothing if the record is about another cluster."""
     known = made.get(CLUSTER)
     if not known or known.fingerprint != fact.fingerprint or fact.fingerprint == cluster_fingerprint(cluster, offset):
@@ -39,8 +39,8 @@ def _differ(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...
 
 
 def of_services(
-    environment: Environment, wants: Mapping[str, Want], instances: Mapping[str, Instance], before: Mapping[str, Made]
-) -> dict[str, Made]:
+    environment: Environment, wants: Mapping[str, Want], instances: Mapping[str, Instance], before: Mapping[str, Inputs]
+) -> dict[str, Inputs]:
     """Return the record of the running services; unchanged services keep their earlier record."""
     found = {}
     for name, instance in instances.items():
@@ -49,17 +49,17 @@ def of_services(
             found[name] = known
         elif want and want.fingerprint == instance.fingerprint:
             data = holds_data(environment.services[name], instance)
-            found[name] = Made(instance.fingerprint, fields(want.service, want.made_from), data)
+            found[name] = Inputs(instance.fingerprint, fields(want.service, want.made_from), data)
     return found
 
 
-def of_cluster(cluster: Cluster, offset: int, before: Mapping[str, Made]) -> Made:
+def of_cluster(cluster: Cluster, offset: int, before: Mapping[str, Inputs]) -> Inputs:
     """Return the record of the cluster that is up now."""
     fingerprint = cluster_fingerprint(cluster, offset)
     known = before.get(CLUSTER)
     if known and known.fingerprint == fingerprint:
         return known
-    return Made(fingerprint, cluster_fields(cluster, offset), data=True)
+    return Inputs(fingerprint, cluster_fields(cluster, offset), data=True)
 
 
 def holds_data(service: Service, instance: Instance) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Made:
+class Inputs:
     """The record of one running service, or of the cluster: a digest per field, and whether it holds data."""
 
     fingerprint: str

@@ -56,7 +56,7 @@ class ThisHost:
 
 
 @dataclass(frozen=True)
-class Fleeting:
+class RuntimeValues:
     """Values that change during the life of an environment: each is the current value, or a mark that never changes.
 
     `tokens` and `authority` select current values; `host` computes this host's addresses, and None selects marks.
@@ -70,7 +70,7 @@ class Fleeting:
     def token(self, identity: str) -> str:
         """Return the identity's token or its mark; empty if there is no token yet."""
         if not self.tokens:
-            return mark(identity)
+            return placeholder(identity)
         path = self.paths.tokens / identity
         return path.read_text() if path.exists() else ""
 
@@ -94,12 +94,12 @@ class Fleeting:
         return text
 
 
-def mark(identity: str) -> str:
+def placeholder(identity: str) -> str:
     """Return the mark that replaces an identity's token in text that must stay the same when the token is renewed."""
     return f"<identity.{identity}.token>"
 
 
-def values(environment: Environment, where: Addressing, fleeting: Fleeting) -> Values:
+def values(environment: Environment, where: Addressing, fleeting: RuntimeValues) -> Values:
     """Return all values by name, with addresses for the place that `where` describes."""
     paths = fleeting.paths
 

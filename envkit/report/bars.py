@@ -22,7 +22,7 @@ CRITICAL, FAILED, OTHER, FAINT = "bold cyan", "bold red", "green", "dim"
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """Settings for drawing: the width in columns, Unicode or ASCII characters, and whether to use colours."""
 
     columns: int = 80
@@ -40,7 +40,7 @@ class Look:
         return "ellipsis" if self.letters else "crop"
 
 
-def draw(found: Timings, look: Look) -> str:
+def draw(found: Timings, look: Style) -> str:
     """Return the drawing as text; each line ends with a newline."""
     text = io.StringIO()
     console = Console(
@@ -52,7 +52,7 @@ def draw(found: Timings, look: Look) -> str:
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
-def _parts(found: Timings, look: Look) -> Iterator[RenderableType]:
+def _parts(found: Timings, look: Style) -> Iterator[RenderableType]:
     spans = [span for span in found.spans if span.ran]
     kept = sum(span.state == "kept" for span in found.spans)
     never = [span.step for span in found.spans if span.began is None]
@@ -67,7 +67,7 @@ def _parts(found: Timings, look: Look) -> Iterator[RenderableType]:
     yield from _chain(found, look)
 
 
-def _rows(found: Timings, spans: list[Span], look: Look) -> Table:
+def _rows(found: Timings, spans: list[Span], look: Style) -> Table:
     chain = {span.step for span in found.critical}
     names = min(max(len(span.step) for span in spans), max(8, look.columns // 3))
     notes = {span.step: _note(found, span) for span in spans}
@@ -88,7 +88,7 @@ def _rows(found: Timings, spans: list[Span], look: Look) -> Table:
     return table
 
 
-def _bar(span: Span, scale: float, most: int, critical: bool, colour: str, look: Look) -> Text:
+def _bar(span: Span, scale: float, most: int, critical: bool, colour: str, look: Style) -> Text:
     wait, other, path, _ = look.marks
     begin = min(int((span.began or 0.0) * scale), most - 1)
     length = max(1, min(round(span.ended * scale), most) - begin)
@@ -103,7 +103,7 @@ def _note(found: Timings, span: Span) -> str:
     return f"after {before}" if before else ""
 
 
-def _chain(found: Timings, look: Look) -> Iterator[Table]:
+def _chain(found: Timings, look: Style) -> Iterator[Table]:
     chain = found.critical
     arrow = f" {look.marks[3]} "
     said = arrow.join(f"{span.step} {span.seconds:.1f}s" for span in chain)

@@ -62,7 +62,7 @@ class Objects:
                     raise Busy(error.message) from error
                 raise
 
-        return _told("applying", body, partial(steps.ask, call))
+        return _reason("applying", body, partial(steps.ask, call))
 
     def create(self, body: Mapping[str, Any], *, seconds: float = SECONDS) -> dict[str, Any]:
         """Create the object and return it; see the function `create_with_retry`."""
@@ -84,7 +84,7 @@ class Objects:
                     raise
                 return found
 
-        return _told("creating", body, partial(steps.ask, call))
+        return _reason("creating", body, partial(steps.ask, call))
 
     def place(self, body: Mapping[str, Any]) -> str:
         """Return the URL path of the collection that the object belongs to. Raises `Busy` if its kind is not served."""
@@ -115,7 +115,7 @@ class Objects:
         return Steps(seconds, self._report, Cancel())
 
 
-def _told(doing: str, body: Mapping[str, Any], work: Callable[[], T]) -> T:
+def _reason(doing: str, body: Mapping[str, Any], work: Callable[[], T]) -> T:
     """Return the result of `work`. Raises `SuiteError` that names the action and the object if it fails."""
     try:
         return work()

@@ -7,7 +7,7 @@ from typing import Any
 
 from envkit.base.paths import Paths
 from envkit.inventory import state
-from envkit.watch import marks
+from envkit.watch import command_processes
 from envkit.watch.folder import RunFolder, all_of, latest
 
 
@@ -35,7 +35,7 @@ def end_lost_commands(paths: Paths) -> list[int]:
         stamps = run.stamps()
         if not stamps or "ended" in facts or facts.get("command_ended") or not all(it.gone for it in stamps):
             continue
-        ended += marks.end(run.path)
+        ended += command_processes.end_processes(run.path)
         run.write_facts(command_ended=True)
     return ended
 

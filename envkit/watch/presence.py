@@ -11,7 +11,7 @@ from envkit.base.abilities import able
 from envkit.base.errors import EngineError
 from envkit.drivers.runtimes.base import Glances, Runtime
 from envkit.planning.facts import Instance
-from envkit.watch.signs import change
+from envkit.watch.detectors import change
 from envkit.watch.timeline import Happening, now
 
 DEEP = 4.0

@@ -21,7 +21,7 @@ from envkit.base.errors import EnvkitError
 from envkit.base.owner import of_data
 from envkit.base.paths import write_private
 from envkit.planning.facts import Instance
-from envkit.watch import marks
+from envkit.watch import command_processes
 from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, Writer, now, render
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from envkit.base.paths import Paths
     from envkit.config.models import Environment
     from envkit.inventory.drivers import Drivers
-    from envkit.watch.watching import Watch
+    from envkit.watch.watch import Watch
 
 IDLE = 60.0
 """Seconds between looks at nothing."""
@@ -130,7 +130,7 @@ class Supervisor:
                 self.write(json.dumps({"what": "resting"}))
 
     def _wake(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
-        from envkit.watch.watching import Watch
+        from envkit.watch.watch import Watch
 
         try:
             watched = self._stack.enter_context(self.opened())
@@ -156,7 +156,7 @@ class Supervisor:
     def _bereaved(self) -> None:
         """End the command, keep the evidence, take down what the wrapper had brought up."""
         self._note("phase", "the wrapper was killed: cleaning up after it")
-        ended = marks.end(self.folder.path)
+        ended = command_processes.end_processes(self.folder.path)
         if ended:
             self._note("command", f"ended {len(ended)} processes of the command")
         if self._watch:
@@ -222,7 +222,7 @@ def _read(lines: Iterable[str], told: queue.Queue[dict[str, Any] | None]) -> Non
     told.put(None)
 
 
-def tell_wrapper(text: str) -> None:
+def write_to_wrapper(text: str) -> None:
     """A line to the wrapper, who may be dead."""
     with suppress(OSError, ValueError):
         sys.stdout.write(text + "\n")

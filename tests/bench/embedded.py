@@ -23,7 +23,7 @@ from envkit.config.models import Environment
 from envkit.config.names import APISERVER, ETCD
 from envkit.drivers.clusters.api import Api
 from envkit.drivers.clusters.envtest import Envtest
-from envkit.drivers.lanes import settled
+from envkit.drivers.lanes import finalize_for_lane
 from envkit.drivers.runtimes.base import Unit
 from envkit.drivers.runtimes.launching import Launching
 from envkit.drivers.runtimes.spawning import environ_of
@@ -41,7 +41,7 @@ class Bare:
     def __init__(self, home: Path) -> None:
         wanted = Environment.model_validate({"name": "bench-bare", "root": str(home), "cluster": {"type": "envtest"}})
         self.paths = Paths(home, wanted.name)
-        self.environment = settled(wanted, "embedded", self.paths, make=True)
+        self.environment = finalize_for_lane(wanted, "embedded", self.paths, make=True)
         self.programs = Programs(self.environment.services, os.environ, cache_home(os.environ))
         self.port = self._host_port(APISERVER)
         Envtest(self.environment, self.paths).write_kubeconfig(self.port)
@@ -70,7 +70,7 @@ class Bare:
                     process.wait()
 
     def _start(self, name: str, home: Path) -> subprocess.Popen[bytes]:
-        service = desired.inside(self.environment, name, self.paths)
+        service = desired.resolve_for_container(self.environment, name, self.paths)
         assert service.process is not None
         folder = home / name
         folder.mkdir()

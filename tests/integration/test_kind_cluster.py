@@ -18,8 +18,8 @@ from envkit.config.models import Cluster
 from envkit.drivers.clusters import identities, tokens
 from envkit.drivers.clusters.api import Api
 from envkit.drivers.clusters.bootstrap import bootstrap
+from envkit.drivers.clusters.bootstrap_wanted import wanted
 from envkit.drivers.clusters.kind import Kind
-from envkit.drivers.clusters.wanted import wanted
 from envkit.inventory.state import Renewal
 from tests.integration.kind_place import ENGINES, Place, made_on
 

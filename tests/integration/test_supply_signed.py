@@ -15,7 +15,7 @@ from envkit.base.waiting import Cancel
 from envkit.drivers.supply.binaries.catalog import SUPPLIES
 from envkit.drivers.supply.binaries.debian import FromPackages
 from envkit.drivers.supply.binaries.go_build import FromSource, _Tree
-from envkit.drivers.supply.binaries.models import Host, Name, Unfit, Version, Wanted
+from envkit.drivers.supply.binaries.models import Host, Name, Rejected, Version, Wanted
 from envkit.drivers.supply.binaries.sources import Fetcher, Job
 from tests.datastorage.binaries import find as servers
 from tests.support.debian import SPOILS, TOOLS, Repository, repository
@@ -58,7 +58,7 @@ def test_what_the_signed_lists_name_is_unpacked(debian: Repository, home: Path) 
 @pytest.mark.parametrize("how", SPOILS)
 def test_a_package_that_was_spoilt_on_its_way_is_not_unpacked(debian: Repository, home: Path, how: str) -> None:
     debian.proxy.suffix, debian.proxy.spoil = ".deb", SPOILS[how]
-    with pytest.raises(Unfit, match=r"^apt-get download ended with 100: E: "):
+    with pytest.raises(Rejected, match=r"^apt-get download ended with 100: E: "):
         get(debian, home, "etcd", FromPackages())
     assert not list((home / "made").rglob("etcd"))
 
@@ -70,7 +70,7 @@ def test_a_source_archive_that_was_spoilt_on_its_way_is_not_compiled(
     unpacked: list[Path] = []
     monkeypatch.setattr(_Tree, "_unpack", lambda _, archive: unpacked.append(archive))
     debian.proxy.suffix, debian.proxy.spoil = ".orig.tar.gz", SPOILS[how]
-    with pytest.raises(Unfit, match=r"^apt-get source ended with 100: E: "):
+    with pytest.raises(Rejected, match=r"^apt-get source ended with 100: E: "):
         get(debian, home, "kubernetes", FromSource())
     assert unpacked == []
 
@@ -79,11 +79,11 @@ def test_an_archive_that_came_whole_is_the_one_that_is_unpacked(
     debian: Repository, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(_: _Tree, archive: Path) -> None:
-        raise Unfit(f"as far as this test goes: {archive.name}")
+        raise Rejected(f"as far as this test goes: {archive.name}")
 
     monkeypatch.setattr(_Tree, "_unpack", stop)
     monkeypatch.setattr("envkit.drivers.supply.binaries.apt.Apt.unpack_alone", lambda *_: None)
-    with pytest.raises(Unfit, match=r"as far as this test goes: kubernetes_1\.20\.5\+really1\.20\.2\.orig"):
+    with pytest.raises(Rejected, match=r"as far as this test goes: kubernetes_1\.20\.5\+really1\.20\.2\.orig"):
         get(debian, home, "kubernetes", FromSource())
 
 
@@ -98,7 +98,7 @@ def test_a_mirror_without_debians_own_part_serves(
 def test_lists_that_were_changed_after_they_were_signed_are_not_believed(debian: Repository, home: Path) -> None:
     for path in (debian.folder / "dists").rglob("Packages"):
         path.write_text(path.read_text().replace("3.4.23", "9.9.99"))
-    with pytest.raises(Unfit, match="no package lists could be fetched"):
+    with pytest.raises(Rejected, match="no package lists could be fetched"):
         get(debian, home, "etcd", FromPackages())
 
 
@@ -107,7 +107,7 @@ def test_a_repository_that_nobody_signed_is_not_believed(debian: Repository, hom
     text = signed.read_text().split("-----BEGIN PGP SIGNATURE")[0].partition("\n\n")[2]
     signed.unlink()
     (signed.parent / "Release").write_text(text)
-    with pytest.raises(Unfit, match="no package lists could be fetched"):
+    with pytest.raises(Rejected, match="no package lists could be fetched"):
         get(debian, home, "etcd", FromPackages())
 
 
@@ -175,7 +175,7 @@ def test_a_package_that_is_half_there_is_unpacked_whole(
 def test_a_set_of_packages_of_which_one_is_missing_leaves_nothing(debian: Repository, home: Path) -> None:
     (lost,) = (debian.folder / "pool").glob("redis-tools_*")
     aside = lost.rename(lost.with_suffix(".aside"))
-    with pytest.raises(Unfit, match="apt-get download ended with 100"):
+    with pytest.raises(Rejected, match="apt-get download ended with 100"):
         get(debian, home, "redis", FromPackages())
     assert not list((home / "made").rglob("redis-*"))
     aside.rename(lost)

@@ -19,7 +19,7 @@ from envkit.drivers.runtimes.fake import FakeEngine
 from envkit.drivers.runtimes.fake_supply import FakeImages, FakeNetworks
 from envkit.drivers.runtimes.this_host import this_host
 from envkit.inventory.drivers import Drivers
-from envkit.operations.placing import Placement
+from envkit.operations.port_placement import Placement
 from envkit.planning.values import ThisHost
 
 

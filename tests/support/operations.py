@@ -10,9 +10,9 @@ from envkit import evidence
 from envkit.evidence import Findings
 from envkit.evidence.redaction import Redactor
 from envkit.evidence.secrets import redactor as known_redactor
-from envkit.operations import calls_back, services
 from envkit.operations import follow as following
 from envkit.operations import gather as gathering
+from envkit.operations import host_access, services
 from envkit.operations import pause as pausing
 from envkit.operations import reset as resetting
 from envkit.operations import shell as entering
@@ -81,7 +81,7 @@ def gather(it: Session, **more: Any) -> gathering.Gathered:
 
 
 def look(it: Session, run_folder: Path | None, **more: Any) -> Findings:
-    return evidence.look(it.environment, it.paths, it.drivers, run_folder, **more)
+    return evidence.examine(it.environment, it.paths, it.drivers, run_folder, **more)
 
 
 def collect(it: Session, run_folder: Path | None, **more: Any) -> Path:
@@ -93,4 +93,4 @@ def redactor(it: Session) -> Redactor:
 
 
 def variables(it: Session) -> dict[str, str]:
-    return calls_back.variables(it.environment, it.paths, it.drivers)
+    return host_access.variables(it.environment, it.paths, it.drivers)

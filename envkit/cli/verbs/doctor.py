@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from envkit.doctor.examine import Examined
     from envkit.doctor.finding import Finding
     from envkit.doctor.host import Host
-    from envkit.doctor.surroundings import Ports
+    from envkit.doctor.network_checks import Ports
 
 MARKS = {"ok": "ok", "warning": "WARNING", "lacking": "LACKING"}
 
@@ -59,7 +59,7 @@ def _examine(host: Host, flags: Flags) -> Examined:
 def _ports(flags: Flags) -> Ports:
     """Of the environment that would be brought up here; a faulty configuration is one finding among others."""
     from envkit.config.load import load
-    from envkit.doctor.surroundings import Ports
+    from envkit.doctor.network_checks import Ports
     from envkit.inventory import state
 
     try:

@@ -10,11 +10,11 @@ from envkit.cli.verb import USE, Verb
 def down(flags: Flags, force: bool = False, ci: bool = False) -> None:
     """Take everything of the environment away; nothing else is touched."""
     from envkit.cli import show
-    from envkit.cli.context import opened_down
-    from envkit.cli.in_ci import folded
+    from envkit.cli.ci_job import folded
+    from envkit.cli.context import run_down
 
     with folded(flags, "envkit down", ci=ci) as flags:
-        gone = opened_down(flags, force)
+        gone = run_down(flags, force)
     show.down(*gone, flags, out)
 
 

@@ -12,10 +12,10 @@ from envkit.cli.verb import LOOK, Verb
 def gather(flags: Flags, artifacts: str | None = None, archive: bool = False) -> None:
     """Gather evidence of the last run, or of how things are now, into one folder; secrets are left out."""
     from envkit.cli import show
-    from envkit.cli.context import opened_somehow
+    from envkit.cli.context import opened_if_possible
     from envkit.operations.gather import gather as gather_all
 
-    with opened_somehow(flags) as (target, trouble):
+    with opened_if_possible(flags) as (target, trouble):
         into = Path(artifacts).absolute() if artifacts else None
         gathered = gather_all(
             target.environment,

@@ -38,12 +38,12 @@ def images(flags: Flags, action: Sequence[str]) -> int:
     if verb == "load" and not words:
         raise UsageError("images load needs the archive", hint="for example: images load envkit-gateway.tar")
     with opened(flags) as target:
-        return _carried_out(
+        return _run_action(
             target.environment, target.paths, target.drivers, target.control, target.caller, verb, words, flags
         )
 
 
-def _carried_out(
+def _run_action(
     environment: Environment,
     paths: Paths,
     drivers: Drivers,
@@ -74,7 +74,7 @@ def _carried_out(
 
         tables.loaded(load_archive(drivers, control, caller, Path(words[0]).absolute()), flags, out)
     else:
-        tables.parts(verbs.survey(environment, paths, drivers), flags, out)
+        tables.parts(verbs.list_parts(environment, paths, drivers), flags, out)
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envkit.base.paths import state_home
-from envkit.cli.context import at_work
+from envkit.cli.context import opened_machine
 from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import MACHINE, Verb
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def list_(flags: Flags) -> None:
     """Show every environment of this machine: state, where it runs, who holds it, when its time is over."""
     from envkit.cli import inventory
-    from envkit.operations.list import survey
+    from envkit.operations.list import find_environments
 
-    with at_work(flags) as (_, _, environ):
-        found = survey(state_home(dict(flags.environ)), environ)
+    with opened_machine(flags) as (_, _, environ):
+        found = find_environments(state_home(dict(flags.environ)), environ)
     inventory.environments(found, flags, out)
 
 

@@ -7,43 +7,43 @@ from typing import TYPE_CHECKING
 
 from envkit.base.errors import FAILED, UsageError
 from envkit.base.paths import state_home
-from envkit.cli.context import at_work
+from envkit.cli.context import opened_machine
 from envkit.cli.flags import Flags
 from envkit.cli.output import confirmed, out
 from envkit.cli.verb import MACHINE, Verb
-from envkit.config.request import refuse_blank
+from envkit.config.request import reject_blank
 
 if TYPE_CHECKING:
     from envkit.operations.list import Machine
-    from envkit.operations.prune import Doomed
+    from envkit.operations.prune import PruneTarget
 
 
 def prune(flags: Flags, environment: Sequence[str], yes: bool = False) -> int:
     """Take away what is expired (`up --ttl`) or orphaned, after showing it; what is in use stays."""
     from envkit.cli import inventory
     from envkit.operations import prune as pruning
-    from envkit.operations.list import survey
+    from envkit.operations.list import find_environments
 
     home = state_home(dict(flags.environ))
-    with at_work(flags) as (stream, cancel, environ):
-        machine = survey(home, environ)
+    with opened_machine(flags) as (stream, cancel, environ):
+        machine = find_environments(home, environ)
         _check_names(machine, environment)
         doomed = _chosen(machine, environment)
         if flags.json and not yes:
-            inventory.doomed(doomed, machine, flags, out)
+            inventory.prune_targets(doomed, machine, flags, out)
             return 0
         if not flags.json:
-            inventory.doomed(doomed, machine, flags, out)
+            inventory.prune_targets(doomed, machine, flags, out)
         if doomed and not confirmed("take them away?", yes):
             return 0
         shown = {one.found.name: one.reason for one in doomed}
-        still = [one for one in _chosen(survey(home, environ), environment) if one.found.name in shown]
+        still = [one for one in _chosen(find_environments(home, environ), environment) if one.found.name in shown]
         done = pruning.prune(still, home, environ, stream, cancel)
     inventory.pruned(done, flags, out)
     return FAILED if any(one.problem for one in done) else 0
 
 
-def _chosen(machine: Machine, names: Sequence[str]) -> list[Doomed]:
+def _chosen(machine: Machine, names: Sequence[str]) -> list[PruneTarget]:
     from envkit.operations.prune import choose
 
     return [one for one in choose(machine.environments) if not names or one.found.name in names]
@@ -51,7 +51,7 @@ def _chosen(machine: Machine, names: Sequence[str]) -> list[Doomed]:
 
 def _check_names(machine: Machine, names: Sequence[str]) -> None:
     for name in names:
-        refuse_blank("the name of an environment", name)
+        reject_blank("the name of an environment", name)
     known = [found.name for found in machine.environments]
     missing = [name for name in names if name not in known]
     if missing:

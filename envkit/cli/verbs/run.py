@@ -27,18 +27,18 @@ def run(
         raise UsageError(f"cannot run {argv[0]}: it is not on PATH, or not executable", hint="nothing was brought up")
     if not repeat.isdecimal() or not int(repeat):
         raise UsageError(f"--repeat takes a number of runs, got {repeat!r}", hint="for example: --repeat 3")
-    from envkit.cli.in_ci import in_job
-    from envkit.cli.leasing import clear_lapsed, lease_of
+    from envkit.cli.ci_job import in_job
+    from envkit.cli.leasing import lease_of, remove_expired
     from envkit.cli.run_gate import ENVIRONMENT_FAILED
-    from envkit.cli.running import Wish
+    from envkit.cli.running import RunOptions
     from envkit.cli.running import run as run_it
 
     try:
         with in_job(flags, "run", ci=ci, artifacts=artifacts, junit=junit) as (flags, job):
             into = Path(artifacts).absolute() if artifacts else None
             leased = lease_of(flags, ttl)
-            clear_lapsed(flags)
-            return run_it(Wish(flags, tuple(argv), keep, int(repeat), into, replace, job, leased))
+            remove_expired(flags)
+            return run_it(RunOptions(flags, tuple(argv), keep, int(repeat), into, replace, job, leased))
     except (EnvironmentFailed, NotUp) as error:
         error.exit_code = ENVIRONMENT_FAILED
         raise

@@ -17,8 +17,8 @@ def up(
 ) -> None:  # fmt: skip
     """Bring the environment up, or some services and what they need; keeps what is right already."""
     from envkit.cli import show
-    from envkit.cli.in_ci import in_job
-    from envkit.cli.leasing import clear_lapsed, lease_of
+    from envkit.cli.ci_job import in_job
+    from envkit.cli.leasing import lease_of, remove_expired
     from envkit.operations.record import Provenance
     from envkit.operations.up import Options
     from envkit.operations.up import up as bring_up
@@ -26,7 +26,7 @@ def up(
     in_ci = in_job(flags, "up", "envkit up", ci=ci, artifacts=artifacts, junit=junit, dotenv=dotenv)
     with show.drawn_on_failure(flags, timeline), in_ci as (flags, job):
         leased = lease_of(flags, ttl)
-        clear_lapsed(flags)
+        remove_expired(flags)
         _clear_orphan(flags)
         with opened(flags) as target:
             if job:

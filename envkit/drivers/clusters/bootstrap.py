@@ -95,7 +95,7 @@ class _Bootstrap:
                 served[api_version] = self.steps.ask(lambda: self.api.kinds(api_version))
             return served[api_version]
 
-        reasons = gates.refusals(self.manifests, server, kinds)
+        reasons = gates.rejected_arguments(self.manifests, server, kinds)
         if reasons:
             lines = "\n".join(f"  - {reason}" for reason in reasons)
             raise ClusterError(

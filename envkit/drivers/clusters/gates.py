@@ -32,7 +32,7 @@ FIELDS: Sequence[tuple[str, Version, str]] = (
 """Fields of CRDs that older API servers drop or refuse, and when they were on by default."""
 
 
-def refusals(manifests: Sequence[Manifest], server: Version, served: Served) -> list[str]:
+def rejected_arguments(manifests: Sequence[Manifest], server: Version, served: Served) -> list[str]:
     """Why this API server is too old for them (or does not know their kinds), one reason a line; empty: all is well."""
     own = set(_own_kinds(manifests))
     return [

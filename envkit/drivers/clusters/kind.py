@@ -102,7 +102,7 @@ class Kind:
             return self._attempt(config, cluster.timeout, fingerprint, report, cancel, work)
         except ClusterError as error:
             left = cluster.timeout - (time.monotonic() - began)
-            if not kind_errors.passing(error) or left < RETRY_SECONDS:
+            if not kind_errors.is_transient(error) or left < RETRY_SECONDS:
                 raise
             report(f"{error.message}; this passes: making it once more")
             self.nodes.remove_all()

@@ -97,10 +97,10 @@ def explain(output: str, node_log: str = "", *, image: str = "") -> EnvkitError:
         where = next((text for text in (output, node_log) if re.search(cause.pattern, text)), None)
         if where is not None:
             message = f"the cluster could not be made: {cause.says}{_which(cause, where, image)}"
-            return cause.error(message, hint=cause.hint, detail=useful(output, node_log))
+            return cause.error(message, hint=cause.hint, detail=useful_lines(output, node_log))
     errors = re.findall(r"ERROR: (.*)", output)
     said = errors[-1] if errors else "kind failed"
-    return ClusterError(f"the cluster could not be made: {said}", detail=useful(output, node_log))
+    return ClusterError(f"the cluster could not be made: {said}", detail=useful_lines(output, node_log))
 
 
 PASSING = re.compile(r"failed to remove control plane (taint|load balancer label)")
@@ -108,7 +108,7 @@ PASSING = re.compile(r"failed to remove control plane (taint|load balancer label
 that is busy starting. Seen once in some hundred creations on a loaded host."""
 
 
-def passing(error: EnvkitError) -> bool:
+def is_transient(error: EnvkitError) -> bool:
     """Whether the same creation is likely to succeed a moment later."""
     return bool(PASSING.search(error.message))
 
@@ -123,7 +123,7 @@ def at_its_kubeconfig(output: str) -> bool:
     return bool(AT_ITS_KUBECONFIG.search(output))
 
 
-def useful(output: str, node_log: str = "") -> str:
+def useful_lines(output: str, node_log: str = "") -> str:
     """The last lines that tell something."""
     lines = [line.rstrip() for line in output.splitlines() if not NOISE.search(line)]
     shown = lines[-SHOWN_LINES:]

@@ -96,7 +96,7 @@ def _files(paths: Sequence[str | Path]) -> Iterator[Path]:
 def _objects(file: Path) -> Iterator[Manifest | Fault]:
     try:
         text = bounded.read_text(file, bounded.LARGEST_MANIFEST)
-    except (OSError, UnicodeDecodeError, bounded.TooMuch) as error:
+    except (OSError, UnicodeDecodeError, bounded.TooLarge) as error:
         yield Fault(str(file), "", f"cannot be read: {error}")
         return
     for line, part in _documents(text):

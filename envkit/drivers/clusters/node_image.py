@@ -25,10 +25,10 @@ def program(environ: Mapping[str, str], cache: Path) -> str:
     found = shutil.which(PROGRAM, path=environ.get("PATH"))
     if found:
         return found
-    from envkit.drivers.supply.sealed import is_whole
+    from envkit.drivers.supply.sealed import is_intact
 
     loaded = loaded_program(cache)
-    return str(loaded) if is_whole(loaded.parent) else PROGRAM
+    return str(loaded) if is_intact(loaded.parent) else PROGRAM
 
 
 def default_image(kind: str) -> str | None:

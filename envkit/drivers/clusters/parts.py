@@ -157,7 +157,7 @@ class EnvtestCluster:
                     parts, looked = self._parts(), time.monotonic()
                 for name, part in parts.items():
                     now = runtime.look(part)
-                    if not now.running and not outlived(part, parts):
+                    if not now.running and not cut_off_parts(part, parts):
                         why = "the reason is usually in its last log lines"
                         raise ClusterError(f"{name} {now.death()}", hint=why, detail=runtime.logs(part, tail=20))
             return seen
@@ -169,7 +169,7 @@ class EnvtestCluster:
             raise
 
 
-def outlived(part: Instance, parts: Mapping[str, Instance]) -> bool:
+def cut_off_parts(part: Instance, parts: Mapping[str, Instance]) -> bool:
     """Whether it belonged to an API server before this one: its own step is removing it, and will make it anew."""
     server = parts.get(APISERVER)
     return server is not None and part.service == CONTROLLERS and part.began() < server.began()

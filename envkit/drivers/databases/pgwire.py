@@ -26,14 +26,14 @@ OK, PASSWORD, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 10, 11, 12
 SCRAM = "SCRAM-SHA-256"
 
 
-class Beyond(Exception):
+class Unsupported(Exception):
     """Something that a whole client understands, and this one does not."""
 
 
 def ask(login: Login, host: str, port: int, deadline: Deadline) -> bool:
     """Log in and have the probe's query answered, all of it within the deadline; whether the user is a superuser.
 
-    Raises `SqlError` for everything that goes wrong, and `Beyond` for another way to log in than these.
+    Raises `SqlError` for everything that goes wrong, and `Unsupported` for another way to log in than these.
     """
     try:
         with dial(host, port, deadline) as plain, encrypted(plain) as plug:
@@ -79,7 +79,7 @@ def _authentication(secret: _Secret, body: bytes) -> bytes | None:
     if way == SASL_FINAL:
         secret.check(rest.decode())
         return None
-    raise Beyond
+    raise Unsupported
 
 
 class _Secret:

@@ -31,7 +31,7 @@ class PostgresProbe(ProbeModel):
         try:
             try:
                 superuser = pgwire.ask(self, *where)
-            except pgwire.Beyond:
+            except pgwire.Unsupported:
                 with connect(self, *where) as connection:
                     superuser = (connection.run("SHOW is_superuser") or [["off"]])[0][0] == "on"
                     connection.run(self.query)

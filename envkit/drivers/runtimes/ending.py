@@ -21,7 +21,7 @@ TIDY = 3.0
 """Seconds at least for a program with a stop signal of its own: PostgreSQL, killed, leaves shared memory behind."""
 
 
-def goodbye(folder: Path, grace: float) -> tuple[signal.Signals, float]:
+def stop_of(folder: Path, grace: float) -> tuple[signal.Signals, float]:
     """Return the signal that asks the service of that folder to end, and the seconds to wait for it."""
     try:
         launch = launch_of(folder)

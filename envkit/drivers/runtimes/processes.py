@@ -30,7 +30,7 @@ from envkit.base.ports import Holder, holders, port_taken, process_on
 from envkit.drivers import accounts
 from envkit.drivers.runtimes import limits, listeners, shared_memory
 from envkit.drivers.runtimes.base import Unit
-from envkit.drivers.runtimes.ending import end, goodbye, send
+from envkit.drivers.runtimes.ending import end, send, stop_of
 from envkit.drivers.runtimes.following import Place, growing
 from envkit.drivers.runtimes.marked import Marked, marked_processes, sessions, tree
 from envkit.drivers.runtimes.process_records import RECORD, Records, environment_of, record_of
@@ -297,7 +297,7 @@ class Processes:
 
     def _end(self, instance: Instance, grace: float, in_a_hurry: Collection[int] = ()) -> None:
         leader, began = int(instance.id), self.records.began(instance)
-        stop, grace = goodbye(self.home / instance.service, grace)
+        stop, grace = stop_of(self.home / instance.service, grace)
         ended = end(leader, began, stop, grace, lambda: self._everything(instance, leader, began), in_a_hurry)
         if not ended:
             raise EngineError(f"{instance.name} (pid {leader}) does not end", hint=f"kill -9 {leader}")

@@ -14,7 +14,7 @@ Address = tuple[str, int]
 """Host and port."""
 
 
-class Silent(Exception):
+class NoAnswer(Exception):
     """No answer; the text says what was seen instead."""
 
 
@@ -22,7 +22,7 @@ class Sampler(Protocol):
     """Asks a store for its numbers, again and again."""
 
     def __call__(self) -> Values:
-        """Return the numbers of this moment. Raises `Silent`."""
+        """Return the numbers of this moment. Raises `NoAnswer`."""
 
     def close(self) -> None:
         """Give back what is kept open."""

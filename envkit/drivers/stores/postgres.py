@@ -13,7 +13,7 @@ from envkit.drivers.databases.login import Login
 from envkit.drivers.databases.template import MAINTENANCE
 from envkit.drivers.probes import ATTEMPT_SECONDS
 from envkit.drivers.probes.postgres import PostgresProbe
-from envkit.drivers.stores import Address, Silent, Values, number
+from envkit.drivers.stores import Address, NoAnswer, Values, number
 
 SECONDS = 5.0
 """For each answer of a report."""
@@ -69,12 +69,12 @@ class Sampling:
         except sql.SqlError as error:
             self.close()
             if not kept:
-                raise Silent(str(error)) from error
+                raise NoAnswer(str(error)) from error
         try:
             return self._ask()
         except sql.SqlError as error:
             self.close()
-            raise Silent(str(error)) from error
+            raise NoAnswer(str(error)) from error
 
     def close(self) -> None:
         """Give the connection back."""
@@ -108,7 +108,7 @@ def values_of(rows: list[list[object]]) -> Values:
     """Return the numbers of the one row that `SAMPLE` gives."""
     names = ("connections", "max_connections", "database_bytes", "xact_rollback", "deadlocks", "started")
     if not rows:
-        raise Silent("the database is not there")
+        raise NoAnswer("the database is not there")
     return {name: float(str(value)) for name, value in zip(names, rows[0], strict=True) if value is not None}
 
 

@@ -11,7 +11,7 @@ from envkit.config.units import about
 from envkit.drivers.databases import resp
 from envkit.drivers.probes import ATTEMPT_SECONDS
 from envkit.drivers.probes.redis import RedisProbe
-from envkit.drivers.stores import Address, Silent, Values, number
+from envkit.drivers.stores import Address, NoAnswer, Values, number
 
 SECONDS = 5.0
 """For a reset, and for each answer of a report."""
@@ -41,7 +41,7 @@ class Sampling:
             with resp.connect(*self.address(), self.probe.password, ATTEMPT_SECONDS) as client:
                 return values_of(client.info("default"))
         except resp.RedisError as error:
-            raise Silent(str(error)) from error
+            raise NoAnswer(str(error)) from error
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 from envkit.base.paths import PACKAGE
 from envkit.base.waiting import Cancel
 from envkit.config.images import substitute
-from envkit.drivers.supply.bases import bases
+from envkit.drivers.supply.base_images import base_images
 
 if TYPE_CHECKING:
     from envkit.config.models import Build, Environment
@@ -66,7 +66,7 @@ def recipe(service: str, build: Build, args: Mapping[str, str], arch: str, cache
     text = dict(files)[build.dockerfile].read_text(errors="replace") if build.dockerfile in dict(files) else ""
     return Recipe(
         tag, build.dockerfile, args, build.target, build.platform, lambda _report, _cancel: iter(files),
-        bases(text, args),
+        base_images(text, args),
     )  # fmt: skip
 
 
@@ -86,7 +86,9 @@ def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recip
         yield from [("Dockerfile", dockerfile), *app]
         yield from ((f"site/{name}", path) for name, path in _tree(site))
 
-    return Recipe(tag, "Dockerfile", args, build.target, build.platform, entries, bases(dockerfile.read_text(), args))
+    return Recipe(
+        tag, "Dockerfile", args, build.target, build.platform, entries, base_images(dockerfile.read_text(), args)
+    )
 
 
 def _tree(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -190,11 +190,11 @@ class Programs:
             # What it needs may have been found in what the caller has set.
             folders = ":".join(filter(None, (str(PACKAGES), self.environ.get("PYTHONPATH"))))
             return self._python({"PYTHONPATH": folders}, "this Python (extra datastorage)")
-        from envkit.drivers.supply.sealed import is_whole
+        from envkit.drivers.supply.sealed import is_intact
         from envkit.drivers.supply.wheels import site_here
 
         site = site_here(self.cache)
-        return self._python({"PYTHONPATH": f"{PACKAGES}:{site}"}, "envkit's cache") if is_whole(site) else None
+        return self._python({"PYTHONPATH": f"{PACKAGES}:{site}"}, "envkit's cache") if is_intact(site) else None
 
     def _own(self, report: Callable[[str], None], cancel: Cancel) -> Program:
         from envkit.drivers.supply.wheels import fetch_site_here

@@ -63,7 +63,7 @@ def record(folder: Path) -> None:
     write_private(_beside(folder), json.dumps(contents(folder)))
 
 
-def is_whole(folder: Path) -> bool:
+def is_intact(folder: Path) -> bool:
     """Whether the folder is there, and is as it was when `record` was called."""
     try:
         beside = _beside(folder)

@@ -18,7 +18,7 @@ from envkit.base.errors import ImageUnavailable, ToolMissing
 from envkit.base.owned import own_folder
 from envkit.base.paths import PACKAGE
 from envkit.base.waiting import Cancel
-from envkit.drivers.supply.sealed import is_whole, open_to_all, record
+from envkit.drivers.supply.sealed import is_intact, open_to_all, record
 from envkit.drivers.supply.wheel_installer import SECONDS, Installation
 
 OWN_REQUIREMENTS = PACKAGE / "datastorage" / "requirements.txt"
@@ -56,7 +56,7 @@ def _fetch(
 
     own_folder(folder.parent)
     with FileLock(f"{folder}.lock", timeout=SECONDS, mode=0o600):
-        if not is_whole(folder):
+        if not is_intact(folder):
             report(f"fetching wheels for {folder.name.partition('-')[2]}")
             beside = folder.with_name(f".{folder.name}.new")
             shutil.rmtree(beside, ignore_errors=True)
@@ -69,7 +69,7 @@ def _fetch(
 
 
 def site_here(cache: Path) -> Path:
-    """The folder with everything installed for this very Python; `is_whole` tells whether it is there."""
+    """The folder with everything installed for this very Python; `is_intact` tells whether it is there."""
     key = hashlib.sha256(OWN_REQUIREMENTS.read_bytes()).hexdigest()[:12]
     return cache / "sites" / f"{key}-here-{sys.implementation.cache_tag}"
 

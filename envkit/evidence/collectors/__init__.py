@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from envkit.base import registry
-from envkit.evidence.collectors.scene import Collector as Collector
+from envkit.evidence.collectors.context import Collector as Collector
 
 
 def every() -> tuple[Collector, ...]:

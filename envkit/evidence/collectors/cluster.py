@@ -10,7 +10,7 @@ from typing import Any
 
 from envkit.base.waiting import Cancel
 from envkit.drivers.clusters.api import Api, ApiError, Busy
-from envkit.evidence.collectors.scene import Collector, Scene, each
+from envkit.evidence.collectors.context import CollectionContext, Collector, each
 
 LIMIT = 500
 """Objects of one kind."""
@@ -29,7 +29,7 @@ METRICS = re.compile(
 )
 
 
-def resources(scene: Scene) -> None:
+def resources(scene: CollectionContext) -> None:
     """What the API server says of itself, then every kind of object, as YAML."""
     api = _api(scene)
     if api is None:
@@ -46,7 +46,7 @@ def resources(scene: Scene) -> None:
     each(scene, _kinds(api), lambda one: f"cluster/{one[0]}", lambda one: _objects(scene, api, *one))
 
 
-def _api(scene: Scene) -> Api | None:
+def _api(scene: CollectionContext) -> Api | None:
     kubeconfig = scene.paths.kubeconfig
     if not scene.environment.cluster.wanted or not kubeconfig.exists():
         return None
@@ -68,7 +68,7 @@ def _kinds(api: Api) -> Iterator[tuple[str, str]]:
             yield (f"{name}.{group}" if group else name), f"{path}/{name}"
 
 
-def _objects(scene: Scene, api: Api, name: str, path: str) -> None:
+def _objects(scene: CollectionContext, api: Api, name: str, path: str) -> None:
     found = api.ask("GET", f"{path}?limit={LIMIT}").get("items") or []
     if found:
         scene.bundle.yaml(f"cluster/objects/{name}.yaml", [_tidied(item, path) for item in found])
@@ -100,7 +100,7 @@ def _event(item: Mapping[str, Any]) -> str:
     return f"{at} {item.get('type', '')} {where} {item.get('reason', '')} x{item.get('count') or 1}: {message}"
 
 
-def pods(scene: Scene) -> None:
+def pods(scene: CollectionContext) -> None:
     """The log of every container of every pod, and of its last life when it was restarted."""
     api = _api(scene)
     if api is None or not api.ask("GET", "/api/v1/nodes").get("items"):
@@ -109,7 +109,7 @@ def pods(scene: Scene) -> None:
     each(scene, found, lambda pod: f"pod {pod['metadata']['name']}", lambda pod: _pod(scene, api, pod))
 
 
-def _pod(scene: Scene, api: Api, pod: Mapping[str, Any]) -> None:
+def _pod(scene: CollectionContext, api: Api, pod: Mapping[str, Any]) -> None:
     space, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     status = pod.get("status") or {}
     for one in (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or []):
@@ -123,7 +123,7 @@ def _pod(scene: Scene, api: Api, pod: Mapping[str, Any]) -> None:
             scene.bundle.text(f"pods/{space}/{name}/{container}{suffix}.log", str(said))
 
 
-def nodes(scene: Scene) -> None:
+def nodes(scene: CollectionContext) -> None:
     """What the cluster's nodes wrote: into a scratch folder, from there redacted."""
     from envkit.base.abilities import able
     from envkit.drivers.clusters.base import RunsPods

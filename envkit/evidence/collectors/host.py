@@ -15,7 +15,7 @@ from envkit.base.abilities import able
 from envkit.base.caller import Caller
 from envkit.base.paths import Paths
 from envkit.drivers.runtimes.base import OnEngine
-from envkit.evidence.collectors.scene import Collector, Scene
+from envkit.evidence.collectors.context import CollectionContext, Collector
 from envkit.evidence.findings import DiskFact
 from envkit.inventory.drivers import Drivers
 
@@ -34,7 +34,7 @@ TOP = 25
 """Processes that use the most memory."""
 
 
-def host(scene: Scene) -> None:
+def host(scene: CollectionContext) -> None:
     """Memory, disks, load, the kernel, control groups, the largest processes, what the kernel killed."""
     import psutil
 
@@ -55,7 +55,7 @@ def host(scene: Scene) -> None:
         scene.bundle.text("host/killed.txt", _killed())
 
 
-def _summary(scene: Scene) -> Iterator[str]:
+def _summary(scene: CollectionContext) -> Iterator[str]:
     import psutil
 
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
@@ -108,7 +108,7 @@ def _killed() -> str:
     return "\n".join([line for line in lines if any(word in line.lower() for word in words)][-200:]) + "\n"
 
 
-def ports(scene: Scene) -> None:
+def ports(scene: CollectionContext) -> None:
     """The environment's ports first, each with who holds it; then everything that listens."""
     import psutil
 

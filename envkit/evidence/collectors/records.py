@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envkit.base.waiting import Cancel
-from envkit.evidence.collectors.scene import Collector, Scene
+from envkit.evidence.collectors.context import CollectionContext, Collector
 
 if TYPE_CHECKING:
     from envkit.planning.facts import Instance
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DISTRIBUTIONS = ("docker", "kubernetes", "pg8000", "psutil", "pydantic", "urllib3", "invoke", "cryptography")
 
 
-def run(scene: Scene) -> None:
+def run(scene: CollectionContext) -> None:
     """The last run as it was written down: timeline, samples, probes, events, logs that were followed."""
     if scene.run is None:
         return
@@ -27,12 +27,12 @@ def run(scene: Scene) -> None:
                 scene.bundle.copy(f"run/{path.relative_to(scene.run)}", path)
 
 
-def configuration(scene: Scene) -> None:
+def configuration(scene: CollectionContext) -> None:
     """The environment as it was understood, all layers merged."""
     scene.bundle.yaml("environment/configuration.yaml", scene.environment.model_dump(mode="json"))
 
 
-def state(scene: Scene) -> None:
+def state(scene: CollectionContext) -> None:
     """What was remembered of the last `up`, and the names of the files that the environment has."""
     paths = scene.paths
     if paths.state.exists():
@@ -44,7 +44,7 @@ def state(scene: Scene) -> None:
     scene.bundle.text("environment/files.txt", "\n".join([str(paths.folder), *rows, ""]))
 
 
-def earlier(scene: Scene) -> None:
+def earlier(scene: CollectionContext) -> None:
     """What a cluster's creation said; its nodes' logs when it failed."""
     home = scene.paths.logs
     for path in sorted(home.rglob("*")) if home.is_dir() else ():
@@ -52,14 +52,14 @@ def earlier(scene: Scene) -> None:
             scene.bundle.copy(f"nodes/{path.relative_to(home)}", path)
 
 
-def reports(scene: Scene) -> None:
+def reports(scene: CollectionContext) -> None:
     """JUnit files that the command wrote."""
     tests = scene.findings.tests
     for number, name in enumerate(tests.files if tests else ()):
         scene.bundle.copy(f"tests/{number}-{Path(name).name}", Path(name))
 
 
-def plan(scene: Scene) -> None:
+def plan(scene: CollectionContext) -> None:
     """What `up` would do now, and why: everything that is not as it should be."""
     from envkit.inventory import observe
     from envkit.planning import plan
@@ -71,7 +71,7 @@ def plan(scene: Scene) -> None:
     scene.bundle.text("environment/plan.txt", "\n".join([*rows, ""]))
 
 
-def versions(scene: Scene) -> None:
+def versions(scene: CollectionContext) -> None:
     """Of everything that took part; what does not answer is left out."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -99,7 +99,7 @@ def versions(scene: Scene) -> None:
     scene.bundle.yaml("versions.yaml", found)
 
 
-def _images(scene: Scene) -> Sequence[Instance]:
+def _images(scene: CollectionContext) -> Sequence[Instance]:
     with scene.noted("the images' versions"):
         return scene.instances
     return ()

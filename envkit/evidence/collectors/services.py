@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from envkit.base.labels import ENV, resource_name
-from envkit.evidence.collectors.scene import Collector, Scene, each
+from envkit.evidence.collectors.context import CollectionContext, Collector, each
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -27,12 +27,12 @@ BEGINNING = 256 << 10
 """Bytes of a long log's beginning."""
 
 
-def logs(scene: Scene) -> None:
+def logs(scene: CollectionContext) -> None:
     """One file a service, stamped with the time where an engine keeps it."""
     each(scene, scene.instances, lambda one: f"the log of {one.name}", lambda one: _log(scene, one))
 
 
-def _log(scene: Scene, instance: Instance) -> None:
+def _log(scene: CollectionContext, instance: Instance) -> None:
     name = f"logs/{instance.service or instance.name}.log"
     path = scene.paths.services / instance.service / "log"
     if scene.api is None and path.is_file():
@@ -59,7 +59,7 @@ def _beginning(api: APIClient, instance: Instance) -> str:
     return "".join(read)
 
 
-def inspect(scene: Scene) -> None:
+def inspect(scene: CollectionContext) -> None:
     """Everything that the engine, or the kernel, knows of each service; networks as well."""
     each(scene, scene.instances, lambda one: f"inspecting {one.name}", lambda one: _inspect(scene, one))
     if scene.api:
@@ -68,7 +68,7 @@ def inspect(scene: Scene) -> None:
             scene.bundle.json("inspect/network.json", scene.api.inspect_network(network))
 
 
-def _inspect(scene: Scene, instance: Instance) -> None:
+def _inspect(scene: CollectionContext, instance: Instance) -> None:
     name = f"inspect/{instance.service or instance.name}.json"
     api = scene.api
     if api is None:
@@ -85,7 +85,7 @@ def _inspect(scene: Scene, instance: Instance) -> None:
     scene.bundle.json(name, found)
 
 
-def _record(scene: Scene, instance: Instance) -> dict[str, Any]:
+def _record(scene: CollectionContext, instance: Instance) -> dict[str, Any]:
     from dataclasses import asdict
 
     folder = scene.paths.services / instance.service
@@ -109,7 +109,7 @@ def _processes(instance: Instance) -> list[dict[str, Any]]:
         return []
 
 
-def engine_events(scene: Scene) -> None:
+def engine_events(scene: CollectionContext) -> None:
     """What the engine says has happened to the environment's containers since the run began."""
     if scene.api is None:
         return
@@ -119,7 +119,7 @@ def engine_events(scene: Scene) -> None:
         scene.bundle.text("engine-events.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def probes(scene: Scene) -> None:
+def probes(scene: CollectionContext) -> None:
     """What each service's probe says at this moment."""
     said: dict[str, str] = {}
 

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 from envkit.config.models import Probe
 from envkit.drivers.stores import Address, Store, store_of
-from envkit.evidence.collectors.scene import Collector, Scene, each
+from envkit.evidence.collectors.context import CollectionContext, Collector, each
 
 Asked = tuple[str, Store, Probe, Address]
 
 
-def stores(scene: Scene) -> None:
+def stores(scene: CollectionContext) -> None:
     """What each store says about itself."""
     each(scene, _running(scene), lambda one: one[0], lambda one: _report(scene, *one))
 
 
-def _running(scene: Scene) -> Iterator[Asked]:
+def _running(scene: CollectionContext) -> Iterator[Asked]:
     """Stores that run: their service's name, how they are asked, their probe as seen from here, where."""
     for one in scene.instances:
         service = scene.environment.services.get(one.service)
@@ -27,7 +27,7 @@ def _running(scene: Scene) -> Iterator[Asked]:
             yield one.service, store, seen.probe, scene.prober.address(seen, one)
 
 
-def _report(scene: Scene, name: str, store: Store, probe: Probe, address: Address) -> None:
+def _report(scene: CollectionContext, name: str, store: Store, probe: Probe, address: Address) -> None:
     scene.bundle.text(f"stores/{name}.txt", "\n".join(store.report(probe, address)))
 
 

@@ -15,7 +15,7 @@ from envkit.base.waiting import Cancel
 from envkit.config.models import Environment
 from envkit.drivers.clusters.base import MadeOfServices, RunsPods, kind_of
 from envkit.drivers.runtimes.base import Unit
-from envkit.drivers.supply.having import had
+from envkit.drivers.supply.ensure import ensure_image
 from envkit.inventory import observe
 from envkit.inventory.drivers import Drivers
 from envkit.inventory.probing import Prober
@@ -112,7 +112,7 @@ class Effects:
         want = self.desired.services[step.name]
         try:
             rebuild = step.action is Action.BUILD
-            image, how = had(self.drivers.supply, self.drivers.recipes, want, report, cancel, rebuild=rebuild)
+            image, how = ensure_image(self.drivers.supply, self.drivers.recipes, want, report, cancel, rebuild=rebuild)
         except ImageUnavailable as error:
             error.message += "".join(f"\n  - {reason}" for reason in want.service.skipped)
             raise
@@ -248,7 +248,7 @@ class Effects:
             if port.host is not None
         }
         report(f"starting {want.image}")
-        service = wanted.startable(environment, want.name, self.paths, self.drivers.this_host)
+        service = wanted.resolve_to_start(environment, want.name, self.paths, self.drivers.this_host)
         unit = Unit(
             environment.name,
             self.drivers.claim.owner,

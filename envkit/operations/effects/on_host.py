@@ -60,7 +60,7 @@ def command(
 ) -> str:
     """Run a command on the host with the service's variables set. Raises `ServiceDied` with its output."""
     ports = chosen_ports(environment, instances)
-    service = desired.outside(environment, want.name, paths, ports)
+    service = desired.resolve_for_host(environment, want.name, paths, ports)
     began = time.monotonic()
     log = paths.folder / "logs" / f"{want.name}.log"
     try:

@@ -188,7 +188,7 @@ def _resolved(environment: Environment, paths: Paths, drivers: Drivers, facts: F
     """
     environment, host = environment, drivers.this_host if facts.network else None
     ports = {f"{name}.{port}": 1 for name, service in environment.services.items() for port in service.ports}
-    wanted.outside(environment, want.name, paths, ports, host)
+    wanted.resolve_for_host(environment, want.name, paths, ports, host)
     if CLUSTER in select(environment, [want.name]):
-        return wanted.inside(environment, want.name, paths, tokens=False, authority=False, host=host)
-    return wanted.startable(environment, want.name, paths, host)
+        return wanted.resolve_for_container(environment, want.name, paths, tokens=False, authority=False, host=host)
+    return wanted.resolve_to_start(environment, want.name, paths, host)

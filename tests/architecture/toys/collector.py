@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from envkit.evidence.collectors.scene import Collector, Scene
+from envkit.evidence.collectors.context import CollectionContext, Collector
 
 
-def toys(scene: Scene) -> None:
+def toys(scene: CollectionContext) -> None:
     scene.bundle.text("toys.txt", f"toys of {scene.environment.name}\n")
 
 

@@ -20,7 +20,7 @@ from envkit.base.commands import CommandFailed, Finished, run
 from envkit.base.errors import EnvironmentFailed, NotReady
 from envkit.drivers.supply.binaries.index import Listed, downloaded, packages, sources
 from envkit.drivers.supply.binaries.locks import held
-from envkit.drivers.supply.binaries.models import Unfit, Version
+from envkit.drivers.supply.binaries.models import Rejected, Version
 from envkit.drivers.supply.binaries.sources import Job
 
 UPDATE_SECONDS = 180.0
@@ -89,7 +89,7 @@ class Apt:
         try:
             self._update_once()
         except NotReady as error:
-            raise Unfit(error.message) from error
+            raise Rejected(error.message) from error
 
     def _update_once(self) -> None:
         with held(self._root / "lock", "package lists", self._report, self._cancel, UPDATE_SECONDS):
@@ -100,7 +100,7 @@ class Apt:
             self._lay_out()
             done = self._run("apt-get", "update", seconds=UPDATE_SECONDS, check=False)
             if not any((self._root / "state" / "lists").glob("*Packages*")):
-                raise Unfit(f"no package lists could be fetched: {_error_in(done.output)}")
+                raise Rejected(f"no package lists could be fetched: {_error_in(done.output)}")
             stamp.touch()
 
     def newest(self, pattern: str) -> str:
@@ -112,7 +112,7 @@ class Apt:
         numbered = [re.fullmatch(re.escape(prefix) + r"(\d+)" + re.escape(suffix), name) for name in names]
         numbers = [int(match[1]) for match in numbered if match]
         if not numbers:
-            raise Unfit(f"the package lists have no {pattern}")
+            raise Rejected(f"the package lists have no {pattern}")
         return f"{prefix}{max(numbers)}{suffix}"
 
     def unpack(self, names: Sequence[str], folder: Path) -> list[Deb]:
@@ -123,7 +123,7 @@ class Apt:
         done = self._run("apt-get", "install", "--print-uris", "-qq", "--reinstall", "--no-install-recommends", *names)
         debs = [deb for deb in planned(done.output) if is_needed(deb.name, names)]
         if lost := set(names) - {deb.name for deb in debs}:
-            raise Unfit(f"apt has no download for {', '.join(sorted(lost))}")
+            raise Rejected(f"apt has no download for {', '.join(sorted(lost))}")
         self._download(debs, folder)
         return debs
 
@@ -148,7 +148,7 @@ class Apt:
     def source(self, package: str, upstream: Version, folder: Path) -> Path:
         """Download upstream's archive of a source package; the path of the file that the signed lists name.
 
-        Debian's own part of the package is not needed, and some mirrors lack it. Raises `Unfit` where the lists have
+        Debian's own part of the package is not needed, and some mirrors lack it. Raises `Rejected` where the lists have
         no such version, where apt fails, and where the file has another digest.
         """
         shutil.rmtree(folder, ignore_errors=True)
@@ -159,7 +159,7 @@ class Apt:
                   seconds=DOWNLOAD_SECONDS)  # fmt: skip
         path = folder / archive.file
         if not path.is_file():
-            raise Unfit(f"apt-get source did not fetch {archive.file}, which the package lists name")
+            raise Rejected(f"apt-get source did not fetch {archive.file}, which the package lists name")
         archive.must_match(path)
         return path
 
@@ -170,7 +170,7 @@ class Apt:
             if re.findall(r"\d+\.\d+\.\d+", one.file)[-1:] == [str(upstream)]:  # 1.20.5+really1.20.2
                 return one
         names = ", ".join(one.file for one in archives) or "none"
-        raise Unfit(f"envkit knows how to build {upstream}, and the package lists have {names}")
+        raise Rejected(f"envkit knows how to build {upstream}, and the package lists have {names}")
 
     def _lay_out(self) -> None:
         for folder in ("state/lists/partial", "cache/archives/partial", "sources"):
@@ -218,9 +218,9 @@ class Apt:
         try:
             return run(argv, seconds=seconds, env=self._environ, cwd=str(cwd or "/"), cancel=self._cancel, check=check)
         except CommandFailed as error:
-            raise Unfit(f"{tool} {words[0]} ended with {error.code}: {_error_in(error.output)}") from error
+            raise Rejected(f"{tool} {words[0]} ended with {error.code}: {_error_in(error.output)}") from error
         except EnvironmentFailed as error:
-            raise Unfit(error.message) from error
+            raise Rejected(error.message) from error
 
 
 def _checked(deb: Deb, listed: Mapping[str, Listed], folder: Path) -> Path:
@@ -228,10 +228,10 @@ def _checked(deb: Deb, listed: Mapping[str, Listed], folder: Path) -> Path:
     for name, path in downloaded(folder).items():
         if name.startswith(f"{deb.name}_{deb.version}_"):
             if name not in listed:
-                raise Unfit(f"the signed package lists have no SHA-256 of {name}")
+                raise Rejected(f"the signed package lists have no SHA-256 of {name}")
             listed[name].must_match(path)
             return path
-    raise Unfit(f"apt-get download did not fetch {deb.name} {deb.version}")
+    raise Rejected(f"apt-get download did not fetch {deb.name} {deb.version}")
 
 
 def _error_in(output: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from envkit.drivers.supply.binaries.apt import Apt
-from envkit.drivers.supply.binaries.models import Unfit
+from envkit.drivers.supply.binaries.models import Rejected
 from envkit.drivers.supply.binaries.sources import Job
 from envkit.drivers.supply.binaries.store import Made
 
@@ -19,7 +19,7 @@ class FromPackages:
         """One entry; refused where there is no apt."""
         missing = Apt(job).missing()
         if missing:
-            raise Unfit(f"this system has no {missing}")
+            raise Rejected(f"this system has no {missing}")
         return "debian-packages"
 
     def fetch(self, job: Job, folder: Path) -> Made:

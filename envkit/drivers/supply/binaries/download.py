@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 
 from envkit.base.deadline import Deadline
 from envkit.base.waiting import Cancel, TryAgain, doubling, retry
-from envkit.drivers.supply.binaries.models import Unfit
+from envkit.drivers.supply.binaries.models import Rejected
 from envkit.drivers.supply.binaries.web import READ_SECONDS, opened
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Digest:
 
 @dataclass(frozen=True)
 class Http:
-    """GET with the environment's proxy settings; what cannot be had is an `Unfit` in plain words."""
+    """GET with the environment's proxy settings; what cannot be had is an `Rejected` in plain words."""
 
     environ: Mapping[str, str]
     seconds: float = SECONDS
@@ -64,7 +64,7 @@ class Http:
         try:
             return retry(once, seconds=self.patience, pauses=doubling(self.first_pause), cancel=cancel)
         except TryAgain as error:
-            raise Unfit(error.message) from error
+            raise Rejected(error.message) from error
 
     def file(
         self, url: str, digest: Digest, work: Path, *, what: str, report: Callable[[str], None], cancel: Cancel
@@ -96,7 +96,7 @@ class Http:
                 return
             except TryAgain as error:
                 if part.size <= before:
-                    raise Unfit(f"{error.message} (tried for {self.patience:g} s)") from error
+                    raise Rejected(f"{error.message} (tried for {self.patience:g} s)") from error
 
 
 def _copied(url: str, whole: Path, digest: Digest) -> Path:
@@ -104,15 +104,15 @@ def _copied(url: str, whole: Path, digest: Digest) -> Path:
     try:
         shutil.copyfile(url2pathname(urlsplit(url).path), whole)
     except OSError as error:
-        raise Unfit(f"{url} cannot be read: {error.strerror or error}") from error
+        raise Rejected(f"{url} cannot be read: {error.strerror or error}") from error
     if not digest.matches(whole):
         whole.unlink()
         raise _another(url, digest)
     return whole
 
 
-def _another(url: str, digest: Digest) -> Unfit:
-    return Unfit(f"{url} is not the file that envkit knows: expected {digest.algorithm} {digest.value}")
+def _another(url: str, digest: Digest) -> Rejected:
+    return Rejected(f"{url} is not the file that envkit knows: expected {digest.algorithm} {digest.value}")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class _Part:
         have = self.size
         left = ends - time.monotonic()
         if left <= 0:
-            raise Unfit(f"{self.url}: not whole in time; the next run goes on from here")
+            raise Rejected(f"{self.url}: not whole in time; the next run goes on from here")
         deadline = Deadline(left, self.cancel, idle=READ_SECONDS)
         with opened(self.url, environ, {"Range": f"bytes={have}-"} if have else {}, deadline) as response:
             if response.status == 416:  # all of it is here, or it is of another file: the digest will tell

@@ -16,10 +16,10 @@ from envkit.base.commands import CommandFailed, run
 from envkit.base.errors import EnvironmentFailed
 from envkit.base.owned import own_folder
 from envkit.drivers.supply.binaries.apt import Apt
-from envkit.drivers.supply.binaries.judge import must_suit
-from envkit.drivers.supply.binaries.models import Unfit, Version
+from envkit.drivers.supply.binaries.models import Rejected, Version
 from envkit.drivers.supply.binaries.sources import Job
 from envkit.drivers.supply.binaries.store import Made
+from envkit.drivers.supply.binaries.validate import must_suit
 
 KNOWN = Version((1, 20, 2))
 """What Debian 11 to 13 have; the steps below are for this version."""
@@ -46,10 +46,10 @@ class FromSource:
         """One entry; refused for another version, and where there is no apt."""
         must_suit(job.wanted, KNOWN, "the package")
         if job.host.os != "linux":
-            raise Unfit("is for Debian and its kin")
+            raise Rejected("is for Debian and its kin")
         missing = Apt(job).missing()
         if missing:
-            raise Unfit(f"this system has no {missing}")
+            raise Rejected(f"this system has no {missing}")
         return f"debian-source-{KNOWN}{job.suffix}"
 
     def fetch(self, job: Job, folder: Path) -> Made:
@@ -145,9 +145,9 @@ class _Tree:
                        on_line=on_line if counting else None)  # fmt: skip
         except CommandFailed as error:
             tail = " / ".join(error.output.strip().splitlines()[-3:])
-            raise Unfit(f"{Path(argv[0]).name} {argv[1]} ended with {error.code}: {tail[-400:]}") from error
+            raise Rejected(f"{Path(argv[0]).name} {argv[1]} ended with {error.code}: {tail[-400:]}") from error
         except EnvironmentFailed as error:
-            raise Unfit(error.message) from error
+            raise Rejected(error.message) from error
         return done.output
 
     def _environ(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from envkit.drivers.supply.binaries.models import Unfit
+from envkit.drivers.supply.binaries.models import Rejected
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Listed:
     sha256: str
 
     def must_match(self, path: Path) -> None:
-        """Raise `Unfit` where the file is not the one that the lists name."""
+        """Raise `Rejected` where the file is not the one that the lists name."""
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != self.sha256:
-            raise Unfit(
+            raise Rejected(
                 f"{path.name} is not what the signed package lists name: expected SHA-256 {self.sha256}, "
                 f"got {found} ({path.stat().st_size} bytes); a proxy or mirror cut or changed it"
             )

@@ -115,7 +115,7 @@ class Host:
         return f"{self.os}-{self.arch}"
 
 
-class Unfit(EnvkitError):
+class Rejected(EnvkitError):
     """This source does not serve; the message says why. Another one may: never the error to show."""
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envkit.drivers.supply.binaries.download import Digest
-from envkit.drivers.supply.binaries.models import Unfit, Version
+from envkit.drivers.supply.binaries.models import Rejected, Version
 
 WHEELS = Path(__file__).with_name("wheels.txt")
 RELEASES = Path(__file__).with_name("releases.txt")
@@ -34,37 +34,39 @@ class Digests:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Digests:
-        """Those of the repository, and those in the file that the variable names. Raises `Unfit` for a broken file."""
+        """Those of the repository, and those in the file that the variable names. Raises `Rejected` for a broken file."""
         given = environ.get(VARIABLE)
         return cls(read(RELEASES), read(Path(given).expanduser()) if given else {})
 
     def of_file(self, path: str) -> Digest:
-        """The digest of `v1.34.1/bin/linux/amd64/kubectl`. Raises `Unfit` where none is known, with what to do."""
+        """The digest of `v1.34.1/bin/linux/amd64/kubectl`. Raises `Rejected` where none is known, with what to do."""
         found = self.known.get(path) or self.given.get(path)
         if found is None:
-            raise Unfit(
+            raise Rejected(
                 f"no digest of {path} is known, and without one nothing is run: write the line `SHA256  {path}` into a "
                 f"file, and name it in {VARIABLE}"
             )
         return found
 
     def newest(self, minor: Version, pattern: str) -> Version:
-        """The newest known patch of a minor version; `{}` stands for the version in `pattern`. Raises `Unfit`."""
+        """The newest known patch of a minor version; `{}` stands for the version in `pattern`. Raises `Rejected`."""
         parts = [re.escape(part) for part in pattern.split("{}")]
         form = re.compile(r"(\d+\.\d+\.\d+)".join(parts[:2]) + r"\1".join(["", *parts[2:]]))
         matches = (form.fullmatch(path) for path in (*self.known, *self.given))
         found = [version for match in matches if match and (version := Version.parse(match[1])).minor == minor]
         if not found:
-            raise Unfit(f"no digest of a release {minor} is known: name a whole version, and its digests in {VARIABLE}")
+            raise Rejected(
+                f"no digest of a release {minor} is known: name a whole version, and its digests in {VARIABLE}"
+            )
         return max(found, key=lambda version: version.parts)
 
 
 def read(path: Path) -> dict[str, Digest]:
-    """Digests by name. Raises `Unfit` for a file that cannot be read."""
+    """Digests by name. Raises `Rejected` for a file that cannot be read."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise Unfit(f"{VARIABLE} names {path}, which cannot be read: {error}") from error
+        raise Rejected(f"{VARIABLE} names {path}, which cannot be read: {error}") from error
     return dict(_digest(line, path) for line in lines if line.strip() and not line.startswith("#"))
 
 
@@ -72,17 +74,17 @@ def _digest(line: str, path: Path) -> tuple[str, Digest]:
     value, _, name = line.strip().partition(" ")
     algorithm = _ALGORITHMS.get(len(value))
     if not algorithm or not re.fullmatch(r"[0-9a-fA-F]+", value) or not name.strip():
-        raise Unfit(f"{path}: expected a line such as `SHA256  v1.34.1/bin/linux/amd64/kubectl`, not {line[:80]!r}")
+        raise Rejected(f"{path}: expected a line such as `SHA256  v1.34.1/bin/linux/amd64/kubectl`, not {line[:80]!r}")
     return name.strip().lstrip("*"), Digest(algorithm, value.lower())
 
 
 def requirement(distribution: str, version: str, lock: Path = WHEELS) -> str:
-    """The lines of the lock for one wheel, its hashes in them. Raises `Unfit` where it has none."""
+    """The lines of the lock for one wheel, its hashes in them. Raises `Rejected` where it has none."""
     wanted = f"{distribution}=={version}"
     for block in re.split(r"\n(?=\S)", lock.read_text()):
         if block.split(" ")[0] == wanted and "--hash=sha256:" in block:
             return block.strip() + "\n"
-    raise Unfit(f"no SHA-256 of {wanted} is known, and without one nothing of it is run")
+    raise Rejected(f"no SHA-256 of {wanted} is known, and without one nothing of it is run")
 
 
 def lines(digests: Iterable[tuple[str, Digest]]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from envkit.drivers.supply.binaries.catalog import POSTGRES_FOLDERS, Supply
 from envkit.drivers.supply.binaries.files import entries, is_file
-from envkit.drivers.supply.binaries.models import Candidate, Host, Refusal, Unfit, Version, Wanted
+from envkit.drivers.supply.binaries.models import Candidate, Host, Refusal, Rejected, Version, Wanted
 from envkit.drivers.supply.binaries.store import Store
 
 Seen = Candidate | Refusal
@@ -72,7 +72,7 @@ def configured(search: Search) -> Iterator[Seen]:
         programs = programs_in(path, search.supply) or programs_in(path / "bin", search.supply)
     if search.supply.main not in programs:
         # Anything else would be used in silence where the user's word was a slip of the pen.
-        raise Unfit(f"the configuration names {path}, and there is no {search.supply.main}")
+        raise Rejected(f"the configuration names {path}, and there is no {search.supply.main}")
     yield Candidate(CONFIGURED, programs)
 
 

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from envkit.drivers.supply.binaries.download import Http
-from envkit.drivers.supply.binaries.judge import must_suit
-from envkit.drivers.supply.binaries.models import Unfit, Version
+from envkit.drivers.supply.binaries.models import Rejected, Version
 from envkit.drivers.supply.binaries.pins import Digests
 from envkit.drivers.supply.binaries.sources import Job
 from envkit.drivers.supply.binaries.store import Made
+from envkit.drivers.supply.binaries.validate import must_suit
 
 MIRRORS = {
     "ENVKIT_MIRROR_ETCD": "https://github.com/etcd-io/etcd/releases/download",
@@ -61,7 +61,7 @@ class Release:
         pinned, minimum = job.supply.release, job.wanted.minimum
         chosen = job.wanted.version or pinned
         if chosen is None:
-            raise Unfit("publishes no binaries")
+            raise Rejected("publishes no binaries")
         if job.wanted.version is None and minimum and len(minimum.parts) == 3 and not chosen.at_least(minimum):
             chosen = minimum
         if len(chosen.parts) == 3:
@@ -113,7 +113,7 @@ class KubernetesRelease(Release):
 
     def _archive(self, job: Job, version: Version, folder: Path) -> None:
         if job.supply.main not in job.programs:
-            raise Unfit(f"there is no {', '.join(job.programs)} for macOS")
+            raise Rejected(f"there is no {', '.join(job.programs)} for macOS")
         path = ARCHIVES.format(version, job.host)
         archive = self.get(job, "ENVKIT_MIRROR_ENVTEST", path, f"Kubernetes {version}")
         unpack(archive, job.programs, folder)
@@ -145,5 +145,5 @@ def unpack(archive: Path, programs: tuple[str, ...], folder: Path, *, zipped: bo
 def _made(folder: Path, job: Job) -> Made:
     present = {name: name for name in job.programs if (folder / name).is_file()}
     if not present:
-        raise Unfit(f"the release holds none of {', '.join(job.programs)}")
+        raise Rejected(f"the release holds none of {', '.join(job.programs)}")
     return Made(present)

@@ -12,7 +12,7 @@ from envkit.base.commands import run
 from envkit.base.waiting import Cancel
 from envkit.drivers.supply.binaries.catalog import ETCD, KUBERNETES, SUPPLIES
 from envkit.drivers.supply.binaries.download import Digest, Http
-from envkit.drivers.supply.binaries.models import Unfit
+from envkit.drivers.supply.binaries.models import Rejected
 from envkit.drivers.supply.binaries.pins import RELEASES, WHEELS, lines, read
 from envkit.drivers.supply.binaries.releases import ARCHIVES, MIRRORS
 
@@ -74,20 +74,20 @@ def _envtest() -> Iterator[tuple[str, Digest]]:
 
 
 def digest_of(name: str, published: str, algorithm: str) -> Digest:
-    """The digest of `name` in a list of `digest  name` lines, or the only word of the file. Raises `Unfit`."""
+    """The digest of `name` in a list of `digest  name` lines, or the only word of the file. Raises `Rejected`."""
     rows = [line.split() for line in published.splitlines() if line.strip()]
     if len(rows) == 1 and (len(rows[0]) == 1 or rows[0][-1].lstrip("*").endswith(name)):
         return _digest(rows[0][0], name, algorithm)
     for row in rows:
         if row[-1].lstrip("*") == name:
             return _digest(row[0], name, algorithm)
-    raise Unfit(f"no {algorithm} is published for {name}")
+    raise Rejected(f"no {algorithm} is published for {name}")
 
 
 def _digest(value: str, name: str, algorithm: str) -> Digest:
     length = {"sha256": 64, "sha512": 128}[algorithm]
     if len(value) != length or not all(letter in "0123456789abcdef" for letter in value.lower()):
-        raise Unfit(f"what is published for {name} is no {algorithm}: {value[:40]!r}")
+        raise Rejected(f"what is published for {name} is no {algorithm}: {value[:40]!r}")
     return Digest(algorithm, value.lower())
 
 

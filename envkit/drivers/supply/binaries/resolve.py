@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envkit.drivers.supply.binaries.catalog import SUPPLIES, Supply
-from envkit.drivers.supply.binaries.judge import complete, judge
-from envkit.drivers.supply.binaries.models import BinaryUnavailable, Candidate, Found, Host, Refusal, Unfit, Wanted
+from envkit.drivers.supply.binaries.models import BinaryUnavailable, Candidate, Found, Host, Refusal, Rejected, Wanted
 from envkit.drivers.supply.binaries.places import CONFIGURED, Search, places
 from envkit.drivers.supply.binaries.sources import Fetcher, Job
 from envkit.drivers.supply.binaries.store import CACHE, Store, binaries_home
+from envkit.drivers.supply.binaries.validate import complete, validate
 from envkit.drivers.supply.binaries.versions import Versions
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def ensure(
     try:
         with search.store.locked(report, cancel):
             return _fetch(search, chosen, report, cancel)
-    except Unfit as error:
+    except Rejected as error:
         if found:
             return found
         refused = (*refused, Refusal("download", error.message))
@@ -116,7 +116,7 @@ def _look(search: Search) -> tuple[Found | None, tuple[Refusal, ...]]:
                 found = _judged(search, seen, versions, refused)
             if found and not _lacks(search.supply, found):
                 break
-    except Unfit as error:
+    except Rejected as error:
         raise BinaryUnavailable(
             search.wanted, (Refusal(CONFIGURED, error.message),), "correct the path, or leave it out"
         ) from error
@@ -127,8 +127,8 @@ def _look(search: Search) -> tuple[Found | None, tuple[Refusal, ...]]:
 
 def _judged(search: Search, seen: Candidate, versions: Versions, refused: list[Refusal]) -> Found | None:
     try:
-        return judge(search.wanted, search.supply, seen, versions)
-    except Unfit as error:
+        return validate(search.wanted, search.supply, seen, versions)
+    except Rejected as error:
         refused.append(Refusal(seen.source, error.message))
         return None
 
@@ -173,7 +173,7 @@ def _replaced(
                 job = _job(search, search.wanted, search.supply.programs, report, cancel)
                 if _attempt(search, job, fetchers[0]):
                     _tried(search).touch()
-    except (Unfit, OSError) as error:
+    except (Rejected, OSError) as error:
         report(f"{search.supply.preferred} could not be fetched: {error}")
     return _look(search)[0] or found
 
@@ -215,11 +215,11 @@ def _attempt(search: Search, job: Job, fetcher: Fetcher) -> list[Refusal]:
     try:
         key = fetcher.key(job)
         if isinstance(search.store.read(search.store.entry(key)), Candidate):
-            raise Unfit(f"was fetched before, and does not serve; remove {search.store.entry(key)} to fetch it anew")
+            raise Rejected(f"was fetched before, and does not serve; remove {search.store.entry(key)} to fetch it anew")
         made = search.store.make(
             key, fetcher.source, main, _versions(search), lambda folder: fetcher.fetch(job, folder)
         )
-    except Unfit as error:
+    except Rejected as error:
         job.report(f"{fetcher.source}: {error.message}")
         return [Refusal(fetcher.source, error.message)]
     if isinstance(made, Refusal):

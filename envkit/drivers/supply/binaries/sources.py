@@ -43,7 +43,7 @@ class Fetcher(Protocol):
     source: str
 
     def key(self, job: Job) -> str:
-        """The entry's name in the cache. Raises `Unfit` when this source cannot serve, with nothing fetched yet."""
+        """The entry's name in the cache. Raises `Rejected` when this source cannot serve, with nothing fetched yet."""
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Fill the folder. Raises `Unfit` with the reason when that does not work."""
+        """Fill the folder. Raises `Rejected` with the reason when that does not work."""

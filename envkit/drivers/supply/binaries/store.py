@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from envkit.base.errors import EnvironmentFailed
 from envkit.base.owned import own_folder, why_not_ours
 from envkit.drivers.supply.binaries.locks import held
-from envkit.drivers.supply.binaries.models import Candidate, Host, Refusal, Unfit, Version
+from envkit.drivers.supply.binaries.models import Candidate, Host, Refusal, Rejected, Version
 from envkit.drivers.supply.binaries.versions import Versions
 from envkit.drivers.supply.sealed import Altered, contents, must_be_intact, open_to_all
 
@@ -132,7 +132,7 @@ class Store:
             shutil.rmtree(entry, ignore_errors=True)
             beside.rename(entry)
         except OSError as error:
-            raise Unfit(f"{error.strerror or error} ({error.filename or self.folder})") from error
+            raise Rejected(f"{error.strerror or error} ({error.filename or self.folder})") from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         return self.read(entry)
@@ -159,9 +159,9 @@ class Store:
             for folder, mode in ((self.root, 0o755), (self.folder, 0o755), (self.work, 0o700), (self.shared, 0o700)):
                 own_folder(folder, mode)
         except EnvironmentFailed as error:
-            raise Unfit(f"{error.message}: {error.hint}") from error
+            raise Rejected(f"{error.message}: {error.hint}") from error
         except OSError as error:
-            raise Unfit(f"{self.folder} cannot be written: {error.strerror}") from error
+            raise Rejected(f"{self.folder} cannot be written: {error.strerror}") from error
         with held(self.folder / ".lock", self.name, report, cancel, seconds):
             for left in self.folder.glob(".*.new"):
                 shutil.rmtree(left, ignore_errors=True)

@@ -13,7 +13,7 @@ from envkit.base.errors import EnvironmentFailed
 from envkit.base.owned import own_folder
 from envkit.base.paths import write_private
 from envkit.drivers.supply.binaries.catalog import VERSION_ARGV
-from envkit.drivers.supply.binaries.models import Unfit, Version
+from envkit.drivers.supply.binaries.models import Rejected, Version
 
 SECONDS = 15.0
 """For one `--version`; they take 0.1 s, on a busy machine whose disk is cold a few seconds."""
@@ -38,7 +38,7 @@ class Versions:
     environ: Mapping[str, str]
 
     def of(self, program: Path, extra: Mapping[str, str]) -> Version:
-        """The program's version; it is started with `extra` in its environment. Raises `Unfit` when it cannot say."""
+        """The program's version; it is started with `extra` in its environment. Raises `Rejected` when it cannot say."""
         note = self.folder / _key(program)
         with contextlib.suppress(OSError, ValueError):
             return Version.parse(note.read_text())
@@ -55,13 +55,13 @@ class Versions:
         try:
             done = run(argv, seconds=SECONDS, env={**self.environ, **extra}, check=False, cwd="/")
         except (EnvironmentFailed, OSError) as error:
-            raise Unfit(f"{program} does not run here: {error}") from error
+            raise Rejected(f"{program} does not run here: {error}") from error
         if done.code != 0:
-            raise Unfit(f"{program} does not run here (ended with {done.code}): {_last_line(done.output)}")
+            raise Rejected(f"{program} does not run here (ended with {done.code}): {_last_line(done.output)}")
         try:
             return version_in(done.output)
         except ValueError as error:
-            raise Unfit(f"{program} does not tell its version: {error}") from error
+            raise Rejected(f"{program} does not tell its version: {error}") from error
 
 
 def _last_line(output: str) -> str:
@@ -73,7 +73,7 @@ def _key(program: Path) -> str:
         real = program.resolve(strict=True)
         facts = real.stat()
     except OSError as error:
-        raise Unfit(f"{program}: {error.strerror or error}") from error
+        raise Rejected(f"{program}: {error.strerror or error}") from error
     identity = f"{program}\0{real}\0{facts.st_mtime_ns}\0{facts.st_size}"
     return hashlib.sha256(identity.encode()).hexdigest()[:24]
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from envkit.base.deadline import Deadline
 from envkit.base.waiting import TryAgain
-from envkit.drivers.supply.binaries.models import Unfit
+from envkit.drivers.supply.binaries.models import Rejected
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -30,7 +30,7 @@ def opened(
 ) -> Iterator[BaseHTTPResponse]:
     """The answer 200, 206 or 416, all of it within the deadline; closed afterwards.
 
-    Raises `Unfit`, and `TryAgain` where that may help.
+    Raises `Rejected`, and `TryAgain` where that may help.
     """
     from urllib3 import Retry, Timeout
 
@@ -53,7 +53,7 @@ def _must_serve(url: str, status: int) -> None:
     if status in BUSY:
         raise TryAgain(f"{url}: the server answers {status}")
     if status not in (200, 206, 416):
-        raise Unfit(f"{url}: the server answers {status}")
+        raise Rejected(f"{url}: the server answers {status}")
 
 
 def _pool(url: str, environ: Mapping[str, str]) -> PoolManager:
@@ -88,8 +88,8 @@ def translated(url: str) -> Iterator[None]:
         if isinstance(cause, wrong.ReadTimeoutError | wrong.ProtocolError):
             raise TryAgain(f"the line to {host} was cut: {cause}") from error
         if isinstance(cause, wrong.ProxyError):
-            raise Unfit(f"{host} cannot be reached: its proxy fails: {_plain(cause.original_error)}") from error
-        raise Unfit(f"{host} cannot be reached: {_plain(cause)}") from error
+            raise Rejected(f"{host} cannot be reached: its proxy fails: {_plain(cause.original_error)}") from error
+        raise Rejected(f"{host} cannot be reached: {_plain(cause)}") from error
 
 
 def _plain(error: Exception) -> str:

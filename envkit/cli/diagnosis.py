@@ -1,0 +1,108 @@
+"""Whose fault a failure of `run` was: looked at, judged, kept and said before anything is taken down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit.base.errors import Cancelled as CancelledError
+from envkit.base.errors import EnvironmentFailed, EnvkitError
+from envkit.base.waiting import Cancel
+from envkit.cli.run_reporter import RunReporter
+from envkit.operations.run import Cancelled
+
+if TYPE_CHECKING:
+    from envkit.cli.context import Opened
+    from envkit.evidence import Verdict
+
+EVIDENCE_SECONDS, HURRIED_SECONDS = 30.0, 3.0
+"""For evidence; and for it when somebody waits with a SIGKILL. CI kills about ten seconds after it cancels."""
+
+
+@dataclass(frozen=True)
+class DiagnosisTarget:
+    """Where what was found goes: the run's folder, `--artifacts`, who says it, and in which phase."""
+
+    folder: Path
+    artifacts: Path | None
+    face: RunReporter
+    phase: Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass
+class Diagnosis:
+    """Of one `run`; `cancelled` and `between` are its signals."""
+
+    said: DiagnosisTarget
+    cancelled: Cancelled
+    between: Cancel
+    _judged: bool = False
+
+    @contextmanager
+    def judging(self, target: Opened) -> Iterator[None]:
+        """What fails here is explained before anything is taken down."""
+        try:
+            yield
+        except CancelledError as error:
+            self.explain(target, error=error, signum=error.signum, seconds=HURRIED_SECONDS)
+            raise
+        except EnvironmentFailed as error:
+            self.explain(target, error=error)
+            raise
+
+    def on_cancel(self, target: Opened) -> None:
+        """Evidence while the command still ends, and before anything is taken down; for a thread."""
+        self.cancelled.event.wait()
+        self.explain(target, signum=self.cancelled.signum, seconds=HURRIED_SECONDS)
+
+    def explain(
+        self, target: Opened, *, error: EnvkitError | None = None, code: int | None = None, signum: int = 0,
+        seconds: float = EVIDENCE_SECONDS,
+    ) -> Verdict | None:  # fmt: skip
+        """Look, judge, keep everything, say it; once for each failure. A second signal leaves it behind."""
+        if error is not None and self._judged:
+            return None
+        self._judged = self._judged or error is not None
+        found: list[Verdict] = []
+        said = self.said
+
+        def work() -> None:
+            from envkit.evidence import collect, examine, judge
+            from envkit.operations.gather import of_up
+
+            findings = examine(
+                target.environment, target.paths, target.drivers, said.folder, seconds=min(seconds, 6.0) / 2,
+                error=error, code=code, signum=signum,
+            )  # fmt: skip
+            verdict = judge(findings)
+            found.append(verdict)
+            if not signum:
+                said.face.verdict(verdict)
+            path = collect(
+                target.environment, target.paths, target.drivers, said.folder, seconds=seconds, into=said.artifacts,
+                findings=findings, verdict=verdict, collectors=of_up() if error else None,
+            )  # fmt: skip
+            said.face.evidence(path)
+            if error is not None:
+                error.evidence = str(path)
+
+        with said.phase("evidence"):
+            thread = threading.Thread(target=work, daemon=True, name="evidence")
+            thread.start()
+            self._wait(thread, target.control.cancel)
+        return found[0] if found else None
+
+    def _wait(self, thread: threading.Thread, cancel: Cancel) -> None:
+        """Until it is done. A signal meanwhile leaves it `HURRIED_SECONDS` more; a second one, nothing."""
+        asked = 0.0
+        while thread.is_alive() and not self.cancelled.hurry.is_set():
+            if (cancel.event.is_set() or self.between.event.is_set()) and not asked:
+                asked = time.monotonic()
+            if asked and time.monotonic() - asked > HURRIED_SECONDS + 1.0:
+                return
+            thread.join(0.05)

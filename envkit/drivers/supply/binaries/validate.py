@@ -1,0 +1,106 @@
+"""Will these programs do? One place that refuses: not whole, not executable, out of reach, too old, another version."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from envkit.drivers.supply.binaries.catalog import Supply
+from envkit.drivers.supply.binaries.files import is_file
+from envkit.drivers.supply.binaries.models import Candidate, Found, Refusal, Rejected, Version, Wanted
+from envkit.drivers.supply.binaries.versions import Versions
+
+
+def validate(wanted: Wanted, supply: Supply, candidate: Candidate, versions: Versions) -> Found:
+    """The candidate as something found. Raises `Rejected` with the reason why it will not do."""
+    absent = [name for name in supply.required if name not in candidate.programs]
+    if absent:
+        folder = next((path.parent for path in candidate.programs.values()), "it")
+        raise Rejected(f"{folder} has {_words(candidate.programs)} but no {_words(absent)}")
+    for name in supply.required:
+        _must_run(candidate.programs[name], _reader(wanted, candidate))
+    version = candidate.version or versions.of(candidate.programs[supply.main], candidate.environ)
+    must_suit(wanted, version, str(candidate.programs[supply.main]))
+    found = Found(
+        wanted.name,
+        version,
+        {name: candidate.programs[name] for name in supply.required},
+        candidate.source,
+        missing=supply.optional,
+        environ=candidate.environ,
+    )
+    return complete(wanted, supply, found, candidate, versions)
+
+
+def complete(wanted: Wanted, supply: Supply, found: Found, candidate: Candidate, versions: Versions) -> Found:
+    """Take from the candidate what is still missing and goes with the rest; what does not is noted in `refused`."""
+    programs, refused, source = dict(found.programs), list(found.refused), found.source
+    for name in found.missing:
+        if name not in candidate.programs:
+            continue
+        try:
+            _must_go_with(wanted, supply, found, candidate, name, versions)
+        except Rejected as error:
+            refused.append(Refusal(candidate.source, error.message))
+        else:
+            programs[name] = candidate.programs[name]
+            source += "" if candidate.source == found.source else f"; {name} from {candidate.source}"
+    missing = tuple(name for name in found.missing if name not in programs)
+    return replace(found, programs=programs, source=source, missing=missing, refused=tuple(refused))
+
+
+def _must_go_with(
+    wanted: Wanted, supply: Supply, found: Found, candidate: Candidate, name: str, versions: Versions
+) -> None:
+    program = candidate.programs[name]
+    _must_run(program, _reader(wanted, candidate))
+    if supply.one_minor:
+        version = candidate.version or versions.of(program, candidate.environ)
+        if version.minor != found.version.minor:
+            raise Rejected(
+                f"{name} {version} does not go with {supply.main} {found.version}: one minor version is needed"
+            )
+
+
+def must_suit(wanted: Wanted, version: Version, subject: str) -> None:
+    """Raise `Rejected` when the subject's version is not the one asked for, or older than the minimum."""
+    if wanted.minimum and not version.at_least(wanted.minimum):
+        raise Rejected(
+            f"{subject} is {version}, older than {wanted.minimum}, the minimum that the configuration states"
+        )
+    if wanted.version and version.parts[: len(wanted.version.parts[:2])] != wanted.version.parts[:2]:
+        raise Rejected(f"{subject} is {version}, asked for is {wanted.version}")
+
+
+def _reader(wanted: Wanted, candidate: Candidate) -> int | None:
+    """The user who must reach the program's folder: none where root may open the program for who runs it."""
+    alone = wanted.name in ("etcd", "kubernetes") and not candidate.environ
+    return None if alone else wanted.user
+
+
+def _must_run(program: Path, user: int | None) -> None:
+    if not is_file(program):
+        raise Rejected(f"{program} is not there")
+    if not os.access(program, os.X_OK):
+        raise Rejected(f"{program} is not executable")
+    if user:
+        _must_reach(program.resolve(), user)
+
+
+def _must_reach(program: Path, user: int) -> None:
+    """By owner and by everybody's rights; groups are left out, which can only refuse too much."""
+    for path in (program, *program.parents):
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise Rejected(f"{path}: {error.strerror}") from error
+        needed = stat.S_IXUSR if facts.st_uid == user else stat.S_IXOTH
+        if not facts.st_mode & needed:
+            raise Rejected(f"user {user}, who is to run {program}, cannot pass {path}")
+
+
+def _words(names: Mapping[str, Path] | list[str]) -> str:
+    return ", ".join(names) or "none of the programs"

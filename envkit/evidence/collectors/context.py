@@ -1,0 +1,118 @@
+"""What every collector gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, TypeVar
+
+from envkit.base.abilities import able
+from envkit.base.commands import CommandFailed
+from envkit.base.errors import EnvkitError
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
+from envkit.config.models import Environment
+from envkit.drivers.runtimes.base import OnEngine
+from envkit.evidence.bundle import Bundle
+from envkit.evidence.findings import Findings
+from envkit.inventory.drivers import Drivers
+from envkit.inventory.probing import Prober
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from envkit.planning.facts import Instance
+
+T = TypeVar("T")
+
+ABREAST = 8
+"""Things of one collector at the same time."""
+
+
+@dataclass(frozen=True)
+class CollectionContext:
+    """An environment in whatever state, the folder of its last run if there was one, and the bundle to fill.
+
+    No signal shortens the collection; `since` is when the run began.
+    """
+
+    environment: Environment
+    paths: Paths
+    drivers: Drivers
+    run: Path | None
+    bundle: Bundle
+    findings: Findings
+    since: float
+
+    @cached_property
+    def instances(self) -> tuple[Instance, ...]:
+        """Everything of the environment that there is, by service."""
+        found = self.drivers.runtime.observe(self.environment.name)
+        return tuple(sorted(found, key=lambda one: one.service))
+
+    @property
+    def prober(self) -> Prober:
+        """What asks the services whether they work."""
+        return self.drivers.prober(Cancel())
+
+    @property
+    def api(self) -> APIClient | None:
+        """The engine's own client, None where there is no engine."""
+        engine = able(self.drivers.backend, OnEngine)
+        return engine.api if engine else None
+
+    @contextmanager
+    def noted(self, what: str) -> Iterator[None]:
+        """What fails inside leaves a note; the rest goes on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  a collector meets whatever is broken
+            self.bundle.note(f"{what}: {one_line(error)}")
+
+
+@dataclass(frozen=True)
+class Collector:
+    """One kind of evidence; after `seconds` the others no longer wait for it."""
+
+    name: str
+    collect: Callable[[CollectionContext], None]
+    seconds: float
+    repeats: bool = False
+    """Whether it asks again what the error of a failed `up` has said already."""
+
+
+def one_line(error: Exception) -> str:
+    """The error in one line."""
+    message = error.message if isinstance(error, EnvkitError) else str(error)
+    if isinstance(error, CommandFailed):
+        message += ": " + next((line for line in reversed(error.output.splitlines()) if line.strip()), "no output")
+    return " ".join((message or type(error).__name__).split())[:500]
+
+
+def each(scene: CollectionContext, things: Iterable[T], what: Callable[[T], str], collect: Callable[[T], None]) -> None:
+    """Collect from several things, a few at a time."""
+    left = iter(tuple(things))
+    lock = Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                thing = next(left, None)
+            if thing is None:
+                return
+            with scene.noted(what(thing)):
+                collect(thing)
+
+    for thread in [in_background(work) for _ in range(ABREAST)]:
+        thread.join()
+
+
+def in_background(work: Callable[[], None]) -> Thread:
+    """Work begun in a thread that does not keep the program from ending, as an executor's would."""
+    thread = Thread(target=work, daemon=True, name="evidence")
+    thread.start()
+    return thread

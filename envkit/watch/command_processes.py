@@ -1,0 +1,58 @@
+"""The processes of a command, known by a marker in their environment: groups and parents can be left, this cannot."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envkit.base.owner import namespace
+from envkit.drivers.runtimes.marked import carrying
+
+if TYPE_CHECKING:
+    import psutil
+
+RUN = "ENVKIT_RUN"
+"""Every process of the command carries the path of the run's folder in this variable: state directory, name and id."""
+
+GRACE = 1.0
+"""Seconds between SIGTERM and SIGKILL for a command whose wrapper is dead."""
+
+
+def end_processes(run: Path, grace: float = GRACE) -> list[int]:
+    """End every process of that run: SIGTERM, `grace` seconds, SIGKILL; those that were there.
+
+    The same path may be another folder in another mount namespace, so processes there are left.
+    """
+    import psutil
+
+    found = _marked(run)
+    for process in found:
+        with suppress(psutil.Error):
+            process.terminate() if grace else process.kill()
+    deadline = time.monotonic() + grace
+    psutil.wait_procs(found, timeout=grace)
+    for _ in range(3):  # what was begun meanwhile too
+        left = _marked(run)
+        if not left:
+            break
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=max(0.5, deadline - time.monotonic()))
+    return [process.pid for process in found]
+
+
+def _marked(run: Path) -> list[psutil.Process]:
+    import psutil
+
+    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for pid, environ in carrying(RUN):
+        here = all(namespace(kind, pid) == namespace(kind) for kind in ("mnt", "pid"))
+        if pid not in spared and environ[RUN] == str(run) and here:
+            with suppress(psutil.Error):
+                found.append(psutil.Process(pid))
+    return found
