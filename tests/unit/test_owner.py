@@ -10,7 +10,7 @@ import pytest
 
 from envkit.base import labels
 from envkit.base.errors import HolderError, UsageError
-from envkit.base.owner import NOBODY, Claim, Owner, Whose, claim, here, not_ours, of_data, whose
+from envkit.base.owner import NOBODY, Claim, Owner, Whose, claim, here, of_data, whose
 from envkit.base.paths import Paths
 from envkit.config.load import Request, identify, load
 from envkit.config.shipped import checkout_of, shipped
@@ -71,7 +71,6 @@ def test_what_is_not_ours_is_named_with_its_reason_and_the_next_step() -> None:
     with pytest.raises(HolderError, match="belongs to user 1001, and this is user 1000") as caught:
         ASKS.check(replace(ME, user="1001", home="/theirs"), "it")
     assert not caught.value.same_home
-    assert not_ours(ASKS, [("a", ME), ("b", Owner())]) == ["b does not say who made it"]
 
 
 def test_an_earlier_version_wrote_the_folder_as_the_checkout_of_a_shipped_profile() -> None:
