@@ -347,9 +347,7 @@ def test_a_migration_that_lacks_a_right_names_the_option(up: Up) -> None:
     needs_more = "-- +goose Up\nCREATE EXTENSION dblink;\n"
     with pytest.raises(AssertionError, match=r"options: \{extensions: \[NAME\]\}"):
         up(MIGRATED, migrations={"1_more.sql": needs_more})
-    asked = MIGRATED.replace(
-        "{{postgres: {postgres}}}}}", "{{postgres: {postgres}}}, options: {{extensions: dblink}}}}"
-    )
+    asked = MIGRATED.replace("database: action_history", "database: action_history, extensions: dblink")
     stores = up(asked, migrations={"1_more.sql": needs_more.replace("EXTENSION", "EXTENSION IF NOT EXISTS")})
     stores.allowed("sql", "SELECT dblink_get_connections()")
     stores.refused("sql", "COPY (SELECT 1) TO PROGRAM 'id'")
