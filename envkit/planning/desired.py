@@ -36,7 +36,10 @@ def resolve_for_container(
 
 
 def resolve_for_plan(environment: Environment, name: str, paths: Paths) -> Service:
-    """Return the service as `resolve_for_container` does, with marks for values that change with each renewal and each cluster."""
+    """Return the service as `resolve_for_container` does, with placeholders for tokens and the cluster's certificates.
+
+    These values change with each renewal and each cluster.
+    """
     return resolve_for_container(environment, name, paths, tokens=False, authority=False)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from envkit.cli.tasks import namespace
 from tests.docs.blocks import ROOT
-from tests.unit.test_docs import DOCUMENTS, FENCE, shown
+from tests.unit.project.test_docs import DOCUMENTS, FENCE, shown
 
 OTHERS = {
     "--advertise-address", "--admission-control-config-file",  # kube-apiserver

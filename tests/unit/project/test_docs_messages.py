@@ -12,7 +12,7 @@ import pytest
 
 from envkit.base import errors
 from tests.docs.blocks import ROOT
-from tests.unit.test_docs import source
+from tests.unit.project.test_docs import source
 
 GUIDE = (ROOT / "docs/troubleshooting.md").read_text()
 

@@ -27,7 +27,7 @@ def test_what_shares_an_environment_stays_together(one: str, other: str) -> None
     [
         ("tests/e2e/test_gateway_1_up.py::test_a[docker]", "tests/e2e/test_gateway_1_up.py::test_a[podman]"),
         ("tests/contract/test_runtimes.py::test_a[docker]", "tests/contract/test_runtimes.py::test_a[processes]"),
-        ("tests/unit/test_plan.py::test_a", "tests/unit/test_plan.py::test_b"),
+        ("tests/unit/planning/test_plan.py::test_a", "tests/unit/planning/test_plan.py::test_b"),
     ],
 )
 def test_what_shares_nothing_may_run_at_the_same_time(one: str, other: str) -> None:

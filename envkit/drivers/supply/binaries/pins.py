@@ -34,7 +34,10 @@ class Digests:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Digests:
-        """Those of the repository, and those in the file that the variable names. Raises `Rejected` for a broken file."""
+        """Return the repository's digests and those of the file that the variable names.
+
+        Raises `Rejected` for a broken file.
+        """
         given = environ.get(VARIABLE)
         return cls(read(RELEASES), read(Path(given).expanduser()) if given else {})
 

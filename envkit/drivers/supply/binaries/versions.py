@@ -38,7 +38,10 @@ class Versions:
     environ: Mapping[str, str]
 
     def of(self, program: Path, extra: Mapping[str, str]) -> Version:
-        """The program's version; it is started with `extra` in its environment. Raises `Rejected` when it cannot say."""
+        """Return the version that the program prints when it is started with `extra` in its environment.
+
+        Raises `Rejected` when it prints none.
+        """
         note = self.folder / _key(program)
         with contextlib.suppress(OSError, ValueError):
             return Version.parse(note.read_text())

@@ -15,7 +15,7 @@ from envkit.base.waiting import Cancel
 from envkit.drivers.supply.binaries.download import Digest, Http
 from envkit.drivers.supply.binaries.models import Rejected
 from envkit.drivers.supply.binaries.web import is_spared
-from tests.unit.test_supply_fakes import Site, serving, sha256
+from tests.unit.drivers.supply.test_fake_supply import Site, serving, sha256
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 

@@ -18,7 +18,7 @@ from envkit.base.waiting import Cancel
 from envkit.drivers.supply.binaries import BinaryUnavailable, Found, Host, Version, Wanted, ensure, find
 from envkit.drivers.supply.binaries.catalog import KUBERNETES, SUPPLIES
 from envkit.drivers.supply.binaries.resolve import fetchers_of
-from tests.unit.test_supply_fakes import LINUX, NOWHERE, Maker, environ, put
+from tests.unit.drivers.supply.test_fake_supply import LINUX, NOWHERE, Maker, environ, put
 
 
 def get(
@@ -124,8 +124,8 @@ def test_threads_that_ask_at_the_same_time_fetch_once(tmp_path: Path) -> None:
 PROCESS = """
 import sys
 from pathlib import Path
-from tests.unit.test_supply_ensure import get
-from tests.unit.test_supply_fakes import Maker
+from tests.unit.drivers.supply.test_ensure import get
+from tests.unit.drivers.supply.test_fake_supply import Maker
 from envkit.drivers.supply.binaries import Wanted
 home = Path(sys.argv[1])
 print(get(home, Wanted("redis"), [Maker("wheel", seconds=0.5, log=home / "log")]).source)

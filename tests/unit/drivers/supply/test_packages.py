@@ -23,7 +23,7 @@ from envkit.drivers.supply.binaries.pins import WHEELS, requirement
 from envkit.drivers.supply.binaries.sources import Fetcher, Job
 from envkit.drivers.supply.binaries.wheels import FromWheel
 from envkit.drivers.supply.wheels import site_folder
-from tests.unit.test_supply_fakes import LINUX, NOWHERE, Site, environ, script, serving
+from tests.unit.drivers.supply.test_fake_supply import LINUX, NOWHERE, Site, environ, script, serving
 
 PLAN = """\
 'http://m/pool/main/j/jemalloc/libjemalloc2_5.3.0-1_amd64.deb' libjemalloc2_5.3.0-1_amd64.deb 275000 MD5Sum:0f5

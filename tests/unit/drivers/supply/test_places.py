@@ -12,7 +12,7 @@ import pytest
 
 from envkit.drivers.supply.binaries import BinaryUnavailable, Found, Host, Version, Wanted, find
 from envkit.drivers.supply.binaries.places import _postgres_folders
-from tests.unit.test_supply_fakes import LINUX, NOWHERE, environ, put
+from tests.unit.drivers.supply.test_fake_supply import LINUX, NOWHERE, environ, put
 
 NOBODY = 65534
 KUBE = ("kube-apiserver", "kube-controller-manager", "kubectl")

@@ -18,7 +18,7 @@ from envkit.drivers.supply.binaries.pins import RELEASES, Digests
 from envkit.drivers.supply.binaries.releases import MIRRORS, EtcdRelease, KubernetesRelease, mirror
 from envkit.drivers.supply.binaries.renewing import digest_of
 from envkit.drivers.supply.binaries.sources import Fetcher
-from tests.unit.test_supply_fakes import LINUX, NOWHERE, Site, environ, script, serving, sha256, tarball
+from tests.unit.drivers.supply.test_fake_supply import LINUX, NOWHERE, Site, environ, script, serving, sha256, tarball
 
 KUBE = ("kube-apiserver", "kube-controller-manager", "kubectl")
 MAC = Host("darwin", "arm64")
@@ -133,7 +133,7 @@ def test_macos_has_envtests_archive_and_no_controller_manager(tmp_path: Path, si
 def test_only_what_is_missing_is_fetched(tmp_path: Path, site: Site) -> None:
     kubernetes(site, "1.33.0", "kube-controller-manager")
     know(tmp_path, site)
-    from tests.unit.test_supply_fakes import put
+    from tests.unit.drivers.supply.test_fake_supply import put
 
     folder = put(tmp_path / "assets", "kube-apiserver", "kubectl", version="1.33.0")
     found = get(tmp_path, site, Wanted("kubernetes"), KubernetesRelease(), KUBEBUILDER_ASSETS=str(folder))

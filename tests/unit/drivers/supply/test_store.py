@@ -14,7 +14,7 @@ from envkit.base.waiting import Cancel
 from envkit.drivers.supply.binaries.models import Candidate, Host, Refusal, Rejected
 from envkit.drivers.supply.binaries.store import Made, Store, binaries_home
 from envkit.drivers.supply.binaries.versions import Versions
-from tests.unit.test_supply_fakes import LINUX, put
+from tests.unit.drivers.supply.test_fake_supply import LINUX, put
 
 
 def store(tmp_path: Path, host: Host = LINUX) -> Store:

@@ -9,7 +9,7 @@ import pytest
 
 from envkit.drivers.supply.binaries.models import Rejected, Version
 from envkit.drivers.supply.binaries.versions import Versions, version_in
-from tests.unit.test_supply_fakes import put
+from tests.unit.drivers.supply.test_fake_supply import put
 
 PRINTED = [
     ("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=fab7d4e2c9b7f4d5", "7.0.15"),
