@@ -101,13 +101,18 @@ def _reason(error: Exception) -> str:
 
 
 def children(node: Any) -> Iterator[tuple[str | int, int, Any]]:
-    """Key (or index), line from 1, and node of everything directly inside a node, as often as it is written."""
+    """Yield the key (or index), line and node of everything directly inside a node, as often as it is written."""
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield index, item.start_mark.line + 1, item
+            yield index, _line(item), item
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield str(key.value), key.start_mark.line + 1, value
+            yield str(key.value), _line(key), value
+
+
+def _line(node: Any) -> int:
+    """Return the line, from 1; 0 for a node that was not read from a file."""
+    return node.start_mark.line + 1 if node.start_mark else 0
 
 
 def line_of(file: Path, path: str) -> int:
