@@ -1,15 +1,13 @@
 """What a probe is: data in a configuration, and one attempt that tells whether a service works.
 
-Each kind of probe is a module with a `PROBE`, a class made from `ProbeModel`, registered in `base.registry.PROBES`.
+Each kind of probe is a module with a `PROBE`, a class made from `ProbeModel`, registered in `base.registry.PROBES`;
+`config.models` makes the type of the configuration from them.
 Annotations are not postponed here: pydantic would compile each of them once more, at every start.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Union
+from typing import Any, ClassVar, Protocol
 
-from pydantic import Field
-
-from envkit.base import registry
 from envkit.base.deadline import Deadline
 from envkit.config.fields import Model
 
@@ -58,10 +56,3 @@ class ProbeModel(Model):
     def describe(self, target: Target) -> str:
         """Return what the probe expects, for the message of a wait that failed."""
         raise NotImplementedError
-
-
-if TYPE_CHECKING:
-    Probe = ProbeModel
-else:
-    _KINDS = tuple(registry.module(registry.PROBES, name).PROBE for name in registry.PROBES)
-    Probe = Annotated[Union[_KINDS], Field(discriminator="type")]  # noqa: UP007  the members are known at run time
