@@ -8,7 +8,7 @@ This module and `probes` do not postpone annotations, because pydantic would com
 Defaults are models without validation (`model_construct`), because the first validation of a model builds its schema.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -34,8 +34,14 @@ from envkit.config.file_models import Certificates, Files, KubeconfigField, Secr
 from envkit.config.file_models import File as File
 from envkit.config.file_models import Kubeconfig as Kubeconfig
 from envkit.config.file_models import Secret as Secret
-from envkit.config.probes import Probe as Probe
+from envkit.config.probes import ProbeModel
 from envkit.config.units import Duration, Size
+
+if TYPE_CHECKING:
+    Probe = ProbeModel
+else:
+    _PROBES = tuple(registry.module(registry.PROBES, name).PROBE for name in registry.PROBES)
+    Probe = Annotated[Union[_PROBES], Field(discriminator="type")]  # noqa: UP007  the members are known at run time
 
 
 def _port(value: Any) -> Any:

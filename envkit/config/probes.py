@@ -1,15 +1,12 @@
 """The interface of probes: data from the configuration, and a method that checks once whether a service works.
 
-Each kind of probe is a module with a `PROBE`, a subclass of `ProbeModel`, registered in `base.registry.PROBES`. The
-module does not postpone its annotations: pydantic would compile each of them again at every start.
+Each kind of probe is a module with a `PROBE`, a subclass of `ProbeModel`, registered in `base.registry.PROBES`;
+`config.models` makes the type of the configuration from them. The module does not postpone its annotations: pydantic would compile each of them again at every start.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Union
+from typing import Any, ClassVar, Protocol
 
-from pydantic import Field
-
-from envkit.base import registry
 from envkit.base.deadline import Deadline
 from envkit.config.fields import Model
 
@@ -59,10 +56,3 @@ class ProbeModel(Model):
     def describe(self, target: Target) -> str:
         """Return what the probe expects, for the message of a failed wait."""
         raise NotImplementedError
-
-
-if TYPE_CHECKING:
-    Probe = ProbeModel
-else:
-    _KINDS = tuple(registry.module(registry.PROBES, name).PROBE for name in registry.PROBES)
-    Probe = Annotated[Union[_KINDS], Field(discriminator="type")]  # noqa: UP007  the members are computed at run time

@@ -110,8 +110,8 @@ def children(node: Any) -> Iterator[tuple[str | int, int, Any]]:
             yield str(key.value), _line(key), value
 
 
-def _line(node: yaml.Node) -> int:
-    """Return the node's line from 1, or 0 for a node that envkit put there: it has no place in a file."""
+def _line(node: Any) -> int:
+    """Return the line, from 1; 0 for a node that was not read from a file."""
     return node.start_mark.line + 1 if node.start_mark else 0
 
 
