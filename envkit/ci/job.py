@@ -58,7 +58,6 @@ class Job:
     verdict: Verdict | None = None
     evidence: str = ""
     _began: float = field(default_factory=time.time)
-    _where: str = ""
     _variables: Mapping[str, str] = field(default_factory=dict)
     _place: tuple[Environment, Paths, Drivers, Control] | None = None
     _masked: set[str] = field(default_factory=set)
@@ -84,7 +83,6 @@ class Job:
     def opened(self, environment: Environment, paths: Paths, drivers: Drivers, control: Control) -> None:
         """Take the environment, after the configuration is loaded and the lane is chosen."""
         self._place = environment, paths, drivers, control
-        self._where = f"{drivers.lane} on {drivers.engine}" if drivers.engine else f"{drivers.lane}, plain processes"
         control.stream.sinks.append(self.steps)
         self.learn(environment)
 
@@ -124,6 +122,10 @@ class Job:
 
     def begin(self, *, fresh: bool) -> None:
         """Do nothing: no preparation is needed."""
+
+    def placed(self, environment: Environment, drivers: Drivers) -> None:  # noqa: ARG002  for `Intent`
+        """Mask the secrets of the environment at its port offset."""
+        self.learn(environment)
 
     def owned(self, *, owned: bool) -> None:
         """Do nothing: the reports are the same for both."""
@@ -178,10 +180,16 @@ class Job:
         for line in lines:
             self.note(line)
 
+    def _where(self) -> str:
+        if self._place is None:
+            return ""
+        drivers = self._place[2]
+        return f"{drivers.lane} on {drivers.engine}" if drivers.engine else f"{drivers.lane}, plain processes"
+
     def _account(self, error: EnvkitError | None) -> JobReport:
         trouble = Trouble(type(error).__name__, error.message, error.hint, error.detail) if error else None
         return JobReport(
-            self.verb, self.name, self._where, self._began, time.time() - self._began, self.steps.spans,
+            self.verb, self.name, self._where(), self._began, time.time() - self._began, self.steps.spans,
             tuple(self.rows), trouble, self.verdict, self.evidence,
         ).redacted(self._redact)  # fmt: skip
 

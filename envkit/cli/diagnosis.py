@@ -44,15 +44,15 @@ class Diagnosis:
     _judged: bool = False
 
     @contextmanager
-    def judging(self, target: Opened) -> Iterator[None]:
+    def judging(self, target: Callable[[], Opened]) -> Iterator[None]:
         """What fails here is explained before anything is taken down."""
         try:
             yield
         except CancelledError as error:
-            self.explain(target, error=error, signum=error.signum, seconds=HURRIED_SECONDS)
+            self.explain(target(), error=error, signum=error.signum, seconds=HURRIED_SECONDS)
             raise
         except EnvironmentFailed as error:
-            self.explain(target, error=error)
+            self.explain(target(), error=error)
             raise
 
     def on_cancel(self, target: Opened) -> None:

@@ -138,7 +138,7 @@ class RunCommand:
                 self._opened = target
                 target.control.stream.sinks.append(self.face.events(self.folder.events))
                 self.face.opened(target)
-                with self.log.phase("up"), self.blame.judging(target):
+                with self.log.phase("up"), self.blame.judging(lambda: self._opened or target):
                     outcome = self._up(target)
                 target.control.stream.quiet()
                 self.between.check()
@@ -161,6 +161,11 @@ class RunCommand:
     def begin(self, *, fresh: bool) -> None:
         """See `operations.up.Intent`."""
         self.watcher.begin(fresh=fresh)
+
+    def placed(self, environment: Environment, drivers: Drivers) -> None:
+        """See `operations.up.Intent`."""
+        if self._opened:
+            self._opened = replace(self._opened, environment=environment, drivers=drivers)
 
     def owned(self, *, owned: bool) -> None:
         """See `operations.up.Intent`."""
@@ -208,7 +213,7 @@ class RunCommand:
         self._hasty.start()
         try:
             for number in range(1, self.wish.repeat + 1):
-                with self.blame.judging(target):
+                with self.blame.judging(lambda: target):
                     target.control.cancel.check()  # a signal while the run before was looked at
                     self._prepare(target, number)
                     target.control.cancel.check()

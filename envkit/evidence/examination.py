@@ -204,15 +204,14 @@ def _redis_now(
     """What each store that has a memory limit of its own says now."""
     for one in runtime.observe(environment.name):
         service = environment.services.get(one.service)
-        if service is None or not (store := store_of(service.probe)) or not one.running:
+        store = store_of(service.probe) if service else None
+        if store is None or not store.limits_memory or not one.running:
             continue
-        with suppress(NoAnswer, KeyError):
+        with suppress(NoAnswer, KeyError, EnvkitError):
             seen = prober.resolved(one.service, {one.service: one})
             address = partial(prober.address, seen, one)
             with closing(store.sampler(seen.probe, address)) as ask:
-                values = dict(ask())
-            if "used_memory" in values:
-                yield one.service, values
+                yield one.service, dict(ask())
 
 
 def _signs(environment: Environment, runtime: FullRuntime, run: RunFolder | None) -> Iterator[LogSign]:

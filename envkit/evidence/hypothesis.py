@@ -21,7 +21,7 @@ class Hypothesis:
     """One thing that speaks for a fault, before the tests' own words are heard.
 
     `at` is when it began, `over` whether it passed again before the end, `service` whom it concerns, `kinds` the
-    complaints (`signs.SIGNS`) that tests would have of it. `proved` needs no test to confirm it.
+    complaints (`log_patterns.SIGNS`) that tests would have of it. `proved` needs no test to confirm it.
     """
 
     fault: Fault

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from envkit.base import labels
 from envkit.base.errors import EngineError, EnvironmentFailed, EnvkitError, HolderError
@@ -26,9 +25,6 @@ from envkit.drivers.runtimes.marked import Marked, marked_processes
 from envkit.drivers.runtimes.networks import Networks
 from envkit.inventory import state
 from envkit.planning.facts import Instance
-
-if TYPE_CHECKING:
-    pass
 
 GRACE = 3.0
 """Seconds for a service to end by itself: nothing of a test environment is worth a longer goodbye."""

@@ -14,7 +14,7 @@ from envkit.base.errors import EnvironmentFailed, EnvkitError, NotReady
 from envkit.base.paths import Paths
 from envkit.base.waiting import Cancel, until
 from envkit.config.models import Environment, Service
-from envkit.drivers.stores import store_of
+from envkit.drivers.stores import Store, store_of
 from envkit.inventory import state
 from envkit.inventory.drivers import Drivers
 from envkit.inventory.probing import Prober
@@ -75,14 +75,17 @@ def _reset(
         work: list[tuple[str, Callable[[], str]]] = []
         for name, (service, instance) in services.items():
             if service.probe and (store := store_of(service.probe)):
-                address = prober.address(service, instance)
-                work.append((name, partial(store.reset, service.probe, address, thoroughly=thoroughly)))
+                work.append((name, partial(_reset_store, store, prober, service, instance, thoroughly=thoroughly)))
         if thoroughly and environment.cluster.wanted and paths.kubeconfig.exists():
             work.append(("cluster", lambda: _clear(environment, paths)))
         parts += [part for part in _side_by_side(work) if part.said]
         if any("made anew" in part.said for part in parts):
             parts += _side_by_side([("services", lambda: _healthy(prober, services))])
         return parts
+
+
+def _reset_store(store: Store, prober: Prober, service: Service, instance: Instance, *, thoroughly: bool) -> str:
+    return store.reset(service.probe, prober.address(service, instance), thoroughly=thoroughly)
 
 
 def _running(

@@ -11,7 +11,6 @@ from pathlib import Path
 from envkit.base.errors import EngineError, EnvkitError
 from envkit.base.paths import Paths
 from envkit.config.models import Environment
-from envkit.drivers.runtimes.base import FullRuntime
 from envkit.inventory import state
 from envkit.inventory.drivers import Drivers
 from envkit.operations.effects import Effects
@@ -85,7 +84,7 @@ def _forget(environment: Environment, paths: Paths, drivers: Drivers) -> None:
         shutil.rmtree(paths.folder, ignore_errors=True)
 
 
-def forget_files(environment: Environment, paths: Paths, runtime: FullRuntime) -> None:
+def forget_files(environment: Environment, paths: Paths, drivers: Drivers) -> None:
     """What `settle` made for an environment that did not come to be; a kind cluster's files are its own business."""
     with suppress(EnvkitError, OSError):
         if environment.cluster.has_nodes and not paths.kubeconfig.exists():
@@ -93,7 +92,7 @@ def forget_files(environment: Environment, paths: Paths, runtime: FullRuntime) -
                 shutil.rmtree(paths.folder / name, ignore_errors=True)
             paths.folder.rmdir()
             return
-        if not environment.cluster.has_nodes and not runtime.observe(environment.name):
+        if not environment.cluster.has_nodes and not drivers.runtime.observe(environment.name):
             shutil.rmtree(paths.folder, ignore_errors=True)
             if is_own_folder(paths.services):
                 paths.services.rmdir()

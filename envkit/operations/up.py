@@ -76,6 +76,9 @@ class Intent(Protocol):
     def begin(self, *, fresh: bool) -> None:
         """The lock is held; `fresh`: no file of this environment is there."""
 
+    def placed(self, environment: Environment, drivers: Drivers) -> None:
+        """The port offset is chosen; `environment` and `drivers` are those at this offset."""
+
     def owned(self, *, owned: bool) -> None:
         """The plan is made; `owned`: nothing of the environment was there before."""
 
@@ -124,13 +127,15 @@ def up(
             )
         except BaseException:
             if fresh and not options.keep:
-                forget_files(environment, paths, drivers.runtime)
+                forget_files(environment, paths, drivers)
             raise
 
 
 def _up(
     environment: Environment, paths: Paths, drivers: Drivers, control: Control, provenance: Provenance, options: Options
 ) -> Outcome:
+    if options.intent:
+        options.intent.placed(environment, drivers)
     steps, desired, facts = make_plan(environment, paths, drivers, control.cancel, options.services, options.rebuild)
     for step in steps.steps:
         control.stream.emit(Kind.PLANNED, step.id, f"after {', '.join(step.needs)}" if step.needs else "")

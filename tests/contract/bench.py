@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,7 +36,10 @@ DEBIAN = ("localhost/envkit-standin/debian:bookworm", "docker.io/library/debian:
 REDIS = ("localhost/envkit-standin/redis:7", "docker.io/library/redis:7-alpine")
 """Candidates: a host without access to a registry has the first, any other host can pull the second."""
 
-OWNER = here(Path("/some/state"), "/some/checkout")
+STATE = Path(tempfile.gettempdir(), f"envkit-contract-{os.getpid()}")
+"""State directory of the environments under test."""
+
+OWNER = here(STATE, str(Path(__file__).parents[2]))
 CLAIM = Claim(OWNER)
 NUMBER = itertools.count(1)
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
+from envkit.base.events import Stream
+from envkit.base.paths import Paths
+from envkit.base.waiting import Cancel
 from envkit.drivers.engine.discovery import find
-from tests.contract.bench import OWNER, Bench, FakeBench, ProcessBench, RealBench
+from envkit.operations.locking import locked
+from tests.contract.bench import OWNER, STATE, Bench, FakeBench, ProcessBench, RealBench
 
 ENGINES = [
     pytest.param("fake"),
@@ -37,10 +42,13 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     else:
         made = RealBench(environment, find(request.param, os.environ))
     try:
-        made.networks.create(environment, OWNER)
-        yield made
+        # Its lock is held, so a `prune` of another test or of a user on this machine leaves it.
+        with locked(Paths(STATE, environment), 5.0, Stream([]), Cancel()):
+            made.networks.create(environment, OWNER)
+            yield made
     finally:
         made.close()
+        shutil.rmtree(STATE, ignore_errors=True)
 
 
 @pytest.fixture

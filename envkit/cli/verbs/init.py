@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import BEGIN, Verb
-
-if TYPE_CHECKING:
-    pass
 
 
 def init(flags: Flags) -> None:

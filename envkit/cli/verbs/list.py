@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from envkit.base.paths import state_home
 from envkit.cli.context import opened_machine
 from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import MACHINE, Verb
-
-if TYPE_CHECKING:
-    pass
 
 
 def list_(flags: Flags) -> None:

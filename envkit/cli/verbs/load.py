@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from envkit.base.errors import UsageError
 from envkit.cli.context import opened
 from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import MACHINE, Verb
-
-if TYPE_CHECKING:
-    pass
 
 
 def load(flags: Flags, image: Sequence[str]) -> None:

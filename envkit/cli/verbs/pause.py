@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from envkit.cli.context import opened
 from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import USE, Verb
-
-if TYPE_CHECKING:
-    pass
 
 
 def pause(flags: Flags) -> None:

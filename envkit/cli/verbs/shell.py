@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from envkit.base.errors import UsageError
 from envkit.cli.context import opened
 from envkit.cli.flags import Flags
 from envkit.cli.verb import USE, Verb
-
-if TYPE_CHECKING:
-    pass
 
 
 def shell(flags: Flags, service: Sequence[str]) -> int:

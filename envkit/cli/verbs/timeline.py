@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from envkit.base.errors import NotUp
 from envkit.cli.flags import Flags
 from envkit.cli.output import out
 from envkit.cli.verb import LOOK, Verb
-
-if TYPE_CHECKING:
-    pass
 
 
 def timeline(flags: Flags) -> None:

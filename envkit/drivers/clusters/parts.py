@@ -60,7 +60,7 @@ class PartsFacts:
     fingerprint: str = ""
     nodes: tuple[str, ...] = field(default=())
     dead: tuple[str, ...] = ()
-    """EnvtestCluster that do not run, without which it cannot work."""
+    """Parts that do not run, without which it cannot work."""
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,12 @@ class Sampler(Protocol):
 
 
 class Store(Protocol):
-    """One kind of store. `pace` is how many seconds are between two samples while a command runs."""
+    """One kind of store."""
 
     pace: float
+    """Seconds between two samples while a command runs."""
+    limits_memory: bool
+    """Whether it has a memory limit of its own: its samples then have `used_memory`."""
 
     def reset(self, probe: Any, address: Address, *, thoroughly: bool) -> str:
         """Make it as if no test had run; return what was done, or an empty text for nothing.

@@ -116,6 +116,7 @@ class PostgresStore:
     """See `drivers.stores.Store`."""
 
     pace = 3.0
+    limits_memory = False
 
     def reset(self, probe: PostgresProbe, address: Address, *, thoroughly: bool) -> str:
         """Bring the database back to its migrated state; what every run begins with leaves it alone."""

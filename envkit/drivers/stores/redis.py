@@ -59,6 +59,7 @@ class RedisStore:
     """See `drivers.stores.Store`."""
 
     pace = 1.5
+    limits_memory = True
 
     def reset(self, probe: RedisProbe, address: Address, *, thoroughly: bool) -> str:  # noqa: ARG002  always all of it
         """Flush it: everything at once for clients; memory is given back in the background."""

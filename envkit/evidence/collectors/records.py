@@ -64,6 +64,7 @@ def plan(scene: CollectionContext) -> None:
     from envkit.inventory import observe
     from envkit.planning import plan
 
+    scene.drivers.backend.check()
     steps = plan.make(
         *observe.look(scene.environment, scene.paths, scene.drivers, Cancel(), plan.select(scene.environment, ()))
     )

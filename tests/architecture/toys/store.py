@@ -22,6 +22,7 @@ class ToyStore:
     """The toy store; see `drivers.stores.Store`."""
 
     pace = 1.0
+    limits_memory = False
 
     def reset(self, _probe: Any, address: Address, *, thoroughly: bool) -> str:
         return f"toys put away, {address[0]}" if thoroughly else ""
