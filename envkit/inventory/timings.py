@@ -1,6 +1,6 @@
 """Timings of an `up`: which step each step waited for, how long each step took, and the critical path.
 
-A file in the environment's folder holds the timings of the last `up` that changed anything, even if it failed.
+A file in the state directory holds the timings of the last `up` that changed anything, even if it failed.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def recorded(environment: Environment, paths: Paths, where: str, stream: Stream,
 
 
 def write(paths: Paths, timings: Timings) -> None:
-    """Write the timings to the environment's folder. If no step did anything, the earlier file stays."""
+    """Write the timings to their file. If no step did anything, the earlier file stays."""
     if any(span.ran for span in timings.spans):
         write_private(paths.timings, json.dumps({"schema": SCHEMA, **asdict(timings)}, indent=1))
 
