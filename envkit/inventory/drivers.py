@@ -43,7 +43,7 @@ class Drivers:
     """The reason for the lane."""
 
     def at(self, environment: Environment) -> Drivers:
-        """Return the drivers of the same environment at another port offset. They share a runtime that is open."""
+        """Return the drivers of the same environment at another port offset. They keep an open runtime."""
         if environment is self.environment:
             return self
         moved = replace(self, environment=environment)

@@ -132,7 +132,7 @@ def cluster_lacks(
     fact: ClusterFact,
     patience: float = PATIENCE,
 ) -> bool:
-    """Return whether a running cluster fails for `patience` seconds, or lacks a part of its bootstrap."""
+    """Return True if a running cluster does not work within `patience` seconds, or lacks a part of its bootstrap."""
     found = _cluster_health(environment, paths, drivers, cancel, fact, patience)
     return bool(found.unready or found.missing)
 
@@ -145,7 +145,7 @@ def _cluster_health(
     fact: ClusterFact,
     patience: float = PATIENCE,
 ) -> ClusterFact:
-    """Return the fact with the reason why the cluster does not work, or with the missing parts of its bootstrap.
+    """Return `fact` with the reason why the cluster does not work, or with the missing parts of its bootstrap.
 
     All requests share one connection of the small client: importing the SDK takes too long.
     """
@@ -210,6 +210,6 @@ def _unready(
 
 
 def _strangers(runtime: FullRuntime, running: Mapping[str, Instance]) -> Iterable[tuple[str, Holder]]:
-    """Return each service with the program that holds a port in its place. A passing probe cannot exclude this case."""
+    """Return each service whose port another program holds, with that program: a probe may pass there as well."""
     found: Mapping[str, Holder] = runtime.strangers(list(running.values()))
     return found.items()

@@ -84,7 +84,7 @@ def reserve(paths: Paths, root: str, ports: Collection[int], cancel: Cancel, los
 
 
 def step(ports: Collection[int]) -> int:
-    """Return the distance between offsets: the smallest one such that no two ports differ by a multiple of it.
+    """Return the distance between offsets: the first number from `STEP` of which no two ports differ by a multiple.
 
     Two environments of one configuration, each at a multiple of this distance, therefore never share a port. This holds
     even if one port (`metrics`) is 1000 above another port: no two offsets then differ by 1000.
@@ -96,7 +96,8 @@ def step(ports: Collection[int]) -> int:
 def slots(ports: Collection[int]) -> list[list[int]]:
     """Return every usable offset, in three groups, the best group first.
 
-    First group: all ports are below `OUTGOING`. Second: some are above it, none within. Third: some are within.
+    First group: all ports are below `OUTGOING`. Second group: no port is in `OUTGOING`, but some are above it. Third
+    group: some ports are in `OUTGOING`.
     """
     most = min(LARGEST, HIGHEST_PORT - max(ports))
     groups: list[list[int]] = [[], [], []]

@@ -69,11 +69,11 @@ class Prober:
         return wanted.resolve_for_host(self.environment, name, self.paths, ports, self.this_host)
 
     def target(self, service: Service, instance: Instance) -> probes.Target:
-        """Return the ports that a probe connects to, and the function with which it runs a command in the service."""
+        """Return the target of a probe: the ports to connect to, and a function that runs a command in the service."""
 
         def port(name: str) -> int:
             key = name or next(iter(service.ports))
-            if service.ports[key].container not in instance.published:  # older than the configured port
+            if service.ports[key].container not in instance.published:  # it was made before the port was configured
                 raise NotReady(f"{instance.service} does not publish its port {key}")
             return instance.published[service.ports[key].container]
 

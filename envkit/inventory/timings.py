@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 ENDS = {Kind.DONE: "done", Kind.KEPT: "kept", Kind.FAILED: "failed", Kind.SKIPPED: "stopped"}
-"""The `state` of a step after the event that ends it."""
+"""The kinds of events that end a step, each with the `state` of the step after it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Span:
 
     @property
     def ran(self) -> bool:
-        """Whether the step did anything: it began, and was more than a check that all is unchanged."""
+        """Whether the step did anything: it began, and its result was not `kept`."""
         return self.began is not None and self.state != "kept"
 
 
@@ -65,7 +65,10 @@ class Timings:
 
     @property
     def critical(self) -> tuple[Span, ...]:
-        """The critical path, in order: the step that ended last, before it the last of its needs to end, and so on."""
+        """The critical path, first step first.
+
+        Its last step is the step that ended last. Before each step comes the one of its needs that ended last.
+        """
         by_name = {span.step: span for span in self.spans if span.ran}
         chain: list[Span] = []
         after = list(by_name.values())
@@ -76,7 +79,7 @@ class Timings:
         return tuple(chain)
 
     def waited_for(self, span: Span) -> str:
-        """Return the step that this one waited for until the end, or "" if it waited for none."""
+        """Return the step that ended last among those that this step needed, or "" if it waited for none."""
         ended = {one.step: one.ended for one in self.spans if one.ran and one.step in span.needs}
         return max(ended, key=ended.__getitem__) if ended else ""
 

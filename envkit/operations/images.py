@@ -121,7 +121,7 @@ def complete(environment: Environment, paths: Paths, drivers: Drivers, control: 
     return [part for part in list_parts(environment, paths, drivers) if part.role != "base"]
 
 
-# One by one
+# Pull and build the parts
 
 
 def _each(control: Control, parts: Sequence[Part], work: Callable[[Part], Result]) -> list[Result]:
@@ -182,7 +182,7 @@ def _had(environment: Environment, drivers: Drivers, control: Control, part: Par
     return Result(part, "built" if how.startswith("built") else "pulled", f"{name} is here ({how})")
 
 
-# What there is
+# Find the parts
 
 
 def _parts(environment: Environment, paths: Paths, drivers: Drivers) -> Iterable[Part]:
@@ -204,7 +204,7 @@ def _parts(environment: Environment, paths: Paths, drivers: Drivers) -> Iterable
 
 
 def _merged(parts: Iterable[Part]) -> list[Part]:
-    """Return the parts with those of the same names combined into one, which lists all its services."""
+    """Return the parts without duplicates. The part of an image lists all services that use the image."""
     found: dict[tuple[str, ...], Part] = {}
     for part in parts:
         same = found.get(part.names)

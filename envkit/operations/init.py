@@ -86,7 +86,7 @@ def _create(path: Path, text: str) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
-# Look
+# Read the repository
 
 
 def find_requirements(folder: Path) -> Seen:
@@ -180,7 +180,8 @@ def _migrations(seen: Seen, folder: Path) -> None:
 
 HEAD = """\
 # What the integration tests of this repository need. `envkit plan` shows what `envkit up` would do; every key is in
-# docs/configuration.md of envkit. Over this file go envkit.local.yaml (one machine, not committed) and --set KEY=VALUE.
+# docs/configuration.md of envkit. envkit.local.yaml (one machine, not committed) and --set KEY=VALUE override
+# this file.
 """
 
 EXAMPLE = """\
@@ -190,7 +191,7 @@ EXAMPLE = """\
 #     needs: [postgres]
 #     env: {DATABASE_URL: "${postgres.exports.DATABASE_URL}"}
 #     ports: {http: "18650:8080"}          # host:container, on 127.0.0.1
-#     probe: {type: http, path: /healthz}  # ready means that this is satisfied
+#     probe: {type: http, path: /healthz}  # the service is ready when it passes
 #     exports: {CATALOGUE_URL: "http://${self.address}"}
 """
 

@@ -234,7 +234,7 @@ def _load_images(drivers: Drivers, cancel: Cancel, archive: Archive, report: Any
 
 
 def _serves(row: Mapping[str, Any], identity: str) -> bool:
-    """Return whether the image with this id can be used in place of the archive's.
+    """Return whether the present image, which has this id, can be used in place of the archive's image.
 
     An image that envkit built has a name made from its content, so any image of that name is right.
     """

@@ -82,9 +82,9 @@ def _offset(environment: Environment, paths: Paths, control: Control, placement:
 
 @contextmanager
 def ports_lost_as_error(environment: Environment, *, from_nothing: bool) -> Iterator[None]:
-    """Raise `PortsLost` in place of the failure if another offset can be tried.
+    """Raise `PortsLost` in place of an error about a taken port, if another offset can be tried.
 
-    That is so if envkit chose the offset, and nothing of the environment existed before (`from_nothing`).
+    Another offset can be tried if envkit chose the offset and nothing of the environment existed (`from_nothing`).
     """
     try:
         yield

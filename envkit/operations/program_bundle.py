@@ -85,7 +85,7 @@ def pack_programs(
                 key = store.entry(f"saved-{found.version}").name
                 rows.append(_put(archive, name, found.version, "binaries", key, files))
         else:
-            notes.append(f"{name} is not in it: here it is from {found.source}; the other machine must have it too")
+            notes.append(f"{name} is not in the archive: it is from {found.source}; the other machine must have it too")
     return rows, notes
 
 
@@ -122,7 +122,7 @@ def _entry_of(store: Store, found: Program) -> Path | None:
 
 @contextmanager
 def _as_entry(found: Program) -> Iterator[list[tuple[str, Path]]]:
-    """Return the files that a cache entry with these programs would have: names in the entry, and paths here."""
+    """Yield the files for a cache entry with these programs: the name in the entry and the path of each file."""
     programs = {name: f"bin/{name}" for name in found.paths}
     files = {programs[name]: digest(path.resolve()) for name, path in found.paths.items()}
     manifest = {"schema": SCHEMA, "origin": found.source, "version": found.version, "programs": programs,

@@ -75,7 +75,10 @@ def expired(environments: Iterable[Found], but: str, now: float | None = None) -
 
 
 def _revived(one: PruneTarget, paths: Paths) -> str:
-    """Return why the environment must stay after all: somebody used it since `choose`. The caller holds its lock."""
+    """Return why the environment must not be removed, if somebody used it after `choose`, else "".
+
+    The caller holds the environment's lock.
+    """
     record = state.read(paths)
     if record and one.found.record and record.expires != one.found.record.expires:
         return "it was brought up again meanwhile"
@@ -84,13 +87,13 @@ def _revived(one: PruneTarget, paths: Paths) -> str:
 
 
 def _judgeable(found: Found) -> bool:
-    """Return whether all its state directories are on this machine, and this user can read each one or it is gone."""
+    """Return whether this user can read all its state directories; those of another machine count as unreadable."""
     folders = [labels.home_here(mark) for mark in found.homes]
     return all(folder is not None and _readable(folder) for folder in folders)
 
 
 def _readable(folder: Path) -> bool:
-    """Return whether this user can read the folder. A folder that is gone counts as readable, with no record in it."""
+    """Return whether this user can read the folder. A missing folder counts as readable: it contains no record."""
     try:
         next(folder.iterdir(), None)
     except FileNotFoundError:
@@ -134,7 +137,10 @@ def prune(
 
 
 def _claim(found: Found, home: Path) -> Claim:
-    """Return a claim of this user that also covers the environment's owner, whose checkout is gone or time is over."""
+    """Return this user's claim with the machine, state directory and checkout of the environment's owner.
+
+    The owner's checkout is gone or its time is over, so this user may remove what is left.
+    """
     owner = found.owner or Owner()
     ours = here(home, owner.checkout or "")
     return Claim(replace(ours, machine=owner.machine or ours.machine, home=owner.home or ours.home))

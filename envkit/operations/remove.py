@@ -51,9 +51,9 @@ def said(error: BaseException) -> str:
 
 
 def claim_of_lost_checkout(claim: Claim, held: Owner | None) -> Claim:
-    """Return the claim, with the recorded owner's checkout in place of its own if that checkout was deleted.
+    """Return the claim. If the recorded owner's checkout was deleted, the claim gets that checkout.
 
-    If the owner was in another mount namespace, the claim stays: the folder may exist there.
+    If the owner was in another mount namespace, the claim stays as it is: the folder may exist there.
     """
     if held is None or claim.on(held).whose is not Relation.CHECKOUT:
         return claim
@@ -121,9 +121,9 @@ Engines = tuple[tuple[str, str], ...]
 
 
 def known_engines(paths: Paths) -> Engines | None:
-    """Return the engines that, by the environment's files, may hold a part of it; None if the files name no place.
+    """Return the engines that the environment's files name; None if they do not show where the environment ran.
 
-    The record has the engine of the last `up` that succeeded. `begun.json` has the engine of the last `up` that began.
+    The record has the engine of the last `up` that succeeded, and `paths.begun` the engine of the last `up` that began.
     """
     record, begun = state.read(paths), state.read_begun(paths)
     if (record is None or (not runs_processes(record.lane) and not record.engine)) and begun is None:

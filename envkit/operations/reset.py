@@ -162,7 +162,7 @@ def _clear(environment: Environment, paths: Paths) -> str:
 
     api = Api.of(paths.kubeconfig)
     spaces, kinds = clear(api, environment.cluster, environment.name)
-    return f"{spaces} namespaces and {kinds} sets of custom resources requested away" if spaces or kinds else "clean"
+    return f"deletion requested: {spaces} namespaces, {kinds} sets of custom resources" if spaces or kinds else "clean"
 
 
 def _healthy(prober: Prober, services: Mapping[str, tuple[Service, Instance]]) -> str:

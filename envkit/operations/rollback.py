@@ -23,9 +23,9 @@ Failed = Callable[[Environment, Drivers, Exception], None]
 
 
 def rollback(effects: Effects, keep: bool, error: Exception, failed: Failed | None) -> None:
-    """Collect evidence, then remove what this run made unless `keep`. Problems are reported and added to `error`.
+    """Collect evidence, then remove what this run made unless `keep` is true. Problems are reported.
 
-    If `failed` is given, it is called in place of collecting evidence.
+    If `failed` is given, this function calls it and does not collect evidence itself.
     """
     note = effects.control.stream.note
     if failed:

@@ -1,4 +1,4 @@
-"""`run -- COMMAND`: run the command on this terminal with the variables set, and pass signals and its exit code on."""
+"""`run -- COMMAND`: run the command on this terminal with the variables set, forward signals, return its exit code."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def child(
     """Run the command on this terminal with the variables set, pass signals on to it, and return how it ended.
 
     After a signal that does not come from its terminal, the command has `CHILD_GRACE` seconds to end. Then, or at a
-    second signal, it is killed, and `end` must end all processes that it started. Raises `UsageError` if the command
-    cannot be started. `check` raises an error if a signal came before this function handled signals.
+    second signal, this function kills it and calls `end`, which ends all processes that the command started. Raises
+    `UsageError` if the command cannot be started. `check` raises an error if a signal came earlier.
     """
     cancelled = cancelled or Cancelled()
     began = time.monotonic()
@@ -115,7 +115,7 @@ def _forwarding(cancelled: Cancelled) -> Iterator[Callable[[subprocess.Popen[byt
     def hand_on(signum: int, _frame: FrameType | None) -> None:
         if signum == signal.SIGINT and from_terminal():
             cancelled.interrupted = True
-            return  # the terminal has already sent it to the command as well, which decides whether to end
+            return  # the terminal sends it to the command as well; the command decides whether to end
         if signum in CANCELLING:
             cancelled.heard(signum)
         if not running:

@@ -104,7 +104,7 @@ def status(environment: Environment, paths: Paths, drivers: Drivers, cancel: Can
     selected = plan.select(environment, ())
     _, facts = observe.look(environment, paths, drivers, cancel, selected)
     absent = observe.left_out(environment, drivers, facts.instances)
-    with cancel.cutting(), ThreadPoolExecutor(1, thread_name_prefix="cluster") as pool:  # Docker takes a second
+    with cancel.cutting(), ThreadPoolExecutor(1, thread_name_prefix="cluster") as pool:  # Docker needs a second
         cluster = pool.submit(_cluster_row, drivers, facts) if CLUSTER in selected else None
         usages = _usages(drivers.runtime, facts)
     rows = [_row(environment, drivers, name, facts, usages) for name in environment.services if name not in absent]

@@ -1,4 +1,4 @@
-"""Renew tokens that expire soon: request a new one, write it into services, and last into the token's own file.
+"""Renew tokens that expire soon: request a new token, write it into services, then write it into its own file.
 
 If a service's file cannot be written, the token's own file stays old, and the next command tries again.
 """
@@ -92,7 +92,7 @@ def _claim(record: state.Record, paths: Paths) -> Claim:
 
 @contextmanager
 def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> Iterator[Renewing]:
-    """Open the runtime that the record names. If Podman's API is not served, serve it meanwhile."""
+    """Open the runtime that the record names. If Podman's API does not run, start it for this time."""
     if not record.engine:
         from envkit.drivers.runtimes.processes import Processes, never
 

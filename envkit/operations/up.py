@@ -75,16 +75,16 @@ It raises `ReplacementRefused` to prevent the change.
 
 
 class Intent(Protocol):
-    """Receives what an `up` is going to do, before it does it, so that the supervisor can clean up after a SIGKILL."""
+    """Receives a call before each stage of an `up`, so that the supervisor can clean up after a SIGKILL."""
 
     def begin(self, *, fresh: bool) -> None:
-        """Receive that `up` holds the lock. `fresh` means that no file of this environment exists."""
+        """Record that `up` holds the lock. `fresh` means that no file of this environment exists."""
 
     def owned(self, *, owned: bool) -> None:
-        """Receive that the plan is made. `owned` means that nothing of the environment existed before."""
+        """Record that the plan is made. `owned` means that nothing of the environment existed before."""
 
     def failed(self, environment: Environment, drivers: Drivers, error: Exception) -> None:
-        """Receive the error of a failed `up`. What it made still exists, and is removed after this call."""
+        """Record the error of a failed `up`. What it made still exists, and is removed after this call."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _up(
 def _with_tokens(effects: Effects, *, fresh: bool) -> state.Record:
     """Write the record, renew tokens, and return the record.
 
-    If the bootstrap made new tokens, they are first written into the files of services that were kept.
+    If the bootstrap made new tokens, this function first writes them into the files of services that were kept.
     """
     paths, drivers = effects.paths, effects.drivers
 

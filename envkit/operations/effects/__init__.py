@@ -55,7 +55,7 @@ class Effects:
     made_cluster: bool = False
     made_network: bool = False
     started: bool = False
-    """Whether this run called the runtime to start a service; a signal may end the step before `made` has it."""
+    """Whether this run called the runtime to start a service. A signal may end the step before `made` has it."""
     resumed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -151,7 +151,7 @@ class Effects:
         if self.resumed and not observe.cluster_lacks(
             self.environment, self.paths, self.drivers, self.control.cancel, self.facts.cluster, patience=RESUMED
         ):
-            return "as it was before the pause"
+            return "unchanged since the pause"
         if not self.bootstrapped:
             self._apply_bootstrap(report, cancel)
         loaded = self._load(cluster.images, report, cancel) if cluster.images else []
@@ -207,7 +207,7 @@ class Effects:
         return said
 
     def _resume(self, old: Instance, report: Report, cancel: Cancel) -> str:
-        """Resume a paused service and wait for its probe. The first probe, passed before the pause, is not repeated."""
+        """Resume a paused service and wait for its probe. Do not run its first probe: it passed before the pause."""
         instance = self.drivers.runtime.resume(old)
         with self._lock:
             self.instances[old.service] = instance

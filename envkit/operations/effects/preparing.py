@@ -94,7 +94,7 @@ def _all(checks: list[Check]) -> None:
 
 def _unreadable(error: OSError) -> EnvkitError:
     return EnvironmentFailed(
-        f"cannot read {error.filename}: {error.strerror}", hint="envkit reads it as you: check its owner and mode"
+        f"cannot read {error.filename}: {error.strerror}", hint="envkit has your permissions: check its owner and mode"
     )
 
 

@@ -44,7 +44,7 @@ class Proof:
         service = self.prober.resolved(self.name, {self.name: self.instance})
         said = f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
         if service.first_probe:
-            self.report("proving it once, as a client would")
+            self.report("running its first probe once, as a client would")
             self._wait(service, service.first_probe)
         if service.memory:
             self._check_limit(service.memory)
