@@ -1,1 +1,1 @@
-"""Knows what is there: observes it now, and reads what the last `up` recorded. Also renders the exported variables."""
+"""What exists: modules observe it now, and read and write the record of the last `up`. `export` renders variables."""

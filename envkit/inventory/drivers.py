@@ -1,4 +1,4 @@
-"""The drivers of one environment: its runtime with networks and supply, and its cluster, opened when first used."""
+"""The drivers of one environment: its runtime with networks and supply, and its cluster. Each opens at first use."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drivers:
-    """What runs an environment in its lane. Each part is opened when it is first used: the imports take time.
+    """The drivers that run an environment in its lane. Each opens at its first use, because its imports take time.
 
-    `address` is what the lane's runtime runs on: what `RuntimeKind.enter` returned. `cancel` ends waits of the runtime.
+    `address` is the value that `RuntimeKind.enter` returned: the engine, or whatever else the lane's runtime runs on.
+    `cancel` ends waits of the runtime.
     """
 
     environment: Environment
@@ -42,7 +43,7 @@ class Drivers:
     """The reason for the lane."""
 
     def at(self, environment: Environment) -> Drivers:
-        """Return the drivers of the same environment at another port offset; an opened runtime is kept."""
+        """Return the drivers of the same environment at another port offset. They keep an open runtime."""
         if environment is self.environment:
             return self
         moved = replace(self, environment=environment)
@@ -50,20 +51,20 @@ class Drivers:
         return moved
 
     def prober(self, cancel: Cancel) -> Prober:
-        """Return what asks the services of this environment whether they work."""
+        """Return a `Prober`, which checks whether the services of this environment work."""
         from envkit.inventory.probing import Prober
 
         return Prober(self.environment, self.paths, self.runtime, self.this_host, cancel)
 
     def undisturbed(self) -> Drivers:
-        """Return drivers that no signal interrupts, unless the runtime is open already."""
+        """Return drivers that no signal interrupts. A runtime that is already open stays interruptible."""
         free = replace(self, cancel=Cancel())
         vars(free).update((name, part) for name, part in vars(self).items() if name not in vars(free))
         return free
 
     @cached_property
     def claim(self) -> Claim:
-        """Who asks: decides what may be changed and removed."""
+        """The claim of this user and checkout: it decides which resources envkit may change and remove."""
         record = state.read(self.paths)
         environment = self.environment
         return owner.claim(self.paths.home, environment.checkout, environment.root, record.owner if record else None)
@@ -80,27 +81,27 @@ class Drivers:
 
     @property
     def engine(self) -> str:
-        """`docker`, `podman`, or an empty string where no engine runs anything."""
+        """`docker` or `podman`, or an empty string if the environment uses no engine."""
         return self.backend.engine
 
     @property
     def engine_url(self) -> str:
-        """The engine's address, or an empty string."""
+        """The engine's address, or an empty string if the environment uses no engine."""
         return self.backend.engine_url
 
     @property
     def where(self) -> str:
-        """The place where all of it runs, as messages name it."""
+        """The name that messages use for the place where the environment runs."""
         return self.backend.where
 
     @property
     def arch(self) -> str:
-        """The engine's architecture, `amd64` or `arm64`: it can differ from this host's."""
+        """The engine's architecture, `amd64` or `arm64`. It can differ from the architecture of this host."""
         return self.backend.arch
 
     @property
     def runtime(self) -> FullRuntime:
-        """What starts and stops the services."""
+        """The runtime that starts and stops the services."""
         return self.backend.runtime
 
     @property
@@ -110,12 +111,12 @@ class Drivers:
 
     @property
     def supply(self) -> Supply:
-        """What services are started from: an engine's images, or programs of this host."""
+        """The source of what services start from: an engine's images, or programs of this host."""
         return self.backend.supply
 
     @cached_property
     def recipes(self) -> Mapping[str, Recipe]:
-        """How to build each service that has a `build`, by the service's name."""
+        """The build recipe of each service that has a `build`, by the service's name."""
         from envkit.drivers.supply.build import recipes
 
         return recipes(self.environment, self.arch, self.caller.cache)
@@ -132,10 +133,10 @@ class Drivers:
         return kind_of(self.environment.cluster.type).open(opening)
 
     def this_host(self) -> ThisHost:
-        """Return how a service calls this host back. The environment's network must exist."""
+        """Return the address at which services reach this host. The environment's network must exist."""
         return self.backend.this_host()
 
     def lacking(self, name: str) -> str:
-        """Return the program that this optional part of the cluster needs and that is missing here, or ""."""
+        """Return the missing program that this optional part of the cluster needs, or "" if none is missing."""
         service = self.environment.services.get(name)
         return self.backend.lacking(service) if service else ""

@@ -1,4 +1,4 @@
-"""Facts: what of the environment is there now and whether it works. Reads only."""
+"""Facts: which parts of the environment exist now, and whether they work. This module changes nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def look(
     selected: frozenset[str],
     rebuild: bool = False,
 ) -> tuple[Desired, Facts]:
-    """What is wanted and what is there, gathered in parallel."""
+    """Return the desired state and the facts. Several threads gather them in parallel."""
     prober = drivers.prober(cancel)
     with cancel.cutting(), ThreadPoolExecutor(8, thread_name_prefix="look") as pool:
         network = pool.submit(drivers.networks.exists, environment.name)
@@ -62,13 +62,13 @@ def look(
 
 
 def left_out(environment: Environment, drivers: Drivers, instances: Mapping[str, Instance]) -> dict[str, str]:
-    """Parts of the cluster that this machine cannot have, with the program that is missing."""
+    """Return the parts of the cluster that cannot run on this machine, each with the program that is missing."""
     parts = (name for name in environment.cluster_parts if name not in instances)
     return {name: program for name in parts if (program := drivers.lacking(name))}
 
 
 def _by_service(found: Sequence[Instance]) -> tuple[dict[str, Instance], list[Instance]]:
-    """One instance for each service, the running one first; what else carries the label is a stray."""
+    """Return one instance for each service, preferably a running one, and a list of the other instances."""
     instances: dict[str, Instance] = {}
     doubles = []
     for instance in sorted(found, key=lambda one: not one.running):
@@ -80,7 +80,7 @@ def _by_service(found: Sequence[Instance]) -> tuple[dict[str, Instance], list[In
 
 
 def image_wants(environment: Environment, paths: Paths, drivers: Drivers) -> dict[str, Want]:
-    """The services that are wanted and the image of each, as if none of them ran."""
+    """Return each desired service with its image, as if none of them were running."""
     found = _wants(environment, paths, drivers, {}, drivers.supply.ids(_references(environment, drivers)))
     for name in left_out(environment, drivers, {}):
         del found[name]
@@ -88,7 +88,7 @@ def image_wants(environment: Environment, paths: Paths, drivers: Drivers) -> dic
 
 
 def _references(environment: Environment, drivers: Drivers) -> list[str]:
-    """Every image name that might be used."""
+    """Return every image name that a service might use."""
     names = [
         image for service in environment.services.values() for image in wanted.candidates(service, environment.images)
     ]
@@ -132,7 +132,7 @@ def cluster_lacks(
     fact: ClusterFact,
     patience: float = PATIENCE,
 ) -> bool:
-    """Whether a running cluster does not work within `patience` seconds, or something of its bootstrap is missing."""
+    """Return True if a running cluster does not work within `patience` seconds, or lacks a part of its bootstrap."""
     found = _cluster_health(environment, paths, drivers, cancel, fact, patience)
     return bool(found.unready or found.missing)
 
@@ -145,7 +145,10 @@ def _cluster_health(
     fact: ClusterFact,
     patience: float = PATIENCE,
 ) -> ClusterFact:
-    """Whether a finished cluster works, and what of its bootstrap is missing; one kept-open connection, no SDK."""
+    """Return `fact` with the reason why the cluster does not work, or with the missing parts of its bootstrap.
+
+    All requests share one connection of the small client: importing the SDK takes too long.
+    """
     from envkit.base.abilities import able
     from envkit.config.names import CONTROLLERS
     from envkit.drivers.clusters.api import Api, ApiError, Busy
@@ -156,7 +159,7 @@ def _cluster_health(
         restoring.restore_kubeconfig()
     api = Api.of(paths.kubeconfig)
 
-    def account() -> str | None:  # programs are looked for only where it is missing
+    def account() -> str | None:  # search for programs only if the account is missing
         seen = api.default_account()
         return seen if seen and not drivers.lacking(CONTROLLERS) else None
 
@@ -180,9 +183,10 @@ def _unready(
     instances: Mapping[str, Instance],
     selected: frozenset[str],
 ) -> dict[str, str]:
-    """Probes of everything that runs; a moment's patience, for a busy machine is no broken service.
+    """Probe every running service; return the reason for each service that does not work.
 
-    None for what needs something that does not run: it is asked once, for the report.
+    A probe has `PATIENCE` seconds to pass, because a busy machine can delay a working service. A service that needs a
+    service that does not run is probed only once, for the report.
     """
     running = {
         name: instance
@@ -206,6 +210,6 @@ def _unready(
 
 
 def _strangers(runtime: FullRuntime, running: Mapping[str, Instance]) -> Iterable[tuple[str, Holder]]:
-    """A probe that passes only proves that somebody answers."""
+    """Return each service whose port another program holds, with that program: a probe may pass there as well."""
     found: Mapping[str, Holder] = runtime.strangers(list(running.values()))
     return found.items()

@@ -1,6 +1,7 @@
-"""`--port-offset auto`: an offset under which all ports of an environment are free, remembered for checkout and name.
+"""`--port-offset auto`: choose an offset at which all ports of an environment are free, and store it.
 
-Nothing heavy is imported: every command that looks at such an environment asks `known`.
+The stored offset belongs to one checkout and one environment name. This module imports nothing slow, because every
+command on such an environment calls `known`.
 """
 
 from __future__ import annotations
@@ -22,25 +23,28 @@ from envkit.base.waiting import Cancel, until
 from envkit.inventory import state
 
 STEP = 20
-"""Offsets are at least so far apart, so that ports in a row (8080, 8081 ...) stay together."""
+"""Smallest distance between two offsets, so that consecutive ports (8080, 8081 ...) stay together."""
 
 WIDEST = 2000
-"""The longest step that is tried; an environment of 60 ports finds one below 200."""
+"""Largest distance that `step` tries; for an environment of 60 ports, `step` finds one below 200."""
 
 OUTGOING = range(32768, 61000)
-"""Linux gives these to outgoing connections: a service that is restarted could find its port taken by a client."""
+"""Ports that Linux gives to outgoing connections: a client could take the port of a service during its restart."""
 
 LARGEST, HIGHEST_PORT = 50000, 65535
 
 LOCK_SECONDS = 20.0
 
 KEPT = 64
-"""Offsets remembered for environments that are not up; the one that was used longest ago goes first."""
+"""Largest number of stored offsets for environments that are not up; the least recently used ones are dropped."""
 
 
 @dataclass(frozen=True)
 class Reserved:
-    """An offset of one checkout's environment, and the ports that it means. `used`: seconds since 1970."""
+    """The offset of one checkout's environment, and its ports at that offset.
+
+    `used` is the time of its last use, in seconds since 1970.
+    """
 
     name: str
     root: str
@@ -50,20 +54,20 @@ class Reserved:
 
 
 def known(paths: Paths, root: str) -> int | None:
-    """The offset that was chosen for this environment of this checkout, or None."""
+    """Return the stored offset of this environment of this checkout, or None."""
     return next((it.offset for it in _read(paths.home) if (it.name, it.root) == (paths.name, root)), None)
 
 
 def proposed(paths: Paths, root: str, ports: Collection[int]) -> int:
-    """The offset that `reserve` would give now. `ports` are the environment's own, without any offset."""
+    """Return the offset that `reserve` would return now. `ports` are the configured ports, without any offset."""
     chosen = known(paths, root) if ports else 0
     return _search(paths, root, sorted(ports), _read(paths.home), frozenset()) if chosen is None else chosen
 
 
 def reserve(paths: Paths, root: str, ports: Collection[int], cancel: Cancel, lost: Collection[int] = ()) -> int:
-    """Choose an offset, or take the remembered one, and write it down: nobody else is given ports that overlap with it.
+    """Return the stored offset or a new one, and store it: no other environment then gets a port of it.
 
-    `lost` are offsets whose ports turned out to be taken. Raises `EnvironmentFailed` when none is left.
+    `lost` are offsets at which a port was already taken. Raises `EnvironmentFailed` when no offset is free.
     """
     own = sorted(ports)
     if not own:
@@ -80,18 +84,20 @@ def reserve(paths: Paths, root: str, ports: Collection[int], cancel: Cancel, los
 
 
 def step(ports: Collection[int]) -> int:
-    """The distance between two offsets: no two ports differ by a multiple of it.
+    """Return the distance between offsets: the first number from `STEP` of which no two ports differ by a multiple.
 
-    So two environments of one configuration, each at a multiple of it, never meet in a port: not even where one port is
-    1000 beyond another (`metrics`) and the offsets differ by 1000.
+    Two environments of one configuration, each at a multiple of this distance, therefore never share a port. This holds
+    even if one port (`metrics`) is 1000 above another port: no two offsets then differ by 1000.
     """
     spread = {abs(one - other) for one in ports for other in ports if one != other}
     return next((it for it in range(STEP, WIDEST) if not any(apart % it == 0 for apart in spread)), WIDEST)
 
 
 def slots(ports: Collection[int]) -> list[list[int]]:
-    """Every offset that may be given, the best group first: all ports below those for outgoing connections, none among
-    them, some among them.
+    """Return every usable offset, in three groups, the best group first.
+
+    First group: all ports are below `OUTGOING`. Second group: no port is in `OUTGOING`, but some are above it. Third
+    group: some ports are in `OUTGOING`.
     """
     most = min(LARGEST, HIGHEST_PORT - max(ports))
     groups: list[list[int]] = [[], [], []]
@@ -102,12 +108,15 @@ def slots(ports: Collection[int]) -> list[list[int]]:
 
 
 def _search(paths: Paths, root: str, ports: list[int], others: Collection[Reserved], lost: Collection[int]) -> int:
-    """The first free offset, from a place that differs between checkouts; at random once one was lost."""
+    """Return the first free offset. The search begins at a different place in each checkout.
+
+    After an offset was lost, the order is random.
+    """
     first = start(paths.name, root)
     order = [it for group in slots(ports) for it in _begun(group, first, shuffled=bool(lost))]
     recorded = _recorded(paths)
     up = [it for it in others if _is_up(paths.home, it)]
-    for reserved in (others, up):  # an offset that is only remembered for somebody is better than none
+    for reserved in (others, up):  # if none is free, take one that is stored for an environment that is not up
         for offset in order:
             moved = _moved(ports, offset)
             taken = offset in lost or not recorded.isdisjoint(moved) or _overlap(moved, reserved)
@@ -127,7 +136,7 @@ def _begun(offsets: list[int], first: int, *, shuffled: bool) -> list[int]:
 
 
 def start(name: str, root: str) -> int:
-    """Where the search begins: users, checkouts and names that do not know of each other seldom meet."""
+    """Return the number at which the search begins; users, checkouts and names seldom share the same number."""
     return int.from_bytes(hashlib.sha256(f"{os.getuid()}:{root}:{name}".encode()).digest()[:4], "big")
 
 
@@ -141,7 +150,7 @@ def _overlap(ports: Iterable[int], others: Iterable[Reserved]) -> bool:
 
 
 def _recorded(paths: Paths) -> set[int]:
-    """Ports of the other environments that are up, whoever chose them."""
+    """Return the ports in the records of all other environments, with chosen and with configured offsets."""
     found: set[int] = set()
     for name in state.names(paths.home):
         record = state.read(Paths(paths.home, name)) if name != paths.name else None
@@ -150,7 +159,10 @@ def _recorded(paths: Paths) -> set[int]:
 
 
 def _fresh(home: Path, entries: Iterable[Reserved]) -> list[Reserved]:
-    """Without those of deleted checkouts, and of the others that are not up only the last ones used."""
+    """Return the entries to keep: those of environments that are up, and the last `KEPT` used of the others.
+
+    Entries of deleted checkouts are dropped unless their environment is up.
+    """
     up = [it for it in entries if _is_up(home, it)]
     down = [it for it in entries if it not in up and (not it.root or Path(it.root).is_dir())]
     return [*up, *sorted(down, key=lambda it: it.used)[-KEPT:]]
@@ -165,7 +177,7 @@ def _file(home: Path) -> Path:
 
 
 def _read(home: Path) -> list[Reserved]:
-    """What is remembered; nothing where the file is lost or broken."""
+    """Return the stored entries, or an empty list if the file is missing or broken."""
     try:
         rows = json.loads(_file(home).read_text())
         return [Reserved(**{**row, "ports": tuple(map(int, row["ports"]))}) for row in rows]
@@ -175,7 +187,7 @@ def _read(home: Path) -> list[Reserved]:
 
 @contextmanager
 def _alone(home: Path, cancel: Cancel) -> Iterator[None]:
-    """One envkit at a time chooses; the lock dies with its holder, and is held for milliseconds."""
+    """Hold the lock for choosing an offset. The kernel frees it when its process ends; it is held for milliseconds."""
     from filelock import FileLock, Timeout
 
     path = home / ".locks/.offsets"

@@ -1,4 +1,4 @@
-"""Probes of running services: each asks where the service really is, once or with some patience."""
+"""Probe running services at the ports that they really publish, once or repeatedly until a time limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE = 3.0
 
 
 def chosen_ports(environment: Environment, instances: Mapping[str, Instance]) -> dict[str, int]:
-    """Return the host ports that the engine published, by `service.port`."""
+    """Return the host ports of the instances, under the names `service.port`."""
     found = {}
     for name, instance in instances.items():
         service = environment.services.get(name)
@@ -32,7 +32,7 @@ def chosen_ports(environment: Environment, instances: Mapping[str, Instance]) ->
 
 @dataclass(frozen=True)
 class Prober:
-    """Asks the services of one environment whether they work."""
+    """Checks whether the services of one environment work."""
 
     environment: Environment
     paths: Paths
@@ -41,9 +41,9 @@ class Prober:
     cancel: Cancel
 
     def health(self, name: str, instance: Instance, patience: float = PATIENCE) -> str:
-        """Return what is wrong with a running service, or "" when its probe passes within `patience` seconds.
+        """Return why a running service does not work, or "" when its probe passes within `patience` seconds.
 
-        A service that ends meanwhile is not waited for.
+        The wait ends at once when the service ends.
         """
         service = self.resolved(name, {name: instance})
         if service.probe is None:
@@ -64,22 +64,22 @@ class Prober:
         return ""
 
     def resolved(self, name: str, instances: Mapping[str, Instance]) -> Service:
-        """Return the service with its references resolved as this host sees them: probes ask from here."""
+        """Return the service with its references resolved for this host, because probes run on this host."""
         ports = chosen_ports(self.environment, instances)
         return wanted.resolve_for_host(self.environment, name, self.paths, ports, self.this_host)
 
     def target(self, service: Service, instance: Instance) -> probes.Target:
-        """Return where a probe asks, and how it runs a command beside the service."""
+        """Return the target of a probe: the ports to connect to, and a function that runs a command in the service."""
 
         def port(name: str) -> int:
             key = name or next(iter(service.ports))
-            if service.ports[key].container not in instance.published:  # it was made before it was given that port
+            if service.ports[key].container not in instance.published:  # it was made before the port was configured
                 raise NotReady(f"{instance.service} does not publish its port {key}")
             return instance.published[service.ports[key].container]
 
         return probes.Target(port, lambda argv: self.runtime.execute(instance, argv), cancel=self.cancel)
 
     def address(self, service: Service, instance: Instance) -> tuple[str, int]:
-        """Return the host and the port that the service's probe asks."""
+        """Return the host and the port that the service's probe connects to."""
         target = self.target(service, instance)
         return target.host, target.port(getattr(service.probe, "port", ""))

@@ -1,4 +1,7 @@
-"""The state record: a cache of what was brought up, so that `env` answers at once. Losing it loses nothing."""
+"""The state record: a cache of what the last `up` brought up, so that `env` is fast.
+
+If the file is lost, every other command still finds the environment by its labels.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ from envkit.planning.origin import Inputs
 SCHEMA = 1
 
 PAUSED = "paused"
-"""A record's `status` while everything of the environment is held; `up` otherwise."""
+"""The `status` of a record while the environment is paused; otherwise the status is `up`."""
 
 
 @dataclass(frozen=True)
 class Renewal:
-    """A token that ends: the identity it belongs to, and the variable that carries it."""
+    """What envkit needs to renew a token: its identity, lifetime in seconds, audiences, and exported variable."""
 
     identity: str
     namespace: str
@@ -32,7 +35,10 @@ class Renewal:
 
 @dataclass(frozen=True)
 class Carried:
-    """A file inside a service that holds tokens: its text, a mark in place of each (`planning.values.placeholder`)."""
+    """A file in a service that contains tokens.
+
+    `content` has a placeholder in place of each token (`planning.values.placeholder`).
+    """
 
     service: str
     path: str
@@ -42,7 +48,7 @@ class Carried:
 
 @dataclass(frozen=True)
 class Record:
-    """What the last successful `up` left: `variables` are what `env` prints, `ports` what must accept connections."""
+    """What the last successful `up` brought up: `env` prints `variables`; each of `ports` must accept connections."""
 
     name: str
     root: str
@@ -59,48 +65,48 @@ class Record:
     expires: float = 0.0
     carried: tuple[Carried, ...] = ()
     selected: tuple[str, ...] = ()
-    """What was asked for and what that needs (`up redis`), by name; empty when it was everything."""
+    """Names of the requested services (`up redis`) and of what they need; empty if `up` was to start everything."""
     parts: int = 0
-    """How many services, the cluster among them, there would be of everything; 0 when it was everything."""
+    """Number of all services, including the cluster; 0 if `up` was to start everything."""
     owner: Owner = UNKNOWN
     job: str = ""
-    """The CI job that it was made for; empty for none."""
+    """The CI job for which `up` made the environment, or an empty string."""
     offset_chosen: bool = False
     """Whether envkit chose the port offset (`--port-offset auto`)."""
     asked: Mapping[str, str] = field(default_factory=dict)
-    """The options that chose this environment, each as it was given: a flag with its value, or a variable."""
+    """The options that selected this environment, as the user gave them: a flag with its value, or a variable."""
     made: Mapping[str, Inputs] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
     def held_by(self) -> Owner:
-        """Who brought it up; records of earlier versions name the folder alone."""
+        """The owner who brought the environment up. Records of earlier versions contain only the folder."""
         return self.owner if self.owner.known else Owner(checkout=self.root)
 
     @property
     def standing(self) -> str:
-        """`up`, or `up in part (1 of 5)`: the same words in every command."""
+        """`up`, or `up in part (1 of 5)`. Every command uses this text."""
         return standing(len(self.selected), self.parts) if self.selected else "up"
 
     def part(self) -> dict[str, Any] | None:
-        """The same for a program; None when everything is up."""
+        """Return which part is up, as data for JSON output, or None when everything is up."""
         return part(self.selected, self.parts) if self.selected else None
 
 
 def standing(count: int, parts: int) -> str:
-    """How an environment is called of which some services are up, and nothing else was asked for."""
+    """Return the text for an environment with `count` of its `parts` services up because no others were requested."""
     return f"up in part ({count} of {parts})"
 
 
 def part(selected: Iterable[str], parts: int) -> dict[str, Any]:
-    """What is up, by name and number, and of how many."""
+    """Return the names and the number of the services that are up, and the number of all services, for JSON output."""
     names = sorted(selected)
     return {"up": len(names), "of": parts, "selected": names}
 
 
 @dataclass(frozen=True)
 class Begun:
-    """What an `up` wrote down before its first effect: who it is, and the engine that may have something of it."""
+    """What an `up` writes before its first change: the owner, and the engine that may hold parts of the environment."""
 
     owner: Owner = UNKNOWN
     engine: str = ""
@@ -108,14 +114,14 @@ class Begun:
 
 
 def begin(paths: Paths, begun: Begun) -> None:
-    """Write it into the environment's folder, which it marks as the owner's."""
+    """Write `begun` into the environment's folder. This marks the folder as the owner's."""
     if read_begun(paths) != begun:
         paths.make()
         write_private(paths.begun, json.dumps(asdict(begun)))
 
 
 def read_begun(paths: Paths) -> Begun | None:
-    """What the last `up` that changed anything wrote down, or None."""
+    """Return what the last `up` that changed anything wrote before its first change, or None."""
     try:
         raw: dict[str, Any] = json.loads(paths.begun.read_text())
         return Begun(of_data(raw["owner"]), str(raw["engine"]), str(raw["engine_url"]))
@@ -124,7 +130,7 @@ def read_begun(paths: Paths) -> Begun | None:
 
 
 def read(paths: Paths) -> Record | None:
-    """The record, or None when there is none that this version understands."""
+    """Return the record, or None if there is no record that this version can read."""
     try:
         raw: dict[str, Any] = json.loads(paths.state.read_text())
         if raw.get("schema") != SCHEMA:
@@ -140,11 +146,11 @@ def read(paths: Paths) -> Record | None:
 
 
 def write(paths: Paths, record: Record) -> None:
-    """Replace the record; it holds secrets, so it is the user's alone."""
+    """Replace the record. It contains secrets, so only this user can read the file."""
     paths.make()
     write_private(paths.state, json.dumps(asdict(record), indent=1))
 
 
 def names(home: Path) -> list[str]:
-    """Environments that have a folder here."""
+    """Return the names of the environments that have a record below `home`."""
     return sorted(path.parent.name for path in home.glob("*/state.json"))

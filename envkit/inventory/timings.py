@@ -1,6 +1,6 @@
-"""Where the time of an `up` went: what each step waited for, how long it took, and the chain that made it so long.
+"""Timings of an `up`: which step each step waited for, how long each step took, and the critical path.
 
-Kept beside the environment's logs, also of an `up` that failed; the last one that changed anything.
+A file in the state directory holds the timings of the last `up` that changed anything, even if it failed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 ENDS = {Kind.DONE: "done", Kind.KEPT: "kept", Kind.FAILED: "failed", Kind.SKIPPED: "stopped"}
-"""How a step ends."""
+"""The kinds of events that end a step, each with the `state` of the step after it."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """One step: `began` is seconds since the command began, None for one that never did."""
+    """One step. `began` is in seconds since the command began, or None if the step never began."""
 
     step: str
     action: str = ""
@@ -40,18 +40,21 @@ class Span:
 
     @property
     def ended(self) -> float:
-        """Seconds since the command began."""
+        """When the step ended, in seconds since the command began."""
         return (self.began or 0.0) + self.seconds
 
     @property
     def ran(self) -> bool:
-        """Whether it did anything."""
+        """Whether the step did anything: it began, and its result was not `kept`."""
         return self.began is not None and self.state != "kept"
 
 
 @dataclass(frozen=True)
 class Timings:
-    """An `up`: `at` is seconds since 1970, `seconds` its wall time, `result` up or failed."""
+    """The timings of one `up`.
+
+    `at` is when it began, in seconds since 1970. `seconds` is its wall time. `result` is `up` or `failed`.
+    """
 
     name: str
     at: float
@@ -62,7 +65,10 @@ class Timings:
 
     @property
     def critical(self) -> tuple[Span, ...]:
-        """The chain that ended last: each step of it, and of what that needed the one that ended last, in order."""
+        """The critical path, first step first.
+
+        Its last step is the step that ended last. Before each step comes the one of its needs that ended last.
+        """
         by_name = {span.step: span for span in self.spans if span.ran}
         chain: list[Span] = []
         after = list(by_name.values())
@@ -73,12 +79,12 @@ class Timings:
         return tuple(chain)
 
     def waited_for(self, span: Span) -> str:
-        """The step whose end let this one begin, empty where it waited for none."""
+        """Return the step that ended last among those that this step needed, or "" if it waited for none."""
         ended = {one.step: one.ended for one in self.spans if one.ran and one.step in span.needs}
         return max(ended, key=ended.__getitem__) if ended else ""
 
     def facts(self) -> dict[str, Any]:
-        """For a program; times in seconds since the command began, each step with what it waited for."""
+        """Return the timings as data for JSON output. Times of steps are in seconds since the command began."""
         chain = [span.step for span in self.critical]
         steps = [
             {**asdict(span), "needs": list(span.needs), "waited_for": self.waited_for(span) or None,
@@ -91,14 +97,17 @@ class Timings:
 
 
 class Recorder:
-    """An event sink that notes when each step began and how it ended; of a plan, or of what comes."""
+    """An event sink that records when each step began and how it ended.
+
+    With a plan it records the steps of the plan only; without one it records every step that has an event.
+    """
 
     def __init__(self, plan: Plan | None = None) -> None:
         self._planned, steps = plan is not None, plan.steps if plan else ()
         self._spans = {step.id: Span(step.id, step.action.value, tuple(step.needs)) for step in steps}
 
     def __call__(self, event: Event) -> None:
-        """Note it."""
+        """Record the event if it begins or ends a step."""
         if not event.step or (self._planned and event.step not in self._spans):
             return
         span = self._spans.setdefault(event.step, Span(event.step))
@@ -116,17 +125,17 @@ class Recorder:
         )  # fmt: skip
 
     def close(self) -> None:
-        """Nothing to put away."""
+        """Do nothing: this sink holds no resources."""
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """In the order of the plan, or of their first event."""
+        """The recorded steps, in the order of the plan, or without a plan in the order of their first events."""
         return tuple(self._spans.values())
 
 
 @contextmanager
 def recorded(environment: Environment, paths: Paths, where: str, stream: Stream, plan: Plan) -> Iterator[None]:
-    """Keep the timings of what is done here, also when it fails."""
+    """Write the timings of the steps that run inside the `with` block, even if they fail."""
     recorder = Recorder(plan)
     stream.sinks.append(recorder)
     failed = True
@@ -137,18 +146,18 @@ def recorded(environment: Environment, paths: Paths, where: str, stream: Stream,
         stream.sinks.remove(recorder)
         took, result = round(stream.clock() - stream.began, 3), "failed" if failed else "up"
         at = round(time.time() - took, 3)
-        with suppress(OSError):  # a full disk has errors enough of its own
+        with suppress(OSError):  # a full disk already made another step fail
             write(paths, Timings(environment.name, at, took, result, where, recorder.spans))
 
 
 def write(paths: Paths, timings: Timings) -> None:
-    """Keep it; one of which no step did anything has nothing to show, and the last one stays."""
+    """Write the timings to their file. If no step did anything, the earlier file stays."""
     if any(span.ran for span in timings.spans):
         write_private(paths.timings, json.dumps({"schema": SCHEMA, **asdict(timings)}, indent=1))
 
 
 def read(paths: Paths) -> Timings | None:
-    """The last one kept, or None when there is none that this version understands."""
+    """Return the stored timings, or None if there are none that this version can read."""
     try:
         raw: dict[str, Any] = json.loads(paths.timings.read_text())
         if raw.pop("schema") != SCHEMA:

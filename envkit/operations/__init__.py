@@ -1,1 +1,1 @@
-"""One module for each operation of a user: up, down, status, run and the rest. `effects` carries out a plan's steps."""
+"""The operations of a user, one module each: up, down, status, run and others. `effects` carries out a plan's steps."""

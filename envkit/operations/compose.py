@@ -1,4 +1,4 @@
-"""A compose file's services as envkit says them; what has no equal is remarked on, never dropped in silence."""
+"""Convert the services of a compose file to envkit's configuration. A remark names each key that has no equivalent."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from envkit.base.errors import UsageError
 from envkit.config.names import is_name, made_name
 
 COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
-"""In the order in which compose itself looks for them."""
+"""Names of compose files, in the order in which compose itself searches for them."""
 
 TAKEN = {"image", "build", "command", "entrypoint", "environment", "ports", "depends_on", "user", "working_dir"}
 MEANINGLESS = {"container_name", "restart", "hostname", "networks", "healthcheck", "expose", "profiles"}
-"""What envkit has no need of: names, the network and probes are its own."""
+"""Keys that envkit ignores without a remark: it makes names, the network and probes itself."""
 
 PRESETS = {"postgres": 5432, "redis": 6379}
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)\}|(?<!\$)\$(\w+)")
 
 
 def to_envkit(file: Path) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
-    """Services by name, and remarks by service. Raises `UsageError` for what is no compose file."""
+    """Return the services by name, and the remarks by service. Raises `UsageError` if it is not a compose file."""
     try:
         raw = bounded.load(bounded.read_text(file), bounded.LOADER) or {}
         given = dict(raw.get("services") or {})
         names = {name: name if is_name(name) else made_name(name) for name in given}
-    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:  # not as compose writes it
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:  # not a compose file
         raise UsageError(f"{file} cannot be read as a compose file: {error}") from error
     services, remarks = {}, {}
     for name, body in given.items():
@@ -47,9 +47,9 @@ def _service(body: Mapping[str, Any], names: Mapping[str, str]) -> tuple[dict[st
     env, ports = _environment(body.get("environment")), _ports(body.get("ports"))
     if preset in PRESETS and "build" not in body:
         if body.get("command"):
-            remarks.append("its command is the preset's; `command: [...]` would replace it")
+            remarks.append("it runs the preset's command; `command: [...]` would replace that command")
         if ":" in image.rpartition("/")[2]:
-            remarks.append(f"image: {_full(image)} would pin the compose file's, and bind it to containers")
+            remarks.append(f"`image: {_full(image)}` would use the compose file's image, which runs only in containers")
         return _preset(preset, env, ports), remarks
     made: dict[str, Any] = {"build": _build(body["build"])} if "build" in body else {"image": _full(image)}
     for key in ("command", "entrypoint"):
@@ -60,7 +60,7 @@ def _service(body: Mapping[str, Any], names: Mapping[str, str]) -> tuple[dict[st
     made |= {key: value for key, value in (("needs", needs), ("env", env), ("ports", _named(ports))) if value}
     if ports:
         made["probe"] = {"type": "tcp"}
-        remarks.append("better than a connection: probe: {type: http, path: /healthz}")
+        remarks.append("an HTTP probe shows more than a connection: probe: {type: http, path: /healthz}")
     return made, remarks
 
 
@@ -68,7 +68,7 @@ def _preset(preset: str, env: Mapping[str, str], ports: Mapping[int, int]) -> di
     known = {"user": "POSTGRES_USER", "password": "POSTGRES_PASSWORD", "database": "POSTGRES_DB"}
     options = {option: env[name] for option, name in known.items() if preset == "postgres" and name in env}
     if "user" in options:
-        options.setdefault("database", options["user"])  # as the image does it
+        options.setdefault("database", options["user"])  # the image does the same
     inner = PRESETS[preset]
     made: dict[str, Any] = {"preset": preset}
     if options:
@@ -77,7 +77,7 @@ def _preset(preset: str, env: Mapping[str, str], ports: Mapping[int, int]) -> di
 
 
 def _full(image: str) -> str:
-    """Fully qualified, as every engine understands it."""
+    """Return the image's name with its registry: every engine accepts this form."""
     first, slash, _ = image.partition("/")
     if not slash:
         return f"docker.io/library/{image}"
@@ -92,7 +92,10 @@ def _build(build: Any) -> dict[str, Any]:
 
 
 def _environment(given: Any) -> dict[str, str]:
-    """A list or a mapping; a name alone is the caller's variable. What is not set is empty, as in compose."""
+    """Return the variables of a list or a mapping.
+
+    A name without a value refers to the caller's variable. As in compose, a variable that is not set is empty.
+    """
     pairs = dict(given) if isinstance(given, Mapping) else dict(_pair(str(word)) for word in given or ())
     return {str(name): f"${{{name}:-}}" if value is None else _optional(_text(value)) for name, value in pairs.items()}
 
@@ -111,7 +114,10 @@ def _optional(value: str) -> str:
 
 
 def _ports(given: Any) -> dict[int, int]:
-    """Inner to host port; one that is privileged or not named becomes the number moved up by 10000."""
+    """Return the host port of each container port.
+
+    If the host port is below 1024 or not named, the number becomes its remainder modulo 20000, plus 10000.
+    """
     found = {}
     for port in given or ():
         if isinstance(port, Mapping):

@@ -1,4 +1,7 @@
-"""`env`: the variables of an environment that is up. Fast: no SDK, no models, the record and a look at the ports."""
+"""`env`: the variables of an environment that is up.
+
+It is fast because it reads only the record and connects to the ports; it imports no SDK and no models.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from envkit.operations.tokens import renew_tokens_from_host
 
 
 def read(paths: Paths, up: str, environ: Mapping[str, str] = MappingProxyType({})) -> state.Record:
-    """The record of an environment that is up, tokens renewed where they near their end, in services too.
+    """Return the record of an environment that is up. Tokens that expire soon are renewed, also in services.
 
-    Raises `NotUp`, with `up` as the command to run, when it is not up or something of it has gone since.
+    Raises `NotUp`, with `up` as the command to run, if the environment is not up, is paused, or a port does not answer.
     """
     record = state.read(paths)
     if record is None:

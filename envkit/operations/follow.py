@@ -1,4 +1,4 @@
-"""`logs --follow`: several services' output as it comes, in one stream, until all have ended."""
+"""`logs --follow`: one stream of the new output of several services, until all of them have ended."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from envkit.operations.services import instances
 from envkit.planning.facts import Instance
 
 LAST = 20
-"""Lines of each service that are shown before what is new."""
+"""Number of earlier lines of each service that are shown before its new lines."""
 
 BACK = 10.0
-"""Seconds for a service that ended to be back: it is being restarted, on a machine that may be busy."""
+"""Seconds to wait until a service that ended runs again: a restart can be slow on a busy machine."""
 
 Line = tuple[str, str | None]
-"""A service and what it wrote; None when it has ended."""
+"""A service's name, and a line that it wrote; None instead of a line when the service has ended."""
 
 
 def follow(
@@ -35,7 +35,10 @@ def follow(
     tail: int | None,
     write: Callable[[str, str], None],
 ) -> None:
-    """Hand every line to `write`, with its service's name. Raises `Cancelled` on Ctrl-C, `NotUp` when none is there."""
+    """Call `write` for every line, with the service's name first.
+
+    Raises `Cancelled` on Ctrl-C, and `NotUp` if a named service, or every service, is missing.
+    """
     found = instances(environment, runtime, up_command, names)
     lines: queue.Queue[Line] = queue.Queue()
     for instance in found.values():
@@ -62,7 +65,7 @@ def _read(
     tail: int,
     lines: queue.Queue[Line],
 ) -> None:
-    """One service, through its restarts, in a thread that is left behind when the command ends."""
+    """Put the lines of one service into the queue, also after restarts. The thread may outlive the command."""
     name, place = instance.service, Place()
     try:
         while True:
@@ -82,7 +85,7 @@ def _read(
 
 
 def _again(environment: Environment, runtime: FullRuntime, instance: Instance) -> Instance:
-    """The service as it is when it runs again, or in the end."""
+    """Wait until the service runs again, at most `BACK` seconds; return its last state."""
     deadline = time.monotonic() + BACK
     while not instance.running and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""`gather`: evidence of the last run, or of how things are now; also where the engine is gone."""
+"""`gather`: collect evidence of the last run, or of the present state. It works without an engine as well."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ from envkit.inventory.drivers import Drivers
 from envkit.watch.folder import latest
 
 SECONDS = 90.0
-"""For all of it, at the most."""
+"""Longest time in seconds for collecting all evidence."""
 
 LOOK_SECONDS = 8.0
+"""Longest time in seconds for examining the environment before collecting."""
 
 UP_SECONDS, CANCELLED_SECONDS = 20.0, 3.0
-"""For the evidence of an `up` that failed, and of one that was cancelled: CI kills ten seconds after its signal."""
+"""Seconds for the evidence of an `up` that failed, and of one that was cancelled.
+
+CI kills a cancelled job ten seconds after its signal.
+"""
 
 
 def of_up() -> tuple[Collector, ...]:
-    """Return the collectors for an `up` that failed: its error has said what works, so nothing is asked again."""
+    """Return the collectors for an `up` that failed, without those that would repeat checks of the `up` itself."""
     return tuple(one for one in every() if not one.repeats)
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """Where the evidence is, and what it says first."""
+    """The path of the evidence, and the verdict on it."""
 
     path: Path
     verdict: Verdict
@@ -47,7 +51,10 @@ def gather(
     archive: bool = False,
     error: EnvkitError | None = None,
 ) -> Gathered:
-    """Gather everything there is. A last run that succeeded is kept, but not judged: what is asked about is now."""
+    """Collect all evidence, judge it, and return its path and the verdict.
+
+    The evidence includes the last run. The verdict ignores a last run that succeeded, and describes the present state.
+    """
     run = latest(paths)
     failed = run if run and run.read_facts().get("code") != 0 else None
     control.stream.note("gathering evidence")
@@ -82,7 +89,10 @@ def of_failed_up(
     error: BaseException,
     into: Path | None = None,
 ) -> Gathered | None:
-    """Evidence of an `up` that failed, gathered before anything is taken down; its path is left in the error."""
+    """Collect the evidence of an `up` that failed, before anything is removed; set its path in the error.
+
+    Returns None if collecting fails.
+    """
     known = error if isinstance(error, EnvkitError) else None
     seconds = CANCELLED_SECONDS if control.cancel.signum else UP_SECONDS
     found = evidence.examine(
@@ -108,7 +118,7 @@ def of_failed_up(
             collectors=of_up(),
         )
     except EnvkitError as trouble:
-        control.stream.note(f"no evidence: {trouble.message}")
+        control.stream.note(f"evidence could not be collected: {trouble.message}")
         return None
     if known:
         known.evidence = str(path)

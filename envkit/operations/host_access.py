@@ -1,4 +1,4 @@
-"""What a suite needs to be called back: what calls this host, what its listener binds, a certificate for it."""
+"""What a suite needs so that services can call it: the address of this host, the address to bind, a certificate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ ADDRESS, LISTEN, CERTIFICATES = "ENVKIT_HOST_ADDRESS", "ENVKIT_HOST_LISTEN", "EN
 
 
 def variables(environment: Environment, paths: Paths, drivers: Drivers) -> dict[str, str]:
-    """Address and listening address; with a cluster, whose webhooks want TLS, the folder of a certificate as well."""
+    """Return variables with the address of this host, the address to bind, and the folder of a certificate.
+
+    Only an environment with a cluster has the folder: webhooks of a cluster require TLS.
+    """
     host = drivers.this_host()
     if not host.address:
         return {}
@@ -31,7 +34,7 @@ def variables(environment: Environment, paths: Paths, drivers: Drivers) -> dict[
 
 
 def _certificates(paths: Paths, host: ThisHost) -> Path:
-    """The folder, with tls.crt, tls.key and ca.crt in it: the names that Kubernetes gives them."""
+    """Write tls.crt, tls.key and ca.crt, as Kubernetes names them, into a folder, and return the folder."""
     from envkit.drivers.clusters.pki import Pki
 
     pki = Pki(authority_file(paths).parent)

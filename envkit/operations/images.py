@@ -1,4 +1,4 @@
-"""`images`: what an environment is started from, whether it is here, and how it gets here."""
+"""`images`: list, pull and build the images and programs that an environment needs."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ from envkit.inventory.drivers import Drivers
 from envkit.planning.plan import Want
 
 AT_ONCE = 4
-"""Pulls at the same time: an engine pulls the layers of each in parallel already."""
+"""Largest number of pulls at the same time. It is small, because an engine pulls the layers of an image in parallel."""
 
 Role = Literal["service", "build", "base", "node", "inside", "program"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One image (or program) that the environment uses. `names` are tried in this order, `here` is the one that is.
+    """One image (or program) that the environment uses.
 
-    `role`: of a service, built for one, what such a build stands on, of the cluster's nodes, brought into them, or a
-    program of a service that runs as a process.
+    envkit tries `names` in this order; `here` is the name that is present, or an empty string. `role` is one of:
+    `service`, an image of a service; `build`, an image that is built for a service; `base`, the base image of a build;
+    `node`, the image of the cluster's nodes; `inside`, an image that is loaded into the nodes; `program`, the program
+    of a service that runs as a process.
     """
 
     role: Role
@@ -52,13 +54,13 @@ class Part:
 
     @property
     def name(self) -> str:
-        """What is here, else what would be had first."""
+        """The name that is present, else the name that would be tried first."""
         return self.here or self.names[0]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one part: `here` (it was), `pulled`, `built`, `left` (it is not pulled) or `failed`."""
+    """The result for one part: `here` (it was present), `pulled`, `built`, `left` (it cannot be pulled) or `failed`."""
 
     part: Part
     result: Literal["here", "pulled", "built", "left", "failed"]
@@ -67,12 +69,12 @@ class Result:
 
 
 def list_parts(environment: Environment, paths: Paths, drivers: Drivers) -> list[Part]:
-    """Everything that the environment would be started from, looked up on this machine."""
+    """Return every image and program that the environment needs, and whether each is present on this machine."""
     return [_looked_up(environment, drivers, part) for part in _merged(_parts(environment, paths, drivers))]
 
 
 def pull(environment: Environment, paths: Paths, drivers: Drivers, control: Control) -> list[Result]:
-    """Have everything that is not built here, several at once; one that fails keeps none of the others back."""
+    """Pull each part that is not built here, several at once. If one fails, the others are still pulled."""
     parts = [part for part in list_parts(environment, paths, drivers) if part.role != "build"]
     return _each(control, parts, partial(_pulled, environment, drivers, control))
 
@@ -80,7 +82,10 @@ def pull(environment: Environment, paths: Paths, drivers: Drivers, control: Cont
 def build(
     environment: Environment, paths: Paths, drivers: Drivers, control: Control, services: Sequence[str] = ()
 ) -> list[Result]:
-    """Build the images of the services that have a `build`, anew. Raises `UsageError` for those that have none."""
+    """Build the images of the named services, or of all that have a `build`.
+
+    Raises `UsageError` if a named service has no `build`, or if the lane runs processes.
+    """
     known = {name for name, service in environment.services.items() if service.build}
     unknown = [name for name in services if name not in known]
     if unknown:
@@ -101,19 +106,22 @@ def build(
 
 
 def complete(environment: Environment, paths: Paths, drivers: Drivers, control: Control) -> list[Part]:
-    """Everything, with what was missing pulled or built. Raises `ImageUnavailable` naming all that cannot be had."""
+    """Pull or build each missing part, and return all parts except base images.
+
+    Raises `ImageUnavailable` with every part that is not available.
+    """
     missing = [part for part in list_parts(environment, paths, drivers) if not part.here and part.role != "base"]
     failed = [
         one for one in _each(control, missing, partial(_had, environment, drivers, control)) if one.result == "failed"
     ]
     if failed:
         raise ImageUnavailable(
-            "not everything can be had:\n" + "\n".join(f"  - {one.part.name}: {one.said}" for one in failed)
+            "not everything is available:\n" + "\n".join(f"  - {one.part.name}: {one.said}" for one in failed)
         )
     return [part for part in list_parts(environment, paths, drivers) if part.role != "base"]
 
 
-# One by one
+# Pull and build the parts
 
 
 def _each(control: Control, parts: Sequence[Part], work: Callable[[Part], Result]) -> list[Result]:
@@ -174,7 +182,7 @@ def _had(environment: Environment, drivers: Drivers, control: Control, part: Par
     return Result(part, "built" if how.startswith("built") else "pulled", f"{name} is here ({how})")
 
 
-# What there is
+# Find the parts
 
 
 def _parts(environment: Environment, paths: Paths, drivers: Drivers) -> Iterable[Part]:
@@ -196,7 +204,7 @@ def _parts(environment: Environment, paths: Paths, drivers: Drivers) -> Iterable
 
 
 def _merged(parts: Iterable[Part]) -> list[Part]:
-    """The same image for several services is one part."""
+    """Return the parts without duplicates. The part of an image lists all services that use the image."""
     found: dict[tuple[str, ...], Part] = {}
     for part in parts:
         same = found.get(part.names)
@@ -217,7 +225,10 @@ def _looked_up(environment: Environment, drivers: Drivers, part: Part) -> Part:
 
 
 def _origin(environment: Environment, part: Part, here: str) -> str:
-    """Where it comes from: a build, this machine, a registry or a mirror of it; and what it stands for."""
+    """Return where the image comes from, as text: a build, this machine, a registry or a mirror of one.
+
+    If the image replaces another one (`images:`), the text names that one too.
+    """
     image = here or part.names[0]
     build_ = environment.services[part.used_by[0]].build if part.want else None
     if part.want and build_ and image == part.want.tag:

@@ -1,4 +1,4 @@
-"""`init`: a commented starter configuration for another repository, from what can be seen in it. Asks nothing."""
+"""`init`: write a first configuration with comments for a repository, from the repository's files. It asks nothing."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ MENTIONS = {
               "ioredis"),
     "cluster": ("sigs.k8s.io/controller-runtime", "k8s.io/client-go", "kubernetes", "@kubernetes/client-node"),
 }  # fmt: skip
-"""What a repository depends on that needs a service to be tested with."""
+"""Names of dependencies which show that a repository's tests need this service, or a cluster."""
 
 PORTS = {"postgres": 15432, "redis": 16379}
-"""Host ports of what has none of the user's own: away from the usual ones, which are often taken."""
+"""Host ports of services that have no configured port. The usual port numbers are often taken."""
 
 _PACKAGE = re.compile(r"^[A-Za-z0-9][\w.-]*")
 
 
 @dataclass
 class Seen:
-    """What a repository shows: services as a file of envkit's would say them, remarks, where each came from."""
+    """What a repository's files show: services in envkit's format, remarks by service, and the files that were used."""
 
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     remarks: dict[str, list[str]] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Written:
-    """The files that were made, and what is left to the user."""
+    """The files that were written, the files that were used, and notes on what the user has to do."""
 
     files: tuple[Path, ...]
     seen: tuple[str, ...]
@@ -57,7 +57,7 @@ class Written:
 
 
 def init(folder: Path, name: str | None = None) -> Written:
-    """Write `envkit.yaml`, and `tasks.py` where there is none. Raises `UsageError` when there is a configuration."""
+    """Write `envkit.yaml`, and `tasks.py` if there is none. Raises `UsageError` if `envkit.yaml` exists already."""
     target = folder / OWN_FILE
     if target.exists():
         raise UsageError(f"there is {target} already, and nothing is overwritten", hint="`plan` shows what it would do")
@@ -78,7 +78,7 @@ def init(folder: Path, name: str | None = None) -> Written:
 
 
 def _create(path: Path, text: str) -> None:
-    """A new file, or `UsageError`: not even one that came into being meanwhile is overwritten."""
+    """Write a new file. Raises `UsageError` if it exists, even if another program made it a moment ago."""
     try:
         with path.open("x") as file:
             file.write(text)
@@ -86,11 +86,11 @@ def _create(path: Path, text: str) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
-# Look
+# Read the repository
 
 
 def find_requirements(folder: Path) -> Seen:
-    """Compose file first, which says most; then what the repository depends on; then migrations."""
+    """Return what the repository needs, from its compose file, its dependencies and its migrations, in this order."""
     seen = Seen()
     for file in (folder / name for name in COMPOSE):
         if file.is_file():
@@ -116,7 +116,7 @@ def _mentioned(seen: Seen, packages: Iterable[str]) -> None:
 
 
 def _dependencies(folder: Path) -> Iterator[tuple[str, list[str], str]]:
-    """File, names of what it depends on, and how its tests are usually run."""
+    """Return each file that lists dependencies, the names in it, and the usual command of such a repository's tests."""
     if (text := _text(folder / "go.mod")) is not None:
         direct = [line for line in text.splitlines() if "// indirect" not in line]
         yield "go.mod", re.findall(r"([\w.-]+\.[\w.-]+/[^\s]+)\s+v", "\n".join(direct)), "go test -count=1 ./..."
@@ -164,7 +164,7 @@ def _text(path: Path) -> str | None:
 
 
 def _migrations(seen: Seen, folder: Path) -> None:
-    """A folder of SQL in goose's format, applied when PostgreSQL is ready."""
+    """Add a service that applies the repository's SQL files in goose's format, if it has PostgreSQL and such files."""
     database = next((name for name, it in seen.services.items() if it.get("preset") == "postgres"), None)
     for name in ("migrations", "db/migrations", "sql/migrations"):
         files = sorted((folder / name).glob("*.sql"))
@@ -180,7 +180,8 @@ def _migrations(seen: Seen, folder: Path) -> None:
 
 HEAD = """\
 # What the integration tests of this repository need. `envkit plan` shows what `envkit up` would do; every key is in
-# docs/configuration.md of envkit. Over this file go envkit.local.yaml (one machine, not committed) and --set KEY=VALUE.
+# docs/configuration.md of envkit. envkit.local.yaml (one machine, not committed) and --set KEY=VALUE override
+# this file.
 """
 
 EXAMPLE = """\
@@ -190,13 +191,13 @@ EXAMPLE = """\
 #     needs: [postgres]
 #     env: {DATABASE_URL: "${postgres.exports.DATABASE_URL}"}
 #     ports: {http: "18650:8080"}          # host:container, on 127.0.0.1
-#     probe: {type: http, path: /healthz}  # ready means that this is satisfied
+#     probe: {type: http, path: /healthz}  # the service is ready when it passes
 #     exports: {CATALOGUE_URL: "http://${self.address}"}
 """
 
 
 def rendered(name: str, seen: Seen) -> str:
-    """The file's text: what was seen, and as comments what else there could be."""
+    """Return the text of `envkit.yaml`: what the repository needs, and comments with examples of other keys."""
     parts = [HEAD, f"name: {name}\n\n"]
     if seen.sources:
         parts.insert(1, f"# Made from {', '.join(seen.sources)}.\n")

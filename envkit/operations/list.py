@@ -1,4 +1,4 @@
-"""`list`: every environment of this machine, from what carries a label or a marker and from what is written down."""
+"""`list`: find every environment of this machine, by labels on engines, markers of processes, and files."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ from envkit.drivers.runtimes.marked import SERVICE, carrying, owner_of
 from envkit.inventory import state as records
 
 State = Literal["busy", "up", "paused", "broken", "unfinished", "gone"]
-"""busy: an envkit works on it; broken: it was up, and something of it does not answer; unfinished: things without a
-record (a failure that was kept, or remains); gone: a record, and nothing of it."""
+"""The state of an environment.
+
+busy: an envkit works on it. broken: it was up, and a port of it does not answer. unfinished: parts without a record (a
+failed `up` with `--keep`, or remains). gone: only files are left.
+"""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One thing of an environment, and what it says about its owner."""
+    """One part of an environment (a container, a process, a folder ...), with the owner that its labels name."""
 
     environment: str
     kind: Literal["container", "node", "network", "process", "files"]
@@ -43,7 +46,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Found:
-    """One environment: its traces, its record where that can be read, and what follows from both."""
+    """One environment: its traces, its record if this user can read it, and the state that follows from both."""
 
     name: str
     state: State
@@ -51,19 +54,19 @@ class Found:
     record: records.Record | None = None
     homes: tuple[str, ...] = ()
     unseen: str = ""
-    """Why what it runs on could not be asked, empty when it could."""
+    """The reason why its engine could not be asked, or an empty string."""
     running: str = ""
-    """The `run` that uses it, empty when there is none."""
+    """The `run` that uses it, or an empty string."""
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """The folders that hold it, by label and by record."""
+        """The checkouts that own it, according to labels and to the record."""
         named = {trace.owner.checkout for trace in self.traces} | ({self.record.root} if self.record else set())
         return tuple(sorted(root for root in named if root))
 
     @property
     def owner(self) -> Owner | None:
-        """Whose all of it is, as far as it says; None where the traces name several owners."""
+        """The owner that the traces and the record name, or None if they name several owners."""
         said = [trace.owner for trace in self.traces] + ([self.record.held_by] if self.record else [])
         users, marks = {it.user for it in said if it.user}, {it.mark for it in said if it.mark}
         checkouts = {it.checkout for it in said if it.checkout is not None}
@@ -76,27 +79,30 @@ class Found:
 
     @property
     def things(self) -> tuple[Trace, ...]:
-        """What is there beside files."""
+        """The traces that are not files."""
         return tuple(trace for trace in self.traces if trace.kind != "files")
 
     @property
     def where(self) -> tuple[str, ...]:
-        """The engines (or `processes`) that have something of it."""
+        """The engines that hold a part of it; `processes` stands for plain processes."""
         return tuple(sorted({trace.where for trace in self.things}))
 
     @property
     def began(self) -> float:
-        """Seconds since 1970 of its oldest part, 0 when there is none."""
+        """When its oldest part was started, in seconds since 1970; 0 if no part has a time."""
         return min((trace.began for trace in self.things if trace.began), default=0.0)
 
     @property
     def job(self) -> str:
-        """The CI job that it was made for; empty for none."""
+        """The CI job for which `up` made it, or an empty string."""
         return self.record.job if self.record else next((trace.job for trace in self.traces if trace.job), "")
 
     @property
     def expires(self) -> float:
-        """When its time is over, seconds since 1970; 0 is never. The record knows of later calls of `up`."""
+        """When it expires, in seconds since 1970; 0 means never.
+
+        The record has priority over labels, because it includes later calls of `up`.
+        """
         if self.record:
             return self.record.expires
         return max((trace.expires for trace in self.traces), default=0.0)
@@ -104,14 +110,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Machine:
-    """Everything that was found, by name; and the engines that are set up here but do not answer, with the reason."""
+    """All environments of this machine, sorted by name, and the reason why each silent engine does not answer."""
 
     environments: tuple[Found, ...] = ()
     silent: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_environments(home: Path, environ: Mapping[str, str]) -> Machine:
-    """Ask every engine that answers, look at every process and every file; changes nothing."""
+    """Return the environments of every engine that answers, of all processes and of all files. Changes nothing."""
     endpoints, silent = find_all("auto", environ)
     with ThreadPoolExecutor(4, thread_name_prefix="survey") as pool:
         asked = {endpoint: pool.submit(_all, on_engine, endpoint) for endpoint in endpoints}
@@ -137,7 +143,10 @@ def _all(look: Callable[..., Iterator[Trace]], *where: Endpoint) -> list[Trace]:
 def verdict_of(
     name: str, traces: Iterable[Trace], home: Path, engines: Iterable[Endpoint], silent: Mapping[str, str]
 ) -> Found:
-    """What the traces of one name add up to. The record is read where the traces say it is, else in `home`."""
+    """Return the environment that the traces of one name belong to.
+
+    The record is read from the state directory that the traces name, or from `home` if they name none.
+    """
     its = tuple(traces)
     homes = tuple(sorted({trace.owner.mark for trace in its if trace.owner.mark})) or (labels.home_mark(home),)
     places = [Paths(folder, name) for mark in homes if (folder := labels.home_here(mark))]
@@ -162,7 +171,7 @@ def _state(traces: tuple[Trace, ...], record: records.Record | None, busy: bool,
 
 
 def _unseen(record: records.Record | None, engines: Iterable[Endpoint], silent: Mapping[str, str]) -> str:
-    """Why the engine that the record names was not asked."""
+    """Return why the engine that the record names was not asked, or "" if it was asked or the record names none."""
     if record is None or not record.engine_url:
         return ""
     asked = list(engines)
@@ -177,7 +186,7 @@ def _unseen(record: records.Record | None, engines: Iterable[Endpoint], silent: 
 
 
 def on_engine(endpoint: Endpoint) -> Iterator[Trace]:
-    """Containers and networks with envkit's label, and kind's nodes in such a network. Raises `EngineError`."""
+    """Return containers and networks with envkit's label, and kind's nodes in such networks. Raises `EngineError`."""
     from envkit.drivers.clusters.nodes import CLUSTER_LABEL
     from envkit.drivers.engine.sdk import connect, translated
 
@@ -222,7 +231,7 @@ def _container(
 
 
 def as_processes() -> Iterator[Trace]:
-    """The leaders of sessions that carry the marker, as far as this user may look into them."""
+    """Return the session leaders with the marker in their environment, if this user may read that environment."""
     import psutil
 
     for pid, environ in carrying(labels.MARKER):
@@ -242,7 +251,10 @@ def as_processes() -> Iterator[Trace]:
 
 
 def in_files(home: Path) -> Iterator[Trace]:
-    """Folders of the state directory, and those of root's processes, which are elsewhere."""
+    """Return the environments' folders in the state directory, and the folders of services if they are elsewhere.
+
+    Services that root starts as processes have their folders outside of the state directory.
+    """
     with suppress(OSError):
         for folder in home.iterdir():
             if folder.is_dir() and not folder.name.startswith(".") and folder.name not in SHARED_FOLDERS:
@@ -257,13 +269,13 @@ def in_files(home: Path) -> Iterator[Trace]:
 
 
 def _written(home: Path, folder: Path) -> Owner:
-    """Who holds the environment, as its folder in a state directory of this machine says."""
+    """Return the owner that the environment's folder in the state directory names."""
     begun = records.read_begun(Paths(home, folder.name))
     return begun.owner if begun else Owner("", machine(), str(home))
 
 
 def _beside(services: Path) -> Owner:
-    """Who holds the environment, as written beside one of its processes."""
+    """Return the owner that the `instance.json` of one of its processes names."""
     import json
 
     for written in services.glob("*/instance.json"):
@@ -277,9 +289,9 @@ def _beside(services: Path) -> Owner:
 
 
 def is_locked(paths: Paths) -> bool:
-    """Whether an envkit works on it at this moment. A lock that cannot be opened is somebody else's.
+    """Return whether an envkit works on it at this moment. If this user cannot open the lock, return True.
 
-    Asked with a shared lock: any number look at once, and none takes another for one that works on it.
+    This check takes a shared lock. Several checks at the same time therefore do not report each other as busy.
     """
     import fcntl
 
@@ -294,7 +306,7 @@ def is_locked(paths: Paths) -> bool:
 
 
 def run_of(paths: Paths) -> str:
-    """The `run` that uses the environment now, as its folder tells it; empty when there is none."""
+    """Return the `run` that uses the environment now, as text with its pid, or "" if there is none."""
     from envkit.watch.folder import all_of
 
     for run in all_of(paths):

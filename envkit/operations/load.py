@@ -1,4 +1,4 @@
-"""`load`: images of this engine, brought into the nodes of a cluster that runs."""
+"""`load`: copy images of this engine into the nodes of a running cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEP = "load"
 
 @dataclass(frozen=True)
 class Brought:
-    """An image, its id on the engine, and the nodes that lacked it."""
+    """An image, its id on the engine, and the nodes into which it was copied."""
 
     image: str
     id: str
@@ -31,10 +31,10 @@ class Brought:
 def load(
     environment: Environment, drivers: Drivers, control: Control, up_command: str, images: Sequence[str]
 ) -> list[Brought]:
-    """Bring them in; a node that has one with the same id keeps it.
+    """Copy the images into each node that does not have the same image id yet, and return what was copied.
 
-    Raises `UsageError` where the cluster has no nodes, `NotUp` where none runs, `ImageUnavailable` naming every image
-    that this engine has not.
+    Raises `UsageError` if the cluster has no nodes, `NotUp` if it does not run, and `ImageUnavailable` with every image
+    that this engine does not have.
     """
     if not environment.cluster.wanted:
         raise UsageError(f"environment {environment.name} has no cluster", hint="`cluster: kind` in its file gives one")

@@ -1,4 +1,4 @@
-"""One envkit at a time works on an environment: the lock that every verb holds which changes something."""
+"""The lock of an environment. Every command that changes the environment holds it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from envkit.base.waiting import Cancel, until
 
 @contextmanager
 def locked(paths: Paths, seconds: float, stream: Stream, cancel: Cancel) -> Iterator[None]:
-    """Hold the environment against other envkits of this machine; the lock dies with its holder.
+    """Hold the lock of the environment, so that no other envkit of this machine changes it.
 
-    Waits at most `seconds` for another one to finish, and says so. Raises `EnvironmentFailed` after that.
+    The kernel frees the lock when its process ends. If another envkit holds the lock, this function reports that and
+    waits at most `seconds`; then it raises `EnvironmentFailed`.
     """
     from filelock import FileLock, Timeout
 
@@ -30,7 +31,7 @@ def locked(paths: Paths, seconds: float, stream: Stream, cancel: Cancel) -> Iter
             return None
         except Timeout:
             refused += 1
-            if refused == 2:  # the first may be a `list` that looks whether it is held
+            if refused == 2:  # at the first refusal a `list` may be checking the lock
                 stream.note(f"another envkit is working on environment {paths.name}; waiting for it to finish")
             return "the lock is held"
 

@@ -1,4 +1,4 @@
-"""What stores hold before and after a command, and a line about the difference."""
+"""Measure the contents of stores before and after a command, and describe the difference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from envkit.planning.facts import Instance
 
 @dataclass(frozen=True)
 class Measured:
-    """The numbers of one store."""
+    """The measured values of one store."""
 
     store: Store
     values: Values
@@ -26,7 +26,7 @@ class Measured:
 def measure(
     environment: Environment, drivers: Drivers, cancel: Cancel, instances: Mapping[str, Instance]
 ) -> dict[str, Measured]:
-    """Return the numbers of each store, by service; one that does not answer is left out."""
+    """Return the measured values of each store, by service. A store that does not answer is left out."""
     prober = drivers.prober(cancel)
     questions: dict[str, Callable[[], Measured | None]] = {}
     for name, instance in instances.items():
@@ -51,7 +51,7 @@ def _measured(store: Store, probe: Probe, address: Callable[[], Address]) -> Mea
 
 
 def format_delta(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> list[tuple[str, str]]:
-    """Return a line for each service: from what to what."""
+    """Return the name of each service, with a line that describes how its values changed."""
     return [(name, _line(found, after.get(name))) for name, found in before.items()]
 
 

@@ -1,4 +1,4 @@
-"""`images save` and `images load`: everything that `up` needs, taken to a machine without network in one file."""
+"""`images save` and `images load`: copy everything that `up` needs to a machine without network, in one file."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from envkit.operations.images import Part, complete
 from envkit.version import __version__
 
 ENGINE_SECONDS = 1800
-"""For an engine to say something while it packs or unpacks gigabytes."""
+"""Longest silence of an engine, in seconds, while it packs or unpacks gigabytes."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """The archive, what its manifest says, and what is not in it."""
+    """The archive that was written: its path, size in bytes and manifest, and notes on what it does not contain."""
 
     path: Path
     size: int
@@ -48,7 +48,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing of an archive: `loaded`, or there already (`kept`)."""
+    """One image or program of an archive. `result` is `loaded`, `replaced`, or `kept` if it was present already."""
 
     name: str
     result: str
@@ -56,7 +56,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What became of an archive's images and programs."""
+    """The result for each image and program of an archive, and notes on what was left out."""
 
     entries: Sequence[Entry]
     notes: Sequence[str] = field(default=())
@@ -65,9 +65,9 @@ class Loaded:
 def save(
     environment: Environment, paths: Paths, drivers: Drivers, control: Control, caller: Caller, path: Path
 ) -> Saved:
-    """Have everything, then write it into one file. What is missing is pulled, fetched or built first.
+    """Pull, fetch or build what is missing, then write everything into one file.
 
-    Raises `ImageUnavailable` naming all that cannot be had; then no file is written.
+    Raises `ImageUnavailable` with everything that is not available; then no file is written.
     """
     parts = complete(environment, paths, drivers, control)
     images = [part for part in parts if part.role != "program"]
@@ -108,9 +108,9 @@ def _save_programs(
 
 
 def load(drivers: Drivers, control: Control, caller: Caller, path: Path) -> Loaded:
-    """Take in everything of an archive that is not here. On a failure nothing of it stays.
+    """Load each image and program of the archive that is not present. If loading images fails, none of them stays.
 
-    Raises `UsageError` for an archive that is not for this machine, `EnvironmentFailed` for a damaged one.
+    Raises `UsageError` if the archive is not for this machine, and `EnvironmentFailed` if it is damaged.
     """
     archive = Archive(path)
     try:
@@ -138,13 +138,13 @@ def _step(stream: Stream, name: str) -> Iterator[Any]:
 
 
 def _engine(drivers: Drivers) -> OnEngine:
-    """The engine of a lane that has one."""
+    """Return the engine; the lane must have one."""
     engine = able(drivers.backend, OnEngine)
-    assert engine is not None  # nothing else has images
+    assert engine is not None  # only an engine has images
     return engine
 
 
-# Out
+# Save
 
 
 def _save_images(drivers: Drivers, parts: Sequence[Part], archive: Writer) -> list[dict[str, Any]]:
@@ -154,7 +154,7 @@ def _save_images(drivers: Drivers, parts: Sequence[Part], archive: Writer) -> li
     try:
         with translated("saving images"):
             for name, part in ids.items():
-                if name not in had:  # wanted by its digest, which no archive can name
+                if name not in had:  # configured by digest: an archive cannot hold such a name
                     repository, tag = split_tag(name)
                     api.tag(part.here, repository, tag.removeprefix(":"))
             archive.add(IMAGES, exported(api, list(ids)))
@@ -181,11 +181,11 @@ def _forget(api: Any, names: Sequence[str]) -> None:
             api.remove_image(name, noprune=True)
 
 
-# In
+# Load
 
 
 def _refuse_foreign(drivers: Drivers, archive: Archive) -> list[str]:
-    """Raise `UsageError` for what cannot run here; what of it is left out otherwise."""
+    """Raise `UsageError` if the archive cannot be used on this machine; return notes on what is left out."""
     manifest, here = archive.manifest, str(Host.this())
     saved = f"{archive.path} was saved in lane {manifest['lane']}"
     if manifest["images"]:
@@ -222,19 +222,22 @@ def _load_images(drivers: Drivers, cancel: Cancel, archive: Archive, report: Any
             imported(api, archive.open(IMAGES), size, report, cancel)
             for row in lacking:
                 _named(drivers, api, row)
-            _back(api, [row for row in rows if row not in lacking], before)  # the engine moved their names as well
+            _back(api, [row for row in rows if row not in lacking], before)  # the engine moved these names too
         except BaseException:
             _back(api, lacking, before)
             raise
         finally:
-            _forget(api, [name for name in short if name not in had])  # what Podman calls names without a registry
+            _forget(api, [name for name in short if name not in had])  # Podman's form of names without a registry
             api.close()
     loaded = {row["reference"] for row in lacking}
     return [Entry(row["reference"], _told(row["reference"], loaded, before)) for row in rows]
 
 
 def _serves(row: Mapping[str, Any], identity: str) -> bool:
-    """Whether the image that is here is the one. The name of a built one follows its content, whoever built it."""
+    """Return whether the present image, which has this id, can be used in place of the archive's image.
+
+    An image that envkit built has a name made from its content, so any image of that name is right.
+    """
     return identity == row["id"] or bool(identity and row["built"])
 
 
@@ -245,18 +248,21 @@ def _told(name: str, loaded: set[str], before: Mapping[str, str]) -> str:
 
 
 def _named(drivers: Drivers, api: Any, row: Mapping[str, Any]) -> None:
-    """Engines shorten the names in archives, each in its own way: the image has its full one afterwards."""
+    """Tag a loaded image with its full name, because each engine shortens the names in archives in a different way.
+
+    Raises `EngineError` if the engine does not have the image after that.
+    """
     name = row["reference"]
     if drivers.supply.id_of(row["id"]):
         repository, tag = split_tag(full_name(name))
         with translated(f"naming {name}"):
             api.tag(row["id"], repository, tag.removeprefix(":") or "latest", force=True)
-    if not drivers.supply.id_of(name):  # its id may be another one: engines count differently
-        raise EngineError(f"{drivers.engine} took the archive in, and has no image {name}", hint="is its disk full?")
+    if not drivers.supply.id_of(name):  # check by name: engines compute ids differently
+        raise EngineError(f"{drivers.engine} loaded the archive, but has no image {name}", hint="is its disk full?")
 
 
 def _back(api: Any, rows: Sequence[Mapping[str, Any]], before: Mapping[str, str]) -> None:
-    """What came in goes, what was replaced has its name again."""
+    """Undo the loading of these images: remove new ones, and give replaced ones their names back."""
     from docker.errors import DockerException
 
     for row in rows:

@@ -1,4 +1,4 @@
-"""The question that every verb asks before it changes anything: is what is there ours?"""
+"""The check before every change: the existing resources must belong to this user and checkout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BESIDE = "run `down` there first, or bring this one up beside it with --name OTH
 def check_holder(
     environment: Environment, drivers: Drivers, found: Iterable[Instance], network: Owner | None, hint: str = BESIDE
 ) -> None:
-    """Raise `HolderError` when a service or the network of this name is not ours."""
+    """Raise `HolderError` if a service or the network of this environment belongs to another owner."""
     for verdict in _verdicts(drivers, found, network):
         if not verdict.ours:
             raise HolderError(f"environment {environment.name} of this machine {verdict.reason}", hint=hint)
@@ -29,7 +29,7 @@ def _verdicts(drivers: Drivers, found: Iterable[Instance], network: Owner | None
 
 
 def ours(environment: Environment, drivers: Drivers) -> list[Instance]:
-    """The services that are there. Raises `HolderError` when something of the environment is not ours."""
+    """Return the existing services. Raises `HolderError` if one of them, or the network, belongs to another owner."""
     found = drivers.runtime.observe(environment.name)
     of_cluster = environment.cluster.has_nodes
     network = drivers.networks.owner(environment.name) if of_cluster else None

@@ -1,4 +1,4 @@
-"""`pause`: hold everything of the environment where it is; `up` lets it go on. No processor time, memory stays."""
+"""`pause`: freeze the whole environment until `up` resumes it. It uses no processor time, and keeps its memory."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from envkit.planning.plan import CLUSTER
 
 
 def pause(environment: Environment, paths: Paths, drivers: Drivers, control: Control, up_command: str) -> list[str]:
-    """Hold every service that runs, and the cluster's nodes; their names. Held already is fine.
+    """Pause every running service and the cluster, and return their names. Those that are already paused stay so.
 
-    Raises `UsageError` while a `run` uses it, `NotUp` when nothing is there, `EnvironmentFailed` when something could
-    not be held: all goes on then.
+    Raises `UsageError` while a `run` uses the environment, `NotUp` if nothing of it exists, and `EnvironmentFailed` if
+    a part could not be paused; then every service is resumed.
     """
     with locked(paths, environment.timeout, control.stream, control.cancel):
         if user := run_of(paths):
@@ -42,7 +42,7 @@ def pause(environment: Environment, paths: Paths, drivers: Drivers, control: Con
         if problems:
             _all({it.service: partial(drivers.runtime.resume, it) for it in found})
             raise EnvironmentFailed(
-                "not everything could be paused, so all goes on:\n" + "\n".join(f"  - {it}" for it in problems),
+                "not everything could be paused; services were resumed:\n" + "\n".join(f"  - {it}" for it in problems),
                 hint="can this engine freeze containers? (rootless ones on cgroup v1 cannot); `up` repairs the rest",
             )
         _record_pause(paths)
@@ -50,13 +50,13 @@ def pause(environment: Environment, paths: Paths, drivers: Drivers, control: Con
 
 
 def _pause_cluster(drivers: Drivers) -> None:
-    """Its services are held like every other one; here goes what it has beside them."""
+    """Pause the parts of the cluster that are not services; its services are paused like all other services."""
     if cluster := able(drivers.cluster, Pauses):
         cluster.pause()
 
 
 def _all(tasks: dict[str, Callable[[], object]]) -> list[str]:
-    """Side by side, every one to its end; what went wrong."""
+    """Run all tasks in parallel, wait for each, and return a line for each that failed."""
     with ThreadPoolExecutor(8, thread_name_prefix="pause") as pool:
         futures = {name: pool.submit(task) for name, task in tasks.items()}
     problems = []
@@ -68,7 +68,7 @@ def _all(tasks: dict[str, Callable[[], object]]) -> list[str]:
 
 
 def _record_pause(paths: Paths) -> None:
-    """So that `env` says it at once: a frozen service's port accepts connections all the same."""
+    """Set the record's status to paused. `env` needs this, because the port of a paused service accepts connections."""
     record = state.read(paths)
     if record:
         state.write(paths, replace(record, status=state.PAUSED))

@@ -1,4 +1,7 @@
-"""At which port offset an `up` works: a given one, or one that envkit chooses, and another one where a race is lost."""
+"""Bring up an environment at a given port offset, or at one that envkit chooses.
+
+If another program takes a port of a chosen offset first, envkit tries another offset.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,14 @@ from envkit.inventory import offsets, state
 Result = TypeVar("Result")
 
 TRIES = 5
-"""Offsets that one `up` tries at the most: each lost one was taken in the moment between choosing and binding."""
+"""Largest number of offsets that one `up` tries. An offset is lost if a port is taken between choosing and binding."""
 
 
 class PortsLost(Exception):
-    """Somebody took a port of the chosen offset; nothing of the environment is there any more. Never shown."""
+    """Another program took a port of the chosen offset, and nothing of the environment exists any more.
+
+    `with_port_offset` catches this exception, so no user sees it.
+    """
 
     def __init__(self, error: EnvkitError) -> None:
         super().__init__(error.message)
@@ -31,8 +37,9 @@ class PortsLost(Exception):
 class Placement:
     """How an environment gets its port offset.
 
-    `fixed_ports` are the configuration's own host ports, without an offset: an offset is chosen for them.
-    `settle` returns the environment at an offset, its files made; None leaves the environment as it is.
+    `fixed_ports` are the host ports of the configuration, without an offset; envkit chooses an offset for them.
+    `settle` makes the environment's files for an offset, and returns the environment at that offset. If it is None, the
+    environment is used as it is.
     """
 
     fixed_ports: frozenset[int] = frozenset()
@@ -46,9 +53,9 @@ def with_port_offset(
     placement: Placement,
     bring_up: Callable[[Environment], Result],
 ) -> Result:
-    """Bring up at the environment's offset; where envkit chose that and lost a port of it, at another one.
+    """Call `bring_up` at the environment's offset, or at another one if a port of a chosen offset was lost.
 
-    The lock of the environment is held. The bind is what decides: no look beforehand can.
+    The caller holds the environment's lock. Only the bind shows that a port is free; a check before it cannot.
     """
     lost: list[int] = []
     while True:
@@ -75,7 +82,10 @@ def _offset(environment: Environment, paths: Paths, control: Control, placement:
 
 @contextmanager
 def ports_lost_as_error(environment: Environment, *, from_nothing: bool) -> Iterator[None]:
-    """Turn the failure into `PortsLost` where another offset can be tried: nothing of the environment is there yet."""
+    """Raise `PortsLost` in place of an error about a taken port, if another offset can be tried.
+
+    Another offset can be tried if envkit chose the offset and nothing of the environment existed (`from_nothing`).
+    """
     try:
         yield
     except EnvironmentFailed as error:
@@ -85,7 +95,7 @@ def ports_lost_as_error(environment: Environment, *, from_nothing: bool) -> Iter
 
 
 def lost_port(environment: Environment, error: BaseException) -> EnvkitError | None:
-    """The failure, if envkit chose the offset and somebody else has a port of it; else None."""
+    """Return the failure if envkit chose the offset and another program holds a port of it, else None."""
     if not environment.offset_auto or not isinstance(error, EnvkitError):
         return None
     errors = error.errors.values() if isinstance(error, StepsFailed) else [error]

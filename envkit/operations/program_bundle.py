@@ -1,4 +1,4 @@
-"""Programs of the host that travel in an archive: kind, and what the embedded lane runs."""
+"""Pack programs of this host into an archive, and unpack them: kind, and the programs of the embedded lane."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Report = Callable[[str], None]
 Row = dict[str, Any]
 
 ALONE = ("etcd", "kubernetes")
-"""Supplies whose programs need nothing beside them: they can be taken from wherever they are."""
+"""Programs that need no other files, so that envkit can pack them from any folder."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where envkit's caches of programs are: its cache folder, and the variables that may name another one."""
+    """The cache folder of programs, and the environment variables that may name another one."""
 
     cache: Path
     environ: Mapping[str, str]
@@ -50,7 +50,7 @@ class Home:
 
 
 def pack_kind(home: Home, archive: Writer) -> tuple[list[Row], list[str]]:
-    """Put kind in; what the manifest says of it, and what could not be put in."""
+    """Add kind to the archive; return its rows for the manifest, and a note if it is not on PATH."""
     path = shutil.which(program(home.environ, home.cache))
     if not path:
         return [], ["kind is not on PATH here, and not in the archive: the other machine must have it"]
@@ -65,7 +65,7 @@ def pack_kind(home: Home, archive: Writer) -> tuple[list[Row], list[str]]:
 def pack_programs(
     home: Home, programs: HasPrograms, archive: Writer, report: Report, cancel: Cancel
 ) -> tuple[list[Row], list[str]]:  # fmt: skip
-    """Put the programs of its services in; what the manifest says of them, and what could not be put in."""
+    """Add the services' programs to the archive; return their rows for the manifest, and notes on what is left out."""
     rows: list[Row] = []
     notes: list[str] = []
     used = {service.process.reference for service in programs.services.values() if service.process}
@@ -85,7 +85,7 @@ def pack_programs(
                 key = store.entry(f"saved-{found.version}").name
                 rows.append(_put(archive, name, found.version, "binaries", key, files))
         else:
-            notes.append(f"{name} is not in it: here it is from {found.source}; the other machine must have it too")
+            notes.append(f"{name} is not in the archive: it is from {found.source}; the other machine must have it too")
     return rows, notes
 
 
@@ -94,7 +94,10 @@ def _store(home: Home, name: str) -> Store:
 
 
 def _put(archive: Writer, name: str, version: str, room: str, entry: str, files: list[tuple[str, Path]]) -> Row:
-    """`room` and `entry` say where in the cache it is put."""
+    """Add files to the archive as one tar file; return its row for the manifest.
+
+    `room` and `entry` are the place in the cache into which `unpack` puts the files.
+    """
     member = f"programs/{name}.tar"
     archive.add(member, packed(files))
     size = archive.members[member]["size"]
@@ -110,7 +113,7 @@ def _pack_site(home: Home, archive: Writer, report: Report, cancel: Cancel) -> R
 
 
 def _entry_of(store: Store, found: Program) -> Path | None:
-    """The entry of envkit's cache that all of the programs are in, if they are."""
+    """Return the entry of envkit's cache that contains all of the programs, or None if there is none."""
     folders = {store.folder / path.relative_to(store.folder).parts[0] for path in found.paths.values()
                if path.is_relative_to(store.folder)}  # fmt: skip
     whole = len(folders) == 1 and all(path.is_relative_to(store.folder) for path in found.paths.values())
@@ -119,7 +122,7 @@ def _entry_of(store: Store, found: Program) -> Path | None:
 
 @contextmanager
 def _as_entry(found: Program) -> Iterator[list[tuple[str, Path]]]:
-    """The programs as an entry of the cache would have them."""
+    """Yield the files for a cache entry with these programs: the name in the entry and the path of each file."""
     programs = {name: f"bin/{name}" for name in found.paths}
     files = {programs[name]: digest(path.resolve()) for name, path in found.paths.items()}
     manifest = {"schema": SCHEMA, "origin": found.source, "version": found.version, "programs": programs,
@@ -136,7 +139,10 @@ def _tree(folder: Path) -> list[tuple[str, Path]]:
 
 
 def unpack(home: Home, archive: Archive, report: Report) -> list[tuple[str, str]]:
-    """Put the programs where envkit looks for them: name and what became of it. What is on PATH comes first there."""
+    """Unpack the archive's programs into the cache; return the name and result of each.
+
+    A program on PATH still has priority over the cache. If the archive is for another platform, nothing is unpacked.
+    """
     if archive.manifest["host"] != str(Host.this()):
         return []
     done = []
@@ -157,7 +163,7 @@ def _place(home: Home, row: Row) -> Path:
 
 
 def _unpacked(home: Home, archive: Archive, row: Row) -> str:
-    """Beside its place until it is whole; an entry that is there, and is as it was fetched, is kept."""
+    """Unpack one program beside its place, then rename it; return `loaded`, or `kept` if an intact one is there."""
     place = _place(home, row)
     if _is_whole(home, row, place):
         return "kept"

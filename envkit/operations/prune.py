@@ -1,4 +1,7 @@
-"""`prune`: take away what nobody will ask for again, and nothing else. Decided here, shown by the caller, then done."""
+"""`prune`: remove environments that are expired or orphaned. `choose` selects them, and `prune` removes them.
+
+Between the two calls the command shows the selection to the user.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from envkit.operations.remove import down
 
 @dataclass(frozen=True)
 class PruneTarget:
-    """An environment that may go, and why."""
+    """An environment that `prune` may remove, and the reason."""
 
     found: Found
     reason: str
@@ -29,7 +32,7 @@ class PruneTarget:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What went, or why it did not."""
+    """What was removed of one environment, or the problem that prevented it."""
 
     name: str
     removed: tuple[str, ...] = ()
@@ -37,39 +40,45 @@ class Pruned:
 
 
 def choose(environments: Iterable[Found], now: float | None = None) -> list[PruneTarget]:
-    """Those of this user that are expired or orphaned. What is in use or cannot be judged from here stays."""
+    """Return the environments of this user that are expired or orphaned.
+
+    Environments that are in use stay, and so do those whose files this process cannot read.
+    """
     moment = time.time() if now is None else now
     return [PruneTarget(found, reason) for found in environments if (reason := why(found, moment))]
 
 
 def why(found: Found, now: float) -> str:
-    """Why the environment may go; empty when it has to stay."""
+    """Return why `prune` may remove the environment, or "" if it must stay."""
     asks = here(Path(), "")
     if found.owner is None or found.owner.user not in ("", asks.user):
         return ""
     if found.state == "busy" or found.running or found.unseen:
         return ""
     if 0 < found.expires < now:
-        return f"its time was over {_ago(now - found.expires)} ago"
+        return f"it expired {_ago(now - found.expires)} ago"
     if not _judgeable(found) or found.owner.mount not in ("", asks.mount):
-        return ""  # a folder that is not seen from here proves nothing
+        return ""  # a folder that this process does not see may exist in another mount namespace
     if found.roots and not any(Path(root).is_dir() for root in found.roots):
         return f"its folder {', '.join(found.roots)} is gone"
     if found.state == "gone":
-        return "nothing of it is there but files" if found.record or _homely(found) else ""
+        return "only its files are left" if found.record or _homely(found) else ""
     if found.record is None and _homely(found):
-        return "it never came up, or what is left of it was not taken down"
+        return "it never came up, or its remains were not removed"
     return ""
 
 
 def expired(environments: Iterable[Found], but: str, now: float | None = None) -> list[Found]:
-    """Those that were made for a CI job and whose lease is over; not the one named `but`."""
+    """Return the expired environments that were made for a CI job, except the one named `but`."""
     moment = time.time() if now is None else now
     return [it for it in environments if it.job and it.name != but and 0 < it.expires < moment]
 
 
 def _revived(one: PruneTarget, paths: Paths) -> str:
-    """Why it is not to go any more: somebody used it since it was chosen. Its lock is held."""
+    """Return why the environment must not be removed, if somebody used it after `choose`, else "".
+
+    The caller holds the environment's lock.
+    """
     record = state.read(paths)
     if record and one.found.record and record.expires != one.found.record.expires:
         return "it was brought up again meanwhile"
@@ -78,13 +87,13 @@ def _revived(one: PruneTarget, paths: Paths) -> str:
 
 
 def _judgeable(found: Found) -> bool:
-    """Whether every state directory that may know of it is one of this machine, and this user may look into it."""
+    """Return whether this user can read all its state directories; those of another machine count as unreadable."""
     folders = [labels.home_here(mark) for mark in found.homes]
     return all(folder is not None and _readable(folder) for folder in folders)
 
 
 def _readable(folder: Path) -> bool:
-    """Also when it is gone: then nobody will come back for what it spoke of."""
+    """Return whether this user can read the folder. A missing folder counts as readable: it contains no record."""
     try:
         next(folder.iterdir(), None)
     except FileNotFoundError:
@@ -95,7 +104,7 @@ def _readable(folder: Path) -> bool:
 
 
 def _homely(found: Found) -> bool:
-    """Whether the traces themselves say which state directory is theirs: else a record may be anywhere."""
+    """Return whether the traces name their state directory. If they do not, a record may exist in any directory."""
     return any(trace.owner.mark for trace in found.traces)
 
 
@@ -109,7 +118,7 @@ def _ago(seconds: float) -> str:
 def prune(
     doomed: Iterable[PruneTarget], home: Path, environ: Mapping[str, str], stream: Stream, cancel: Cancel
 ) -> list[Pruned]:
-    """Take them away one after the other; what goes wrong with one is told, and the others go all the same."""
+    """Remove the environments one after the other; return the result for each. A failure does not stop the others."""
     done = []
     for one in doomed:
         cancel.check()
@@ -128,12 +137,15 @@ def prune(
 
 
 def _claim(found: Found, home: Path) -> Claim:
-    """The claim of this user on what one owner, who is gone or whose time is over, left behind."""
+    """Return this user's claim with the machine, state directory and checkout of the environment's owner.
+
+    The owner's checkout is gone or its time is over, so this user may remove what is left.
+    """
     owner = found.owner or Owner()
     ours = here(home, owner.checkout or "")
     return Claim(replace(ours, machine=owner.machine or ours.machine, home=owner.home or ours.home))
 
 
 def _home(found: Found, home: Path) -> Path:
-    """The state directory whose files go along."""
+    """Return the state directory that contains the environment's files, or `home` if the traces name none."""
     return next((folder for mark in found.homes if (folder := labels.home_here(mark))), home)

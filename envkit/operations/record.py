@@ -1,4 +1,4 @@
-"""What is remembered of an environment that is up: its variables, its ports, when its tokens end."""
+"""Write the record of an environment that is up: its variables, its ports, its tokens."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from envkit.planning.steps import CLUSTER, Want
 from envkit.planning.values import RuntimeValues, placeholder, values
 
 ENVIRONMENT = "ENVKIT_ENVIRONMENT"
-"""The variable that tells a suite which environment it is in: the marker of its Redis is made of it."""
+"""The variable with the environment's name. Test suites make the marker of their Redis from it."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What an `up` was asked for, by which CI job, and until when: written into the record."""
+    """The options, CI job and time limit of an `up`. They are written into the record."""
 
     asked: Mapping[str, str] = field(default_factory=dict)
-    """The options that chose the environment, as `config.request.Request.asked` returns them."""
+    """The options that selected the environment, as `config.request.Request.asked` returns them."""
     job: str = ""
-    """The CI job that the environment is made for; empty for none."""
+    """The CI job for which the environment is made, or an empty string."""
     expires: float = 0.0
-    """Seconds since 1970 after which `prune` may remove what is brought up now; 0 keeps an earlier value."""
+    """The time in seconds since 1970 after which `prune` may remove the environment; 0 keeps an earlier value."""
 
 
 def write_record(
@@ -48,10 +48,11 @@ def write_record(
     fresh: bool = False,
     wants: Mapping[str, Want] | None = None,
 ) -> state.Record:
-    """Remember what is up now, for `env` and for the next `up`.
+    """Write the record of what is up now, for `env` and for the next `up`, and return it.
 
-    `selected` is what this `up` was asked for, empty for a verb that brings up nothing more; with `fresh` nothing of
-    the environment was there before. `wants` are an `up`'s: what it made things from.
+    `selected` are the services that this `up` was to bring up; a command that brings up nothing more leaves it empty.
+    `fresh` means that nothing of the environment existed before. `wants` are the inputs of an `up`; other commands
+    leave it None.
     """
     provenance = provenance or Provenance()
     ports = chosen_ports(environment, instances)
@@ -89,7 +90,10 @@ def _selected(
     selected: frozenset[str],
     before: state.Record | None,
 ) -> tuple[tuple[str, ...], int]:
-    """What is up by name, and of how many: this selection beside those before it. Empty and 0 when it is everything."""
+    """Return the names of the selected services, including earlier selections, and the number of all services.
+
+    Both are empty (`()` and 0) if everything is selected.
+    """
     everything = plan.select(environment, ())
     if (before and not before.selected) or selected >= everything:
         return (), 0
@@ -108,7 +112,7 @@ def _origin(
     wants: Mapping[str, Want] | None,
     before: state.Record | None,
 ) -> dict[str, Any]:
-    """What was asked for and what all of it was made from; as it was, where nothing was made."""
+    """Return the record's fields `asked` and `made`. Without `wants` both stay as they are in the earlier record."""
     known = before.made if before else {}
     if wants is None:
         return {"asked": before.asked if before else {}, "made": known}
@@ -119,7 +123,7 @@ def _origin(
 
 
 def _api_port(environment: Environment, paths: Paths) -> dict[str, int]:
-    """Where the API server listens on this host: a port that must accept connections, like the services'."""
+    """Return the port of the API server on this host: like services' ports, it must accept connections."""
     from envkit.base import kubeconfig
 
     if not environment.cluster.wanted or not paths.kubeconfig.exists():
@@ -129,9 +133,9 @@ def _api_port(environment: Environment, paths: Paths) -> dict[str, int]:
 
 
 def variables(environment: Environment, paths: Paths, drivers: Drivers, ports: Mapping[str, int]) -> dict[str, str]:
-    """Everything the environment exports, references resolved as seen from this host.
+    """Return all exported variables of the environment, with references resolved for this host.
 
-    A service that is not up (after `up SERVICE...`) exports nothing, and neither does an absent cluster.
+    A service that is not up (after `up SERVICE...`) exports nothing. Without a cluster, its variables are missing.
     """
     addressing = wanted.published(environment, ports)
     known = values(environment, addressing, RuntimeValues(paths, host=drivers.this_host))
@@ -160,7 +164,7 @@ def _tokens(environment: Environment, paths: Paths) -> dict[str, str]:
 
 def _renewals(environment: Environment, paths: Paths) -> Iterator[state.Renewal]:
     if not paths.kubeconfig.exists():
-        return  # after `up SERVICE...`, say: there is nobody yet who could give tokens
+        return  # for example after `up SERVICE...`: there is no API server that could issue tokens
     for name, identity in environment.cluster.identities.items():
         token = identity.token
         if token:
@@ -171,7 +175,7 @@ def _renewals(environment: Environment, paths: Paths) -> Iterator[state.Renewal]
 def _carried(
     environment: Environment, paths: Paths, drivers: Drivers, ports: Mapping[str, int]
 ) -> Iterator[state.Carried]:
-    """Files of services that hold a token, with marks where the tokens are."""
+    """Return the services' files that contain a token, with a placeholder for each token."""
     there = {port.partition(".")[0] for port in ports}
     for name, service in environment.services.items():
         if service.once or not service.files or (service.ports and name not in there):

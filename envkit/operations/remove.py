@@ -1,4 +1,4 @@
-"""`down`, and the way back of an `up` that failed: by label, on every engine that answers, and nothing else."""
+"""`down`: find the environment's resources by label, on every engine that answers, and remove only those."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from envkit.inventory import state
 from envkit.planning.facts import Instance
 
 GRACE = 3.0
-"""Seconds for a service to end by itself: nothing of a test environment is worth a longer goodbye."""
+"""Seconds that a service has to end by itself; the data of a test environment does not justify a longer wait."""
 
 KILL_SECONDS = 5.0
-"""For a helper process of an earlier run to end after SIGTERM."""
+"""Seconds that a helper process of an earlier run has to end after SIGTERM, and again after SIGKILL."""
 
 
 def all_tasks(tasks: Iterable[Callable[[], object]]) -> list[BaseException]:
-    """Run them side by side, every one to its end; what they raised."""
+    """Run all tasks in parallel, wait for each, and return the exceptions that they raised."""
     with ThreadPoolExecutor(8, thread_name_prefix="remove") as pool:
         futures = [pool.submit(task) for task in tasks]
         errors = [future.exception() for future in futures]
@@ -42,14 +42,14 @@ def all_tasks(tasks: Iterable[Callable[[], object]]) -> list[BaseException]:
 
 
 def said(error: BaseException) -> str:
-    """Return the text of an error that is reported beside others."""
+    """Return the text of an error, for a list of several errors."""
     return getattr(error, "message", repr(error))
 
 
 def claim_of_lost_checkout(claim: Claim, held: Owner | None) -> Claim:
-    """The claim with the checkout of this state directory's own record, where that checkout is gone.
+    """Return the claim. If the recorded owner's checkout was deleted, the claim gets that checkout.
 
-    A folder that is not seen proves nothing when it was meant in another mount namespace.
+    If the owner was in another mount namespace, the claim stays as it is: the folder may exist there.
     """
     if held is None or claim.on(held).whose is not Relation.CHECKOUT:
         return claim
@@ -59,7 +59,7 @@ def claim_of_lost_checkout(claim: Claim, held: Owner | None) -> Claim:
 
 
 def held_by(paths: Paths) -> Owner | None:
-    """Who holds the environment, as this state directory's files say; None where they say nothing."""
+    """Return the owner that the files of the state directory name, or None if they name none."""
     record, begun = state.read(paths), state.read_begun(paths)
     if begun and begun.owner.known:
         return begun.owner
@@ -69,10 +69,10 @@ def held_by(paths: Paths) -> Owner | None:
 def down(
     name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: Callable[[str], None], claim: Claim
 ) -> list[str]:  # fmt: skip
-    """Remove everything labelled as this environment that is ours; names of what went. Twice in a row is fine.
+    """Remove everything with this environment's label that the claim covers, and return the names.
 
-    What is not ours is left, and the rest goes all the same. Raises `EnvironmentFailed` listing what could not be
-    removed, `HolderError` where all of that belongs to somebody else.
+    A second call removes nothing and succeeds. Resources of other owners stay. Raises `EnvironmentFailed` with what
+    could not be removed, or `HolderError` if all of that belongs to other owners.
     """
     held = held_by(paths)
     claim = claim_of_lost_checkout(claim, held)
@@ -102,24 +102,24 @@ def down(
 
 
 def _left(problems: Sequence[BaseException]) -> EnvkitError:
-    """One error that names everything that is still there."""
+    """Return one error that names everything that was not removed."""
     lines = "".join(f"\n  - {line}" for line in dict.fromkeys(map(said, problems)))
     if all(isinstance(problem, HolderError) for problem in problems):
-        return HolderError(f"what is not ours was left:{lines}", hint=TAKE_IT)
+        return HolderError(f"resources of other owners were left:{lines}", hint=TAKE_IT)
     return EnvironmentFailed(
         f"not everything could be removed:{lines}",
-        hint="start that engine, then run `down` again; it goes by labels and misses nothing",
+        hint="start that engine, then run `down` again; it finds everything by label",
     )
 
 
 Engines = tuple[tuple[str, str], ...]
-"""Name and address of engines."""
+"""The name and address of each engine."""
 
 
 def known_engines(paths: Paths) -> Engines | None:
-    """The engines that may have something of the environment, as its files say; None where they say nothing.
+    """Return the engines that the environment's files name; None if they do not show where the environment ran.
 
-    The record tells of the last `up` that succeeded; what the one after it began on was written down before.
+    The record has the engine of the last `up` that succeeded, and `paths.begun` the engine of the last `up` that began.
     """
     record, begun = state.read(paths), state.read_begun(paths)
     if (record is None or (not runs_processes(record.lane) and not record.engine)) and begun is None:
@@ -131,7 +131,7 @@ def known_engines(paths: Paths) -> Engines | None:
 def _silent(
     known: Engines, endpoints: Sequence[Endpoint], silent: Mapping[str, str], paths: Paths
 ) -> list[BaseException]:  # fmt: skip
-    """An error for each engine that may have something of the environment and was not asked."""
+    """Return an error for each engine that may hold a part of the environment and was not asked."""
     return [
         EngineError(
             f"{engine} at {url}, where the environment was brought up: "
@@ -145,21 +145,25 @@ def _silent(
 def _engines(
     name: str, known: Engines | None, engine: str, environ: Mapping[str, str]
 ) -> tuple[list[Endpoint], Mapping[str, str]]:  # fmt: skip
-    """Engines to clear, and why others are silent. Where the files name none, a lost one may have known better."""
+    """Return the engines to search, and why others do not answer.
+
+    If the files name only plain processes, return just the engines that hold something with the environment's label:
+    an earlier file that named an engine may be lost.
+    """
     if known is None or known:
         return find_all(engine, environ)
     return holding(f"{labels.ENV}={name}", environ), {}
 
 
 def on_processes_alone(paths: Paths) -> bool:
-    """Whether no engine has anything of it: so its last `up` wrote down. Without a record every engine is asked."""
+    """Return whether the environment's files show that it uses no engine. Without files the answer is False."""
     return known_engines(paths) == ()
 
 
 def _clear_processes(
     name: str, paths: Paths, say: Callable[[str], None], claim: Claim
 ) -> tuple[list[str], list[BaseException]]:  # fmt: skip
-    """Services that run as plain processes, whole trees of them."""
+    """Remove services that run as processes, with all their children; return their names, and the errors."""
     from envkit.drivers.runtimes.processes import Processes, never
 
     runtime = Processes(paths.services, never, claim)
@@ -172,9 +176,9 @@ def _clear_processes(
 
 
 def _seen(url: str, endpoints: Iterable[Endpoint], paths: Paths) -> bool:
-    """Whether the engine of the last `up` was among them, under whichever address.
+    """Return whether the engine at `url` is among the endpoints, at this or another address.
 
-    What Podman's service showed that envkit started for the run, every other API of that Podman shows.
+    If `url` is the Podman service that envkit started for one command, any Podman endpoint shows the same containers.
     """
     if place(url) == place(f"unix://{paths.home / 'podman.sock'}"):
         return any(endpoint.engine == "podman" for endpoint in endpoints)
@@ -184,7 +188,7 @@ def _seen(url: str, endpoints: Iterable[Endpoint], paths: Paths) -> bool:
 def _clear(
     name: str, paths: Paths, endpoint: Endpoint, say: Callable[[str], None], claim: Claim
 ) -> tuple[list[str], list[BaseException]]:  # fmt: skip
-    """Everything of the environment on one engine."""
+    """Remove the environment's containers, cluster and networks from one engine; return names, and the errors."""
     from envkit.drivers.clusters.kind import Kind
 
     runtime = Containers(endpoint, claim)
@@ -194,7 +198,7 @@ def _clear(
         networks = Networks(runtime.api, claim)
         nodes = [node.name for node in kind.nodes.all()]
         tasks: list[Callable[[], object]] = [partial(runtime.remove, it) for it in found]
-        tasks.append(kind.delete)  # also without nodes: a kind that outlived its envkit may be about to make one
+        tasks.append(kind.delete)  # also without nodes: a kind process whose envkit was killed may still create one
         for item in (*(it.name for it in found if runtime.whose(it).ours), *nodes):
             say(f"removing {item} ({endpoint.engine})")
         problems = all_tasks(tasks)
@@ -211,7 +215,7 @@ def _clear(
 
 
 def is_own_folder(folder: Path) -> bool:
-    """Whether it is a folder, no link to one, and this user's."""
+    """Return whether the path is a folder of this user, and not a link."""
     try:
         found = folder.lstat()
     except OSError:
@@ -220,7 +224,10 @@ def is_own_folder(folder: Path) -> bool:
 
 
 def _remove_folders(paths: Paths, claim: Claim) -> tuple[list[str], list[BaseException]]:
-    """The environment's files; a folder or a link that another user made in their place is left."""
+    """Remove the environment's folders; return their paths, and the errors.
+
+    A folder or link that another user made in their place stays.
+    """
     removed: list[str] = []
     problems: list[BaseException] = []
     for folder in (paths.services, paths.folder):
@@ -229,7 +236,7 @@ def _remove_folders(paths: Paths, claim: Claim) -> tuple[list[str], list[BaseExc
         if not is_own_folder(folder):
             problems.append(HolderError(f"{folder} is not a folder of this user's: somebody else made it"))
         elif folder == paths.services and _others_in(paths, claim):
-            continue  # they were named already
+            continue  # an earlier error names them
         else:
             shutil.rmtree(folder)
             removed.append(str(folder))
@@ -237,7 +244,7 @@ def _remove_folders(paths: Paths, claim: Claim) -> tuple[list[str], list[BaseExc
 
 
 def _others_in(paths: Paths, claim: Claim) -> bool:
-    """Whether a service of another state directory or checkout is in there."""
+    """Return whether the services' folder contains a service that the claim does not cover."""
     from envkit.drivers.runtimes.processes import Processes, never
 
     runtime = Processes(paths.services, never, claim)
@@ -245,9 +252,10 @@ def _others_in(paths: Paths, claim: Claim) -> bool:
 
 
 def end_processes(name: str, claim: Claim) -> tuple[list[str], list[BaseException]]:
-    """End helpers (kind, a host one-shot) that an earlier run left behind, found by the marker in their environment.
+    """End helper processes (kind, a one-shot on the host) that an earlier run left behind.
 
-    Returns what was ended, and an error for each that is not ours.
+    The marker in their environment identifies them. Returns the ended processes, and an error for each process of
+    another owner.
     """
     import psutil
 
@@ -258,7 +266,7 @@ def end_processes(name: str, claim: Claim) -> tuple[list[str], list[BaseExceptio
         if claim.on(one.owner, process=True).ours:
             with suppress(psutil.NoSuchProcess):
                 found.append(psutil.Process(one.pid))
-        elif not one.service:  # whoever looked for services has named those
+        elif not one.service:  # `_clear_processes` reports services
             left.append(_stranger(one, claim))
     for process in found:
         _quietly(process.terminate)

@@ -1,4 +1,4 @@
-"""`reset`: the environment as if no test had run in it. Nothing is restarted, nothing that takes long is waited for."""
+"""`reset`: return the environment to the state before any test ran. It restarts nothing, and waits only for seconds."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from envkit.operations.state_checks import check_not_paused, not_up
 from envkit.planning.facts import Instance
 
 DRAIN_SECONDS = 10.0
-"""For queued events to reach the database: they would turn up in the next run otherwise."""
+"""Seconds for queued events to reach the database; otherwise they would appear during the next run."""
 
 HEALTHY_SECONDS = 10.0
-"""For services to find a database again that had to be made anew."""
+"""Seconds for services to reconnect to a database that `reset` had to create again."""
 
 ANSWER_SECONDS = 5.0
-"""For one answer about a queue."""
+"""Seconds for one HTTP answer about a queue."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that was put back: what was done, and the seconds it took."""
+    """One part that was reset: its name, what was done, and the seconds that it took."""
 
     name: str
     said: str
@@ -43,13 +43,16 @@ class Part:
 
 
 def reset(environment: Environment, paths: Paths, drivers: Drivers, control: Control, up_command: str) -> list[Part]:
-    """Queues drained; then Redis, databases and cluster side by side. Raises `NotUp`, `EnvironmentFailed`."""
+    """Wait until queues are empty, then reset Redis, databases and cluster in parallel.
+
+    Returns the parts that were reset. Raises `NotUp` or `EnvironmentFailed`.
+    """
     prober = drivers.prober(control.cancel)
     return _reset(environment, paths, drivers, prober, control, up_command, thoroughly=True)
 
 
 def flush(environment: Environment, paths: Paths, drivers: Drivers, control: Control, up_command: str) -> list[Part]:
-    """Only what every run begins with: queues drained, Redis empty."""
+    """Do the reset that every run begins with: wait until queues are empty, and empty Redis."""
     prober = drivers.prober(control.cancel)
     return _reset(environment, paths, drivers, prober, control, up_command, thoroughly=False)
 
@@ -104,7 +107,7 @@ def _running(
 
 
 def _side_by_side(work: Iterable[tuple[str, Callable[[], str]]]) -> list[Part]:
-    """All at once; when some fail, one error that names them all."""
+    """Run the tasks in parallel and return their results. If several fail, raise one error that names them all."""
     tasks = list(work)
 
     def timed(name: str, call: Callable[[], str]) -> Part:
@@ -128,7 +131,7 @@ def _side_by_side(work: Iterable[tuple[str, Callable[[], str]]]) -> list[Part]:
 
 
 def _drain(prober: Prober, cancel: Cancel, name: str, service: Service, instance: Instance) -> str:
-    """Wait until a service that keeps a queue says that it is empty; others do not know the question."""
+    """Wait until the service answers that its queue is empty. A service without a queue answers 404 and is skipped."""
     import http.client
 
     from envkit.base.deadline_http import Connection, ask
@@ -151,7 +154,7 @@ def _drain(prober: Prober, cancel: Cancel, name: str, service: Service, instance
     try:
         until(attempt, what=f"the queue of {name} to be drained", seconds=DRAIN_SECONDS, cancel=cancel)
     except NotReady as error:
-        error.hint = f"does its database work? `status` tells; `restart {name}` gives the queue another try"
+        error.hint = f"`status` shows whether its database works; `restart {name}` makes it try the queue again"
         raise
     return "queue drained" if known else ""
 
@@ -162,7 +165,7 @@ def _clear(environment: Environment, paths: Paths) -> str:
 
     api = Api.of(paths.kubeconfig)
     spaces, kinds = clear(api, environment.cluster, environment.name)
-    return f"{spaces} namespaces and {kinds} sets of custom resources requested away" if spaces or kinds else "clean"
+    return f"deletion requested: {spaces} namespaces, {kinds} sets of custom resources" if spaces or kinds else "clean"
 
 
 def _healthy(prober: Prober, services: Mapping[str, tuple[Service, Instance]]) -> str:

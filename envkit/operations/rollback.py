@@ -1,4 +1,4 @@
-"""The way back of an `up` that failed: what it made is removed, in order, and problems are reported."""
+"""Undo an `up` that failed: remove what it made, in order, and report problems."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ Failed = Callable[[Environment, Drivers, Exception], None]
 
 
 def rollback(effects: Effects, keep: bool, error: Exception, failed: Failed | None) -> None:
-    """Evidence first, then away with what this run made; trouble on the way is told, never hidden."""
+    """Collect evidence, then remove what this run made unless `keep` is true. Problems are reported.
+
+    If `failed` is given, this function calls it and does not collect evidence itself.
+    """
     note = effects.control.stream.note
     if failed:
         failed(effects.environment, effects.drivers, error)
     elif folder := _evidence(effects, error):
         note(f"evidence in {folder}")
     if keep:
-        note("left as it is (--keep); `down` takes it away")
+        note("left as it is (--keep); `down` removes it")
         return
     if effects.started or effects.made_cluster or effects.made_network:
         note("taking down what this run made")
@@ -39,19 +42,19 @@ def rollback(effects: Effects, keep: bool, error: Exception, failed: Failed | No
     if problems and isinstance(error, EnvkitError):
         there = sorted({*effects.made, *([CLUSTER] if effects.made_cluster else [])}) or ["its network"]
         error.message += f"\nwhat this run made could not be taken down, and may still be there: {', '.join(there)}"
-    with suppress(OSError):  # of an environment without a network nothing else is left; a record keeps the folder
+    with suppress(OSError):  # removes an empty folder only: a record stays
         effects.paths.folder.rmdir()
 
 
 def _evidence(effects: Effects, error: BaseException) -> Path | None:
-    from envkit.operations.gather import of_failed_up  # as much to import as the rest of an `up` with nothing to do
+    from envkit.operations.gather import of_failed_up  # this import takes as long as an `up` with nothing to do
 
     gathered = of_failed_up(effects.environment, effects.paths, effects.drivers, effects.control, error)
     return gathered.path if gathered else None
 
 
 def undo(effects: Effects) -> list[str]:
-    """Remove what one `up` made; what went wrong on the way."""
+    """Remove what one `up` made, and return a line for each problem."""
     environment, paths, drivers = effects.environment, effects.paths, effects.drivers
     tasks: list[Callable[[], object]] = [partial(drivers.runtime.remove, found) for found in _made(effects)]
     if effects.made_cluster:
@@ -65,27 +68,30 @@ def undo(effects: Effects) -> list[str]:
 
 
 def _made(effects: Effects) -> list[Instance]:
-    """Return what one `up` started and recorded, and what is there by its label that was not there before.
+    """Return the instances that one `up` recorded, and those that carry the label and did not exist before.
 
     A signal may end a step after the engine has made a container and before the step has recorded it.
     """
     before = {it.id for it in (*effects.facts.instances.values(), *effects.facts.strays)}
     made = {it.id: it for it in effects.made.values()}
-    with suppress(EngineError):  # an engine that does not answer: removing what is recorded says so
+    with suppress(EngineError):  # if the engine does not answer, removing the recorded instances reports that
         there = effects.drivers.runtime.observe(effects.environment.name)
         made |= {it.id: it for it in there if it.id not in before}
     return list(made.values())
 
 
 def _forget(environment: Environment, paths: Paths, drivers: Drivers) -> None:
-    """Network and files of an environment that has nothing in it any more."""
+    """Remove the network and the files of an environment if none of its services exists any more."""
     if not drivers.runtime.observe(environment.name):
         drivers.networks.remove_all(environment.name)
         shutil.rmtree(paths.folder, ignore_errors=True)
 
 
 def forget_files(environment: Environment, paths: Paths, drivers: Drivers) -> None:
-    """What `settle` made for an environment that did not come to be; a kind cluster's files are its own business."""
+    """Remove the files that `Placement.settle` made for an environment that never came up.
+
+    If a kind cluster wrote its kubeconfig, the files stay: `down` removes them with the cluster.
+    """
     with suppress(EnvkitError, OSError):
         if environment.cluster.has_nodes and not paths.kubeconfig.exists():
             for name in ("pki", "secrets"):

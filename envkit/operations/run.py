@@ -1,4 +1,4 @@
-"""`run -- COMMAND`: the command on this terminal, with the variables set; its exit code and its signals."""
+"""`run -- COMMAND`: run the command on this terminal with the variables set, forward signals, return its exit code."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from envkit.base.errors import UsageError
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 CANCELLING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals by which CI, or a user, wants all of it to end."""
+"""Signals with which CI or a user cancels the whole run."""
 
 CHILD_GRACE = 3.0
-"""Seconds that the command has to end once it is cancelled: CI kills after about ten, and the environment goes too."""
+"""Seconds that a cancelled command has to end. CI kills after about ten, and `run` still removes the environment."""
 
 
 @dataclass
 class Cancelled:
-    """That the run was asked to end: by which signal, since when, and whether it was asked twice."""
+    """Whether a signal cancelled the run: the signal, its time, and whether a second one came (`hurry`)."""
 
     signum: int = 0
     since: float = 0.0
     event: threading.Event = field(default_factory=threading.Event)
     hurry: threading.Event = field(default_factory=threading.Event)
     interrupted: bool = False
-    """Ctrl-C on the terminal, which the command heard too: what it means is the command's business."""
+    """Whether Ctrl-C was pressed on the terminal. The command gets that signal too, and decides whether to end."""
 
     def heard(self, signum: int) -> None:
-        """One more signal."""
+        """Record a signal: the first cancels the run, each later one sets `hurry`."""
         if self.signum:
             self.hurry.set()
         else:
@@ -47,7 +47,7 @@ class Cancelled:
 
 @dataclass(frozen=True)
 class Ended:
-    """How the command ended: its exit code, 128+N on signal N, and the seconds it took."""
+    """How the command ended: its exit code, or 128+N if signal N ended it, and the seconds that it took."""
 
     code: int
     seconds: float
@@ -61,11 +61,11 @@ def child(
     end: Callable[[], object] | None = None,
     check: Callable[[], object] = lambda: None,
 ) -> Ended:
-    """Run the command on this terminal with the variables set, and pass signals on.
+    """Run the command on this terminal with the variables set, pass signals on to it, and return how it ended.
 
-    Cancelled from elsewhere than its terminal, it has `CHILD_GRACE` seconds; then, or at a second signal, `end` is
-    called, which ends everything of it. Raises `UsageError` when it cannot be started, and what `check` raises for a
-    signal that came before signals were the command's.
+    After a signal that does not come from its terminal, the command has `CHILD_GRACE` seconds to end. Then, or at a
+    second signal, this function kills it and calls `end`, which ends all processes that the command started. Raises
+    `UsageError` if the command cannot be started. `check` raises an error if a signal came earlier.
     """
     cancelled = cancelled or Cancelled()
     began = time.monotonic()
@@ -80,7 +80,7 @@ def child(
         begun(process)
         code = process.wait()
         over.set()
-    if code == -signal.SIGKILL and cancelled.signum:  # ours: what was asked for is what is told
+    if code == -signal.SIGKILL and cancelled.signum:  # envkit killed it: report the signal that cancelled the run
         code = -cancelled.signum
     return Ended(code if code >= 0 else 128 - code, time.monotonic() - began)
 
@@ -88,7 +88,7 @@ def child(
 def _insist(
     process: subprocess.Popen[bytes], cancelled: Cancelled, over: threading.Event, end: Callable[[], object] | None
 ) -> None:
-    """End a command that was cancelled and does not end by itself."""
+    """Kill the command if it was cancelled and does not end by itself."""
     while not cancelled.event.wait(0.2):
         if over.is_set():
             return
@@ -103,7 +103,7 @@ def _insist(
 
 @contextmanager
 def _forwarding(cancelled: Cancelled) -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """The wrapper does not die of signals: it hands them on to the child, once that has begun."""
+    """Pass signals on to the child once it has begun; meanwhile signals do not end this process."""
     running: list[subprocess.Popen[bytes]] = []
     early: list[int] = []
 
@@ -115,7 +115,7 @@ def _forwarding(cancelled: Cancelled) -> Iterator[Callable[[subprocess.Popen[byt
     def hand_on(signum: int, _frame: FrameType | None) -> None:
         if signum == signal.SIGINT and from_terminal():
             cancelled.interrupted = True
-            return  # the terminal has sent it to the whole foreground group already; the command decides what it means
+            return  # the terminal sends it to the command as well; the command decides whether to end
         if signum in CANCELLING:
             cancelled.heard(signum)
         if not running:
@@ -132,7 +132,7 @@ def _forwarding(cancelled: Cancelled) -> Iterator[Callable[[subprocess.Popen[byt
 
 
 def from_terminal() -> bool:
-    """Whether Ctrl-C of a terminal reaches this process, and its children with it."""
+    """Return whether Ctrl-C of a terminal reaches this process and its children."""
     try:
         return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):
@@ -141,7 +141,7 @@ def from_terminal() -> bool:
 
 @dataclass(frozen=True)
 class Row:
-    """One run of the command, in the table at the end."""
+    """One run of the command, as a row of the table that `run` prints at the end."""
 
     number: int
     result: str
@@ -150,5 +150,5 @@ class Row:
     reason: str = ""
 
     def facts(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the row as data for JSON output."""
         return {**asdict(self), "seconds": round(self.seconds, 3)}

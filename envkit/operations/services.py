@@ -1,4 +1,4 @@
-"""`logs` and `restart`: one service at a time."""
+"""`logs` and `restart`: print the logs of services, and restart services one after the other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from envkit.planning.facts import Instance
 def instances(
     environment: Environment, runtime: FullRuntime, up_command: str, names: Sequence[str]
 ) -> dict[str, Instance]:
-    """The named services' containers, all of them when none is named. Raises `NotUp` when one is not there."""
+    """Return the instances of the named services, or all instances if no name is given.
+
+    Raises `NotUp` if one of them does not exist.
+    """
     found = {instance.service: instance for instance in runtime.observe(environment.name)}
     plan.select(environment, names)
     missing = [name for name in names if name not in found]
@@ -39,7 +42,7 @@ def logs(
     tail: int | None,
     write: Callable[[str], None],
 ) -> None:
-    """Write the services' logs, each line headed by its service's name when there are several."""
+    """Call `write` for each line of the services' logs. With several services each line begins with a name."""
     found = instances(environment, runtime, up_command, names)
     for name, line in _lines(runtime, found, tail):
         write(f"{name} | {line}" if len(found) > 1 else line)
@@ -48,7 +51,7 @@ def logs(
 def rows(
     environment: Environment, runtime: FullRuntime, up_command: str, names: Sequence[str], tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Each line of the services' logs, with the service's name."""
+    """Return each line of the services' logs, with the service's name first."""
     return _lines(runtime, instances(environment, runtime, up_command, names), tail)
 
 
@@ -66,7 +69,10 @@ def restart(
     up_command: str,
     names: Sequence[str],
 ) -> None:
-    """Restart processes, data kept, and wait until their probes pass again."""
+    """Restart the services one after the other, and wait until each probe passes again. Data stays.
+
+    Raises `ServiceDied` or `NotReady`.
+    """
     prober = drivers.prober(control.cancel)
     with locked(paths, environment.timeout, control.stream, control.cancel):
         ours(environment, drivers)
@@ -86,7 +92,7 @@ def restart(
 
 
 def _remember(environment: Environment, paths: Paths, drivers: Drivers) -> None:
-    """Ports that an engine chose may have changed."""
+    """Write the record again, because the engine may have chosen other ports."""
     record = state.read(paths)
     if record:
         found = {it.service: it for it in drivers.runtime.observe(environment.name)}

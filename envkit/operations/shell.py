@@ -1,4 +1,4 @@
-"""`shell`: into a service, with the client that speaks to it and the right words; passwords never on a command line."""
+"""`shell`: open a shell or client in a service. Passwords are never part of a command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from envkit.planning.plan import CLUSTER
 
 @dataclass(frozen=True)
 class Entry:
-    """What is run on this terminal: its words, and the variables that it gets beside the caller's."""
+    """The command to run on this terminal, the variables to add to the caller's, and a note for the user."""
 
     argv: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -42,15 +42,15 @@ def entry(
     *,
     tty: bool,
 ) -> Entry:
-    """The way into a service or the cluster; `argv` is run there, or the service's own client when it is empty.
+    """Return the command that runs `argv` in a service or with the cluster; without `argv` it runs a client or shell.
 
-    Raises `NotUp`, `UsageError` (no such service), `ToolMissing` (no client here).
+    Raises `NotUp`, `UsageError` (the service does not run), or `ToolMissing` (the client is not installed).
     """
     prober = drivers.prober(cancel)
     if name == CLUSTER:
         return _cluster(environment, paths, environ, up_command, argv)
     if name in environment.services and not environment.services[name].runs:
-        raise UsageError(f"{name} is done on this host: there is nothing to go into", hint="name a service that runs")
+        raise UsageError(f"{name} is a one-shot on this host: it has no shell", hint="name a service that runs")
     instance = instances(environment, drivers.runtime, up_command, [name])[name]
     check_not_paused(environment.name, up_command, [instance])
     if not instance.running:
@@ -60,7 +60,10 @@ def entry(
 
 
 def client_of(service: Service, ports: Mapping[int, int] | None = None) -> tuple[list[str], dict[str, str]]:
-    """The client and its variables; both empty where none is known. `ports` maps inner ports to host ports."""
+    """Return the client's command and its variables, both empty if the service is not a store.
+
+    `ports` maps container ports to the ports at which the client connects.
+    """
     store = store_of(service.probe)
     if store is None:
         return [], {}
@@ -73,7 +76,7 @@ def _service(
 ) -> Entry:
     client, variables = client_of(service, drivers.runtime.ports_beside(instance))
     environ = dict(environ)
-    if sources := able(drivers.supply, KnowsSources):  # the client may be beside the program that runs
+    if sources := able(drivers.supply, KnowsSources):  # the client may be in the folder of the service's program
         folders = sources.folders_of(instance.image)
         environ["PATH"] = ":".join([*dict.fromkeys(folders), environ.get("PATH", "")])
     return Entry(*drivers.runtime.way_in(instance, client, variables, argv, environ, tty=tty))
@@ -82,7 +85,7 @@ def _service(
 def _cluster(
     environment: Environment, paths: Paths, environ: Mapping[str, str], up_command: str, argv: Sequence[str]
 ) -> Entry:
-    """A shell, or a command, for which kubectl means this cluster."""
+    """Return a shell or a command in which kubectl uses this cluster."""
     from envkit.operations.env import read
 
     record = read(paths, up_command, environ)
@@ -101,7 +104,7 @@ def _cluster(
 
 
 def _kubectl(paths: Paths) -> list[str]:
-    """The folder of the API server's own programs, where it runs as a process."""
+    """Return the folder of the API server's program, which may contain kubectl, if the server runs as a process."""
     from envkit.drivers.runtimes.spawning import launch_of
 
     try:

@@ -1,6 +1,6 @@
-"""What every verb says of an environment that is not up, that is paused, or that is up somewhere else.
+"""The errors of every command for an environment that is not up, is paused, or is up in another place.
 
-One wording and one next step. Imports little: `env` says these too.
+Each has one text and one hint. This module imports little, because `env` uses it too.
 """
 
 from __future__ import annotations
@@ -19,26 +19,29 @@ if TYPE_CHECKING:
 
 
 def not_up(environment: str, up: str = "up", what: str = "") -> NotUp:
-    """Nothing of the environment is there, or `what` of it is not; `up` is the command that brings it up."""
+    """Return the error for an environment, or a part of it (`what`), that is not up.
+
+    `up` is the command that the hint names.
+    """
     return NotUp(f"{what} of environment {environment} is not up" if what else f"environment {environment} is not up",
                  hint=f"bring it up with `{up}`")  # fmt: skip
 
 
 def is_paused(environment: str, up: str = "up") -> NotUp:
-    """The environment is held; `up` is the command that resumes it."""
+    """Return the error for a paused environment; `up` is the command that resumes it."""
     return NotUp(f"environment {environment} is paused", hint=f"`{up}` resumes it")
 
 
 def check_not_paused(environment: str, up: str, found: Iterable[Instance]) -> None:
-    """Raise `NotUp` when anything of the environment is held."""
+    """Raise `NotUp` if any of the instances is paused."""
     if any(instance.state == "paused" for instance in found):
         raise is_paused(environment, up)
 
 
 def check_place(environment: Environment, record: Record) -> None:
-    """Raise `HolderError` when the environment is up, and an engine or a lane is asked for that it is not up on.
+    """Raise `HolderError` if the environment is up, and the configuration requests another engine or lane.
 
-    `environment` is as the caller configured it. What was left open contradicts nothing.
+    `environment` is the configuration before envkit chose a lane. `auto` matches every engine and lane.
     """
     there = record.engine or "plain processes"
     here = asked_place(environment)
@@ -51,7 +54,7 @@ def check_place(environment: Environment, record: Record) -> None:
 
 
 def asked_place(environment: Environment) -> str:
-    """Where the configuration asks the environment to run; empty where it leaves that open."""
+    """Return the place that the configuration requests (an engine's name or plain processes), or "" for any place."""
     if runs_processes(environment.lane):
         return "plain processes"
     if environment.engine != "auto":

@@ -1,4 +1,4 @@
-"""`status`: what is there, where it listens, whether it works."""
+"""`status`: which services exist, at which addresses, and whether they work."""
 
 from __future__ import annotations
 
@@ -39,46 +39,46 @@ class Row:
     image: str = ""
     since: str = ""
     source: str = ""
-    """Version of its program and where that comes from; empty for a container."""
+    """The version and the origin of its program; an empty string for a container."""
     usage: Usage = field(default_factory=Usage)
     limit: int = 0
-    """Bytes of memory that it may have; 0 where that is not limited."""
+    """Its memory limit in bytes; 0 means no limit."""
     share: float | None = None
-    """Of one processor since the look before this one (`--watch`); None at the first look."""
+    """Its share of one processor since the previous status (`--watch`); None in the first status."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """The whole environment; `up` only when everything that was asked for runs and answers."""
+    """The status of the environment and of each service."""
 
     name: str
     engine: str
     rows: tuple[Row, ...]
     missing: tuple[str, ...] = ()
-    """What this machine cannot have, and what does not work therefore."""
+    """Parts that cannot run on this machine, each with what does not work without it."""
     host: str = ""
-    """What services call this host by."""
+    """The address at which services reach this host."""
     selected: frozenset[str] = frozenset()
-    """What `up` was asked for; empty when that was everything."""
+    """The names of the services that `up` was to bring up; empty if it was everything."""
     port_offset: int = 0
     offset_chosen: bool = False
     """Whether envkit chose the port offset."""
 
     @property
     def asked(self) -> tuple[Row, ...]:
-        """The rows that count: what was asked for, and whatever else is there."""
+        """The rows of the services that `up` was to bring up, and of everything else that exists."""
         if not self.selected:
             return self.rows
         return tuple(row for row in self.rows if row.name in self.selected or row.state != "absent")
 
     @property
     def up(self) -> bool:
-        """Whether everything that was asked for is well."""
+        """Whether every row of `asked` is ready or done."""
         return bool(self.asked) and all(row.health in ("ready", "done") for row in self.asked)
 
     @property
     def in_part(self) -> bool:
-        """Whether it is up, and less than everything was asked for."""
+        """Whether the environment is up in part: `up` was to bring up some services only, and these work."""
         return self.up and len(self.asked) < len(self.rows)
 
     @property
@@ -90,21 +90,21 @@ class Status:
 
     @property
     def paused(self) -> bool:
-        """Whether anything of it is held; `up` resumes it."""
+        """Whether a part of the environment is paused; `up` resumes it."""
         return any(row.state == "paused" for row in self.rows)
 
     @property
     def there(self) -> bool:
-        """Whether anything of it exists."""
+        """Whether any part of the environment exists."""
         return any(row.state != "absent" for row in self.rows)
 
 
 def status(environment: Environment, paths: Paths, drivers: Drivers, cancel: Cancel) -> Status:
-    """Look at everything, change nothing. Raises `Cancelled`."""
+    """Return the status of every service and of the cluster. Changes nothing. Raises `Cancelled`."""
     selected = plan.select(environment, ())
     _, facts = observe.look(environment, paths, drivers, cancel, selected)
     absent = observe.left_out(environment, drivers, facts.instances)
-    with cancel.cutting(), ThreadPoolExecutor(1, thread_name_prefix="cluster") as pool:  # Docker takes a second
+    with cancel.cutting(), ThreadPoolExecutor(1, thread_name_prefix="cluster") as pool:  # Docker needs a second
         cluster = pool.submit(_cluster_row, drivers, facts) if CLUSTER in selected else None
         usages = _usages(drivers.runtime, facts)
     rows = [_row(environment, drivers, name, facts, usages) for name in environment.services if name not in absent]
@@ -122,12 +122,15 @@ def status(environment: Environment, paths: Paths, drivers: Drivers, cancel: Can
 
 
 def _without(environment: Environment, part: str) -> str:
-    """What is missing without a part of the cluster."""
+    """Return what does not work without this part of the cluster, as text."""
     return (kind_of(environment.cluster.type).without or {}).get(part, "")
 
 
 def looks(environment: Environment, paths: Paths, drivers: Drivers, cancel: Cancel, every: float) -> Iterator[Status]:
-    """One look after the other, for ever, each with what was used since the one before. Raises `Cancelled`."""
+    """Yield a status every `every` seconds until cancelled, with the processor shares since the previous one.
+
+    Raises `Cancelled`.
+    """
     before: dict[str, tuple[float, Usage]] = {}
     while True:
         now, seen = time.monotonic(), status(environment, paths, drivers, cancel)
@@ -139,14 +142,17 @@ def looks(environment: Environment, paths: Paths, drivers: Drivers, cancel: Canc
 
 
 def _share(row: Row, now: float, before: tuple[float, Usage] | None) -> float | None:
-    """None also for what began anew meanwhile: its time is less than it was."""
+    """Return the share of one processor, or None if there is no previous value, or if the service was restarted.
+
+    After a restart the processor time is less than the previous value.
+    """
     if before is None or row.usage.cpu < before[1].cpu:
         return None
     return (row.usage.cpu - before[1].cpu) / max(0.001, now - before[0])
 
 
 def _usages(runtime: FullRuntime, facts: Facts) -> dict[str, Usage]:
-    """Of everything that runs or is held; nothing of what cannot be measured."""
+    """Return the usage of each service that runs or is paused; it is empty if it cannot be measured."""
     asked = {name: it for name, it in facts.instances.items() if it.state in ("running", "paused")}
     return dict(zip(asked, _measured(runtime.usage, asked.values()), strict=True))
 
@@ -155,7 +161,7 @@ def _measured(measure: Callable[[Measurable], Usage], things: Iterable[Measurabl
     def ask(thing: Measurable) -> Usage:
         try:
             return measure(thing)
-        except EngineError:  # it ended meanwhile, or this engine tells nothing
+        except EngineError:  # the service ended meanwhile, or this engine reports no usage
             return Usage()
 
     with ThreadPoolExecutor(8, thread_name_prefix="usage") as pool:
@@ -205,7 +211,7 @@ def _row(environment: Environment, drivers: Drivers, name: str, facts: Facts, us
 
 
 def _source(drivers: Drivers, instance: Instance) -> str:
-    """Of what runs, which need not be what would be started now."""
+    """Return the origin of the program that runs; a new start could use another program."""
     if (sources := able(drivers.supply, KnowsSources)) is None:
         return ""
     same = drivers.supply.id_of(instance.image) in ("", instance.image_id)
@@ -219,7 +225,7 @@ def _health(once: bool, instance: Instance, unready: str) -> str:
 
 
 def age(started_at: str) -> str:
-    """`3m` of an engine's timestamp (RFC 3339 with nanoseconds)."""
+    """Return the time since an engine's timestamp (RFC 3339 with nanoseconds) as text such as `3m`."""
     try:
         began = datetime.fromisoformat(started_at[:19]).replace(tzinfo=UTC)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Tokens near their end: asked for anew, put into the services that carry them, and only then into their own file.
+"""Renew tokens that expire soon: request a new token, write it into services, then write it into its own file.
 
-What could not be put everywhere is so tried again by the next command.
+If a service's file cannot be written, the token's own file stays old, and the next command tries again.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from envkit.drivers.runtimes.base import Renewing
 
 LAST_PART = 0.25
-"""Of a token's life: with less than this left it is renewed."""
+"""Fraction of a token's lifetime: a token with less than this left is renewed."""
 
 Opened = Callable[[], "AbstractContextManager[Renewing]"]
-"""Opens the runtime that the services run on, where one of them carries a token."""
+"""A function that opens the services' runtime. It is called only if a service's file contains a token to replace."""
 
 
 def renew_tokens(record: state.Record, paths: Paths, runtime: Opened) -> state.Record:
-    """The record with tokens that will last; it is written back when one was renewed."""
+    """Renew each token that is missing or expires soon; return the record with the new values.
+
+    The record is written if a variable changed.
+    """
     variables: dict[str, str] = dict(record.variables)
     for token in record.tokens:
         path = paths.tokens / token.identity
@@ -47,14 +50,17 @@ def renew_tokens(record: state.Record, paths: Paths, runtime: Opened) -> state.R
 
 
 def renew_tokens_from_host(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> state.Record:
-    """As `renew_tokens`, for who has no session open."""
+    """Do the same as `renew_tokens`, for a caller that has no open runtime."""
     return renew_tokens(record, paths, lambda: at_hand(record, paths, environ))
 
 
 def rewrite_files(
     record: state.Record, paths: Paths, runtime: Opened, new: Mapping[str, str], but: Collection[str] = ()
 ) -> list[str]:
-    """Put these tokens into every file that carries one of them, but not those of services in `but`; what changed."""
+    """Write the new tokens into each service's file that contains one; return the files that changed.
+
+    `new` maps identities to tokens. Services in `but` are skipped.
+    """
     due = [one for one in record.carried if new.keys() & set(one.identities) and one.service not in but]
     if not due:
         return []
@@ -79,14 +85,14 @@ def _filled(one: state.Carried, paths: Paths, new: Mapping[str, str]) -> str:
 
 
 def _claim(record: state.Record, paths: Paths) -> Claim:
-    """The claim of this user and state directory on what the record speaks of."""
+    """Return the claim of this user and state directory on the environment of the record."""
     held = record.held_by
     return claim(paths.home, held.checkout or "", record.root, held)
 
 
 @contextmanager
 def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> Iterator[Renewing]:
-    """The runtime that the record names; Podman's API is served meanwhile where nobody serves it."""
+    """Open the runtime that the record names. If Podman's API does not run, start it for this time."""
     if not record.engine:
         from envkit.drivers.runtimes.processes import Processes, never
 

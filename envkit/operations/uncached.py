@@ -1,4 +1,4 @@
-"""Keep test runners from answering with the results of an earlier environment."""
+"""Keep `go test` from reporting cached results of an earlier environment."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Mapping
 GOFLAGS = "GOFLAGS"
 
 GO_SECONDS = 5.0
-"""For `go env`; it takes 0.005 s."""
+"""Time limit in seconds for `go env`, which takes 0.005 s."""
 
 
 def uncached(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables with which `go test` runs every test: GOFLAGS with `-count=1` beside the user's own flags.
+    """Return the variables with which `go test` runs every test: GOFLAGS with the user's own flags and `-count=1`.
 
-    Go keeps results by sources, files and variables, so that a second run against a new environment, also one below
-    `make`, prints `(cached)` and tests nothing. An option on the command line (`-count=3`) comes after GOFLAGS and
-    wins. Returns nothing where go is not on PATH, or where the user's GOFLAGS have a count.
+    Go caches results by sources, files and variables. A second run against a new environment would therefore print
+    `(cached)` and test nothing, also under `make`. An option on the command line (`-count=3`) overrides GOFLAGS.
+    Returns no variables if go is not on PATH, or if the user's GOFLAGS contain a count.
     """
     go = shutil.which("go", path=environ.get("PATH"))
     if not go:
@@ -30,7 +30,7 @@ def uncached(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _configured(go: str, environ: Mapping[str, str]) -> str:
-    """The flags of `go env -w`, which a variable would replace."""
+    """Return the flags that the user set with `go env -w`. A variable GOFLAGS would replace them."""
     try:
         asked = subprocess.run(
             [go, "env", GOFLAGS], env=dict(environ), cwd="/", capture_output=True, text=True, timeout=GO_SECONDS,
@@ -44,5 +44,5 @@ def _configured(go: str, environ: Mapping[str, str]) -> str:
 def _words(flags: str) -> list[str]:
     try:
         return shlex.split(flags)
-    except ValueError:  # go itself will say what is wrong with them
+    except ValueError:  # go reports what is wrong with them
         return flags.split()

@@ -1,4 +1,4 @@
-"""`up` and `plan`: from wanted to proved, or back to where it was."""
+"""`up` and `plan`: make a plan, carry it out, check that all of it works, and undo it after a failure."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ from envkit.planning.facts import Facts, Instance
 from envkit.planning.plan import Desired, Plan
 
 SETTLED = 0.3
-"""Seconds that a service without a probe must have run to be believed: what cannot work mostly ends at once."""
+"""Seconds that a service without a probe must run before it counts as working: most broken services end at once."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an `up` did: the plan, seconds by step, the record, and whether nothing of it was there before.
+    """The result of an `up`: the plan, the seconds of each step, the record, the environment and its drivers.
 
-    `environment` and `drivers` are those of the port offset at which it is up.
+    `from_nothing` means that nothing of the environment existed before. `environment` and `drivers` have the port
+    offset at which the environment is up.
     """
 
     plan: Plan
@@ -58,7 +59,7 @@ def make_plan(
     services: Sequence[str] = (),
     rebuild: bool = False,
 ) -> tuple[Plan, Desired, Facts]:
-    """What `up` would do. Changes nothing."""
+    """Return the plan of an `up`, with the desired state and the facts from which it is made. Changes nothing."""
     drivers.backend.check()
     selected = plan.select(environment, services)
     desired, facts = observe.look(environment, paths, drivers, cancel, selected, rebuild)
@@ -67,37 +68,40 @@ def make_plan(
 
 
 Consent = Callable[[Sequence[Difference]], None]
-"""Told how what is up differs from what is wanted. Raises `ReplacementRefused` to leave it as it is."""
+"""A function that gets the differences between the environment and its configuration before any change.
+
+It raises `ReplacementRefused` to prevent the change.
+"""
 
 
 class Intent(Protocol):
-    """Told what an `up` is about to do, before it does it: whoever cleans up after a SIGKILL must know."""
+    """Receives a call before each stage of an `up`, so that the supervisor can clean up after a SIGKILL."""
 
     def begin(self, *, fresh: bool) -> None:
-        """The lock is held; `fresh`: no file of this environment is there."""
+        """Record that `up` holds the lock. `fresh` means that no file of this environment exists."""
 
     def placed(self, environment: Environment, drivers: Drivers) -> None:
         """The port offset is chosen; `environment` and `drivers` are those at this offset."""
 
     def owned(self, *, owned: bool) -> None:
-        """The plan is made; `owned`: nothing of the environment was there before."""
+        """Record that the plan is made. `owned` means that nothing of the environment existed before."""
 
     def failed(self, environment: Environment, drivers: Drivers, error: Exception) -> None:
-        """What this `up` made is still there, and is about to be taken back."""
+        """Record the error of a failed `up`. What it made still exists, and is removed after this call."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What an `up` may do beside bringing up `services` (all when empty) and what they need."""
+    """The options of an `up`. It brings up `services` and what they need, or everything if `services` is empty."""
 
     services: Sequence[str] = ()
     rebuild: bool = False
     """Build the images of services that have a `build` again."""
     keep: bool = False
-    """Leave what a failed `up` made."""
+    """Keep what a failed `up` made."""
     intent: Intent | None = None
     consent: Consent | None = None
-    """Called with the differences where something is up already; it may raise."""
+    """Called with the differences if a part of the environment exists already; it may raise."""
 
 
 def up(
@@ -109,9 +113,9 @@ def up(
     placement: Placement,
     options: Options,
 ) -> Outcome:
-    """Bring the environment (or a part, with what it needs) up; a second run keeps what is right.
+    """Bring up the environment, or a part with what it needs. A second call keeps what is unchanged and works.
 
-    When it fails, evidence is gathered first, then what this run made is taken down again, unless `options.keep`.
+    After a failure it collects evidence, and then removes what this call made, unless `options.keep`.
     """
     with locked(paths, environment.timeout, control.stream, control.cancel):
         fresh = not paths.folder.exists()
@@ -155,7 +159,7 @@ def _up(
             times = apply.run(steps, effects, control.stream, control.cancel)
             _recheck(effects)
             record = _with_tokens(effects, fresh=from_nothing)
-    except Exception as error:  # whatever it was: what this run made must not stay
+    except Exception as error:  # after any error, remove what this run made
         if from_nothing and (lost := lost_port(environment, error)) and not undo(effects):
             raise PortsLost(lost) from error
         rollback(effects, options.keep, error, options.intent.failed if options.intent else None)
@@ -164,7 +168,10 @@ def _up(
 
 
 def _with_tokens(effects: Effects, *, fresh: bool) -> state.Record:
-    """The record, tokens renewed; those that the bootstrap made anew reach the services that were kept."""
+    """Write the record, renew tokens, and return the record.
+
+    If the bootstrap made new tokens, this function first writes them into the files of services that were kept.
+    """
     paths, drivers = effects.paths, effects.drivers
 
     def runtime() -> AbstractContextManager[Renewing]:
@@ -188,7 +195,7 @@ def _with_tokens(effects: Effects, *, fresh: bool) -> state.Record:
 
 
 def _check_holder(environment: Environment, paths: Paths, drivers: Drivers, facts: Facts) -> None:
-    """One holder per machine and name: whoever else asks gets told who that is."""
+    """Raise `HolderError` if another owner holds this name on the machine, or if it is up on another engine."""
     check_holder(environment, drivers, [*facts.instances.values(), *facts.strays], facts.network_owner)
     record = state.read(paths)
     if record and record.engine != drivers.engine and any(accepts(port) for port in record.ports.values()):
@@ -205,7 +212,7 @@ def _check_holder(environment: Environment, paths: Paths, drivers: Drivers, fact
 
 
 def _recheck(effects: Effects) -> None:
-    """A service that was ready may have died while others came up: look once more before saying that all is well."""
+    """Raise an error if a service that was ready does not work any more: it may die while others come up."""
     if not effects.steps.changes:
         return
     _let_settle(effects)
@@ -227,13 +234,13 @@ def _trouble(effects: Effects, instance: Instance) -> EnvironmentFailed | None:
         return None
     return EnvironmentFailed(
         f"{now.service} was ready, but {broken}",
-        hint="its last lines above usually say why; `up --keep` leaves it to look at",
+        hint="its last lines above usually show why; `up --keep` keeps it for inspection",
         detail=runtime.logs(now, tail=20),
     )
 
 
 def _let_settle(effects: Effects) -> None:
-    """A process is started in no time, and without a probe nobody has asked it anything."""
+    """Wait until each service without a probe has run for `SETTLED` seconds, because nothing else checks it."""
     services = effects.environment.services
     unasked = [it for name, it in effects.made.items() if not services[name].probe and not services[name].once]
     ages = [time.time() - it.began() for it in unasked if it.started_at]

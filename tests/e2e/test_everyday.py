@@ -175,7 +175,7 @@ def test_an_orphan_is_shown_first_and_then_taken(two: Box, tmp_path: Path) -> No
         box("up", "--ttl", "1ms").ok()
         asked = box("prune", box.name)
         assert asked.code == 2 and "--yes" in asked.err, asked
-        assert "its time was over" in asked.out and "redis" in asked.out
+        assert "it expired " in asked.out and "redis" in asked.out
         assert box.ids(), "nobody said yes"
         shutil.rmtree(checkout)
         done = box("prune", box.name, "--yes", "--json").ok().json["pruned"]

@@ -1,1 +1,1 @@
-"""The syntaxes in which variables are exported: one module each, with `render(variables) -> str`."""
+"""The export formats: each is a module with a function `render(variables) -> str`."""

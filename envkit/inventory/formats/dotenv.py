@@ -1,4 +1,4 @@
-"""dotenv files: `NAME=value`, quoted so that every common reader returns the same value."""
+"""The export format for dotenv files: `NAME=value`, quoted so that every common reader returns the same value."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from collections.abc import Mapping
 
 _PLAIN = re.compile(r"^[A-Za-z0-9_./:@%+,=?-]*$")
 _NOT_SINGLE = re.compile(r"['\r]|\\\\|\\\Z")
-"""A quote ends them, text files change carriage returns, and some readers unescape `\\\\` and `\\'` even there."""
+"""Matches values that single quotes cannot hold.
+
+A quote ends the value, text files change carriage returns, and some readers unescape `\\\\` and `\\'` even there.
+"""
 
 
 def render(variables: Mapping[str, str]) -> str:
-    """Return one line for each variable, sorted."""
+    """Return one line for each variable, sorted by name."""
     return "".join(_line(name, value) for name, value in sorted(variables.items()))
 
 
 def _line(name: str, value: str) -> str:
-    r"""Plain where it may be; in single quotes, which readers take literally; else double-quoted and escaped.
+    r"""Return `name=value` without quotes if the value allows it, else in single quotes, else in double quotes.
 
-    The escapes are those of a shell, which godotenv and compose read likewise. python-dotenv keeps the backslash of
-    `\$` and `` \` ``: the one case without a spelling that all of them agree on.
+    Readers take a value in single quotes literally. In double quotes the escapes are those of a shell; godotenv and
+    compose read them in the same way. python-dotenv keeps the backslash of `\$` and `` \` ``: for these two there is no
+    spelling that all readers agree on.
     """
     if _PLAIN.fullmatch(value):
         return f"{name}={value}\n"

@@ -1,4 +1,4 @@
-"""One JSON object, its keys sorted."""
+"""The export format JSON: one object with sorted keys."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from collections.abc import Mapping
 
 
 def render(variables: Mapping[str, str]) -> str:
-    """Return the variables as JSON, indented."""
+    """Return the variables as indented JSON."""
     return json.dumps(dict(sorted(variables.items())), indent=2) + "\n"

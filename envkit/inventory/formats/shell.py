@@ -1,4 +1,4 @@
-"""POSIX shell, for `eval "$(envkit env)"`."""
+"""The export format for POSIX shells, for `eval "$(envkit env)"`."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from collections.abc import Mapping
 
 
 def render(variables: Mapping[str, str]) -> str:
-    """Return an `export` for each variable, sorted. POSIX quoting holds every value, newlines included."""
+    """Return one `export` command for each variable, sorted. POSIX quoting keeps every value, including newlines."""
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))

@@ -1,4 +1,4 @@
-"""Carries out the steps of a plan. `planning.apply.run` calls `Effects`, which decides nothing."""
+"""Carry out the steps of a plan. `planning.apply.run` calls `Effects` for each step; `Effects` makes no decisions."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from envkit.planning.plan import BOOTSTRAP, Action, Desired, Plan, Step, Subject
 Report = Callable[[str], None]
 
 RESUMED = 30.0
-"""Seconds for a resumed cluster to be what it was; it is within one."""
+"""Seconds that a resumed cluster has to work again; it needs less than one."""
 
 
 @dataclass
 class Effects:
-    """The doing of one `up`. `made` collects what this run brought into being, for the way back."""
+    """Carries out the steps of one `up`. A rollback removes the services in `made`, which this run started."""
 
     environment: Environment
     paths: Paths
@@ -46,7 +46,7 @@ class Effects:
     facts: Facts
     steps: Plan
     wants: dict[str, Want] = field(default_factory=dict)
-    """Each service as it is now: of those that were started, with the image that was had for them."""
+    """The inputs of each service; those of a started service have the image that was pulled or built for it."""
     instances: dict[str, Instance] = field(default_factory=dict)
     made: dict[str, Instance] = field(default_factory=dict)
     images: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Effects:
     made_cluster: bool = False
     made_network: bool = False
     started: bool = False
-    """Whether the runtime was asked to start anything: a signal may end the step before `made` has it."""
+    """Whether this run called the runtime to start a service. A signal may end the step before `made` has it."""
     resumed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -66,11 +66,11 @@ class Effects:
 
     @property
     def prober(self) -> Prober:
-        """What asks the services whether they work."""
+        """A `Prober`, which checks whether the services work."""
         return self.drivers.prober(self.control.cancel)
 
     def __call__(self, step: Step, report: Report, cancel: Cancel) -> str:
-        """Carry out one step. Raises `EngineStopped` when it failed for want of the engine."""
+        """Carry out one step; return a text about the result. Raises `EngineStopped` if the engine does not answer."""
         try:
             return self._do(step, report, cancel)
         except EnvironmentFailed as error:
@@ -143,12 +143,15 @@ class Effects:
         return "API server, node and default ServiceAccount are ready"
 
     def _bootstrap(self, report: Report, cancel: Cancel) -> str:
-        """Mostly done already: CRDs, namespaces and identities need no node, so a new cluster gets them on the way."""
+        """Apply the bootstrap if it is not done yet, and load the images.
+
+        A new cluster gets CRDs, namespaces and identities during its creation, because they need no node.
+        """
         cluster = self.environment.cluster
         if self.resumed and not observe.cluster_lacks(
             self.environment, self.paths, self.drivers, self.control.cancel, self.facts.cluster, patience=RESUMED
         ):
-            return "as it was before the pause"
+            return "unchanged since the pause"
         if not self.bootstrapped:
             self._apply_bootstrap(report, cancel)
         loaded = self._load(cluster.images, report, cancel) if cluster.images else []
@@ -204,7 +207,7 @@ class Effects:
         return said
 
     def _resume(self, old: Instance, report: Report, cancel: Cancel) -> str:
-        """It worked when it was paused: it is asked whether it works now, and not proved anew."""
+        """Resume a paused service and wait for its probe. Do not run its first probe: it passed before the pause."""
         instance = self.drivers.runtime.resume(old)
         with self._lock:
             self.instances[old.service] = instance
@@ -266,7 +269,7 @@ class Effects:
         return instance
 
     def _hosts(self) -> dict[str, str]:
-        """This host by its usual name, where no name server of the engine's says it."""
+        """Return this host's usual name with its address, if the engine has no name server that resolves the name."""
         from envkit.drivers.runtimes.this_host import ALIAS
 
         address = self.drivers.this_host().address

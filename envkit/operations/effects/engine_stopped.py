@@ -1,4 +1,7 @@
-"""Whether a step failed because its engine stopped answering: the engine is asked, its clients' words tell anything."""
+"""Find out whether a step failed because its engine stopped answering.
+
+This module asks the engine itself, because the error texts of its clients do not show the reason reliably.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from envkit.inventory.drivers import Drivers
 
 
 def explained(drivers: Drivers, step: str, error: EnvironmentFailed) -> EnvironmentFailed:
-    """The error of a step, or `EngineStopped` with the time of day when the engine does not answer any more."""
+    """Return `EngineStopped` with the time of day if the engine does not answer any more, else the step's own error."""
     seen = datetime.now().astimezone()
     reason = drivers.runtime.silence()
     if not reason:
@@ -17,6 +20,6 @@ def explained(drivers: Drivers, step: str, error: EnvironmentFailed) -> Environm
     said = error.message.partition("\n")[0]
     return EngineStopped(
         f"{drivers.engine} at {drivers.engine_url} stopped answering at {seen:%H:%M:%S}: {reason}",
-        hint="start the engine again (`doctor` tells whether it answers), then `down`: it removes what is left",
-        detail=f"{step} failed of it: {said}",
+        hint="start the engine again (`doctor` shows whether it answers), then `down`: it removes what is left",
+        detail=f"{step} failed because of that: {said}",
     )

@@ -1,4 +1,4 @@
-"""One-shots that run on the host: migrations over TCP, and commands."""
+"""Run the one-shots of the host: migrations over TCP, and commands."""
 
 from __future__ import annotations
 
@@ -31,12 +31,15 @@ if TYPE_CHECKING:
 def migrations(
     prober: Prober, want: Want, instances: Mapping[str, Instance], report: Callable[[str], None], cancel: Cancel
 ) -> str:
-    """Apply a folder of migrations to the database of another service. Raises `ServiceDied` naming the file."""
+    """Apply a folder of migrations to the database of a service; return a text about the result.
+
+    Raises `ServiceDied` with the file's name.
+    """
     wanted = want.service.migrations
     assert wanted is not None
     instance = instances[wanted.service]
     database = prober.resolved(wanted.service, {wanted.service: instance})
-    assert database.probe and database.probe.takes_migrations  # the configuration is refused otherwise
+    assert database.probe and database.probe.takes_migrations  # the loader refuses any other configuration
     login = cast("Login", database.probe)
     host, port = prober.address(database, instance)
     folder = migrations_folder(wanted.folder)
@@ -58,7 +61,10 @@ def command(
     report: Callable[[str], None],
     cancel: Cancel,
 ) -> str:
-    """Run a command on the host with the service's variables set. Raises `ServiceDied` with its output."""
+    """Run a command on the host with the service's variables; return a text about the result.
+
+    Raises `ServiceDied` with its output.
+    """
     ports = chosen_ports(environment, instances)
     service = desired.resolve_for_host(environment, want.name, paths, ports)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What can fail without touching anything, done before the first removal: it stops an `up` while all is as it was."""
+"""Checks before the first removal. If one fails, the `up` stops and the environment stays as it was."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Check = tuple[str, Callable[[], object]]
 
 
 def at_once(environment: Environment, drivers: Drivers, steps: Plan, desired: Desired, facts: Facts) -> None:
-    """Check what costs nothing, before anything is made or removed: tools and ports. Raises every fault together."""
+    """Check tools and ports before any change, in about a millisecond. Raises one error with all faults."""
     checks: list[Check] = [
         (step.about, partial(_tools, environment, drivers, steps, desired, step)) for step in starting(steps)
     ]
@@ -36,7 +36,7 @@ def at_once(environment: Environment, drivers: Drivers, steps: Plan, desired: De
 
 
 def starting(steps: Plan) -> Iterator[Step]:
-    """Steps that make a service or the cluster anew."""
+    """Return the steps that create a service or the cluster."""
     for step in steps.changes:
         if step.subject in (Subject.SERVICE, Subject.CLUSTER) and step.action is not Action.RESUME:
             yield step
@@ -52,9 +52,9 @@ def prepare(
     report: Report,
     cancel: Cancel,
 ) -> str:
-    """Have all that the plan's steps need beside images, which are here by now. Raises every fault together.
+    """Check and fetch everything that the plan's steps need, except service images, which are present already.
 
-    `want` gives the service of a step with the image that was had for it.
+    `want` returns the inputs of a step's service, with its image. Raises one error with all faults.
     """
     checks: list[Check] = []
     for step in steps.changes:
@@ -66,7 +66,7 @@ def prepare(
         (step.name, partial(_service, environment, paths, drivers, facts, want(step))) for step in _services(steps)
     ]
     _all(checks)
-    return "all that replaces it is at hand"
+    return "everything for the changes is ready"
 
 
 def _services(steps: Plan) -> Iterator[Step]:
@@ -94,7 +94,7 @@ def _all(checks: list[Check]) -> None:
 
 def _unreadable(error: OSError) -> EnvkitError:
     return EnvironmentFailed(
-        f"cannot read {error.filename}: {error.strerror}", hint="envkit reads it as you: check its owner and mode"
+        f"cannot read {error.filename}: {error.strerror}", hint="envkit has your permissions: check its owner and mode"
     )
 
 
@@ -114,7 +114,7 @@ def _tools(environment: Environment, drivers: Drivers, steps: Plan, desired: Des
 
 
 def _own_program(drivers: Drivers, reference: str) -> None:
-    """A program that no supply brings: it is on PATH, or it is nowhere."""
+    """Raise `ImageUnavailable` if a program that envkit cannot fetch is not on PATH."""
     if not drivers.supply.id_of(reference):
         raise ImageUnavailable(f"{reference.partition(':')[2]} is not on PATH", hint="install it, or write its path")
 
@@ -122,7 +122,10 @@ def _own_program(drivers: Drivers, reference: str) -> None:
 def _host_program(
     environment: Environment, environ: Mapping[str, str], steps: Plan, desired: Desired, name: str
 ) -> None:
-    """The program of a one-shot on this host. One by its path may be what an earlier one-shot makes."""
+    """Raise `ToolMissing` if the program of a one-shot on this host does not exist.
+
+    With several one-shots, a program that is given by its path passes: an earlier one-shot may create it.
+    """
     service = desired.services[name].service
     program, *_ = service.host_command or ("",)
     commands = [step for step in _services(steps) if desired.services[step.name].service.host_command]
@@ -135,7 +138,7 @@ def _host_program(
 
 
 def _ports(environment: Environment, runtime: FullRuntime, steps: Plan, desired: Desired, facts: Facts) -> None:
-    """Every port that is about to be bound and is not free, nor held by what the plan removes, named at once."""
+    """Raise `PortTaken` with every port that the plan binds and that is taken, unless the plan removes its holder."""
     offset = environment.port_offset
     wanted_ports: dict[int, str] = {}
     for step in starting(steps):
@@ -157,7 +160,7 @@ def _ports(environment: Environment, runtime: FullRuntime, steps: Plan, desired:
         raise port_taken(wanted_ports, taken)
 
 
-# What a service, and the bootstrap, read
+# Files that a service or the bootstrap reads
 
 
 def _manifests(environment: Environment) -> None:
@@ -182,9 +185,9 @@ def _service(environment: Environment, paths: Paths, drivers: Drivers, facts: Fa
 
 
 def _resolved(environment: Environment, paths: Paths, drivers: Drivers, facts: Facts, want: Want) -> Service:
-    """The service as it will be started. Raises `EnvironmentFailed` for a reference that means nothing.
+    """Return the service as it will be started. Raises `EnvironmentFailed` if a reference cannot be resolved.
 
-    Tokens of a cluster that is made anew, and ports that an engine chooses, are not known yet.
+    Tokens of a new cluster, and ports that an engine chooses, do not exist yet; placeholders take their place.
     """
     environment, host = environment, drivers.this_host if facts.network else None
     ports = {f"{name}.{port}": 1 for name, service in environment.services.items() for port in service.ports}

@@ -1,4 +1,7 @@
-"""The proof that a started service works: its probe raced against its death, its first use, its memory limit."""
+"""Check that a started service works: its probe, its first probe, its ports and its memory limit.
+
+A wait for a probe ends at once when the service ends.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from envkit.inventory.probing import Prober
 from envkit.planning.facts import Instance
 
 LOG_LINES = 20
-"""Last lines of a service's log that go into the message about its death."""
+"""Number of lines from the end of a service's log in the error about its death."""
 
 
 @dataclass
 class Proof:
-    """Of one running service; every failure carries the last lines of its log."""
+    """Checks that one started service works. Every failure carries the last lines of its log."""
 
     prober: Prober
     instance: Instance
@@ -28,29 +31,35 @@ class Proof:
 
     @property
     def name(self) -> str:
-        """The service."""
+        """The service's name."""
         return self.instance.service
 
     def ready(self) -> str:
-        """Wait until it works; what to say about it. Raises `ServiceDied`, `NotReady`, `EnvironmentFailed`."""
+        """Wait until the service works; return a text about the result.
+
+        Raises `ServiceDied`, `NotReady` or `EnvironmentFailed`.
+        """
         if not self.instance.running:
-            self._alive()  # dead so soon, it publishes no ports that could be asked
+            self._alive()  # a dead service publishes no ports for a probe
         service = self.prober.resolved(self.name, {self.name: self.instance})
         said = f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
         if service.first_probe:
-            self.report("proving it once, as a client would")
+            self.report("running its first probe once, as a client would")
             self._wait(service, service.first_probe)
         if service.memory:
             self._check_limit(service.memory)
         return said
 
     def answers(self) -> str:
-        """Wait until its probe passes, and nothing else; what to say about it. Raises as `ready` does."""
+        """Wait until the probe passes, without the other checks; return a text about it. Raises the same as `ready`."""
         service = self.prober.resolved(self.name, {self.name: self.instance})
         return f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
 
     def ended(self, seconds: float) -> tuple[Instance, str]:
-        """Wait for a one-shot's end; 0 is success. Raises `ServiceDied` for any other."""
+        """Wait until a one-shot ends; return it and a text about the result.
+
+        Raises `ServiceDied` if its exit code is not 0.
+        """
         now = self.instance
 
         def attempt() -> str | None:
@@ -68,7 +77,7 @@ class Proof:
         return now, f"ended with 0 after {took:.1f} s"
 
     def tail(self) -> str:
-        """The last lines of its log."""
+        """Return the last lines of the service's log, or a text about why there are none."""
         try:
             lines = self.prober.runtime.logs(self.instance, tail=LOG_LINES).rstrip()
         except EnvironmentFailed as error:
@@ -86,7 +95,7 @@ class Proof:
         def attempt() -> str | None:
             try:
                 seen = probe.attempt(target)
-            except EngineError:  # nothing can be run beside a dead service
+            except EngineError:  # a command cannot run in a dead service
                 self._alive()
                 raise
             if seen is not None:
@@ -102,19 +111,22 @@ class Proof:
                 seconds=service.timeout,
                 cancel=self.cancel,
                 progress=lambda seen: self.report(f"waiting: {seen}"),
-                hint=f"is services.{self.name}.timeout long enough, the probe right? `up --keep` leaves it to look at",
+                hint=f"check the probe and services.{self.name}.timeout; `up --keep` keeps the service for inspection",
             )
         except EnvironmentFailed as error:
             error.detail = error.detail or self.tail()
             raise
 
     def _alive(self) -> None:
-        """Raise `ServiceDied`, with the exit code and the last log lines, when it does not run any more."""
+        """Raise `ServiceDied`, with the exit code and the last log lines, if the service does not run any more.
+
+        Raises `PortTaken` instead if another program holds one of its ports.
+        """
         now = self.prober.runtime.look(self.instance)
         if now.running or now.state == "created":
             return
         wanted = self._ports()
-        if taken := holders(wanted, {}):  # since it was looked at; the bind is the truth
+        if taken := holders(wanted, {}):  # taken after the check; only the bind decides
             error = port_taken(wanted, taken)
             error.detail = self.tail()
             raise error
@@ -126,25 +138,25 @@ class Proof:
         )
 
     def _listens(self) -> None:
-        """Raise `PortTaken` when somebody else listens on one of its ports, whatever a probe was answered there."""
+        """Raise `PortTaken` if another program listens on one of its ports, even if the probe passed there."""
         for holder in self.prober.runtime.strangers([self.instance]).values():
             error = port_taken({holder.port: self.name}, [holder])
             error.detail = self.tail()
             raise error
 
     def _ports(self) -> dict[int, str]:
-        """The fixed host ports that it wanted."""
+        """Return the service's fixed host ports, each with its name."""
         environment = self.prober.environment
         ports = environment.services[self.name].ports.values()
         return {port.host + environment.port_offset: self.name for port in ports if isinstance(port.host, int)}
 
     def _check_limit(self, memory: int) -> None:
-        """What was passed is no proof: an engine may accept a limit and ignore it."""
+        """Raise `EnvironmentFailed` if the memory limit is not in force: an engine may accept a limit and ignore it."""
         seen = self.prober.runtime.limit_of(self.instance)
         if seen is None:
             self.report("its memory is not limited here")
         elif seen != str(memory):
             raise EnvironmentFailed(
-                f"{self.name} should have a memory limit of {show_size(memory)}; its control group says {seen}",
+                f"{self.name} should have a memory limit of {show_size(memory)}; its control group has {seen}",
                 hint="does this engine have the memory controller? (rootless engines need cgroup delegation)",
             )

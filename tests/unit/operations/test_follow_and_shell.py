@@ -229,7 +229,7 @@ def test_a_command_is_run_there_word_for_word(there: Any) -> None:
 def test_what_cannot_be_entered(there: Any, engine: FakeEngine) -> None:
     with pytest.raises(UsageError, match="nobody"):
         entry(there, "nobody", [], tty=False)
-    with pytest.raises(UsageError, match="done on this host"):
+    with pytest.raises(UsageError, match="one-shot on this host"):
         entry(there, "job", [], tty=False)
     with pytest.raises(NotUp, match="has no cluster"):
         entry(there, "cluster", [], tty=False)

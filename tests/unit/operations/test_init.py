@@ -60,7 +60,7 @@ def test_a_compose_file_is_taken_over(tmp_path: Path) -> None:
     text = (tmp_path / "envkit.yaml").read_text()
     assert "# not taken over from the compose file: volumes" in text
     assert "container_name" not in text and "restart" not in text
-    assert "# image: docker.io/library/postgres:15 would pin" in text
+    assert "# `image: docker.io/library/postgres:15` would use" in text
     assert "healthz" in text
 
 

@@ -153,8 +153,8 @@ def test_what_is_expired_goes_and_not_before(home: Path, root: Path) -> None:
     record(home, root, expires=1000.0)
     it = found(home, network(home, root), container(root))
     assert why(it, 999.0) == ""
-    assert "was over 2 min ago" in why(it, 1120.0)
-    assert "was over 59 s ago" in why(it, 1059.0)
+    assert "it expired 2 min ago" in why(it, 1120.0)
+    assert "it expired 59 s ago" in why(it, 1059.0)
 
 
 def test_the_records_word_on_its_end_is_newer_than_the_labels(home: Path, root: Path) -> None:
@@ -180,7 +180,7 @@ def test_what_another_machine_brought_up_on_this_engine_stays(home: Path) -> Non
     other = network("another-host:/home/them/state", "/home/them/checkout")
     assert why(found(home, other, container("/home/them/checkout")), time.time()) == ""
     expired = network("another-host:/home/them/state", "/home/them/checkout", expires=5.0)
-    assert "was over" in why(found(home, expired), time.time()), "its own end is for every machine"
+    assert "it expired " in why(found(home, expired), time.time()), "its own end is for every machine"
 
 
 def test_what_is_in_a_directory_that_this_user_may_not_read_stays(home: Path, root: Path, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_what_is_in_a_directory_that_this_user_may_not_read_stays(home: Path, ro
 
 def test_files_of_what_is_gone_go(home: Path, root: Path) -> None:
     record(home, root)
-    assert "nothing of it is there but files" in why(found(home, *in_files(home)), time.time())
+    assert "only its files are left" in why(found(home, *in_files(home)), time.time())
 
 
 def test_what_a_run_uses_stays_even_when_it_is_expired(home: Path, root: Path) -> None:

@@ -356,7 +356,7 @@ def test_a_death_for_want_of_memory_says_so_and_what_to_give(world: World) -> No
 def test_a_limit_that_the_engine_ignores_is_an_error(world: World) -> None:
     world.engine.scripts["db"] = Script(answers={("cat", "/sys/fs/cgroup/memory.max"): (0, "max\n")})
 
-    with pytest.raises(EnvironmentFailed, match=r"memory limit of 64 ?MiB; its .* says max"):
+    with pytest.raises(EnvironmentFailed, match=r"memory limit of 64 ?MiB; its .* has max"):
         up(world.open({"db": {**EXEC, "memory": "64MiB"}}))
 
 
@@ -512,7 +512,7 @@ def test_an_engine_that_goes_away_is_the_error_that_is_told(world: World) -> Non
         up(world.open({"a": EXEC}))
 
     assert re.search(r"stopped answering at [\d:]{8}: the daemon stopped", caught.value.message)
-    assert caught.value.detail == "a failed of it: look a: the engine did not answer: the daemon stopped"
+    assert caught.value.detail == "a failed because of that: look a: the engine did not answer: the daemon stopped"
     assert "while taking down: remove a: the engine did not answer" in world.notes()
 
 
