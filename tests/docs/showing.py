@@ -33,7 +33,10 @@ def _lines(text: str) -> list[str]:
 
 
 def _matches(expected: list[str], lines: list[str]) -> bool:
-    """Return whether all lines match in order; on a mismatch, the last line of dots takes one more line."""
+    """Return whether all lines match in order.
+
+    After a mismatch, the last `...` of the document stands for one more line, and the comparison goes on.
+    """
     at = here = 0
     dots, taken = -1, 0
     while here < len(lines):

@@ -25,7 +25,7 @@ ASSETS = "KUBEBUILDER_ASSETS"
 
 
 class NoEngine:
-    """An engine without any objects, with the methods that `Box` calls."""
+    """An engine without any objects; it has the methods that `Box` calls."""
 
     name = "auto"
     overlay = ""
@@ -59,7 +59,10 @@ class EmbeddedBox(Box):
         return super().environ(**{**assets, **more})
 
     def shown(self, verb: str, *words: str, columns: int = 100, **environ: str) -> Shown:
-        """Run a command as the documents write it, on a terminal with that many columns, and return what it showed."""
+        """Run a command on a terminal with that many columns and return its output.
+
+        The command line has the form of the documents.
+        """
         base = {key: value for key, value in self.environ().items() if key not in ("NO_COLOR", "FORCE_COLOR", "CI")}
         return at_terminal(
             self.argv(verb, *words), {**base, "ENVKIT_PROGRAM": "./dev", **environ}, self.cwd, columns

@@ -1,4 +1,7 @@
-"""Checks of the platform's own DataStorage for any environment; its stand-in checks all other facts from inside."""
+"""Checks of the platform's own DataStorage from outside, for any environment.
+
+The stand-in makes all other checks inside its container.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ def write(url: str, token: str) -> int:
 
 
 def renews_in_place(box: Box) -> None:
-    """Check that `env` renews a token near its end, and each copy of the token in the running container."""
+    """Check that `env` renews an expiring token, including each copy of it in the running container."""
     container = box.ids()["datastorage"]
     kept = box.state / box.name / "tokens" / "data-storage-sa"
     old = kept.read_text()

@@ -82,7 +82,7 @@ class Job:
         return (self.folder / "log").read_text(errors="replace") if (self.folder / "log").exists() else ""
 
     def is_up(self) -> bool:
-        """Wait until the command of `UNTIL_TOLD` has begun and return whether it has."""
+        """Wait until the command of `UNTIL_TOLD` has begun; return False after 120 s."""
         return bool(eventually((self.folder / "up").exists, 120.0))
 
 

@@ -89,7 +89,7 @@ def addresses(gateway: EmbeddedBox) -> dict[str, int]:
 
 @pytest.mark.parametrize("one", SCENES, ids=lambda one: one.name)
 def test_a_picture_is_what_the_program_shows(gateway: EmbeddedBox, one: Scene) -> None:
-    """These tests run first and in this order:
+    """These tests run first and in this order.
 
     `timeline` shows the `up` above, and `plan` shows the state after `run`.
     """

@@ -29,7 +29,7 @@ from tests.support.box import Said, eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.embedded]
 
 MOMENTS = (0.1, 0.4, 0.6, 0.8)
-"""Fractions of an undisturbed `up`'s duration; each moves by up to a tenth at random."""
+"""Moments as fractions of an undisturbed `up`'s duration; each one varies by up to 0.1 at random."""
 
 API = "cluster: {type: envtest}\n"
 """The API server alone."""
@@ -74,7 +74,10 @@ def several(made: list[EmbeddedBox], folder: Path) -> EmbeddedBox:
 
 
 def failed(one: EmbeddedBox, said: Said, code: int = 3) -> str:
-    """Return the error text of a failure, after checks of its exit code, its form and that nothing remains."""
+    """Check a failure and return its error text.
+
+    The checks cover the exit code, the form of the message, and that nothing remains.
+    """
     assert said.code == code, said
     assert "\nerror: " in said.err and "\nnext: " in said.err, said
     assert "Traceback" not in said.err, said

@@ -53,7 +53,10 @@ def here(name: str) -> Found:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Yield the home of nobody with only the needed tools, because a rootless Podman would leave files behind."""
+    """Yield a home folder for the user `nobody`, with only the needed tools.
+
+    With other programs on PATH, a rootless Podman would leave files behind.
+    """
     if os.geteuid() != 0:
         pytest.skip("only root can become nobody")
     made = Path(tempfile.mkdtemp(prefix="envkit-nobody-"))
@@ -84,7 +87,7 @@ def as_nobody(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def python_of_nobody(home: Path) -> str:
-    """Return a Python that nobody can start and that can use this Python's packages."""
+    """Return a Python that the user `nobody` can start and that can use this Python's packages."""
     script = f"import sys, pydantic, envkit.cli.main; assert sys.version_info[:2] == {sys.version_info[:2]}"
     for python in (sys.executable, "/usr/bin/python3"):
         try:
@@ -125,7 +128,7 @@ def test_an_unprivileged_user_needs_nobodys_help(home: Path) -> None:
 
 
 def test_a_full_disk_is_told_and_nothing_stays(one: EmbeddedBox) -> None:
-    """This `up` alone sees a file system of a few megabytes in the place of the services' folder."""
+    """Only this `up` has a file system of a few megabytes mounted at the services' folder."""
     here("postgres")
     (port,) = ports.free()
     configure(one, f"services: {{db: {{preset: postgres, ports: {{postgres: {port}}}}}, {SLEEPS}}}\n")

@@ -28,7 +28,10 @@ def one_service(*lines: str, more: str = "") -> str:
 
 
 def failed(box: Box, said: Said, code: int = 3) -> str:
-    """Return the error text of a failure, after checks of its exit code, its form and that nothing remains."""
+    """Check a failure and return its error text.
+
+    The checks cover the exit code, the form of the message, and that nothing remains.
+    """
     assert said.code == code, said
     assert "\nerror: " in said.err and "\nnext: " in said.err, said
     assert "Traceback" not in said.err, said

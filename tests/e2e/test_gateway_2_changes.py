@@ -1,4 +1,7 @@
-"""Tests of what a second `up` keeps and replaces after drift, a death, a lost namespace or a lost state folder."""
+"""Tests of a second `up`: the parts that it keeps, and the parts that it replaces.
+
+The causes are drift, a death, a lost namespace and a lost state folder.
+"""
 
 from __future__ import annotations
 

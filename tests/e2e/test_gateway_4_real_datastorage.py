@@ -1,6 +1,6 @@
 """Tests of the platform's own DataStorage on a kind cluster, instead of the reference service.
 
-A stand-in plays the platform's DataStorage.
+The tests use the stand-in's image.
 """
 
 from __future__ import annotations

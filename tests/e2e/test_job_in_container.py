@@ -33,7 +33,7 @@ while True:
     for pair in ((client, engine), (engine, client)):
         threading.Thread(target=pump, args=pair, daemon=True).start()
 """
-"""A proxy that plays `docker:dind`: an engine at a TCP address of another container."""
+"""A proxy like `docker:dind`: it offers an engine at a TCP address of another container."""
 
 
 @contextmanager

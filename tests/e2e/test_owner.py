@@ -45,7 +45,7 @@ VERBS = (
 
 @dataclass
 class Place:
-    """An environment that is up, the user who brought it up, and its view from outside."""
+    """An environment that is up, the user who brought it up, and methods to act as other users."""
 
     owner: Actor
     engine: Engine | None

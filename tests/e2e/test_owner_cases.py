@@ -171,7 +171,7 @@ def words_of(process: psutil.Process) -> list[str]:
 def runs(process: psutil.Process) -> bool:
     """Return whether the process has not ended.
 
-    A zombie counts as ended, because the test may not be its parent and cannot reap it.
+    A zombie counts as ended: its parent may be another process that has not reaped it.
     """
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 

@@ -1,4 +1,4 @@
-"""Tests of `--port-offset auto` on real servers: it picks free ports, keeps them, and never takes another's ports."""
+"""Tests of `--port-offset auto` on real servers: it chooses free ports, keeps them, and avoids ports in use."""
 
 from __future__ import annotations
 

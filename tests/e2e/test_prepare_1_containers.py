@@ -1,4 +1,4 @@
-"""Tests that envkit has all prerequisites before it removes anything, or changes nothing: containers with data."""
+"""Tests with containers that hold data: envkit removes one only after it has all prerequisites of the next one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tests that envkit has all prerequisites before it removes anything: processes with data, whose programs vanish."""
+"""Tests with processes that hold data and have lost their programs.
+
+envkit removes a process only after it has all prerequisites of the next one.
+"""
 
 from __future__ import annotations
 

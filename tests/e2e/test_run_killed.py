@@ -30,7 +30,7 @@ PATIENCE = 10.0
 """Seconds within which everything must be gone, as docs/run.md promises."""
 
 STUBBORN = "(trap '' TERM; exec setsid sleep 61) & echo here; sleep 60"
-"""A command that starts a process in another process group, which also ignores SIGTERM."""
+"""A shell command that starts a process in another session; the process ignores SIGTERM."""
 
 
 def services(first: int, second: int) -> str:

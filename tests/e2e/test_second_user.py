@@ -1,4 +1,4 @@
-"""Tests of a second local user and of a compromised service: what they can read, write and fake in processes.
+"""Tests of a second local user and of a compromised service: their access to an environment of processes.
 
 The second user is uid 65534. If the tests do not run as root, they check the modes and owners of files instead.
 """
@@ -268,7 +268,7 @@ def test_nothing_of_a_killed_initdb_stays(one: EmbeddedBox, tmp_path: Path) -> N
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
 
     def theirs(word: str = "") -> list[str]:
-        """Return processes that the marker, the working folder or the command line assigns to the environment."""
+        """Return the environment's processes, identified by marker, working folder or command line."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):

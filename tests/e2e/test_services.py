@@ -39,7 +39,7 @@ http.server.HTTPServer(("", 8080), Handler).serve_forever()
 
 @contextmanager
 def listener(address: str, port: int) -> Iterator[None]:
-    """Run a user's plain HTTP server on this host that services call."""
+    """Run the user's plain HTTP server on this host; the services call it."""
     with ThreadingHTTPServer((address, port), SimpleHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield

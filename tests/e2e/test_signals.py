@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 PYTHON = "docker.io/library/python:3.12-slim"
 MOMENTS = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Fractions of an undisturbed `up`'s duration; each moves by up to a tenth at random."""
+"""Moments as fractions of an undisturbed `up`'s duration; each one varies by up to 0.1 at random."""
 
 
 def several(small: Small) -> Box:

@@ -213,7 +213,7 @@ def test_a_right_that_is_not_there_is_named_with_its_step(cluster: Place, tmp_pa
 
 
 def test_a_right_that_was_taken_away_proves_nothing(cluster: Place, tmp_path: Path) -> None:
-    """The authorizer uses a cache, which keeps revoked rights for a moment."""
+    """The authorizer reads rights from a cache, and the cache keeps a revoked right for a moment."""
     wish = configured(tmp_path).model_dump()
     wish["identities"]["stranger"]["can"] = [{"verb": "get", "resource": "secrets"}]
     for _ in range(2):

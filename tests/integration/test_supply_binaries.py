@@ -1,4 +1,4 @@
-"""Tests of the real supply: wheels and Debian packages, fetched on this machine as root and as nobody, and run.
+"""Tests of the real supply: wheels and Debian packages, fetched on this machine as root and as `nobody`, and then run.
 
 The tests need a package index and a Debian mirror. Without them a test is skipped, or fails if CI is true. The build of
 Kubernetes takes minutes and runs only with ENVKIT_TEST_BUILD=1.
@@ -115,7 +115,7 @@ def person(uid: int, python: str) -> Iterator[Person]:
 
 
 def python_of_nobody() -> str:
-    """Return a Python that nobody can start and that can use this Python's packages."""
+    """Return a Python that the user `nobody` can start and that can use this Python's packages."""
     if os.geteuid() != 0:
         pytest.skip("only root can become nobody")
     script = f"import sys, filelock, tenacity; assert sys.version_info[:2] == {sys.version_info[:2]}"
@@ -131,7 +131,7 @@ def python_of_nobody() -> str:
 
 @pytest.fixture(scope="module", params=["me", "nobody"])
 def user(request: pytest.FixtureRequest) -> Iterator[Person]:
-    """Yield the user who runs the tests, and nobody."""
+    """Yield one user: the user who runs the tests, or the user `nobody`."""
     uid, python = (os.geteuid(), sys.executable) if request.param == "me" else (NOBODY, python_of_nobody())
     with person(uid, python) as someone:
         yield someone

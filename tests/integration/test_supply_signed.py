@@ -120,7 +120,7 @@ fetch_source kubernetes/stable {folder}
 
 
 def prepare(debian: Repository, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run what tests/host/prepare does for a source package, with this repository instead of Debian's mirror."""
+    """Run the steps of tests/host/prepare for a source package; the test's repository replaces Debian's mirror."""
     lib = Path(__file__).parents[1] / "host" / "lib"
     root = home / "cache" / "apt"
     for folder in ("lists/partial", "cache/archives/partial"):

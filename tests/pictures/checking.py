@@ -10,7 +10,7 @@ from tests.pictures.terminal import Shown
 
 
 def check(one: Scene, now: Shown, environment: str) -> None:
-    """Raise `AssertionError` with both outputs if they differ in more than values of one moment or machine."""
+    """Raise `AssertionError` with both outputs if they differ in more than time and machine."""
     assert now.code == one.code, now.raw
     command, *lines = described(one.name)
     assert command == f"$ {one.command}"

@@ -45,7 +45,7 @@ def usual(line: str) -> str:
 
 
 def of_status(line: str) -> str:
-    """Return a line of `status` without the resource usage and the source of programs, which depend on the machine."""
+    """Return a line of `status` without values of this machine: the resource usage and the source of programs."""
     line = re.sub(r"\b[\d.]+\S* from .*", "PROGRAM", line)
     return usual(re.sub(r"\d+ MiB( of \d+)?", "", line))
 
@@ -81,7 +81,7 @@ SCENES = (
     Scene("run", ("run", "--", "python", "tests/pictures/orders.py"), 1, of_run),
     Scene("plan", ("plan",), 0, usual),
 )
-"""The scenes in the order of the pictures: `run` stops Redis, and `plan` then shows that."""
+"""The scenes in the order of the pictures: `run` stops Redis, and `plan` then shows the change."""
 
 
 def scene(name: str) -> Scene:
@@ -107,5 +107,5 @@ def shown(lines: Sequence[str]) -> list[str]:
 
 
 def alike(one: Scene, lines: Iterable[str], environment: str) -> list[str]:
-    """Return the parts of an output that must be equal in both outputs."""
+    """Return the lines in the form that must be equal in two outputs of the scene."""
     return [said for line in lines if (said := one.alike(line.replace(environment, "gateway")))]

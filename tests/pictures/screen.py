@@ -63,7 +63,7 @@ class Screen:
         return ["".join(letter for letter, _ in line).rstrip() for line in self.lines]
 
     def coloured(self) -> list[str]:
-        """Return each line with its colours, which end with the line."""
+        """Return each line with its colours; each line resets them at its end."""
         return [_painted(line) for line in self.lines]
 
 

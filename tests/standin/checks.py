@@ -93,7 +93,7 @@ def certificates(context: ssl.SSLContext) -> None:
 
 
 def database(section: dict[str, Any]) -> None:
-    """Check that the database answers by its service name, and that goose's table contains the migrations."""
+    """Check that the database answers at its service name, and that goose's table lists an applied migration."""
     who = {"user": secret(section, "usernameKey"), "password": secret(section, "passwordKey")}
     where = {"host": section["host"], "port": section["port"], "dbname": section["name"]}
     try:
@@ -106,7 +106,7 @@ def database(section: dict[str, Any]) -> None:
 
 
 def queue(section: dict[str, Any]) -> None:
-    """Check that Redis answers by its service name."""
+    """Check that Redis answers at its service name."""
     host, _, port = section["addr"].rpartition(":")
     try:
         client = redis.Redis(host, int(port), password=secret(section, "passwordKey") or None, socket_timeout=5)

@@ -1,4 +1,4 @@
-"""A small user's suite that pytest runs in a separate process with the plugin enabled."""
+"""A small suite, as a user writes it; pytest runs it in a separate process with the plugin enabled."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 def silent() -> Iterator[int]:
     """Yield the server's port.
 
-    The kernel completes connections that the server does not accept, and closes them with the server's socket.
+    The kernel completes the connections, although the server accepts none. They close together with the server's
+    socket.
     """
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         yield listener.getsockname()[1]

@@ -21,7 +21,7 @@ from envkit.operations.remove import claim_of_lost_checkout, held_by, known_engi
 ME = Owner("1000", "laptop", "/home/me/state", "/home/a", "mnt1", "pid1")
 ASKS = Claim(ME, "/home/a")
 BEFORE = Owner(checkout="/home/a")
-"""The owner that labels of earlier versions state for a container."""
+"""The owner of a container with labels of an earlier version; they contain only the checkout."""
 
 CASES = [
     ("the same owner", ME, Relation.OURS, Relation.OURS),

@@ -1,4 +1,4 @@
-"""Tests of each kind of fault: its plain message, the file that contains it, and that one run reports all of them."""
+"""Tests of each kind of fault: a plain message with the file that contains it, and all faults in one report."""
 
 # ruff: noqa: E501  one line a case
 import re

@@ -257,7 +257,7 @@ def test_a_process_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_caller_and_its_parents_are_spared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In `envkit run -- envkit down`, the process that takes everything down inherits the marker itself."""
+    """In `envkit run -- envkit down`, the inner `envkit down` itself has the environment's marker."""
     script = (
         "import os; from pathlib import Path; from envkit.base.owner import claim; "
         "from envkit.operations.remove import end_processes; "

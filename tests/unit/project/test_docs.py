@@ -228,7 +228,7 @@ def says(piece: str, said: str) -> bool:
 
 @pytest.mark.parametrize("message", MESSAGES)
 def test_a_message_to_look_up_is_one_that_envkit_says(message: str) -> None:
-    """Words in capitals stand for values that envkit fills in."""
+    """Words in capitals in a message stand for values that envkit fills in."""
     said = re.sub(r"\{[^{}]*\}", "\0", source())
     pieces = [piece.strip() for piece in re.split(r"\b[A-Z]+\b", message)]
     assert any(len(piece) > 7 for piece in pieces)

@@ -1,4 +1,4 @@
-"""Tests of a run's files: complete at any moment, limited in size, and only those of the last ten runs kept."""
+"""Tests of a run's files: they are complete at any moment and limited in size; envkit keeps the last ten runs."""
 
 from __future__ import annotations
 

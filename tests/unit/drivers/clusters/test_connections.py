@@ -40,7 +40,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def handle_error(self, _request: object, _client: object) -> None:
-        """Ignore clients that close their connection: the tests provoke this."""
+        """Ignore clients that close their connection, because the tests close connections on purpose."""
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

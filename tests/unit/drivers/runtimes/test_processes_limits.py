@@ -23,7 +23,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the files of a group that is made again, because no kernel fills a fake group."""
+    """Disable the removal of groups, so that fake groups keep their files; only a kernel would write them again."""
     monkeypatch.setattr(limits, "remove", lambda _folder: False)
 
 
