@@ -84,7 +84,7 @@ def _writing(block: Block) -> str:
 
 
 def _as_said(text: str) -> str:
-    """Return the command, wrapped so that it does what its comment says."""
+    """Return the command, wrapped in the shell function that its comment requires."""
     comment = text.rpartition("#")[2]
     if "until Ctrl-C" in comment:
         return f"interrupted {text}"

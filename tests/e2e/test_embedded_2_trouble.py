@@ -32,7 +32,7 @@ MOMENTS = (0.1, 0.4, 0.6, 0.8)
 """Moments as fractions of an undisturbed `up`'s duration; each one varies by up to 0.1 at random."""
 
 API = "cluster: {type: envtest}\n"
-"""The API server alone."""
+"""A configuration with the API server alone."""
 
 
 @pytest.fixture(autouse=True)

@@ -168,7 +168,7 @@ def port_of(box: Box, service: str) -> str:
 
 
 def test_an_orphan_is_shown_first_and_then_taken(two: Box, tmp_path: Path) -> None:
-    """The test deletes the environment's folder like a deleted checkout; the other environment stays."""
+    """The test deletes the environment's folder, as if a user had deleted the checkout; the other environment stays."""
     checkout = tmp_path / "checkout"
     box = made("embedded" if isinstance(two, EmbeddedBox) else two.engine.name, checkout, ONE, *ports.free(1))
     try:

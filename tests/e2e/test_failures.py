@@ -42,7 +42,7 @@ def failed(box: Box, said: Said, code: int = 3) -> str:
 
 @contextmanager
 def listener(port: int) -> Iterator[int]:
-    """Run another user's process that listens on the port, and yield its pid."""
+    """Run an unrelated process that listens on the port, and yield its pid."""
     with subprocess.Popen([sys.executable, "-c", LISTENER, str(port)]) as process:
         try:
             assert eventually(lambda: not bindable(port))

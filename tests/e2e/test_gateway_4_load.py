@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kind]
 
 @pytest.fixture
 def own(gateway: Box) -> Iterator[str]:
-    """Yield an image without a base image that only this engine has."""
+    """Yield an image that only this engine has; the image has no base image."""
     engine = gateway.engine
     name = f"localhost/{uuid.uuid4().hex[:10]}/job:dev"
     arch = find(engine.name, {"DOCKER_HOST": engine.url} if engine.name == "docker" else {}).arch

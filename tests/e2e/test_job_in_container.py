@@ -38,7 +38,7 @@ while True:
 
 @contextmanager
 def started(engine: Engine, argv: list[str], binds: list[str], environ: dict[str, str], **host: str) -> Iterator[str]:
-    """Start another user's container with the engine's socket, and yield its id."""
+    """Start a job's container with the engine's socket, and yield its id."""
     binds = [*binds, f"{urlsplit(engine.url).path}:/engine.sock"]
     made = engine.api.create_container(
         engine.python, argv, environment=environ, working_dir="/",

@@ -69,7 +69,7 @@ def marked(name: str) -> list[psutil.Process]:
 
 @contextmanager
 def bystander(*before: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run another user's process in a separate session, and yield it."""
+    """Run an unrelated process in a separate session, and yield it."""
     environ = {"PATH": os.environ["PATH"], **variables}
     running = subprocess.Popen([*before, "sleep", "302"], env=environ, start_new_session=True)
     try:

@@ -1,4 +1,4 @@
-"""Tests of paused environments: what `pause` does, how `up` resumes them, and which commands report the pause."""
+"""Tests of paused environments: `pause` itself, the `up` that resumes them, and the commands that report the pause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of `up` on the fake engine: what it makes, keeps, replaces and remembers."""
+"""Tests of `up` on the fake engine: the parts that it makes, keeps and replaces, and the record that it writes."""
 
 from __future__ import annotations
 

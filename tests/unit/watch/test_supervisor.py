@@ -1,4 +1,4 @@
-"""Tests of the supervisor: what it does after its wrapper ends normally, and after its wrapper is killed."""
+"""Tests of the supervisor: its actions after its wrapper ends normally, and after its wrapper is killed."""
 
 from __future__ import annotations
 
