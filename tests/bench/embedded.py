@@ -1,9 +1,9 @@
-"""How fast the embedded lane is, against bare etcd + kube-apiserver, in one run: `python -m tests.bench.embedded`.
+"""Benchmark the embedded lane against bare etcd and kube-apiserver in one run: `python -m tests.bench.embedded`.
 
-Not a timed test: machines are noisy, ratios within one run are what counts. The bare pair has the flags and
-certificates that `up` uses, is started by hand, and is done when /readyz is; `up` goes on to controllers, PostgreSQL,
-Redis, DataStorage, the bootstrap, and the proof of it all. Needs KUBEBUILDER_ASSETS, or whatever envkit finds. Loopback
-only; removes what it makes.
+This is not a test with a time limit: machines are noisy, and only ratios within one run count. The benchmark starts the
+bare pair with the flags and certificates of `up`, and measures until /readyz succeeds. `up` also starts controllers,
+PostgreSQL, Redis and DataStorage, runs the bootstrap, and probes all of them. It needs KUBEBUILDER_ASSETS, or programs
+that envkit finds. It uses loopback only and removes what it makes.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ from envkit.planning import desired
 from tests.bench.up import ROOT, everyday, row, timed
 
 DEADLINE = 120.0
-"""Seconds for the bare pair."""
+"""Deadline of the bare pair in seconds."""
 
 
 class Bare:
-    """Etcd and kube-apiserver, and nothing around them. Certificates and programs are there before the clock runs."""
+    """Bare etcd and kube-apiserver.
+
+    Certificates and programs exist before the clock starts.
+    """
 
     def __init__(self, home: Path) -> None:
         wanted = Environment.model_validate({"name": "bench-bare", "root": str(home), "cluster": {"type": "envtest"}})
@@ -52,7 +55,7 @@ class Bare:
         return port
 
     def seconds(self) -> float:
-        """From nothing to /readyz."""
+        """Return the seconds from the start to a successful /readyz."""
         started: list[subprocess.Popen[bytes]] = []
         with tempfile.TemporaryDirectory(prefix="envkit-bare-") as home:
             began = time.monotonic()
@@ -89,18 +92,18 @@ class Bare:
 
 
 class Embedded:
-    """The default profile in the embedded lane, with a state directory of its own."""
+    """The default profile in the embedded lane, with a separate state directory."""
 
     def __init__(self, state: str) -> None:
         self.options = ["--lane", "embedded", "--name", "bench-embedded", "--port-offset", "7000"]
         self.environ = {"ENVKIT_STATE_DIR": state}
 
     def __call__(self, *words: str) -> float:
-        """A command of envkit's."""
+        """Run a command of envkit and return its seconds."""
         return timed([str(ROOT / "dev"), *words, *self.options], **self.environ)
 
     def cold(self) -> float:
-        """Everything of the profile, from nothing to proved."""
+        """Return the seconds of an `up` of the whole profile from nothing."""
         try:
             return self("up")
         finally:
@@ -108,7 +111,7 @@ class Embedded:
 
 
 def main() -> None:
-    """Measure and print a table as docs/benchmarks.md holds it."""
+    """Measure, and print a table in the format of docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, choices=range(1, 11))
     rounds = parser.parse_args().rounds
@@ -117,7 +120,10 @@ def main() -> None:
 
 
 def measure(bare: Bare, embedded: Embedded, rounds: int) -> None:
-    """Cold runs alternate, so that both meet the same machine; a warm-up fetches what is missing and runs initdb."""
+    """Alternate cold runs, so that both meet the same machine load.
+
+    A first run fetches missing programs and runs initdb.
+    """
     embedded.cold()
     pairs = [(bare.seconds(), embedded.cold()) for _ in range(rounds)]
     print(f"\nload {os.getloadavg()[0]:.1f}, {rounds} rounds\n\n| what | median | range | |\n|---|---|---|---|")

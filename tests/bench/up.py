@@ -1,7 +1,8 @@
-"""How fast `up` is, against kind's own defaults, in one run: `python -m tests.bench.up --rounds 3 --engine docker`.
+"""Benchmark `up` against kind's defaults in one run: `python -m tests.bench.up --rounds 3 --engine docker`.
 
-Not a timed test: machines are noisy, ratios within one run are what counts. Needs an engine, kind, and images that are
-present (with `--overlay standins` where no registry can be reached). Loopback only; removes what it makes.
+This is not a test with a time limit: machines are noisy, and only ratios within one run count. It needs an engine, kind
+and present images; use `--overlay standins` on a machine that reaches no registry. It uses loopback only and removes
+what it makes.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ NAME = "bench"
 
 
 def timed(argv: Sequence[str], **environ: str) -> float:
-    """Seconds that a command took. Raises with its output when it fails."""
+    """Run a command and return its seconds; exit with its output if it fails."""
     began = time.monotonic()
-    told = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **environ}  # bytecode is kept, as on everybody's machine
+    told = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **environ}  # python keeps bytecode, as on users' machines
     done = subprocess.run(argv, capture_output=True, text=True, env=told, cwd=ROOT)
     if done.returncode:
         raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -33,7 +34,7 @@ def timed(argv: Sequence[str], **environ: str) -> float:
 
 
 class Bench:
-    """One engine's commands, with a state directory of their own."""
+    """Commands for one engine, with a separate state directory."""
 
     def __init__(self, engine: str, overlay: str, state: str) -> None:
         self.options = ["--engine", engine, "--name", NAME, "--port-offset", "7000"]
@@ -41,22 +42,22 @@ class Bench:
         self.kubeconfig = f"{state}/kind-default"
 
     def envkit(self, *words: str) -> float:
-        """A command of envkit's, for the benchmark's own environment."""
+        """Run a command of envkit on the benchmark's environment and return its seconds."""
         return timed([str(ROOT / "dev"), *words, *self.options], **self.environ)
 
     def kind(self, *words: str) -> float:
-        """A command of kind's."""
+        """Run a command of kind and return its seconds."""
         return timed(["kind", *words, "--name", "bench-default", "--kubeconfig", self.kubeconfig], **self.environ)
 
     def kind_defaults(self, image: str) -> float:
-        """`kind create cluster --wait` with kind's own defaults, nothing else."""
+        """Return the seconds of `kind create cluster --wait` with kind's defaults."""
         try:
             return self.kind("create", "cluster", "--image", image, "--wait", "180s")
         finally:
             self.kind("delete", "cluster")
 
     def cold(self) -> float:
-        """Everything of the gateway profile, from nothing to proved."""
+        """Return the seconds of an `up` of the whole gateway profile from nothing."""
         try:
             return self.envkit("up")
         finally:
@@ -64,18 +65,18 @@ class Bench:
 
 
 def several(rounds: int, run: Callable[[], float]) -> list[float]:
-    """The same, several times."""
+    """Return the results of several runs."""
     return [run() for _ in range(rounds)]
 
 
 def row(what: str, seconds: Sequence[float], extra: str = "") -> None:
-    """One line of the table: median, least, most."""
+    """Print one row of the table: median, minimum, maximum."""
     middle = statistics.median(seconds)
     print(f"| {what} | {middle:.2f} s | {min(seconds):.2f}-{max(seconds):.2f} s | {extra} |", flush=True)
 
 
 def everyday(envkit: Callable[..., float], rounds: int) -> None:
-    """What is done many times a day with an environment that is up; a pause and the `up` after it alternate."""
+    """Measure the everyday commands on an environment that is up; each pause is followed by an `up`."""
     row("up with nothing to do", several(rounds, lambda: envkit("up")))
     row("env", several(rounds, lambda: envkit("env")))
     held = [(envkit("pause"), envkit("up")) for _ in range(rounds)]
@@ -85,7 +86,7 @@ def everyday(envkit: Callable[..., float], rounds: int) -> None:
 
 
 def main() -> None:
-    """Measure and print a table as docs/benchmarks.md holds it."""
+    """Measure, and print a table in the format of docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, choices=range(1, 11))
     parser.add_argument("--engine", default="docker", choices=["docker", "podman"])
@@ -97,7 +98,10 @@ def main() -> None:
 
 
 def measure(bench: Bench, rounds: int, image: str) -> None:
-    """Cold runs alternate, so that both meet the same machine; one warm-up builds the image that `up` needs."""
+    """Alternate cold runs, so that both meet the same machine load.
+
+    A first run builds the image that `up` needs.
+    """
     bench.cold()
     pairs = [(bench.kind_defaults(image), bench.cold()) for _ in range(rounds)]
     print(f"\nload {os.getloadavg()[0]:.1f}, {rounds} rounds\n\n| what | median | range | |\n|---|---|---|---|")

@@ -1,1 +1,1 @@
-"""Somebody who reads the documents and types every command in them."""
+"""A simulated reader of the documents who types every command in them."""

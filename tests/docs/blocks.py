@@ -1,16 +1,16 @@
-"""Blocks of a document: what is to be typed, what is to be written into files, what is shown.
+"""Blocks of a document: commands to type, files to write, and output that the document shows.
 
-A block's first line `# some/file.yaml` makes it that file. Comments above a block say what a reader sees from the text:
+A block whose first line is `# some/file.yaml` is the content of that file. These comments may be above a block:
 
-    <!-- in your repository -->                  typed or written there, not in the checkout of this project
-    <!-- only in containers: REASON -->          or `only in embedded`
-    <!-- not run here: REASON -->                the whole block
-    <!-- not run here, COMMAND: REASON -->       the commands that begin so
-    <!-- output of `COMMAND` -->                 a block of text: what that printed, `...` for what may be there;
-                                                 `output of COMMAND, in containers` where lanes differ
-    <!-- not a configuration: WHAT -->           a block of YAML
+    <!-- in your repository -->                  commands run and files are written there, not in this checkout
+    <!-- only in containers: REASON -->          the block applies to this lane; also `only in embedded`
+    <!-- not run here: REASON -->                the reader skips the whole block
+    <!-- not run here, COMMAND: REASON -->       the reader skips the commands that start with COMMAND
+    <!-- output of `COMMAND` -->                 the text block is the output of COMMAND; `...` stands for any text;
+                                                 `output of COMMAND, in containers` if the lanes differ
+    <!-- not a configuration: WHAT -->           the YAML block is no envkit configuration
 
-In a command's own comment, `until Ctrl-C` presses it after a while, and `exit code 4` expects that.
+In a command's own comment, `until Ctrl-C` presses Ctrl-C after a while, and `exit code 4` states the expected code.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _FILE = re.compile(r"(?:#|--|//) ([\w./-]*[\w-]\.\w+|[\w./-]*Dockerfile)\n")
 
 
 class Unclear(Exception):
-    """A block or comment that says nothing this mechanism understands."""
+    """A block or a comment that the parser cannot interpret."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block, and what the comments above it say."""
+    """One fenced block, and the meaning of the comments above it."""
 
     document: str
     line: int
@@ -61,23 +61,23 @@ class Block:
 
     @property
     def where(self) -> str:
-        """`docs/run.md:12`."""
+        """Return the block's place, for example `docs/run.md:12`."""
         return f"{self.document}:{self.line}"
 
     @property
     def file(self) -> str:
-        """The file that the block is, by its first line; empty when it is none."""
+        """Return the name of the file in the block's first line, or an empty string."""
         found = _FILE.match(self.text)
         return found[1] if found and self.language not in TYPED else ""
 
     def in_lane(self, lane: str) -> bool:
-        """Whether the block is meant for this lane."""
+        """Return whether the block applies to this lane."""
         return self.lane in ("", lane)
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command as it stands in a document, and what the document shows of its output (None: nothing)."""
+    """One command of a document, and the output that the document shows for it, or None."""
 
     block: Block
     text: str
@@ -85,13 +85,13 @@ class Command:
 
     @property
     def left_out(self) -> str:
-        """Why it is not typed here; empty when it is."""
+        """Return why the reader does not type the command, or an empty string."""
         named = (why for begin, why in self.block.left_out_commands.items() if self.text.startswith(begin))
         return self.block.left_out or next(named, "")
 
 
 def blocks(path: Path) -> list[Block]:
-    """All blocks of a document, in order. Raises `Unclear`."""
+    """Return all blocks of a document in order, or raise `Unclear`."""
     text = path.read_text()
     document = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
     found = []
@@ -142,7 +142,11 @@ def _check(block: Block) -> None:
 
 
 def commands(block: Block) -> list[Command]:
-    """What is to be typed: of `console` the lines after `$ `, of `sh` all of them; more lines where quotes go on."""
+    """Return the commands of a block.
+
+    In `console` they are the lines after `$ `, in `sh` all lines. A command continues on the next line while a quote is
+    open.
+    """
     if block.language == "sh":
         return [Command(block, text) for text in _statements(block.text)]
     if block.language != "console":
@@ -170,7 +174,7 @@ def _statements(text: str) -> Iterator[str]:
 
 
 def _whole(text: str) -> bool:
-    """Whether the shell would run it: quotes are closed, no backslash at the end, here-documents are complete."""
+    """Return whether the shell would run the text: no open quote, no final backslash, no incomplete here-document."""
     until = re.search(r"<<-?'?(\w+)'?", text)
     if until:
         return text.splitlines()[-1].strip() == until[1] and "\n" in text

@@ -1,3 +1,3 @@
-"""The reader's own repository holds tests, which are not this project's."""
+"""Settings that exclude the tests in the reader's repository, which are not this project's tests."""
 
 collect_ignore = ["shop"]

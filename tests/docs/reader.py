@@ -1,4 +1,4 @@
-"""Somebody with a checkout of this project and a repository of their own, who follows the documents."""
+"""A reader with a checkout of this project and a separate repository, who follows the documents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support import ports
 from tests.support.box import Box, bindable
 
 SHOP = Path(__file__).parent / "shop"
-"""A repository of the reader's own, as small as the documents' examples allow."""
+"""The reader's own repository, as small as the documents' examples allow."""
 
 DEBIANS_GO = "/usr/lib/go-1.19/bin"
 
@@ -27,18 +27,24 @@ PROGRAM = """#!/bin/sh
 [ ! -e envkit.yaml ] || unset ENVKIT_NAME
 ENVKIT_PROGRAM=envkit exec "{0}" -m envkit "$@"
 """
-"""What an installation gives; a configuration of the reader's own gives its environment's name."""
+"""The program of an installation; a configuration in the current folder determines the environment's name."""
 
 
 def documents() -> list[Path]:
-    """README first, which begins with nothing; the laptop's guide last, which takes everything down."""
+    """Return all documents, README first, because it starts from nothing.
+
+    The laptop guide is last, because it takes everything down.
+    """
     last = ROOT / "docs/laptop.md"
     rest = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
     return [ROOT / "README.md", *(path for path in rest if path != last), last]
 
 
 def everybodys() -> dict[str, str]:
-    """Name and ports as they are by default in CI; elsewhere others, because a developer may have such one up."""
+    """Return variables for the name and the ports.
+
+    CI uses the defaults; elsewhere they differ, because a developer may use the default environment.
+    """
     if os.environ.get("CI", "").lower() == "true" and all(map(bindable, ports.GATEWAY)):
         return {}
     return {"ENVKIT_NAME": f"docs-{uuid.uuid4().hex[:4]}", "ENVKIT_PORT_OFFSET": str(ports.offset())}
@@ -46,7 +52,7 @@ def everybodys() -> dict[str, str]:
 
 @dataclass
 class Reader:
-    """One lane's reader; `box` is the environment that most documents are about."""
+    """The reader of one lane; `box` is the environment of most documents."""
 
     box: Box
     lane: str
@@ -69,11 +75,11 @@ class Reader:
 
     @property
     def checkout(self) -> Path:
-        """A copy of this one, as after `git clone`, its .venv made already."""
+        """Return a copy of this checkout, as after `git clone`, but with a complete .venv."""
         return self.box.folder / "checkout"
 
     def environ(self) -> dict[str, str]:
-        """What the reader's shell has set."""
+        """Return the variables of the reader's shell."""
         path = [self.box.folder / "bin", Path(sys.prefix) / "bin", os.environ["PATH"], DEBIANS_GO]
         more = {"ENVKIT_LANE": self.lane, "TERM": "dumb", "GOPROXY": "off", "GOTOOLCHAIN": "local", **self.chosen}
         plain = {
@@ -82,19 +88,19 @@ class Reader:
         return {**plain, **more, "PATH": ":".join(map(str, path))}
 
     def dev(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """`./dev` in the checkout."""
+        """Run `./dev` in the checkout."""
         return subprocess.run(
             ("./dev", *words), cwd=self.checkout, env=self.environ(), capture_output=True, text=True, timeout=200
         )
 
     def up(self) -> None:
-        """What every document but the first takes for granted."""
+        """Bring up the environment that every document except the first expects."""
         if self.dev("env").returncode:
             said = self.dev("up")
             assert said.returncode == 0, said.stdout + said.stderr
 
     def close(self) -> list[str]:
-        """Take away the environment, and those of the reader's own repository; what was left of the first."""
+        """Take down all environments of the reader; return what is left of the main one."""
         rows = json.loads(self.dev("list", "--json").stdout or "{}").get("environments", [])
         for row in rows:
             if row["name"] != self.box.name and any(str(self.checkout) in holder for holder in row["held_by"]):
@@ -102,7 +108,7 @@ class Reader:
         return self.box.close()
 
     def follow(self, path: Path) -> list[Done]:
-        """Type every command of the document, and compare what it shows. Raises `Failed`."""
+        """Type every command of the document and compare the shown output; raise `Failed` on a difference."""
         number = len(list(self.box.folder.glob("steps-*")))
         yours = self.checkout / "shop"
         shutil.rmtree(yours, ignore_errors=True)
@@ -122,7 +128,10 @@ class Reader:
                 yield f"{one.command.block.where}: {one.command.text}\n{wrong}"
 
     def _shown(self, read: list[Block], done: list[Done]) -> Iterator[str]:
-        """Blocks of text that say which command printed them: its last time before them, or else the next."""
+        """Yield the differences of text blocks that name the command that printed them.
+
+        A block shows the command's last run before the block, or else its first run.
+        """
         for block in read:
             if not block.output_of or block.shown_in not in ("", self.lane):
                 continue

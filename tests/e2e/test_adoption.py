@@ -1,4 +1,4 @@
-"""Other repositories: the wheel alone in a fresh environment, and the tasks by one line under plain `invoke`."""
+"""Tests of other repositories: the wheel alone in a new virtual environment, and the tasks under plain `invoke`."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ TASKS = "from envkit.cli.tasks import namespace\n"
 
 
 def said_by(argv: Sequence[str | Path], cwd: Path, code: int = 0, **environ: str) -> str:
-    """What a command says that ends with `code`."""
+    """Return the output of a command that must end with `code`."""
     done = call(argv, cwd, {**plain_environ(), **environ}, code)
     return done.stdout + done.stderr
 
 
 @pytest.fixture
 def installed(by_action: Path) -> Path:
-    """The `bin` of a fresh virtual environment that has the wheel and nothing else of this repository."""
+    """Return the `bin` folder of a new virtual environment with the wheel and nothing else of this repository."""
     return by_action / "bin"
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """Another repository."""
+    """Return the folder of another repository."""
     folder = tmp_path / "another"
     folder.mkdir()
     return folder
@@ -85,7 +85,7 @@ def test_beside_tasks_of_ones_own(installed: Path, elsewhere: Path) -> None:
 
 
 def test_a_whole_life_by_plain_invoke(installed: Path, elsewhere: Path, tmp_path: Path) -> None:
-    """Up, variables, status, a command, down: each by `invoke`, in an environment of processes."""
+    """Run up, env, status, a command and down by `invoke`, in an environment of processes."""
     (port,) = ports.free()
     (elsewhere / "tasks.py").write_text(TASKS)
     (elsewhere / "envkit.yaml").write_text(

@@ -1,4 +1,4 @@
-"""Steps of CI jobs, run as the services run them: the action of this repository, and the workflows of docs/ci.md."""
+"""Tests that run steps of CI jobs as the services do: this repository's action, and the workflows of docs/ci.md."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.e2e
 ACTION = ROOT / "action.yml"
 FENCE = re.compile(r"^```(yaml|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OTHERS = ("actions/checkout@", "actions/setup-python@", "actions/cache@", "actions/upload-artifact@")
-"""Actions of others' that the documents name: they are not run here."""
+"""Actions of other publishers that the documents name; the tests do not run them."""
 
 CONFIGURATION = """
 cluster: none
@@ -44,7 +44,7 @@ FAILS = "echo the password is $REDIS_PASSWORD; exit 7"
 
 
 class Repository:
-    """Somebody's repository on a runner: a configuration, a suite, a Python with pytest, and pip, pipx and uv."""
+    """A user's repository on a runner: a configuration, a suite, a Python with pytest, and pip, pipx and uv."""
 
     def __init__(self, folder: Path, packages: Packages, python: Path, environ: dict[str, str]) -> None:
         (port,) = ports.free()
@@ -63,7 +63,7 @@ class Repository:
         self.runner = Runner(folder / "runner", self.workspace, dict(self.environ))
 
     def evidence(self, folder: str) -> list[Path]:
-        """Pages of what was gathered."""
+        """Return the index pages of the collected evidence."""
         return sorted((self.workspace / folder).glob("*/index.md"))
 
 
@@ -79,14 +79,14 @@ def repository(tmp_path: Path, packages: Packages, job_python: Path) -> Iterator
 
 @pytest.fixture
 def installed(repository: Repository, by_action: Path) -> Repository:
-    """With envkit on PATH, as the action installs it."""
+    """Return the repository with envkit on PATH, as the action installs it."""
     for environ in (repository.environ, repository.runner.environ):
         environ["PATH"] = f"{by_action}/path:{environ['PATH']}"
     return repository
 
 
 def documented() -> dict[str, Any]:
-    """The workflows of docs/ci.md by the file that they name."""
+    """Return the workflows of docs/ci.md by the file names in their first lines."""
     found = {}
     for language, text in FENCE.findall((ROOT / "docs/ci.md").read_text()):
         name = re.match(r"# (\S+)\n", text)
@@ -214,7 +214,7 @@ def test_json_stays_json(installed: Repository) -> None:
 
 
 def follow(repository: Repository, workflow: dict[str, Any]) -> list[str]:
-    """Each step of the workflow's one job; what they said."""
+    """Run each step of the workflow's only job and return their outputs."""
     (job,) = workflow["jobs"].values()
     said = []
     for step in job["steps"]:
@@ -259,7 +259,10 @@ def test_the_same_steps_on_containers(tmp_path: Path, packages: Packages, job_py
 
 
 def gitlab(repository: Repository, job: dict[str, Any], *parts: str, **environ: str) -> str:
-    """Parts of a job (`before_script` and `script` are one), as GitLab's runner puts them into one script."""
+    """Run parts of a job as one script and return its output.
+
+    GitLab's runner also joins `before_script` and `script` into one script.
+    """
     home = str(repository.workspace)
     told = {name: value.replace("$CI_PROJECT_DIR", home) for name, value in job["variables"].items()}
     lines = (line for part in parts for line in job.get(part, []))
@@ -268,7 +271,7 @@ def gitlab(repository: Repository, job: dict[str, Any], *parts: str, **environ: 
 
 
 def bash(repository: Repository, script: str, environ: dict[str, str]) -> str:
-    """What a script says that ends well."""
+    """Run a script that must succeed and return its output."""
     done = subprocess.run(
         [*BASH, "-c", script], cwd=repository.workspace, env={**repository.environ, **environ},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=INSTALL_SECONDS,
@@ -278,16 +281,16 @@ def bash(repository: Repository, script: str, environ: dict[str, str]) -> str:
 
 
 def sections(log: str) -> list[tuple[str, str]]:
-    """Begins and ends, by name."""
+    """Return the starts and the ends of all sections, each with the section's name."""
     return re.findall(r"\x1b\[0Ksection_(start|end):\d+:([\w.-]+)", log)
 
 
 def test_the_job_on_gitlab(repository: Repository, tmp_path: Path) -> None:
-    there = environment(tmp_path / "image")  # the job's container has a Python of its own, into which it installs
+    there = environment(tmp_path / "image")  # the container has its own Python, and the job installs into it
     call((there / "pip", "install", "--quiet", "pytest"), tmp_path, repository.environ)
     repository.environ["PATH"] = f"{there}:{repository.environ['PATH']}"
     job = documented()[".gitlab-ci.yml"]["integration"]
-    own = ""  # this machine's own cache: root's services cannot reach one below root's home
+    own = ""  # this machine's cache: root's services cannot reach a cache below root's home
     said = gitlab(repository, job, "before_script", "script", ENVKIT_CACHE_DIR=own)
     assert "1 passed" in said and [kind for kind, _ in sections(said)] == ["start", "end"]
     report = entries((repository.workspace / job["artifacts"]["reports"]["dotenv"]).read_text())
@@ -303,7 +306,7 @@ def test_the_template_for_gitlab(repository: Repository) -> None:
     job = yaml.safe_load((ROOT / "ci/gitlab.yml").read_text())[".envkit"]
     given = {
         "ENVKIT_COMMAND": "pytest tests/integration", "ENVKIT_STATE_DIR": repository.environ["ENVKIT_STATE_DIR"],
-        "ENVKIT_CACHE_DIR": "",  # this machine's own
+        "ENVKIT_CACHE_DIR": "",  # this machine's cache
     }  # fmt: skip
     with pytest.raises(AssertionError, match=r"ENVKIT_PACKAGE: must be the package for pip, for example git\+URL@TAG"):
         gitlab(repository, job, "before_script", "script", **given)
@@ -323,5 +326,5 @@ def test_the_lines_for_a_plain_runner(installed: Repository) -> None:
     assert shlex.split(second) == ["envkit", "prune", "--yes"]
     assert "1 passed" in bash(installed, first, {})
     assert installed.box.left() == []
-    shown = second.replace("--yes", "--json")  # on this machine it is for its owner to say yes
+    shown = second.replace("--yes", "--json")  # only shown: whether to prune this machine is its owner's decision
     assert installed.box.name not in bash(installed, shown, {})

@@ -1,4 +1,4 @@
-"""Jobs of one shell runner side by side, by the template for GitLab: each has its own environment, and no other's."""
+"""Tests of concurrent jobs on one shell runner with the GitLab template: each job uses only its own environment."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ UNTIL_TOLD = f"touch up; until test -e go; do sleep 0.1; done; {ANSWERS}"
 
 @dataclass
 class Job:
-    """One job, in a checkout of its own, as the runner's user."""
+    """One job in a separate checkout, run as the runner's user."""
 
     folder: Path
     environ: dict[str, str]
@@ -50,7 +50,7 @@ class Job:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, *parts: str, script: str = "", **environ: str) -> subprocess.Popen[bytes]:
-        """Parts of the template, or lines of the user's own, as one script."""
+        """Start parts of the template, or the given lines, as one script."""
         lines = [
             line
             for part in parts
@@ -66,23 +66,23 @@ class Job:
         return process
 
     def __call__(self, script: str, **environ: str) -> str:
-        """Lines of the user's own that end well; what they said."""
+        """Run lines that must succeed and return their output."""
         before = len(self.log())
         assert self.start(script=script, **environ).wait(240) == 0, self.log()
         return self.log()[before:]
 
     def cancel(self, process: subprocess.Popen[bytes]) -> None:
-        """SIGTERM to all processes of the script, then the second part, as the runner does."""
+        """Send SIGTERM to all processes of the script, then run `after_script`, as the runner does."""
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
         assert self.start("after_script").wait(120) == 0, self.log()
 
     def log(self) -> str:
-        """All that was said."""
+        """Return the whole log of the job."""
         return (self.folder / "log").read_text(errors="replace") if (self.folder / "log").exists() else ""
 
     def is_up(self) -> bool:
-        """Whether the command of `UNTIL_TOLD` has begun."""
+        """Wait until the command of `UNTIL_TOLD` has begun; return False after 120 s."""
         return bool(eventually((self.folder / "up").exists, 120.0))
 
 
@@ -94,14 +94,14 @@ class Runner:
         self.engine = None if where == "embedded" else Engine(where)
         self.box = (
             Box(self.engine, "none", folder) if self.engine else embedded_box.box("none", folder)
-        )  # its home, state directory and variables, not its environment
+        )  # the test uses only its home, state directory and variables
         self.jobs: list[Job] = []
         self.lane = (
             {"ENVKIT_LANE": "containers", "ENVKIT_ENGINE": where} if self.engine else {"ENVKIT_LANE": "embedded"}
         )
 
     def job(self, command: str = "true", **environ: str) -> Job:
-        """One more, with a number of its own."""
+        """Add a job with a new number and return it."""
         number = str(uuid.uuid4().int % 10**10)
         checkout = self.folder / f"builds-{len(self.jobs)}"
         (checkout / ".envkit/bin").mkdir(parents=True)
@@ -112,7 +112,7 @@ class Runner:
         template = yaml.safe_load((ROOT / "ci/gitlab.yml").read_text())[".envkit"]
         said = {
             **{name: value.replace("$CI_PROJECT_DIR", str(checkout)) for name, value in template["variables"].items()},
-            "ENVKIT_CACHE_DIR": "", "ENVKIT_COMMAND": command,  # this machine's own cache: nothing is fetched anew
+            "ENVKIT_CACHE_DIR": "", "ENVKIT_COMMAND": command,  # this machine's cache, so that nothing is fetched again
             "GITLAB_CI": "true", "CI": "true", "CI_SERVER_URL": "https://gitlab.example", "CI_PROJECT_PATH": "g/shop",
             "CI_JOB_ID": number, "CI_PROJECT_DIR": str(checkout), **self.lane, **environ,
         }  # fmt: skip
@@ -120,7 +120,7 @@ class Runner:
         return self.jobs[-1]
 
     def there(self) -> dict[str, dict[str, Any]]:
-        """Environments of these jobs, by job."""
+        """Return the environments of these jobs by job number."""
         asked = subprocess.run(
             [sys.executable, "-m", "envkit", "list", "--json"], env=self.box.environ(), capture_output=True, timeout=60,
             check=True,
@@ -130,7 +130,7 @@ class Runner:
         return {number: row for row in rows for number in numbers if number in row["name"]}
 
     def close(self) -> list[str]:
-        """End what runs, take everything away; what was left."""
+        """End all running jobs, remove their environments, and return what is left."""
         for job in self.jobs:
             for process in job.processes:
                 if process.poll() is None:
@@ -153,7 +153,7 @@ def parts(row: dict[str, Any]) -> set[str]:
 
 
 def test_two_jobs_at_once_of_which_one_is_cancelled(runner: Runner) -> None:
-    """A1: the template's `after_script` took down the neighbour's environment."""
+    """Regression A1: the template's `after_script` took down another job's environment."""
     first, second = runner.job(UNTIL_TOLD), runner.job("touch up; sleep 300")
     running, cancelled = (job.start("before_script", "script") for job in (first, second))
     assert first.is_up() and second.is_up(), first.log() + second.log()

@@ -1,4 +1,4 @@
-"""A service that trickles: every verb ends by itself, and at a signal within seconds."""
+"""Tests with a service that answers byte by byte: each command ends by its deadline, or within seconds of a signal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.box import eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.embedded]
 
 HEARD = 5.0
-"""Seconds within which a verb ends after a signal, as docs/troubleshooting.md says."""
+"""Seconds within which a command ends after a signal, as docs/troubleshooting.md promises."""
 
 SERVER = """
 import os, socket, sys, time
@@ -49,11 +49,11 @@ while True:
         except OSError:
             pass
 """
-"""Answers well, well but for the last time, or one byte each 0.5 s: as its file says."""
+"""A server with three modes, set by a file: answer well, answer well except at the end, or send one byte each 0.5 s."""
 
 
 class Web:
-    """An environment of that one service."""
+    """An environment with only that service."""
 
     def __init__(self, folder: Path) -> None:
         (port,) = ports.free()
@@ -74,17 +74,17 @@ class Web:
         self.box: EmbeddedBox = box(name, folder, "-f", str(folder / "envkit.yaml"), ports=(port,))
 
     def answers(self, how: str) -> None:
-        """From now on."""
+        """Set how the server answers from now on."""
         self.mode.write_text(how)
 
     def asked(self) -> bool:
-        """Whether the server keeps somebody waiting."""
+        """Return whether a client is waiting for the server's answer."""
         return self.mode.with_suffix(".asked").exists()
 
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[Web]:
-    """Gone in the end."""
+    """Yield an environment with the server; the test fails if anything of it remains."""
     made = Web(tmp_path)
     yield made
     left = made.box.close()
@@ -108,7 +108,7 @@ def test_up_of_a_service_that_trickles_ends_with_its_timeout(web: Web) -> None:
 
     assert said.code == 3
     assert "timed out: no whole answer within 2 s" in said.err
-    assert said.seconds < 30  # 4, one attempt of 2, evidence, and all of it taken down
+    assert said.seconds < 30  # 4 s, one attempt of 2 s, the evidence, and the removal
 
 
 def test_status_and_plan_of_a_service_that_trickles_end(web: Web) -> None:

@@ -1,4 +1,4 @@
-"""`doctor` on this very machine, with the engines that are here."""
+"""Tests of `doctor` on this machine, with the engines that it has."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ def test_an_address_that_nobody_answers_at_is_named_with_its_remedy(tmp_path: Pa
 
 @pytest.mark.podman
 def test_podmans_service_is_started_where_no_systemd_does_it(tmp_path: Path) -> None:
-    """Its user's own: at the usual place below the runtime directory, and for good."""
+    """`doctor` starts the service of the user's own Podman at the usual path in the runtime directory.
+
+    The service keeps running.
+    """
     (tmp_path / "bin").mkdir()
     podman = shutil.which("podman")
     assert podman

@@ -1,4 +1,4 @@
-"""The default profile as plain processes, brought up once: a suite that uses it all, who may come in, what repairs."""
+"""Tests of the default profile as plain processes, brought up once: its use, its access rules, and its repair."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ GIB = 1 << 30
 
 
 SHOWN: dict[str, Shown] = {}
-"""What the terminal showed while the environment came up."""
+"""The terminal output of each command that ran while the environment came up."""
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBox]:
-    """The environment of the default profile."""
+    """Yield the environment of the default profile."""
     with default_profile(tmp_path_factory.mktemp("embedded")) as made:
         began = time.monotonic()
         SHOWN.update(up=made.shown("up"))
@@ -60,7 +60,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBox]:
 
 @pytest.fixture
 def gateway(shared: EmbeddedBox, request: pytest.FixtureRequest) -> Iterator[EmbeddedBox]:
-    """The same; repaired after a test that failed."""
+    """Yield the shared environment and repair it after a failed test."""
     yield shared
     if request.node.stash.get(FAILED, False):
         print(shared("up"))
@@ -75,7 +75,7 @@ def admin(gateway: EmbeddedBox) -> Iterator[client.ApiClient]:
 
 
 def addresses(gateway: EmbeddedBox) -> dict[str, int]:
-    """Port by `service.port`."""
+    """Return each port by `service.port`."""
     rows = gateway("status", "--json").ok().json["services"]
     return {
         f"{row['name']}.{name}": int(address.rpartition(":")[2])
@@ -84,17 +84,20 @@ def addresses(gateway: EmbeddedBox) -> dict[str, int]:
     }
 
 
-# What it looks like
+# Output on a terminal
 
 
 @pytest.mark.parametrize("one", SCENES, ids=lambda one: one.name)
 def test_a_picture_is_what_the_program_shows(gateway: EmbeddedBox, one: Scene) -> None:
-    """First of all, and in their order: `timeline` is about the `up` above, `plan` about what `run` left."""
+    """These tests run first and in this order.
+
+    `timeline` shows the `up` above, and `plan` shows the state after `run`.
+    """
     check(one, SHOWN.get(one.name) or gateway.shown(*one.words, columns=one.columns), gateway.name)
 
 
 def test_narrow_and_dumb_terminals_get_lines_that_fit(gateway: EmbeddedBox) -> None:
-    """Of the environment whose Redis the last picture took away: `up` repairs it."""
+    """The last picture removed the environment's Redis; `up` repairs it here."""
     for verb, columns in (("status", 40), ("status", 80), ("plan", 40)):
         said = gateway.shown(verb, columns=columns, TERM="dumb")
         assert "\x1b" not in said.raw, said.raw
@@ -109,7 +112,7 @@ def test_narrow_and_dumb_terminals_get_lines_that_fit(gateway: EmbeddedBox) -> N
     assert "\x1b[" in gateway.shown("timeline").raw
 
 
-# What it is for
+# Use by a suite
 
 
 def test_a_suite_reaches_everything_through_every_variable(gateway: EmbeddedBox) -> None:
@@ -169,7 +172,7 @@ def test_github_masks_every_secret_that_later_steps_are_given(gateway: EmbeddedB
     print(f"{len(masks)} masks")
 
 
-# Who may come in
+# Access
 
 
 def test_nothing_listens_beyond_loopback(gateway: EmbeddedBox) -> None:
@@ -201,7 +204,7 @@ def test_files_with_secrets_are_the_users_alone(gateway: EmbeddedBox) -> None:
     assert len(telling) >= 15, telling
     group = {path for path in telling if path.is_relative_to(gateway.services) and path.stat().st_gid}
     assert {oct(path.stat().st_mode & 0o777) for path in telling if path not in group} == {"0o600"}
-    # What a service with a user of its own reads is root's; the one user of the file's group is the service's.
+    # Root owns the files that a service with its own user reads; only that user is in the files' group.
     assert {oct(path.stat().st_mode & 0o777) for path in group} <= {"0o640"}
     assert {path.stat().st_uid for path in group} <= {0}
     assert not [path for path in group if path.stat().st_gid not in accounts.WINDOW]
@@ -235,7 +238,7 @@ def test_etcd_talks_to_nobody_without_a_certificate(gateway: EmbeddedBox) -> Non
 
 
 def shaken(port: int, context: ssl.SSLContext) -> bytes:
-    """What is answered over TLS to somebody without a certificate."""
+    """Return the answer over TLS to a client without a certificate."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as plug:
         try:
             with context.wrap_socket(plug, server_hostname="127.0.0.1") as tls:
@@ -246,7 +249,7 @@ def shaken(port: int, context: ssl.SSLContext) -> bytes:
 
 
 def pairs(gateway: EmbeddedBox) -> dict[str, tuple[Path, Path]]:
-    """Every certificate with its key that is below the state directory, that of `host/` among them."""
+    """Return every certificate below the state directory with its key, including those of `host/`."""
     state = gateway.state / gateway.name
     return {
         str(path.relative_to(state)): (path, path.with_suffix(".key"))
@@ -256,7 +259,7 @@ def pairs(gateway: EmbeddedBox) -> dict[str, tuple[Path, Path]]:
 
 
 def test_etcd_refuses_every_certificate_but_its_own_clients(gateway: EmbeddedBox) -> None:
-    """etcd knows no RBAC: whoever comes in reads every Secret."""
+    """etcd has no RBAC: a client that it accepts can read every Secret."""
     gateway("run", "--", "true").ok()  # `run` makes the host's certificate
     found, state = pairs(gateway), gateway.state / gateway.name
     port = addresses(gateway)["etcd.client"]
@@ -276,7 +279,7 @@ def test_the_api_server_takes_no_servers_certificate_for_a_user(gateway: Embedde
 
 
 def knocked(port: int, authority: Path, pair: tuple[Path, Path], path: str) -> bytes:
-    """What is answered over TLS to who shows this certificate; empty when the handshake fails."""
+    """Return the answer over TLS to a client with this certificate, or an empty value if the handshake fails."""
     context = ssl.create_default_context(cafile=authority)
     context.load_cert_chain(*pair)
     with socket.create_connection(("127.0.0.1", port), timeout=5) as plug:
@@ -362,7 +365,7 @@ def test_redis_has_its_size_policy_and_limit(gateway: EmbeddedBox) -> None:
     assert str(gateway.program("redis").pid) in (group / "cgroup.procs").read_text().split()
 
 
-# What a second `up` repairs
+# Repairs by a second `up`
 
 
 @pytest.mark.parametrize("service", ["redis", "postgres", "datastorage", "controllers", "apiserver", "etcd"])
@@ -389,7 +392,7 @@ def test_a_killed_process_is_named_and_replaced(gateway: EmbeddedBox, service: s
 
 
 def test_a_killed_shell_is_repaired_too(gateway: EmbeddedBox) -> None:
-    """The program goes on and holds its port: it is ours, and in nobody's way."""
+    """The service's program survives and holds its port; envkit identifies it as its own and replaces it."""
     before = gateway.ids()
     os.kill(int(before["redis"]), signal.SIGKILL)
     gateway("up").ok()

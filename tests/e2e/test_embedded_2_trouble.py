@@ -1,4 +1,7 @@
-"""Processes in trouble: taken ports, wrong programs, crashes, signals, several at once; nothing is left behind."""
+"""Tests of processes in trouble: taken ports, wrong programs, crashes, signals and concurrent commands.
+
+In each case nothing remains.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ from tests.support.box import Said, eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.embedded]
 
 MOMENTS = (0.1, 0.4, 0.6, 0.8)
-"""Parts of the time that an undisturbed `up` takes, each moved by a random tenth."""
+"""Moments as fractions of an undisturbed `up`'s duration; each one varies by up to 0.1 at random."""
 
 API = "cluster: {type: envtest}\n"
-"""The API server alone."""
+"""A configuration with the API server alone."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +42,7 @@ def _supplied() -> None:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[list[EmbeddedBox]]:
-    """Environments of a test, all of which are gone in the end."""
+    """Yield the list of a test's environments; the test fails if anything of them remains."""
     boxes: list[EmbeddedBox] = []
     yield boxes
     left = [line for one in boxes for line in one.close()]
@@ -47,7 +50,7 @@ def made(tmp_path: Path) -> Iterator[list[EmbeddedBox]]:
 
 
 def small(made: list[EmbeddedBox], folder: Path, text: str, *flags: str, name: str = "") -> EmbeddedBox:
-    """An environment made from a configuration's text."""
+    """Return an environment made from a configuration's text."""
     place = folder / f"box-{len(made)}"
     place.mkdir()
     (place / "envkit.yaml").write_text(dedent(text))
@@ -57,7 +60,7 @@ def small(made: list[EmbeddedBox], folder: Path, text: str, *flags: str, name: s
 
 
 def several(made: list[EmbeddedBox], folder: Path) -> EmbeddedBox:
-    """An API server, a database and what comes after it."""
+    """Return an environment with an API server, a database and a service that needs it."""
     (port,) = ports.free()
     return small(
         made, folder,
@@ -71,7 +74,10 @@ def several(made: list[EmbeddedBox], folder: Path) -> EmbeddedBox:
 
 
 def failed(one: EmbeddedBox, said: Said, code: int = 3) -> str:
-    """What was said on a failure that keeps the rules."""
+    """Check a failure and return its error text.
+
+    The checks cover the exit code, the form of the message, and that nothing remains.
+    """
     assert said.code == code, said
     assert "\nerror: " in said.err and "\nnext: " in said.err, said
     assert "Traceback" not in said.err, said
@@ -107,7 +113,7 @@ def test_an_engine_and_no_engine_do_not_go_together(made: list[EmbeddedBox], tmp
 
 @pytest.fixture
 def poor(tmp_path: Path) -> dict[str, str]:
-    """A machine that has nothing of its own and reaches nothing: no cache, no index, no release, no apt."""
+    """Return variables of a machine that has and reaches nothing: no cache, no index, no release, no apt."""
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("sh", "env", "cmp", "dirname", "cat", "sleep", "python3"):
@@ -155,11 +161,11 @@ def test_wrong_programs_are_told_with_the_reason(
 def test_without_a_controller_manager_the_rest_works_and_status_says_what_does_not(
     made: list[EmbeddedBox], tmp_path: Path, poor: dict[str, str]
 ) -> None:
-    """As on macOS, and with the programs of setup-envtest where no release can be reached."""
+    """macOS has no controller manager, and setup-envtest does not include one if no release can be reached."""
     folder = tmp_path / "assets"
     folder.mkdir()
     for name in ("etcd", "kube-apiserver"):
-        shutil.copy(Path(os.environ[ASSETS]) / name, folder)  # beside what a link leads to stands the rest
+        shutil.copy(Path(os.environ[ASSETS]) / name, folder)  # a link would lead to the other programs
     one = small(made, tmp_path, "cluster: {type: envtest, namespaces: [here]}\n")
     environ = {**poor, ASSETS: str(folder)}
 
@@ -240,7 +246,7 @@ def test_keep_leaves_what_failed(made: list[EmbeddedBox], tmp_path: Path) -> Non
 
 
 def moments(one: EmbeddedBox) -> list[float]:
-    """Seconds after which to disturb, told from an undisturbed run on this machine now."""
+    """Return the seconds after which to disturb an `up`, measured from an undisturbed run on this machine."""
     seconds = one("up").ok().seconds
     one("down").ok()
     return [seconds * max(0.02, part + random.uniform(-0.1, 0.1)) for part in MOMENTS]
@@ -255,12 +261,12 @@ def test_a_signal_at_any_moment_leaves_nothing(made: list[EmbeddedBox], tmp_path
         time.sleep(moment)
         running.send(signum)
         said = running.wait(60)
-        if said.code == 0:  # it had ended
+        if said.code == 0:  # the command had already ended
             one("down").ok()
             continue
         assert one.left() == [], f"after {moment:.2f} s: {said}"
         if "Traceback" in said.err and "tasks.py" not in said.err:
-            continue  # the interpreter's own first moments: nothing of ours has begun
+            continue  # the interpreter was still starting: envkit had done nothing
         assert said.code == 128 + signum, f"after {moment:.2f} s: {said}"
         assert "Traceback" not in said.err, f"after {moment:.2f} s: {said}"
         cancelled += 1
@@ -380,7 +386,7 @@ def test_to_look_at_what_is_not_there_leaves_nothing(made: list[EmbeddedBox], tm
 
 
 def test_where_no_engine_is_installed_the_lane_is_embedded(made: list[EmbeddedBox], tmp_path: Path) -> None:
-    """What `./dev up` does where no engine is installed: hidden sockets, and no engine's daemon on PATH."""
+    """The test hides the engines' sockets and removes the engines' daemons from PATH."""
     empty = tmp_path / "empty"
     empty.mkdir()
     unshare = shutil.which("unshare")
@@ -403,4 +409,4 @@ def test_where_no_engine_is_installed_the_lane_is_embedded(made: list[EmbeddedBo
     assert said.returncode == 0, said.stderr
     assert "lane embedded: no container engine is here" in said.stderr
     assert {*one.ids()} == {"web"}
-    one("down", "--force").ok()  # what runs in another mount namespace is not ours without a word
+    one("down", "--force").ok()  # without `--force`, envkit does not stop processes of another mount namespace

@@ -1,4 +1,4 @@
-"""Processes on hosts that are short of something: of rights, of room, of programs that work."""
+"""Tests of processes on hosts that lack rights, disk space or working programs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SLEEPS = "web: {process: {command: [sleep, '600']}}"
 
 @pytest.fixture
 def one(tmp_path: Path) -> Iterator[EmbeddedBox]:
-    """An environment; a test writes its configuration."""
+    """Yield an environment; the test writes its configuration."""
     made = box(f"e2e-host-{uuid.uuid4().hex[:6]}", tmp_path, "-f", str(tmp_path / "envkit.yaml"))
     yield made
     left = made.close()
@@ -41,7 +41,7 @@ def configure(one: EmbeddedBox, text: str) -> None:
 
 
 def here(name: str) -> Found:
-    """The programs that this machine has without fetching anything."""
+    """Return the programs that this machine has without a download, or skip the test."""
     found = find(Wanted(name, user=NOBODY), os.environ, Path("/nowhere"))
     if found is None:
         pytest.skip(f"no {name} here")
@@ -53,7 +53,10 @@ def here(name: str) -> Found:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """The home of nobody, and the few tools that are needed: a rootless Podman would leave its own behind."""
+    """Yield a home folder for the user `nobody`, with only the needed tools.
+
+    With other programs on PATH, a rootless Podman would leave files behind.
+    """
     if os.geteuid() != 0:
         pytest.skip("only root can become nobody")
     made = Path(tempfile.mkdtemp(prefix="envkit-nobody-"))
@@ -68,7 +71,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that everybody may pass; pytest's own are closed, anew at each of its starts."""
+    """Yield a folder that every user may enter; pytest makes its own folders private at each start."""
     with tempfile.TemporaryDirectory(prefix="envkit-open-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -84,7 +87,7 @@ def as_nobody(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def python_of_nobody(home: Path) -> str:
-    """A Python that nobody can start and that fits the packages of this one."""
+    """Return a Python that the user `nobody` can start and that can use this Python's packages."""
     script = f"import sys, pydantic, envkit.cli.main; assert sys.version_info[:2] == {sys.version_info[:2]}"
     for python in (sys.executable, "/usr/bin/python3"):
         try:
@@ -121,11 +124,11 @@ def test_an_unprivileged_user_needs_nobodys_help(home: Path) -> None:
     assert not services.parent.exists()
 
 
-# Room
+# Disk space
 
 
 def test_a_full_disk_is_told_and_nothing_stays(one: EmbeddedBox) -> None:
-    """A file system of a few megabytes in the place of the services' folder, seen by this `up` alone."""
+    """Only this `up` has a file system of a few megabytes mounted at the services' folder."""
     here("postgres")
     (port,) = ports.free()
     configure(one, f"services: {{db: {{preset: postgres, ports: {{postgres: {port}}}}}, {SLEEPS}}}\n")
@@ -170,7 +173,7 @@ def test_a_database_that_crashes_on_its_way_shows_its_code_and_last_words(one: E
     assert one.left() == []
 
 
-# The proof that no engine is needed leaves nothing either
+# The proof that no engine is needed leaves nothing behind
 
 
 def test_the_proof_without_an_engine_ends_on_a_signal_and_leaves_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""An engine that stops in the middle of `up`: that is said first, and what could not be taken down is named."""
+"""Tests of an engine that stops during `up`: envkit reports that first, and names what it could not take down."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def docker() -> Iterator[Engine]:
 
 @pytest.fixture
 def front(docker: Engine) -> Iterator[Front]:
-    with tempfile.TemporaryDirectory(prefix="ek") as folder:  # sockets take about a hundred characters
+    with tempfile.TemporaryDirectory(prefix="ek") as folder:  # unix sockets need a short path
         made = Front(Path(urlsplit(docker.url).path), Path(folder) / "d.sock")
         yield made
         made.cut()

@@ -1,4 +1,4 @@
-"""Commands of every day on two services, in containers and as processes: what is here, what may go, how to look in."""
+"""Tests of everyday commands on two services, in containers and as processes: list, prune, logs and shell."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PLACES = [
 
 
 def made(where: str, folder: Path, text: str, *taken: int) -> Box:
-    """An environment on that engine, or as plain processes."""
+    """Return an environment on that engine, or of plain processes."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "envkit.yaml").write_text(text.format(*taken))
     name, file = f"e2e-day-{uuid.uuid4().hex[:6]}", ("-f", str(folder / "envkit.yaml"))
@@ -54,7 +54,7 @@ def made(where: str, folder: Path, text: str, *taken: int) -> Box:
 
 @pytest.fixture(scope="module", params=PLACES)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    """Redis and PostgreSQL, brought up once."""
+    """Yield an environment with Redis and PostgreSQL, brought up once."""
     box = made(request.param, tmp_path_factory.mktemp("everyday") / "checkout", TWO, *ports.free(2))
     try:
         box("up", "--ttl", "3h").ok()
@@ -66,7 +66,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def two(shared: Box, request: pytest.FixtureRequest) -> Iterator[Box]:
-    """The same; repaired after a test that failed."""
+    """Yield the shared environment and repair it after a failed test."""
     yield shared
     if request.node.stash.get(FAILED, False):
         print(shared("up"))
@@ -148,7 +148,7 @@ def test_what_is_paused_uses_no_processor_and_goes_on(two: Box) -> None:
 
 @pytest.mark.parametrize("verb", ["up", "plan", "status", "reset"])
 def test_who_asks_for_another_lane_hears_where_it_is_up(two: Box, verb: str) -> None:
-    """No engine is named on the command line: the environment's own is not taken for one that the user asked for."""
+    """The command line names no engine, so envkit must not report the environment's engine as the user's choice."""
     before = two.ids()
     embedded = isinstance(two, EmbeddedBox)
     file = ("-f", str(two.folder / "checkout/envkit.yaml"))
@@ -163,12 +163,12 @@ def test_who_asks_for_another_lane_hears_where_it_is_up(two: Box, verb: str) -> 
 
 
 def port_of(box: Box, service: str) -> str:
-    """Where a client in its place finds it: inside the container, or on this host."""
+    """Return the service's port for a client beside it: in the container, or on this host."""
     return str(box.ports[0]) if isinstance(box, EmbeddedBox) else {"redis": "6379"}[service]
 
 
 def test_an_orphan_is_shown_first_and_then_taken(two: Box, tmp_path: Path) -> None:
-    """Its folder goes as a deleted checkout does; the environment beside it stays."""
+    """The test deletes the environment's folder, as if a user had deleted the checkout; the other environment stays."""
     checkout = tmp_path / "checkout"
     box = made("embedded" if isinstance(two, EmbeddedBox) else two.engine.name, checkout, ONE, *ports.free(1))
     try:
@@ -188,7 +188,7 @@ def test_an_orphan_is_shown_first_and_then_taken(two: Box, tmp_path: Path) -> No
 
 
 def test_a_part_of_it_is_called_so_everywhere(two: Box, tmp_path: Path) -> None:
-    """`up redis` of a profile of two: `up`, `list`, `status` and `env` say the same, until the rest is up too."""
+    """After `up redis` of two services, `up`, `list`, `status` and `env` report the same part until the rest is up."""
     where = "embedded" if isinstance(two, EmbeddedBox) else two.engine.name
     box = made(where, tmp_path / "checkout", TWO, *ports.free(2))
     part = {"up": 1, "of": 2, "selected": ["redis"]}

@@ -1,4 +1,4 @@
-"""Each way in which an environment fails: one clear message with a next step, exit 3, and nothing left behind."""
+"""Tests of each failure of an environment: one clear message with a next step, exit code 3, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ LISTENER = "import socket,sys,time; s=socket.create_server(('127.0.0.1', int(sys
 
 
 def one_service(*lines: str, more: str = "") -> str:
-    """A configuration with the service `web`, described by further lines of YAML."""
+    """Return a configuration of the service `web`, with further lines of YAML."""
     body = "".join(f"    {line}\n" for line in lines)
     return f"cluster: none\nservices:\n  web:\n    image: {PYTHON}\n{body}{more}"
 
 
 def failed(box: Box, said: Said, code: int = 3) -> str:
-    """What was said on a failure that keeps the rules."""
+    """Check a failure and return its error text.
+
+    The checks cover the exit code, the form of the message, and that nothing remains.
+    """
     assert said.code == code, said
     assert "\nerror: " in said.err and "\nnext: " in said.err, said
     assert "Traceback" not in said.err, said
@@ -39,7 +42,7 @@ def failed(box: Box, said: Said, code: int = 3) -> str:
 
 @contextmanager
 def listener(port: int) -> Iterator[int]:
-    """A process of somebody else's that listens; its pid."""
+    """Run an unrelated process that listens on the port, and yield its pid."""
     with subprocess.Popen([sys.executable, "-c", LISTENER, str(port)]) as process:
         try:
             assert eventually(lambda: not bindable(port))
@@ -68,7 +71,7 @@ def test_taken_ports_are_named_at_once_with_their_holders(small: Small) -> None:
 
 
 def test_a_port_that_is_taken_while_up_is_on_its_way(small: Small) -> None:
-    """The look before is no proof: the bind itself is."""
+    """The check before the start does not reserve the port; only the bind decides."""
     (port,) = ports.free()
     box = small(
         f"""

@@ -1,4 +1,4 @@
-"""The default environment, brought up once: its variables in every form, and a suite that uses them all."""
+"""Tests of the default environment, brought up once: its variables in each format, and a suite that uses them all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a second `up` keeps, and what it replaces: drift, death, a lost namespace, a lost state folder."""
+"""Tests of a second `up`: the parts that it keeps, and the parts that it replaces.
+
+The causes are drift, a death, a lost namespace and a lost state folder.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kind]
 
 @contextmanager
 def cluster(box: Box) -> Iterator[client.CoreV1Api]:
-    """The environment's API server, as its admin."""
+    """Yield an admin client of the environment's API server."""
     settings = client.Configuration()
     config.load_kube_config(box.variables()["KUBECONFIG"], client_configuration=settings)
     with client.ApiClient(settings) as api:
@@ -26,7 +29,7 @@ def cluster(box: Box) -> Iterator[client.CoreV1Api]:
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
-    """Services that have another container now."""
+    """Return the services that have another container now."""
     return {name for name in before | after if before.get(name) != after.get(name)}
 
 
@@ -81,7 +84,7 @@ def test_a_deleted_namespace_comes_back(gateway: Box) -> None:
     with cluster(gateway) as api:
         old = api.read_namespace("staging").metadata.uid
         api.delete_namespace("staging")
-        said = gateway("up").ok()  # at once: it may still be Terminating
+        said = gateway("up").ok()  # without a wait: the namespace may still be Terminating
         new = api.read_namespace("staging")
         assert new.status.phase == "Active" and new.metadata.uid != old, said
         api.create_namespaced_config_map("staging", client.V1ConfigMap(metadata=client.V1ObjectMeta(name="usable")))

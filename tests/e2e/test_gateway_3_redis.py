@@ -1,4 +1,4 @@
-"""Redis as promised: its limits read from inside, and 3 GB written into it."""
+"""Tests of Redis: its limits, read from inside, and 3 GB written into it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECONDS = 90
 
 
 def read_first(box: Box, *paths: str) -> str:
-    """The first of the files that the container has: cgroup v2's, then v1's."""
+    """Return the content of the first file that exists in the container: the path of cgroup v2, then that of v1."""
     script = "; ".join(f"[ -r {path} ] && cat {path} && exit 0" for path in paths) + "; echo absent"
     return box.engine.execute(box.ids()["redis"], "sh", "-c", script).strip()
 
@@ -33,7 +33,7 @@ def test_limit_and_swap_as_the_kernel_tells_them(gateway: Box) -> None:
     host = gateway.engine.inspect(gateway.name, "redis")["HostConfig"]
     assert host["Memory"] == host["MemorySwap"] == 4 * GIB
     swap = read_first(gateway, "/sys/fs/cgroup/memory.swap.max", "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes")
-    assert swap in ("0", str(4 * GIB), "absent")  # v1 counts memory and swap together; absent: the kernel has none
+    assert swap in ("0", str(4 * GIB), "absent")  # v1 counts memory and swap together; absent: no swap accounting
 
 
 def test_size_policy_persistence_and_allocator_as_the_server_tells_them(gateway: Box) -> None:
@@ -69,9 +69,10 @@ def test_three_gigabytes_evict_and_survive(gateway: Box) -> None:
 
 
 def fill(host: str, port: int, size: int) -> str:
-    """Write `size` bytes, half of them in values of 1 KB and half in values of 100 KB, in no order; the last key.
+    """Write `size` bytes and return the last key.
 
-    Pipelined on a bare socket: a client library would need more time than the server.
+    Half of the bytes are in values of 1 KB, half in values of 100 KB, in random order. The function pipelines on a
+    plain socket, because a client library would need more time than the server.
     """
     chance, number, sent = random.Random(2), 0, 0
     values = [(f"${length}\r\n".encode(), os.urandom(length * 8), length) for length in (1_000, 100_000)]

@@ -1,4 +1,4 @@
-"""Images of the user's own, brought into the shared environment's node."""
+"""Tests of the user's own images, loaded into the node of the shared environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kind]
 
 @pytest.fixture
 def own(gateway: Box) -> Iterator[str]:
-    """An image that only this engine has, built from nothing."""
+    """Yield an image that only this engine has; the image has no base image."""
     engine = gateway.engine
     name = f"localhost/{uuid.uuid4().hex[:10]}/job:dev"
     arch = find(engine.name, {"DOCKER_HOST": engine.url} if engine.name == "docker" else {}).arch
@@ -52,7 +52,7 @@ def test_every_image_that_is_missing_is_named_at_once(gateway: Box) -> None:
 
 
 def test_what_the_environment_is_started_from_is_here(gateway: Box) -> None:
-    """The node's image among it, and nothing is pulled for what is there."""
+    """The list includes the node's image, and envkit pulls no image that is present."""
     listed = {row["used_by"][0]: row for row in gateway("images", "--json").ok().json["images"]}
     assert {"redis", "postgres", "datastorage", "cluster"} <= set(listed)
     node = gateway.engine.inspect(gateway.name, "cluster")

@@ -1,4 +1,4 @@
-"""The shared environment held and let go on: the node too."""
+"""Tests of the shared environment paused and resumed, including its node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The platform's own DataStorage (a stand-in for it) in the reference service's place, beside a kind cluster."""
+"""Tests of the platform's own DataStorage on a kind cluster, instead of the reference service.
+
+The tests use the stand-in's image.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of the shared environment: everything of it goes, twice, and nothing of anybody else's."""
+"""Tests of `down` on the shared environment, run twice: it removes all of the environment and nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_down_leaves_nothing_and_touches_no_bystander(gateway: Box) -> None:
     ):
         volumes = engine.volumes_of(name)
         assert volumes, "PostgreSQL and the node have anonymous volumes"
-        shutil.rmtree(gateway.state)  # labels are the truth
+        shutil.rmtree(gateway.state)  # envkit must find everything by its labels
         said = gateway("down").ok()
         assert gateway.left(volumes) == [], said
         for identity in (container, unlabelled):

@@ -1,4 +1,4 @@
-"""The wheel and the sdist as others install them: real pip, pipx and uvx, clean environments, another folder."""
+"""Tests of the installed wheel and sdist: real pip, pipx and uvx, clean environments, another working folder."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def test_it_is_there(envkit_namespace, envkit_redis):
 
 @dataclass
 class Installed(EmbeddedBox):
-    """An environment of processes, brought up by an installed program."""
+    """An environment of processes that an installed program brings up."""
 
     at: str = "envkit"
 
     def argv(self, verb: str, *words: str) -> tuple[str, ...]:
-        """The installed program's command line."""
+        """Return the installed program's command line."""
         return (self.at, verb, "-n", self.name, *self.flags, *words)
 
     def environ(self, **more: str) -> dict[str, str]:
-        """A shell that has nothing of this checkout's on PATH."""
+        """Return variables in which PATH contains nothing of this checkout."""
         own = {key: value for key, value in super().environ().items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
         return {**own, "PATH": plain_environ()["PATH"], **more}
 
@@ -58,7 +58,10 @@ Make = Callable[..., Installed]
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Iterator[Make]:
-    """Makes an environment in another folder for a program; nothing of it is left."""
+    """Yield a function that makes an environment for a program in another folder.
+
+    The test fails if anything remains.
+    """
     made: list[Installed] = []
 
     def make(program: str | Path, *flags: str, configured: bool = True) -> Installed:
@@ -79,7 +82,7 @@ def installed(tmp_path: Path) -> Iterator[Make]:
 
 
 def lives(box: Installed, *command: str) -> None:
-    """Up, its variables, a command with them, down."""
+    """Run up, env, a command and down, and check each result."""
     box("up").ok()
     given = box.variables()
     assert int(given["REDIS_PORT"]) in box.ports and given["ENVKIT_ENVIRONMENT"] == box.name
@@ -92,7 +95,7 @@ def lives(box: Installed, *command: str) -> None:
 
 @pytest.fixture(scope="module")
 def clean(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of a clean environment with the wheel, without extras."""
+    """Return the `bin` folder of a clean environment with the wheel, without extras."""
     folder = tmp_path_factory.mktemp("installed")
     there = environment(folder / "clean")
     call((there / "pip", "install", "--quiet", packages.wheel), folder, packages.environ(folder))
@@ -100,7 +103,7 @@ def clean(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def module_file(there: Path, name: str) -> Path:
-    """A file of the installed package."""
+    """Return the path of a file in the installed package."""
     (site,) = (there.parent / "lib").glob("python*/site-packages")
     return site / "envkit" / name
 
@@ -136,11 +139,11 @@ def test_the_hint_for_a_missing_extra_adds_it(packages: Packages, clean: Path, t
     assert module_file(clean, "version.py").stat().st_ino == before, "the envkit that is there stays"
 
 
-# README's ways
+# The installation commands of README
 
 
 def ways() -> list[list[str]]:
-    """The commands of each block below README's heading about installing."""
+    """Return the commands of each block below README's heading about installing."""
     text = (ROOT / "README.md").read_text()
     first = text.count("\n", 0, text.index("## How to install it"))
     last = text.count("\n", 0, text.index("## How another repository adopts it"))
@@ -153,14 +156,14 @@ def test_readme_tells_ways_that_work(packages: Packages, installed: Make, tmp_pa
     box = installed(tmp_path / "home/bin/envkit")
     there = environment(tmp_path / "clean")
     install = packages.environ(tmp_path / "home")
-    if number:  # `pip` is that of the environment of a suite in Python; old ones take no `git+file:` behind an `@`
+    if number:  # `pip` belongs to the Python suite's environment; old versions reject `git+file:` after an `@`
         call((there / "python", "-m", "pip", "install", "--quiet", "--upgrade", "pip"), tmp_path, install)
         install["PATH"] = f"{tmp_path}/home/bin:{there}:{install['PATH']}"
     mine = {key: value for key, value in box.environ().items() if key.startswith("ENVKIT_")}
     chosen = {"ENVKIT_FILE": str(box.cwd / "envkit.yaml"), "ENVKIT_NAME": box.name, "ENVKIT_LANE": "embedded"}
     assert any("pipx" in line for line in lines) and any("uvx" in line for line in lines)
     for line in lines:
-        if "wheel --no-deps" not in line:  # which has built what is installed here
+        if "wheel --no-deps" not in line:  # that command built the installed wheel
             call(("bash", "-c", packages.documented(line)), packages.clone, install | mine | chosen)
     assert box("status").ok(), "uvx has brought it up"
     box("down").ok()
@@ -177,7 +180,7 @@ THEIRS = {
     "envkit-0.7.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: envkit\nVersion: 0.7.1\n",
     "envkit-0.7.1.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
 }
-"""A stand-in with the layout of the distribution `envkit` 0.7.1 of the public index, which needs Python 3.12."""
+"""A stand-in with the file layout of the distribution `envkit` 0.7.1 of the public index, which needs Python 3.12."""
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Jobs in containers: beside a Docker service, and with the host's socket. Nothing is begun that cannot be reached."""
+"""Tests of jobs in containers: beside a Docker service, and with the host's socket.
+
+envkit starts nothing that the job could not reach.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +33,12 @@ while True:
     for pair in ((client, engine), (engine, client)):
         threading.Thread(target=pump, args=pair, daemon=True).start()
 """
-"""What `docker:dind` is to a job: an engine at a tcp address of another container."""
+"""A proxy like `docker:dind`: it offers an engine at a TCP address of another container."""
 
 
 @contextmanager
 def started(engine: Engine, argv: list[str], binds: list[str], environ: dict[str, str], **host: str) -> Iterator[str]:
-    """A container of somebody else's that has the engine's socket; its id."""
+    """Start a job's container with the engine's socket, and yield its id."""
     binds = [*binds, f"{urlsplit(engine.url).path}:/engine.sock"]
     made = engine.api.create_container(
         engine.python, argv, environment=environ, working_dir="/",
@@ -49,7 +52,10 @@ def started(engine: Engine, argv: list[str], binds: list[str], environ: dict[str
 
 
 def inside(box: Box, script: str, **host: str) -> tuple[int, str]:
-    """What a job in a container says that has this checkout, the configuration, and the host's engine."""
+    """Run a script as a job in a container and return its exit code and output.
+
+    The container has this checkout, the configuration and the host's engine.
+    """
     packages = sysconfig.get_paths()["purelib"]
     binds = [f"{path}:{path}:ro" for path in (ROOT, packages, box.folder)]
     environ = {
@@ -64,7 +70,7 @@ def inside(box: Box, script: str, **host: str) -> tuple[int, str]:
 
 @pytest.fixture
 def box(small: Small) -> Box:
-    """A service that runs in either lane."""
+    """Return an environment with one service that runs in either lane."""
     (port,) = ports.free()
     return small(
         f"""
@@ -84,7 +90,7 @@ def box(small: Small) -> Box:
 
 @pytest.fixture
 def same_python(engine: Engine) -> None:
-    """The container's Python can use this one's packages."""
+    """Skip the test if the container's Python cannot use this Python's packages."""
     with started(engine, ["python3", "-V"], [], {}) as it:
         engine.api.wait(it, timeout=60)
         said = engine.api.logs(it).decode()

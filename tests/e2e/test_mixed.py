@@ -1,4 +1,4 @@
-"""The mixed lane: an API server of containers without a node; everything else, and the suite, stays the same."""
+"""Tests of the mixed lane: the API server runs in containers without a node; all else stays the same."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SUITE = Path(__file__).parent / "suite/every_variable.py"
 
 @pytest.fixture(scope="module")
 def mixed(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    """The gateway environment in lane mixed."""
+    """Yield the gateway environment in the mixed lane."""
     number = ports.offset()
     moved = tuple(port + number for port in ports.GATEWAY)
     flags = ("--lane", "mixed", "--port-offset", str(number))
@@ -67,5 +67,5 @@ def test_the_platforms_own_datastorage_finds_everything_that_it_needs(mixed: Box
     real_datastorage.renews_in_place(mixed)
     plan = mixed("plan", *real_datastorage.PROFILE, KUBERNAUT_CI_ARTIFACT_TAG=standin).ok()
     assert "nothing to do" in plan.out
-    if mixed.engine.name == "docker":  # the message is envkit's own; Podman 4.3 at times loses last words under load
+    if mixed.engine.name == "docker":  # envkit's own message; Podman 4.3 may lose the last lines under load
         real_datastorage.tells_what_is_missing(mixed, standin)

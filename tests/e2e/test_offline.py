@@ -1,4 +1,7 @@
-"""Images from a registry that stumbles, by a mirror, and onto an engine that reaches none: a real one on loopback."""
+"""Tests of images from a failing registry, from a mirror, and on an engine without network.
+
+The registry is a real one on loopback.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,14 @@ def registry() -> Iterator[Registry]:
 
 @pytest.fixture
 def unique(engine: Engine) -> Iterator[str]:
-    """A word that no image had before: a part of the path of every image that the test makes."""
+    """Yield a new word that is part of the path of each image that the test makes."""
     word = uuid.uuid4().hex[:10]
     yield word
     forget(engine, word)
 
 
 def forget(engine: Engine, unique: str) -> None:
-    """Remove the images that one test made, by their whole names, never by force: engines are shared with others."""
+    """Remove the images of one test by their full names, without force, because other tests share the engines."""
     assert re.fullmatch(r"[0-9a-f]{10}", unique), unique
     ours = re.compile(rf"[^@\s]*/({unique}/|own-{unique}:)\S+")
     for row in engine.api.images():
@@ -50,12 +53,12 @@ def arch(engine: Engine) -> str:
 
 
 def asked(engine: Engine) -> int:
-    """How often a registry is asked for a manifest in one try: Docker asks for its head first."""
+    """Return how often one pull requests a manifest: Docker sends a HEAD request first."""
     return 2 if engine.name == "docker" else 1
 
 
 def job(image: str) -> str:
-    """A service that ends at once."""
+    """Return the definition of a service that ends at once."""
     return f"{{image: '{image}', once: true}}"
 
 
@@ -75,7 +78,7 @@ def test_up_pulls_from_a_registry_that_stumbles(unique: str, small: Small, engin
 
 
 def test_each_image_has_its_own_result(unique: str, small: Small, engine: Engine, registry: Registry) -> None:
-    """Several at once: the one that is busy is waited for, those that are refused or absent are asked for once."""
+    """In one pull of several images, envkit retries the busy one and requests refused or absent ones only once."""
     for name in ("busy", "private", "closed"):
         registry.add(f"{unique}/{name}", "1", f"{unique} {name}", arch(engine))
     registry.fail(f"{unique}/busy", 429, 429, Retry_After="1")
@@ -121,7 +124,7 @@ def box_on(engine: Engine, folder: Path, configuration: str) -> Box:
 @pytest.mark.podman
 @pytest.mark.parametrize("engine", DOCKER, indirect=True)
 def test_what_docker_saved_is_all_that_podman_needs(engine: Engine, unique: str, tmp_path: Path) -> None:
-    """The registry is gone when the archive arrives, as is every image on the engine that it came from."""
+    """When the archive arrives, the registry and the images on the first engine are gone."""
     podman = Engine("podman")
     context = tmp_path / unique
     context.mkdir()
@@ -163,7 +166,7 @@ def test_what_docker_saved_is_all_that_podman_needs(engine: Engine, unique: str,
 
 
 def nothing_of_a_broken_one(box: Box, engine: Engine, archive: Path, unique: str) -> None:
-    """One letter is another: it is refused, and nothing of it comes in."""
+    """Check that envkit refuses an archive with one changed byte and loads nothing of it."""
     whole = archive.read_bytes()
     where = whole.index(f"{unique} plain".encode())
     bad = archive.with_name("bad.tar")

@@ -1,4 +1,4 @@
-"""Whose it is, on the real thing: who else asks changes and removes nothing, by any command, on any runtime."""
+"""Tests of ownership on real runtimes: no command of another user or checkout changes or removes anything."""
 
 from __future__ import annotations
 
@@ -37,12 +37,15 @@ RUNTIMES = [
 VERBS = (
     ("up", "--build"), ("restart", "web"), ("reset",), ("pause",), ("run", "--", "true"), ("down",),
 )  # fmt: skip
-"""Every command that changes or removes something. `load` needs a cluster with nodes; `prune` is asked beside them."""
+"""Every command that changes or removes something.
+
+`load` needs a cluster with nodes; the tests run `prune` separately.
+"""
 
 
 @dataclass
 class Place:
-    """An environment that is up, the one who brought it up, and what a bystander sees of it."""
+    """An environment that is up, the user who brought it up, and methods to act as other users."""
 
     owner: Actor
     engine: Engine | None
@@ -50,23 +53,23 @@ class Place:
     image: str
 
     def seen(self) -> list[str]:
-        """Ids of what runs, by the engine's or the kernel's own word."""
+        """Return the ids of all running parts, as the engine or the kernel reports them."""
         if self.engine:
             return sorted(row["Id"] for row in self.engine.rows(self.owner.name) if row["State"]["Status"] == "running")
         return sorted(str(pid) for pid in leaders(self.owner.name))
 
     def actor(self, **changes: object) -> Actor:
-        """Somebody else with the same configuration."""
+        """Return another user or checkout with the same configuration."""
         return self.owner.other(**changes).write(self.port, self.image)
 
     def up(self) -> list[str]:
-        """The environment as the owner wants it."""
+        """Bring the environment up as its owner and return the ids of its parts."""
         self.owner("up").ok()
         return self.seen()
 
 
 def leaders(name: str) -> list[int]:
-    """Processes of the environment that lead a session and run."""
+    """Return the running processes of the environment that lead a session."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -79,7 +82,7 @@ def leaders(name: str) -> list[int]:
 
 @pytest.fixture(scope="module", params=RUNTIMES)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """One environment for each runtime; every case leaves it up, or brings it up again."""
+    """Yield one environment for each runtime; each case leaves it up or brings it up again."""
     folder = Path(tempfile.mkdtemp(prefix="envkit-owner-", dir="/var/tmp"))
     folder.chmod(0o755)
     name = f"own-{request.param[0]}{uuid.uuid4().hex[:6]}"
@@ -105,7 +108,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 
 def refused(place: Place, stranger: Actor, because: str) -> None:
-    """Each command leaves all as it is, and those that saw it say why."""
+    """Check that no command changes anything, and that each command states the reason."""
     before = place.up()
     for verb in VERBS:
         said = stranger(*verb)
@@ -133,7 +136,7 @@ def test_another_user_changes_nothing(place: Place) -> None:
     for verb in VERBS:
         said = stranger(*verb)
         assert place.seen() == before, f"{verb}: {said}"
-        if place.engine:  # other users' processes cannot be looked into, their containers can
+        if place.engine:  # a user cannot inspect other users' processes, only containers
             assert said.code == 2 or verb[0] == "run", said
             assert f"belongs to user 0, and this is user {OTHER_USER}" in said.err, said
     assert stranger("up").code != 0
@@ -152,7 +155,7 @@ def test_another_mount_namespace_counts_where_there_is_no_engine(place: Place) -
 
 
 def test_what_was_brought_up_where_its_folder_is_not_seen_from_here_stays(place: Place) -> None:
-    """A job's container that shares the PID view, say: its checkout and its state directory are its own."""
+    """An example is a job's container that shares the PID namespace but has a separate checkout and state directory."""
     place.owner("down").ok()
     hidden = Path(tempfile.mkdtemp(prefix="envkit-hidden-", dir="/var/tmp"))
     mounted = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {hidden} && cp -r "$0" {hidden}/x && "$@"')
@@ -202,7 +205,7 @@ def test_a_name_that_somebody_else_uses_now_is_theirs(place: Place) -> None:
 def test_a_reboot_leaves_containers_ours_and_makes_numbers_meaningless(place: Place) -> None:
     before = place.up()
     if place.engine:
-        for identity in before:  # what an engine does when the machine comes up
+        for identity in before:  # an engine does this when the machine starts
             place.engine.api.restart(identity, timeout=1)
         place.owner("up").ok()
         assert place.seen() == before
@@ -224,7 +227,7 @@ def test_a_reboot_leaves_containers_ours_and_makes_numbers_meaningless(place: Pl
 
 
 def instance_of(place: Place) -> dict[str, object]:
-    """A record of this environment's service, which is down again afterwards: its folder is left."""
+    """Return a record of this environment's service; kill the service, but leave its folder."""
     place.owner("up").ok()
     folder = Path(f"/var/tmp/envkit-{place.owner.name}/web")
     raw: dict[str, object] = json.loads((folder / "instance.json").read_text())

@@ -1,4 +1,4 @@
-"""What attacks found: cases of another user, of a lost command and of an engine that is gone, on the real thing."""
+"""Tests of cases found by attacks, on real runtimes: another user, a lost command, and an engine that is gone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ AS_OTHER = ("setpriv", f"--reuid={OTHER_USER}", f"--regid={OTHER_USER}", "--clea
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that every user may look into."""
+    """Yield a folder that every user may list."""
     made = Path(tempfile.mkdtemp(prefix="envkit-owner-", dir="/var/tmp"))
     made.chmod(0o755)
     yield made
@@ -42,7 +42,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def owner(folder: Path) -> Iterator[Actor]:
-    """Whoever has an environment of one process; it is down at the end."""
+    """Yield the owner of an environment with one process; the fixture takes it down at the end."""
     (port,) = ports.free()
     made = Actor(f"case-{uuid.uuid4().hex[:6]}", folder, "embedded", user=os.getuid()).write(port, "none")
     yield made
@@ -51,7 +51,7 @@ def owner(folder: Path) -> Iterator[Actor]:
 
 
 def web(owner: Actor) -> int:
-    """The pid of the service."""
+    """Return the pid of the service."""
     (found,) = (it.pid for it in marked(owner.name) if os.getsid(it.pid) == it.pid)
     return found
 
@@ -69,7 +69,7 @@ def marked(name: str) -> list[psutil.Process]:
 
 @contextmanager
 def bystander(*before: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of somebody's, in a session of its own."""
+    """Run an unrelated process in a separate session, and yield it."""
     environ = {"PATH": os.environ["PATH"], **variables}
     running = subprocess.Popen([*before, "sleep", "302"], env=environ, start_new_session=True)
     try:
@@ -148,7 +148,7 @@ def test_a_folder_that_another_user_made_in_our_place_stays(owner: Actor, folder
 
 
 def processes_of_run(folder: Path) -> list[psutil.Process]:
-    """Everything that a `run` of this state directory began, itself among it."""
+    """Return all processes that a `run` of this state directory started, and the `run` itself."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -161,7 +161,7 @@ def processes_of_run(folder: Path) -> list[psutil.Process]:
 
 
 def words_of(process: psutil.Process) -> list[str]:
-    """Its command line; nothing of one that has ended since it was listed."""
+    """Return the command line of the process, or an empty list if it has ended meanwhile."""
     try:
         return list(process.cmdline())
     except psutil.Error:
@@ -169,7 +169,10 @@ def words_of(process: psutil.Process) -> list[str]:
 
 
 def runs(process: psutil.Process) -> bool:
-    """Whether it has not ended; nobody here may be its parent, and so nobody asks for its exit code."""
+    """Return whether the process has not ended.
+
+    A zombie counts as ended: its parent may be another process that has not reaped it.
+    """
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
@@ -182,9 +185,9 @@ def test_a_command_whose_wrapper_and_watch_were_killed_is_ended_by_the_next_comm
         began = processes_of_run(owner.home)
         (command,) = (it for it in began if "303" in words_of(it))
         both = [it for it in began if it.pid != command.pid and "envkit" in " ".join(words_of(it))]
-        for act in (psutil.Process.suspend, psutil.Process.kill):  # none of them notices that the other is gone
+        for act in (psutil.Process.suspend, psutil.Process.kill):  # neither process notices that the other one is gone
             for process in both:
-                with suppress(psutil.NoSuchProcess):  # a program that one of them ran for a moment
+                with suppress(psutil.NoSuchProcess):  # a short-lived program that one of them ran
                     act(process)
     assert runs(command)
     owner(*verb.split()).ok()
@@ -193,7 +196,7 @@ def test_a_command_whose_wrapper_and_watch_were_killed_is_ended_by_the_next_comm
 
 @ROOT_ONLY
 def test_a_shipped_profile_is_found_from_any_folder(folder: Path) -> None:
-    """Nothing is brought up: whose it would be is a question of the record and of who asks."""
+    """The test brings nothing up: the record and the caller alone decide the owner."""
     from envkit.base.owner import here
     from envkit.base.paths import Paths
     from envkit.inventory import state
@@ -213,7 +216,7 @@ def test_a_shipped_profile_is_found_from_any_folder(folder: Path) -> None:
 
 @pytest.mark.docker
 def test_down_names_the_engine_that_died_while_the_environment_came_up(folder: Path) -> None:
-    """The socket stops answering, as a killed daemon's does, between two effects of `up`."""
+    """Between two steps of `up`, the socket stops answering, as the socket of a killed daemon does."""
     (port,) = ports.free()
     with closing(Engine("docker")) as engine:
         behind = Path(urlsplit(engine.url).path)

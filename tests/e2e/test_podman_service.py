@@ -1,4 +1,4 @@
-"""Where only Podman's command line is there, its API is served for one command, and is gone afterwards."""
+"""Tests of a host with only Podman's command: envkit serves Podman's API for one command and stops it afterwards."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ pytestmark = [pytest.mark.e2e, pytest.mark.podman]
 
 HIDDEN = ("unshare", "--mount", "--propagation", "slave", "sh", "-c")
 SCRIPT = 'mount --bind "$1" /run/podman && shift && exec "$@"'
-"""A mount namespace of its own in which the socket's folder is empty.
+"""Run a command in a separate mount namespace with an empty socket folder.
 
-No container is started in it: Podman in the other namespace could not enter its network, and says so for every command.
+The tests start no container in it, because Podman in the other namespace could not enter the container's network and
+would print an error for every command.
 """
 
 
 @pytest.fixture
 def box(tmp_path: Path) -> Box:
-    """A user of Podman with nothing but a one-shot of the host."""
+    """Return a Podman user's environment with only a one-shot command of the host."""
     empty = tmp_path / "empty"
     empty.mkdir()
     tried = subprocess.run([*HIDDEN, SCRIPT, "sh", str(empty), "true"], capture_output=True, text=True)
@@ -37,7 +38,7 @@ def box(tmp_path: Path) -> Box:
 
 
 def hidden(box: Box, verb: str, *words: str) -> Said:
-    """The command where no socket is."""
+    """Run a command in a namespace without the socket."""
     argv = (*HIDDEN, SCRIPT, "sh", str(box.folder / "empty"), *box.argv(verb, *words))
     plain = {key: value for key, value in box.environ().items() if key not in ("DOCKER_HOST", "CONTAINER_HOST")}
     done = subprocess.run(argv, env=plain, capture_output=True, text=True, timeout=120)

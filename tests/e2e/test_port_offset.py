@@ -1,4 +1,4 @@
-"""`--port-offset auto` on real servers: free ports, the same ones at the next `up`, never those of somebody else."""
+"""Tests of `--port-offset auto` on real servers: it chooses free ports, keeps them, and avoids ports in use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.engines import Engine
 pytestmark = pytest.mark.e2e
 
 API, METRICS, HEALTH = 14100, 15100, 24100
-"""Like the default profile's: the metrics' port is the API's and 1000, the health's is the API's and 10000."""
+"""Ports with the default profile's distances: the metrics' port is the API's plus 1000, the health's is plus 10000."""
 
 QUIET = "exports: {REDIS_ADDR: null, REDIS_HOST: null, REDIS_PORT: null, REDIS_URL: null}"
 TEXT = f"""
@@ -38,7 +38,7 @@ PLACES = [
 
 
 class Machine:
-    """Checkouts of one configuration, all on one engine or as processes."""
+    """Several checkouts of one configuration, all on one engine or all as processes."""
 
     def __init__(self, where: str, folder: Path) -> None:
         self.where, self.folder = where, folder
@@ -46,7 +46,7 @@ class Machine:
         self.boxes: list[Box] = []
 
     def checkout(self, name: str = "", *flags: str, state: str = "") -> Box:
-        """One more, with a state directory of its own unless it shares the named one."""
+        """Add a checkout and return it; it has a separate state directory unless `state` names a shared one."""
         folder = self.folder / (state or f"user-{len(self.boxes)}")
         checkout = self.folder / f"checkout-{len(self.boxes)}"
         checkout.mkdir(parents=True)
@@ -67,13 +67,13 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]
 
 
 def used(box: Box) -> dict[str, int]:
-    """The environment's ports, by service."""
+    """Return the environment's ports by service."""
     rows = box("status", "--json").ok().json["services"]
     return {row["name"]: int(row["addresses"]["redis"].rpartition(":")[2]) for row in rows}
 
 
 def brought_up(box: Box, *words: str) -> dict[str, Any]:
-    """What `up --json` says."""
+    """Run `up --json` and return its output."""
     found: dict[str, Any] = box("up", "--json", *words).ok().json
     return found
 
@@ -96,7 +96,7 @@ def test_every_command_finds_it_and_the_next_up_has_the_same(machine: Machine) -
 
 
 def test_two_at_the_same_moment(machine: Machine) -> None:
-    """Of one user: the lock decides who chooses first."""
+    """Both belong to one user; the lock decides which one chooses first."""
     boxes = [machine.checkout("", *AUTO, state="shared") for _ in range(2)]
     for one in [box.start("up") for box in boxes]:
         one.wait().ok()
@@ -105,7 +105,7 @@ def test_two_at_the_same_moment(machine: Machine) -> None:
 
 
 def test_a_race_that_no_lock_decides(machine: Machine) -> None:
-    """Two state directories that do not know of each other, and the same first choice: the bind decides."""
+    """Two separate state directories lead to the same first choice; only the bind decides."""
     first = machine.checkout("", *AUTO)
     every = len(offsets.slots([API, METRICS, HEALTH])[0])
     root = str(machine.folder / "checkout-1")
@@ -119,7 +119,7 @@ def test_a_race_that_no_lock_decides(machine: Machine) -> None:
 
 
 def test_a_remembered_port_that_somebody_took(machine: Machine) -> None:
-    """Chosen anew where nothing is up; never under services that are up; and never a number that the user gave."""
+    """envkit chooses a new offset only if nothing is up, and never replaces an offset that the user gave."""
     box = machine.checkout()
     first = brought_up(box, *AUTO)["port_offset"]
     box("down").ok()
@@ -143,7 +143,7 @@ def test_a_remembered_port_that_somebody_took(machine: Machine) -> None:
 
 
 def test_the_environment_that_has_the_port_is_named(machine: Machine) -> None:
-    """Offsets 1000 apart: the API of the one is the metrics' port of the other."""
+    """The offsets differ by 1000, so one environment's API port is the other one's metrics' port."""
     number = ports.offset((API, METRICS, HEALTH, METRICS + 1000, HEALTH + 1000))
     first = machine.checkout("", "--port-offset", str(number))
     second = machine.checkout()

@@ -1,4 +1,4 @@
-"""What is needed is at hand before anything is removed, or the environment stays as it is: containers with data."""
+"""Tests with containers that hold data: envkit removes one only after it has all prerequisites of the next one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e]
 
 @dataclass
 class Kept:
-    """An environment with data in both stores, and what it was like when all was well."""
+    """An environment with data in both stores, and its state from before the test."""
 
     box: Box
     file: Path
@@ -32,7 +32,7 @@ class Kept:
     before: dict[str, Any] = field(default_factory=dict)
 
     def up(self, change: dict[str, Any]) -> Said:
-        """`up` of the configuration with some services changed."""
+        """Change some services in the configuration and run `up`."""
         services = {name: {**self.text["services"].get(name, {}), **more} for name, more in change.items()}
         self.write({**self.text, "services": {**self.text["services"], **services}})
         return self.box("up")
@@ -41,7 +41,7 @@ class Kept:
         self.file.write_text(yaml.safe_dump(text))
 
     def seen(self) -> dict[str, Any]:
-        """Ids, data, and what `status` says but for what time changes."""
+        """Return ids, data, and the parts of `status` that do not change with time."""
         self.write(self.text)
         variables = self.box.variables()
         with redis.Redis.from_url(variables["REDIS_URL"], decode_responses=True) as store:
@@ -89,7 +89,7 @@ def kept(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
 
 
 SMALLER = {"redis": {"options": {"maxmemory": "32MiB"}}, "postgres": {"env": {"CHANGED": "1"}}}
-"""Both stores would be replaced."""
+"""A change that would replace both stores."""
 
 FAILING: dict[str, tuple[dict[str, Any], int, str]] = {
     "image": ({"web": {"image": "localhost/nowhere/x:1"}}, 3, "localhost/nowhere/x:1"),
@@ -151,7 +151,7 @@ def _with_a_secret(kept: Kept) -> dict[str, Any]:
 
 
 def test_run_replaces_with_the_option_and_what_died_without(kept: Kept) -> None:
-    """The last one of these: the data go."""
+    """This test runs last, because the data are lost."""
     kept.write(kept.text)
     before = kept.box.ids()
     kept.box.engine.api.kill(before["redis"])

@@ -1,4 +1,7 @@
-"""A healthy cluster is deleted only when the next one can be made: `run` in a shell that lacks an option, and kind."""
+"""Tests that envkit deletes a healthy cluster only if it can make the next one.
+
+The cases are a `run` in a shell that lacks an option, and a missing kind.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ WITHOUT_KIND = os.pathsep.join(
 
 @dataclass
 class Cluster:
-    """A cluster with a Redis that holds data, brought up with an overlay."""
+    """A cluster and a Redis with data, brought up with an overlay."""
 
     box: Box
     file: Path
@@ -48,7 +51,7 @@ class Cluster:
         self.file.write_text(yaml.safe_dump(text))
 
     def seen(self) -> tuple[dict[str, str], str, list[tuple[str, str, str]]]:
-        """Ids, data, and what `status` says but for what time changes."""
+        """Return ids, data, and the parts of `status` that do not change with time."""
         self.write()
         with redis.Redis(port=self.port, decode_responses=True) as store:
             key = str(store.get("kept"))

@@ -1,4 +1,7 @@
-"""What is needed is at hand before anything is removed: processes with data, whose programs are gone meanwhile."""
+"""Tests with processes that hold data and have lost their programs.
+
+envkit removes a process only after it has all prerequisites of the next one.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.embedded]
 
 @dataclass
 class Kept:
-    """A Redis with data and a service whose program is a file of the user's own."""
+    """A Redis with data, and a service whose program is the user's own file."""
 
     box: EmbeddedBox
     file: Path
@@ -35,7 +38,7 @@ class Kept:
         self.file.write_text(yaml.safe_dump({"cluster": "none", "services": services}))
 
     def seen(self) -> tuple[dict[str, str], str, int]:
-        """Processes, data, and what `status` ends with."""
+        """Return processes, data, and the exit code of `status`."""
         self.write()
         with redis.Redis(port=self.port, decode_responses=True) as store:
             return self.box.ids(), str(store.get("kept")), self.box("status").code

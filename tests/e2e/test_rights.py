@@ -1,4 +1,7 @@
-"""A second user of this machine, who knows the published passwords and reaches the ports, gets no code and no files."""
+"""Tests of a second local user who has the published passwords and ports.
+
+The stores must refuse to run this user's code and to read or write files.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ print(json.dumps([ask(*one) for one in work]))
 
 @dataclass
 class Stores:
-    """An environment with both stores, and who asks them."""
+    """An environment with both stores, and the clients that query them."""
 
     lane: str
     box: Box
@@ -77,7 +80,7 @@ class Stores:
         return self.variables["DATABASE_URL"]
 
     def stranger(self, *work: tuple[str, Any]) -> list[tuple[bool, str]]:
-        """Whether each statement or command was done for the second user, and what the server said."""
+        """Run statements or commands as the second user; return for each whether it succeeded, and the answer."""
         urls = {"sql": self.database, "redis": self.variables["REDIS_URL"]}
         order = [(kind, urls[kind], words) for kind, words in work]
         done = subprocess.run(
@@ -88,7 +91,7 @@ class Stores:
         return [(bool(ok), str(said)) for ok, said in json.loads(done.stdout)]
 
     def refused(self, kind: str, *attempts: Any) -> None:
-        """Everything is refused, and for want of a right: a test that asks for nonsense proves nothing."""
+        """Check that every attempt fails for lack of a right; an invalid attempt would prove nothing."""
         for words, (ok, said) in zip(attempts, self.stranger(*((kind, words) for words in attempts)), strict=True):
             assert not ok, f"{words} was done: {said}"
             assert any(word in said for word in RIGHTS), f"{words}: {said}"
@@ -102,7 +105,7 @@ RIGHTS = (
     "InsufficientPrivilege", "permission denied", "must be superuser", "can't set protected config",
     "command not allowed", "no permissions", "NOPERM",
 )  # fmt: skip
-"""How both servers say that a right is lacking."""
+"""The words with which both servers refuse for lack of a right."""
 
 Up = Callable[..., Stores]
 
@@ -120,7 +123,7 @@ def lane(request: pytest.FixtureRequest) -> Iterator[tuple[str, Engine | None]]:
 
 @pytest.fixture(scope="module")
 def up(lane: tuple[str, Engine | None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Brings environments up in the lane; all are gone in the end."""
+    """Yield a function that brings an environment up in the lane; the test fails if anything remains."""
     made: list[Box] = []
 
     def bring(text: str = STORES, migrations: Mapping[str, str] = MappingProxyType({})) -> Stores:
@@ -143,7 +146,7 @@ def up(lane: tuple[str, Engine | None], tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def stores(up: Up) -> Stores:
-    """The presets as they are."""
+    """Return an environment with the unchanged presets."""
     return up()
 
 
@@ -185,7 +188,7 @@ def test_the_superuser_is_refused_over_tcp(stores: Stores) -> None:
 
 
 def test_a_process_of_postgresql_has_no_socket_that_another_user_could_open(stores: Stores) -> None:
-    """A container's socket is inside of it; there envkit's superuser is let in."""
+    """A container's socket is inside the container, and envkit's superuser may use it there."""
     if isinstance(stores.box, EmbeddedBox):
         listening = [
             one.laddr
@@ -273,7 +276,7 @@ def test_saved_data_stay_in_its_own_folder(stores: Stores) -> None:
 
 
 def test_no_store_runs_as_root(stores: Stores) -> None:
-    """In containers; the uids of processes are proved where envkit chooses them."""
+    """This test checks containers; other tests check the uids of processes."""
     if isinstance(stores.box, EmbeddedBox):
         return
     for service, program in (("redis", "redis-server"), ("postgres", "postgres")):
@@ -332,7 +335,7 @@ def test_reset_puts_seeded_rows_back_with_the_users_own_rights(up: Up, right: st
         connection.execute("DELETE FROM children; DELETE FROM parents; INSERT INTO parents VALUES (7)")
     if right == "made anew":
         if isinstance(stores.box, EmbeddedBox):
-            return  # nobody can take the right away there: no superuser can log in
+            return  # nothing to test: the right cannot be revoked, because no superuser can log in
         revoke = "REVOKE SET ON PARAMETER session_replication_role FROM slm_user"
         words = ("psql", "-U", "envkit_admin", "-d", "postgres", "-c", revoke)
         stores.box.engine.execute(stores.box.ids()["postgres"], *words)

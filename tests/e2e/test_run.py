@@ -1,4 +1,4 @@
-"""`run -- COMMAND`: the command as it was typed, its exit code, its signals; and the way back."""
+"""Tests of `run -- COMMAND`: the unchanged command line, the exit code, signals, and the removal at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARGV = ["a b", "it's", 'say "hi"', "--", "-x", "--json", "-n", "", "$HOME", "a\n
 
 @pytest.fixture
 def box(small: Small) -> Box:
-    """One service that is up at once."""
+    """Return an environment with one service that is up at once."""
     (port,) = ports.free()
     return small(
         f"""

@@ -1,4 +1,4 @@
-"""SIGKILL of `run` at any moment: its supervisor takes the environment down, and leaves nothing but the evidence."""
+"""Tests of SIGKILL to `run` at any moment: the supervisor takes the environment down and leaves only the evidence."""
 
 from __future__ import annotations
 
@@ -24,17 +24,20 @@ from tests.support.box import Box, Running, Small, eventually
 pytestmark = pytest.mark.e2e
 
 MOMENTS = int(os.environ.get("ENVKIT_TEST_KILLS", "3"))
-"""How often `run` is killed; twenty, when the supervisor was changed."""
+"""How often the test kills `run`; use 20 after a change of the supervisor."""
 
 PATIENCE = 10.0
-"""Seconds for everything to be gone, as docs/run.md promises."""
+"""Seconds within which everything must be gone, as docs/run.md promises."""
 
 STUBBORN = "(trap '' TERM; exec setsid sleep 61) & echo here; sleep 60"
-"""What it begins is in no group of its, and heeds no SIGTERM."""
+"""A shell command that starts a process in another session; the process ignores SIGTERM."""
 
 
 def services(first: int, second: int) -> str:
-    """A cache, a database, what is done with it, and what needs both: no cluster, so that it is quick."""
+    """Return services without a cluster, for speed.
+
+    They are a cache, a database, a one-shot that needs the database, and a service that needs both.
+    """
     return f"""
         cluster: none
         services:
@@ -46,7 +49,7 @@ def services(first: int, second: int) -> str:
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[EmbeddedBox]:
-    """Plain processes."""
+    """Yield an environment of plain processes."""
     first, second = ports.free(2)
     (tmp_path / "envkit.yaml").write_text(dedent(services(first, second)))
     name = f"e2e-kill-{uuid.uuid4().hex[:6]}"
@@ -57,7 +60,7 @@ def processes(tmp_path: Path) -> Iterator[EmbeddedBox]:
 
 
 def attached(box: Box) -> list[str]:
-    """Processes that came of a `run`: wrapper, supervisor, the command and what it began; no services."""
+    """Return the processes of a `run` except services: wrapper, supervisor, the command and its children."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -70,12 +73,12 @@ def attached(box: Box) -> list[str]:
 
 
 def runs(box: Box) -> list[RunFolder]:
-    """What is kept of this environment's runs, the oldest first."""
+    """Return the folders of this environment's runs, oldest first."""
     return [RunFolder(path) for path in sorted((box.state / "runs" / box.name).glob("*"))]
 
 
 def killed(box: Box, running: Running) -> None:
-    """The wrapper is killed now; in the end only the evidence is there."""
+    """Kill the wrapper now, and check that only the evidence remains."""
     running.send(signal.SIGKILL)
     running.wait(10)
     began = time.monotonic()
@@ -87,7 +90,7 @@ def killed(box: Box, running: Running) -> None:
 
 
 def undisturbed(box: Box) -> float:
-    """Seconds that a whole run takes on this machine now."""
+    """Return the seconds of a whole run on this machine."""
     said = box("run", "--", "sleep", "1").ok()
     assert "cache" in said.err and "memory" in said.err, "told before and after"
     assert box.left() == []
@@ -144,14 +147,14 @@ def test_what_wrapper_and_watch_left_when_killed_together_is_found(processes: Em
     assert processes.left() == []
     for process in psutil.process_iter():
         if process.pid in {int(line.split()[1]) for line in attached(processes)}:
-            process.kill()  # the command: nobody is left who could have known of it
+            process.kill()  # the command of the killed run: no envkit process is left that could end it
 
 
 def test_what_the_wrapper_has_no_more_time_for_the_watch_takes_down(processes: EmbeddedBox, tmp_path: Path) -> None:
     go = tmp_path / "go"
     running = processes.start("run", "--", "sh", "-c", f"echo here; while [ ! -e {go} ]; do sleep 0.1; done")
     assert eventually(lambda: "here" in running.out(), 60), running.err()
-    with FileLock(processes.state / ".locks" / processes.name):  # as another envkit holds it
+    with FileLock(processes.state / ".locks" / processes.name):  # like another envkit that holds the lock
         go.touch()
         assert eventually(lambda: "waiting for it to finish" in running.err(), 20), running.err()
         running.send(signal.SIGINT)
@@ -188,6 +191,6 @@ def test_a_cluster_in_the_making_too(small: Small) -> None:
 
 
 def kinds(name: str) -> list[str]:
-    """Processes of kind's that are about this environment."""
+    """Return kind's processes for this environment."""
     words = (" ".join(it.info["cmdline"] or ()) for it in psutil.process_iter(["cmdline"]))
     return [line for line in words if "kind" in line and f"envkit-{name}" in line]

@@ -1,4 +1,4 @@
-"""A run under watch: what happens is said at that moment, judged at the end; the gate; cancelled; reset."""
+"""Tests of a watched run: events at once, the verdict at the end, the gate, cancellation, and reset."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ CLEAN = {"status": 201, "stored": 1, "mine": False, "versions": 3, "keys": 0, "s
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[EmbeddedBox]:
-    """A cache and a database."""
+    """Yield an environment with a cache and a database."""
     first, second = ports.free(2)
     (tmp_path / "envkit.yaml").write_text(
         dedent(
@@ -108,19 +108,19 @@ def small(tmp_path: Path) -> Iterator[EmbeddedBox]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBox]:
-    """The default profile, up."""
+    """Yield an environment of the default profile that is up."""
     with default_profile(tmp_path_factory.mktemp("gate")) as one:
         one("up").ok()
         yield one
 
 
 def folder(box: Box) -> RunFolder:
-    """Of the last run."""
+    """Return the folder of the last run."""
     return RunFolder(max((box.state / "runs" / box.name).iterdir()))
 
 
 def kinds(box: Box) -> list[tuple[str, str]]:
-    """Kind and service of everything that happened."""
+    """Return the kind and the service of each event."""
     return [(it.kind, it.service) for it in read(folder(box).timeline, Happening)]
 
 
@@ -209,7 +209,7 @@ def test_three_clean_runs_that_leave_nothing_to_each_other(gateway: EmbeddedBox)
     said = gateway("run", "--repeat", "3", "--", sys.executable, "-W", "ignore", "-c", DIRTY).ok()
     assert "3 clean runs in a row" in said.err, said
     found = [json.loads(line) for line in said.out.splitlines()]
-    first = {**found[0], "stored": found[1]["stored"]}  # the proof of a new environment stored an event too
+    first = {**found[0], "stored": found[1]["stored"]}  # the proof of a new environment also stored an event
     assert [first, *found[1:]] == [CLEAN] * 3, said
     assert gateway.ids() == before, "nothing was restarted"
 

@@ -1,6 +1,6 @@
-"""A second local user, and a service that turns bad: what they read, write and pretend of an environment of processes.
+"""Tests of a second local user and of a compromised service: their access to an environment of processes.
 
-The second user is uid 65534. Where the tests do not run as root, the same questions are asked by modes and owners.
+The second user is uid 65534. If the tests do not run as root, they check the modes and owners of files instead.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ while IFS= read -r path; do
     [ -f "$path" ] && (: >>"$path") 2>/dev/null && echo "writes $path"
 done
 """
-"""What its user may do with the paths that it is given, one a line."""
+"""A shell script that prints what its user may do with each given path, one line per right."""
 
 
 @pytest.fixture
 def one(tmp_path: Path) -> Iterator[EmbeddedBox]:
-    """An environment; a test writes its configuration."""
+    """Yield an environment; the test writes its configuration."""
     made = box(f"e2e-2nd-{uuid.uuid4().hex[:6]}", tmp_path, "-f", str(tmp_path / "envkit.yaml"))
     yield made
     left = made.close()
@@ -53,7 +53,7 @@ def one(tmp_path: Path) -> Iterator[EmbeddedBox]:
 
 @pytest.fixture
 def stores(one: EmbeddedBox) -> EmbeddedBox:
-    """Redis with a password, PostgreSQL and a command of the configuration's, made under the widest umask."""
+    """Return Redis with a password, PostgreSQL, and a configured command, brought up under the widest umask."""
     redis, postgres = ports.free(2)
     (one.folder / "envkit.yaml").write_text(
         f"""
@@ -75,7 +75,7 @@ services:
 
 
 def reached(uid: int, gid: int, paths: list[Path]) -> list[str]:
-    """What that user may do with them."""
+    """Return what that user may do with the paths."""
     lines = "".join(f"{path}\n" for path in paths)
     done = subprocess.run(
         ["/bin/sh", "-c", REACHED], input=lines, text=True, capture_output=True, cwd="/", user=uid, group=gid,
@@ -93,13 +93,13 @@ def everything(*folders: Path) -> list[Path]:
 
 
 def test_a_second_user_reads_and_writes_nothing(stores: EmbeddedBox) -> None:
-    """Neither of the state directory nor of the services, however wide the umask was."""
+    """This holds for the state directory and for the services, however wide the umask was."""
     paths = everything(stores.state, stores.services)
     kinds = {path.name for path in paths}
     assert {"launch.json", "log", "state.json", "events.jsonl", "timings", "PG_VERSION"} <= kinds, sorted(kinds)
     wide = {str(path): oct(path.stat().st_mode & 0o777) for path in paths if path.stat().st_mode & 0o077}
     assert wide.pop(str(stores.services), "0o711") == "0o711"
-    for name in ("r", "p"):  # the service's own user may pass its folder, and read its files in a closed one
+    for name in ("r", "p"):  # the service's own user may enter its folder, and may read its files in a private one
         assert wide.pop(str(stores.services / name), "0o710") == "0o710"
         assert wide.pop(str(stores.services / name / "root"), "0o750") == "0o750"
     assert not {path: mode for path, mode in wide.items() if "/root/" not in path}
@@ -128,7 +128,7 @@ def test_the_cache_of_databases_is_the_users_alone(one: EmbeddedBox) -> None:
 
 
 def test_each_service_runs_as_a_user_that_nobody_else_has(stores: EmbeddedBox) -> None:
-    """The shell that leads it is envkit's; a command of the configuration's runs as envkit's user."""
+    """envkit's user runs the shell that leads each service, and the commands of the configuration."""
     users = {name: stores.program(name).uids() for name in ("r", "p", "own")}
     assert all(len({one.real, one.effective, one.saved}) == 1 for one in users.values())
     assert {psutil.Process(int(pid)).uids().real for pid in stores.ids().values()} == {os.getuid()}
@@ -145,7 +145,7 @@ def test_each_service_runs_as_a_user_that_nobody_else_has(stores: EmbeddedBox) -
 
 
 def test_a_services_user_owns_its_data_and_writes_nothing_else(stores: EmbeddedBox) -> None:
-    """Above all not `launch.json`, which the next `restart` executes."""
+    """This includes `launch.json`, because the next `restart` executes it."""
     for name in ("r", "p"):
         uid, folder = stores.program(name).uids().real, stores.services / name
         owned = {path for path in everything(stores.services) if path.stat().st_uid == uid}
@@ -180,7 +180,7 @@ def test_two_environments_never_share_a_user(stores: EmbeddedBox, tmp_path: Path
 
 
 class Stranger:
-    """Binds a port as soon as somebody connects to its socket in the file system, and answers nobody."""
+    """A process that binds a port as soon as a client connects to its unix socket, and then answers no client."""
 
     def __init__(self, path: Path, port: int) -> None:
         self._path, self._port = path, port
@@ -194,7 +194,7 @@ class Stranger:
     def _wait(self) -> None:
         visitor, _ = self._door.accept()
         with visitor:
-            if visitor.recv(1):  # nobody called: the test is over
+            if visitor.recv(1):  # no client connected: the test is over
                 self._taken = socket.create_server(("127.0.0.1", self._port))
                 visitor.sendall(b"!")
 
@@ -220,7 +220,7 @@ door.sendall(b"!")
 door.recv(1)
 time.sleep(600)
 """
-"""A service that lets a stranger have its port: at once, or (with `first`) when a file says so."""
+"""A service that lets another process take its port: at once, or with `first` when a file appears."""
 
 
 def calling(one: EmbeddedBox, door: Path, port: int, when: str) -> None:
@@ -268,7 +268,7 @@ def test_nothing_of_a_killed_initdb_stays(one: EmbeddedBox, tmp_path: Path) -> N
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
 
     def theirs(word: str = "") -> list[str]:
-        """By their marker, by their working folder, or by what they were told."""
+        """Return the environment's processes, identified by marker, working folder or command line."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):

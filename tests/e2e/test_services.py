@@ -1,4 +1,4 @@
-"""A user's own services, in YAML alone; parts of an environment; values that are hard to quote."""
+"""Tests of a user's own services, in YAML alone: parts of an environment, and values that are hard to quote."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ http.server.HTTPServer(("", 8080), Handler).serve_forever()
 
 @contextmanager
 def listener(address: str, port: int) -> Iterator[None]:
-    """Something of the user's on this host that services call, in plain HTTP."""
+    """Run the user's plain HTTP server on this host; the services call it."""
     with ThreadingHTTPServer((address, port), SimpleHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield
@@ -182,11 +182,11 @@ def test_ports_that_the_engine_chooses(small: Small) -> None:
         box("up").ok()
         with urllib.request.urlopen(box.variables()["WEB_URL"], timeout=5) as answer:
             assert answer.status == 200
-        box("restart", "web").ok()  # an engine may choose anew
+        box("restart", "web").ok()  # an engine may choose another port
 
 
 def test_the_suite_that_wants_no_cluster(small: Small) -> None:
-    """A shipped profile as it is: PostgreSQL and Redis alone."""
+    """The test uses a shipped profile without changes; it has only PostgreSQL and Redis."""
     offset = ports.offset((15433, 16379))
     box = small("extends: datastorage", "--port-offset", str(offset), ports=(15433 + offset, 16379 + offset))
     box("up").ok()

@@ -1,4 +1,4 @@
-"""Several at once: two commands on one environment, two environments, two checkouts, neighbours with similar names."""
+"""Tests of concurrent use: two commands on one environment, two environments, two checkouts, and similar names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGKILL at any moment of an `up`: nothing is left, at once or after `down`."""
+"""Tests of Ctrl-C, SIGTERM and SIGKILL at any moment of an `up`: nothing remains, at once or after `down`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.e2e
 
 PYTHON = "docker.io/library/python:3.12-slim"
 MOMENTS = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Parts of the time that an undisturbed `up` takes, each moved by a random tenth."""
+"""Moments as fractions of an undisturbed `up`'s duration; each one varies by up to 0.1 at random."""
 
 
 def several(small: Small) -> Box:
-    """Two services, one with an anonymous volume, a one-shot in a container and one on the host."""
+    """Return two services, one of them with an anonymous volume, and one-shots in a container and on the host."""
     first, second = ports.free(2)
     return small(
         f"""
@@ -41,7 +41,7 @@ def several(small: Small) -> Box:
 
 
 def moments(box: Box) -> list[float]:
-    """Seconds after which to disturb, told from an undisturbed run on this machine now."""
+    """Return the seconds after which to disturb an `up`, measured from an undisturbed run on this machine."""
     seconds = box("up").ok().seconds
     box("down").ok()
     return [seconds * max(0.02, part + random.uniform(-0.1, 0.1)) for part in MOMENTS]
@@ -56,12 +56,12 @@ def test_a_signal_at_any_moment_leaves_nothing(small: Small, signum: int) -> Non
         time.sleep(moment)
         running.send(signum)
         said = running.wait(60)
-        if said.code == 0 or " is up (" in said.out:  # it had done its work
+        if said.code == 0 or " is up (" in said.out:  # the command had already done its work
             box("down").ok()
             continue
         assert box.left() == [], f"after {moment:.2f} s: {said}"
         if "Traceback" in said.err and "tasks.py" not in said.err:
-            continue  # the interpreter's own first moments: nothing of ours has begun
+            continue  # the interpreter was still starting: envkit had done nothing
         assert said.code == 128 + signum, f"after {moment:.2f} s: {said}"
         assert "Traceback" not in said.err, f"after {moment:.2f} s: {said}"
         cancelled += 1
@@ -77,7 +77,7 @@ def test_a_kill_at_any_moment_leaves_nothing_that_down_does_not_find(small: Smal
         assert running.wait(10).code in (0, 137)
         volumes = box.engine.volumes_of(box.name)
         said = box("down").ok()
-        # What a daemon was asked for just before the kill may come after the first look.
+        # The daemon may carry out a request from just before the kill only after the first check.
         left = box.left(volumes)
         assert left == [], f"killed after {moment:.2f} s; {running.err()}\n{said}"
         box("down").ok()

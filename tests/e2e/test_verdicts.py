@@ -1,4 +1,4 @@
-"""Real faults while a suite runs, and in whose name the verdict is; no planted secret in a byte of the evidence."""
+"""Tests of real faults during a suite: the verdict names the right cause, and no planted secret is in the evidence."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CONFIGURATION = """
 
 @dataclass
 class Victim:
-    """An environment that is up, and how its services are hurt: commands for the suite to run."""
+    """An environment that is up, and the commands with which the suite damages its services."""
 
     box: Box
     kill: Callable[[str], tuple[str, ...]]
@@ -57,7 +57,10 @@ class Victim:
     redis: int
 
     def run(self, test: str, *fault: str, **environ: str) -> dict[str, str]:
-        """One test of the suite while the fault happens; what the verdict was. No secret is in the evidence."""
+        """Run one test of the suite during the fault and return the verdict.
+
+        The function also checks that no secret is in the evidence.
+        """
         artifacts = self.box.folder / f"artifacts-{uuid.uuid4().hex[:6]}"
         report = self.box.folder / "report.xml"
         argv = (*PYTEST, "-k", test, f"--junitxml={report}")
@@ -69,7 +72,7 @@ class Victim:
 
 
 def verdict_of(said: Said) -> dict[str, str]:
-    """The last verdict that was told."""
+    """Return the last verdict in the output."""
     rows = [json.loads(line) for line in said.err.splitlines() if line.startswith("{")]
     (*_, last) = [row for row in rows if row["event"] == "verdict"]
     print(f"{last['fault']} ({last['confidence']}): {last['reason']}; {last['because']}")
@@ -77,7 +80,7 @@ def verdict_of(said: Said) -> dict[str, str]:
 
 
 def assert_no_secret(folder: Path, said: Said) -> None:
-    """Not in a byte of any file, nor in what was said."""
+    """Check that no secret is in any file or in the output."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert any(path.name == "index.md" for path in files), said
     found = [path for path in files for secret in SECRETS if secret in path.read_bytes()]
@@ -86,7 +89,7 @@ def assert_no_secret(folder: Path, said: Said) -> None:
 
 
 def environment(folder: Path, cluster: str) -> tuple[Path, dict[str, int]]:
-    """A configuration file, and the ports in it."""
+    """Write a configuration file; return its path and its ports."""
     chosen = dict(zip(("redis", "postgres"), ports.free(2), strict=True))
     path = folder / "envkit.yaml"
     path.write_text(dedent(CONFIGURATION.format(cluster=cluster, secret=PLANTED, **chosen)))
@@ -95,7 +98,7 @@ def environment(folder: Path, cluster: str) -> tuple[Path, dict[str, int]]:
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
-    """The embedded lane, an API server included."""
+    """Yield an environment in the embedded lane, with an API server."""
     embedded_box.needed()
     folder = tmp_path_factory.mktemp("faults")
     path, chosen = environment(folder, "envtest")
@@ -114,7 +117,7 @@ def _all_of(box: EmbeddedBox, service: str) -> list[int]:
 
 @pytest.fixture(scope="module")
 def containers(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
-    """Containers: with an API server on Docker, without any cluster on Podman."""
+    """Yield an environment of containers: with an API server on Docker, without a cluster on Podman."""
     folder = tmp_path_factory.mktemp(f"faults-{engine.name}")
     mixed = engine.name == "docker"
     path, chosen = environment(folder, "envtest" if mixed else "none")
@@ -129,7 +132,7 @@ def containers(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def _lent(victim: Victim) -> Iterator[Victim]:
-    """First a port is taken: nothing is up yet, and nothing is then."""
+    """Check a taken port before anything is up, then bring the environment up."""
     try:
         _a_taken_port(victim)
         victim.box("up").ok()
@@ -191,7 +194,7 @@ def broken_assertion(victim: Victim) -> None:
 
 
 def secret_in_a_log(victim: Victim) -> None:
-    """What is asserted of every run has something to find here."""
+    """Check that the services' logs contain the secrets, so that the other checks can find something."""
     found = victim.run("logs")
     assert found["fault"] == "test", found
     said = victim.box("logs", "postgres").ok().out
@@ -218,7 +221,7 @@ FAULTS = (killed_redis, full_redis, paused_postgres, full_disk, broken_assertion
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk of eight MiB. Skips where this user may not mount one."""
+    """Yield a disk of eight MiB; skip the test if this user may not mount one."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=8m", "envkit-tests", str(folder)],

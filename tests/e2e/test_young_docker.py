@@ -1,4 +1,4 @@
-"""A Docker that refuses old clients, as version 29 does: no command speaks what it refuses."""
+"""Tests of a Docker that rejects old clients, as version 29 does: no command uses an API version that it rejects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_no_command_speaks_what_it_refuses(tmp_path: Path) -> None:
     box = Box(engine, f"e2e-young-{uuid.uuid4().hex[:6]}", tmp_path, ("-f", str(file)), ROOT, (port,))
     speaks, real = engine.api.version()["ApiVersion"], Path(urlsplit(engine.url).path)
     with (
-        tempfile.TemporaryDirectory(prefix="ek") as folder,  # a short path: sockets take about a hundred characters
+        tempfile.TemporaryDirectory(prefix="ek") as folder,  # unix sockets need a short path
         refusing(real, Path(folder) / "d.sock", speaks, refused) as url,
     ):
         try:

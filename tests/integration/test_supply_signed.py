@@ -1,4 +1,4 @@
-"""Real apt, a signed repository on 127.0.0.1, and a proxy in front of it that cuts or changes what passes through."""
+"""Tests with real apt, a signed repository on 127.0.0.1, and a proxy that truncates or changes its answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def debian(tmp_path: Path) -> Iterator[Repository]:
 
 
 def get(debian: Repository, home: Path, name: Name, fetcher: Fetcher) -> Path:
-    """The folder that the fetcher filled, whatever this host has."""
+    """Return the folder that the fetcher filled, whatever programs this host has."""
     supply = SUPPLIES[name]
     job = Job(
         Wanted(name), supply, supply.programs, debian.environ(home), Host("linux", "amd64"), home / "work",
@@ -120,7 +120,7 @@ fetch_source kubernetes/stable {folder}
 
 
 def prepare(debian: Repository, home: Path) -> subprocess.CompletedProcess[str]:
-    """What tests/host/prepare does for a source package, with the repository in place of Debian's mirror."""
+    """Run the steps of tests/host/prepare for a source package; the test's repository replaces Debian's mirror."""
     lib = Path(__file__).parents[1] / "host" / "lib"
     root = home / "cache" / "apt"
     for folder in ("lists/partial", "cache/archives/partial"):
@@ -151,7 +151,7 @@ def test_the_preparation_of_a_host_compiles_no_spoilt_source(debian: Repository,
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that the servers' user can reach."""
+    """Yield a folder that the servers' user can enter."""
     folder = Path(tempfile.mkdtemp(prefix="envkit-supply-"))
     folder.chmod(0o755)
     yield folder
@@ -161,7 +161,7 @@ def place() -> Iterator[Path]:
 def test_a_package_that_is_half_there_is_unpacked_whole(
     debian: Repository, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """dpkg says that `redis-tools` is installed; `redis-server` is a link to a program of that package."""
+    """dpkg reports `redis-tools` as installed, and `redis-server` is a link to a program of that package."""
     debian.install(TOOLS)
     for name, value in debian.environ(place).items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Go's test results are never those of an earlier environment."""
+"""Tests that Go does not reuse test results from an earlier environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("go"), reason="no go is here")
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """With settings of its own for `go env -w`."""
+    """Return variables with a separate settings file for `go env -w`."""
     plain = {key: value for key, value in os.environ.items() if key != "GOFLAGS"}
     return {**plain, "GOENV": str(tmp_path / "goenv")}
 

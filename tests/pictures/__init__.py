@@ -1,1 +1,1 @@
-"""Pictures of the documents: what a real terminal showed while the real program ran, and whether it still would."""
+"""Pictures of the documents: terminal output of the real program, and a check that they are current."""

@@ -1,4 +1,4 @@
-"""Take every picture anew: an environment of the default profile in the embedded lane, shown at a real terminal."""
+"""Make all pictures anew, from an environment of the default profile in the embedded lane on a real terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNWANTED = ("ENVKIT_", "XDG_", "PYTEST", "NO_COLOR", "FORCE_COLOR", "CI")
 
 
 def main() -> int:
-    """Up, every scene, down; 0 when all is as it should be."""
+    """Run up, every scene and down; return 0 if every step gives the expected result."""
     with tempfile.TemporaryDirectory(prefix="envkit-pictures-") as folder:
         environ = surroundings(Path(folder))
         if ENVIRONMENT in names(environ):
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def surroundings(home: Path) -> dict[str, str]:
-    """A user whose home is new: nothing of this machine's is in what is shown."""
+    """Return variables of a user with a new home, so that no picture shows data of this machine."""
     plain = {key: value for key, value in os.environ.items() if not key.startswith(UNWANTED)}
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     moved = {key: os.environ[key] for key in ("ENVKIT_PORT_OFFSET",) if key in os.environ}
@@ -54,7 +54,7 @@ def surroundings(home: Path) -> dict[str, str]:
 
 
 def names(environ: Mapping[str, str]) -> set[str]:
-    """Environments of this machine, whoever's."""
+    """Return the names of all environments on this machine."""
     said = subprocess.run(
         [str(ROOT / "dev"), "list", "--json"], env=dict(environ), cwd=ROOT, check=True, capture_output=True
     )
@@ -62,7 +62,7 @@ def names(environ: Mapping[str, str]) -> set[str]:
 
 
 def scrubbed(line: str, environ: Mapping[str, str]) -> str:
-    """With `~` for every home, and this checkout as the reader's own."""
+    """Return the line with `~` for every home, and with the reader's folder for this checkout."""
     for folder, short in ((environ["HOME"], "~"), (str(ROOT), "~/gateway"), (str(Path.home()), "~")):
         line = line.replace(folder, short)
     return line

@@ -1,4 +1,4 @@
-"""Whether a picture still shows what the program says."""
+"""A check that a picture still shows the program's output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.pictures.terminal import Shown
 
 
 def check(one: Scene, now: Shown, environment: str) -> None:
-    """Raises `AssertionError` with both where they differ in more than this moment and this machine."""
+    """Raise `AssertionError` with both outputs if they differ in more than time and machine."""
     assert now.code == one.code, now.raw
     command, *lines = described(one.name)
     assert command == f"$ {one.command}"

@@ -1,4 +1,4 @@
-"""A screen as an SVG file: fonts of the reader's machine only, the text once more as its description."""
+"""A terminal screen as an SVG file: it uses only installed fonts, and its description repeats the text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 
 def write(name: str, command: str, lines: Sequence[str], columns: int) -> None:
-    """The picture of a command and of what it showed; lines may have ANSI colours."""
+    """Write the picture of a command and its output; lines may contain ANSI colours."""
     console = Console(
         record=True, file=io.StringIO(), width=columns, force_terminal=True, color_system="truecolor",
         legacy_windows=False,
@@ -37,14 +37,14 @@ def write(name: str, command: str, lines: Sequence[str], columns: int) -> None:
 
 
 def described(name: str) -> list[str]:
-    """What the picture holds, the command first."""
+    """Return the lines of the picture's description, the command first."""
     found = Xml.parse(FOLDER / f"{name}.svg").getroot().find(f"{NAMESPACE}desc")
     assert found is not None
     return (found.text or "").splitlines()
 
 
 def drawn(name: str) -> list[str]:
-    """The words that are drawn in it, line by line."""
+    """Return the text drawn in the picture, line by line."""
     rows: dict[float, list[tuple[float, str]]] = {}
     for group in Xml.parse(FOLDER / f"{name}.svg").getroot().iter(f"{NAMESPACE}g"):
         if not group.get("class", "").endswith("-matrix"):

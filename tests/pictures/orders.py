@@ -1,4 +1,4 @@
-"""A suite for the picture of a failed run: its one check needs a Redis that somebody takes away meanwhile."""
+"""A suite for the picture of a failed run: its only check writes to Redis, stops it, and then fails to read."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ import sys
 
 
 def ask(words: str) -> bytes:
-    """A command of Redis' own protocol."""
+    """Send a command in Redis' protocol and return the answer."""
     with socket.create_connection((os.environ["REDIS_HOST"], int(os.environ["REDIS_PORT"])), 5) as server:
         server.sendall(f"{words}\r\n".encode())
         return server.recv(100)

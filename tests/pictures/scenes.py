@@ -1,4 +1,4 @@
-"""The pictures: what is typed, what of its output is shown, and when two outputs say the same."""
+"""The scenes of the pictures: the command, the shown part of its output, and the rule for equal outputs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ COLUMNS = 100
 PROGRAM = "./dev"
 SHOWN_VARIABLES = 4
 ELSEWHERE = re.compile(r"(?:/root|/home|/Users|/tmp|/work)\b\S*")
-"""Paths of one machine, which no picture shows."""
+"""Paths of one machine; no picture may show one."""
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture. `alike` makes of a line what must be the same on every machine, empty for what need not be."""
+    """One picture.
+
+    `alike` reduces a line to the part that must be the same on every machine, or to an empty string.
+    """
 
     name: str
     words: tuple[str, ...]
@@ -27,12 +30,12 @@ class Scene:
 
     @property
     def command(self) -> str:
-        """As it is typed."""
+        """Return the command line as a user types it."""
         return " ".join((PROGRAM, *self.words))
 
 
 def usual(line: str) -> str:
-    """Numbers, times, paths and what chose the environment may differ; spaces follow from them."""
+    """Return the line without values that may differ: numbers, times, paths, options of the environment, and spaces."""
     line = re.sub(r"\s--(name|lane|engine|port-offset|file) [^\s)\"]+", "", line)
     line = re.sub(r"(?<![\w:/.])[~/][\w.~/+-]{3,}", "PATH", line)
     line = re.sub(r"\d+(\.\d+)*", "#", line)
@@ -42,20 +45,20 @@ def usual(line: str) -> str:
 
 
 def of_status(line: str) -> str:
-    """What a service takes, and where its program is from, is the machine's."""
+    """Return a line of `status` without values of this machine: the resource usage and the source of programs."""
     line = re.sub(r"\b[\d.]+\S* from .*", "PROGRAM", line)
     return usual(re.sub(r"\d+ MiB( of \d+)?", "", line))
 
 
 def of_timeline(line: str) -> str:
-    """Which steps were critical is the moment's."""
+    """Return a line of `timeline` without the critical steps, which differ from run to run."""
     if line.startswith("* critical path: "):
         return "* critical path"
     return usual(re.sub(r"\bafter \w+$", "", line.removeprefix("*")))
 
 
 def of_doctor(line: str) -> str:
-    """Which checks there are, in which order; what they found is the host's."""
+    """Return the name of the check in a line of `doctor`; the findings depend on the host."""
     found = re.match(r"(?:ok|WARNING|LACKING) {2,}(\S.*?) {2,}\S", line)
     if found:
         engines = ("docker", "podman", "node image", "disk", "leftover", "unprivileged")
@@ -64,7 +67,7 @@ def of_doctor(line: str) -> str:
 
 
 def of_run(line: str) -> str:
-    """What the watch saw besides, and in which words a service complained, is the moment's."""
+    """Return a line of `run` without further observations and services' messages, which differ from run to run."""
     if re.match(r"(! .* (?!redis exited)|  )", line) and "redis exited" not in line:
         return ""
     return usual(re.sub(r"(postgres {2}|redis {5}).*", r"\1", re.sub(r"\(exit \d+\) at .*", "", line)))
@@ -78,16 +81,16 @@ SCENES = (
     Scene("run", ("run", "--", "python", "tests/pictures/orders.py"), 1, of_run),
     Scene("plan", ("plan",), 0, usual),
 )
-"""In the order in which they are taken: `run` leaves a dead Redis, which `plan` then sees."""
+"""The scenes in the order of the pictures: `run` stops Redis, and `plan` then shows the change."""
 
 
 def scene(name: str) -> Scene:
-    """The picture of that name."""
+    """Return the scene with that name."""
     return next(one for one in SCENES if one.name == name)
 
 
 def shown(lines: Sequence[str]) -> list[str]:
-    """Without empty lines at the ends, and with the first few of many variables."""
+    """Return the lines without empty lines at both ends, and with only the first few of many variables."""
     kept: list[str] = []
     variables = 0
     for line in lines:
@@ -104,5 +107,5 @@ def shown(lines: Sequence[str]) -> list[str]:
 
 
 def alike(one: Scene, lines: Iterable[str], environment: str) -> list[str]:
-    """What two outputs must have in common."""
+    """Return the lines in the form that must be equal in two outputs of the scene."""
     return [said for line in lines if (said := one.alike(line.replace(environment, "gateway")))]

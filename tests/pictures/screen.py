@@ -1,4 +1,4 @@
-"""What a terminal shows in the end: text, colours, and lines that were drawn over."""
+"""The final content of a terminal: text, colours, and lines that later output has replaced."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 
 TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b[()][A-Z0-9]|([\n\r\b])|([^\x1b\n\r\b]+)")
 Cell = tuple[str, str]
-"""A letter and the SGR parameters it was written with."""
+"""A letter and the SGR parameters in effect for it."""
 
 
 @dataclass
 class Screen:
-    """As tall and as wide as what is written. Knows what rich and envkit send: colours, up, erase, return."""
+    """A screen that grows with its content.
+
+    It supports the sequences that rich and envkit send: colours, up, erase, return.
+    """
 
     lines: list[list[Cell]] = field(default_factory=lambda: [[]])
     row: int = 0
@@ -20,7 +23,7 @@ class Screen:
     style: str = ""
 
     def feed(self, text: str) -> Screen:
-        """Take what a program wrote."""
+        """Process a program's output and return the screen."""
         for found in TOKEN.finditer(text.replace("\r\n", "\n")):
             if found[2]:
                 self._control(found[1], found[2])
@@ -56,11 +59,11 @@ class Screen:
             self.column += 1
 
     def plain(self) -> list[str]:
-        """Each line without colours."""
+        """Return each line without colours."""
         return ["".join(letter for letter, _ in line).rstrip() for line in self.lines]
 
     def coloured(self) -> list[str]:
-        """Each line with its colours, ended at its end."""
+        """Return each line with its colours; each line resets them at its end."""
         return [_painted(line) for line in self.lines]
 
 

@@ -1,4 +1,4 @@
-"""A program at a real terminal (a pty) of a given width: what it wrote, and its exit code."""
+"""A program on a real terminal (a pty) of a given width: its output and its exit code."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tests.pictures.screen import Screen
 
 @dataclass(frozen=True)
 class Shown:
-    """What came to the terminal."""
+    """The exit code and the output of a program on a terminal."""
 
     code: int
     raw: str
 
     @property
     def screen(self) -> Screen:
-        """What stands there in the end; lines that a terminal would break are whole."""
+        """Return the final screen; lines that a real terminal would wrap stay whole."""
         return Screen().feed(self.raw)
 
 
 def at_terminal(
     argv: Sequence[str], environ: Mapping[str, str], cwd: Path, columns: int = 100, seconds: float = 240.0
 ) -> Shown:  # fmt: skip
-    """Run it to its end. Raises `TimeoutError` when it does not come to one."""
+    """Run a program to its end and return its output; raise `TimeoutError` after the deadline."""
     main, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     clean = {key: value for key, value in environ.items() if key not in ("COLUMNS", "LINES")}
@@ -62,7 +62,7 @@ def _read(main: int, process: subprocess.Popen[bytes], deadline: float) -> bytes
             continue
         try:
             data = os.read(main, 1 << 16)
-        except OSError:  # the last writer is gone
+        except OSError:  # the last writer has closed the terminal
             return raw
         if not data:
             return raw

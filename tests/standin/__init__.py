@@ -1,1 +1,1 @@
-"""An image that stands in for the platform's own DataStorage, and is as exacting as that is."""
+"""An image that replaces the platform's own DataStorage in tests and makes the same checks."""

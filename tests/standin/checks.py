@@ -1,4 +1,4 @@
-"""What the platform's own DataStorage needs of its environment, checked from inside; each check tells its reason."""
+"""Checks of everything that the platform's own DataStorage needs, made inside its container; each states its reason."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 ACCOUNT = "system:serviceaccount:default:data-storage-sa"
 USERS = (65534, 1001)
 TRIES, PAUSE = 3, 0.2
-"""For the certificates; the real one tries ten times, two seconds apart."""
+"""Attempts and pause in seconds for the certificates; the real service tries ten times, two seconds apart."""
 
 
 class Unmet(Exception):
-    """The environment is not what the service needs."""
+    """The environment lacks something that the service needs."""
 
 
 def everything() -> dict[str, Any]:
-    """All checks, in the order in which the real one would stumble; its configuration."""
+    """Run all checks in the order of the real service and return its configuration."""
     if os.getuid() not in USERS:
         raise Unmet(f"uid {os.getuid()}, expected one of {USERS}")
     config = configuration()
@@ -51,7 +51,7 @@ def _read(path: Path, what: str) -> str:
 
 
 def configuration() -> dict[str, Any]:
-    """Sections, and hosts that are not the sample's."""
+    """Return the configuration; it must have all sections, and its hosts must differ from the sample's."""
     path = os.environ.get("CONFIG_PATH")
     if not path:
         raise Unmet("CONFIG_PATH is not set")
@@ -70,7 +70,7 @@ def configuration() -> dict[str, Any]:
 
 
 def secret(section: dict[str, Any], key: str) -> str:
-    """A value of the section's secrets file."""
+    """Return a value from the section's secrets file."""
     path = Path(section["secretsFile"])
     document = yaml.safe_load(_read(path, "secretsFile"))
     if section[key] not in document:
@@ -81,7 +81,7 @@ def secret(section: dict[str, Any], key: str) -> str:
 
 
 def certificates(context: ssl.SSLContext) -> None:
-    """The pair fits; it is waited for a little, as the real one does."""
+    """Wait a short time for the certificates, as the real service does, and check that the key fits."""
     for attempt in range(TRIES):
         try:
             context.load_cert_chain(CERTIFICATES / "tls.crt", CERTIFICATES / "tls.key")
@@ -93,7 +93,7 @@ def certificates(context: ssl.SSLContext) -> None:
 
 
 def database(section: dict[str, Any]) -> None:
-    """By service name, with migrations recorded where goose looks for them."""
+    """Check that the database answers at its service name, and that goose's table lists an applied migration."""
     who = {"user": secret(section, "usernameKey"), "password": secret(section, "passwordKey")}
     where = {"host": section["host"], "port": section["port"], "dbname": section["name"]}
     try:
@@ -106,7 +106,7 @@ def database(section: dict[str, Any]) -> None:
 
 
 def queue(section: dict[str, Any]) -> None:
-    """By service name."""
+    """Check that Redis answers at its service name."""
     host, _, port = section["addr"].rpartition(":")
     try:
         client = redis.Redis(host, int(port), password=secret(section, "passwordKey") or None, socket_timeout=5)
@@ -120,7 +120,10 @@ Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 def kubeconfig() -> Ask:
-    """The API server as KUBECONFIG knows it; the file is read anew for each call, its token being renewed in place."""
+    """Return a function that queries the API server of KUBECONFIG.
+
+    The function reads the file anew for each call, because envkit renews the token in the same file.
+    """
     path = Path(os.environ.get("KUBECONFIG") or "/KUBECONFIG is not set")
 
     def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +135,7 @@ def kubeconfig() -> Ask:
 
 
 def mounted() -> Ask:
-    """The API server as a pod knows it."""
+    """Return a function that queries the API server with a pod's variables and mounted files."""
 
     def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
         place = f"{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
@@ -145,7 +148,7 @@ def mounted() -> Ask:
 
 
 def post(url: str, token: str, authority: str, body: dict[str, Any]) -> dict[str, Any]:
-    """One POST over TLS that is verified."""
+    """Send one POST over verified TLS and return the `status` of the answer."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token.strip()}"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     try:
@@ -157,7 +160,7 @@ def post(url: str, token: str, authority: str, body: dict[str, Any]) -> dict[str
 
 
 def review(ask: Ask, token: str = "", user: str = ACCOUNT) -> str:
-    """A TokenReview, and the SubjectAccessReview that follows it; the name of who it is."""
+    """Send a TokenReview and then a SubjectAccessReview; return the user's name."""
     token = token or _own_token()
     version = "authentication.k8s.io/v1"
     body = {"apiVersion": version, "kind": "TokenReview", "spec": {"token": token.strip()}}

@@ -1,4 +1,4 @@
-"""Builds the stand-in's image on an engine, as CI would have built and loaded the real one."""
+"""The stand-in's image: built on an engine, as CI builds and loads the real image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = ("Dockerfile", "service.py", "checks.py")
 
 @contextmanager
 def loaded(engine: Engine, folder: Path) -> Iterator[str]:
-    """The tag of the image, there as long as it is needed."""
+    """Yield the image's tag and remove the image at the end."""
     images = Images(engine.api)
     overlays = (engine.overlay,) if engine.overlay else ()
     environment = load(Request(cwd=folder, environ={}, profile="gateway", overlays=overlays))
@@ -44,7 +44,7 @@ def loaded(engine: Engine, folder: Path) -> Iterator[str]:
     try:
         yield tag
     finally:
-        with suppress(APIError):  # what is left is small, and has a name that says whose it is
+        with suppress(APIError):  # the rest is small, and its name identifies its owner
             engine.api.remove_image(f"{NAME}:{tag}", force=True)
 
 

@@ -1,4 +1,7 @@
-"""Listens on 8080, 8081 and 9090 once every check has passed; says why, and ends, when one has not."""
+"""The stand-in's server.
+
+It listens on 8080, 8081 and 9090 after every check has passed. If a check fails, it prints the reason and exits.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ EVENTS: list[dict[str, Any]] = []
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Health and metrics for everybody, events for who has a token."""
+    """A handler that serves health and metrics to every client, and accepts events from clients with a token."""
 
     protocol_version = "HTTP/1.1"
 
@@ -62,7 +65,7 @@ def main() -> int:
         server = checks.everything()["server"]
     except checks.Unmet as error:
         print(f"the environment is not ready for this service: {error}", file=sys.stderr, flush=True)
-        time.sleep(1)  # for the engine to read it
+        time.sleep(1)  # gives the engine time to read the log
         return 1
     print("everything is there", flush=True)
     for port in (server["healthPort"], server["metricsPort"]):

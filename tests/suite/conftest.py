@@ -1,4 +1,4 @@
-"""One embedded environment for all of it, its variables set as `run` would set them."""
+"""Fixtures for the tests of envkit.suite: one embedded environment, with its variables set as `run` sets them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.suite.inner import Inner
 
 @pytest.fixture(scope="package")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBox]:
-    """The default profile's environment."""
+    """Yield the environment of the default profile."""
     with default_profile(tmp_path_factory.mktemp("suite")) as made:
         made("up").ok()
         yield made
@@ -23,13 +23,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBox]:
 
 @pytest.fixture(scope="package")
 def variables(shared: EmbeddedBox) -> dict[str, str]:
-    """What the environment exports."""
+    """Return the variables that the environment exports."""
     return shared.variables()
 
 
 @pytest.fixture
 def environment(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """The environment as a suite in it sees it; functions that read the process' variables find them, too."""
+    """Return the environment as a suite receives it.
+
+    The fixture also sets the process's variables, for functions that read them.
+    """
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return Environment()
@@ -37,13 +40,13 @@ def environment(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> E
 
 @pytest.fixture
 def admin(environment: Environment) -> Api:
-    """Its API server."""
+    """Return an admin client of the environment's API server."""
     return environment.kubernetes()
 
 
 @pytest.fixture
 def inner(variables: dict[str, str], tmp_path: Path) -> Callable[..., Inner]:
-    """Runs a suite of its own in the environment: `inner(text, "-n", "2")`."""
+    """Return a function that runs a separate suite in the environment, for example `inner(text, "-n", "2")`."""
 
     def make(text: str, *words: str, **environ: str) -> Inner:
         return Inner(text, words, tmp_path, {**variables, **environ})

@@ -1,4 +1,4 @@
-"""A small suite of a user's, run by pytest in a process of its own with the plugin enabled."""
+"""A small suite, as a user writes it; pytest runs it in a separate process with the plugin enabled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = 120.0
 
 
 class Inner:
-    """Started when made; `end` waits for it."""
+    """A suite that starts when the object is made; `end` waits for its end."""
 
     def __init__(self, text: str, words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
         self.folder = folder
@@ -34,11 +34,11 @@ class Inner:
 
     @property
     def out(self) -> str:
-        """What it has said."""
+        """Return the suite's output so far."""
         return self._log.read_text(errors="replace")
 
     def end(self, seconds: float = SECONDS) -> int:
-        """Its exit code. One that does not end is killed, and the test fails."""
+        """Wait for the suite and return its exit code; after the deadline, kill the suite and fail the test."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -46,11 +46,11 @@ class Inner:
             raise AssertionError(f"the inner suite did not end in {seconds} s:\n{self.out}") from None
 
     def kill(self) -> None:
-        """SIGKILL to it and its workers."""
+        """Send SIGKILL to the suite and its workers."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def ok(self) -> str:
-        """What it said, after it has passed."""
+        """Check that the suite passes and return its output."""
         assert self.end() == 0, self.out
         return self.out

@@ -1,4 +1,4 @@
-"""A server that takes connections and never says anything."""
+"""A server that accepts connections and never sends anything."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def silent() -> Iterator[int]:
-    """Its port. The kernel completes connections that nobody accepts; their ends come with its own."""
+    """Yield the server's port.
+
+    The kernel completes the connections, although the server accepts none. They close together with the server's
+    socket.
+    """
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         yield listener.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The two example suites in this environment, as their authors would start them."""
+"""Tests of the two example suites in this environment, started as their authors start them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Each flake of the cluster's, first as suites had it, then with `envkit.suite`: gone."""
+"""Tests of flaky patterns with a cluster: first as suites wrote them, then with `envkit.suite`.
+
+The first form fails, the second form passes.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def namespace_body(name: str) -> dict[str, Any]:
 
 @contextmanager
 def terminating(admin: Api) -> Iterator[str]:
-    """A namespace that is going away and takes its time: something in it has a finalizer."""
+    """Yield a namespace that stays Terminating for a while, because an object in it has a finalizer."""
     name = create_namespace("old", api=admin)
     held = config_map(name, "held", finalizers=["example.org/hold"])
     create_with_retry(held, api=admin)
@@ -59,7 +62,7 @@ def terminating(admin: Api) -> Iterator[str]:
         apply({**held, "metadata": {**held["metadata"], "finalizers": []}}, api=admin)
 
 
-# A namespace was used before it was Active, or while an old one of its name still went away
+# A namespace was used before it was Active, or while an old one of its name was still Terminating
 
 
 def test_flake_a_name_that_is_used_again_is_still_terminating(admin: Api) -> None:
@@ -112,7 +115,7 @@ def test_gone_twelve_workers_at_once_have_each_their_own(admin: Api) -> None:
         delete_namespace(name, api=admin)
 
 
-# "too many requests": the API server throttled what was not the administrator
+# "too many requests": the API server throttled every client except the administrator
 
 
 FLOW = "flowcontrol.apiserver.k8s.io"
@@ -120,7 +123,7 @@ FLOW = "flowcontrol.apiserver.k8s.io"
 
 @dataclass
 class Throttled:
-    """A ServiceAccount for which the API server has few seats, all of them taken until `release`."""
+    """A ServiceAccount with few seats at the API server, all of them taken until `release`."""
 
     api: Api
     release: Callable[[], None]
@@ -128,7 +131,7 @@ class Throttled:
 
 @pytest.fixture
 def throttled(admin: Api) -> Iterator[Throttled]:
-    """Real priority and fairness: a level of its own that refuses what is beyond its share."""
+    """Yield a throttled ServiceAccount under a real priority level that rejects requests beyond its share."""
     place = create_namespace("throttled", api=admin)
     version, shares = flow_version(admin)
     user = f"system:serviceaccount:{place}:worker"
@@ -153,7 +156,7 @@ def throttled(admin: Api) -> Iterator[Throttled]:
 
 
 class Seats:
-    """Requests whose bodies never come: each holds a seat for as long as we like."""
+    """Open requests that never send their bodies: each one holds a seat until the test closes it."""
 
     def __init__(self, admin: Api, token: str) -> None:
         self._context = ssl.create_default_context(cadata=admin.access.ca)
@@ -161,7 +164,7 @@ class Seats:
         self._token, self._held = token, list[ssl.SSLSocket]()
 
     def full(self, worker: Api) -> bool:
-        """Whether the worker is refused now; takes another seat if not."""
+        """Return whether the API server rejects the worker now; if not, take another seat."""
         if worker.request("GET", f"{NAMESPACES}/default").status == 429:
             return True
         plug = urllib3.util.connection.create_connection((str(self._url.host), int(self._url.port or 443)), timeout=10)
@@ -174,13 +177,13 @@ class Seats:
         return False
 
     def close(self) -> None:
-        """Leave all of them."""
+        """Close all held requests."""
         while self._held:
             self._held.pop().close()
 
 
 def flow_version(admin: Api) -> tuple[str, str]:
-    """The version that this API server has, and what it calls shares."""
+    """Return the API version of this API server, and its name for concurrency shares."""
     listed = admin.ask("GET", f"/apis/{FLOW}")["preferredVersion"]["version"]
     return listed, "assuredConcurrencyShares" if listed in ("v1beta1", "v1beta2") else "nominalConcurrencyShares"
 
@@ -224,7 +227,7 @@ def test_gone_a_throttled_creation_is_tried_until_there_is_room(throttled: Throt
 
     def report(line: str) -> None:
         said.append(line)
-        throttled.release()  # refused once at the least: from now on there is room
+        throttled.release()  # the API server has rejected one request; from now on it has free seats
 
     name = create_namespace("patient", api=throttled.api, report=report)
     assert said and "429" in said[0]
@@ -237,11 +240,11 @@ def test_what_stays_throttled_is_told_at_the_deadline(throttled: Throttled) -> N
         create_namespace("never", api=throttled.api, seconds=1.5)
 
 
-# An answer was lost, and the repeat said that the object is there already
+# An answer was lost, and the repeated request failed because the object already existed
 
 
 class LosesAnswers(Api):
-    """The API server takes the creation, and its first answer gets lost."""
+    """A client that loses the API server's answer to its first creation."""
 
     lost = False
 
@@ -254,7 +257,7 @@ class LosesAnswers(Api):
 
 
 class IsBusyOnce(Api):
-    """The API server refuses the first creation with 503; somebody else's object is there at the second."""
+    """A client whose first creation gets 503; before the second, another client has created the object."""
 
     busy = False
 
@@ -286,7 +289,7 @@ def test_gone_what_the_lost_attempt_made_is_returned(admin: Api) -> None:
     delete_namespace(place, api=admin)
 
 
-# The set-up of tokens hung for ever, and no test ran
+# The set-up of tokens hung without end, and no test ran
 
 
 def test_flake_a_call_without_a_deadline_hangs(admin: Api) -> None:
@@ -312,13 +315,13 @@ def test_gone_every_call_ends_and_says_what_it_was(admin: Api) -> None:
             apply(body, api=dead, seconds=0.5)
 
 
-# A token ended while the suite ran
+# A token expired while the suite ran
 
 
 def test_flake_the_variable_keeps_the_token_of_the_beginning(environment: Environment, tmp_path: Any) -> None:
     old = environment["GATEWAY_AUTHORIZED_TOKEN"]
     file = tmp_path / "token"
-    file.write_text(issue_token("kubernaut-system", "gateway-authorized"))  # as `env` renews it
+    file.write_text(issue_token("kubernaut-system", "gateway-authorized"))  # `env` renews it in the same way
     renewed = Environment({"GATEWAY_AUTHORIZED_TOKEN": old, "GATEWAY_AUTHORIZED_TOKEN_FILE": str(file)})
     assert renewed["GATEWAY_AUTHORIZED_TOKEN"] == old, "what a suite that reads variables goes on to send"
     assert Tokens(renewed).authorized == file.read_text() != old

@@ -1,4 +1,7 @@
-"""Each flake of stores, metrics and variables, first as suites had it, then with `envkit.suite`: gone."""
+"""Tests of flaky patterns with stores, metrics and variables: first as suites wrote them, then with `envkit.suite`.
+
+The first form fails, the second form passes.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.embedded]
 def test_flake_a_default_address_is_somebody_elses(environment: Environment) -> None:
     (nobody,) = free()
     variables: dict[str, str] = {}
-    # theirs was the port of another suite
+    # the default was the port of another suite
     guessed = variables.get("TEST_DATA_STORAGE_URL", f"http://127.0.0.1:{nobody}")
     with pytest.raises(urllib.error.URLError, match="refused"):
         urllib.request.urlopen(f"{guessed}/readyz", timeout=5)
@@ -44,11 +47,11 @@ def test_gone_a_missing_variable_is_named(environment: Environment) -> None:
     with urllib.request.urlopen(f"{environment.data_storage_url}/readyz", timeout=10) as answer:
         assert answer.status == 200
     with pytest.raises(SuiteError, match="TEST_DATA_STORAGE_URL is not set") as missing:
-        Environment({}).data_storage_url  # noqa: B018  asking is the test
+        Environment({}).data_storage_url  # noqa: B018  the access is the test
     assert "envkit run -- COMMAND" in str(missing.value)
 
 
-# Redis held what an earlier suite had left, and ran out of memory
+# Redis held an earlier suite's data and ran out of memory
 
 
 def test_flake_what_an_earlier_suite_left_is_found(environment: Environment) -> None:
@@ -96,11 +99,11 @@ def test_another_redis_is_never_flushed(environment: Environment, variables: dic
         assert not client.exists("precious")
 
 
-# Every test had its own audit store, which died with it
+# Every test had a separate audit store, which ended with the test
 
 
 class StoreOfATest:
-    """As suites had it: a buffer, and a flusher that ends with the test."""
+    """An audit store as suites wrote it: a buffer, and a flusher thread that ends with the test."""
 
     def __init__(self, client: Client) -> None:
         self._client, self._waiting, self._ends = client, queue.Queue[bytes](), threading.Event()
@@ -138,7 +141,7 @@ def test_flake_what_was_buffered_dies_with_the_tests_store(environment: Environm
     own, client = correlation(), Client(environment)
     store = StoreOfATest(client)
     store.record(encoded(event(own)))
-    store.close()  # the test's end, before the flusher's next turn
+    store.close()  # the test ends before the flusher's next turn
     assert client.find(own) == []
 
 
@@ -191,7 +194,7 @@ def test_a_lost_event_fails_the_run_and_is_named(inner: Callable[..., Inner]) ->
     assert all(f"nonsense of bad-{number}" in suite.out for number in range(4))
 
 
-# The database: shared between workers, and impossible to copy while a service is connected
+# Workers shared the database, and PostgreSQL could not copy it while a service was connected
 
 
 def test_flake_a_database_with_connections_cannot_be_cloned(environment: Environment) -> None:
@@ -262,7 +265,7 @@ class Server:
 
 
 def test_flake_the_second_server_of_a_process_cannot_register() -> None:
-    registry = prometheus_client.CollectorRegistry(auto_describe=True)  # in the place of the global one
+    registry = prometheus_client.CollectorRegistry(auto_describe=True)  # instead of the global registry
 
     def register(collector: prometheus_client.Counter) -> prometheus_client.Counter:
         registry.register(collector)
@@ -284,7 +287,7 @@ def test_gone_servers_of_a_component_share_and_tests_do_not() -> None:
             assert registries.value("flaky_signals_total") == 16.0
 
 
-# All of it at once
+# All patterns at once
 
 
 def test_workers_share_nothing_that_they_should_not(

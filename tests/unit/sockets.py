@@ -1,4 +1,4 @@
-"""Tiny servers in threads, for what talks to sockets."""
+"""Small servers in threads, for tests of socket clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Handle = Callable[[socket.socket], None]
 
 @contextmanager
 def serving(listener: socket.socket, handle: Handle) -> Iterator[None]:
-    """Hand each connection to `handle`, one after the other, until the end."""
+    """Pass each connection to `handle`, one after the other, until the block ends."""
     listener.listen()
 
     def work() -> None:
@@ -41,7 +41,7 @@ def serving(listener: socket.socket, handle: Handle) -> Iterator[None]:
 
 @contextmanager
 def tcp(handle: Handle) -> Iterator[int]:
-    """A server on a free port of 127.0.0.1."""
+    """Serve on a free port of 127.0.0.1 and yield the port."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
@@ -50,7 +50,7 @@ def tcp(handle: Handle) -> Iterator[int]:
 
 
 def answering(body: bytes, status: str = "200 OK", seen: list[str] | None = None) -> Handle:
-    """An HTTP answer to whatever is asked; `seen` collects the requests."""
+    """Return a handler that sends the same HTTP answer to each request; `seen` collects the requests."""
 
     def handle(plug: socket.socket) -> None:
         request = _request(plug)
@@ -85,9 +85,10 @@ PODMAN: dict[str, Any] = {"Version": VERSION, "Components": [{"Name": "Podman En
 
 @contextmanager
 def engine(path: Path, version: dict[str, Any], has: dict[str, list[Any]] | None = None) -> Iterator[str]:
-    """A socket that answers `/version` and `/_ping` as that engine does, other paths by what it `has` there; its url.
+    """Serve a fake engine on a unix socket and yield its URL.
 
-    What was asked is in `has`, too, under "asked".
+    `/version` and `/_ping` answer as the given engine does; `has` holds the answers of other paths. The server records
+    each request in `has` under "asked".
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""Environments, wants and instances in one line, for tests that decide rather than do."""
+"""Short constructors for environments, desired states and instances, for tests of plans without effects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from envkit.planning.plan import Desired, Want, select
 
 
 def environment(services: Mapping[str, Mapping[str, Any]], **fields: Any) -> Environment:
-    """An environment named `t` without a cluster; each service has image `i` unless it says how else it runs."""
+    """Return an environment named `t` without a cluster.
+
+    Each service has image `i`, unless its definition says how it runs.
+    """
     body = {name: _service(dict(given)) for name, given in services.items()}
     return Environment.model_validate({"name": "t", "root": "/here", "services": body, **fields})
 
@@ -23,7 +26,7 @@ def _service(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def desired(env: Environment, *names: str, rebuild: bool = False, **wants: Want) -> Desired:
-    """Everything wanted with fingerprint `f` and its image here, where `wants` says nothing else."""
+    """Return the desired state: each service has fingerprint `f` and a present image, unless `wants` says otherwise."""
     services = {
         name: wants.get(name) or Want(name, service, image="i" if service.in_container else "", fingerprint="f")
         for name, service in env.services.items()
@@ -32,7 +35,7 @@ def desired(env: Environment, *names: str, rebuild: bool = False, **wants: Want)
 
 
 def instance(service: str, state: State = "running", fingerprint: str = "f", **fields: Any) -> Instance:
-    """A container of the environment `t`."""
+    """Return a container of the environment `t`."""
     return Instance(
         f"id-{service}", f"envkit-t-{service}", service, state, fingerprint, owner=Owner(checkout="/here"), **fields
     )

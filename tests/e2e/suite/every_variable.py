@@ -1,6 +1,7 @@
-"""A suite as a user would have it: reads every variable that the environment exports, through the real clients.
+"""A user's suite: it uses every variable that the environment exports, through real clients.
 
-Started by `run`; `SUITE_VARIABLES` lists what is exported, and the last test sees that all of it was used.
+`run` starts it; `SUITE_VARIABLES` lists the exported variables, and the last test checks that the suite used all of
+them.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def test_datastorage(prefix: str) -> None:
 
 @contextmanager
 def bearer(token: str) -> Iterator[client.ApiClient]:
-    """The API server of the kubeconfig, asked with a token instead of the admin's certificate."""
+    """Yield a client of the kubeconfig's API server that uses a token instead of the admin's certificate."""
     settings = client.Configuration()
     config.load_kube_config(env("KUBECONFIG"), client_configuration=settings)
     settings.cert_file = settings.key_file = None
@@ -193,11 +194,11 @@ def test_the_client_of_datastorage(how: str) -> None:
     assert review.status.user.username == "system:serviceaccount:default:gateway-integration-sa"
 
 
-# Back to this host
+# Connections back to this host
 
 
 class Listener(BaseHTTPRequestHandler):
-    """An admission webhook that lets nothing pass, and says who it is."""
+    """An admission webhook that denies every request with a fixed message."""
 
     def do_POST(self) -> None:
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -215,7 +216,7 @@ class Listener(BaseHTTPRequestHandler):
 
 @contextmanager
 def listener(certificates: Path) -> Iterator[int]:
-    """The webhook on this host, while it is needed; its port."""
+    """Run the webhook on this host until the block ends, and yield its port."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificates / "tls.crt", certificates / "tls.key")
     with ThreadingHTTPServer((env("ENVKIT_HOST_LISTEN"), 0), Listener) as server:
@@ -226,7 +227,7 @@ def listener(certificates: Path) -> Iterator[int]:
 
 
 def webhook(name: str, port: int, ca: bytes) -> dict[str, Any]:
-    """For config maps with the label `asks`."""
+    """Return the configuration of a webhook for config maps with the label `asks`."""
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
     url = f"https://{env('ENVKIT_HOST_ADDRESS')}:{port}/validate"
     asked = {
@@ -238,7 +239,7 @@ def webhook(name: str, port: int, ca: bytes) -> dict[str, Any]:
 
 
 def refusal(core: client.CoreV1Api, label: str, seconds: float = 15.0) -> str:
-    """What the API server says once it knows the webhook, which takes it a moment."""
+    """Return the refusal that the API server sends; wait until it has loaded the webhook."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         name = f"suite-{uuid.uuid4().hex[:12]}"

@@ -1,4 +1,4 @@
-"""A suite that uses an environment while something is done to it: `FAULT` is the command that does it."""
+"""A suite that uses an environment during a fault; `FAULT` holds the command that causes the fault."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_redis_keeps_a_value(cache: redis.Redis) -> None:
 
 
 def test_redis_takes_what_is_written(cache: redis.Redis) -> None:
-    """Much more than it may hold."""
+    """Write much more than Redis may hold."""
     with cache:
         for number in range(64):
             cache.set(f"large-{number}", b"x" * CHUNK)
@@ -60,12 +60,12 @@ def test_api_server_is_ready() -> None:
             f"{cluster['server']}/readyz", timeout=SECONDS, context=ssl._create_unverified_context()
         ) as answer:
             assert answer.status == 200
-    except urllib.error.HTTPError as error:  # it answers, and does not know us
+    except urllib.error.HTTPError as error:  # the server answers, but rejects an unknown client
         assert error.code in (401, 403)
 
 
 def test_a_file_can_be_written() -> None:
-    """Much more than the disk has room for."""
+    """Write much more than the disk can hold."""
     with (Path(tempfile.gettempdir()) / "large").open("wb") as file:
         for _ in range(64):
             file.write(b"x" * CHUNK)

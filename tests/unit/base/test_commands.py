@@ -1,4 +1,4 @@
-"""Programs that envkit runs: their output, their deadline, and the end of their whole group."""
+"""Tests of the programs that envkit runs: their output, their deadline, and the end of their whole process group."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from envkit.base.errors import Cancelled, NotReady, ToolMissing
 from envkit.base.waiting import Cancel
 
 SLEEPERS = "sleep 300 & echo $! > child; echo begun; wait"
-"""A shell with a child of its own, which only the end of the group reaches."""
+"""A shell that starts a child; only a signal to the process group ends that child."""
 
 
 def python(code: str) -> list[str]:
@@ -103,7 +103,7 @@ def test_a_last_line_without_its_end_is_told_too() -> None:
 
 
 def test_lines_come_while_the_program_runs(tmp_path: Path) -> None:
-    """The program ends only when its first line was heard."""
+    """The program ends only after the test has received its first line."""
     script = "echo first; while [ ! -e heard ]; do sleep 0.02; done; echo second"
     lines: list[str] = []
 
@@ -168,7 +168,7 @@ def test_cancel_ends_the_whole_group_at_once(tmp_path: Path) -> None:
 
 
 def test_a_child_that_will_not_stop_is_killed_with_the_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its parent ends on SIGTERM and would leave it behind."""
+    """The parent of this child ends on SIGTERM and would leave the child running."""
     monkeypatch.setattr(commands, "GRACE", 0.5)
     stubborn = "(trap '' TERM; echo $$ > /dev/null; while :; do sleep 0.1; done) & echo $! > child; wait"
     process = subprocess.Popen(["sh", "-c", stubborn], cwd=tmp_path, start_new_session=True)

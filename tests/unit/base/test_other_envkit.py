@@ -1,4 +1,4 @@
-"""The other distribution `envkit`: found beside ours by the name of its folder, named once, with the remedy."""
+"""Tests that envkit detects the other distribution `envkit` beside itself, reports it once, and says what to do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_folder_that_cannot_be_listed_has_none(tmp_path: Path) -> None:
 
 @pytest.fixture
 def both(tmp_path: Path) -> Path:
-    """A folder with this package and the other one's metadata; its `__init__.py` has replaced ours."""
+    """Return a folder with this package and the other one's metadata; the other one's `__init__.py` replaces ours."""
     (tmp_path / "envkit").mkdir()
     for path in (ROOT / "envkit").iterdir():
         (tmp_path / "envkit" / path.name).symlink_to(path)

@@ -1,4 +1,4 @@
-"""Whose something is: every answer of the one function, for containers and for processes."""
+"""Tests of ownership: each answer of the one function that decides it, for containers and for processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from envkit.operations.remove import claim_of_lost_checkout, held_by, known_engi
 ME = Owner("1000", "laptop", "/home/me/state", "/home/a", "mnt1", "pid1")
 ASKS = Claim(ME, "/home/a")
 BEFORE = Owner(checkout="/home/a")
-"""What labels of earlier versions say of a container."""
+"""The owner of a container with labels of an earlier version; they contain only the checkout."""
 
 CASES = [
     ("the same owner", ME, Relation.OURS, Relation.OURS),
@@ -92,7 +92,7 @@ def test_nobody_has_anything() -> None:
     assert not NOBODY.on(ME).ours and not NOBODY.on(BEFORE).ours
 
 
-# What is written
+# Labels that envkit writes
 
 
 def test_labels_say_the_owner_and_are_read_back() -> None:
@@ -158,7 +158,7 @@ def test_what_a_checkout_held_that_is_gone_is_inherited_where_it_could_be_seen(t
     assert claim_of_lost_checkout(ours, None) == ours
 
 
-# A pid
+# Ownership of a pid
 
 
 def test_a_number_means_a_process_of_this_boot_and_namespace_alone() -> None:
@@ -182,7 +182,7 @@ def test_a_stamp_is_read_as_it_was_written() -> None:
         assert Stamp.read(wrong) is None
 
 
-# Shipped profiles
+# Ownership under shipped profiles
 
 
 def test_a_shipped_profile_alone_belongs_to_no_checkout(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_file_of_ones_own_makes_its_folder_the_checkout(tmp_path: Path) -> Non
     assert checkout_of((gateway, str(own / "over.yaml")), str(own)) == str(own)
 
 
-# A blank name
+# Blank names
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t"])

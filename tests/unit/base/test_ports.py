@@ -1,4 +1,4 @@
-"""Is a port free, and if not, who holds it."""
+"""Tests of the port check: whether a port is free, and which process or container holds it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ input()
 
 def listening(address: str = "127.0.0.1") -> socket.socket:
     made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # servers set this option too
     made.bind((address, 0))
     made.listen()
     return made
@@ -43,7 +43,7 @@ def test_a_port_held_on_every_address_is_not_bindable() -> None:
 
 
 def test_a_port_whose_connections_linger_is_free() -> None:
-    """TIME_WAIT after a server's end holds nobody up."""
+    """Connections in TIME_WAIT after a server's end do not block a new server."""
     with listening() as server:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):

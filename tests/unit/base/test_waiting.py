@@ -1,4 +1,4 @@
-"""The one wait loop: a deadline, a cancel that wakes at once, and the last reason seen."""
+"""Tests of the wait loop: its deadline, cancellation that ends the wait at once, and the last reason in its error."""
 
 from __future__ import annotations
 

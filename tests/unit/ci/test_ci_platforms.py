@@ -1,4 +1,4 @@
-"""What CI services are told: each word as they read it back, no secret in any of it, nothing of others' understood."""
+"""Tests of the output for CI services: commands parse back, secrets stay masked, program output is never a command."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.text(st.one_of(st.sampled_from("%:,\n\r'\"\\$`=<é 0AD"), CHARACTERS), max_size=20)
 
 
-# Which service
+# Detection of the service
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_command_is_one_line_and_reads_back(title: str, text: str, file: str) 
     line = github.command("error", text, file=file, title=title)
     assert re.fullmatch(r"[^\n\r]*\n", line)
     if len(line.splitlines()) > 1:
-        return  # separators that Python knows as ends of lines, and the runner does not
+        return  # separators that end a line for Python, but not for the runner
     (said,) = commands(line)
     assert said.text == text
     assert said.properties == {key: one for key, one in (("file", file), ("title", title)) if one}
@@ -98,7 +98,7 @@ def test_no_value_can_end_itself() -> None:
 
 
 class Log:
-    """What was said, and what a file held when it was last said."""
+    """A log that records all text, and the content of a file at the time of the last write."""
 
     def __init__(self, watched: Path) -> None:
         self.text, self._watched, self.held = "", watched, ""
@@ -182,7 +182,7 @@ def test_a_program_that_reads_json_meets_masks_only(tmp_path: Path) -> None:
     assert log.text == "::add-mask::hunter2\n"
 
 
-# What is masked
+# Masking of secrets
 
 
 def test_plain_words_are_not_masked_and_lines_are() -> None:

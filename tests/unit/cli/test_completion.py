@@ -1,4 +1,4 @@
-"""Completion: what the program answers, and what a real shell makes of it."""
+"""Tests of shell completion: the answers of the program, and the completions of a real shell."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_broken_configuration_is_no_error_of_the_shells(folder: Path, capsys: 
 
 
 def program(folder: Path) -> Path:
-    """As a repository's own `dev`: the program at a path of its own."""
+    """Write the program at its own path, like the `dev` script of a repository, and return the path."""
     path = folder / "bin/dev"
     path.parent.mkdir()
     path.write_text(

@@ -1,4 +1,4 @@
-"""Help: every command is in it once, and every example is a command line that the program takes."""
+"""Tests of the help text: it lists each command once, and each example is a valid command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def texts() -> dict[str, str]:
 
 @pytest.mark.parametrize(("name", "line"), EXAMPLES)
 def test_an_example_is_a_command_line_that_the_program_takes(name: str, line: str) -> None:
-    """Parsed by invoke with the real tasks, as `main.run` does."""
+    """The test parses each example with invoke and the real tasks, as `main.run` does."""
     words = reorder_argv(["envkit", *shlex.split(line)])[1:]
     (parsed,) = Parser(contexts=namespace.to_contexts()).parse_argv(words)
     assert parsed.name == name
@@ -106,7 +106,7 @@ def test_what_is_mistyped_is_told_with_what_was_meant(
 def test_a_reader_that_has_enough_ends_it_without_a_word(
     tmp_path: Path, words: tuple[str, ...], unbuffered: str
 ) -> None:
-    """`./dev list | head -0`: the pipe's reader is gone before the first word."""
+    """`./dev list | head -0` closes the pipe before envkit writes its first line."""
     read, write = os.pipe()
     os.close(read)
     said = subprocess.run(

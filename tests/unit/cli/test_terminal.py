@@ -1,4 +1,4 @@
-"""Tables on narrow terminals; what a terminal can show, and what it is given when it cannot."""
+"""Tests of tables on narrow terminals, and of the replacements for characters that a terminal cannot show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configuration that means far more than it says, or is nested without end: a fault with its place, and quickly."""
+"""Tests that a configuration that expands or nests too far is a fault with its place, reported within seconds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ from envkit.operations import compose
 from envkit.operations.init import init
 
 QUICK = 8.0
-"""Seconds of processor time: the machine may be busy. Unbounded, each takes minutes, all memory, or the interpreter."""
+"""Limit in seconds of processor time, because the machine may be busy.
+
+Without a bound, each case takes minutes, uses all memory or crashes the interpreter.
+"""
 
 
 @contextmanager
@@ -39,14 +42,14 @@ def quickly() -> Iterator[None]:
 
 
 def aliases(levels: int = 30, each: int = 10) -> str:
-    """Lists of lists of lists: `each` to the power of `levels` values."""
+    """Return YAML of nested lists with aliases; it expands to `each` to the power of `levels` values."""
     rows = ["a0: &a0 [x, y]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * each)}]" for n in range(1, levels)]
     return "\n".join(rows) + "\n"
 
 
 def merges(levels: int = 30) -> str:
-    """Each mapping merges the one before it twice."""
+    """Return YAML in which each mapping merges the previous mapping twice."""
     rows = ["a0: &a0 {x: 1}"]
     rows += [f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}], k{n}: 1}}" for n in range(1, levels)]
     return "\n".join(rows) + "\n"
@@ -66,11 +69,11 @@ BOMBS: dict[str, Callable[[], str]] = {
     "a number without end": lambda: f"a: {'9' * 100_000}",
     "too large": lambda: "# " + "x" * (5 << 20),
 }
-"""What each says is a fault in every document that envkit reads."""
+"""Texts that are a fault in every document that envkit reads."""
 
 
 def faults(folder: Path, text: str, *sets: str, **environ: str) -> list[str]:
-    """What is said of a configuration, with its place."""
+    """Return the faults of a configuration, each with its place."""
     (folder / "envkit.yaml").write_text(text)
     try:
         load(Request.of({"HOME": "/", **environ}, folder, sets=sets))
@@ -162,7 +165,7 @@ def test_a_chain_of_nested_braces_is_told_once(tmp_path: Path) -> None:
 
 
 def chained(tmp_path: Path, levels: int, each: int, end: str = "x") -> str:
-    """A service whose variable refers to another one `each` times, which does the same, and so on."""
+    """Return a service with a chain of variables, in which each variable refers `each` times to the next one."""
     rows = [f"      V{n}: '{f'${{self.env.V{n + 1}}}' * each}'" for n in range(levels)]
     return "services:\n  x:\n    image: i\n    env:\n" + "\n".join([*rows, f"      V{levels}: '{end}'"]) + "\n"
 

@@ -1,4 +1,4 @@
-"""Which job this is, and what follows from it: the environment's name, its ports, its lease."""
+"""Tests of the identity of a CI job, and of the environment name, the ports and the lease that follow from it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,10 @@ def test_where_there_is_no_job_to_tell_nothing_changes(environ: dict[str, str], 
 
 
 def test_every_step_of_a_job_has_its_name(tmp_path: Path) -> None:
-    """What a step changes about itself (GITHUB_ACTION, GITHUB_ENV, a cleared tracking id of another's) is not in it."""
+    """The name does not depend on variables that each step sets anew.
+
+    These are GITHUB_ACTION, GITHUB_ENV, and the tracking id that another action may clear.
+    """
     steps = [GITHUB | {"GITHUB_ACTION": one, "GITHUB_ENV": f"/tmp/{one}"} for one in ("__run", "__run_2")]
     assert len({identify(Request.of(step, tmp_path)).name for step in steps}) == 1
 

@@ -1,4 +1,4 @@
-"""Values laid over YAML and JSON: what is named changes, everything else is read as it was before."""
+"""Tests of values merged into YAML and JSON: the named values change, all other values stay as they were."""
 
 from __future__ import annotations
 

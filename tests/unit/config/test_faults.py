@@ -1,4 +1,4 @@
-"""Every kind of fault, in people's words, with the file that wrote it; and all of them in one run."""
+"""Tests of each kind of fault: a plain message with the file that contains it, and all faults in one report."""
 
 # ruff: noqa: E501  one line a case
 import re
@@ -89,7 +89,7 @@ ONE_BY_ONE = [
      "services.a.files[0]: expected exactly one of content and source"),
     ("cluster: {kubernetes: latest}", "cluster.kubernetes: expected a version such as 1.31.2; found 'latest'"),
     ("extends: 3", "extends: expected a profile's name, a file, or a list of them"),
-    # what a service is
+    # the type of a service
     ("services: {a: {}}", "services.a: expected exactly one of image/build/process, host_command and migrations"),
     ("services: {a: {host_command: x}}", "services.a: host_command and migrations need once: true"),
     ("services: {a: {preset: rediss}}", "services.a.preset: expected one of redis, postgres, datastorage; found 'rediss'"),

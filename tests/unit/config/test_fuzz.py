@@ -1,4 +1,4 @@
-"""Hostile values in every field of the configuration: a fault with its path, or a value that works."""
+"""Tests of hostile values in every field of the configuration: each is a fault with its path, or a value that works."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ EVERYTHING: dict[str, Any] = {
         "audit": {"image": "q", "ports": {"a": "15997:80"}, "first_probe": {"type": "audit", "token": "t"}},
     },
 }  # fmt: skip
-"""A configuration in which nearly every field stands once."""
+"""A configuration that contains nearly every field once."""
 
 HOSTILE: list[Any] = [
     "", " ", "\0", "a\0b", "\n", "a\nb", "a\r\nX: y", "\ud800", "a\udfffb", "\x1b[31m", "\x7f", "é", "日本", "🙂", "${",
@@ -88,14 +88,14 @@ HOSTILE: list[Any] = [
     [], [""], ["\0"], [None], [[]], [[], {}], ["a", 1, None], {}, {"": ""}, {"\0": 1}, {"a\nb": "c"},
     {"x": {}}, {"1": [1]},
 ]  # fmt: skip
-"""Values that some program, file, protocol or piece of Python does not take."""
+"""Values that some program, file format, protocol or Python function rejects."""
 
 
 WORDS = [one for one in HOSTILE if isinstance(one, str)]
 
 
 def places(value: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Every place of the document, inner ones too."""
+    """Yield the path of each value in the document, nested values included."""
     if at:
         yield at
     if isinstance(value, dict | list):
@@ -107,7 +107,7 @@ PLACES = list(places(EVERYTHING))
 
 
 def changed(document: Any, at: tuple[Any, ...], value: Any) -> Any:
-    """A copy with that value at that place."""
+    """Return a copy of the document with the value at the given path."""
     made = copy.deepcopy(document)
     inner = made
     for key in at[:-1]:
@@ -117,7 +117,7 @@ def changed(document: Any, at: tuple[Any, ...], value: Any) -> Any:
 
 
 def renamed(document: Any, at: tuple[Any, ...], key: str) -> Any:
-    """A copy in which the last key of the place is another one."""
+    """Return a copy of the document in which the last key of the path has another name."""
     made = copy.deepcopy(document)
     inner = made
     for one in at[:-1]:
@@ -128,7 +128,7 @@ def renamed(document: Any, at: tuple[Any, ...], key: str) -> Any:
 
 
 def judged(folder: Path, document: Any) -> Environment | None:
-    """The environment; None after faults, which all have a file and words."""
+    """Return the environment, or None after faults; each fault has a file and a message."""
     (folder / "envkit.yaml").write_text(json.dumps(document))
     try:
         return load(Request.of({"HOME": "/", "PATH": "/bin:/usr/bin"}, folder))
@@ -140,7 +140,7 @@ def judged(folder: Path, document: Any) -> Environment | None:
 
 
 def used(environment: Environment, folder: Path) -> None:
-    """Resolve, render, ask and run what the values are for. Only envkit's own errors may come of it."""
+    """Resolve, render, query and run the values; the test fails on any error that is not envkit's own."""
     paths = Paths(folder, environment.name)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -190,7 +190,7 @@ def test_a_hostile_value_is_a_fault_or_works(tmp_path: Path, cases: list[Any]) -
         try:
             document = change(document, at, value)
         except (KeyError, TypeError, IndexError):
-            continue  # another change took that place away
+            continue  # another change removed that path
     environment = judged(tmp_path, document)
     if environment is not None:
         used(environment, tmp_path)

@@ -1,4 +1,4 @@
-"""Where images are pulled from, what they are called here, and when a pull is tried again."""
+"""Tests of image sources: the registry of each pull, the local name of the image, and which pulls are retried."""
 
 from __future__ import annotations
 
@@ -123,11 +123,11 @@ def test_what_the_registry_asks_for_is_honoured_up_to_a_minute(after: str, pause
     assert pause_before_next(f"toomanyrequests: {after}, allowed: 44000/minute", 1) == pause
 
 
-# A mirror's image
+# Images from a mirror
 
 
 class Api:
-    """The SDK's client: what is here by name, and what was done."""
+    """A fake of the SDK's client: it holds images by name and records each call."""
 
     def __init__(self, *there: str) -> None:
         self.there, self.done = set(there), list[str]()

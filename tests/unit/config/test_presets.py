@@ -1,4 +1,4 @@
-"""redis, postgres and datastorage: data that a user's own keys are merged over."""
+"""Tests of the presets redis, postgres and datastorage: the user's own keys are merged over their data."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is shipped: every suite's profile, its ports, and the schema for editors."""
+"""Tests of the shipped files: the profile of each suite, its ports, and the schema for editors."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""References: what they mean from the host and from inside, and what is said when they mean nothing."""
+"""Tests of references: their value on the host and in a container, and the fault of a reference without a target."""
 
 from typing import Any
 

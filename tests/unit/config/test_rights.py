@@ -1,4 +1,4 @@
-"""The program before redis-server: what it runs for each version, told by a server that prints its words."""
+"""Tests of the wrapper that starts redis-server: the options that it passes to each version of a fake server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are read, in which order they win, and whose environment it is."""
+"""Tests of configuration sources: the files that envkit reads, their precedence, and the owner of the environment."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""How values are read: YAML without surprises, variables, paths, units, names of images."""
+"""Tests of how envkit reads values: YAML without surprises, variables, paths, units and image names."""
 
 from pathlib import Path
 from typing import Any

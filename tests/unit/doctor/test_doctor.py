@@ -1,4 +1,4 @@
-"""What a host has and lacks: each check on a host that is made for it, and what follows for the lanes."""
+"""Tests of `doctor`: each check on a host built for it, and the lanes that the findings allow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PODMAN = Endpoint("podman", "unix:///run/user/7/podman/podman.sock", "5.2", "roo
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Any]:
-    """Makes hosts: files below a root of their own, programs that say something, engines that answer or do not."""
+    """Return a function that makes hosts: files below a temporary root, programs that print text, and engines."""
 
     def make(
         files: dict[str, str] | None = None, programs: dict[str, str] | None = None,
@@ -177,7 +177,7 @@ def test_root_in_a_box_may_lack_capabilities(made: Any) -> None:
     assert one(cluster.capabilities(host)).state == "ok"
 
 
-# Around
+# The rest of the host
 
 
 def test_a_proxy_that_would_be_asked_for_loopback(made: Any) -> None:
@@ -208,7 +208,7 @@ def test_disk_and_memory_are_told_for_every_lane(made: Any) -> None:
     assert len(list(resources.files_and_processes(made()))) == 2
 
 
-# All together
+# All checks together
 
 
 def test_checks_run_side_by_side_and_one_that_hangs_holds_nobody_up(made: Any) -> None:
@@ -242,11 +242,11 @@ def test_a_lane_is_usable_when_nothing_of_it_is_lacking() -> None:
 
 
 def test_every_check_looks_only(made: Any) -> None:
-    """On this very machine, whatever it has: nothing raises, everything has words."""
+    """Run on this machine, whatever it has: no check raises an error, and each finding has a message."""
     host = made()
     for _, check in registered():
         if check is network_checks.leftovers:
-            continue  # asks every engine of this machine
+            continue  # this check queries every engine of this machine
         for found in check(host):
             assert found.name and found.seen and set(found.lanes) <= set(LANES)
 
@@ -256,7 +256,7 @@ def test_every_check_looks_only(made: Any) -> None:
 
 @pytest.fixture
 def told(made: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs `doctor` on given findings; exit code and what was done."""
+    """Return a function that runs `doctor` on given findings and returns the exit code and the fixes done."""
     done: list[str] = []
 
     def run(*findings: Finding, fix: bool = False, yes: bool = False, **flags: Any) -> tuple[int, list[str]]:

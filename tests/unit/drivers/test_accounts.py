@@ -1,4 +1,4 @@
-"""Users of services: unused numbers, one for each service's folder, given back with it."""
+"""Tests of the service users: each service gets an unused uid and returns it when its folder is removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from envkit.drivers import accounts
 
 @pytest.fixture(autouse=True)
 def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As root, with a registry, maps and a user database of this test's own; no process runs with any number."""
+    """Act as root with a temporary registry, id maps and user database; no process runs under any of the uids."""
     monkeypatch.setattr(os, "getuid", lambda: 0)
     monkeypatch.setattr(accounts, "REGISTRY", tmp_path / "registry")
     monkeypatch.setattr(accounts, "WINDOW", range(1_000_000, 1_000_003))

@@ -1,4 +1,4 @@
-"""Which lane is chosen and why, what goes together, and what a lane makes of an environment."""
+"""Tests of lanes: which lane envkit chooses, which options fit together, and how a lane changes an environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def made(services: Mapping[str, Any] | None = None, **fields: Any) -> Environment:
-    """An environment whose services have no image unless they say so."""
+    """Return an environment with the given services; a service has an image only if its definition names one."""
     return Environment.model_validate({"name": "t", "root": "/here", "services": services or {}, **fields})
 
 
@@ -45,7 +45,7 @@ def enter(
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without any engine, whatever this one has."""
+    """Act as if this machine has no engine."""
     monkeypatch.setattr(lanes, "can_start", lambda engine, environ: engine != "auto")
 
 
@@ -127,7 +127,7 @@ def test_what_does_not_go_together_is_refused_before_anything(paths: Paths, fiel
     assert not paths.home.exists()
 
 
-# What a lane makes of it
+# Changes that a lane makes
 
 
 def test_each_lane_takes_its_own_form_of_a_service(paths: Paths) -> None:

@@ -1,4 +1,4 @@
-"""Evidence on the engine in memory: what is in it, what is not there, who is not waited for."""
+"""Tests of evidence on the fake engine: the content, missing sources, and sources that answer too late."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ QUICK = 3.0
 
 @pytest.fixture
 def engine() -> FakeEngine:
-    """An engine whose only service writes a line."""
+    """Return an engine with one service that writes one log line."""
     made = FakeEngine(scripts={"app": Script(log="a line with hunter-secret-2\n")})
     made.images.there["i"] = "sha256:i"
     return made
@@ -40,7 +40,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def session(tmp_path: Path, engine: FakeEngine) -> Session:
-    """An environment with that service up."""
+    """Return an environment in which that service is up."""
     services = {"app": {"env": {"APP_PASSWORD": "hunter-secret-2"}}}
     made = opened(environment(services), tmp_path / "home", engine)
     engine.networks.create("t", made.claim.owner)
@@ -53,7 +53,7 @@ def collector(name: str, work: Callable[[CollectionContext], None], seconds: flo
 
 
 def run_of(paths: Paths, *happenings: Happening, **facts: Any) -> RunFolder:
-    """A run that was written down."""
+    """Write the folder of a run and return it."""
     for old in paths.runs.glob("*"):
         shutil.rmtree(old)
     folder = new(paths)

@@ -1,4 +1,4 @@
-"""Reports that the command wrote: found, read without trust, summarised."""
+"""Tests of the reports that the command wrote: envkit finds them, treats them as untrusted, and summarises them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets are found nowhere: however they are spelt, wherever they are, whatever was cut."""
+"""Tests of redaction: no secret remains in any encoding, in any place, or after any truncation."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ ENCODED = {
 
 
 def leaks(text: str) -> bool:
-    """Whether twelve letters of the token in a row can be had from the text: decoded, unescaped, put together."""
+    """Return whether the text reveals twelve consecutive letters of the token, also after decoding and joining."""
     views, seen = [re.sub(r"[\s\"]|\\r|\\n", "", text)], ""
     for _ in range(3):
         for view in tuple(views):
@@ -215,7 +215,7 @@ def test_lines_of_a_key_are_found_behind_a_prefix() -> None:
     ],
 )
 def test_no_text_takes_for_ever(unit: str) -> None:
-    """A pattern that begins anew everywhere would take hours for this."""
+    """A regular expression that restarts at every character would take hours for this text."""
     began = time.monotonic()
     Redactor([SECRET])(unit * (400_000 // len(unit)) + " -----END PRIVATE KEY-----")
     assert time.monotonic() - began < 60

@@ -1,4 +1,4 @@
-"""Whose fault a failed run was: every rule, and how the tests' own words weigh what it suspects."""
+"""Tests of the verdict on a failed run: each rule, and how the tests' messages change the confidence."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MINUTE = 60.0
 
 @dataclass
 class Run:
-    """A run that ended with 1 in an environment that is well, and what a test changes of it."""
+    """A run that ended with 1 in a healthy environment; each test changes some of its findings."""
 
     found: Findings = field(default_factory=lambda: Findings(code=1, services=WELL, ports=PORTS))
 
     def judged(self, *messages: str, **changed: Any) -> Verdict:
-        """Failed tests with these messages, a second apart from minute one on."""
+        """Return the verdict for failed tests with these messages, one second apart, from minute one on."""
         failed = tuple(Failure(f"t{number}", text, MINUTE + number) for number, text in enumerate(messages))
         tests = Report(("r.xml",), 10, len(failed), 0, failed) if messages else None
         return judge(replace(self.found, tests=tests, **changed))
@@ -55,7 +55,7 @@ def test_without_a_command_it_is_the_environment_that_is_judged() -> None:
     assert short(Run().judged(code=None, services=broken)) == ("environment", "certain")
 
 
-# An environment's own trouble
+# Trouble of the environment
 
 DOWN = (ServiceFact("redis", "exited with 137", 137), ServiceFact("postgres"))
 PAUSED = (ServiceFact("redis"), ServiceFact("postgres", "is paused", paused=True))
@@ -152,7 +152,7 @@ def test_a_cancelled_run_is_nobodys_unless_something_is_broken() -> None:
     assert judge(Findings(error=errors.Cancelled(15), signum=15, services=PAUSED)).fault == "environment"
 
 
-# The tests' own words
+# Messages of the tests
 
 
 def test_assertions_in_a_healthy_environment_are_the_tests() -> None:
@@ -173,7 +173,7 @@ def test_tests_that_complain_of_it_confirm_a_suspicion() -> None:
 
 
 def test_a_restart_on_purpose_does_not_excuse_other_failures() -> None:
-    """The suite of the dead-letter queue kills Redis itself."""
+    """The suite of the dead-letter queue kills Redis on purpose."""
     verdict = Run().judged(ASSERTED, happenings=(happened("died", exit_code=137), happened("restarted", at=31.0)))
     assert short(verdict) == ("test", "likely")
     assert any("against it: redis died" in line for line in verdict.because)
@@ -188,7 +188,7 @@ def test_what_happened_after_the_last_failure_explains_none() -> None:
 
 
 def test_one_silence_of_a_busy_machine_is_less_than_certain() -> None:
-    """Watched for the whole run, it was well: only the last look met no answer."""
+    """The environment was healthy for the whole run; only the last check got no answer."""
     watched = (happened("phase", "", message="up"),)
     for trouble in ({"services": SILENT}, {"cluster": "no answer"}):
         assert short(Run().judged(happenings=watched, **trouble)) == ("environment", "likely")
@@ -207,7 +207,7 @@ def test_what_only_the_machine_says(said: str) -> None:
 
 
 def test_another_port_than_the_environments_is_the_suites_mistake() -> None:
-    """Their variable was unset, and the code fell back to a wrong port."""
+    """The suite's variable was unset, and the code fell back to a wrong port."""
     verdict = Run().judged("Post http://localhost:18090/api: dial tcp 127.0.0.1:18090: connect: connection refused")
     assert verdict.fault == "test"
     assert "wanted port 18090, which is none of the environment's" in verdict.reason

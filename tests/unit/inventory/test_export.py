@@ -1,4 +1,4 @@
-"""Variables in every format come back as they went in, whatever is in them; secrets are hidden from bystanders."""
+"""Tests of exported variables: each format keeps every value unchanged, and the output masks secrets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CASES = [
 
 
 def shell(text: str, names: list[str], *, preamble: str = "") -> dict[str, str]:
-    """What a POSIX shell has in those variables after reading the text."""
+    """Return the values of those variables in a POSIX shell that has read the text."""
     script = preamble + text + "".join(f'printf "%s\\0" "${name}"\n' for name in names)
     done = subprocess.run(
         ["sh"], input=script.encode(), capture_output=True, check=True, env={"PATH": os.environ["PATH"]}
@@ -41,7 +41,10 @@ def shell(text: str, names: list[str], *, preamble: str = "") -> dict[str, str]:
 
 
 def evaluated(text: str, names: list[str]) -> dict[str, str]:
-    """What `eval "$(envkit env)"` gives: command substitution takes newlines off the end, and `eval` reads the rest."""
+    """Return the values after `eval "$(envkit env)"`.
+
+    The command substitution removes newlines at the end, and `eval` reads the rest.
+    """
     done = subprocess.run(
         ["sh", "-c", 'eval "$(cat)"; ' + "".join(f'printf "%s\\0" "${name}"; ' for name in names)],
         input=text.encode(), capture_output=True, check=True, env={"PATH": os.environ["PATH"]},
@@ -51,13 +54,13 @@ def evaluated(text: str, names: list[str]) -> dict[str, str]:
 
 
 def python_dotenv(text: str) -> dict[str, str | None]:
-    """As it reads files: with universal newlines."""
+    """Return the variables as python-dotenv reads them from a file, with universal newlines."""
     stream = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8")
     return dict(dotenv.dotenv_values(stream=stream, interpolate=False))
 
 
 def agreed(value: str) -> bool:
-    """Whether python-dotenv has a spelling in common with the shells for it: see `envkit.inventory.export`."""
+    """Return whether python-dotenv and the shells share a spelling for the value; see `envkit.inventory.export`."""
     escaped = "'" in value or "\r" in value or "\\\\" in value or value.endswith("\\")
     return not (escaped and re.search(r"[$`]", value))
 

@@ -1,4 +1,4 @@
-"""`--port-offset auto`: which offset is chosen, that it is remembered, that two never get ports that overlap."""
+"""Tests of `--port-offset auto`: the choice of the offset, its reuse, and that two offsets never share a port."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def test_what_is_proposed_is_what_is_given_and_writes_nothing(tmp_path: Path) ->
 
 @pytest.mark.parametrize("ports", [PORTS, [8080], [8080, 8081, 8082], [5432, 6379, 8080, 9090, 18080, 9080]])
 def test_two_of_one_configuration_never_meet_in_a_port(ports: list[int]) -> None:
-    """At none of the offsets, so it needs no look at the other one: G4, where the API's 1000 was the metrics' port."""
+    """Two environments of one configuration share no port at any offset, so neither checks the other.
+
+    Case G4: the API's port plus 1000 was the metrics' port.
+    """
     every = list(itertools.chain(*offsets.slots(ports)))
     seen: dict[int, int] = {}
     for offset in [0, *every]:

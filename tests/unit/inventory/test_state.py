@@ -1,4 +1,4 @@
-"""The record is a cache: it comes back as it was written, and anything else counts as none."""
+"""Tests of the record, which is a cache: envkit reads back what it wrote and ignores any other content."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_record_of_an_older_version_without_newer_keys_is_read(paths: Paths) -
 
 
 def test_writing_replaces_whole_files_only(paths: Paths) -> None:
-    """A reader sees the old text or the new one; what a killed writer left is no obstacle."""
+    """A reader gets the old text or the new text; files of a killed writer do not block the next one."""
     write_private(paths.state, "old")
     reader = paths.state.open()
     for left in paths.folder.glob(".state.json.*"):

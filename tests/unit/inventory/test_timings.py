@@ -1,4 +1,4 @@
-"""Where the time of an `up` went: noted from real events, the chain that made it so long, drawn on any terminal."""
+"""Tests of the timings of `up`: measured from real events, with the critical path, and drawn on any terminal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLAN = Plan((
 
 @dataclass
 class Worked:
-    """As much of an environment as is asked for; the steps are carried out by the real `apply`."""
+    """A minimal environment for these tests; the real `apply` runs its steps."""
 
     paths: Paths
     seconds: dict[str, float]

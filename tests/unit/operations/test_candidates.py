@@ -1,4 +1,4 @@
-"""One image of several: which is taken, what is said of it, and with whose credentials it is pulled."""
+"""Tests of several candidate images: which one envkit takes, what it prints, and which credentials the pull uses."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Shop:
         return load(Request(cwd=self.folder, environ=environ, name="t")).services["shop"]
 
     def up(self, **environ: str) -> str:
-        """The image that it runs from now."""
+        """Bring the environment up and return the image that it runs from."""
         environment = load(Request(cwd=self.folder, environ=environ, name="t"))
         up(opened(environment, self.folder / "home", self.engine, sink=self.events.append))
         (instance,) = self.engine.observe("t")
@@ -146,7 +146,7 @@ def test_a_local_name_is_never_asked_of_a_registry() -> None:
 
 
 class Engine(HTTPServer):
-    """An engine that remembers who pulls."""
+    """An engine that records the credentials of each pull."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)

@@ -1,4 +1,4 @@
-"""Tokens that are renewed in time, failures whose logs are kept, and what `down` takes away without an engine."""
+"""Tests of `env`, which renews tokens in time; of kept logs after a failure; and of `down` without an engine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.unit.sockets import answering, serving, tcp
 
 
 def token(ends_in: float) -> str:
-    """A JWT, as far as anybody looks into it here."""
+    """Return a JWT with only the fields that envkit reads here."""
     claims = base64.urlsafe_b64encode(json.dumps({"exp": time.time() + ends_in}).encode()).rstrip(b"=").decode()
     return f"e30.{claims}.signature"
 
@@ -121,7 +121,10 @@ def test_a_token_near_its_end_is_renewed_and_remembered(
 
 @pytest.fixture
 def nowhere(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A machine without engines, but for those of this one, of which nothing is named `t-...`."""
+    """Yield variables that hide all engines.
+
+    envkit still checks the default sockets of this machine, but no environment there is named `t-...`.
+    """
     yield {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "PATH": str(tmp_path)}
 
 
@@ -152,7 +155,7 @@ def test_down_names_the_engine_that_it_could_not_ask_and_keeps_the_record(
 def test_no_engine_is_started_for_what_ran_as_processes_but_those_that_run_are_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lane: str | None, brought_up: str
 ) -> None:
-    """A Podman of which only the command is there, and a Docker that says who asked it."""
+    """Podman has only its command; Docker's socket records each request."""
     podman, questions = tmp_path / "bin" / "podman", list[str]()
     podman.parent.mkdir()
     podman.write_text(f"#!/bin/sh\necho $* >>{tmp_path}/podman.said\nexit 1\n")
@@ -223,7 +226,7 @@ def test_processes_that_carry_the_marker_are_ended_and_no_others() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere engines are in a virtual machine")
 def test_what_an_engine_keeps_for_all_containers_is_nobodys_though_it_inherited_the_marker() -> None:
-    """Podman's name server is a child of the first `podman run`, which may be kind's."""
+    """Podman's name server is a child of the first `podman run`, which kind may have started."""
     name = f"{NAME}-inherited"
     marked = {**marked_as(name), "ENVKIT_RUN": f"/{name}"}
     argv, sleep = ["aardvark-dns", "300"], shutil.which("sleep")
@@ -254,7 +257,7 @@ def test_a_process_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_caller_and_its_parents_are_spared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`envkit run -- envkit down`: the marker is inherited by the very process that takes everything down."""
+    """In `envkit run -- envkit down`, the inner `envkit down` itself has the environment's marker."""
     script = (
         "import os; from pathlib import Path; from envkit.base.owner import claim; "
         "from envkit.operations.remove import end_processes; "

@@ -1,4 +1,4 @@
-"""Output as it comes, from files and streams; the words with which one goes into a service."""
+"""Tests of `logs --follow` from files and streams, and of the command line that enters a service."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_lines_are_whole_whatever_the_pieces_are() -> None:
 
 
 class Clock:
-    """Does something at each look at the file."""
+    """A fake clock that runs one action at each sleep."""
 
     def __init__(self, *turns: Callable[[], object]) -> None:
         self.turns = list(turns)
@@ -99,7 +99,7 @@ def test_a_stream_is_read_on_from_its_place() -> None:
 
 
 def test_pieces_of_one_second_are_counted() -> None:
-    """Podman stamps whole seconds."""
+    """Podman's timestamps have whole seconds only."""
     lines = [b"2026-11-20T16:03:23Z %d\n" % number for number in range(4)]
     place = Place()
     read = [[text for _, text in unread(lines[:end], place)] for end in (1, 3, 3, 4)]
@@ -182,7 +182,7 @@ def test_colours_only_where_they_are_wanted(
     assert written[2] == written[0]
 
 
-# Into a service
+# Entering a service
 
 
 POSTGRES = {"type": "postgres", "user": "me", "password": "s3cret", "database": "shop"}
@@ -204,7 +204,7 @@ def test_a_client_gets_its_password_by_a_variable() -> None:
 
 @pytest.fixture
 def there(engine: FakeEngine, tmp_path: Path) -> Any:
-    """A session whose PATH has an engine's command line; services without probes that nobody would answer."""
+    """Return a session that finds an engine's command on PATH; its services have no probes, because none could pass."""
     (tmp_path / "docker").write_text("#!/bin/sh\n")
     (tmp_path / "docker").chmod(0o755)
     up(session(engine, tmp_path, {"db": {"ports": DB["ports"]}}))

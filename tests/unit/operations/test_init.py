@@ -1,4 +1,4 @@
-"""A starter configuration from what a repository shows: it loads, says what was seen, and overwrites nothing."""
+"""Tests of `init`: its configuration loads, it reports what it found in the repository, and it overwrites nothing."""
 
 from __future__ import annotations
 

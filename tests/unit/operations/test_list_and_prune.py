@@ -1,4 +1,4 @@
-"""What is on this machine, what follows from it, and what may be taken away."""
+"""Tests of `list` and `prune`: which environments exist, their state, and which of them may be removed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def found(home: Path, *traces: Trace, engines: tuple[Endpoint, ...] = (DOCKER,))
     return verdict_of("t", traces, home, engines, {})
 
 
-# What it is
+# The state of an environment
 
 
 def test_a_record_whose_ports_answer_is_up(home: Path, root: Path) -> None:
@@ -95,13 +95,16 @@ def test_one_that_is_worked_on_is_busy(home: Path, root: Path) -> None:
     paths = Paths(home, "t")
     paths.lock.parent.mkdir()
     with FileLock(str(paths.lock)):
-        # A lock of another process is what it is about; within one process a second object behaves the same.
+        # These tests need a lock of another process; within one process, a second lock object behaves the same.
         assert found(home, container(root)).state == "busy"
     assert found(home, container(root)).state == "unfinished"
 
 
 def test_one_that_only_looks_is_not_taken_for_one_that_works(home: Path) -> None:
-    """Two `list` at once took each other for an `up`, and the next CI job left what it should have removed."""
+    """Regression: two concurrent `list` commands took each other for an `up`.
+
+    The next CI job then kept an environment that it should have removed.
+    """
     paths = Paths(home, "t")
     paths.lock.parent.mkdir()
     paths.lock.touch()
@@ -141,7 +144,7 @@ def test_folders_that_outlive_environments_are_none(home: Path) -> None:
     assert [it.environment for it in in_files(home) if it.name.startswith(str(home))] == ["shop"]
 
 
-# What may go
+# What may be removed
 
 
 def test_what_is_up_stays(home: Path, root: Path) -> None:
@@ -221,7 +224,7 @@ def test_what_is_worked_on_stays(home: Path, root: Path) -> None:
         assert why(found(home, network(home, root)), time.time()) == ""
 
 
-# Words
+# Messages
 
 
 def test_a_time_to_live_is_a_duration() -> None:
@@ -257,6 +260,9 @@ def test_where_nobody_can_be_asked_nothing_is_done(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture(autouse=True)
 def _no_folders_of_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Root's processes have their folders beside the state directory: those of this machine are none of the test's."""
+    """Keep the folders of processes in the temporary state directory.
+
+    As root they would be in a folder that this machine's environments share.
+    """
     monkeypatch.setattr(Paths, "services", property(lambda self: self.folder / "services"))
     yield

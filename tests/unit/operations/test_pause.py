@@ -1,4 +1,4 @@
-"""An environment that is held: what `pause` does, what `up` makes of it, what else says so."""
+"""Tests of paused environments: `pause` itself, the `up` that resumes them, and the commands that report the pause."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ VERBS: dict[str, Callable[[Session], object]] = {
     "shell": lambda now: entry(now, "db", ["true"], tty=False),
     "shell cluster": lambda now: entry(now, CLUSTER, ["true"], tty=False),
 }
-"""Verbs that need an environment that runs."""
+"""Commands that need a running environment."""
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -132,7 +132,7 @@ def test_what_a_run_uses_is_not_held(engine: FakeEngine, tmp_path: Path) -> None
 
 
 class Warm(FakeEngine):
-    """An engine that cannot hold one of them."""
+    """An engine that cannot pause the service `api`."""
 
     def pause(self, instance: Any) -> None:
         if instance.service == "api":

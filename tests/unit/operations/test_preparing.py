@@ -1,4 +1,4 @@
-"""Each prerequisite that fails, on the engine in memory: nothing was started, nothing removed, nothing paused."""
+"""Tests of failed prerequisites on the fake engine: `up` starts, removes and pauses nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CHANGED = {"env": {"CHANGED": "1"}}
 
 @dataclass
 class OneKind:
-    """A cluster that is there, made from something else; its tools, or its image, may be missing."""
+    """An existing cluster with another configuration; its tools or its image may be missing."""
 
     tools: EnvkitError | None = None
     image: EnvkitError | None = None
@@ -78,7 +78,7 @@ class World:
         self.engine.calls.clear()
 
     def fails(self, services: Mapping[str, Any], error: type[EnvkitError], **fields: Any) -> EnvkitError:
-        """The error of an `up`, which has changed nothing."""
+        """Run an `up` that must fail and change nothing, and return its error."""
         before = {it.service: (it.id, it.state) for it in self.engine.observe("t")}
         record = (self.home / "t" / "state.json").read_text()
         with pytest.raises(error) as caught:
@@ -169,7 +169,7 @@ def test_migrations_and_references_are_told_together(world: World, tmp_path: Pat
         "pg": probe,
         "m": {"migrations": {"folder": str(folder), "service": "pg"}, "once": True, "needs": ["pg"]},
     }
-    world.kind.facts = ClusterFacts((Node("n", "control-plane", "running"),))  # never finished
+    world.kind.facts = ClusterFacts((Node("n", "control-plane", "running"),))  # unfinished
 
     error = world.fails(services, StepsFailed, cluster={"type": "kind", "identities": {"x": {"namespace": "default"}}})
 

@@ -1,4 +1,4 @@
-"""Do: in parallel as far as the graph allows, joined before anything is raised, and never for ever."""
+"""Tests of `apply`: steps run in parallel, an error is raised only after all threads end, and nothing hangs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Report = Callable[[str], None]
 pytestmark = pytest.mark.filterwarnings("error")
 
 LONG = 20.0
-"""Seconds that nobody should wait here; a hang fails at the joins below."""
+"""Seconds that no test should wait; a hang fails at the joins below."""
 
 
 def plan(**needs: tuple[str, ...]) -> Plan:
@@ -29,7 +29,7 @@ def plan(**needs: tuple[str, ...]) -> Plan:
 def run(
     steps: Plan, do: apply.Do, *, cancel: Cancel | None = None, sink: Callable[[Event], None] | None = None
 ) -> dict[str, float]:
-    """`planning.apply.run` in a thread of its own, so that a hang is a failure and not a hang of the tests."""
+    """Run `planning.apply.run` in a separate thread, so that a hang fails one test and does not stop all tests."""
     result: dict[str, float] = {}
     raised: list[BaseException] = []
 
@@ -166,7 +166,7 @@ def test_after_a_failure_nothing_new_begins_and_what_runs_is_asked_to_stop_and_j
             try:
                 cancel.sleep(LONG)
             finally:
-                time.sleep(0.05)  # joined: what is after the sleep is waited for, too
+                time.sleep(0.05)  # the join waits for the code after this sleep too
                 stopped.set()
         return ""
 
@@ -217,7 +217,7 @@ def test_an_exception_that_is_none_of_envkits_is_neither_lost_nor_waited_for(err
 
 @pytest.mark.parametrize("kind", [Kind.STARTED, Kind.PROGRESS, Kind.DONE, Kind.KEPT])
 def test_a_sink_that_raises_ends_the_run_and_is_told(kind: Kind) -> None:
-    """The view has a fault: it must not become an endless loop, nor a success that did half of the work."""
+    """An error in the view must cause neither an endless loop nor a success after half of the steps."""
 
     def sink(event: Event) -> None:
         if event.kind is kind and event.step == "a":
@@ -285,7 +285,7 @@ def test_a_run_that_was_cancelled_before_it_began_does_nothing() -> None:
 
 
 def test_a_run_that_was_aborted_is_no_success() -> None:
-    """Half of the steps undone must never look like an environment that is up."""
+    """A run with steps undone must never count as an environment that is up."""
     cancel = Cancel()
     cancel.abort()
 

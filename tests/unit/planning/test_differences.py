@@ -1,4 +1,4 @@
-"""What `run` says before it acts, and what it does not take away unasked."""
+"""Tests of the differences that `run` reports before it acts, and of data that it does not remove without consent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DATA = {"data": True}
 
 
 def found(env: Environment, *instances: Instance, **fields: Any) -> dict[str, bool]:
-    """Of each thing that differs, whether data would be lost."""
+    """Return the name of each difference and whether it would lose data."""
     facts = Facts(**{"network": True, "instances": {it.service: it for it in instances}, **fields})
     wanted = desired(env)
     return {one.name: one.loses for one in differences(make(wanted, facts), wanted, facts)}

@@ -1,4 +1,4 @@
-"""What is put into a service: files with keys changed, secrets, certificates, ways to the API server; whose it is."""
+"""Tests of the files in a service: changed keys, secrets, certificates, API server access and file owners."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def environment(tmp_path: Path, text: str, paths: Paths, lane: Lane = "mixed", *
 
 
 def reached(paths: Paths) -> None:
-    """As the bootstrap leaves it: a kubeconfig and a token."""
+    """Write a kubeconfig and a token, as the bootstrap does."""
     write_private(paths.kubeconfig, kubeconfig.render(Access("https://127.0.0.1:4711", ca=CA, token="admin"), "x"))
     write_private(paths.tokens / "me", "t0ken")
 
@@ -231,7 +231,7 @@ def test_a_renewed_token_changes_no_fingerprint(tmp_path: Path, paths: Paths) ->
 
 
 class Place:
-    """A runtime that takes what it is given."""
+    """A fake runtime that records the files it receives."""
 
     def __init__(self) -> None:
         self.files: dict[tuple[str, str], str] = {}

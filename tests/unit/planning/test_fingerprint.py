@@ -1,4 +1,4 @@
-"""Fingerprints: equal for what can be kept, different for what must be made anew."""
+"""Tests of fingerprints: equal for a service that can be kept, different for one that must be replaced."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Decide: every rule by which a step is made, kept, replaced or left out, and the reason that is told."""
+"""Tests of the plan: each rule that makes, keeps, replaces or skips a step, and the reason that it states."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def facts(*instances: Instance, **fields: Any) -> Facts:
 
 
 def told(plan: Plan) -> dict[str, str]:
-    """Step by id: `action: reason`."""
+    """Return `action: reason` of each step by its id."""
     return {step.id: f"{step.action}: {step.reason}" for step in plan.steps}
 
 
@@ -126,7 +126,7 @@ def test_without_containers_and_kind_there_is_no_network() -> None:
     assert make(desired(existing), Facts()).steps[0].needs == ()
 
 
-# A service that runs
+# A running service
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The barrier: everything that can fail without touching anything comes before the first removal."""
+"""Tests of the barrier: every step that can fail without a change comes before the first removal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def steps(plan: Plan) -> dict[str, Step]:
 
 
 def before(plan: Plan, step: str) -> set[str]:
-    """Every step that is done before it."""
+    """Return every step that ends before the given step starts."""
     found = steps(plan)
     needs = {need for need in found[step].needs if need in found}
     return needs.union(*(before(plan, need) for need in needs))
@@ -84,7 +84,7 @@ def test_what_is_kept_waits_for_nothing() -> None:
 
 
 def test_an_image_that_only_the_running_service_still_has_is_fetched_before_that_goes() -> None:
-    """Its name is gone from the engine, or its program from PATH: what runs cannot be started again from here."""
+    """This host could not start the service again: the engine has lost the image's name, or PATH the program."""
     env = environment({"a": {}})
     running = instance("a", fingerprint="old", image="i", image_id="sha")
     want = {"a": Want("a", Service.model_validate({"image": ["i"]}), image="i", candidates=("i",), fingerprint="f")}

@@ -1,4 +1,4 @@
-"""The files that set up a contributor's tools: the hooks of pre-commit, and the development container."""
+"""Tests of the files that set up a contributor's tools: the pre-commit hooks and the development container."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ HOOKS: list[dict[str, Any]] = [
 CONTAINER = ROOT / ".devcontainer/devcontainer.json"
 
 KNOWN = {"name": str, "image": str, "features": dict, "remoteUser": str, "postCreateCommand": str}
-"""Keys of the development container with the type that the format's specification gives them."""
+"""Keys of the development container and their types in the format's specification."""
 
 
 def argv(hook: dict[str, Any]) -> tuple[str, ...]:
-    """Return the command of a hook as `./dev test` has it: without the folder, and with the folder it checks."""
+    """Return a hook's command in the form of `./dev test`.
+
+    The program has no folder; the checked folder follows the options.
+    """
     program, *options = hook["entry"].removeprefix(".venv/bin/").split()
     folder = ["."] if hook.get("pass_filenames", True) else []
     return (program, *(option for option in options if option != "--force-exclude"), *folder)
 
 
 def container() -> dict[str, Any]:
-    """Return the container's description; the format allows lines of comment."""
+    """Return the container's description; the format allows comment lines."""
     lines = CONTAINER.read_text().splitlines()
     found: dict[str, Any] = json.loads("\n".join(line for line in lines if not line.lstrip().startswith("//")))
     return found

@@ -1,4 +1,4 @@
-"""Decisions (docs/adr) have one form, and the index lists each with its title."""
+"""Tests that all decisions (docs/adr) have one form, and that the index lists each with its title."""
 
 from __future__ import annotations
 

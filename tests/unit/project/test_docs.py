@@ -1,4 +1,4 @@
-"""What the documents say is so: their configurations load, their links lead somewhere, their commands exist."""
+"""Tests that the documents are correct: configurations load, links have a target, commands exist."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DOCUMENTS = [
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WHOLE = re.compile(r"# ([\w-]+\.yaml)\n")
-"""The first line of a block that is a whole configuration: the file's name."""
+"""Pattern for the first line of a block that is a complete configuration; the group is the file's name."""
 
 BESIDE = {
     "catalogue/Dockerfile": "FROM scratch\n",
@@ -43,7 +43,7 @@ BESIDE = {
 """Files that the examples name."""
 
 SET = {"KUBERNAUT_CI_ARTIFACT_TAG": "pr-123"}
-"""Variables without which an example has no image."""
+"""Variables that an example needs for its image."""
 
 
 def write_beside(folder: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_configuration_in_the_documents_loads(text: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("text", WHOLES)
 def test_an_editor_finds_no_fault_in_it(text: str) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="checks against the schema")
-    # Two forms that loading takes and the schema does not yet: a port `auto:8080`, a variable in a name.
+    # Loading accepts two forms that the schema rejects so far: a port `auto:8080`, and a variable in a name.
     known = re.sub(r"\bauto:\d+", "auto", text).replace("${SUITE:-shop}", "shop")
     jsonschema.Draft202012Validator(schema()).validate(yaml.safe_load(known))
 
@@ -110,11 +110,11 @@ def test_every_relative_link_leads_somewhere(document: Path) -> None:
 
 
 SAID = ("error:", "another ", "envkit met")
-"""Beginnings of messages, which only look like commands."""
+"""Prefixes of messages that could be mistaken for commands."""
 
 
 def commands() -> Iterator[str]:
-    """Every `./dev ...` or `envkit ...` in code of the documents, one line each."""
+    """Yield every `./dev ...` or `envkit ...` command in the documents' code, as one line each."""
     for document in DOCUMENTS:
         text = document.read_text()
         code = [found[2] for found in FENCE.finditer(text) if found[1] in ("sh", "console", "yaml", "text")]
@@ -132,7 +132,7 @@ def test_the_readme_names_commands() -> None:
 @pytest.mark.parametrize("typed", sorted({line.strip() for line in commands()}))
 def test_a_command_in_the_documents_exists_with_its_options(typed: str) -> None:
     words = reorder_argv(["envkit", *shlex.split(re.sub(r"\[[^]]*\]|\.\.\.|[\"']", "", typed))])[1:]
-    if words[0] in ("test", "pictures"):  # this repository's own
+    if words[0] in ("test", "pictures"):  # commands of this repository's own `dev`
         assert set(words[1:]) <= {"--fast"}
         return
     if words[0].startswith("--"):
@@ -171,7 +171,7 @@ def test_the_readmes_port_offset_gives_room_for_a_second_environment(tmp_path: P
             assert not set(first) & set(second)
 
 
-# What is generated, and what must be complete
+# Generated and complete documents
 
 
 def test_the_reference_is_current() -> None:
@@ -215,20 +215,20 @@ MESSAGES = re.findall(r"^### `(.+)`$", (ROOT / "docs/troubleshooting.md").read_t
 
 
 def source() -> str:
-    """All of envkit's text, strings that are written in several pieces put together."""
+    """Return the text of all source files of envkit, with split strings joined."""
     files = [*(ROOT / "envkit").rglob("*.py"), ROOT / "dev"]
     return re.sub(r'"\s*\n?\s*f?"', "", "\n".join(path.read_text() for path in files))
 
 
 def says(piece: str, said: str) -> bool:
-    """Whether it stands in the source, at most in two parts: a message may be made of two."""
+    """Return whether the source contains the piece, whole or in two parts; envkit builds some messages from two."""
     cuts = [found.start() for found in re.finditer("[ :]", piece)]
     return piece in said or any(piece[:cut] in said and piece[cut:].strip() in said for cut in cuts)
 
 
 @pytest.mark.parametrize("message", MESSAGES)
 def test_a_message_to_look_up_is_one_that_envkit_says(message: str) -> None:
-    """What stands in capitals is filled in when it is said."""
+    """Words in capitals in a message stand for values that envkit fills in."""
     said = re.sub(r"\{[^{}]*\}", "\0", source())
     pieces = [piece.strip() for piece in re.split(r"\b[A-Z]+\b", message)]
     assert any(len(piece) > 7 for piece in pieces)

@@ -1,4 +1,4 @@
-"""How documents are read for the test that follows them: blocks, the comments above them, commands, shown output."""
+"""Tests of the document parser: blocks, the comments above them, commands and shown output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read(tmp_path: Path, text: str) -> list[Block]:
 
 
 def typed(tmp_path: Path, text: str) -> list[tuple[str, str]]:
-    """Every command, and why it is left out."""
+    """Return each command, and the reason if it is left out."""
     return [(one.text, one.left_out) for block in read(tmp_path, text) for one in commands(block)]
 
 
@@ -28,7 +28,7 @@ def scripts(tmp_path: Path, text: str, lane: str = "embedded") -> list[str]:
     return [step.script for step in steps(read(tmp_path, text), lane, Path("/here"), Path("/yours"), "docs-1")]
 
 
-# What the documents hold
+# Content of the documents
 
 
 def test_every_block_of_the_documents_is_understood() -> None:
@@ -36,7 +36,7 @@ def test_every_block_of_the_documents_is_understood() -> None:
 
 
 def test_what_is_left_out_is_little_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
-    """With -s: the list of what needs another machine."""
+    """With `-s`, the test prints the list of commands that need another machine."""
     every = [one for _, block in ALL for one in commands(block)]
     left = [(one.block.where, one.text, one.left_out) for one in every if one.left_out]
     for where, text, why in left:
@@ -56,7 +56,7 @@ def test_python_in_the_documents_compiles_and_its_imports_are_there(block: Block
     exec(compile(ast.Module(imports, []), block.where, "exec"), {})
 
 
-# How they are read
+# Parsing
 
 
 def test_commands_of_a_block_in_order_with_quotes_that_go_on(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_what_is_not_understood_is_a_failure(tmp_path: Path, text: str, said: st
         typed(tmp_path, text)
 
 
-# What is shown
+# Shown output
 
 
 @pytest.mark.parametrize(

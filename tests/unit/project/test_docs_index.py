@@ -1,4 +1,4 @@
-"""README leads to every guide, and every option that documents name is one of envkit's or of a tool that is named."""
+"""Tests of the documents' index: README links each guide, and each option belongs to envkit or to a named tool."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.project.test_docs import DOCUMENTS, FENCE, shown
 OTHERS = {
     "--advertise-address", "--admission-control-config-file",  # kube-apiserver
     "--syslog-ident",  # redis-server
-    "--junit-xml", "--junitfile", "--ginkgo.junit-report", "--junitxml",  # test runners, whose reports are found
+    "--junit-xml", "--junitfile", "--ginkgo.junit-report", "--junitxml",  # test runners, for their reports
     "--find-links", "--no-index", "--wheel-dir", "--force-reinstall", "--user",  # pip
     "--from",  # uvx
     "--network", "--privileged",  # docker run
@@ -23,7 +23,7 @@ OTHERS = {
     "--fast",  # ./dev test
     "--rounds", "--engine", "--brief", "--time",
 }  # fmt: skip
-"""Options of programs that are not envkit."""
+"""Options of programs other than envkit."""
 
 KNOWN = {
     f"--{name.replace('_', '-')}"

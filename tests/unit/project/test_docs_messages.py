@@ -1,4 +1,4 @@
-"""Troubleshooting by message: what envkit can say as an error, anywhere in its source, can be looked up."""
+"""Tests of docs/troubleshooting.md: it has an entry for each error message in envkit's source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DOCUMENTED = [
     "step NAME met an error that envkit did not expect:",
     *(code for row in re.findall(r"^\| (`[^|]+) \|", GUIDE, re.MULTILINE) for code in re.findall(r"`([^`]+)`", row)),
 ]
-"""Headings, and the first column of tables."""
+"""The headings, and the first column of the tables."""
 
 CLASSES = {
     name
@@ -32,22 +32,25 @@ CLASSES = {
 }
 
 SELF_EXPLAINED = {"Cancelled", "StepsFailed", "ConfigError"}
-"""Ctrl-C; a list of errors that are looked up one by one; faults, each with its file and path."""
+"""Errors without an entry.
+
+Ctrl-C needs none; `StepsFailed` lists errors with entries; a fault names its file and path.
+"""
 
 COMPOSED = {
     "NotReady": "redis should give PONG: not within 3 s; last seen: nothing",
     "HolderError": "environment web of this machine belongs to /here, and this is /there",
     "PortTaken": "port 16380 (wanted by redis) is held by pid 7 (redis-server)",
 }
-"""Errors whose text no place of the source holds as a whole."""
+"""Example messages of errors for which no single place in the source holds the whole text."""
 
 SHORTEST = 12
-"""Letters of a message that are its own: less is filled in when it is said."""
+"""The smallest number of fixed letters in a message; a shorter text consists of filled-in values."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A place in the source that raises an error: its class, and the text with gaps for what is filled in."""
+    """A place in the source that raises an error: its class, and its text with a gap for each filled-in value."""
 
     where: str
     kind: str
@@ -55,7 +58,7 @@ class Site:
 
     @property
     def says(self) -> bool:
-        """Whether it has words of its own, not only those of another error."""
+        """Return whether the message has text of its own besides the text of another error."""
         return max(map(len, self.text.split("\0"))) >= SHORTEST
 
 
@@ -70,7 +73,7 @@ def sites() -> Iterator[Site]:
 
 
 def literal(node: ast.expr) -> str:
-    """The text of an expression, a gap for each part that is known only when it runs."""
+    """Return the text of an expression, with a gap for each part that is known only at run time."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
@@ -79,8 +82,10 @@ def literal(node: ast.expr) -> str:
 
 
 def means(documented: str, text: str) -> bool:
-    """Whether a documented message is this one: its words in this order, less what stands in capitals, and what is
-    filled in where nothing but its longest words stands in the source.
+    """Return whether a documented message matches this text.
+
+    The fixed words must be in the same order; words in capitals match any value. A text also matches if it contains the
+    longest fixed part.
     """
     pieces = [piece.strip(" :") for piece in re.split(r"\b[A-Z]+\b|\.\.\.", documented)]
     kept = [re.escape(piece) for piece in pieces if piece]

@@ -1,6 +1,6 @@
-"""Names of other places: each package, action, image and URL that this project names is in tests/names.yaml.
+"""Tests that tests/names.yaml lists each package, action, image and URL that this project names.
 
-A name that nobody here owns can become somebody's who means harm: the list says whose each is.
+An unregistered name can be registered by an attacker; the list states the owner of each name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from tests.docs.blocks import ROOT
 LIST = ROOT / "tests/names.yaml"
 
 OURS = ("tests/", "requirements-dev.txt", "envkit/datastorage/requirements.txt")
-"""Where names are made up (the tests), and the lock files: what those name, their sources name already or need."""
+"""Files that this test skips.
+
+Tests use invented names; lock files name only packages that their sources name or require.
+"""
 
 INSTALLS = re.compile(
     r"(?P<uvx>uvx)(?= )(?P<words>[^`;|&#)\n]*)"
@@ -36,19 +39,19 @@ IMAGE = re.compile(
 )
 URL = re.compile(r"https?://([^\s\"'`)\]>,|<;]+)")
 COMPUTED = ("$", "{")
-"""How a host begins that is filled in when it is said."""
+"""Prefixes of a host that the program fills in at run time."""
 
 
 @cache
 def texts() -> dict[str, str]:
-    """Every text of this repository by its path, less where names are made up."""
+    """Return each text file of this repository by its path, without the skipped files."""
     listed = subprocess.run(("git", "ls-files", "-z"), cwd=ROOT, capture_output=True, check=True).stdout.decode()
     paths = [name for name in listed.split("\0") if name and not name.startswith(OURS) and (ROOT / name).is_file()]
     return {name: (ROOT / name).read_text().replace("{DISTRIBUTION}", DISTRIBUTION) for name in paths}
 
 
 def packages_in(text: str) -> Iterator[str]:
-    """What a command installs, and what code fetches as a distribution."""
+    """Yield the packages that a command installs or that code fetches."""
     for found in INSTALLS.finditer(re.sub(r"\$\{[^}]*\}", "", text)):
         words = (found["words"] or found["more"] or "").split()
         yield from _requirements(words[: 2 if "--from" in words else 1] if found["uvx"] else words)
@@ -68,7 +71,7 @@ def _requirements(words: list[str]) -> Iterator[str]:
 
 
 def declared() -> set[str]:
-    """Packages that this project depends on."""
+    """Return the packages that this project depends on."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     lines = [
         *project["build-system"]["requires"], *project["project"]["dependencies"],
@@ -81,20 +84,20 @@ def declared() -> set[str]:
 
 
 def images_in(text: str) -> Iterator[str]:
-    """Repositories of images, without tag."""
+    """Yield the repositories of images, without tags."""
     for found in IMAGE.finditer(text):
         yield (found[1] or found[2].partition(":")[0]).rstrip("./")
 
 
 def urls_in(text: str) -> Iterator[str]:
-    """Host and path of each URL that is written out."""
+    """Yield the host and path of each literal URL."""
     for found in URL.findall(text):
         if not found.startswith(COMPUTED) and re.match(r"[\w.-]*\w", found):
             yield re.sub(r"[{$].*|[.:]+$", "", found)
 
 
 def named(kind: str) -> dict[str, str]:
-    """Names of this kind, each with a file that has it."""
+    """Return the names of this kind, each with one file that contains it."""
     found: dict[str, str] = {}
     for path, text in texts().items():
         names = {
@@ -108,7 +111,10 @@ def named(kind: str) -> dict[str, str]:
 
 
 def entry_of(name: str, listed: dict[str, str]) -> str:
-    """The listed name that covers this one: itself, or the longest that it continues after `/`, `:` or `#`."""
+    """Return the listed name that covers this one.
+
+    It is the same name, or its longest prefix before `/`, `:`, `#` or `@`.
+    """
     fits = [one for one in listed if name == one or re.match(rf"{re.escape(one.rstrip('/'))}[/:#@]", f"{name}/")]
     return max(fits, key=len, default="")
 
@@ -140,7 +146,7 @@ def test_no_kind_is_left_out(listed: dict[str, dict[str, str]]) -> None:
 
 
 def test_our_distribution_is_the_only_one_that_is_ours(listed: dict[str, dict[str, str]]) -> None:
-    """`pip install envkit`, and an action or a repository `envkit/envkit`, are somebody else's."""
+    """The package `envkit`, and an action or repository `envkit/envkit`, belong to other people."""
     assert [name for name, said in listed["packages"].items() if said.startswith("ours")] == [DISTRIBUTION]
     assert not [name for name, said in listed["actions"].items() if said.startswith("ours")]
     assert all(name.startswith("localhost/") for name, said in listed["images"].items() if "built here" in said)
@@ -175,7 +181,7 @@ def test_images_and_urls_are_found() -> None:
 
 
 REGISTRY_HOSTS = (("py", "pi.org"), ("python", "hosted.org"), ("registry.npm", "js.org"), ("proxy.go", "lang.org"))
-"""In two pieces, because no file may hold one."""
+"""Hosts in two pieces each, because no file may contain the whole name."""
 
 
 def test_no_file_names_the_host_of_a_package_registry() -> None:

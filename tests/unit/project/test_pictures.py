@@ -1,5 +1,6 @@
-"""The pictures of the documents: whole, shown somewhere, nobody's machine in them. Whether they are current is asked of
-the real program in `tests/e2e/test_embedded_1_up.py`.
+"""Tests that the pictures of the documents are complete, used in a document, and free of data from one machine.
+
+`tests/e2e/test_embedded_1_up.py` checks with the real program whether they are current.
 """
 
 from __future__ import annotations

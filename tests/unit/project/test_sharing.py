@@ -1,4 +1,4 @@
-"""Which tests stay on one worker when the suite runs on several."""
+"""Tests of the test distribution: which tests stay on one worker when several workers run the suite."""
 
 from __future__ import annotations
 

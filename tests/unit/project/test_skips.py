@@ -1,4 +1,4 @@
-"""In CI a skip is a failure, unless the list names the test."""
+"""Tests that a skip is a failure in CI, unless the list names the test."""
 
 from __future__ import annotations
 

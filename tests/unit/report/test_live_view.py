@@ -1,4 +1,4 @@
-"""The live view keeps marks, names and times on a terminal of any width."""
+"""Tests that the live view keeps marks, names and times on a terminal of any width."""
 
 from __future__ import annotations
 

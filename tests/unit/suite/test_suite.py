@@ -1,4 +1,4 @@
-"""envkit.suite without any backend: what it imports, what it says, and how its audit store keeps its promises."""
+"""Tests of envkit.suite without any backend: its imports, its messages, and the guarantees of its audit store."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_extra_has_what_the_fixtures_need() -> None:
 def test_a_missing_and_an_empty_variable_are_errors_that_name_them() -> None:
     for environ, state in (({}, "is not set"), ({"REDIS_URL": ""}, "is empty")):
         with pytest.raises(SuiteError, match=f"the variable REDIS_URL {state}") as missing:
-            Environment(environ).redis_url  # noqa: B018  asking is the test
+            Environment(environ).redis_url  # noqa: B018  the access is the test
         assert "envkit run -- COMMAND" in str(missing.value)
         assert "REDIS_URL" not in Environment(environ)
 
@@ -121,7 +121,7 @@ def test_eventually_ends_at_once_with_an_error_that_means_something_else() -> No
         eventually(lambda: 1 // 0)
 
 
-# One prepares, the others wait
+# One process prepares, the others wait
 
 
 def test_once_does_the_work_once(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_once_remembers_a_failure_for_the_others(tmp_path: Path) -> None:
 
 @dataclass
 class Fake:
-    """DataStorage: `answers` are raised in turn before it takes anything."""
+    """A fake DataStorage: it raises each exception of `answers` in turn, then accepts events."""
 
     answers: list[Exception] = field(default_factory=list)
     taken: list[bytes] = field(default_factory=list)
@@ -223,7 +223,7 @@ def test_what_nobody_may_send_is_not_tried_one_by_one() -> None:
 def test_a_full_buffer_makes_record_wait_and_then_loses_the_event() -> None:
     fake = Fake()
     store = store_of(fake, capacity=2, full_seconds=0.05)
-    for number in range(600):  # one batch is on its way, two wait
+    for number in range(600):  # one batch is in transit, two wait
         store.record(event(number))
         if store.lost:
             break

@@ -1,4 +1,4 @@
-"""From what is seen, again and again, to what is said once."""
+"""Tests of the detectors: repeated observations become one message each."""
 
 from __future__ import annotations
 

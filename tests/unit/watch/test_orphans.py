@@ -1,4 +1,4 @@
-"""What a run left whose wrapper and watch died together is told from what is wanted."""
+"""Tests of orphans: a run's environment that remains after the run's wrapper and supervisor were both killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from envkit.watch.folder import RunFolder, new
 from envkit.watch.orphans import orphan_of
 
 DEAD = [[2**22 + 1, 1.0]]
-"""No process has that number: it is beyond Linux' highest."""
+"""A pid that no process has, because it is above Linux' highest pid."""
 
 
 @pytest.fixture

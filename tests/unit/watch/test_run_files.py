@@ -1,4 +1,4 @@
-"""What a run writes down: whole at any moment, bounded in size, the last ten runs kept."""
+"""Tests of a run's files: they are complete at any moment and limited in size; envkit keeps the last ten runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_a_line_comes_back_as_it_was(tmp_path: Path) -> None:
     writer(one)
     writer.close()
     with (tmp_path / "x").open("a") as file:
-        file.write('{"at": 2.0, "kind"')  # torn by a SIGKILL
+        file.write('{"at": 2.0, "kind"')  # a line cut off by SIGKILL
     assert list(read(tmp_path / "x", Happening)) == [one]
     assert list(read(tmp_path / "absent", Sample)) == []
 
@@ -49,7 +49,7 @@ def test_a_long_log_keeps_its_beginning_and_its_end(tmp_path: Path) -> None:
 def test_a_log_is_followed_also_when_it_begins_anew(tmp_path: Path) -> None:
     source, sink = tmp_path / "source", Bounded(tmp_path / "log")
     tail = Tail(source, sink)
-    tail()  # not there yet
+    tail()  # the file does not exist yet
     source.write_text("one\n")
     tail()
     with source.open("a") as file:

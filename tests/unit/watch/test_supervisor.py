@@ -1,4 +1,4 @@
-"""What the supervisor does when its wrapper says goodbye, and when it dies without a word."""
+"""Tests of the supervisor: its actions after its wrapper ends normally, and after its wrapper is killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 class Told:
-    """A supervisor with everything around it noted down."""
+    """A supervisor that records all its effects instead of carrying them out."""
 
     def __init__(
         self, folder: RunFolder, gone: list[list[str] | Exception] | None = None, *, keep: bool = False

@@ -1,4 +1,4 @@
-"""Manifests: read, ordered, every fault at once; and refused when the API server is too old."""
+"""Tests of manifests: their order, their faults in one report, and the refusal if the API server is too old."""
 
 from __future__ import annotations
 

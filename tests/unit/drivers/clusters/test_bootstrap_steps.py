@@ -1,4 +1,4 @@
-"""Steps, identities and tokens, without a cluster."""
+"""Tests of bootstrap steps, identities and tokens, without a cluster."""
 
 from __future__ import annotations
 

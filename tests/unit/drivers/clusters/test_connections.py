@@ -1,4 +1,7 @@
-"""Connections to an API server, kept open: against a server with TLS that counts them and closes them as it likes."""
+"""Tests of connections to an API server that stay open.
+
+The TLS server of these tests counts connections and closes them at chosen moments.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,14 @@ from envkit.drivers.clusters.api import Api, Busy
 from envkit.drivers.clusters.pki import Pki
 
 FOUR = threading.Barrier(4)
-"""Answers `/together` when four questions are there."""
+"""The server answers `/together` only after four requests have arrived."""
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Says which connection a question came on.
+    """A TLS server that answers each request with the number of its connection.
 
-    `/slow` takes its time, `/together` waits for four, `/bye` closes after the answer unannounced.
+    `/slow` delays the answer, `/together` waits for four requests, `/bye` closes the connection after the answer
+    without notice.
     """
 
     daemon_threads = True
@@ -36,7 +40,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def handle_error(self, _request: object, _client: object) -> None:
-        """Clients that hang up are what is tested."""
+        """Ignore clients that close their connection, because the tests close connections on purpose."""
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -63,7 +67,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
         self.wfile.write(said)
 
     def log_message(self, *_words: object) -> None:
-        """Say nothing."""
+        """Print no access log."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The parts of the API server as services: their flags by version, their files, and what they listen on."""
+"""Tests of the API server's parts as services: their flags by version, their files and their listening addresses."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_parts_stand_before_the_users_own_services(paths: Paths) -> None:
 
 
 def test_controllers_older_than_their_api_server_do_not_count_as_dead() -> None:
-    """Their own step is removing them while the cluster is waited for."""
+    """The controllers' own step removes them while envkit waits for the cluster."""
     old, server, new = (f"2026-11-20T10:00:0{second}.123456789Z" for second in (1, 2, 3))
     parts = {APISERVER: Instance("s", "s", APISERVER, "running", started_at=server)}
     told = [cut_off_parts(Instance("c", "c", CONTROLLERS, "exited", started_at=began), parts) for began in (old, new)]

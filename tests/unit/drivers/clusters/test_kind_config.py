@@ -1,4 +1,4 @@
-"""The generated kind configuration: fast, right for old and new Kubernetes, and the user's has the last word."""
+"""Tests of the generated kind configuration: it is fast, fits old and new Kubernetes, and keeps the user's values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What kind printed when it failed, recorded from kind 0.27 on Docker 20.10 and Podman 4.3, and what is made of it."""
+"""Tests of the errors that envkit derives from kind's output.
+
+The outputs were recorded from kind 0.27 on Docker 20.10 and Podman 4.3.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates that a strict client believes, for the hosts they name, and for nobody else's eyes."""
+"""Tests of certificates: a strict client accepts them for the hosts they name, and only the owner can read the keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from envkit.drivers.clusters.pki import Pki
 
 
 def handshake(pki: Pki, server_name: str, client: tuple[Path, Path] | None, authority: Path | None = None) -> str:
-    """Both sides check each other as strictly as Python 3.13 does; the user that the server sees."""
+    """Return the user that the server sees; both sides verify each other as strictly as Python 3.13 does."""
     own = pki.server("server", ["127.0.0.1", "api", "localhost"])
     ours, theirs = socket.socketpair()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

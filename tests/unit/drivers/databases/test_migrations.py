@@ -1,4 +1,4 @@
-"""Goose's format: what is read from a file, and what is said of one that is not in it."""
+"""Tests of Goose's file format: the statements that envkit reads, and the errors for files in another format."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_folder_without_migrations_is_a_fault(tmp_path: Path, exists: bool) ->
 
 
 class Scripted:
-    """A connection that remembers what it was told."""
+    """A fake connection that records each statement."""
 
     def __init__(self, rows: list[list[Any]] | None = None) -> None:
         self.ran: list[str] = []

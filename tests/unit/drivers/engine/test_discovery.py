@@ -1,4 +1,4 @@
-"""Which engine is found, in which order, and what is said when none answers."""
+"""Tests of engine discovery: which engine envkit finds, in which order, and its error if none answers."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from envkit.drivers.supply.binaries.models import Host
 from tests.unit.sockets import DOCKER, PODMAN, answering, engine, serving, tcp
 
 REAL = ("/var/run/docker.sock", "/run/podman/podman.sock")
-"""Sockets that this machine may have: whether they answer must not matter below."""
+"""Sockets that may exist on this machine; the tests must not depend on whether they answer."""
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A short path: unix sockets take about a hundred characters."""
+    """Return a folder with a short path, because a unix socket's path is limited to about a hundred characters."""
     with tempfile.TemporaryDirectory(prefix="ek") as folder:
         yield Path(folder)
 
@@ -65,7 +65,7 @@ def context(home: Path, name: str, host: str, *, current: bool = True) -> None:
 
 
 def ours(home: Path, **more: str) -> list[tuple[str, str]]:
-    """Candidates but those that this machine has by chance."""
+    """Return the candidates without those that happen to exist on this machine."""
     found = [(it.url, it.source) for it in candidates(environ(home, **more))]
     return [pair for pair in found if pair[0] not in [f"unix://{path}" for path in REAL]]
 
@@ -118,7 +118,7 @@ def test_a_configuration_of_docker_without_a_context_is_no_obstacle(home: Path, 
     assert ours(home) == []
 
 
-# Telling them apart
+# Identification of the engine
 
 
 def test_engines_are_told_apart_by_what_they_answer() -> None:
@@ -143,7 +143,7 @@ def test_the_first_of_the_wanted_kind_is_taken(home: Path) -> None:
 
 
 def test_a_dead_explicit_address_is_an_error_and_not_passed_over(home: Path) -> None:
-    """Who says DOCKER_HOST means that one; an environment on another engine would be a surprise."""
+    """A user who sets DOCKER_HOST names one engine; an environment on another engine would be a surprise."""
     with (
         engine(home / "run/docker.sock", DOCKER),
         pytest.raises(EngineError, match=r"DOCKER_HOST=unix:///gone\.sock") as caught,
@@ -185,7 +185,7 @@ def test_an_engine_over_tcp_is_asked_through_the_sdk(home: Path) -> None:
     assert (found.engine, found.local) == ("docker", False)
 
 
-# Nothing there
+# No engine
 
 
 def test_when_none_answers_every_address_and_its_answer_is_told(home: Path) -> None:
@@ -216,7 +216,7 @@ def test_the_remedy_fits_what_is_installed(home: Path, engine_name: str, program
     assert expected in remedy(engine_name, environ(home))
 
 
-# All of them
+# All engines
 
 
 def test_every_engine_is_found_once_under_whichever_address(home: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_podman_of_this_host_is_not_asked_what_takes_it_half_a_second(home: Pa
     ("least", "spoken"), [("1.44", "1.44"), ("1.24", sdk.API_VERSION), ("", sdk.API_VERSION), ("x", sdk.API_VERSION)]
 )
 def test_an_engine_that_refuses_old_clients_is_spoken_to_as_it_wants(home: Path, least: str, spoken: str) -> None:
-    """Docker 29: `client version 1.40 is too old. Minimum supported API version is 1.44`."""
+    """Docker 29 rejects old clients: `client version 1.40 is too old. Minimum supported API version is 1.44`."""
     with engine(home / "d.sock", {**DOCKER, "MinAPIVersion": least}) as url:
         found = find("docker", environ(home, DOCKER_HOST=url))
         assert remembered("docker", url).oldest_api == found.oldest_api
@@ -284,7 +284,7 @@ def test_a_podman_machine_is_asked_for_its_socket(home: Path) -> None:
     assert (url, "podman machine dev") in {(it.url, it.source) for it in found}
 
 
-# Podman's service, started for the run
+# Podman's service, started for one command
 
 EXPLICIT = [{"DOCKER_HOST": "unix:///x.sock"}, {"CONTAINER_HOST": "unix:///x.sock"}]
 

@@ -1,4 +1,4 @@
-"""Whether this is a container of the engine's: certain, or not said."""
+"""Tests of whether this process runs in a container of the engine: envkit says so only if it is certain."""
 
 from __future__ import annotations
 

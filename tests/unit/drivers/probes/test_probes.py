@@ -1,4 +1,4 @@
-"""One attempt each: None when it works, otherwise what was seen; against tiny servers that do what servers do."""
+"""Tests of single probe attempts: None on success, otherwise the reason; each runs against a small fake server."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def target(port: int, answer: tuple[int, str] = (0, "")) -> Target:
 
 @pytest.fixture
 def dead() -> int:
-    """A port where nobody listens."""
+    """Return a port without a listener."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
 def replying(*replies: bytes, seen: list[bytes] | None = None) -> Callable[[socket.socket], None]:
-    """A server that sends the next reply to each thing it reads, and hangs up after the last."""
+    """Return a handler that answers each read with the next reply and closes the connection after the last reply."""
 
     def handle(plug: socket.socket) -> None:
         for reply in replies:
@@ -98,7 +98,7 @@ def test_nonsense_is_an_answer(probe_type: str, nonsense: bytes) -> None:
 
 @pytest.mark.parametrize("probe_type", ["http", "redis", "postgres"])
 def test_silence_ends_with_the_attempts_own_timeout(monkeypatch: pytest.MonkeyPatch, probe_type: str) -> None:
-    """A published port accepts before the process behind it listens: connected is not ready."""
+    """A published port accepts connections before its process listens: an open connection does not mean ready."""
     monkeypatch.setattr("envkit.drivers.probes.ATTEMPT_SECONDS", 0.2)
     login = {"user": "u", "password": "p", "database": "d"} if probe_type == "postgres" else {}
     with socket.socket() as silent:
@@ -235,7 +235,7 @@ def test_a_command_of_the_host_that_hangs_is_ended(monkeypatch: pytest.MonkeyPat
 
 
 class Store:
-    """An audit store of a few lines; `loses` makes it forget what it confirmed."""
+    """A minimal audit store; with `loses` it forgets events that it confirmed."""
 
     def __init__(self, *, status: str = "201 Created", loses: bool = False) -> None:
         self.status, self.loses = status, loses
@@ -296,7 +296,7 @@ def test_audit_that_does_not_come_back_is_told(store: Store, expected: str) -> N
         assert str(attempt(probe(type="audit"), target(port))).startswith(expected)
 
 
-# Words
+# Messages
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""From a unit to a launch: files with their modes, the home, the account, the program's real path, the data."""
+"""Tests of how a unit becomes a launch: files with modes, home, account, real path of the program, and data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from envkit.drivers.supply.programs import Program
 
 
 class Known:
-    """Programs that are here: one of a name, at a place and of a version."""
+    """A fake program store: it returns one program, with given paths and a given version."""
 
     def __init__(self, version: str = "1", **paths: str) -> None:
         self.program = Program(version, {key.replace("_", "-"): Path(path) for key, path in paths.items()}, "a test",
@@ -194,7 +194,7 @@ mkdir "$data" && echo 15 > "$data/PG_VERSION" && touch "$data/pg_hba.conf"
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> dict[str, Path]:
-    """Programs that do as initdb and `postgres --single` do, as far as it matters here."""
+    """Return fake programs that do what these tests need of initdb and `postgres --single`."""
     found = {}
     for name, text in {"initdb": INITDB.replace("{{", "{").replace("}}", "}"), "postgres": "#!/bin/sh\ncat\n"}.items():
         found[name] = tmp_path / "bin" / name
@@ -206,7 +206,7 @@ def postgres(tmp_path: Path) -> dict[str, Path]:
 
 @pytest.fixture(autouse=True)
 def _no_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where envkit is not root, unless a test says otherwise."""
+    """Act as if envkit is not root, unless a test overrides this."""
     monkeypatch.setattr(accounts, "available", lambda: False)
 
 

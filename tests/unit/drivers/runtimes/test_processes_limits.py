@@ -1,4 +1,4 @@
-"""Control groups of processes, with folders that look like them; and the shared memory of a killed PostgreSQL."""
+"""Tests of control groups on plain folders that imitate them, and of the shared memory of a killed PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIB = 2**20
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place for groups as a v1 host has it."""
+    """Return a folder for groups with the layout of a cgroup v1 host."""
     (tmp_path / "memory.limit_in_bytes").touch()
     monkeypatch.setattr(limits, "_V1", tmp_path)
     return tmp_path
@@ -23,7 +23,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups keep what was written to them when they are made again, for nobody fills fake ones."""
+    """Disable the removal of groups, so that fake groups keep their files; only a kernel would write them again."""
     monkeypatch.setattr(limits, "remove", lambda _folder: False)
 
 

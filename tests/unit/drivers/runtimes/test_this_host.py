@@ -1,4 +1,7 @@
-"""The way back to this host: what services call and what a listener binds, by what stands between them."""
+"""Tests of the connection from services to this host: the address they call and the address a listener binds.
+
+Both depend on the network between them.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,10 @@ def test_the_certificate_is_for_the_address_and_follows_it(tmp_path: Path, monke
 
 
 def names_of(folder: Path) -> set[str]:
-    """Names and addresses of the certificate; that its CA signed it and its key fits it is seen on the way."""
+    """Return the names and addresses of the certificate.
+
+    The handshake also proves that its CA signed it and that its key fits it.
+    """
     server, trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=str(folder / "ca.crt"))
     server.load_cert_chain(folder / "tls.crt", folder / "tls.key")
     ours, theirs = (ssl.MemoryBIO() for _ in range(2))

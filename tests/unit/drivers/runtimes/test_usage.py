@@ -1,4 +1,4 @@
-"""What a service takes, as engines and the kernel tell it, and as `status` shows it."""
+"""Tests of a service's resource usage: values from the engine and the kernel, and how `status` shows them."""
 
 from __future__ import annotations
 

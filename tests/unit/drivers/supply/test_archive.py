@@ -1,4 +1,4 @@
-"""Archives of `images save`: whole or refused, and the programs in them put where they are looked for."""
+"""Tests of archives from `images save`: envkit loads a complete archive or none, and installs its programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from envkit.operations import program_bundle
 
 
 def silent(_message: str) -> None:
-    """Nobody listens."""
+    """Discard the message."""
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_an_archive_cannot_write_elsewhere(tmp_path: Path) -> None:
     archive.close()
 
 
-# What a build stands on
+# Base images of a build
 
 
 def test_what_a_dockerfile_builds_on() -> None:

@@ -1,4 +1,4 @@
-"""Downloads from a server that behaves badly: everything on 127.0.0.1."""
+"""Tests of downloads from a faulty server on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_moved_files_are_followed(site: Site, tmp_path: Path) -> None:
 
 def test_nobody_there_is_said_at_once(tmp_path: Path) -> None:
     with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))  # bound, not listening: refuses
+        held.bind(("127.0.0.1", 0))  # bound, but not listening: the kernel refuses connections
         nowhere = Site(base=f"http://127.0.0.1:{held.getsockname()[1]}")
         began = time.monotonic()
         with pytest.raises(Rejected, match=r"127\.0\.0\.1 cannot be reached: .*refused"):

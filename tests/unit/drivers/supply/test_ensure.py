@@ -1,4 +1,4 @@
-"""Fetching: the order, the reasons, once for all who ask at the same time, and what is done about incomplete sets."""
+"""Tests of fetching: order, reasons, one fetch for concurrent callers, and the handling of incomplete program sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stand-ins for the supply's tests: programs that print a version, fetchers that make such programs, a bad server."""
+"""Fakes for the supply's tests: programs that print a version, fetchers of such programs, and a faulty server."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ SAYINGS = {
     "etcd": "etcd Version: {}\nGit SHA: Not provided\nGo Version: go1.19.8",
     "kubectl": 'Client Version: version.Info{{Major:"1", Minor:"20", GitVersion:"v{}", GoVersion:"go1.19.8"}}',
 }
-"""What the real programs print."""
+"""The text that each real program prints for `--version`."""
 
 
 def script(version: str, name: str = "", *, count: Path | None = None) -> str:
-    """A program that prints a version, and counts how often it is asked."""
+    """Return a shell script that prints a version; with `count` it records each call."""
     said = SAYINGS.get(name, "Kubernetes v{}" if name.startswith("kube") else f"{name} {{}}").format(version, version)
     tally = f"echo >> {count}\n" if count else ""
     return f"#!/bin/sh\n{tally}cat <<'END'\n{said}\nEND\n"
 
 
 def put(folder: Path, *names: str, version: str = "7.0.15", count: Path | None = None) -> Path:
-    """Programs of that version in the folder."""
+    """Write programs of that version into the folder and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         (folder / name).write_text(script(version, name, count=count))
@@ -47,14 +47,14 @@ def put(folder: Path, *names: str, version: str = "7.0.15", count: Path | None =
 
 
 def environ(tmp_path: Path, **more: str) -> dict[str, str]:
-    """Nothing of this machine: a home and a cache of its own, and no PATH beyond what shell scripts need."""
+    """Return variables that hide this machine: a temporary home and cache, and a PATH for shell scripts only."""
     cache = str(tmp_path / "cache")
     return {"HOME": str(tmp_path / "home"), "ENVKIT_CACHE_DIR": cache, "PATH": str(tmp_path / "path"), **more}
 
 
 @dataclass
 class Maker:
-    """A fetcher that makes programs of one version, or refuses; `calls` counts its work."""
+    """A fetcher that makes programs of one version or fails; `calls` counts its attempts."""
 
     source: str
     version: str = "7.0.15"
@@ -83,15 +83,15 @@ class Maker:
 
 @dataclass
 class Site:
-    """Files of a loopback server, and how badly it serves them."""
+    """The files of a loopback server and its planned faults."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
-    """Path and Range of every request."""
+    """Path and Range header of each request."""
     cut_after: list[int] = field(default_factory=list)
-    """For the next requests of files over 1000 bytes: bytes after which the line is cut."""
+    """Byte counts at which the server cuts the connection, for the next requests of files over 1000 bytes."""
     answers: list[int] = field(default_factory=list)
-    """For the next requests: status codes instead of content."""
+    """Status codes that the server sends for the next requests, without the content."""
     ranges: bool = True
     moved: dict[str, str] = field(default_factory=dict)
     base: str = ""
@@ -99,7 +99,7 @@ class Site:
 
 @contextmanager
 def serving(site: Site) -> Iterator[Site]:
-    """The site on 127.0.0.1 for as long as the block runs."""
+    """Serve the site on 127.0.0.1 until the block ends."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"site": site}))
     site.base = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -137,14 +137,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start))
         if self.path.endswith("/"):
-            self.send_header("Content-Type", "text/html")  # a page of a package index
+            self.send_header("Content-Type", "text/html")  # like a page of a package index
         self.end_headers()
         cut = self.site.cut_after.pop(0) if self.site.cut_after and len(content) > 1000 else None
         self.wfile.write(content[start:][:cut])
         self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Silence."""
+        """Print no access log."""
 
 
 def sha256(content: bytes) -> str:

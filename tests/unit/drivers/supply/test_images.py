@@ -1,4 +1,4 @@
-"""Images: pulls that are tried again and those that are not, and tags that follow the content."""
+"""Tests of images: which failed pulls are retried, and tags that follow from the content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Rows = list[dict[str, Any]]
 
 
 class Patient(Cancel):
-    """Sleeps no time, and remembers how long it was to."""
+    """A cancel object that does not sleep and records the requested seconds."""
 
     slept: list[float]
 
@@ -33,7 +33,7 @@ class Patient(Cancel):
 
 
 class Api:
-    """The SDK's client, with an answer for each pull: rows, or an exception."""
+    """A fake of the SDK's client with one planned result for each pull: rows or an exception."""
 
     def __init__(self, *answers: Rows | Exception, there: Mapping[str, str] | None = None) -> None:
         self.answers = list(answers)

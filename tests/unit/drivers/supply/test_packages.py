@@ -1,4 +1,4 @@
-"""Debian's packages and wheels: what is chosen from what apt says, with stand-ins for apt, and a wheel of our own."""
+"""Tests of Debian's packages and of wheels: which ones envkit chooses, with a fake apt and a wheel made here."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_packages_that_ask_for_openapi_definitions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_what_was_compiled_is_kept_where_a_folder_is_named(tmp_path: Path, named: bool) -> None:
-    """A second build of the same source compiles nothing twice: `./dev up`, then tests/host/prepare."""
+    """A second build of the same source compiles nothing twice, for example tests/host/prepare after `./dev up`."""
     build = tmp_path / "build"
     variables = environ(tmp_path, GOFLAGS="-race", **({"ENVKIT_BUILD_CACHE": str(build)} if named else {}))
     job = Job(
@@ -228,7 +228,7 @@ def test_what_is_built_knows_its_version() -> None:
 
 
 def wheel(folder: Path, distribution: str, version: str, files: dict[str, str]) -> None:
-    """A wheel that pip accepts: files, METADATA, WHEEL and RECORD."""
+    """Write a wheel that pip accepts: files, METADATA, WHEEL and RECORD."""
     name = distribution.replace("-", "_")
     info = f"{name}-{version}.dist-info"
     contents = files | {
@@ -253,7 +253,7 @@ def offline_index(tmp_path: Path) -> dict[str, str]:
 
 
 def locked(tmp_path: Path, pinned: Wheel) -> Path:
-    """A lock that knows the wheel in the folder `index`."""
+    """Write a lock file for the wheel in the folder `index` and return its path."""
     (path,) = (tmp_path / "index").glob("*.whl")
     lock = tmp_path / "wheels.txt"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -262,7 +262,7 @@ def locked(tmp_path: Path, pinned: Wheel) -> Path:
 
 
 def forge(tmp_path: Path) -> Path:
-    """A wheel of the pinned version whose programs leave a mark when they run; the mark."""
+    """Write a forged wheel of the pinned version and return the file that its programs create when they run."""
     assert REDIS.wheel
     ran = tmp_path / "ran"
     files = {

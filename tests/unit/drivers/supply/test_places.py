@@ -1,4 +1,4 @@
-"""What is on the machine: every place, their order, and why one is passed over."""
+"""Tests of the programs on the machine: each place, the order of places, and why envkit skips one."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_what_is_not_executable_is_passed_over(tmp_path: Path) -> None:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Without root's rights, to whom nothing is closed."""
+    """Run the test without root's rights, because root can open every folder."""
     if os.geteuid() != 0:
         yield
         return
@@ -203,7 +203,7 @@ def as_nobody() -> Iterator[None]:
 
 
 def test_closed_folders_hold_nothing(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:-2]):  # pytest's own folders are private
+    for folder in (tmp_path, *tmp_path.parents[:-2]):  # pytest makes its own folders private
         folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
     put(tmp_path / "path", "redis-server")
     (tmp_path / "home").mkdir(mode=0o000)
@@ -214,7 +214,7 @@ def test_closed_folders_hold_nothing(tmp_path: Path) -> None:
 
 
 def test_programs_that_their_user_cannot_reach_are_passed_over(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:-2]):  # pytest's own folders are private
+    for folder in (tmp_path, *tmp_path.parents[:-2]):  # pytest makes its own folders private
         folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
     put(tmp_path / "private" / "bin", *POSTGRES, version="16.2")
     (tmp_path / "private").chmod(0o700)

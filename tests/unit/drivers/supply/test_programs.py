@@ -1,4 +1,4 @@
-"""Programs with the face that images have: references, ids, what is fetched and what is only looked for."""
+"""Tests of programs behind the image interface: references, ids, and which programs envkit fetches."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_was_not_here_is_looked_for_again(tmp_path: Path) -> None:
 
 @pytest.fixture
 def supplied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, Wanted]]:
-    """A supply that finds redis only, and fetches anything; what it was asked."""
+    """Fake a supply that finds redis only and can fetch any program; return its recorded calls."""
     asked: list[tuple[str, Wanted]] = []
 
     def there(wanted: Wanted) -> Found:

@@ -1,4 +1,4 @@
-"""The official releases, from a loopback server that has their layout."""
+"""Tests of the official releases, from a loopback server with their layout."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAC = Host("darwin", "arm64")
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A server, and as what the repository knows the digests of the files that `know` was called for."""
+    """Yield a server; the repository's digests are those of the files passed to `know`."""
     known = tmp_path / "releases.txt"
     known.write_text("# digests\n")
     monkeypatch.setattr("envkit.drivers.supply.binaries.pins.RELEASES", known)
@@ -221,7 +221,7 @@ def test_other_addresses_of_mirrors_are_refused(tmp_path: Path, site: Site) -> N
 
 
 def test_a_forged_release_with_forged_digests_beside_it_is_refused(tmp_path: Path) -> None:
-    """With the digests that the repository has, and a server that serves something else, sums and all."""
+    """The repository's digests are valid; the server sends other files with matching checksums of their own."""
     with serving(Site()) as forged:
         etcd(forged, "3.5.21")
         name = "etcd-v3.5.21-linux-amd64.tar.gz"

@@ -1,4 +1,7 @@
-"""The cache: whole entries only, whatever was interrupted, cut short or made for another machine."""
+"""Tests of the cache: it returns complete entries only.
+
+Interrupted writes, truncated files and entries for another machine are not used.
+"""
 
 from __future__ import annotations
 

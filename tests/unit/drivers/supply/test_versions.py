@@ -1,4 +1,4 @@
-"""Versions: what programs print, how they compare, and that a program is asked once."""
+"""Tests of versions: how envkit parses and compares them, and that it runs a program once to get its version."""
 
 from __future__ import annotations
 
