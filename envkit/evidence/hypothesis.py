@@ -1,4 +1,4 @@
-"""What a rule says."""
+"""The result of a rule: a possible cause of the failure."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ CONFIDENCES: tuple[Confidence, ...] = ("possible", "likely", "certain")
 
 
 def weaker(confidence: Confidence) -> Confidence:
-    """One step less sure."""
+    """Return the next weaker confidence; `possible` stays as it is."""
     return CONFIDENCES[max(0, CONFIDENCES.index(confidence) - 1)]
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One thing that speaks for a fault, before the tests' own words are heard.
+    """One possible cause of the failure, before the messages of failed tests are compared with it.
 
-    `at` is when it began, `over` whether it passed again before the end, `service` whom it concerns, `kinds` the
-    complaints (`signs.SIGNS`) that tests would have of it. `proved` needs no test to confirm it.
+    `at` is when it began (seconds since 1970), `over` whether it ended before the end of the run. `service` is the
+    service that it concerns. `kinds` are the kinds of failure messages (`log_patterns.SIGNS`) that it would cause in
+    tests. If `proved` is true, no test needs to confirm it.
     """
 
     fault: Fault
@@ -35,4 +36,4 @@ class Hypothesis:
     proved: bool = False
     because: tuple[str, ...] = ()
     plain: bool = False
-    """It says no more than that the command failed."""
+    """Whether it states only that the command failed."""
