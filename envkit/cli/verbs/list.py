@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def list_(flags: Flags) -> None:
-    """Show every environment of this machine: state, where it runs, who holds it, when its time is over."""
+    """List the environments of this machine: state, where each runs, which checkout holds it, when it expires."""
     from envkit.cli import inventory
     from envkit.operations.list import find_environments
 
@@ -29,6 +29,6 @@ VERB = Verb(
     MACHINE,
     (
         ("list", "all environments of this machine"),
-        ("list --json", "for a program"),
+        ("list --json", "as JSON"),
     ),
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load(flags: Flags, image: Sequence[str]) -> None:
-    """Bring images of this engine into the running cluster: `load shop/api:dev`. What is there is kept."""
+    """Load images of this engine into the running cluster: `load shop/api:dev`. Images already there stay."""
     from envkit.cli import image_tables as tables
     from envkit.operations.load import load as bring
 
@@ -33,6 +33,6 @@ VERB = Verb(
     words="image",
     usage="IMAGE...",
     help={
-        "image": "an image; repeatable, or as plain words after the command",
+        "image": "name of an image; repeatable, or as plain words after the command",
     },
 )
