@@ -86,7 +86,7 @@ def _name(flags: Flags) -> str:
 
 
 def _gather(flags: Flags, error: EnvironmentFailed, into: Path | None) -> None:
-    """Gather evidence of an `up` that failed before it made anything, such as used ports or a silent engine."""
+    """Gather evidence of an `up` that failed before it made anything, for example because a port is in use."""
     from envkit.cli.context import opened_if_possible
     from envkit.operations.gather import of_failed_up
 

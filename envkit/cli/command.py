@@ -62,7 +62,7 @@ def command(function: Function, own_help: Mapping[str, str] = MappingProxyType({
     positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter("context", positional), *(p.replace(kind=positional) for p in own)]
     parameters += [inspect.Parameter(name, positional, default=default) for name, default in COMMON.items()]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions take attributes
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions accept attributes
     return EnvkitTask(
         run,
         name=function.__name__.rstrip("_"),

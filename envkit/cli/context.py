@@ -93,7 +93,10 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Opened]:
 
 @contextmanager
 def opened_if_possible(flags: Flags) -> Iterator[tuple[Opened, EnvironmentFailed | None]]:
-    """Yield an opened environment and None; if the engine or a tool is missing, inactive drivers and the error."""
+    """Yield an opened environment and None. If the engine or a tool is missing, yield the error instead of None.
+
+    The drivers of the environment then run nothing.
+    """
     from envkit.base.caller import Caller
     from envkit.base.control import Control
     from envkit.base.errors import EnvironmentFailed

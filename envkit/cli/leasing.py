@@ -31,7 +31,7 @@ def _named_by_job(flags: Flags) -> bool:
 
 
 def remove_expired(flags: Flags) -> None:
-    """In a CI job, remove environments that earlier jobs of this user left and whose lease has expired.
+    """In a CI job, remove the expired environments that earlier jobs of this user left.
 
     Print each removal with its reason. An environment that a `run` uses or another envkit changes stays. An error is
     printed and stops nothing, because this job does not need the removal.

@@ -125,7 +125,7 @@ def run(namespace: Collection, argv: Sequence[str] | None = None) -> None:
     try:
         try:
             program.run(reorder_argv(argv or sys.argv))
-        finally:  # also where the program raises its exit code
+        finally:  # also if the program raises its exit code
             sys.stdout.flush()
     except BrokenPipeError:  # `--list | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -47,7 +47,7 @@ def option_defaults(commands: Mapping[str, Callable[..., int | None]] = COMMANDS
 
 
 def takes_next(word: str, known: Mapping[str, Any]) -> bool:
-    """Return whether a typed word is an option in `known` (`option_defaults()`) whose value is the next word."""
+    """Return whether a typed word is an option that takes the next word as its value. `known` has all options."""
     option = option_named(word)
     return option in known and not isinstance(known[option], bool)
 

@@ -24,7 +24,10 @@ HURT: frozenset[str] = frozenset({"died", "restarted", "oom"})
 
 @dataclass(frozen=True)
 class Gate:
-    """Decides the results of one `run`. With `repeat` above 1, a run is clean only if no service died or restarted."""
+    """Decides the results of one `run`.
+
+    With `repeat` above 1, a run is clean only if no service died, restarted or ran out of memory.
+    """
 
     cancelled: Cancelled
     repeat: int

@@ -73,10 +73,10 @@ def _prepare(*, engines: bool) -> None:
     """Import modules in advance, while the environment comes up: after the wrapper's death there is little time."""
     import envkit.config.load
     import envkit.operations.remove
-    import envkit.watch.watch  # noqa: F401  ahead of its use
+    import envkit.watch.watch  # noqa: F401  imported in advance
 
     if engines:
-        import docker  # noqa: F401  ahead of its use
+        import docker  # noqa: F401  imported in advance
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ PATIENCE = 2.0
 
 
 SPARE = 0.3
-"""Seconds before the deadline after which no service is waited for. So the answers of the others still count."""
+"""Seconds before the deadline at which the wait for late services ends, so that the others' answers still count."""
 
 BRIEF = 0.5
 """Seconds in which a service must answer if an error already reports what is wrong."""

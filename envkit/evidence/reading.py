@@ -25,7 +25,7 @@ def clock(at: float) -> str:
 
 
 def complaining_of(one: Hypothesis, found: Findings) -> list[Failure]:
-    """Return the failed tests whose message names the port of the hypothesis's service, or one of its kinds."""
+    """Return the failed tests with a message about the hypothesis: its service's port, or one of its kinds."""
     ports = {port for port, name in found.ports.items() if one.service and name.partition(".")[0] == one.service}
     hit = []
     for failure in failed(found):

@@ -15,7 +15,7 @@ _WORD = (
 )
 _WORD += r"|requirepass|masterauth|bearer)"
 SECRET_NAME = re.compile(rf"{_WORD}|_KEY\b|_PASS\b|_PWD\b|\bauth$", re.IGNORECASE)
-"""Names of variables, keys and files whose value is a secret."""
+"""Names of variables, keys and files that hold secrets."""
 
 _NO_SECRET = re.compile(
     r"(?:file|files|path|dir|folder|name|names|namespace|ref|seconds|expiry|expiration|expires|type|count|kind|url|uri|"

@@ -1,4 +1,4 @@
-"""The rules of the verdict, in order. Each yields the possible causes that it finds in the findings. Pure."""
+"""The rules of the verdict, in order. Each yields hypotheses about the cause of the failure. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BY_ERROR: tuple[tuple[type[errors.EnvkitError], str], ...] = (
 
 
 def own_error(found: Findings) -> Iterator[Hypothesis]:
-    """Yield the error with which envkit itself stopped."""
+    """Yield a hypothesis for the error with which envkit itself stopped."""
     if found.error is None or isinstance(found.error, errors.Cancelled):
         return
     meaning = next(words for kind, words in BY_ERROR if isinstance(found.error, kind))
@@ -45,7 +45,7 @@ def own_error(found: Findings) -> Iterator[Hypothesis]:
 
 
 def engine_gone(found: Findings) -> Iterator[Hypothesis]:
-    """Yield an engine that does not answer now, or did not for a while: its containers were unreachable."""
+    """Yield a hypothesis if the engine does not answer now, or did not answer for a while during the run."""
     if found.engine:
         reason = f"the container engine does not answer: {found.engine}"
         sure: Confidence = "possible" if found.engine == NOT_IN_TIME else "certain"  # the machine may be busy
@@ -58,7 +58,7 @@ def engine_gone(found: Findings) -> Iterator[Hypothesis]:
 
 
 def disk_full(found: Findings) -> Iterator[Hypothesis]:
-    """Yield disks of the environment that are full now, or were nearly full during the run."""
+    """Yield a hypothesis for each disk of the environment that is full now, or was nearly full during the run."""
     for disk in found.disks:
         if disk.full:
             yield _disk(f"the disk at {disk.path} is full: {_left(disk)}", "certain")
@@ -76,7 +76,7 @@ def _left(disk: DiskFact) -> str:
 
 
 def short_of_memory(found: Findings) -> Iterator[Hypothesis]:
-    """Yield services that the kernel killed at their memory limit, and services that came near it."""
+    """Yield a hypothesis for each service that the kernel killed at its memory limit, or that came near it."""
     near = {one.service: one for one in of(found, "memory")}
     killed = {fact.name for fact in found.services or () if fact.oom}
     killed |= {one.service for one in of(found, "died", "oom", "restarted") if _by_kernel(one, near.get(one.service))}
@@ -101,7 +101,7 @@ def _by_kernel(happened: Happening, near: Happening | None) -> bool:
 
 
 def died(found: Findings) -> Iterator[Hypothesis]:
-    """Yield services that died or were restarted while the command ran, or that do not run now."""
+    """Yield a hypothesis for each service that died or restarted while the command ran, or that does not run now."""
     seen: set[str] = set()
     for happened in of(found, "died", "restarted"):
         if happened.service in seen:
@@ -124,7 +124,7 @@ def _ended(happened: Happening) -> str:
 
 
 def silent(found: Findings) -> Iterator[Hypothesis]:
-    """Yield running services that do not answer: their probe fails now, or failed for a while during the run."""
+    """Yield a hypothesis for each running service that does not answer its probe now, or did not during the run."""
     for fact in found.services or ():
         if fact.wrong and fact.exit_code is None and not fact.absent:
             at = min((one.at for one in of(found, "unhealthy") if one.service == fact.name), default=None)
@@ -150,7 +150,7 @@ def silent(found: Findings) -> Iterator[Hypothesis]:
 
 
 def api_server(found: Findings) -> Iterator[Hypothesis]:
-    """Yield an API server that is unreachable, was unreachable for a while, was slow, or refused too many requests."""
+    """Yield a hypothesis if the API server is or was unreachable, was slow, or refused requests (429)."""
     if found.cluster:
         first = min((one.at for one in of(found, "apiserver")), default=None)
         reason = f"the API server does not answer: {found.cluster}"
@@ -181,7 +181,7 @@ def _throttles(happened: Happening) -> bool:
 
 
 def redis_full(found: Findings) -> Iterator[Hypothesis]:
-    """Yield each Redis that refuses writes at `maxmemory` (noeviction), or evicted keys to free memory."""
+    """Yield a hypothesis for each Redis that refuses writes at `maxmemory` (noeviction), or that evicted keys."""
     refusing = {one.service for one in of(found, "oom") if _refuses(one)}
     for service in sorted({*found.redis, *refusing}):
         sample = found.redis.get(service, {})
@@ -206,13 +206,13 @@ def redis_full(found: Findings) -> Iterator[Hypothesis]:
             )
         evicted = number(sample.get("evicted"))
         if evicted:
-            reason = f"{service} dropped {evicted:.0f} keys at maxmemory ({policy or 'eviction'})"
+            reason = f"{service} evicted {evicted:.0f} keys at maxmemory ({policy or 'eviction'})"
             yield Hypothesis(
                 "environment", "possible", reason, hint, service=service, kinds=frozenset({log_patterns.FULL})
             )
     for happened in of(found, "evicting"):
         if not number(found.redis.get(happened.service, {}).get("evicted")):
-            reason = f"{happened.service} dropped keys: {happened.message}"
+            reason = f"{happened.service} evicted keys: {happened.message}"
             hint = f"raise services.{happened.service}.options.maxmemory"
             yield Hypothesis("environment", "possible", reason, hint, happened.at, service=happened.service)
 
@@ -233,7 +233,7 @@ LOGGED = {
 
 
 def logged(found: Findings) -> Iterator[Hypothesis]:
-    """Yield services with a log line that appears only if the machine or its limits are at fault."""
+    """Yield a hypothesis for each log line that a service writes only if the machine or its limits are at fault."""
     for sign in found.logs:
         what, hint = LOGGED[sign.kind]
         kinds = frozenset({sign.kind})
@@ -243,7 +243,7 @@ def logged(found: Findings) -> Iterator[Hypothesis]:
 
 
 def tests_name_the_machine(found: Findings) -> Iterator[Hypothesis]:
-    """Yield failed tests that report a fault of the machine: a full disk, a full Redis, too few connections."""
+    """Yield a hypothesis if failed tests report a full disk, a full Redis, too few connections or throttling."""
     meanings = {
         log_patterns.DISK: ("a full disk", LOGGED[log_patterns.DISK][1], "likely"),
         log_patterns.FULL: ("a Redis that is full", "raise its options.maxmemory, or flush it between tests", "likely"),
@@ -261,7 +261,7 @@ def tests_name_the_machine(found: Findings) -> Iterator[Hypothesis]:
 
 
 def out_of_reach(found: Findings) -> Iterator[Hypothesis]:
-    """Yield services that failed tests could not reach, although they work now."""
+    """Yield a hypothesis for each service that failed tests could not reach, although it works now."""
     for port, name in found.ports.items():
         hit = [one for one in failed(found) if port in unreached(one)]
         if hit and found.well(name.partition(".")[0]):

@@ -12,7 +12,7 @@ from envkit.evidence.rules import Rule
 
 
 def strange_address(found: Findings) -> Iterator[Hypothesis]:
-    """Yield the first test that tried to reach a port of this machine outside the environment."""
+    """Yield a hypothesis for the first test that tried a port of this machine outside the environment."""
     if not found.ports:
         return
     for failure in failed(found):
@@ -24,7 +24,7 @@ def strange_address(found: Findings) -> Iterator[Hypothesis]:
 
 
 def registered_twice(found: Findings) -> Iterator[Hypothesis]:
-    """Yield failed tests whose process registered metrics twice: several servers shared the global registry."""
+    """Yield a hypothesis if failed tests registered metrics twice: several servers shared the global registry."""
     hit = [one for one in failed(found) if log_patterns.OWN in log_patterns.complaint(one.message).kinds]
     if hit:
         reason = f"{len(hit)} failed tests registered their metrics twice, first {hit[0].test}"
@@ -32,7 +32,7 @@ def registered_twice(found: Findings) -> Iterator[Hypothesis]:
 
 
 def lacks_a_right(found: Findings) -> Iterator[Hypothesis]:
-    """Yield failed tests that needed superuser rights. The presets' users have none."""
+    """Yield a hypothesis if failed tests needed superuser rights. The presets' users have none."""
     hit = [one for one in failed(found) if log_patterns.RIGHT in log_patterns.complaint(one.message).kinds]
     if hit:
         said = next(
@@ -49,7 +49,7 @@ def lacks_a_right(found: Findings) -> Iterator[Hypothesis]:
 
 
 def assertions(found: Findings) -> Iterator[Hypothesis]:
-    """Yield that tests failed, according to the command's reports, with messages that show no other cause."""
+    """Yield a hypothesis if tests failed, by the command's reports, with messages that show no other cause."""
     plain = [one for one in failed(found) if not log_patterns.complaint(one.message).kinds]
     if plain and found.tests:
         reason = f"{found.tests.failures} of {found.tests.tests} tests failed, first {plain[0].test}"
@@ -84,7 +84,7 @@ PYTEST = {
 
 
 def exit_code(found: Findings) -> Iterator[Hypothesis]:
-    """Yield what the command's exit code alone shows."""
+    """Yield a hypothesis from the command's exit code alone."""
     code = found.code
     if code in (None, 0):
         return

@@ -18,7 +18,7 @@ NOTICED = 5.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """Who is at fault, the reason, the confidence, further evidence (`because`), and the next step.
+    """The result of the judgement: fault, reason, confidence, further evidence (`because`), and the next step.
 
     Fault `none`: nothing failed. Fault `unknown`: something failed, and the findings do not show what.
     """
@@ -58,7 +58,7 @@ def judge(findings: Findings) -> Verdict:
     if not found:
         return Verdict("unknown", reading.ended(findings), "possible", next="look at the command's own output")
     found = [one for one in found if not one.plain] or found
-    chosen = max(found, key=lambda one: CONFIDENCES.index(one.confidence))  # the first of equals
+    chosen = max(found, key=lambda one: CONFIDENCES.index(one.confidence))  # `max` returns the first of equals
     return _verdict(chosen, [one for one in found if one is not chosen], findings)
 
 

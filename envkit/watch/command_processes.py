@@ -21,7 +21,7 @@ RUN = "ENVKIT_RUN"
 """The variable with the path of the run's folder. Every process of the command has it."""
 
 GRACE = 1.0
-"""Seconds between SIGTERM and SIGKILL for a command whose wrapper is dead."""
+"""Seconds between SIGTERM and SIGKILL when the supervisor ends a command after the wrapper's death."""
 
 
 def end_processes(run: Path, grace: float = GRACE) -> list[int]:

@@ -29,7 +29,10 @@ class Presence:
         self._lock = threading.Lock()
 
     def __call__(self, deep: bool = False) -> list[Happening]:
-        """Return what happened to the services since the last call. Raises `EngineError` if the engine is silent."""
+        """Return what happened to the services since the last call.
+
+        With `deep`, inspect every container. Raises `EngineError` if the engine does not answer.
+        """
         with self._lock:
             seen = self._seen(deep)
             found = [one for name, it in seen.items() for one in change(now(), self.known[name], it)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load(flags: Flags, image: Sequence[str]) -> None:
-    """Load images of this engine into the running cluster: `load shop/api:dev`. Images already there stay."""
+    """Load images of this engine into the running cluster: `load shop/api:dev`. Present images stay."""
     from envkit.cli import image_tables as tables
     from envkit.operations.load import load as bring
 

@@ -70,7 +70,7 @@ class CollectionContext:
         """Turn an exception of the block into a note in the bundle, so that the collector can go on."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001  a collector meets whatever is broken
+        except Exception as error:  # noqa: BLE001  a broken environment may raise any error
             self.bundle.note(f"{what}: {one_line(error)}")
 
 

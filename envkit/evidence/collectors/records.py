@@ -21,7 +21,7 @@ def run(scene: CollectionContext) -> None:
     """Copy the files of the last run: timeline, samples, probes, events, followed logs."""
     if scene.run is None:
         return
-    for path in sorted((*scene.run.glob("*"), *scene.run.glob("logs/*"))):  # not `rglob`: it may hold evidence
+    for path in sorted((*scene.run.glob("*"), *scene.run.glob("logs/*"))):  # `rglob` would copy evidence too
         if path.is_file() and not path.name.startswith(".") and not path.is_symlink():
             with scene.noted(f"run/{path.name}"):
                 scene.bundle.copy(f"run/{path.relative_to(scene.run)}", path)

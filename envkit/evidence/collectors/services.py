@@ -1,4 +1,4 @@
-"""Collects from the services: logs, facts from the engine or the kernel, and the probes' results of now."""
+"""Collects from the services: logs, facts from the engine or the kernel, and the current results of probes."""
 
 from __future__ import annotations
 

@@ -98,8 +98,8 @@ TROUBLE: Mapping[str, tuple[dict[str, Any], str, str]] = {
     "Redis refused": (
         {"happenings": (happened("oom", message="refuses", what="maxmemory"),)}, "likely", "redis refused writes",
     ),
-    "Redis evicted": ({"redis": EVICTED}, "possible", "redis dropped 12 keys at maxmemory (allkeys-lru)"),
-    "Redis was evicting": ({"happenings": (happened("evicting", message="full"),)}, "possible", "redis dropped keys"),
+    "Redis evicted": ({"redis": EVICTED}, "possible", "redis evicted 12 keys at maxmemory (allkeys-lru)"),
+    "Redis was evicting": ({"happenings": (happened("evicting", message="full"),)}, "possible", "redis evicted keys"),
     "disk full": ({"disks": (DiskFact("/x", 1 << 20),)}, "certain", "the disk at /x is full: 1 MiB are free"),
     "no inodes": ({"disks": (DiskFact("/x", 1 << 40, 0),)}, "certain", "no file can be made"),
     "disk nearly full": ({"happenings": (happened("disk", "", message="100 MiB free"),)}, "likely", "nearly full"),
@@ -198,7 +198,7 @@ def test_one_silence_of_a_busy_machine_is_less_than_certain() -> None:
 def test_evictions_are_a_suspicion_and_no_more() -> None:
     verdict = Run().judged(ASSERTED, redis=EVICTED)
     assert short(verdict) == ("test", "likely")
-    assert any("dropped 12 keys" in line for line in verdict.because)
+    assert any("evicted 12 keys" in line for line in verdict.because)
 
 
 @pytest.mark.parametrize("said", ["OOM command not allowed when used memory > 'maxmemory'.", "No space left on device"])
