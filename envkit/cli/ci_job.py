@@ -60,7 +60,7 @@ def folded(flags: Flags, title: str, *, ci: bool = False) -> Iterator[Flags]:
 
 
 def speaking(name: str | None, environ: Mapping[str, str], *, as_json: bool = False) -> Platform:
-    """Return the platform of the CI service, which writes to standard error. With `--json` it writes only masks."""
+    """Return the platform of the CI service, which writes to standard error. With `--json` it writes at most masks."""
     _, module = CI_SERVICES[name or PLAIN]
     made: Platform = import_module(module).platform(environ, say, as_json=as_json)
     return made
