@@ -1,4 +1,4 @@
-"""`--ci` and its companions: from options and what the CI service has set to a `ci.job.Job`, or to none."""
+"""Opens a `ci.job.Job` for a command that runs in a CI job or that has one of the options of CI jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def in_job(
     flags: Flags, verb: str, title: str = "", *, ci: bool = False, artifacts: str | None = None,
     junit: str | None = None, dotenv: str | None = None,
 ) -> Iterator[tuple[Flags, Job | None]]:  # fmt: skip
-    """The flags as they are in a job, and the job; none where nobody would read what it says."""
+    """Yield the flags for a CI job, and the job, or None outside a known CI service if no report is requested."""
     name = platform(flags.environ, asked=ci)
     files = [Path(one).absolute() if one else None for one in (artifacts, junit, dotenv)]
     if not ci and name in (None, PLAIN) and not any(files):
@@ -49,7 +49,7 @@ def in_job(
 
 @contextmanager
 def folded(flags: Flags, title: str, *, ci: bool = False) -> Iterator[Flags]:
-    """For a command that has nothing to tell but its lines: the flags, and the lines under a title."""
+    """Yield the flags for a CI job, and fold the command's lines under a title if the CI service can do so."""
     name = platform(flags.environ, asked=ci)
     flags = replace(flags, ci=ci or name is not None)
     if name in (None, PLAIN):
@@ -60,14 +60,14 @@ def folded(flags: Flags, title: str, *, ci: bool = False) -> Iterator[Flags]:
 
 
 def speaking(name: str | None, environ: Mapping[str, str], *, as_json: bool = False) -> Platform:
-    """Who speaks the service's language, on standard error. With `--json` only what must not be missing is said."""
+    """Return the platform of the CI service, which writes to standard error. With `--json` it writes at most masks."""
     _, module = CI_SERVICES[name or PLAIN]
     made: Platform = import_module(module).platform(environ, say, as_json=as_json)
     return made
 
 
 def say(text: str) -> None:
-    """On standard error, at once; where nobody reads any more, the work goes on."""
+    """Write the text to standard error at once. If the reader is gone, do nothing."""
     with suppress(OSError, ValueError):
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -78,7 +78,7 @@ def _note(text: str, as_json: bool) -> None:
 
 
 def _name(flags: Flags) -> str:
-    """The environment's; empty where the configuration does not tell, which whoever opens it will be told."""
+    """Return the environment's name, or an empty string if the configuration has none: opening it reports the fault."""
     try:
         return flags.paths().name
     except EnvkitError:
@@ -86,7 +86,7 @@ def _name(flags: Flags) -> str:
 
 
 def _gather(flags: Flags, error: EnvironmentFailed, into: Path | None) -> None:
-    """Evidence of what failed before anything was made: who holds the ports, why the engine does not answer."""
+    """Gather evidence of an `up` that failed before it made anything, for example because a port is in use."""
     from envkit.cli.context import opened_if_possible
     from envkit.operations.gather import of_failed_up
 

@@ -1,4 +1,4 @@
-"""What `run` says in a job of a CI service: parts of the log, and an account of it all."""
+"""Reports `run` in a CI job: groups in the log, and the data for the job's summary."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ if TYPE_CHECKING:
     from envkit.inventory.state import Record
 
 TITLES = {"up": ("envkit up", True), "command": ("the command", False), "down": ("envkit down", True)}
-"""Parts of a run that have a title, and whether they are folded away: the command's output is what one looks for."""
+"""Phases of a run with a title, and whether they are folded. The command's output stays open, because users read it."""
 
 
 class CiRunReporter(RunReporter):
-    """The usual lines, grouped; what the job's account needs is kept."""
+    """Writes the usual lines in groups, and keeps the data that the job's summary needs."""
 
     def __init__(self, as_json: bool, job: Job) -> None:
         super().__init__(as_json)
         self._job = job
 
     def opened(self, target: Opened) -> None:
-        """Its secrets are masked."""
+        """Mask the secrets that the environment already has."""
         self._job.opened(target.environment, target.paths, target.drivers, target.control)
 
     def ready(self, environment: Environment, record: Record) -> None:
-        """Those that came while it came up, before the command can show them."""
+        """Mask the secrets that `up` generated, before the command can print them."""
         self._job.ready(environment, record)
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Folded, but for the command."""
+        """Return a group of the log for the phase; it is folded, except for the command."""
         title, folded = TITLES.get(name, ("", True))
         return (
             self._job.group(f"{title} {self._job.name}" if folded else title, folded=folded) if title else nullcontext()
         )
 
     def row(self, row: Row) -> None:
-        """For the account."""
+        """Keep the row for the summary."""
         self._job.rows.append(row)
 
     def verdict(self, verdict: Verdict) -> None:
-        """Said, and kept; the environment is still there, with secrets that nobody will know afterwards."""
+        """Show the verdict and keep it. Read the secrets now, while the environment still exists."""
         self._job.learn()
         self._job.verdict = verdict
         with self._job.platform.foreign():
             super().verdict(verdict)
 
     def evidence(self, path: Path) -> None:
-        """Where it is."""
+        """Show the path of the evidence, and keep it for the summary."""
         self._job.evidence = str(path)
         super().evidence(path)

@@ -1,4 +1,4 @@
-"""How a function becomes a task: its own options, those every command has, one way to fail."""
+"""Turns a function into an invoke task with its own options, the common options and envkit's exit codes."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from envkit.cli.verb import Function
 from envkit.config.shipped import default_profile
 
 HELP = {
-    "file": "configuration file (else envkit.yaml, found by walking up)",
+    "file": "configuration file (default: envkit.yaml in this folder or in one above it)",
     "profile": f"profile by name (default: {default_profile()})",
-    "overlay": "profile or file laid over it; repeatable",
+    "overlay": "profile or file that is merged over the configuration; repeatable",
     "name": "name of the environment (default: the profile's)",
     "engine": "docker, podman or auto",
     "lane": "containers, mixed, embedded or auto",
-    "port_offset": "added to every host port; auto chooses one under which all are free",
+    "port_offset": "number that is added to every host port; auto chooses one with which all ports are free",
     "set": "KEY=VALUE, such as services.redis.options.maxmemory=1GiB; repeatable",
-    "json": "machine output",
+    "json": "print JSON for programs",
     "debug": "show tracebacks",
-    "service": "a service; repeatable, or as plain words after the command",
-    "keep": "leave things as they are afterwards, success or failure",
-    "build": "build images anew",
-    "ttl": "how long it is wanted, such as 8h; `prune` takes it after that, and in CI the next job (else ENVKIT_TTL)",
+    "service": "name of a service; repeatable, or as plain words after the command",
+    "keep": "remove nothing afterwards, on success or failure",
+    "build": "build images again",
+    "ttl": "lifetime, such as 8h; then `prune`, or in CI the next job, removes the environment (default: ENVKIT_TTL)",
     "yes": "do not ask",
-    "artifacts": "folder in which evidence is put, else the state directory",
-    "ci": "as in a CI job: groups, masks, summary; by itself on GitHub Actions and GitLab CI",
+    "artifacts": "folder for evidence (default: the state directory)",
+    "ci": "report as in a CI job: groups, masks, summary; automatic on GitHub Actions and GitLab CI",
     "junit": "file for a JUnit report of the steps",
 }
-"""Options that every command has, and those that several have."""
+"""Help texts of the options that every command or several commands have."""
 
 
 class EnvkitTask(Task[Any]):
-    """A task whose short options are the same in every command."""
+    """An invoke task. Its short options are the same in every command."""
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
-        """Invoke's own, with our letters instead of the first free one."""
+        """Return invoke's options for an argument, with the letter from `SHORT` instead of the first free one."""
         options = super().arg_opts(name, default, taken_names)
         if name in SHORT:
             options["names"].append(SHORT[name])
@@ -62,7 +62,7 @@ def command(function: Function, own_help: Mapping[str, str] = MappingProxyType({
     positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter("context", positional), *(p.replace(kind=positional) for p in own)]
     parameters += [inspect.Parameter(name, positional, default=default) for name, default in COMMON.items()]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions take attributes
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions accept attributes
     return EnvkitTask(
         run,
         name=function.__name__.rstrip("_"),

@@ -1,6 +1,6 @@
-"""Shell completion: a script for each shell, which asks the program itself, so that it never goes stale.
+"""The words that shell completion offers. The shell's script asks the program, so the words are always current.
 
-The answer takes less time than `env`: configuration is read but not judged, and no engine is asked.
+The answer takes less time than `env`: configuration is read but not validated, and no engine is asked.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ CHOICES = {
 
 
 def complete(words: Sequence[str], own: Mapping[str, Sequence[str]]) -> int:
-    """Print what the last of the words, as far as it is typed, may become; nothing where files fit."""
-    with suppress(Exception):  # a shell that is asked for a completion shows no errors
+    """Print the completions of the last word, one on each line; nothing if the shell is to complete files."""
+    with suppress(Exception):  # a shell must not show errors while it completes
         sys.stdout.write("".join(f"{one}\n" for one in candidates(words or [""], own, dict(os.environ))))
     return 0
 
 
 def candidates(words: Sequence[str], own: Mapping[str, Sequence[str]], environ: dict[str, str]) -> list[str]:
-    """Every word that begins with the last one and may stand there."""
-    *before, typed = [word for word in words if word != "="] + ([""] if words[-1] == "=" else [])  # as bash cuts words
+    """Return every word that is valid at this place and begins with the last word."""
+    *before, typed = [word for word in words if word != "="] + ([""] if words[-1] == "=" else [])  # bash splits at =
     if "--" in before:
         return []
     if before and takes_next(before[-1], option_defaults()):
@@ -58,7 +58,7 @@ def _beginning(found: Iterable[str], typed: str) -> list[str]:
 
 
 def _chosen(before: Sequence[str]) -> str:
-    """The command, the first plain word that is no option's value."""
+    """Return the command: the first plain word that is not the value of an option."""
     value, known = False, option_defaults()
     for word in before:
         if not word.startswith("-") and not value:
@@ -81,7 +81,7 @@ def _options(chosen: str, own: Mapping[str, Sequence[str]]) -> list[str]:
 def _words(
     chosen: str, before: Sequence[str], own: Mapping[str, Sequence[str]], environ: dict[str, str]
 ) -> Iterable[str]:  # fmt: skip
-    """Plain words after a command: services, environments, shells, commands."""
+    """Return the plain words that a command takes: services, environments, shells, commands."""
     if chosen == "help":
         return (*COMMANDS, *own)
     if chosen in COMMANDS and before[-1] == chosen and (choices := verb(chosen).choices):
@@ -93,7 +93,7 @@ def _words(
 
 
 def _values(option: str, before: Sequence[str], environ: dict[str, str]) -> Sequence[str]:
-    """What an option may be given; nothing where that is a file, a number, or anything."""
+    """Return the values of an option; nothing if it takes a file, a number or any text."""
     known: dict[str, Callable[[], Sequence[str]]] = {
         "service": lambda: services(before, environ),
         "environment": lambda: environments(environ),
@@ -105,7 +105,7 @@ def _values(option: str, before: Sequence[str], environ: dict[str, str]) -> Sequ
 
 
 def services(before: Sequence[str], environ: dict[str, str]) -> list[str]:
-    """Of the configuration that the words so far choose."""
+    """Return the services of the configuration that the words so far choose."""
     from envkit.config.load import Request
     from envkit.config.sources import collect
 
@@ -117,7 +117,7 @@ def services(before: Sequence[str], environ: dict[str, str]) -> list[str]:
 
 
 def profiles(environ: dict[str, str]) -> list[str]:
-    """That stand beside the configuration, or come with envkit."""
+    """Return the profiles beside the configuration and those that come with envkit."""
     from envkit.config.lookup import profiles as known
     from envkit.config.request import Request
 
@@ -125,7 +125,7 @@ def profiles(environ: dict[str, str]) -> list[str]:
 
 
 def environments(environ: dict[str, str]) -> list[str]:
-    """That have a record on this machine."""
+    """Return the environments that have a record on this machine."""
     from envkit.inventory.state import names
 
     return names(state_home(environ))

@@ -1,4 +1,4 @@
-"""From flags to an opened environment: configuration, lane, event sinks, signals."""
+"""Opens an environment for a command from its flags: configuration, lane, event sinks, signals."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ class Opened:
     control: Control
     placement: Placement
     up_command: str = "up"
-    """The command that brings this environment up, as the user would type it: for the next steps of errors."""
+    """The command line that brings this environment up. Hints of errors show it."""
     asked: Mapping[str, str] = field(default_factory=dict)
     """The options that chose the environment, as `config.request.Request.asked` returns them."""
 
     @property
     def caller(self) -> Caller:
-        """The caller's environment variables and cache folder."""
+        """Return the caller's environment variables and cache folder."""
         return self.drivers.caller
 
 
 @contextmanager
 def opened(flags: Flags, *, alone: bool = False) -> Iterator[Opened]:
-    """An environment opened for one command; its live view is put away and its helpers are ended at the end.
+    """Yield an environment that is opened for one command. At the end, close its live view and end its helpers.
 
-    With `alone` nobody is there to be told, and signals are the caller's business: for the watch over a run.
+    With `alone`, show no events and do not handle signals. The supervisor of a run uses it.
     """
     from envkit.base.caller import Caller
     from envkit.base.control import Control
@@ -93,7 +93,10 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Opened]:
 
 @contextmanager
 def opened_if_possible(flags: Flags) -> Iterator[tuple[Opened, EnvironmentFailed | None]]:
-    """As `opened`; where the engine or a tool is gone drivers that run nothing, and the error that says so."""
+    """Yield an opened environment and None. If the engine or a tool is missing, yield the error instead of None.
+
+    The drivers of the environment then run nothing.
+    """
     from envkit.base.caller import Caller
     from envkit.base.control import Control
     from envkit.base.errors import EnvironmentFailed
@@ -123,9 +126,10 @@ def opened_if_possible(flags: Flags) -> Iterator[tuple[Opened, EnvironmentFailed
 
 
 def keep_recorded_choices(environment: Environment, paths: Paths, *, moved: bool) -> Environment:
-    """What was left open stays as it was at the last `up`: lane, engine and port offset need not be typed again.
+    """Return the environment with the recorded lane, engine and port offset, where the user has chosen none.
 
-    Raises `HolderError` when it is up elsewhere than what is asked for.
+    So users need not repeat the options of the last `up`. Raises `HolderError` if it is up in another place than the
+    requested one.
     """
     from envkit.drivers.lanes import lane_fits
     from envkit.inventory import state
@@ -147,10 +151,10 @@ def keep_recorded_choices(environment: Environment, paths: Paths, *, moved: bool
 
 
 def offset_of(environment: Environment, paths: Paths, record: Record | None, *, moved: bool) -> int:
-    """The port offset of an environment as it is, or as the next `up` would have it.
+    """Return the port offset of an environment that is up, or the offset that the next `up` would use.
 
-    What is up keeps its offset unless another number is given. What a failed `up --keep` left has no record: its offset
-    is the one that was chosen for it.
+    An environment that is up keeps its offset unless another number is given. Remains of a failed `up --keep` have no
+    record; they keep the offset that was chosen for them.
     """
     from envkit.inventory import offsets
 
@@ -163,9 +167,10 @@ def offset_of(environment: Environment, paths: Paths, record: Record | None, *, 
 
 
 def run_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tuple[str, list[str]]:
-    """`down` needs the environment's name only: it works without an engine's consent and with a broken configuration.
+    """Remove the environment, and return its name and the names of what was removed.
 
-    A signal ends the wait for another envkit, but no removal that has begun: what was asked for is taken away.
+    It needs only the environment's name, so it works without an engine and with a broken configuration. A signal ends
+    the wait for another envkit, but not a removal that has begun.
     """
     from envkit.base.events import Stream
     from envkit.base.owner import claim
@@ -195,7 +200,10 @@ def run_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tuple
 
 @contextmanager
 def _engines(request: Request, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[Mapping[str, str]]:
-    """Engines that answer, and Podman's where it must be started for that; none is for what ran as processes."""
+    """Yield the caller's variables, with the address of Podman's service if it must be started for the removal.
+
+    An environment of processes needs no engine.
+    """
     from envkit.drivers.engine.podman_service import serving
     from envkit.operations.remove import on_processes_alone
 
@@ -207,17 +215,17 @@ def _engines(request: Request, environ: Mapping[str, str], paths: Paths, stream:
 
 
 class Silent:
-    """A face for nobody."""
+    """An event sink that shows nothing."""
 
     def __call__(self, event: Event) -> None:
-        """Say nothing."""
+        """Ignore the event."""
 
     def close(self) -> None:
-        """Nothing to put away."""
+        """Do nothing."""
 
 
 def sink_for(flags: Flags) -> Any:
-    """The face that fits where the output goes: JSON lines, a live view on a terminal, plain lines elsewhere."""
+    """Return the event sink for the output: JSON lines, a live view on a terminal, or plain lines."""
     if flags.json:
         from envkit.report.lines import JsonLines
 
@@ -235,7 +243,7 @@ def sink_for(flags: Flags) -> Any:
 
 @contextmanager
 def signals(cancel: Cancel) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP ask everything to stop; what was begun is then taken back in order."""
+    """Make Ctrl-C, SIGTERM and SIGHUP cancel the command. It then undoes in order what it has begun."""
 
     def stop(signum: int, _frame: FrameType | None) -> None:
         cancel.set(signum)
@@ -250,7 +258,10 @@ def signals(cancel: Cancel) -> Iterator[None]:
 
 @contextmanager
 def opened_machine(flags: Flags) -> Iterator[tuple[Stream, Cancel, Mapping[str, str]]]:
-    """For commands about the whole machine: events, signals, and engines that answer; no configuration is loaded."""
+    """Yield events, cancellation and the variables for engines, for commands about the whole machine.
+
+    No configuration is loaded.
+    """
     from envkit.base.events import Stream
     from envkit.base.waiting import Cancel
     from envkit.drivers.engine.podman_service import serving

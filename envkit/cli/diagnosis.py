@@ -1,4 +1,4 @@
-"""Whose fault a failure of `run` was: looked at, judged, kept and said before anything is taken down."""
+"""Diagnoses a failure of `run` before anything is taken down: examines, judges, collects evidence, reports."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from envkit.evidence import Verdict
 
 EVIDENCE_SECONDS, HURRIED_SECONDS = 30.0, 3.0
-"""For evidence; and for it when somebody waits with a SIGKILL. CI kills about ten seconds after it cancels."""
+"""Seconds for evidence, and after a cancellation. CI services send SIGKILL about ten seconds after they cancel."""
 
 
 @dataclass(frozen=True)
 class DiagnosisTarget:
-    """Where what was found goes: the run's folder, `--artifacts`, who says it, and in which phase."""
+    """The destination of a diagnosis: the run's folder, `--artifacts`, the reporter, and the log of phases."""
 
     folder: Path
     artifacts: Path | None
@@ -36,7 +36,7 @@ class DiagnosisTarget:
 
 @dataclass
 class Diagnosis:
-    """Of one `run`; `cancelled` and `between` are its signals."""
+    """The diagnosis of one `run`. `cancelled` and `between` receive its signals."""
 
     said: DiagnosisTarget
     cancelled: Cancelled
@@ -45,7 +45,7 @@ class Diagnosis:
 
     @contextmanager
     def judging(self, target: Callable[[], Opened]) -> Iterator[None]:
-        """What fails here is explained before anything is taken down."""
+        """Explain an error of the block before anything is taken down, and raise it again."""
         try:
             yield
         except CancelledError as error:
@@ -56,7 +56,7 @@ class Diagnosis:
             raise
 
     def on_cancel(self, target: Opened) -> None:
-        """Evidence while the command still ends, and before anything is taken down; for a thread."""
+        """Wait for a cancellation, then gather evidence while the command still ends. Runs in a thread."""
         self.cancelled.event.wait()
         self.explain(target, signum=self.cancelled.signum, seconds=HURRIED_SECONDS)
 
@@ -64,7 +64,10 @@ class Diagnosis:
         self, target: Opened, *, error: EnvkitError | None = None, code: int | None = None, signum: int = 0,
         seconds: float = EVIDENCE_SECONDS,
     ) -> Verdict | None:  # fmt: skip
-        """Look, judge, keep everything, say it; once for each failure. A second signal leaves it behind."""
+        """Examine, judge, collect and report once for each failure, and return the verdict.
+
+        A second signal ends the wait for it; the verdict is then None if it is not ready.
+        """
         if error is not None and self._judged:
             return None
         self._judged = self._judged or error is not None
@@ -98,7 +101,7 @@ class Diagnosis:
         return found[0] if found else None
 
     def _wait(self, thread: threading.Thread, cancel: Cancel) -> None:
-        """Until it is done. A signal meanwhile leaves it `HURRIED_SECONDS` more; a second one, nothing."""
+        """Wait until the thread ends. After a signal wait about `HURRIED_SECONDS`; after a second one do not wait."""
         asked = 0.0
         while thread.is_alive() and not self.cancelled.hurry.is_set():
             if (cancel.event.is_set() or self.between.event.is_set()) and not asked:

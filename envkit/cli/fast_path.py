@@ -1,6 +1,6 @@
-"""The way in. Plain words are understood here, without invoke, whose import takes longer than `env` may in all.
+"""The entry point. It parses plain command lines itself, because the import of invoke takes longer than `env` may.
 
-What is not plain (help, a list, a fault, another repository's tasks) is invoke's; both know the same options.
+Invoke parses all others: help, lists, faulty command lines, tasks of another repository. Both have the same options.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from envkit.cli.options import COMMANDS, COMMON, REPEATED, SHORT, carried_out, n
 from envkit.cli.terminal import forgiving
 
 NEW_OBJECTS = 200_000
-"""Between two searches for garbage, which Python makes after 700. Imports make many objects that stay: an `up` with
-nothing to do makes 60,000, and each search through 20,000 of them took 15 ms of its 600."""
+"""Objects between two garbage collections; Python's default is 700. Imports make many objects that stay: an `up` with
+nothing to do makes 60,000, and each collection over 20,000 of them took 15 ms of its 600."""
 
 ASKED = "__complete"
-"""The word with which a shell's script asks what may come next; see `completing`."""
+"""The command with which a shell's script asks for completions; see `completion_words`."""
 
 Command = Callable[..., int | None]
 _LONG = {f"-{letter}": f"--{name}" for name, letter in SHORT.items()}
 
 
 def parse_plain(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[Command, dict[str, Any]] | None:
-    """The command and all of its options, None when the words are not plain ones."""
+    """Return the command and all of its options, or None if invoke must parse the words."""
     argv = normalize_argv(argv)
     words = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
     flags = {name for name, default in COMMON.items() if isinstance(default, bool)}
@@ -55,7 +55,10 @@ def parse_plain(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[C
 
 
 def _option(word: str, words: list[str], flags: Collection[str]) -> tuple[str, Any] | None:
-    """Name and value of `--name value`, `--name=value`, `-n value` or `--flag`, whose value is taken from `words`."""
+    """Return name and value of `--name value`, `--name=value`, `-n value` or `--flag`, or None for other forms.
+
+    A separate value is removed from `words`.
+    """
     option, equals, value = word.partition("=")
     name = _LONG.get(option, option)
     if not name.startswith("--") or (equals and option in _LONG) or "_" in name:
@@ -69,7 +72,7 @@ def _option(word: str, words: list[str], flags: Collection[str]) -> tuple[str, A
 
 
 def _options(chosen: Command, given: list[tuple[str, Any]]) -> dict[str, Any] | None:
-    """Every option of the command, None where one was said that it has not, or twice."""
+    """Return every option of the command, or None if a given one is unknown or was given twice."""
     own = list(inspect.signature(chosen).parameters.values())[1:]
     found: dict[str, Any] = {it.name: [] if it.name in REPEATED else it.default for it in own}
     found |= {name: [] if name in REPEATED else default for name, default in COMMON.items()}
@@ -84,9 +87,9 @@ def _options(chosen: Command, given: list[tuple[str, Any]]) -> dict[str, Any] | 
 
 
 def try_fast_path(argv: Sequence[str], own: Mapping[str, Sequence[str]] | None = None) -> None:
-    """Carry out what the words plainly say, and exit; return when they are invoke's to read.
+    """Carry out a plain command line and exit; return if invoke must parse it.
 
-    `own` are the options of a repository's own tasks by name, which the shell completes as well.
+    `own` has the options of a repository's own tasks by name. The shell completes them as well.
     """
     gc.set_threshold(NEW_OBJECTS)
     forgiving()
@@ -106,15 +109,15 @@ def _carry_out(function: Command, options: dict[str, Any]) -> NoReturn:
     code = exit_code_of(lambda: carried_out(function, options), bool(options["debug"]), bool(options["json"]))
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has enough
+    except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = BROKEN_PIPE
-    gc.freeze()  # the interpreter's last search for garbage would look at all that was imported: a tenth of a second
+    gc.freeze()  # otherwise the last garbage collection scans all imports: 0.1 s
     raise SystemExit(code)
 
 
 def main() -> None:
-    """The entry point of the `envkit` command. Ctrl-C during the imports ends it at once, without a traceback."""
+    """Run the `envkit` command. Ctrl-C during the imports ends it at once, without a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try_fast_path(sys.argv)
     from envkit.cli.main import run

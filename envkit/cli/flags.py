@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Flags:
-    """What every command takes; None and empty mean: not said on the command line."""
+    """The options that every command takes. None or empty means that the command line does not have the option."""
 
     file: str | None = None
     profile: str | None = None
@@ -27,16 +27,16 @@ class Flags:
     engine: str | None = None
     lane: str | None = None
     port_offset: int | str | None = None
-    """A number, or `auto`."""
+    """A whole number, or `auto`."""
     sets: tuple[str, ...] = ()
     json: bool = False
     debug: bool = False
     ci: bool = False
-    """Plain lines, also on a terminal."""
+    """Whether to print plain lines even on a terminal."""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def request(self) -> Request:
-        """What the configuration is loaded from."""
+        """Return the request from which the configuration is loaded."""
         from envkit.config.load import Request
 
         given: dict[str, Any] = {
@@ -52,7 +52,7 @@ class Flags:
         return Request.of(self.environ, Path.cwd(), **given)
 
     def words(self) -> list[str]:
-        """The options that choose this environment, as they would be typed again."""
+        """Return the options that choose this environment, as the user would type them."""
         single = {
             "--file": self.file,
             "--profile": self.profile,
@@ -66,26 +66,26 @@ class Flags:
         return words + [word for one in self.sets for word in ("--set", one)]
 
     def command(self, verb: str) -> str:
-        """The command line of a verb for the same environment, to suggest it to the user."""
+        """Return the command line of a verb for the same environment, to suggest it to the user."""
         return shlex.join([program(), verb, *self.words()])
 
     def told(self) -> dict[str, Any]:
-        """As another process can be told of them; see `heard`."""
+        """Return the flags as JSON data for another process; `heard` reads them."""
         return {**asdict(replace(self, environ={})), "environ": dict(self.environ)}
 
     @classmethod
     def heard(cls, told: Mapping[str, Any]) -> Flags:
-        """The flags that another process told of."""
+        """Return the flags from the data of another process; `told` writes them."""
         return cls(**{**told, "overlay": tuple(told["overlay"]), "sets": tuple(told["sets"])})
 
     def paths(self) -> Paths:
-        """The environment's files, found without loading the whole configuration."""
+        """Return the paths of the environment's files, without loading the whole configuration."""
         from envkit.config.load import identify
 
         return Paths(state_home(dict(self.environ)), identify(self.request()).name)
 
 
 def program() -> str:
-    """How the user called us, for the commands that messages suggest."""
+    """Return the name by which the user called the program, for commands in messages."""
     name = Path(sys.argv[0]).name.removesuffix(".py")
     return os.environ.get("ENVKIT_PROGRAM") or ("envkit" if name == "__main__" else name)

@@ -1,4 +1,4 @@
-"""Help: commands in groups, each with its options and with examples that a test parses."""
+"""Texts of the help: an overview of commands in groups, and each command's options and examples."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from envkit.cli.options import COMMON, SHORT
 from envkit.cli.verb import GROUPS, every, verb
 
 VALUES = {"port_offset": "N|auto", "set": "KEY=VALUE", "ttl": "TIME", "artifacts": "DIR", "junit": "FILE"}
-"""Placeholders of options that several commands have."""
+"""Placeholders for the values of options that several commands have."""
 
 INDENT = 2
 
 
 def summary(text: str) -> str:
-    """The first sentence of a docstring, on one line, without its full stop."""
+    """Return the first sentence of a docstring, on one line, without its full stop."""
     return " ".join(text.strip().split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
 
 
 def overview(program: str, tasks: Mapping[str, str], columns: int) -> str:
-    """Every command of a program in its group; `tasks` are docstrings by name."""
+    """Return the overview of all commands in their groups; `tasks` maps their names to docstrings."""
     known = every()
     groups = {title: [name for name, verb in known.items() if verb.group == title] for title in GROUPS}
     if more := [name for name in tasks if name not in known]:
@@ -36,7 +36,7 @@ def overview(program: str, tasks: Mapping[str, str], columns: int) -> str:
 
 
 def of_command(program: str, name: str, texts: Mapping[str, str], columns: int) -> str:
-    """One command: usage, what it does, its options and everyone's, examples."""
+    """Return the help of one command: usage, description, its own and the common options, examples."""
     about = verb(name)
     function, texts = about.function, {**texts, **about.help}
     own = [
@@ -71,7 +71,7 @@ def _options(
 
 
 def _rows(rows: Sequence[tuple[str, str]], width: int, columns: int) -> str:
-    """Two columns; on a narrow terminal the second one stands below the first."""
+    """Return the rows in two columns; on a narrow terminal, put the second column below the first."""
     begin = INDENT + width + 2
     if columns - begin < 30:
         return "".join(f"{' ' * INDENT}{left}\n{_wrapped(right, 2 * INDENT + 2, columns)}" for left, right in rows)

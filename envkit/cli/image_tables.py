@@ -1,4 +1,4 @@
-"""Images, pulls, archives: as people or programs read them."""
+"""Prints lists of images, pulls and archives, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def parts(found: Sequence[Part], flags: Flags, out: Out) -> None:
-    """A row for each image; what is missing at the end."""
+    """Print a row for each image, then how many are missing."""
     if flags.json:
         out(json.dumps({"images": [as_data(part) for part in found]}, indent=2) + "\n")
         return
     if not found:
-        out("this environment is started from no image\n")
+        out("this environment uses no images\n")
         return
-    heading = ("IMAGE", "USED BY", "HERE", "SIZE", "ID", "FROM")
+    heading = ("IMAGE", "USED BY", "PRESENT", "SIZE", "ID", "FROM")
     out(table([heading, *map(_row, found)], edge(flags.environ), headed=True))
     missing = sum(not part.here for part in found)
-    out(f"\n{missing} of {len(found)} are not here\n" if missing else "\neverything is here\n")
+    out(f"\n{missing} of {len(found)} are missing\n" if missing else "\nall images are present\n")
 
 
 def _row(part: Part) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def _row(part: Part) -> tuple[str, ...]:
 
 
 def as_data(part: Part) -> dict[str, Any]:
-    """One image for a program; what is not here has neither id nor size."""
+    """Return one image as JSON data; a missing image has neither id nor size."""
     return {
         "image": part.name,
         "role": part.role,
@@ -53,12 +53,12 @@ def as_data(part: Part) -> dict[str, Any]:
 
 
 def size(count: int) -> str:
-    """Bytes in the unit that fits."""
+    """Return a number of bytes in MiB, or in GiB from 1 GiB on."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
 def results(done: Sequence[Result], flags: Flags, out: Out) -> None:
-    """What became of each image, with the reason where it failed."""
+    """Print the result of each image, and the reason of each failure."""
     if flags.json:
         rows = [
             {**as_data(one.part), "result": one.result, "said": one.said, "seconds": round(one.seconds, 3)}
@@ -77,12 +77,12 @@ def results(done: Sequence[Result], flags: Flags, out: Out) -> None:
 
 
 def saved(done: Saved, flags: Flags, out: Out) -> None:
-    """The archive, what is in it, and what to do with it."""
+    """Print the archive's content and path, and the command that loads it."""
     if flags.json:
         out(json.dumps({"file": str(done.path), "size": done.size, **done.manifest}, indent=2) + "\n")
         return
     images, programs = done.manifest["images"], done.manifest["programs"]
-    out(table([("in it", *_entry(row)) for row in (*images, *programs)], edge(flags.environ)))
+    out(table([("saved", *_entry(row)) for row in (*images, *programs)], edge(flags.environ)))
     out("".join(f"note: {note}\n" for note in done.notes))
     out(f"\n{done.path}: {size(done.size)}, for {done.manifest['platform'] or done.manifest['host']}\n")
     out(f"on the other machine:  envkit images load {done.path.name}\n")
@@ -93,7 +93,7 @@ def _entry(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def loaded(done: Loaded, flags: Flags, out: Out) -> None:
-    """What was in the archive, and what of it was there before."""
+    """Print each entry of the archive, and whether it was present before."""
     if flags.json:
         rows = [{"name": one.name, "result": one.result} for one in done.entries]
         out(json.dumps({"loaded": rows, "notes": list(done.notes)}, indent=2) + "\n")
@@ -103,7 +103,7 @@ def loaded(done: Loaded, flags: Flags, out: Out) -> None:
 
 
 def brought(done: Sequence[Brought], flags: Flags, out: Out) -> None:
-    """Each image, and the nodes that got it."""
+    """Print each image and the nodes into which it was loaded."""
     if flags.json:
         rows = [{"image": one.image, "id": one.id, "brought_into": list(one.nodes)} for one in done]
         out(json.dumps({"images": rows}, indent=2) + "\n")
@@ -112,4 +112,4 @@ def brought(done: Sequence[Brought], flags: Flags, out: Out) -> None:
 
 
 def _whereto(one: Brought) -> str:
-    return f"brought into {', '.join(one.nodes)}" if one.nodes else "is there already"
+    return f"loaded into {', '.join(one.nodes)}" if one.nodes else "is already present"

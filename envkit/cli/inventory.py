@@ -1,4 +1,4 @@
-"""What is on this machine, as people or programs read it."""
+"""Prints the environments of this machine, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 def environments(machine: Machine, flags: Flags, out: Out) -> None:
-    """A row for each environment; engines that did not answer are named below."""
+    """Print a row for each environment, then the engines that did not answer."""
     if flags.json:
         rows = [as_data(found) for found in machine.environments]
         out(json.dumps({"environments": rows, "silent": dict(machine.silent)}, indent=2) + "\n")
         return
     if not machine.environments:
-        out("no environment is on this machine\n")
+        out("there are no environments on this machine\n")
     else:
         head = ("NAME", "STATE", "WHERE", "PARTS", "AGE", "EXPIRES", "HELD BY")
         out(table([head, *map(_row, machine.environments)], edge(flags.environ), headed=True))
     for url, reason in machine.silent.items():
-        out(f"\nnot asked: {url} ({reason})\n")
+        out(f"\nno answer from {url} ({reason})\n")
 
 
 def _row(found: Found) -> tuple[str, ...]:
@@ -46,11 +46,11 @@ def _until(moment: float) -> str:
     if not moment:
         return "never"
     left = moment - time.time()
-    return f"in {span(left)}" if left > 0 else "over"
+    return f"in {span(left)}" if left > 0 else "expired"
 
 
 def span(seconds: float) -> str:
-    """`3h` of seconds; the largest unit that fits."""
+    """Return the seconds as whole numbers of the largest unit that fits, such as `3h`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{int(seconds // size)}{unit}"
@@ -58,7 +58,7 @@ def span(seconds: float) -> str:
 
 
 def as_data(found: Found) -> dict[str, Any]:
-    """One environment for a program; times are in UTC, absent ones null."""
+    """Return one environment as JSON data; times are in UTC, missing times are null."""
     return {
         "name": found.name,
         "state": found.state,
@@ -82,7 +82,7 @@ def _stamp(moment: float) -> str | None:
 
 
 def prune_targets(chosen: Sequence[PruneTarget], machine: Machine, flags: Flags, out: Out) -> None:
-    """What would go, and why; every part of it."""
+    """Print the environments that would be removed, each with the reason and all its parts."""
     if flags.json:
         rows = [{**as_data(one.found), "reason": one.reason} for one in chosen]
         out(json.dumps({"prunable": rows}, indent=2) + "\n")
@@ -96,7 +96,7 @@ def prune_targets(chosen: Sequence[PruneTarget], machine: Machine, flags: Flags,
 
 
 def pruned(done: Sequence[Pruned], flags: Flags, out: Out) -> None:
-    """What went, and what did not."""
+    """Print what was removed, and what could not be removed."""
     if flags.json:
         rows = [{"name": one.name, "removed": list(one.removed), "problem": one.problem or None} for one in done]
         out(json.dumps({"pruned": rows}, indent=2) + "\n")
@@ -106,7 +106,7 @@ def pruned(done: Sequence[Pruned], flags: Flags, out: Out) -> None:
 
 
 def written(made: Written, flags: Flags, out: Out) -> None:
-    """What `init` made, and what to do next."""
+    """Print the files that `init` wrote, and the next commands."""
     if flags.json:
         files = [str(path) for path in made.files]
         out(json.dumps({"files": files, "seen": list(made.seen), "notes": list(made.notes)}, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Environments of CI jobs: how long they are wanted, and the removal of those that an earlier job of this user left."""
+"""Leases of environments in CI jobs, and the removal of environments that earlier jobs of this user left."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ VARIABLE = "ENVKIT_TTL"
 
 
 def lease_of(flags: Flags, ttl: str | None) -> Lease:
-    """What `--ttl`, else `ENVKIT_TTL`, says; in a CI job the job's own limit where neither is given."""
+    """Return the lease from `--ttl` or `ENVKIT_TTL`; without both, a CI job gets its default lease."""
     ends = expiry(ttl, "--ttl") or expiry(flags.environ.get(VARIABLE) or None, VARIABLE)
     return lease(flags.environ, None if _named_by_job(flags) else flags.paths().name, ends)
 
 
 def _named_by_job(flags: Flags) -> bool:
-    """Whether the environment's name comes from the job, and not from the user."""
+    """Return whether the environment's name comes from the job, and not from the user."""
     from envkit.config.sources import named_by_job
 
     return identity(flags.environ) is not None and named_by_job(flags.request())
 
 
 def remove_expired(flags: Flags) -> None:
-    """In a CI job, remove what earlier jobs of this user left and whose lease is over; say what, and why.
+    """In a CI job, remove the expired environments that earlier jobs of this user left.
 
-    What a `run` uses or another envkit works on stays. Trouble is told and stops nothing: this job needs none of it.
+    Print each removal with its reason. An environment that a `run` uses or another envkit changes stays. An error is
+    printed and stops nothing, because this job does not need the removal.
     """
     if identity(flags.environ) is None:
         return
@@ -46,7 +47,7 @@ def remove_expired(flags: Flags) -> None:
         if expired(found, own):
             _clear(flags, own)
     except EnvkitError as error:
-        sys.stderr.write(f"what earlier jobs left was not looked for: {error.message}\n")
+        sys.stderr.write(f"cannot look for environments of earlier jobs: {error.message}\n")
 
 
 def _clear(flags: Flags, own: str) -> None:
@@ -60,7 +61,7 @@ def _clear(flags: Flags, own: str) -> None:
         doomed = {one.found.name: one for one in choose(over)}
         for found in over:
             if found.name not in doomed:
-                stream.note(f"the lease of environment {found.name} ({found.job}) is over, and it stays: {_why(found)}")
+                stream.note(f"the lease of environment {found.name} ({found.job}) is over, but it stays: {_why(found)}")
         for one in doomed.values():
             stream.note(f"removing environment {one.found.name} ({one.found.job}): {one.reason}")
         for done in prune(doomed.values(), home, environ, stream, cancel):
@@ -73,4 +74,4 @@ def _why(found: Found) -> str:
         return f"it is used by {found.running}"
     if found.state == "busy":
         return "another envkit works on it"
-    return found.unseen or "it is not this user's"
+    return found.unseen or "it belongs to another user"

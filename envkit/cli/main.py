@@ -1,4 +1,4 @@
-"""The program `envkit`: the tasks with the words in the order in which people type them."""
+"""Runs the tasks as the program `envkit`, and accepts options and words in any order."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ from envkit.cli.verb import verb
 from envkit.version import __version__
 
 HELP_COLUMNS = 100
-"""Of help that goes to no terminal."""
+"""Columns of a help text that does not go to a terminal."""
 
 
 class EnvkitProgram(Program):
-    """Invoke's program with envkit's exit codes; byte code of lazily imported modules is kept."""
+    """Invoke's program with envkit's help texts and exit codes. Python keeps writing byte code."""
 
     def parse_core(self, argv: list[str] | None) -> None:
-        """Invoke turns byte code off, which would cost every later command its imports again."""
+        """Parse the core options, and turn byte code on again: without it every command would compile its imports."""
         super().parse_core(argv)
         sys.dont_write_bytecode = False
 
     def parse_tasks(self) -> None:
-        """What cannot be parsed ends with 2, and with the nearest command when one was mistyped."""
+        """Parse the tasks. On a faulty command line exit with 2, and suggest the nearest command or option."""
         try:
             super().parse_tasks()
         except ParseError as error:
             raise Exit(self._explain(error), code=USAGE) from error
 
     def print_help(self) -> None:
-        """Ours: most of invoke's own options mean nothing here, and `-e`, `-f`, `-p` mean something else."""
+        """Print envkit's help: most of invoke's options have no effect here, and `-e`, `-f`, `-p` differ."""
         tasks = {name: task.__doc__ or "" for name, task in self.collection.tasks.items()}
         sys.stdout.write(helptext.overview(program(), tasks, edge(os.environ) or HELP_COLUMNS))
 
     def list_tasks(self) -> None:
-        """`--list` is the same as `--help`."""
+        """Print the same as `--help`."""
         self.print_help()
 
     def print_task_help(self, name: str) -> None:
-        """Ours, with examples; a repository's own task is invoke's to explain."""
+        """Print envkit's help with examples, or invoke's help for a repository's own task."""
         if isinstance(self.collection[name], EnvkitTask):
             sys.stdout.write(helptext.of_command(program(), name, HELP, edge(os.environ) or HELP_COLUMNS))
         else:
@@ -66,11 +66,11 @@ class EnvkitProgram(Program):
             return f"error: there is no command {unknown!r}\nnext: did you mean {near[0]!r}?"
         lacking = re.match(r"Flag <Argument: (\w+)", str(error))
         said = f"--{lacking[1].replace('_', '-')} needs a value" if lacking else _unknown(str(error), error.context)
-        return f"error: {said}\nnext: `--help` after the command shows its options; `--list` the commands"
+        return f"error: {said}\nnext: `--help` after the command shows its options; `--list` shows the commands"
 
 
 def _unknown(said: str, context: Any) -> str:
-    """Invoke's "No idea what 'x' is!" by what x was meant to be: an option, a word after a command, a command."""
+    """Return a clear message in place of invoke's "No idea what 'x' is!": x is an option, an argument or a command."""
     found = re.match(r"No idea what '(.*)' is!", said)
     if not found:
         return said
@@ -80,11 +80,11 @@ def _unknown(said: str, context: Any) -> str:
         return f"there is no option {word}" + (f"; did you mean {near[0]}?" if near else "")
     if command == "run":
         return f"run takes its command after --, as in `run -- {word}`"
-    return f"{command} takes no word {word!r}" if command else f"there is no command {word!r}"
+    return f"{command} takes no argument {word!r}" if command else f"there is no command {word!r}"
 
 
 def reorder_argv(argv: Sequence[str]) -> list[str]:
-    """The words as invoke wants them: options after the command, services as `--service`, nothing after `--`."""
+    """Return the words in invoke's order: options after the command, services as `--service`, nothing after `--`."""
     argv = show_help(normalize_argv(argv))
     words = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
     front: list[str] = []
@@ -102,7 +102,7 @@ def reorder_argv(argv: Sequence[str]) -> list[str]:
 
 
 def show_help(argv: list[str]) -> list[str]:
-    """`help` and `help up` as `--help` and `up --help`."""
+    """Return `help` as `--help`, and `help up` as `up --help`."""
     if len(argv) < 2 or argv[1] != "help":
         return argv
     return [argv[0], *argv[2:3], "--help"]
@@ -120,13 +120,13 @@ def _services(words: Sequence[str], option: str = "--service") -> list[str]:
 
 
 def run(namespace: Collection, argv: Sequence[str] | None = None) -> None:
-    """Run a collection as a program; the whole of `argv`, the program's name first."""
+    """Run a collection of tasks as a program. `argv` begins with the program's name."""
     program = EnvkitProgram(version=__version__, namespace=namespace, name="envkit", binary="envkit")
     try:
         try:
             program.run(reorder_argv(argv or sys.argv))
-        finally:  # also where the program raises its exit code
+        finally:  # also if the program raises its exit code
             sys.stdout.flush()
-    except BrokenPipeError:  # `--list | head`: the reader has enough
+    except BrokenPipeError:  # `--list | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE) from None

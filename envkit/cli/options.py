@@ -1,4 +1,4 @@
-"""Options that every command has, and the commands as plain functions: known without importing invoke."""
+"""The common options, and the commands as plain functions. This module does not import invoke."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from envkit.cli.flags import Flags
 from envkit.cli.verb import Commands
 
 COMMANDS = Commands()
-"""Every command by name, in the order of the help: `function(flags, **own options)`."""
+"""Maps each command's name to `function(flags, **own options)`, in the order of the help."""
 
 COMMON: dict[str, Any] = {
     "file": None,
@@ -35,19 +35,19 @@ SHORT = {"file": "f", "profile": "p", "overlay": "o", "name": "n", "engine": "e"
 
 
 def option_named(word: str) -> str:
-    """The name as Python has it of an option as it is typed; empty for a word that is none."""
+    """Return the Python name of an option as typed, such as `port_offset`, or an empty string for a plain word."""
     letters = {f"-{letter}": name for name, letter in SHORT.items()}
     return letters.get(word, word[2:].replace("-", "_") if word.startswith("--") else "")
 
 
 def option_defaults(commands: Mapping[str, Callable[..., int | None]] = COMMANDS) -> dict[str, Any]:
-    """Every option of any command by name, with its default: one that is a bool takes no value."""
+    """Return the options of all commands by name, with their defaults. An option with a bool default takes no value."""
     parameters = (it for verb in commands.values() for it in list(inspect.signature(verb).parameters.values())[1:])
     return {it.name: it.default for it in parameters} | COMMON
 
 
 def takes_next(word: str, known: Mapping[str, Any]) -> bool:
-    """Whether a typed word is an option among `option_defaults()` whose value is the word after it."""
+    """Return whether a typed word is an option that takes the next word as its value. `known` has all options."""
     option = option_named(word)
     return option in known and not isinstance(known[option], bool)
 
@@ -55,7 +55,7 @@ def takes_next(word: str, known: Mapping[str, Any]) -> bool:
 def flags_of(
     *, set: Iterable[str] | None, overlay: Iterable[str] | None, port_offset: str | None, **rest: Any
 ) -> Flags:
-    """The common options as a value. Raises `UsageError` for a blank choice, and a port offset that is no number."""
+    """Return the common options as `Flags`. Raises `UsageError` for a blank choice or a faulty port offset."""
     from envkit.config.request import CHOOSING, reject_blank
 
     for key, (option, _) in CHOOSING.items():
@@ -65,21 +65,23 @@ def flags_of(
         if not str(port_offset).isdecimal():
             raise UsageError(
                 f"--port-offset takes a whole number or {AUTO}, got {port_offset!r}",
-                hint=f"for example --port-offset 100, or --port-offset {AUTO} for one under which all ports are free",
+                hint=f"for example --port-offset 100, or --port-offset {AUTO} for one with which all ports are free",
             )
         offset = int(port_offset)
     return Flags(sets=tuple(set or ()), overlay=tuple(overlay or ()), port_offset=offset, **rest)
 
 
 def carried_out(function: Callable[..., int | None], given: dict[str, Any]) -> int | None:
-    """Call a command with all of its options, the common ones among them."""
+    """Call a command with all of its options, including the common ones, and return its exit code."""
     common = {name: given.pop(name, default) for name, default in COMMON.items()}
     return function(flags_of(**common), **given)
 
 
 def normalize_argv(argv: Sequence[str]) -> list[str]:
-    """The words with `-f` of `logs` spelled out: a file's name after it makes it `--file`, as everywhere; else it is
-    `--follow`, which is what fingers know of every other `logs`.
+    """Return the words with `-f` of `logs` replaced by `--follow`, unless a file name follows.
+
+    Before a file name `-f` means `--file`, as in every command. Otherwise it means `--follow`, as in other `logs`
+    commands.
     """
     words = list(argv)
     end = words.index("--") if "--" in words else len(words)
@@ -93,5 +95,5 @@ def normalize_argv(argv: Sequence[str]) -> list[str]:
 
 
 def verbatim(argv: Sequence[str]) -> list[str]:
-    """What stands after the first `--`, word for word: invoke would join it with spaces."""
+    """Return the words after the first `--` unchanged: invoke would join them with spaces."""
     return list(argv[argv.index("--") + 1 :]) if "--" in argv else []

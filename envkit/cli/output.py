@@ -1,4 +1,4 @@
-"""Where results go, and how a question is asked."""
+"""Writes results to standard output, and asks the user for confirmation."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from envkit.cli.terminal import colourful
 
 
 def out(text: str) -> None:
-    """Results go to standard output; everything else goes to standard error."""
+    """Write a result to standard output. Everything else goes to standard error."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red")
-"""For one service after the other."""
+"""Colours of services, assigned in this order."""
 
 
 @dataclass
 class Prefixed:
-    """Writes lines headed by their service's name: in a colour of its own and aligned on a terminal."""
+    """Writes lines with the service's name in front. On a terminal, names are aligned and each has its own colour."""
 
     write: Callable[[str], None]
     environ: Mapping[str, str]
     _seen: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, name: str, line: str) -> None:
-        """One line."""
+        """Write one line of the service `name`."""
         colour = self._seen.setdefault(name, COLOURS[len(self._seen) % len(COLOURS)])
         if not colourful(self.environ):
             self.write(f"{name} | {line}\n")
@@ -44,21 +44,21 @@ class Prefixed:
 
 
 def confirmed(question: str, yes: bool) -> bool:
-    """Whether the user wants it: said beforehand with `--yes`, or asked for now.
+    """Return whether the user agrees, either by `--yes` or by an answer to the question.
 
-    Raises `UsageError` where nobody can be asked.
+    Raises `UsageError` if standard input is not a terminal.
     """
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError("nothing was done: nobody can be asked here", hint="say --yes to have it done")
+        raise UsageError("nothing was done: there is no terminal to ask on", hint="add --yes to agree")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def expiry(ttl: str | None, option: str = "--ttl") -> float:
-    """When what is brought up now may be pruned, seconds since 1970; 0 for never."""
+    """Return when the environment expires (seconds since 1970), or 0 for never. Raises `UsageError`."""
     from envkit.config.units import parse_duration
 
     if ttl is None:

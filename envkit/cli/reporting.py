@@ -1,4 +1,4 @@
-"""Errors as people read them: what was expected and seen, the evidence, what to do next; and the exit code."""
+"""Prints errors with what was expected, what was seen and the next step, and returns exit codes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 from envkit.base.errors import FAILED, Bug, ConfigError, EnvkitError
 
 BROKEN_PIPE = 141
-"""128 and SIGPIPE, as a shell tells it."""
+"""Exit code after a closed pipe: 128 + SIGPIPE, as shells report it."""
 
 
 def show(error: EnvkitError, debug: bool = False, as_json: bool = False) -> None:
-    """Write the error to stderr, for a program as the last JSON line; the traceback only with `--debug`."""
+    """Write the error to standard error, as text or as one JSON line; with `debug`, write the traceback first."""
     out = sys.stderr
     out.flush()
     if debug:
@@ -43,7 +43,7 @@ def _row(error: EnvkitError) -> dict[str, Any]:
 
 
 def exit_code_of(call: Callable[[], int | None], debug: bool, as_json: bool = False) -> int:
-    """Call a command; its exit code, an error of ours told on standard error."""
+    """Call a command and return its exit code. Print an error of envkit to standard error."""
     try:
         return call() or 0
     except EnvkitError as error:
@@ -52,16 +52,16 @@ def exit_code_of(call: Callable[[], int | None], debug: bool, as_json: bool = Fa
         return error.exit_code
     except BrokenPipeError:
         return BROKEN_PIPE
-    except Exception as error:  # the last line of defence: a bug is told as one, without a traceback
+    except Exception as error:  # any other exception is a bug: report it as one, without a traceback
         if debug or type(error).__module__.startswith("invoke."):
             raise
         hint = "run it again with --debug, and please report it"
-        show(Bug(f"envkit met an error of its own: {error!r}", hint=hint), as_json=as_json)
+        show(Bug(f"envkit had an internal error: {error!r}", hint=hint), as_json=as_json)
         return FAILED
 
 
 def reported(task: Callable[..., int | None]) -> Callable[..., None]:
-    """A task that ends with envkit's exit codes, under `invoke` as under `envkit`."""
+    """Return the task so that it ends with envkit's exit codes, both under `invoke` and under `envkit`."""
 
     @functools.wraps(task)
     def wrapper(context: Any, *args: Any, **kwargs: Any) -> None:

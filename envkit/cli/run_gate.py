@@ -1,4 +1,4 @@
-"""What each run of the command counts as, and the exit code of `run`."""
+"""Decides the result of each run of the command, and the exit code of `run`."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ if TYPE_CHECKING:
     from envkit.evidence import Verdict
 
 ENVIRONMENT_FAILED = 125
-"""Exit code of `run` when its environment failed and not the command; docker and timeout use the same."""
+"""Exit code of `run` if the environment failed and not the command. docker and timeout use the same code."""
 
 INTERRUPTED = 128 + signal.SIGINT
 
 HURT: frozenset[str] = frozenset({"died", "restarted", "oom"})
-"""What makes a run unclean although its command succeeded: the next one might fail."""
+"""Kinds of happenings that make a run unclean although its command succeeded: the next run might fail."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Judges runs of one `run`: with `repeat` above 1, a run is clean only when no service was hurt."""
+    """Decides the results of one `run`.
+
+    With `repeat` above 1, a run is clean only if no service died, restarted or ran out of memory.
+    """
 
     cancelled: Cancelled
     repeat: int
 
     def row(self, number: int, ended: Ended, verdict: Verdict | None, seen: Sequence[Happening]) -> Row:
-        """Return the result of one run. `seen` is what happened to the services meanwhile."""
+        """Return the result of one run. `seen` has what happened to the services during the run."""
         hurt = [one for one in seen if one.kind in HURT]
         described = "; ".join(dict.fromkeys(f"{one.service} {one.message}" for one in hurt))
         if self.cancelled.signum or (self.cancelled.interrupted and ended.code == INTERRUPTED):
@@ -42,7 +45,7 @@ class Gate:
         return Row(number, result, ended.code, ended.seconds, verdict.reason if verdict else described)
 
     def code(self, row: Row, ended: Ended) -> int:
-        """Return the exit code after this run: the command's own, unless a gate was not passed for another reason."""
+        """Return the exit code after this run: the command's exit code, or another one if a gate failed otherwise."""
         result = row.result if self.repeat > 1 else ""
         if result == "cancelled" and not ended.code:  # the command succeeded, but the gate was not passed
             return 128 + self.cancelled.signum

@@ -1,4 +1,4 @@
-"""The files of one run: its phases, what happened and what the stores held, each with its time."""
+"""Writes the files of one run: its phases, what happened, and the stores' numbers, each with its time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `run` says, on standard error: the other stream is the command's."""
+"""Reports the progress of `run` on standard error; the command has standard output for itself."""
 
 from __future__ import annotations
 
@@ -26,51 +26,51 @@ if TYPE_CHECKING:
 
 
 class EventFile:
-    """An event sink that keeps the events of `up` in the run's folder, each with the time of day."""
+    """An event sink that writes the events of `up` into the run's folder, each with its time."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.fdopen(append_private(path), "a")
 
     def __call__(self, event: Event) -> None:
-        """Keep it."""
+        """Write the event."""
         self._file.write(json.dumps({"time": round(time.time(), 3), **row_of(event)}) + "\n")
         self._file.flush()
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._file.close()
 
 
 class RunReporter:
-    """Plain lines, or one JSON object a line."""
+    """Writes plain lines, or one JSON object on each line."""
 
     def __init__(self, as_json: bool, out: TextIO | None = None) -> None:
         self._json = as_json
         self._out = out or sys.stderr
 
     def events(self, path: Path) -> EventFile:
-        """A sink beside the one on the screen."""
+        """Return a sink that writes the events into a file, in addition to the one on the screen."""
         return EventFile(path)
 
     def opened(self, target: Opened) -> None:
-        """The environment is known, and nothing of it up yet."""
+        """Do nothing; `CiRunReporter` masks secrets here, before anything is brought up."""
 
     def ready(self, environment: Environment, record: Record) -> None:
-        """It is up."""
+        """Do nothing; `CiRunReporter` masks secrets here, when the environment is up."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002  for `CiRunReporter`
-        """Around a part of the run: up, reset, command, evidence, down."""
+        """Return a context for a part of the run: up, reset, command, evidence, down."""
         return nullcontext()
 
     def row(self, row: Row) -> None:
-        """The command has ended once."""
+        """Do nothing; `CiRunReporter` keeps the result of the ended command."""
 
     def note(self, text: str) -> None:
-        """Something that is about no service."""
+        """Print a note that concerns no service."""
         self._say(text, {"event": "note", "message": text})
 
     def happening(self, happening: Happening) -> None:
-        """Said at that moment."""
+        """Print what happened, with its time and a mark for trouble."""
         at = time.strftime("%H:%M:%S", time.localtime(happening.at))
         mark = "!" if happening.kind in TROUBLE else " "
         self._say(
@@ -79,22 +79,22 @@ class RunReporter:
         )
 
     def report(self, lines: Sequence[tuple[str, str]]) -> None:
-        """What services held before and after."""
+        """Print for each service what it held before and after the command."""
         width = max((len(name) for name, _ in lines), default=0)
         for name, line in lines:
             self._say(f"{name.ljust(width)}  {line}", {"event": "report", "service": name, "message": line})
 
     def verdict(self, verdict: Verdict) -> None:
-        """Whose fault it was."""
+        """Print the verdict."""
         row = {"fault": verdict.fault, "reason": verdict.reason, "confidence": verdict.confidence}
         self._say(f"\n{verdict.text()}", {"event": "verdict", **row, "because": list(verdict.because)})
 
     def evidence(self, path: Path) -> None:
-        """Where it is."""
+        """Print the path of the evidence."""
         self._say(f"evidence: {path}", {"event": "evidence", "path": str(path)})
 
     def table(self, rows: Sequence[Row], wanted: int) -> None:
-        """Each run with its result and time, and what that makes of the gate."""
+        """Print each run with its result and time, and whether all runs were clean."""
         from envkit.cli.terminal import edge, table
 
         clean = sum(row.result == "passed" for row in rows)
@@ -115,5 +115,5 @@ class RunReporter:
         try:
             self._out.write((json.dumps(row) if self._json else text) + "\n")
             self._out.flush()
-        except (OSError, ValueError):  # nobody reads any more: the work goes on
+        except (OSError, ValueError):  # the reader is gone; the work goes on
             return

@@ -1,4 +1,4 @@
-"""`run`, from the first intent to the last word: up if needed, the command, what was seen, whose fault it was, down."""
+"""Carries out `run`: up if needed, the command under watch, the verdict if it fails, down."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What was asked for."""
+    """The options of one `run`."""
 
     flags: Flags
     argv: tuple[str, ...]
@@ -55,16 +55,16 @@ class RunOptions:
     replace: bool = False
     """Whether services that hold data may be replaced."""
     job: Job | None = None
-    """Of a CI service, where this runs in one."""
+    """The CI job, or None outside CI."""
     lease: Lease = field(default_factory=Lease)
 
 
 def run(wish: RunOptions) -> int:
-    """Do it all; the exit code. Raises `EnvkitError` when the environment could not be had."""
+    """Bring up, run the command, take down, and return the exit code. Raises `EnvkitError` if the environment fails."""
     clear_orphan(wish.flags)
     folder = new(wish.flags.paths())
     face = reporter_of(wish)
-    between = Cancel()  # a signal while neither `up` nor the command is there to take it
+    between = Cancel()  # takes signals while neither `up` nor the command handles them
     with signals(between):
         running = RunCommand(wish, folder, face, between)
         try:
@@ -74,7 +74,7 @@ def run(wish: RunOptions) -> int:
 
 
 def reporter_of(wish: RunOptions) -> RunReporter:
-    """Who says what happens."""
+    """Return the reporter for the run: one for CI jobs if it runs in one."""
     if wish.job is None:
         return RunReporter(wish.flags.json)
     from envkit.cli.ci_run_reporter import CiRunReporter
@@ -83,7 +83,7 @@ def reporter_of(wish: RunOptions) -> RunReporter:
 
 
 def clear_orphan(flags: Flags) -> None:
-    """Take away what a run left that was killed together with its watch: its data is nobody's."""
+    """Remove the environment of a run that was killed together with its supervisor. No process uses its data."""
     from envkit.watch.orphans import orphan_of
 
     run = orphan_of(flags.paths())
@@ -95,7 +95,7 @@ def clear_orphan(flags: Flags) -> None:
 
 @dataclass
 class RunCommand:
-    """One `run`. It is also the `Intent` of its `up`."""
+    """The execution of one `run`. It is also the `Intent` of its `up`."""
 
     wish: RunOptions
     folder: RunFolder
@@ -131,7 +131,7 @@ class RunCommand:
         self.folder.write_facts(processes=both, keep=self.wish.keep)
 
     def go(self) -> int:
-        """Up, the command as often as wanted, and down what was brought up."""
+        """Bring up, run the command as often as requested, take down what was brought up, and return the exit code."""
         code = 0
         try:
             with opened(self.wish.flags) as target:
@@ -173,7 +173,7 @@ class RunCommand:
         self.folder.write_facts(owned=owned)
 
     def failed(self, environment: Environment, drivers: Drivers, error: Exception) -> None:
-        """See `operations.up.Intent`: the last moment to see what `up` had made."""
+        """See `operations.up.Intent`. This is the last moment at which the resources that `up` made exist."""
         if self._opened and isinstance(error, EnvkitError):
             self.blame.explain(replace(self._opened, environment=environment, drivers=drivers), error=error)
 
@@ -196,7 +196,7 @@ class RunCommand:
         return outcome
 
     def _consent(self, target: Opened, found: Sequence[Difference]) -> None:
-        """Say what differs. Raises `ReplacementRefused` where data would be lost and nobody said that it may be."""
+        """Report the differences. Raises `ReplacementRefused` if data would be lost and `--replace` was not given."""
         for one in found:
             target.control.stream.note(f"differs from what is up: {one}")
         if not self.wish.replace:
@@ -241,7 +241,7 @@ class RunCommand:
     def _one(
         self, target: Opened, instances: Mapping[str, Instance], variables: Mapping[str, str], number: int
     ) -> int:  # fmt: skip
-        """The command once: its exit code, or `ENVIRONMENT_FAILED` where that ends the gate."""
+        """Run the command once, and return its exit code, or `ENVIRONMENT_FAILED` if that ends the gate."""
         before = measure(target.environment, target.drivers, target.control.cancel, instances)
         self.log.sampled(before)
         seen = len(self.seen)
@@ -272,7 +272,7 @@ class RunCommand:
     # Down
 
     def _taken_down(self, code: int) -> int:
-        """Take down what was brought up; the exit code, which a failure here changes only when all else was well."""
+        """Take down what was brought up, and return the exit code. A failure here replaces only an exit code of 0."""
         try:
             run_down(self.wish.flags)
         except EnvkitError as error:
@@ -282,9 +282,9 @@ class RunCommand:
         return code
 
     def part(self) -> None:
-        """From the watch; what could not be taken down is its business from now on."""
+        """End the supervisor. If the environment could not be taken down, leave that to the supervisor."""
         if self._left:
-            self.face.note("the watch over this run goes on taking it down")
+            self.face.note("the watch of this run continues to take it down")
             self.watcher.leave()
         else:
             self.watcher.done()
@@ -295,6 +295,6 @@ class RunCommand:
 
 
 def secretless(word: str) -> str:
-    """A word of the command as it may be kept: `--token=...`, `NAME_KEY=...` and passwords inside URLs are hidden."""
+    """Return a word of the command without secrets: in `--token=...`, in `NAME_KEY=...` and in URLs with passwords."""
     name, equals, value = word.partition("=")
     return f"{name}={masked(name, value)}" if equals else masked("", word)

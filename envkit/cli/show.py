@@ -1,4 +1,4 @@
-"""Results as people or programs read them."""
+"""Prints results of commands, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 Out = Callable[[str], object]
 
 BRIEF = 24
-"""Letters of a service's health that a column takes."""
+"""Maximum length of a service's health in its column, in characters."""
 
 
 def plan(steps: Plan, flags: Flags, out: Out) -> None:
-    """Each step with what would be done and why."""
+    """Print each step with its action and the reason."""
     if flags.json:
         rows: list[dict[str, Any]] = [
             {"step": s.id, "action": s.action.value, "reason": s.reason, "needs": list(s.needs)} for s in steps.steps
@@ -45,7 +45,7 @@ def plan(steps: Plan, flags: Flags, out: Out) -> None:
 
 
 def up(outcome: Outcome, flags: Flags, out: Out, *, timeline: bool = False) -> None:
-    """The environment's addresses, and the lines to use it; where the time went when that is asked for."""
+    """Print the environment's variables and the commands to use it. With `timeline`, also print the timeline."""
     record = outcome.record
     if flags.json:
         rows = {step: round(seconds, 3) for step, seconds in outcome.times.items()}
@@ -85,7 +85,7 @@ def _timings(flags: Flags) -> dict[str, Any] | None:
 
 
 def timeline(flags: Flags, out: Out) -> bool:
-    """Where the time of the last `up` went; False when none is known."""
+    """Print the timeline of the last `up`. Return False if none is recorded."""
     from envkit.inventory.timings import read
     from envkit.report.bars import Style, draw
 
@@ -102,7 +102,7 @@ def timeline(flags: Flags, out: Out) -> bool:
 
 @contextmanager
 def drawn_on_failure(flags: Flags, wanted: bool) -> Iterator[None]:
-    """Where the time went, on standard error, when the environment failed."""
+    """If the environment fails inside the block, print the timeline to standard error, if it is wanted."""
     try:
         yield
     except EnvironmentFailed:
@@ -112,13 +112,13 @@ def drawn_on_failure(flags: Flags, wanted: bool) -> Iterator[None]:
 
 
 def log_row(service: str, line: str) -> None:
-    """A line of a service's log, for a program."""
+    """Print a line of a service's log as JSON."""
     sys.stdout.write(json.dumps({"service": service, "line": line}) + "\n")
     sys.stdout.flush()
 
 
 def gathered(found: Gathered, flags: Flags, out: Out) -> None:
-    """The verdict, and where the evidence is."""
+    """Print the verdict and the path of the evidence."""
     if flags.json:
         out(json.dumps({"path": str(found.path), **asdict(found.verdict)}, indent=2) + "\n")
     else:
@@ -126,7 +126,7 @@ def gathered(found: Gathered, flags: Flags, out: Out) -> None:
 
 
 def down(name: str, removed: Sequence[str], flags: Flags, out: Out) -> None:
-    """What went."""
+    """Print what was removed."""
     if flags.json:
         out(json.dumps({"name": name, "removed": list(removed)}, indent=2) + "\n")
     elif removed:
@@ -136,7 +136,7 @@ def down(name: str, removed: Sequence[str], flags: Flags, out: Out) -> None:
 
 
 def reset(parts: Sequence[Part], seconds: float, flags: Flags, out: Out) -> None:
-    """What was put back, and how long each took."""
+    """Print each part that was reset, and its time."""
     if flags.json:
         rows = [{"name": part.name, "message": part.said, "seconds": round(part.seconds, 3)} for part in parts]
         out(json.dumps({"seconds": round(seconds, 3), "parts": rows}, indent=2) + "\n")
@@ -146,18 +146,18 @@ def reset(parts: Sequence[Part], seconds: float, flags: Flags, out: Out) -> None
 
 
 def paused(name: str, held: Sequence[str], flags: Flags, out: Out) -> None:
-    """What is held, and how it goes on."""
+    """Print what is paused, and the command that resumes it."""
     if flags.json:
         out(json.dumps({"name": name, "paused": list(held)}, indent=2) + "\n")
         return
     import shlex
 
     out(f"environment {name} is paused: {', '.join(held)}\n")
-    out(f"go on:    {shlex.join([program(), 'up', *flags.words()])}\n")
+    out(f"resume:   {shlex.join([program(), 'up', *flags.words()])}\n")
 
 
 def as_data(found: Status) -> dict[str, Any]:
-    """An environment's state for a program; memory in bytes, processor time in seconds."""
+    """Return an environment's state as JSON data; memory is in bytes, processor time in seconds."""
     rows = [
         {
             "name": row.name, "state": row.state, "health": row.health, "addresses": dict(row.addresses),
@@ -180,7 +180,7 @@ def as_data(found: Status) -> dict[str, Any]:
 
 
 def status(found: Status, flags: Flags, out: Out) -> None:
-    """A row for each service."""
+    """Print a row for each service."""
     if flags.json:
         out(json.dumps(as_data(found), indent=2) + "\n")
         return
@@ -199,11 +199,11 @@ def status(found: Status, flags: Flags, out: Out) -> None:
     out(terminal.folded("".join(["\n", *long] if long else []), columns))
     missing = [f"missing: {line}\n" for line in found.missing]
     out(terminal.folded("".join(["\n", *missing] if missing else []), columns))
-    out(f"\nservices call this host by {found.host}\n" if found.up and found.host else "")
+    out(f"\nservices reach this host as {found.host}\n" if found.up and found.host else "")
 
 
 def look(found: Status, flags: Flags, out: Out) -> None:
-    """One of many looks: in place on a terminal, one line of JSON each for a program, else one after the other."""
+    """Print one of several states: in place on a terminal, as one line of JSON, or as text after the one before."""
     if flags.json:
         out(json.dumps(as_data(found)) + "\n")
         return
@@ -218,13 +218,13 @@ def look(found: Status, flags: Flags, out: Out) -> None:
 
 
 def _memory(row: Row) -> str:
-    """Used, and of how much where that is limited."""
+    """Return the used memory, and the limit if there is one."""
     used = f"{row.usage.memory / 2**20:.0f} MiB" if row.usage.memory else ""
     return f"{used} of {row.limit / 2**20:.0f}" if used and row.limit else used
 
 
 def _cpu(row: Row) -> str:
-    """Processor time so far; its share of one processor while it is watched."""
+    """Return the processor time so far, or with `--watch` the share of one processor."""
     if row.share is not None:
         return f"{row.share:.0%}"
     return f"{row.usage.cpu:.1f}s" if row.usage.cpu else ""
@@ -235,5 +235,5 @@ def _long(health: str) -> bool:
 
 
 def _brief(health: str) -> str:
-    """What fits a column; the whole sentence stands under the table."""
+    """Return the health if it fits the column. A longer text stands below the table."""
     return "see below" if _long(health) else health

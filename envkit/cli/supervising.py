@@ -1,4 +1,4 @@
-"""The supervisor's own process: `python -m envkit.cli.supervising`, started by `run` before anything is brought up."""
+"""The program of the supervisor: `run` starts `python -m envkit.cli.supervising` before it brings anything up."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Read who is to be watched from the first line, then follow the wrapper. Signals of a terminal are not for it."""
+    """Read the environment from the first line of standard input, then follow the wrapper's messages.
+
+    Signals of a terminal have no effect, because they are for the wrapper.
+    """
 
     def heard(_signum: int, _frame: FrameType | None) -> None:
-        """Unlike an ignored signal, this is not handed down to programs that it starts."""
+        """Do nothing. Programs that the supervisor starts inherit ignored signals, but not this handler."""
 
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, heard)
     first = sys.stdin.readline()
     if not first.endswith("\n"):
-        return  # the wrapper died before it had said anything, or done
+        return  # the wrapper died before it sent or did anything
     hello = json.loads(first)
     os.environ.clear()
     os.environ.update(hello["flags"]["environ"])
@@ -67,13 +70,13 @@ def _follow(hello: dict[str, Any]) -> None:
 
 
 def _prepare(*, engines: bool) -> None:
-    """Import what is needed sooner or later, while the environment still comes up: later, seconds count."""
+    """Import modules in advance, while the environment comes up: after the wrapper's death there is little time."""
     import envkit.config.load
     import envkit.operations.remove
-    import envkit.watch.watch  # noqa: F401  ahead of its use
+    import envkit.watch.watch  # noqa: F401  imported in advance
 
     if engines:
-        import docker  # noqa: F401  ahead of its use
+        import docker  # noqa: F401  imported in advance
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The tasks. Another repository's `tasks.py` has them all with `from envkit.cli.tasks import namespace`."""
+"""The commands as invoke tasks. Another repository's `tasks.py` imports all with
+`from envkit.cli.tasks import namespace`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,11 @@ if TYPE_CHECKING:
     from invoke.collection import Collection
 
     namespace: Collection
-    """Everything, for `ns = namespace`, or `ns.add_collection(namespace, "env")` beside tasks of one's own."""
+    """All tasks: for `ns = namespace`, or for `ns.add_collection(namespace, "env")` beside a repository's own tasks."""
 
 
 def __getattr__(name: str) -> Any:
-    """`namespace`, made when asked for: importing invoke takes longer than `env` as a whole may."""
+    """Return `namespace`, made at the first access: the import of invoke takes longer than `env` may take."""
     if name != "namespace":
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from invoke.collection import Collection

@@ -1,4 +1,4 @@
-"""What the reader's end can show: its width, its letters, its colours. A pipe is no terminal and gets whole lines."""
+"""Finds what the output can show: width, characters, colours. A pipe is not a terminal and gets whole lines."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 PIPE_WIDTH = 100
-"""Columns for pictures that go to no terminal."""
+"""Columns of drawings that do not go to a terminal."""
 
 LEAST_ROOM = 20
-"""Columns that the last column of a table is given before it moves to a line of its own."""
+"""Minimum width of a table's last column; if less is left, it moves to its own line."""
 
 
 def width(environ: Mapping[str, str]) -> int:
-    """Columns of standard output; `COLUMNS` says otherwise."""
+    """Return the columns of standard output; the variable `COLUMNS` overrides them."""
     said = environ.get("COLUMNS", "")
     return int(said) if said.isdecimal() and int(said) else edge(environ) or PIPE_WIDTH
 
 
 def edge(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
-    """Where lines end on a terminal, standard output unless said; 0 for what is none: nothing is folded there."""
+    """Return the columns of the terminal behind `stream` (default: standard output), or 0 if it is no terminal."""
     stream = stream or sys.stdout
     if not stream.isatty():
         return 0
@@ -34,8 +34,10 @@ def edge(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
 
 
 def colourful(environ: Mapping[str, str]) -> bool:
-    """Whether standard output wants colours: a terminal does, unless `NO_COLOR` (https://no-color.org) or `TERM=dumb`
-    say no; `FORCE_COLOR` makes one of a pipe.
+    """Return whether to write colours to standard output.
+
+    A terminal gets colours unless `NO_COLOR` (https://no-color.org) is set or `TERM` is `dumb`. With `FORCE_COLOR` a
+    pipe gets them too.
     """
     if environ.get("NO_COLOR"):
         return False
@@ -45,17 +47,17 @@ def colourful(environ: Mapping[str, str]) -> bool:
 
 
 def moves(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Whether the cursor can be sent back there, to draw in place."""
+    """Return whether the cursor of the stream can be moved back, to draw in place."""
     return stream.isatty() and environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 def letters(stream: TextIO) -> bool:
-    """Whether it takes more than ASCII."""
+    """Return whether the stream can write more than ASCII."""
     return (getattr(stream, "encoding", "") or "ascii").lower().replace("-", "").startswith("utf")
 
 
 def forgiving() -> None:
-    """What an encoding lacks is written as an escape: no name of a file or a service ends a command."""
+    """Make both streams escape characters that their encoding lacks, so that no name makes a command fail."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure and not letters(stream):
@@ -63,17 +65,17 @@ def forgiving() -> None:
 
 
 def whole_letters() -> None:
-    """For values that a shell takes as they are: UTF-8, whatever the terminal is said to know."""
+    """Make standard output write UTF-8 whatever its encoding, because a shell reads the values unchanged."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure and not letters(sys.stdout):
         reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def table(rows: Sequence[Sequence[str]], columns: int = 0, *, headed: bool = False) -> str:
-    """Columns as wide as what is in them; the last one takes what is left.
+    """Return the rows as a table. Each column is as wide as its longest cell.
 
-    Where a terminal of so many `columns` is too narrow the last cell goes on in the next line, and rows under a head
-    become paragraphs in which each cell is called by its head.
+    If the table is wider than `columns`, the last cell continues on the next line. With `headed`, each row then becomes
+    a paragraph in which each cell has its heading in front. 0 columns means no limit.
     """
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     lines = [_line(row, widths) for row in rows]
@@ -85,7 +87,7 @@ def table(rows: Sequence[Sequence[str]], columns: int = 0, *, headed: bool = Fal
 
 
 def folded(text: str, columns: int) -> str:
-    """Lines that are too long for a terminal of so many columns go on in the next one, indented; 0 changes nothing."""
+    """Return the text with lines wrapped at `columns`; continued lines are indented. 0 columns means no limit."""
     if not columns or all(len(line) <= columns for line in text.split("\n")):
         return text
     return "\n".join(_wrapped(line, columns, "    ")[:-1] if len(line) > columns else line for line in text.split("\n"))
@@ -112,7 +114,7 @@ def _paragraph(head: Sequence[str], row: Sequence[str], columns: int) -> str:
 
 
 def _wrapped(line: str, columns: int, indent: str) -> str:
-    """Broken between words where that helps; a word that is longer than the line is left to the terminal."""
+    """Return the line wrapped between words. The terminal wraps a word that is longer than the line."""
     whole = textwrap.TextWrapper(
         columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
     )

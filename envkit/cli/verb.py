@@ -1,4 +1,4 @@
-"""What a command is: its function, what help shows of it, and what its plain words are.
+"""Describes a command: its function, its help, and the meaning of its plain words.
 
 Each command is a module with a `VERB`, registered in `base.registry.VERBS`.
 """
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from envkit.base import registry
 
-USE = "bring up, use, take away"
-LOOK = "look"
+USE = "bring up, use, remove"
+LOOK = "inspect"
 MACHINE = "this machine"
-BEGIN = "begin"
+BEGIN = "get started"
 
 GROUPS = (USE, LOOK, MACHINE, BEGIN)
 """Groups of commands, in the order of the help."""
@@ -25,9 +25,9 @@ Function = Callable[..., int | None]
 class Verb:
     """One command. `function(flags, **options)` carries it out; its parameters are the command's own options.
 
-    `examples` are command lines, each with a word about it. `words` names the option that further plain words are given
-    to (`up redis` is `up --service redis`); `usage` shows these words. `help` and `placeholders` are about the
-    command's own options, by name. `choices` are words that may come first.
+    `examples` are command lines, each with a description. `words` names the option to which plain words belong
+    (`up redis` is `up --service redis`), and `usage` shows these words. `help` and `placeholders` map the command's own
+    options to their texts. `choices` are the possible first words.
     """
 
     function: Function
@@ -41,18 +41,18 @@ class Verb:
 
 
 def verb(name: str) -> Verb:
-    """Return the command of that name. Raises `KeyError`."""
+    """Return the command of that name. Raises `KeyError` if there is none."""
     found: Verb = registry.module(registry.VERBS, name).VERB
     return found
 
 
 def every() -> dict[str, Verb]:
-    """Return all commands by name; this imports each of them."""
+    """Return all commands by name. It imports all of their modules."""
     return {name: verb(name) for name in registry.VERBS}
 
 
 class Commands(Mapping[str, Function]):
-    """The functions of all commands by name; a module is imported when its command is asked for."""
+    """The functions of all commands by name. A command's module is imported at the first access."""
 
     def __getitem__(self, name: str) -> Function:
         return verb(name).function

@@ -1,4 +1,4 @@
-"""The folder that evidence is written to: bounded in size, redacted, for the user alone, and closed at the deadline."""
+"""The folder for evidence: limited in size, redacted, readable by the user only, closed at the deadline."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from envkit.base.paths import make_folder
 from envkit.evidence.redaction import Redactor
 
 TOTAL = 50 << 20
-"""Bytes of all files together, before they are packed."""
+"""Maximum number of bytes of all files together, before they are packed."""
 
 EACH = 2 << 20
-"""Bytes of one file: its beginning and, three times as long, its end."""
+"""Maximum number of bytes of one file. A quarter is for its beginning, three quarters are for its end."""
 
 MOST = 3000
-"""Files."""
+"""Maximum number of files in one bundle."""
 
 LONGEST_NAME = 120
-"""Letters of a file's name: of a longer one the middle is left out, for the ends tell it from its neighbours."""
+"""Maximum length of a file's name. A longer name loses its middle, because the ends distinguish it from others."""
 
 MARGIN = 4
-"""Times its limit that a text is looked at before it is cut: secrets are taken out first, cuts would hide them."""
+"""How many times its limit a text may be long while it is redacted. A cut before could divide a secret and hide it."""
 
 
 class Bundle:
-    """Takes files from many threads. After `close` nothing is taken any more: late collectors write nowhere."""
+    """Writes files from many threads into one folder. After `close` it ignores the files of late collectors."""
 
     def __init__(self, folder: Path, redact: Redactor, total: int = TOTAL) -> None:
         self.folder, self._redact, self._left = folder, redact, total
@@ -43,13 +43,13 @@ class Bundle:
         folder.chmod(0o700)
 
     def note(self, text: str) -> None:
-        """Say what is missing or was cut, and why."""
+        """Record what is missing or was cut, and why."""
         with self._lock:
             if not self._closed:
                 self.notes.append(self._redact(text))
 
     def text(self, name: str, text: str, each: int = EACH) -> None:
-        """Write a file, secrets taken out, its middle cut out when it is longer than `each` bytes."""
+        """Write a file without secrets. If it is longer than `each` bytes, leave out its middle."""
         if not text:
             return
         rough, dropped = _cut(text, MARGIN * each)
@@ -61,13 +61,13 @@ class Bundle:
         self.text(name, json.dumps(data, indent=1, default=str, ensure_ascii=False) + "\n")
 
     def yaml(self, name: str, data: Any) -> None:
-        """Write data as YAML, its keys in their order."""
+        """Write data as YAML; keys keep their order."""
         import yaml
 
         self.text(name, yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))
 
     def copy(self, name: str, source: Path, each: int = EACH) -> None:
-        """Take a file over; of a large one only its beginning and its end are read."""
+        """Copy a file into the bundle; read only the beginning and the end of a large one."""
         size = source.stat().st_size
         with source.open("rb") as file:
             if size <= MARGIN * each:
@@ -79,12 +79,12 @@ class Bundle:
         self.text(name, f"{head}\n... {size - 3 * each} bytes are left out here ...\n{tail}", each)
 
     def close(self) -> None:
-        """Take nothing any more."""
+        """Ignore all files and notes from now on."""
         with self._lock:
             self._closed = True
 
     def last(self, name: str, text: str) -> None:
-        """The one file that is written when all is closed. Nothing happens where the disk is full by now."""
+        """Write one more file after `close`. Do nothing if the disk is full by now."""
         with suppress(OSError):
             _private(self.folder, self.folder / name, self._redact(text).encode(errors="replace"))
 
@@ -93,12 +93,12 @@ class Bundle:
             if self._closed or name in self.files:
                 return
             if len(data) > self._left or len(self.files) >= MOST:
-                self.notes.append(f"{name}: left out ({len(data)} bytes): the evidence is as large as it may be")
+                self.notes.append(f"{name}: left out ({len(data)} bytes): the evidence has reached its size limit")
                 return
             self._left -= len(data)
             self.files[name] = len(data)
             if dropped:
-                self.notes.append(f"{name}: {dropped} letters of its middle are left out")
+                self.notes.append(f"{name}: {dropped} characters in its middle are left out")
             try:
                 _private(self.folder, self.folder / name, data)
             except OSError as error:
@@ -115,7 +115,10 @@ def _private(top: Path, path: Path, data: bytes) -> None:
 
 
 def _cut(text: str, most: int) -> tuple[str, int]:
-    """The text, or its beginning and its end up to whole lines, and how many letters went. Letters may be 4 bytes."""
+    """Return the text, shortened to whole lines at both ends, and how many characters were cut.
+
+    A character may take 4 bytes.
+    """
     if len(text) <= most and (len(text) * 4 <= most or len(text.encode(errors="replace")) <= most):
         return text, 0
     most = min(most, len(text)) if text.isascii() else most // 4
@@ -123,18 +126,18 @@ def _cut(text: str, most: int) -> tuple[str, int]:
     head = head[: head.rfind("\n") + 1]
     tail = tail[tail.find("\n") + 1 :] if "\n" in tail else ""
     went = len(text) - len(head) - len(tail)
-    return f"{head}... {went} letters are left out here ...\n{tail}", went
+    return f"{head}... {went} characters are left out here ...\n{tail}", went
 
 
 def _safe(name: str) -> str:
-    """A path below the folder, of letters that every file system takes."""
+    """Return a path below the folder with only the characters that every file system accepts."""
     parts = [re.sub(r"[^\w.@+=-]", "_", part) for part in name.split("/")]
     parts = [part if len(part) <= LONGEST_NAME else f"{part[:60]}~{part[60 - LONGEST_NAME :]}" for part in parts]
     return "/".join(part for part in parts if part.strip("."))
 
 
 def packed(folder: Path) -> Path:
-    """The folder as `FOLDER.tar.gz` (mode 0600) beside it, and the folder gone."""
+    """Pack the folder into `FOLDER.tar.gz` (mode 0600) beside it, remove the folder, and return the archive's path."""
     import shutil
 
     archive = folder.with_name(folder.name + ".tar.gz")

@@ -1,4 +1,4 @@
-"""The findings of a run, or of now: what the verdict is reached from, read and asked within a few seconds."""
+"""Gathers the findings for the verdict within a few seconds, from the run's folder and from what runs now."""
 
 from __future__ import annotations
 
@@ -34,26 +34,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOG_LINES = 500
-"""Last lines of each service's log that are looked through."""
+"""Last lines of each service's log that are searched."""
 
 PATIENCE = 2.0
 """Seconds in which a service must answer its probe."""
 
 
 SPARE = 0.3
-"""Seconds before the deadline at which no service is waited for any more, so that the others' answers count."""
+"""Seconds before the deadline at which the wait for late services ends, so that the others' answers still count."""
 
 BRIEF = 0.5
-"""The same where an error has told already what is wrong."""
+"""Seconds in which a service must answer if an error already reports what is wrong."""
 
 
 def examine(
     environment: Environment, paths: Paths, drivers: Drivers, run_folder: Path | None, *, seconds: float = 6.0,
     error: EnvkitError | None = None, code: int | None = None, signum: int = 0,
 ) -> Findings:  # fmt: skip
-    """Read the run's folder, ask every service, find the reports. Never raises; what cannot be had is left out.
+    """Return the findings: read the run's folder, ask every service, find the reports.
 
-    `code` is taken from the run's folder where neither it nor an `error` is given.
+    It never raises; it leaves out what it cannot read. If neither `code` nor `error` is given, the exit code comes from
+    the run's folder.
     """
     drivers = drivers.undisturbed()
     cancel, caller = Cancel(), drivers.caller
@@ -94,7 +95,7 @@ def examine(
 
 
 class BackgroundQuery(Generic[T]):
-    """A question that is being answered in the background. What it raises is kept, and counts as no answer."""
+    """Runs a function in a thread. An exception is kept in `error` and counts as no answer."""
 
     def __init__(self, question: Callable[[], T]) -> None:
         self.error: Exception | None = None
@@ -105,22 +106,22 @@ class BackgroundQuery(Generic[T]):
     def _ask(self) -> None:
         try:
             self._answers.append(self._question())
-        except Exception as error:  # noqa: BLE001  it looks into whatever is broken
+        except Exception as error:  # noqa: BLE001  the environment may be broken in any way
             self.error = error
 
     def within(self, deadline: float, otherwise: T) -> T:
-        """The answer, if it comes before that moment of the monotonic clock."""
+        """Return the answer if it comes before `deadline` (monotonic clock), else `otherwise`."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         return next(iter(self._answers), otherwise)
 
     @property
     def late(self) -> bool:
-        """Whether it is still not answered."""
+        """Return whether the function still runs."""
         return self._thread.is_alive()
 
 
 def _engine(drivers: Drivers, there: BackgroundQuery[dict[str, Instance]]) -> str:
-    """Why the engine does not answer, if it does not."""
+    """Return why the engine does not answer, or an empty string if it answers."""
     if isinstance(there.error, EngineError):
         return there.error.message
     return NOT_IN_TIME if drivers.engine and there.late else ""
@@ -135,7 +136,7 @@ def _services(
     patience: float,
     deadline: float,
 ) -> tuple[ServiceFact, ...] | None:
-    """Each service that should run; None when nothing of the environment is there."""
+    """Return a fact for each service that should run, or None if nothing of the environment exists."""
     if not found and state.read(paths) is None:
         return None
     remembered = {port.partition(".")[0] for port in _ports(environment, paths).values()}
@@ -158,13 +159,13 @@ def _fact(runtime: FullRuntime, prober: Prober, name: str, instance: Instance, p
 
 
 def _stopped(runtime: FullRuntime, instance: Instance) -> bool:
-    """Whether a process of it was stopped (SIGSTOP): an engine would call it paused."""
+    """Return whether one of its processes was stopped (SIGSTOP). An engine calls this state paused."""
     logging = able(runtime, WritesLogFiles)
     return bool(logging and instance.running and logging.is_stopped(instance))
 
 
 def _cluster(environment: Environment, paths: Paths, cancel: Cancel) -> str:
-    """What is wrong with the API server; empty as well where there is none."""
+    """Return what is wrong with the API server, or an empty string if it works or there is none."""
     from envkit.drivers.clusters.api import Api
 
     kubeconfig = paths.kubeconfig
@@ -180,7 +181,7 @@ def _cluster(environment: Environment, paths: Paths, cancel: Cancel) -> str:
 def _redis(
     environment: Environment, runtime: FullRuntime, prober: Prober, run: RunFolder | None
 ) -> dict[str, dict[str, float | str]]:
-    """The last sample of each Redis, what it dropped during the run, and what it says now."""
+    """Return the newest values of each Redis, and the keys evicted and writes refused during the run."""
     found: dict[str, dict[str, float | str]] = {}
     first: dict[str, Mapping[str, float | str]] = {}
     for sample in read(run.samples, Sample) if run else ():
@@ -201,7 +202,7 @@ def _redis(
 def _redis_now(
     environment: Environment, runtime: FullRuntime, prober: Prober
 ) -> Iterator[tuple[str, dict[str, float | str]]]:
-    """What each store that has a memory limit of its own says now."""
+    """Yield the current values of each store that reports `used_memory`."""
     for one in runtime.observe(environment.name):
         service = environment.services.get(one.service)
         store = store_of(service.probe) if service else None
@@ -215,7 +216,7 @@ def _redis_now(
 
 
 def _signs(environment: Environment, runtime: FullRuntime, run: RunFolder | None) -> Iterator[LogSign]:
-    """What gives the machine away in the services' logs: those of the run, else what they wrote last."""
+    """Yield log lines that show a fault of the machine: from the run's logs, or else from the services' last lines."""
     began = float((run.read_facts() if run else {}).get("began") or 0.0)
     for service, lines in _logs(environment, runtime, run):
         for kind, line in log_patterns.decisive(line for line in lines if not log_patterns.before(line, began)):
@@ -231,7 +232,7 @@ def _logs(environment: Environment, runtime: FullRuntime, run: RunFolder | None)
 
 
 def _ports(environment: Environment, paths: Paths) -> dict[int, str]:
-    """Host ports of what was brought up, chosen ones included, by what listens there."""
+    """Return the host ports of the environment with what listens there; chosen ports are included."""
     record = state.read(paths)
     ports = {port: name for name, port in record.ports.items()} if record else {}
     return {**environment.host_ports(), **ports}
@@ -244,7 +245,7 @@ def _redactor(environment: Environment, paths: Paths, environ: Mapping[str, str]
 
 
 def _redacted(found: Findings, redact: Redactor) -> Findings:
-    """Everything that a verdict may quote, without secrets."""
+    """Return the findings with secrets removed from all text that a verdict may quote."""
     tests = found.tests
     if tests:
         tests = replace(tests, failed=tuple(replace(it, message=redact(it.message)) for it in tests.failed))

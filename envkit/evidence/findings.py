@@ -1,4 +1,4 @@
-"""What the verdict is reached from: plain values, gathered before it and looked at by nobody else's clock."""
+"""The facts that the verdict is based on. They are plain values, so the verdict needs no clock and no I/O."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 NOT_IN_TIME = "no answer in time"
 
 FULL = 64 << 20
-"""Bytes: a disk with less than this is full for whatever writes there."""
+"""Bytes; a disk with less free space than this counts as full."""
 
 
 @dataclass(frozen=True)
 class ServiceFact:
-    """One service now. `wrong` says what is the matter with it, empty when it runs and answers."""
+    """The state of one service now. `wrong` describes its fault; it is empty if the service runs and answers."""
 
     name: str
     wrong: str = ""
@@ -31,7 +31,7 @@ class ServiceFact:
 
 @dataclass(frozen=True)
 class DiskFact:
-    """A file system that the environment writes to: what is free, in bytes and in files."""
+    """The free bytes and free file entries of a file system that the environment writes to."""
 
     path: str
     free: int
@@ -39,7 +39,7 @@ class DiskFact:
 
     @property
     def full(self) -> bool:
-        """Whether whatever writes there must expect to fail."""
+        """Return whether writes there are likely to fail."""
         return self.free < FULL or self.files == 0
 
 
@@ -54,11 +54,11 @@ class LogSign:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that a verdict may look at. Times are seconds since 1970.
+    """All facts that a verdict may use. Times are seconds since 1970.
 
-    `code` is the command's exit code, None when it never ran; `signum` the signal that asked envkit to stop, or 0.
-    `ports` are the environment's host ports, with what listens there (`redis.redis`). `services` is None when nothing
-    of the environment was there.
+    `code` is the command's exit code, or None if it never ran. `signum` is the signal that asked envkit to stop, or 0.
+    `ports` maps the environment's host ports to what listens there (`redis.redis`). `services` is None if nothing of
+    the environment existed.
     """
 
     code: int | None = None
@@ -69,18 +69,18 @@ class Findings:
     happenings: tuple[Happening, ...] = ()
     services: tuple[ServiceFact, ...] | None = None
     engine: str = ""
-    """Why the engine does not answer, empty when it does or there is none."""
+    """Why the engine does not answer; empty if it answers or there is none."""
     cluster: str = ""
-    """What is wrong with the API server now."""
+    """What is wrong with the API server now; empty if it works or there is none."""
     disks: tuple[DiskFact, ...] = ()
     redis: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
-    """The newest sample of each Redis, with `evicted` (keys dropped during the run) where two samples tell it."""
+    """The newest values of each Redis, with `evicted` (keys evicted during the run) and `refused` (writes refused)."""
     logs: tuple[LogSign, ...] = ()
     tests: Report | None = None
     ports: Mapping[int, str] = field(default_factory=dict)
 
     def well(self, service: str) -> bool:
-        """Whether the service is fine now, as far as was seen."""
+        """Return whether no fault of the service is known now."""
         if service == "cluster":
             return not self.cluster
         return not any(fact.name == service and fact.wrong for fact in self.services or ())

@@ -1,4 +1,4 @@
-"""Evidence of a run, or of now: every collector at once, each with its own time, all within one deadline."""
+"""Gathers evidence: all collectors run in parallel, each with its own time limit, all within one deadline."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from envkit.evidence.verdict import Verdict, judge
 from envkit.inventory.drivers import Drivers
 
 KEPT = 10
-"""Pieces of evidence of one environment in the state folder; older ones are removed."""
+"""How many folders of evidence the state folder keeps for one environment; older ones are removed."""
 
 CLOSING = 0.15
-"""Of the time that is given: for the index and the archive."""
+"""Share of the given time that is reserved for the index and the archive."""
 
 
 def collect(
@@ -34,10 +34,10 @@ def collect(
     into: Path | None = None, findings: Findings | None = None, verdict: Verdict | None = None, archive: bool = False,
     collectors: Sequence[Collector] | None = None,
 ) -> Path:  # fmt: skip
-    """Gather everything within `seconds`, which no cancellation shortens; the folder, or the archive, that has it.
+    """Gather the evidence within `seconds`, and return its folder or archive. No cancellation shortens the time.
 
-    It is made in `into`, else in the state folder. A collector that fails, or is too slow, leaves a note in the index.
-    Raises `EnvironmentFailed` only where no folder can be made at all.
+    The folder is made in `into`, or else in the state folder. A collector that fails or is too slow leaves a note in
+    the index. Raises `EnvironmentFailed` only if no folder can be made at all.
     """
     deadline = time.monotonic() + seconds * (1 - CLOSING)
     drivers = drivers.undisturbed()
@@ -55,7 +55,7 @@ def collect(
 
 
 def _opened(environment: Environment, paths: Paths, environ: Mapping[str, str], into: Path | None) -> Bundle:
-    """A new folder of its own, in the temporary directory when the place that was asked for takes none."""
+    """Return a bundle in a new folder. If the requested place is not writable, use a temporary directory."""
     from envkit.evidence.secrets import redactor
 
     name = f"{environment.name}-{datetime.now():%Y%m%d-%H%M%S-%f}"
@@ -73,20 +73,20 @@ def _opened(environment: Environment, paths: Paths, environ: Mapping[str, str], 
             continue
         bundle = Bundle(home / name, redact)
         for line in trouble:
-            bundle.note(f"not written where it was asked for: {line}")
+            bundle.note(f"not written to the requested folder: {line}")
         return bundle
     raise EnvironmentFailed(f"no folder for evidence can be made: {'; '.join(trouble)}", hint="is the disk full?")
 
 
 def _takes_files(folder: Path) -> None:
-    """A full disk still makes folders. Raises `OSError`."""
+    """Write and remove a file of 1 MiB, because a full disk still makes folders. Raises `OSError` if that fails."""
     probe = folder / ".room"
     probe.write_bytes(b"\0" * (1 << 20))
     probe.unlink()
 
 
 def _all(scene: CollectionContext, collectors: Sequence[Collector], deadline: float) -> None:
-    """Begin all, wait for each as long as it may take and the deadline allows, leave behind what is late."""
+    """Start all collectors. Wait for each until its time limit or the deadline; do not wait for late ones."""
     began = time.monotonic()
     running = [(one, _begun(scene, one.collect, one.name)) for one in collectors]
     for one, done in running:

@@ -1,4 +1,4 @@
-"""What a rule says."""
+"""The result of a rule: a possible cause of the failure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ CONFIDENCES: tuple[Confidence, ...] = ("possible", "likely", "certain")
 
 
 def weaker(confidence: Confidence) -> Confidence:
-    """One step less sure."""
+    """Return the next weaker confidence; `possible` stays as it is."""
     return CONFIDENCES[max(0, CONFIDENCES.index(confidence) - 1)]
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One thing that speaks for a fault, before the tests' own words are heard.
+    """One possible cause of the failure, before the messages of failed tests are compared with it.
 
     `at` is when it began, `over` whether it passed again before the end, `service` whom it concerns, `kinds` the
     complaints (`log_patterns.SIGNS`) that tests would have of it. `proved` needs no test to confirm it.
@@ -35,4 +35,4 @@ class Hypothesis:
     proved: bool = False
     because: tuple[str, ...] = ()
     plain: bool = False
-    """It says no more than that the command failed."""
+    """Whether it states only that the command failed."""

@@ -1,4 +1,4 @@
-"""The page to begin with: the likely cause, what happened when, how things are now, and what is where."""
+"""Writes the evidence's first page: the likely cause, the timeline, the state at collection, and the list of files."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from envkit.evidence.redaction import HIDDEN
 from envkit.evidence.verdict import Verdict
 
 LONGEST = 200
-"""Lines of the timeline; of a longer one the middle is left to `run/timeline.jsonl`."""
+"""Maximum number of lines of the timeline on the page. `run/timeline.jsonl` has the middle of a longer one."""
 
 WHERE = {
     "index.md": "this page",
-    "run": "the run as it was written down: timeline, samples, probes' answers, events, logs that were followed",
+    "run": "the files of the run: timeline, samples, results of probes, events, followed logs",
     "logs": "each service's log",
-    "inspect": "what the engine, or the kernel, knows of each service",
-    "probes-now.yaml": "what each probe said while this was collected",
+    "inspect": "facts from the engine or the kernel about each service",
+    "probes-now.yaml": "the result of each probe while this was collected",
     "stores": "Redis: INFO, clients; PostgreSQL: activity, locks, sizes",
     "tests": "the reports (JUnit) that the command wrote",
     "cluster": "the API server: objects, events, throttling",
     "pods": "logs of pods",
-    "nodes": "`kind export logs`, and what the cluster's creation said",
-    "environment": "the configuration, what `up` would do now, what was remembered",
-    "host": "this machine: memory, disks, load, ports and who holds them",
-    "engine-events.jsonl": "what the engine says has happened",
-    "versions.yaml": "of everything that took part",
+    "nodes": "`kind export logs`, and the output of the cluster's creation",
+    "environment": "the configuration, what `up` would do now, the record of the last `up`",
+    "host": "this machine: memory, disks, load, ports and the processes that listen there",
+    "engine-events.jsonl": "events that the engine reported",
+    "versions.yaml": "versions of programs, libraries and images",
 }
-"""First part of a file's name -> what is there."""
+"""First part of a file's path -> what the file or folder contains."""
 
 
 def write(bundle: Bundle, scene: CollectionContext, verdict: Verdict) -> None:
@@ -63,9 +63,9 @@ def _timeline(found: Findings) -> Iterator[str]:
     rows = [(it.at, f"{it.service or '-'}: {it.kind}: {' '.join(it.message.split())[:300]}") for it in found.happenings]
     rows += [(it.at, f"-: test failed: {it.test}") for it in (found.tests.failed if found.tests else ()) if it.at]
     rows.sort()
-    yield "\n## What happened when\n"
+    yield "\n## Timeline\n"
     if not rows:
-        yield "Nothing was watched: there was no run, or it ended before anything happened."
+        yield "No events are recorded: there was no run, or it ended before anything happened."
     half = LONGEST // 2
     shown = rows if len(rows) <= LONGEST else [*rows[:half], (rows[half][0], f"... {len(rows)} lines"), *rows[-half:]]
     yield from (f"- {_stamp(at)} {text}" for at, text in shown)
@@ -84,12 +84,12 @@ def _tests(found: Findings) -> Iterator[str]:
 
 
 def _now(found: Findings) -> Iterator[str]:
-    yield "\n## How things were when this was collected\n"
+    yield "\n## State at collection\n"
     if found.engine:
         yield f"- the engine: {found.engine}"
     if found.services is None:
-        yield "- nothing of the environment was there, or could be seen"
-    yield from (f"- {fact.name}: {fact.wrong or 'well'}" for fact in found.services or ())
+        yield "- nothing of the environment existed, or none of it could be observed"
+    yield from (f"- {fact.name}: {fact.wrong or 'works'}" for fact in found.services or ())
     if found.cluster:
         yield f"- the API server: {found.cluster}"
     for name, values in found.redis.items():
@@ -100,7 +100,7 @@ def _now(found: Findings) -> Iterator[str]:
 
 
 def _files(bundle: Bundle) -> Iterator[str]:
-    yield "\n## What is where\n"
+    yield "\n## Files\n"
     there = {"index.md": (1, 0)}
     for name, size in sorted(bundle.files.items()):
         top = name.partition("/")[0]

@@ -1,4 +1,4 @@
-"""JUnit files that the command wrote: found, read safely, summarised."""
+"""Finds, reads and summarises the JUnit files that the command wrote. Hostile files do no harm."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 32 << 20
-"""Bytes of a file that is read; a larger one is told, not read."""
+"""Bytes; a larger file is not read, only noted."""
 
 MOST_FILES = 50
 MOST_FAILURES = 200
 MESSAGE = 4000
-"""Letters of a failure's message that are kept."""
+"""Characters of a failure's message that are kept."""
 
 DEEPEST = 8
 MOST_LOOKED_AT = 50_000
-"""Folders below the working directory, and files, that are looked at for reports."""
+"""Limits of the search for reports: the depth below the working directory, and the number of files."""
 
 SKIPPED = frozenset(
     {".git", ".hg", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache", ".tox"}
 )
 
 OPTIONS = ("--junitxml", "--junit-xml", "--junitfile", "--junit-report", "-junitfile", "--ginkgo.junit-report")
-"""pytest, gotestsum, ginkgo: the option that names the file."""
+"""Options of pytest, gotestsum and ginkgo that name the report's file."""
 
 EARLIER = 2.0
-"""Seconds by which a file may seem older than the command: file systems keep coarse times."""
+"""Seconds by which a file may seem older than the command, because file systems store coarse times."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One test that failed; `at` is when it ended (seconds since 1970) where the report tells, else None."""
+    """One failed test; `at` is when it ended (seconds since 1970), or None if the report has no time."""
 
     test: str
     message: str = ""
@@ -44,7 +44,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Report:
-    """All reports together. `failed` has the first `MOST_FAILURES`; `notes` say what could not be read."""
+    """The sum of all reports. `failed` has the first `MOST_FAILURES`; `notes` name what could not be read."""
 
     files: tuple[str, ...] = ()
     tests: int = 0
@@ -61,18 +61,21 @@ class Report:
 
     @property
     def last_failure(self) -> float | None:
-        """When the last failed test ended, None when that is not known of all of them."""
+        """Return when the last failed test ended, or None if the time of any failed test is missing."""
         times = [failure.at for failure in self.failed]
         return None if not times or None in times else max(time for time in times if time is not None)
 
     def summary(self) -> str:
-        """`120 tests, 3 failed, 2 skipped`."""
+        """Return the counts in words, such as `120 tests, 3 failed, 2 skipped`."""
         more = f", {self.skipped} skipped" if self.skipped else ""
         return f"{self.tests} test{'' if self.tests == 1 else 's'}, {self.failures} failed{more}"
 
 
 def reports(argv: Sequence[str], folder: Path, since: float) -> Report | None:
-    """Every report written since then: those that the command line names, and those below the folder; None if none."""
+    """Return the sum of all reports written after `since`, or None if there are none.
+
+    It reads the files that the command line names and those below the folder.
+    """
     found = Report()
     for path in sorted({*_named(argv, folder), *_below(folder, since)})[:MOST_FILES]:
         with suppress(OSError):
@@ -92,7 +95,10 @@ def _named(argv: Sequence[str], folder: Path) -> Iterator[Path]:
 
 
 def _below(folder: Path, since: float) -> Iterator[Path]:
-    """Files `*.xml` changed since then whose beginning looks like a report; hidden and installed things are skipped."""
+    """Yield the `*.xml` files below the folder that changed after `since` and begin like a report.
+
+    Folders of caches, version control and installed packages (`SKIPPED`) are left out.
+    """
     looked_at = 0
     for home, folders, names in os.walk(folder):
         depth = len(Path(home).relative_to(folder).parts)
@@ -113,7 +119,7 @@ def _looks_right(path: Path) -> bool:
 
 
 def read(path: Path) -> Report:
-    """One report. What is no report, too large, or declares entities is a note, never an exception."""
+    """Return one report. A file that is no report, is too large or declares entities becomes a note, not an error."""
     from xml.parsers import expat
 
     if path.stat().st_size > LARGEST:
@@ -133,7 +139,7 @@ def read(path: Path) -> Report:
 
 
 class _Refused(Exception):
-    """Entities can grow without bound, and no report needs them."""
+    """The file declares a document type or entities. Entities can grow without bound, and no report needs them."""
 
 
 def _refuse(*_: Any) -> None:
@@ -142,7 +148,7 @@ def _refuse(*_: Any) -> None:
 
 @dataclass
 class _Reader:
-    """Counts test cases; suites may nest, and their own counts are not trusted."""
+    """Counts test cases. Suites may nest, and their own counts are ignored because they may be wrong."""
 
     written: float
     report: Report = Report()
@@ -182,21 +188,21 @@ class _Reader:
         ended = None
         if self._clock and (began := self._clock[-1]) is not None:
             self._clock[-1] = done = began + _number(self._case.get("time", ""))
-            ended = min(done, self.written)  # tests side by side take more time than passes
+            ended = min(done, self.written)  # the times of parallel tests add up to more than has passed
         name = ".".join(part for part in (self._case.get("classname", ""), self._case.get("name", "")) if part)
         failed = (Failure(name, _telling(self._message)[:MESSAGE].strip(), ended),) if self._state == "failed" else ()
         self.report += Report((), 1, len(failed), int(self._state == "skipped"), failed)
 
 
 def _telling(message: str) -> str:
-    """Of pytest's report the lines that it marks with E, after the message: the rest is source, which says anything."""
+    """Return the message and the lines that pytest marks with E. The rest is source code and may contain any word."""
     first, *lines = message.splitlines() or [""]
     marked = [line[1:].strip() for line in lines if line.startswith("E  ")]
     return "\n".join([first, *(marked or lines)])
 
 
 def _moment(text: str) -> float | None:
-    """Seconds since 1970 of an ISO time; without a zone it is this machine's."""
+    """Return an ISO time as seconds since 1970, or None. A time without a zone is in this machine's zone."""
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC).timestamp()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Known secrets found in text, in every usual spelling and across line breaks. Pure."""
+"""Finds and hides known secrets in text, in every usual encoding and across line breaks. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote, quote_plus
 
 SHORTEST = 4
-"""Letters of a value that is searched for as such; a shorter one is hidden only where its name stands beside it."""
+"""Minimum length of a value that is hidden everywhere. A shorter one is hidden only next to a secret's name."""
 
 BROKEN = 12
-"""Letters of a secret that is also found where a line break divides it; the end and the beginning of two lines make a
-shorter word by chance."""
+"""Minimum length of a secret that is also found across a line break. The end of one line and the beginning of the next
+could form a shorter word by chance."""
 
 LINE = 16
-"""Letters of a line that gives a secret of several lines away."""
+"""Minimum length of a line that is hidden by itself, if the secret has several lines."""
 
 COMMON = frozenset(
     (
@@ -27,20 +27,20 @@ COMMON = frozenset(
         *("token", "tokens", "key", "keys", "data", "name", "host", "port", "http", "https", "localhost"),
     )
 )
-"""Words that say nothing: hidden where a secret's name stands beside them, not everywhere."""
+"""Common words. They are hidden only next to a secret's name, not everywhere."""
 
 _BREAK = re.compile(r"(?:\r?\n|\\r\\n|\\n)[ \t\r\n]*")
-"""A line break and the indentation behind it, also one that JSON or a shell wrote as `\\n`. base64 breaks lines at 76
-letters, xxd at 60, terminals anywhere."""
+"""A line break and the indentation after it, also if JSON or a shell wrote it as `\\n`. base64 breaks lines at 76
+characters, xxd at 60, terminals anywhere."""
 
 
 def plain_words(public: Iterable[str]) -> frozenset[str]:
-    """Return the words, in small letters, that are no secret even if one is spelt so."""
+    """Return the words, in lower case, that are never hidden everywhere, even if a secret has the same value."""
     return COMMON | {word.lower() for word in public}
 
 
 def worth_hiding(secret: str, plain: frozenset[str]) -> Iterator[str]:
-    """Yield the secret, unless it is a plain word, and each of its long lines: logs put something before every line."""
+    """Yield the secret unless it is a plain word, and its long lines: logs may put a prefix before each line."""
     if len(secret) >= SHORTEST and secret.lower() not in plain and not secret.startswith("${"):
         yield secret
     if "\n" in secret:
@@ -58,7 +58,7 @@ class KnownSecrets:
         self._hidden = hidden
 
     def __call__(self, text: str) -> str:
-        """Return the text with every secret replaced; each line keeps its end, secrets that overlap go together."""
+        """Return the text with every secret replaced. Line breaks stay; overlapping secrets are replaced together."""
         joined = _Joined(text)
         spans = _merged([span for secret in self._spelt for span in joined.find(secret)])
         parts, done = [], 0
@@ -69,7 +69,7 @@ class KnownSecrets:
 
 
 class _Joined:
-    """A text without its line breaks, and where each part of it stands in the original."""
+    """A text without its line breaks, and the position of each part in the original."""
 
     def __init__(self, text: str) -> None:
         self._starts, self._originals = [0], [0]
@@ -83,7 +83,7 @@ class _Joined:
         self._text = "".join((*parts, text[done:]))
 
     def find(self, secret: str) -> Iterator[tuple[int, int]]:
-        """Yield begin and end of each occurrence, in the joined text."""
+        """Yield begin and end of each occurrence of the secret in the joined text."""
         at = self._text.find(secret)
         while at >= 0:
             end = at + len(secret)
@@ -92,7 +92,7 @@ class _Joined:
             at = self._text.find(secret, at + 1)
 
     def pieces(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield begin and end in the original, one pair a line."""
+        """Yield begin and end in the original text, one pair for each line."""
         for part in range(self._part(begin), self._part(end - 1) + 1):
             start = max(begin, self._starts[part])
             stop = min(end, self._starts[part + 1]) if part + 1 < len(self._starts) else end
@@ -105,7 +105,7 @@ class _Joined:
 
 
 def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the spans in order, those that overlap as one."""
+    """Return the spans in order, with overlapping ones merged."""
     merged: list[tuple[int, int]] = []
     for begin, end in sorted(spans):
         if merged and begin < merged[-1][1]:
@@ -116,13 +116,13 @@ def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _spelt(secret: str, plain: frozenset[str]) -> Iterator[str]:
-    """Yield every spelling of the secret; its lines as they are."""
+    """Yield every encoding of the secret, and its single lines without encoding."""
     for one in worth_hiding(secret, plain):
         yield from _spellings(one) if one == secret else (one,)
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """Yield it as it is, escaped for URLs, JSON and markup, as digits, and in base64, once and twice."""
+    """Yield the secret as it is, escaped for URLs, JSON and markup, in digits, and once and twice in base64."""
     raw = secret.encode()
     yield secret
     yield from (quote(secret, safe=""), quote(secret), quote_plus(secret))
@@ -139,7 +139,7 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def _as_digits(secret: str, raw: bytes) -> Iterator[str]:
-    """Yield it with a number for every letter: hexadecimal, and behind `%`, a backslash and x, a backslash and u."""
+    r"""Yield the secret with a number for each character: plain hexadecimal digits, `%41`, `\x41` and `\u0041`."""
     for digits in ("{:02x}", "{:02X}"):
         yield "".join(digits.format(byte) for byte in raw)
         yield "".join("%" + digits.format(byte) for byte in raw)
@@ -149,7 +149,7 @@ def _as_digits(secret: str, raw: bytes) -> Iterator[str]:
 
 
 def _inside_base64(raw: bytes) -> Iterator[str]:
-    """Yield what stands in the base64 of a longer text, for each of the three ways it falls into groups of three."""
+    """Yield the base64 of the secret inside a longer text, for each of the three alignments to groups of 3 bytes."""
     for before, dirty in ((0, 0), (1, 2), (2, 3)):
         whole = len(raw) + before - (len(raw) + before) % 3
         encoded = base64.b64encode((b"\0" * before + raw)[:whole]).decode()[dirty:]

@@ -1,4 +1,4 @@
-"""Words that give a cause away, in failure messages of tests and in logs of services. Pure."""
+"""Patterns that show a cause in failure messages of tests and in logs of services. Pure."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ SIGNS: Mapping[str, re.Pattern[str]] = {
         TIMEOUT: r"i/o timeout|(context )?deadline exceeded|timed? ?out\b|\bETIMEDOUT\b|TimeoutError|ReadTimeout",
     }.items()
 }
-"""Kind of cause -> how libraries of the usual languages say it; the first that fits is told first."""
+"""Kind of cause -> the wording of libraries in the usual languages. A text's kinds are reported in this order."""
 
 REACH = frozenset({CONNECTION, TIMEOUT, NAME})
-"""A test could not reach something: whose fault that is depends on what it wanted to reach."""
+"""Kinds of a target that a test could not reach. The target decides whether the test or the environment is at fault."""
 
 DECISIVE = frozenset({DISK, CLIENTS, FILES, MEMORY})
-"""What a service writes into its log only when the machine or its limits are at fault."""
+"""Kinds that a service logs only if the machine or its limits are at fault."""
 
 _PORTS = (
     re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]|0\.0\.0\.0)['\"]?(?::|\s*,\s*|,? port[ =:]+)(\d{2,5})\b"),
@@ -50,14 +50,14 @@ _PORTS = (
 
 @dataclass(frozen=True)
 class Complaint:
-    """What a text complains of: kinds of causes, and the ports of this machine that it names."""
+    """The kinds of causes that a text shows, and the ports of this machine that it names."""
 
     kinds: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
 
 
 def complaint(text: str) -> Complaint:
-    """What a failure message complains of; empty for an assertion of the suite's own."""
+    """Return the causes that a failure message shows; none for a plain assertion of the suite."""
     kinds = tuple(kind for kind, pattern in SIGNS.items() if pattern.search(text))
     ports = tuple(dict.fromkeys(int(port) for pattern in _PORTS for port in pattern.findall(text) if int(port) < 65536))
     return Complaint(kinds, ports if kinds else ())
@@ -67,7 +67,7 @@ _WHEN = re.compile(r"^\S{0,30}?(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)\S*( UTC| GM
 
 
 def before(line: str, moment: float) -> bool:
-    """Whether the line says that it was written before then; one that tells no time was not."""
+    """Return whether the line's timestamp is before `moment`. A line without a timestamp returns False."""
     found = _WHEN.match(line)
     if not found:
         return False
@@ -77,7 +77,7 @@ def before(line: str, moment: float) -> bool:
 
 
 def decisive(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Kind and line of each first line in a log that gives the machine or its limits away."""
+    """Yield, for each decisive kind, the kind and the first log line that shows it."""
     seen: set[str] = set()
     for line in lines:
         for kind in DECISIVE - seen:

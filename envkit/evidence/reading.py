@@ -1,4 +1,4 @@
-"""What the rules read from the findings, in the words that they need. Pure."""
+"""Helpers with which the rules read the findings. Pure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def ended(found: Findings) -> str:
-    """How the command ended, for people."""
+    """Return how the command ended, as a phrase."""
     return f"the command ended with {found.code}" if found.code is not None else "the command never ran"
 
 
 def clock(at: float) -> str:
-    """A moment as people read it."""
+    """Return the local time of day, such as `14:03:59`."""
     return f"{datetime.fromtimestamp(at):%H:%M:%S}"
 
 
 def complaining_of(one: Hypothesis, found: Findings) -> list[Failure]:
-    """The failed tests whose message fits what is suspected: its service's port, or its kind of trouble."""
+    """Return the failed tests with a message about the hypothesis: its service's port, or one of its kinds."""
     ports = {port for port, name in found.ports.items() if one.service and name.partition(".")[0] == one.service}
     hit = []
     for failure in failed(found):
@@ -40,28 +40,28 @@ def complaining_of(one: Hypothesis, found: Findings) -> list[Failure]:
 def about(
     service: str, sure: Confidence, reason: str, hint: str, at: float | None = None, over: bool = False
 ) -> Hypothesis:
-    """A suspicion of a service that could not be reached."""
+    """Return the hypothesis that a service could not be reached."""
     return Hypothesis("environment", sure, reason, hint, at, over, service, kinds=log_patterns.REACH)
 
 
 def of(found: Findings, *kinds: str) -> list[Happening]:
-    """What happened of these kinds, in the order of time."""
+    """Return the happenings of these kinds, the oldest first."""
     return [one for one in found.happenings if one.kind in kinds]
 
 
 def failed(found: Findings) -> tuple[Failure, ...]:
-    """The failed tests that the command's reports tell of."""
+    """Return the failed tests in the command's reports."""
     return found.tests.failed if found.tests else ()
 
 
 def unreached(failure: Failure) -> tuple[int, ...]:
-    """Ports of this machine that the test could not reach."""
+    """Return the ports of this machine that the test could not reach."""
     said = log_patterns.complaint(failure.message)
     return said.ports if log_patterns.REACH & set(said.kinds) else ()
 
 
 def number(value: object) -> float:
-    """The value as a number, 0 when it is none."""
+    """Return the value as a number, or 0 if it is not one."""
     try:
         return float(str(value))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Secrets taken out of text: known values however they are spelt, and what looks like a secret. Pure."""
+"""Removes secrets from text: known values in every usual encoding, and text with the form of a secret. Pure."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterable
 from envkit.evidence.known_secrets import KnownSecrets
 
 HIDDEN = "REDACTED"
-"""A word, because stars are an alias in YAML: what was well-formed stays so."""
+"""The replacement for a secret. It is a word, because `*` begins an alias in YAML: valid YAML stays valid."""
 
 _WORD = (
     r"(?:password|passwd|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key|client-key-data"
 )
 _WORD += r"|requirepass|masterauth|bearer)"
 SECRET_NAME = re.compile(rf"{_WORD}|_KEY\b|_PASS\b|_PWD\b|\bauth$", re.IGNORECASE)
-"""Names of variables, keys and files whose value is a secret."""
+"""Names of variables, keys and files that hold secrets."""
 
 _NO_SECRET = re.compile(
     r"(?:file|files|path|dir|folder|name|names|namespace|ref|seconds|expiry|expiration|expires|type|count|kind|url|uri|"
     r"variable|audiences|version|quota|lifetime|ttl|budget|controller|mount|review|reviews|request)$",
     re.IGNORECASE,
 )
-"""Ends of names that speak about a secret: `TOKEN_FILE`, `secretName`."""
+"""Ends of names of values that describe a secret but are none, such as `TOKEN_FILE` and `secretName`."""
 
 _HARMLESS = re.compile(
     r"(?:\*+|REDACTED|true|false|null|none|yes|no|not|nil|\d{1,5}|<[^>]*>|\$\{[^}]*\}|\$\w+|[\[{(|>]?)[,.;]?",
@@ -39,7 +39,7 @@ _KNOWN = re.compile(
     r"|[sr]k[-_][\w-]{20,200}|npm_\w{30,200}|AIza[\w-]{30,200}|ya29\.[\w-]{20,500}|GOCSPX-[\w-]{20,200}"
     r"|hv[sbr]\.[\w-]{20,200}|dckr_[op]at_[\w-]{20,200}|pypi-[\w-]{30,500})"
 )
-"""What tokens begin with: of GitHub, GitLab, AWS, Slack, OpenAI, Stripe, npm, Google, Vault, Docker, PyPI."""
+"""Tokens with a known prefix: GitHub, GitLab, AWS, Slack, OpenAI, Stripe, npm, Google, Vault, Docker, PyPI."""
 _USERINFO = re.compile(r"(://[^:/@\s\"'<>]{0,200}:)[^@/\s\"'<>]{1,500}(@)|(://)[^:/@\s\"'<>]{16,500}(@)")
 _HEADER = re.compile(
     r"\b((?:authorization|cookie|set-cookie|x-[\w-]{0,40}(?:token|key|secret))\\?[\"']?\s*[:=]\s*\\?[\"']?)([^\r\n\"']+)",
@@ -61,7 +61,7 @@ _SHORT = re.compile(
     rf"((?<![A-Za-z])(?:pass|pwd)\\*[\"']?\s{{0,9}}[=:]\s{{0,9}}|(?<![A-Za-z])(?:\w{{1,60}}_)?(?:PASS|PWD)\\*[\"']?=)"
     rf"({_QUOTED}|[^\s,;&}}\]\"']+)"
 )
-"""Short names of passwords, as they are usually written: go test prints `PASS: TestName`."""
+"""Short names of passwords in their usual spelling. It matches case, because go test prints `PASS: TestName`."""
 
 _CURL = re.compile(
     r"(\bcurl\b[^\n]{0,2000}?[\s\"'](?:-u|--user|--proxy-user)[\"'\s,=]{0,9}[^\s:\"',]{1,200}:)([^\s\"']+)",
@@ -71,17 +71,18 @@ _PATH = re.compile(r"(?:~|\.{1,2})?/.*/|file:", re.DOTALL)
 _OPTION = re.compile(
     rf"(--?(?:{_WORD})[\w-]{{0,60}}(?:[\"']\s*,\s*[\"']|['\"]?\s+(?:- )?['\"]?))([^\s\"'-][^\s\"']*)", re.IGNORECASE
 )
-"""Repetitions are bounded where they could begin anywhere: a hostile log must not take minutes."""
+"""An option of a command line with a secret's name, and its value. In all these patterns repetitions that could begin
+anywhere are bounded, so that a hostile log does not take minutes."""
 
 
 class Redactor:
-    """Takes secrets out of text. `public` are words of the environment that are no secret even if one is spelt so."""
+    """Removes secrets from text. It keeps the words in `public`, even if a secret has the same value."""
 
     def __init__(self, secrets: Iterable[str] = (), public: Iterable[str] = ()) -> None:
         self._known = KnownSecrets(secrets, public, HIDDEN)
 
     def __call__(self, text: str) -> str:
-        """The text without secrets; lines stay lines, but for a private key's."""
+        """Return the text without secrets. Line breaks stay, except inside a private key."""
         text = self._known(text)
         for needles, hide, by_line in _PASSES:
             lowered = text.lower()
@@ -100,13 +101,13 @@ def _pair(found: re.Match[str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Hidden, in the quotes that it had: JSON stays JSON."""
+    """Return the replacement in the quotes of the value, so that JSON stays JSON."""
     opening = re.match(r"\\*[\"']", value)
     return f"{opening[0]}{HIDDEN}{opening[0]}" if opening else HIDDEN
 
 
 def _private_key(text: str) -> str:
-    """Whole keys; the beginning of one; and the end of one whose beginning was cut off."""
+    """Return the text without private keys: whole ones, and the beginning or the end of one that was cut."""
     text = _TAIL.sub(HIDDEN, _PEM.sub(HIDDEN, text))
     lines = text.splitlines(keepends=True)
     for number, line in enumerate(lines):
@@ -123,7 +124,7 @@ def _userinfo(found: re.Match[str]) -> str:
 
 
 def _in_lines(text: str, needles: tuple[str, ...], hide: Callable[[str], str]) -> str:
-    """Lines that have a needle, hidden: the patterns are slow, and most lines have none."""
+    """Apply `hide` only to lines that contain a needle: the patterns are slow, and most lines contain none."""
     lines = text.splitlines(keepends=True)
     return "".join(hide(line) if any(needle in line.lower() for needle in needles) else line for line in lines)
 
@@ -146,4 +147,4 @@ _PASSES: tuple[tuple[tuple[str, ...], Callable[[str], str], bool], ...] = (
     (("curl",), lambda text: _CURL.sub(rf"\1{HIDDEN}", text), True),
     (("--",), lambda text: _OPTION.sub(rf"\1{HIDDEN}", text), False),
 )
-"""What must be in a text, in small letters, for a pattern to be tried; the pattern; whether line by line."""
+"""For each pass: the needles (one must be in the lower-case text), the function, and whether it works line by line."""

@@ -1,4 +1,4 @@
-"""The rules of the verdict, in order: each looks at the findings and says what it suspects. Pure."""
+"""The rules of the verdict, in order. Each yields hypotheses about the cause of the failure. Pure."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ Rule = Callable[[Findings], Iterator[Hypothesis]]
 
 BY_ERROR: tuple[tuple[type[errors.EnvkitError], str], ...] = (
     (errors.PortTaken, "a port is taken"),
-    (errors.ImageUnavailable, "an image cannot be had"),
+    (errors.ImageUnavailable, "an image is not available"),
     (errors.EngineError, "the container engine failed"),
     (errors.ToolMissing, "a program that envkit drives is missing"),
-    (errors.ServiceDied, "a service died while it came up"),
+    (errors.ServiceDied, "a service died during its start"),
     (errors.NotReady, "a service was not ready in time"),
     (errors.ClusterError, "the cluster failed"),
     (errors.StepsFailed, "several steps failed"),
     (errors.ConfigError, "the configuration cannot be used"),
     (errors.HolderError, "another checkout holds the environment"),
     (errors.NotUp, "the environment is not up"),
-    (errors.Bug, "envkit met an error of its own"),
+    (errors.Bug, "envkit had an internal error"),
     (errors.EnvironmentFailed, "the environment failed"),
-    (errors.EnvkitError, "envkit could not go on"),
+    (errors.EnvkitError, "envkit stopped with an error"),
 )
-"""What each class of envkit's errors means, the more special one first."""
+"""The meaning of each class of envkit's errors; subclasses come before their base class."""
 
 
 def own_error(found: Findings) -> Iterator[Hypothesis]:
-    """It said itself said that it cannot go on."""
+    """Yield a hypothesis for the error with which envkit itself stopped."""
     if found.error is None or isinstance(found.error, errors.Cancelled):
         return
     meaning = next(words for kind, words in BY_ERROR if isinstance(found.error, kind))
@@ -45,7 +45,7 @@ def own_error(found: Findings) -> Iterator[Hypothesis]:
 
 
 def engine_gone(found: Findings) -> Iterator[Hypothesis]:
-    """The engine answers no more, or did not for a while: everything it ran is out of reach."""
+    """Yield a hypothesis if the engine does not answer now, or did not answer for a while during the run."""
     if found.engine:
         reason = f"the container engine does not answer: {found.engine}"
         sure: Confidence = "possible" if found.engine == NOT_IN_TIME else "certain"  # the machine may be busy
@@ -58,7 +58,7 @@ def engine_gone(found: Findings) -> Iterator[Hypothesis]:
 
 
 def disk_full(found: Findings) -> Iterator[Hypothesis]:
-    """What the environment writes to is full now, or was nearly so, or somebody met the end of it."""
+    """Yield a hypothesis for each disk of the environment that is full now, or was nearly full during the run."""
     for disk in found.disks:
         if disk.full:
             yield _disk(f"the disk at {disk.path} is full: {_left(disk)}", "certain")
@@ -68,7 +68,7 @@ def disk_full(found: Findings) -> Iterator[Hypothesis]:
 
 def _disk(reason: str, sure: Confidence, at: float | None = None) -> Hypothesis:
     kinds = frozenset({log_patterns.DISK})
-    return Hypothesis("environment", sure, reason, "make room on that disk and run again", at=at, kinds=kinds)
+    return Hypothesis("environment", sure, reason, "free space on that disk and run again", at=at, kinds=kinds)
 
 
 def _left(disk: DiskFact) -> str:
@@ -76,7 +76,7 @@ def _left(disk: DiskFact) -> str:
 
 
 def short_of_memory(found: Findings) -> Iterator[Hypothesis]:
-    """The kernel killed a service at its memory limit; or one came near it."""
+    """Yield a hypothesis for each service that the kernel killed at its memory limit, or that came near it."""
     near = {one.service: one for one in of(found, "memory")}
     killed = {fact.name for fact in found.services or () if fact.oom}
     killed |= {one.service for one in of(found, "died", "oom", "restarted") if _by_kernel(one, near.get(one.service))}
@@ -91,14 +91,17 @@ def short_of_memory(found: Findings) -> Iterator[Hypothesis]:
 
 
 def _by_kernel(happened: Happening, near: Happening | None) -> bool:
-    """Engines do not always tell: one that ended by SIGKILL shortly after it came near its limit was killed for it."""
+    """Return whether the kernel killed the service for its memory.
+
+    Not every engine reports this. A service that SIGKILL ended shortly after it came near its limit counts as well.
+    """
     told = "by the kernel because" in happened.message
     after = near is not None and near.at <= happened.at and bool(happened.detail.get("oom"))
     return told or (after and near is not None and near.detail.get("what") != "data in memory")
 
 
 def died(found: Findings) -> Iterator[Hypothesis]:
-    """A service died or was started anew while the command ran."""
+    """Yield a hypothesis for each service that died or restarted while the command ran, or that does not run now."""
     seen: set[str] = set()
     for happened in of(found, "died", "restarted"):
         if happened.service in seen:
@@ -116,16 +119,16 @@ def died(found: Findings) -> Iterator[Hypothesis]:
 
 def _ended(happened: Happening) -> str:
     code = happened.detail.get("exit_code")
-    how = "was started anew" if happened.kind == "restarted" else "died"
+    how = "was restarted" if happened.kind == "restarted" else "died"
     return f"{how} (exit {code})" if code is not None else how
 
 
 def silent(found: Findings) -> Iterator[Hypothesis]:
-    """A service that runs does not answer: its probe fails now, or failed for a while during the run."""
+    """Yield a hypothesis for each running service that does not answer its probe now, or did not during the run."""
     for fact in found.services or ():
         if fact.wrong and fact.exit_code is None and not fact.absent:
             at = min((one.at for one in of(found, "unhealthy") if one.service == fact.name), default=None)
-            watched = bool(found.happenings) and at is None  # and it was well: the machine may be busy just now
+            watched = bool(found.happenings) and at is None  # no failure before: the machine may be busy now
             sure: Confidence = "likely" if watched and not fact.paused else "certain"
             hint = "resume it" if fact.paused else f"its log may say why: logs/{fact.name}.log"
             reason = f"{fact.name} is paused" if fact.paused else f"{fact.name} does not answer: {fact.wrong}"
@@ -133,7 +136,7 @@ def silent(found: Findings) -> Iterator[Hypothesis]:
     for happened in of(found, "unhealthy"):
         if "max_connections" in happened.detail:
             kinds = frozenset({log_patterns.CLIENTS})
-            reason = f"{happened.service} ran short of connections: {happened.message}"
+            reason = f"{happened.service} was short of connections: {happened.message}"
             hint = LOGGED[log_patterns.CLIENTS][1]
             yield Hypothesis(
                 "environment", "possible", reason, hint, happened.at, service=happened.service, kinds=kinds
@@ -147,7 +150,7 @@ def silent(found: Findings) -> Iterator[Hypothesis]:
 
 
 def api_server(found: Findings) -> Iterator[Hypothesis]:
-    """The API server is unreachable, was so for a while, or refused requests because there were too many."""
+    """Yield a hypothesis if the API server is or was unreachable, was slow, or refused requests (429)."""
     if found.cluster:
         first = min((one.at for one in of(found, "apiserver")), default=None)
         reason = f"the API server does not answer: {found.cluster}"
@@ -178,7 +181,7 @@ def _throttles(happened: Happening) -> bool:
 
 
 def redis_full(found: Findings) -> Iterator[Hypothesis]:
-    """Redis refuses writes at `maxmemory` (noeviction), or has dropped keys to make room."""
+    """Yield a hypothesis for each Redis that refuses writes at `maxmemory` (noeviction), or that evicted keys."""
     refusing = {one.service for one in of(found, "oom") if _refuses(one)}
     for service in sorted({*found.redis, *refusing}):
         sample = found.redis.get(service, {})
@@ -203,13 +206,13 @@ def redis_full(found: Findings) -> Iterator[Hypothesis]:
             )
         evicted = number(sample.get("evicted"))
         if evicted:
-            reason = f"{service} dropped {evicted:.0f} keys at maxmemory ({policy or 'eviction'})"
+            reason = f"{service} evicted {evicted:.0f} keys at maxmemory ({policy or 'eviction'})"
             yield Hypothesis(
                 "environment", "possible", reason, hint, service=service, kinds=frozenset({log_patterns.FULL})
             )
     for happened in of(found, "evicting"):
         if not number(found.redis.get(happened.service, {}).get("evicted")):
-            reason = f"{happened.service} dropped keys: {happened.message}"
+            reason = f"{happened.service} evicted keys: {happened.message}"
             hint = f"raise services.{happened.service}.options.maxmemory"
             yield Hypothesis("environment", "possible", reason, hint, happened.at, service=happened.service)
 
@@ -219,7 +222,7 @@ def _refuses(happened: Happening) -> bool:
 
 
 LOGGED = {
-    log_patterns.DISK: ("met a full disk", "make room, or raise the size of its tmpfs or volume"),
+    log_patterns.DISK: ("reported a full disk", "free space, or raise the size of its tmpfs or volume"),
     log_patterns.CLIENTS: ("ran out of connections", "close connections in the suite, or raise max_connections"),
     log_patterns.FILES: (
         "ran out of open files",
@@ -230,7 +233,7 @@ LOGGED = {
 
 
 def logged(found: Findings) -> Iterator[Hypothesis]:
-    """A service wrote into its log what only happens where the machine or its limits are at fault."""
+    """Yield a hypothesis for each log line that a service writes only if the machine or its limits are at fault."""
     for sign in found.logs:
         what, hint = LOGGED[sign.kind]
         kinds = frozenset({sign.kind})
@@ -240,7 +243,7 @@ def logged(found: Findings) -> Iterator[Hypothesis]:
 
 
 def tests_name_the_machine(found: Findings) -> Iterator[Hypothesis]:
-    """Failed tests met a full disk, a full Redis, too few connections: no assertion of theirs."""
+    """Yield a hypothesis if failed tests report a full disk, a full Redis, too few connections or throttling."""
     meanings = {
         log_patterns.DISK: ("a full disk", LOGGED[log_patterns.DISK][1], "likely"),
         log_patterns.FULL: ("a Redis that is full", "raise its options.maxmemory, or flush it between tests", "likely"),
@@ -252,13 +255,13 @@ def tests_name_the_machine(found: Findings) -> Iterator[Hypothesis]:
     for kind, (what, hint, sure) in meanings.items():
         hit = [one for one in failed(found) if kind in log_patterns.complaint(one.message).kinds]
         if hit:
-            reason = f"{len(hit)} failed tests met {what}, first {hit[0].test}"
+            reason = f"{len(hit)} failed tests report {what}, first {hit[0].test}"
             confidence: Confidence = "likely" if sure == "likely" else "possible"
             yield Hypothesis("environment", confidence, reason, hint, proved=True)
 
 
 def out_of_reach(found: Findings) -> Iterator[Hypothesis]:
-    """Failed tests could not reach a service of the environment, although nothing is wrong with it now."""
+    """Yield a hypothesis for each service that failed tests could not reach, although it works now."""
     for port, name in found.ports.items():
         hit = [one for one in failed(found) if port in unreached(one)]
         if hit and found.well(name.partition(".")[0]):
@@ -273,9 +276,9 @@ ENVIRONMENT: tuple[Rule, ...] = (
     own_error, engine_gone, disk_full, short_of_memory, died, silent, api_server, redis_full, logged,
     tests_name_the_machine, out_of_reach,
 )  # fmt: skip
-"""What may be wrong with the environment, the likelier root first: a full disk also kills services."""
+"""Rules for faults of the environment. A likely root cause comes first: a full disk, for example, kills services."""
 
 
 def trouble_before(found: Findings) -> bool:
-    """Whether anything but the tests' own words speaks against the environment."""
+    """Return whether the findings show a fault of the environment without the messages of failed tests."""
     return any(rule for rule in ENVIRONMENT[:-2] for _ in rule(found))

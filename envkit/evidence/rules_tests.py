@@ -1,4 +1,4 @@
-"""The rules that speak for the tests: what they say of themselves, and the command's exit code. Pure."""
+"""Rules for faults of the tests: messages of failed tests, and the command's exit code. Pure."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from envkit.evidence.rules import Rule
 
 
 def strange_address(found: Findings) -> Iterator[Hypothesis]:
-    """A test wanted to reach a port of this machine that is none of the environment's."""
+    """Yield a hypothesis for the first test that tried a port of this machine outside the environment."""
     if not found.ports:
         return
     for failure in failed(found):
         strange = [port for port in unreached(failure) if port not in found.ports]
         if strange and not [port for port in unreached(failure) if port in found.ports]:
-            reason = f"{failure.test} wanted port {strange[0]}, which is none of the environment's"
+            reason = f"{failure.test} tried port {strange[0]}, which does not belong to the environment"
             yield Hypothesis("test", "likely", reason, "does the suite read the variables that `env` prints?")
             return
 
 
 def registered_twice(found: Findings) -> Iterator[Hypothesis]:
-    """Servers of one process shared the global metrics registry."""
+    """Yield a hypothesis if failed tests registered metrics twice: several servers shared the global registry."""
     hit = [one for one in failed(found) if log_patterns.OWN in log_patterns.complaint(one.message).kinds]
     if hit:
         reason = f"{len(hit)} failed tests registered their metrics twice, first {hit[0].test}"
-        yield Hypothesis("test", "certain", reason, "give each server or test a registry of its own")
+        yield Hypothesis("test", "certain", reason, "give each server or test its own registry")
 
 
 def lacks_a_right(found: Findings) -> Iterator[Hypothesis]:
-    """A test did what only a superuser may, which the presets' users are not."""
+    """Yield a hypothesis if failed tests needed superuser rights. The presets' users have none."""
     hit = [one for one in failed(found) if log_patterns.RIGHT in log_patterns.complaint(one.message).kinds]
     if hit:
         said = next(
@@ -43,13 +43,13 @@ def lacks_a_right(found: Findings) -> Iterator[Hypothesis]:
             ),
             "",
         )
-        hint = "options of the preset give it: `superuser: true`, for an extension of PostgreSQL `extensions: [NAME]`"
-        reason = f"{len(hit)} failed tests lack a right in Redis or PostgreSQL, first {hit[0].test}"
+        hint = "options of the preset grant it: `superuser: true`, for an extension of PostgreSQL `extensions: [NAME]`"
+        reason = f"{len(hit)} failed tests lack a permission in Redis or PostgreSQL, first {hit[0].test}"
         yield Hypothesis("test", "likely", reason, hint, because=(said,) if said else ())
 
 
 def assertions(found: Findings) -> Iterator[Hypothesis]:
-    """Tests failed of themselves, by the reports that the command wrote."""
+    """Yield a hypothesis if tests failed, by the command's reports, with messages that show no other cause."""
     plain = [one for one in failed(found) if not log_patterns.complaint(one.message).kinds]
     if plain and found.tests:
         reason = f"{found.tests.failures} of {found.tests.tests} tests failed, first {plain[0].test}"
@@ -65,26 +65,26 @@ def assertions(found: Findings) -> Iterator[Hypothesis]:
 CODES: dict[int, tuple[Fault, Confidence, str, str]] = {
     126: ("test", "likely", "the command cannot be executed (126)", "is it a program, and executable?"),
     127: ("test", "likely", "the command, or one that it calls, was not found (127)", "is it installed and on PATH?"),
-    124: ("unknown", "possible", "the command ran out of its time (124)", "what did it wait for? see the timeline"),
+    124: ("unknown", "possible", "the command exceeded its time limit (124)", "what did it wait for? see the timeline"),
     125: ("unknown", "possible", "the command ended with 125: a container engine or another wrapper in it failed", ""),
-    137: ("unknown", "possible", "the command was killed (137): by somebody, or for want of memory", "see host/"),
+    137: ("unknown", "possible", "the command was killed (137): by a user, or because memory ran out", "see host/"),
     143: ("unknown", "possible", "the command was asked to stop (143)", "who cancelled it, and was it slow?"),
     130: ("unknown", "possible", "the command was interrupted (130)", ""),
     139: ("test", "likely", "the command crashed (139, segmentation fault)", "look at its own output"),
     134: ("test", "likely", "the command aborted (134)", "look at its own output"),
 }  # fmt: skip
-"""Exit codes by convention of shells, `timeout` and container engines."""
+"""Meaning of exit codes, by convention of shells, `timeout` and container engines."""
 
 PYTEST = {
     2: "pytest was interrupted (2): by Ctrl-C, or by an error while it collected the tests",
-    3: "pytest met an error of its own (3)",
-    4: "pytest was called wrongly (4)",
+    3: "pytest had an internal error (3)",
+    4: "pytest was called with wrong arguments (4)",
     5: "pytest found no tests (5)",
 }
 
 
 def exit_code(found: Findings) -> Iterator[Hypothesis]:
-    """What the command's exit code says by itself."""
+    """Yield a hypothesis from the command's exit code alone."""
     code = found.code
     if code in (None, 0):
         return
@@ -103,4 +103,4 @@ def exit_code(found: Findings) -> Iterator[Hypothesis]:
 
 
 TESTS: tuple[Rule, ...] = (registered_twice, lacks_a_right, strange_address, assertions, exit_code)
-"""What may be wrong with the command."""
+"""Rules for faults of the command, in order."""

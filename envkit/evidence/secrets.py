@@ -1,4 +1,4 @@
-"""Where an environment's secrets are: its configuration, its variables, the user's own, and the files made for it."""
+"""Finds an environment's secrets: in its configuration, its variables, the user's variables and its generated files."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from envkit.evidence.redaction import SECRET_NAME, Redactor
 _USERINFO = re.compile(r"://[^:/@\s]*:([^@\s]+)@")
 _VALUE = re.compile(r"^[^:=#]*[:=]\s*[\"']?(.{6,}?)[\"']?\s*$")
 _ABOUT = re.compile(r"(_FILE|_PATH|_DIR|_NAME|File|Path|Key)$")
-"""Names of where a secret is, or of the key under which a file has it, not of itself."""
+"""Names of values that tell where a secret is, or under which key; the value itself is no secret."""
 
 LARGEST = 64 << 10
-"""Bytes of a file that is read for secrets."""
+"""Bytes; a larger file is not searched for secrets."""
 
 OWN_SHORTEST = 8
-"""Letters of a secret in the user's own environment, which has many variables that only sound like one."""
+"""Minimum length of a secret in the user's environment, because many variables there only have a similar name."""
 
 
 def redactor(environment: Environment, paths: Paths, environ: Mapping[str, str]) -> Redactor:
-    """A redactor that knows everything secret of this environment. What cannot be read holds no secret to know."""
+    """Return a redactor with all secrets of this environment. Files that cannot be read are left out."""
     return Redactor({*known(environment, paths), *_own(environ)}, _public(environment))
 
 
 def known(environment: Environment, paths: Paths) -> set[str]:
-    """What the environment has by now: configured, generated, and what its last `up` handed out."""
+    """Return the environment's secrets: configured, generated, and those in the record of its last `up`."""
     return {*_configured(environment), *_made(paths.folder), *_remembered(paths)}
 
 
 def telling(environment: Environment, paths: Paths) -> list[str]:
-    """Of `known` what can be searched for as it is: each value, and each line of one that has several."""
+    """Return the secrets of `known` that can be searched for literally: each value, and each long line of a value."""
     plain = plain_words(_public(environment))
     return sorted({one for secret in known(environment, paths) for one in worth_hiding(secret.strip(), plain)})
 
 
 def _configured(environment: Environment) -> Iterator[str]:
     yield from (secret.value for secret in environment.secrets.values() if secret.value)
-    # `credentials` says where passwords come from, and is none.
+    # `credentials` names where passwords come from; it contains none.
     yield from _leaves(environment.model_dump(mode="json", exclude={"credentials"}), secret=False)
 
 
 def _leaves(value: Any, *, secret: bool) -> Iterator[str]:
-    """Values below names that sound secret, passwords in addresses, and what files hold that sound so."""
+    """Yield values under names of secrets, passwords in URLs, and secrets in the content of configured files."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             named = bool(SECRET_NAME.search(str(key))) and not _ABOUT.search(str(key))
@@ -76,7 +76,7 @@ def _leaves(value: Any, *, secret: bool) -> Iterator[str]:
 
 
 def _of_file(path: str, content: str) -> Iterator[str]:
-    """The whole and every value of a file that sounds secret; of another the values whose names do."""
+    """Yield the content and every value of a file with a secret's name; of other files, only values with such names."""
     secret = bool(SECRET_NAME.search(Path(path).name)) or "PRIVATE KEY" in content
     if secret:
         yield content
@@ -91,7 +91,7 @@ def _of_file(path: str, content: str) -> Iterator[str]:
 
 
 def _made(folder: Path) -> Iterator[str]:
-    """Tokens, generated secrets, private keys, and what the kubeconfig holds."""
+    """Yield tokens, generated secrets, private keys, and the credentials in kubeconfigs."""
     with suppress(OSError):
         for path in folder.rglob("*"):
             if (
@@ -120,13 +120,13 @@ def _remembered(paths: Paths) -> Iterator[str]:
 
 
 def _own(environ: Mapping[str, str]) -> Iterator[str]:
-    """What the user's shell or CI has set: logs of a suite may show it."""
+    """Yield secrets in the variables that the user's shell or CI has set, because logs of a suite may show them."""
     found = _leaves(dict(environ), secret=False)
     return (value for value in found if len(value) >= OWN_SHORTEST and not value.isdigit())
 
 
 def _public(environment: Environment) -> Iterator[str]:
-    """Names that everybody may see: a password that is spelt like one cannot be told from it."""
+    """Yield public names of the environment. A password with the same value cannot be distinguished from its name."""
     yield environment.name
     yield from environment.services
     yield from environment.cluster.identities

@@ -1,4 +1,7 @@
-"""Whose fault was it? Rules look at the findings and say what they suspect; the tests' own words weigh it. Pure."""
+"""Decides whether the environment or the test is at fault. Pure.
+
+Rules yield hypotheses from the findings. The messages of failed tests raise or lower their confidence.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from envkit.evidence.findings import Findings
 from envkit.evidence.hypothesis import CONFIDENCES, Confidence, Fault, Hypothesis, weaker
 
 NOTICED = 5.0
-"""Seconds within which what happened is seen and stamped, also on a busy machine."""
+"""Seconds within which the watch notices and records an event, even on a busy machine."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Who is at fault, why, how sure that is, what else speaks for it, and what to do next.
+    """The result of the judgement: fault, reason, confidence, further evidence (`because`), and the next step.
 
-    `none`: nothing failed. `unknown`: something did, and nothing tells what.
+    Fault `none`: nothing failed. Fault `unknown`: something failed, and the findings do not show what.
     """
 
     fault: Fault
@@ -28,7 +31,7 @@ class Verdict:
 
     @property
     def headline(self) -> str:
-        """One line, for the end of a run and the top of the evidence."""
+        """Return the verdict in one line, for the end of a run and the top of the evidence."""
         match self.fault:
             case "none":
                 return f"verdict: no fault: {self.reason}"
@@ -38,15 +41,15 @@ class Verdict:
         return f"verdict: {who} ({self.confidence}): {self.reason}"
 
     def text(self) -> str:
-        """The headline, what it rests on, and the next step."""
+        """Return the headline, the further evidence, and the next step."""
         lines = [self.headline, *(f"  - {line}" for line in self.because)]
         return "\n".join([*lines, f"next: {self.next}"] if self.next else lines)
 
 
 def judge(findings: Findings) -> Verdict:
-    """The strongest suspicion; of equal ones that of the earlier rule.
+    """Return the verdict for the strongest hypothesis; among equals, the one of the earlier rule.
 
-    An environment's trouble counts less when the failed tests complain of nothing that has to do with it.
+    A fault of the environment counts less if no message of a failed test relates to it.
     """
     found = [_weighed(one, findings) for rule in rules.ENVIRONMENT for one in rule(findings)]
     if findings.error is None and findings.code in (0, None):
@@ -55,12 +58,12 @@ def judge(findings: Findings) -> Verdict:
     if not found:
         return Verdict("unknown", reading.ended(findings), "possible", next="look at the command's own output")
     found = [one for one in found if not one.plain] or found
-    chosen = max(found, key=lambda one: CONFIDENCES.index(one.confidence))  # the first of equals
+    chosen = max(found, key=lambda one: CONFIDENCES.index(one.confidence))  # `max` returns the first of equals
     return _verdict(chosen, [one for one in found if one is not chosen], findings)
 
 
 def _verdict(chosen: Hypothesis, others: Sequence[Hypothesis], findings: Findings) -> Verdict:
-    """Suspicions against the other side take from the confidence."""
+    """Return the verdict for the chosen hypothesis. Hypotheses for another fault lower its confidence."""
     against = [one for one in others if one.fault != chosen.fault and not one.plain]
     confidence = chosen.confidence
     if against and confidence == "certain" and chosen.fault == "test":
@@ -73,7 +76,7 @@ def _verdict(chosen: Hypothesis, others: Sequence[Hypothesis], findings: Finding
 
 
 def _nothing_failed(findings: Findings, found: Sequence[Hypothesis]) -> Verdict:
-    """A command that succeeded is no fault of anybody; without a command it is the environment that is judged."""
+    """Return the verdict if no command failed: no fault if it succeeded; without a command, the environment's state."""
     told = tuple(dict.fromkeys(one.reason for one in found))
     if findings.code == 0:
         return Verdict("none", "the command succeeded", "certain", told)
@@ -84,18 +87,18 @@ def _nothing_failed(findings: Findings, found: Sequence[Hypothesis]) -> Verdict:
         chosen = max(strong, key=lambda one: CONFIDENCES.index(one.confidence))
         return _verdict(chosen, [one for one in found if one is not chosen], findings)
     if findings.services is None:
-        return Verdict("none", "nothing of the environment is there", "certain", told, "bring it up with `up`")
-    return Verdict("none", "everything that should run does and answers", "certain", told)
+        return Verdict("none", "nothing of the environment exists", "certain", told, "bring it up with `up`")
+    return Verdict("none", "all services that should run are running and answer", "certain", told)
 
 
 def _weighed(one: Hypothesis, findings: Findings) -> Hypothesis:
-    """The suspicion in the light of the failed tests, where there are reports of them."""
+    """Return the hypothesis with its confidence raised or lowered by the messages of the failed tests, if any."""
     report = findings.tests
     if one.fault != "environment" or one.proved or report is None or not report.failed:
         return one
     complaining = reading.complaining_of(one, findings)
     if complaining:
-        said = f"{len(complaining)} of {len(report.failed)} failed tests complain of it, first {complaining[0].test}"
+        said = f"{len(complaining)} of {len(report.failed)} failed tests report it, first {complaining[0].test}"
         sure: Confidence = "likely" if one.confidence == "possible" else "certain"
         return replace(one, confidence=sure, because=(*one.because, said))
     last = report.last_failure
@@ -103,7 +106,7 @@ def _weighed(one: Hypothesis, findings: Findings) -> Hypothesis:
         said = "it happened after the last test had failed"
         return replace(one, confidence="possible", because=(*one.because, said))
     if one.over:
-        said = "it was over again and no failed test complains of it: the suite may have done it on purpose"
+        said = "it had recovered, and no failed test reports it: the suite may have caused it on purpose"
         return replace(one, confidence="possible", because=(*one.because, said))
-    said = "no failed test complains of it by name"
+    said = "no failed test names it"
     return replace(one, confidence=weaker(one.confidence), because=(*one.because, said))

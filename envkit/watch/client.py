@@ -1,4 +1,7 @@
-"""The wrapper's end of the supervisor: started before anything is brought up, told of every intent, never needed."""
+"""The wrapper's connection to the supervisor.
+
+The wrapper starts the supervisor before it brings anything up, and sends it every intent. A run works without it.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +23,22 @@ from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, parse
 
 ANSWER_SECONDS = 4.0
-"""For an answer: a look at everything takes less (`watching.LOOK_SECONDS`)."""
+"""Seconds to wait for an answer. A last check of everything takes less (`watch.LOOK_SECONDS`)."""
 
 END_SECONDS = 5.0
-"""For the supervisor to end after its farewell."""
+"""Seconds in which the supervisor must exit after the message `done`."""
 
 
 class Watcher:
-    """A running supervisor. When it has died, everything here does nothing: the run goes on unwatched."""
+    """A running supervisor. If it has died, the methods do nothing, and the run goes on unwatched."""
 
     def __init__(
         self, module: str, folder: RunFolder, name: str, flags: Mapping[str, Any], *,
         keep: bool, heard: Callable[[Happening], None],
     ) -> None:  # fmt: skip
-        """Start `module`, the supervisor's program; `flags` are the wrapper's own, for opening the same environment.
+        """Start `module`, the supervisor's program.
 
-        `heard` is called with what happens.
+        With the wrapper's `flags` it opens the same environment. `heard` is called with each happening.
         """
         self._heard = heard
         self._answers: dict[str, threading.Event] = {"settled": threading.Event(), "resting": threading.Event()}
@@ -53,10 +56,10 @@ class Watcher:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Return the process id of the supervisor."""
         return self._process.pid
 
-    # What `up` tells
+    # Messages of `up`
 
     def begin(self, *, fresh: bool) -> None:
         """See `operations.up.Intent`."""
@@ -66,22 +69,22 @@ class Watcher:
         """See `operations.up.Intent`."""
         self._tell({"what": "owned", "owned": owned})
 
-    # What `run` tells
+    # Messages of `run`
 
     def watch(self, instances: Mapping[str, Instance]) -> None:
-        """The environment is up: watch these from now on."""
+        """Report that the environment is up, and have these services watched."""
         self._tell({"what": "up", "instances": {name: asdict(it) for name, it in instances.items()}})
 
     def settle(self, *, everything: bool) -> None:
-        """Have services looked at once more; return when whatever was to be said has been heard."""
+        """Have services checked once more; return when all reports about them have arrived."""
         self._ask("settle", "settled", everything=everything)
 
     def rest(self) -> None:
-        """The environment is about to be taken down: that is no news."""
+        """End the watch before the environment is taken down, so that its end is not reported as a failure."""
         self._ask("rest", "resting")
 
     def done(self) -> None:
-        """Nothing is left to clean up: it may go."""
+        """Report that nothing is left to clean up, and wait until the supervisor exits."""
         self._tell({"what": "done"})
         with suppress(OSError):
             if self._process.stdin:
@@ -94,12 +97,12 @@ class Watcher:
         self._reader.join(1.0)
 
     def leave(self) -> None:
-        """Go without a farewell: it takes down what the wrapper could not, and nobody waits for it."""
+        """Close the pipe without `done` and return: the supervisor then takes down what the wrapper could not."""
         with suppress(OSError):
             if self._process.stdin:
                 self._process.stdin.close()
 
-    # Inside
+    # Helpers
 
     def _ask(self, what: str, answer: str, **more: Any) -> None:
         self._answers[answer].clear()

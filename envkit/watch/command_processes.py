@@ -1,4 +1,7 @@
-"""The processes of a command, known by a marker in their environment: groups and parents can be left, this cannot."""
+"""Finds and ends the processes of a command by a marker in their environment variables.
+
+A process can leave its process group and its parent, but it keeps the marker.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ if TYPE_CHECKING:
     import psutil
 
 RUN = "ENVKIT_RUN"
-"""Every process of the command carries the path of the run's folder in this variable: state directory, name and id."""
+"""The variable with the path of the run's folder. Every process of the command has it."""
 
 GRACE = 1.0
-"""Seconds between SIGTERM and SIGKILL for a command whose wrapper is dead."""
+"""Seconds between SIGTERM and SIGKILL when the supervisor ends a command after the wrapper's death."""
 
 
 def end_processes(run: Path, grace: float = GRACE) -> list[int]:
-    """End every process of that run: SIGTERM, `grace` seconds, SIGKILL; those that were there.
+    """End every process of the run with SIGTERM, then after `grace` seconds with SIGKILL; return their process ids.
 
-    The same path may be another folder in another mount namespace, so processes there are left.
+    In another mount namespace the same path may be another folder, so processes there are left alone.
     """
     import psutil
 
@@ -34,7 +37,7 @@ def end_processes(run: Path, grace: float = GRACE) -> list[int]:
             process.terminate() if grace else process.kill()
     deadline = time.monotonic() + grace
     psutil.wait_procs(found, timeout=grace)
-    for _ in range(3):  # what was begun meanwhile too
+    for _ in range(3):  # also processes that were started meanwhile
         left = _marked(run)
         if not left:
             break

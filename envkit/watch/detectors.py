@@ -1,4 +1,4 @@
-"""From what is seen, again and again, to what is worth saying once. Pure: no clock, no I/O."""
+"""Turns repeated observations into happenings that are reported once. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from envkit.planning.facts import Instance
 from envkit.watch.timeline import Happening, Scalar
 
 NEAR = 0.9
-"""Share of a memory limit from which on it is said; said again only when it has been below `CALM` since."""
+"""Share of a limit from which it is reported. It is reported again only after it fell below `CALM`."""
 
 CALM = 0.8
+"""Share of a limit below which it can be reported again."""
 
 TWICE = 2
-"""Probes in a row that must fail: one alone may be a busy machine."""
+"""How many probes in a row must fail before a report. A single failure may come from a busy machine."""
 
 SLOW = 1.0
-"""Seconds that the API server may take to say that it is ready."""
+"""Seconds; a slower answer of the API server to `/readyz` is reported."""
 
 SCARCE = 200 << 20
-"""Bytes free on a disk under which it is said: etcd and PostgreSQL stop soon after."""
+"""Bytes; less free space on a disk is reported, because etcd and PostgreSQL stop soon after."""
 
 Values = Mapping[str, float | str]
 
 
 def change(at: float, before: Instance, now: Instance) -> Iterator[Happening]:
-    """What became of a service between two looks at it."""
+    """Yield what happened to a service between two observations of it."""
     name = now.service or before.service
     ended = {"exit_code": now.exit_code, "oom": now.oom_killed, "id": now.id[:12]}
     if before.running and now.state == "paused":
@@ -39,23 +40,23 @@ def change(at: float, before: Instance, now: Instance) -> Iterator[Happening]:
     elif now.running and before.state == "paused":
         yield Happening(at, "recovered", name, "runs again after a pause", {})
     elif now.running and (now.id, now.started_at) != (before.id, before.started_at):
-        yield Happening(at, "restarted", name, "was started again", {"id": now.id[:12], "was": before.id[:12]})
+        yield Happening(at, "restarted", name, "was restarted", {"id": now.id[:12], "was": before.id[:12]})
 
 
 @dataclass
 class Health:
-    """One service's probe over time."""
+    """The results of one service's probe over time."""
 
     service: str
     failures: int = 0
     said: bool = False
 
     def dead(self) -> None:
-        """It does not run: that has been said, and its return is to be."""
+        """Record that the service does not run. `change` reports that; the next passed probe is reported."""
         self.failures, self.said = TWICE, True
 
     def saw(self, at: float, seen: str | None) -> Iterator[Happening]:
-        """The answer of one attempt: None when it passed."""
+        """Record the result of one attempt, None if it passed, and yield what is to be reported."""
         if seen is None:
             if self.said:
                 yield Happening(at, "recovered", self.service, "its probe passes again")
@@ -69,14 +70,14 @@ class Health:
 
 @dataclass
 class Level:
-    """Memory against a limit, said when it comes near and again after it had been away from it."""
+    """Memory use against a limit. It is reported when it comes near, and again only after it fell below `CALM`."""
 
     service: str
     what: str
     said: bool = False
 
     def saw(self, at: float, used: float, limit: float) -> Iterator[Happening]:
-        """Bytes used, of bytes allowed; no limit, nothing to say."""
+        """Record the used and the allowed bytes, and yield a report near the limit. A limit of 0 means no limit."""
         share = used / limit if limit else 0.0
         if share >= NEAR and not self.said:
             self.said = True
@@ -94,7 +95,7 @@ class Level:
 
 @dataclass
 class RedisSigns:
-    """Redis over time: near its memory, evicting, refusing writes, started again unseen."""
+    """The numbers of a Redis over time: near its memory limit, evicting, refusing writes, restarted unnoticed."""
 
     service: str
     last: Values = field(default_factory=dict)
@@ -105,12 +106,12 @@ class RedisSigns:
         self.level = Level(self.service, "data in memory")
 
     def saw(self, at: float, values: Values) -> Iterator[Happening]:
-        """The numbers of one INFO."""
+        """Record the numbers of one INFO, and yield what is to be reported."""
         last, self.last = self.last, values
         again = bool(last) and last.get("run_id") != values.get("run_id")
         if again:
             self.evicting = False
-            yield Happening(at, "restarted", self.service, "is another server than a moment ago: its data is lost", {})
+            yield Happening(at, "restarted", self.service, "is a new server process: its data is lost", {})
         yield from self.level.saw(at, _number(values, "used_memory"), _number(values, "maxmemory"))
         if last and not again:
             yield from self._grown(at, last, values)
@@ -123,7 +124,7 @@ class RedisSigns:
                 "evicted_keys": int(_number(values, "evicted_keys")),
                 "policy": str(values.get("maxmemory_policy")),
             }
-            yield Happening(at, "evicting", self.service, "drops keys: its memory is full", full)
+            yield Happening(at, "evicting", self.service, "evicts keys: its memory is full", full)
         refused = _number(values, "refused_writes") - _number(last, "refused_writes")
         if refused > 0 and not _number(last, "refused_writes"):
             count = int(_number(values, "refused_writes"))
@@ -133,17 +134,17 @@ class RedisSigns:
 
 @dataclass
 class PostgresSigns:
-    """PostgreSQL over time: connections running out, started again unseen."""
+    """The numbers of a PostgreSQL over time: few connections left, restarted unnoticed."""
 
     service: str
     last: Values = field(default_factory=dict)
     said: bool = False
 
     def saw(self, at: float, values: Values) -> Iterator[Happening]:
-        """The numbers of one question."""
+        """Record the numbers of one query, and yield what is to be reported."""
         last, self.last = self.last, values
         if last and last.get("started") != values.get("started"):
-            yield Happening(at, "restarted", self.service, "is another server than a moment ago", {})
+            yield Happening(at, "restarted", self.service, "is a new server process", {})
         used, most = _number(values, "connections"), _number(values, "max_connections")
         if most and used / most >= NEAR and not self.said:
             self.said = True
@@ -154,22 +155,22 @@ class PostgresSigns:
 
 
 class NoSigns:
-    """Of a store whose numbers nobody judges."""
+    """A detector for stores without rules: it reports nothing."""
 
     def saw(self, _at: float, _values: Values) -> Iterator[Happening]:
-        """Nothing."""
+        """Return no happenings."""
         return iter(())
 
 
 def of_store(kind: str, service: str) -> RedisSigns | PostgresSigns | NoSigns:
-    """Return what judges the numbers of a store of that kind."""
+    """Return the detector for the numbers of a store of that kind."""
     judges: dict[str, type[RedisSigns | PostgresSigns]] = {"redis": RedisSigns, "postgres": PostgresSigns}
     return judges[kind](service) if kind in judges else NoSigns()
 
 
 @dataclass
 class ApiSigns:
-    """The API server over time: away, slow, refusing because of too many requests."""
+    """The API server over time: unreachable, slow, or refusing requests because there are too many."""
 
     failures: int = 0
     said: bool = False
@@ -177,37 +178,37 @@ class ApiSigns:
     known: bool = False
 
     def silent(self, at: float, seen: str) -> Iterator[Happening]:
-        """It did not say that it is ready."""
+        """Record that the API server was not ready; yield a report after several failures in a row."""
         self.failures += 1
         if self.failures >= TWICE and not self.said:
             self.said = True
             yield Happening(at, "apiserver", "cluster", f"the API server is not ready: {seen}", {"seen": seen})
 
     def saw(self, at: float, values: Values) -> Iterator[Happening]:
-        """It is ready; or the counters of its metrics."""
+        """Record that the API server is ready, or the counters of its metrics, and yield what is to be reported."""
         if "ready" in values:
             if self.said:
                 yield Happening(at, "recovered", "cluster", "the API server is ready again", {})
             self.failures, self.said = 0, False
             if (took := _number(values, "latency")) > SLOW:
-                text = f"the API server took {took:.1f} s to say that it is ready"
+                text = f"the API server took {took:.1f} s to report that it is ready"
                 yield Happening(at, "apiserver", "cluster", text, {"latency": took, "slow": True})
         if "rejected" in values:
             before, self.rejected = self.rejected, _number(values, "rejected")
             more, known, self.known = int(self.rejected - before), self.known, True
             if known and more > 0:
-                text = f"the API server refused {more} requests because of too many (429)"
+                text = f"the API server refused {more} requests because there were too many (429)"
                 yield Happening(at, "apiserver", "cluster", text, {"rejected": more, "status": 429})
 
 
 @dataclass
 class DiskSigns:
-    """Free bytes of the disks that the environment writes to."""
+    """The free bytes of the disks that the environment writes to."""
 
     said: set[str] = field(default_factory=set)
 
     def saw(self, at: float, path: str, free: int) -> Iterator[Happening]:
-        """Said once until there is room again."""
+        """Yield a report if the disk has little space, once until it has `2 * SCARCE` bytes again."""
         if free < SCARCE and path not in self.said:
             self.said.add(path)
             text = f"{about(free)} free on the disk of {path}"

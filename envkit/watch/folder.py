@@ -1,4 +1,4 @@
-"""The folder of one run: where everything that is known of it lies, also when envkit was killed."""
+"""The folder of one run. It has everything that is recorded about the run, even if envkit was killed."""
 
 from __future__ import annotations
 
@@ -15,47 +15,51 @@ from envkit.base.paths import Paths, make_folder, write_private
 from envkit.drivers.runtimes.marked import Stamp
 
 KEPT = 10
-"""Runs of one environment that are kept; older ones go when a new one begins."""
+"""How many runs of one environment are kept; a new run removes older ones."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Names of the files of one run, mode 0700 altogether: logs and variables may hold secrets."""
+    """The paths of one run's files. The folder has mode 0700, because logs and variables may contain secrets."""
 
     path: Path
 
     @property
     def timeline(self) -> Path:
-        """`timeline.Happening`, one a line."""
+        """Return the path of the timeline, with one `timeline.Happening` on each line."""
         return self.path / "timeline.jsonl"
 
     @property
     def samples(self) -> Path:
-        """`timeline.Sample`, one a line."""
+        """Return the path of the samples, with one `timeline.Sample` on each line."""
         return self.path / "samples.jsonl"
 
     @property
     def probes(self) -> Path:
-        """`timeline.ProbeSeen`, one a line."""
+        """Return the path of the probes' results, with one `timeline.ProbeSeen` on each line."""
         return self.path / "probes.jsonl"
 
     @property
     def events(self) -> Path:
-        """The events of `up` and `down` (`report.lines`), each with `time`, seconds since 1970."""
+        """Return the path of the events of `up` and `down` (`report.lines`), each with `time`, seconds since 1970."""
         return self.path / "events.jsonl"
 
     @property
     def logs(self) -> Path:
-        """`SERVICE.log` for each service: its beginning and its end when it is long."""
+        """Return the folder with `SERVICE.log` for each service; a long log loses its middle."""
         return self.path / "logs"
 
     @property
     def facts(self) -> Path:
-        """What was run where, when and how it ended: `read_facts`."""
+        """Return the path of the facts about the run: the command, its folder, its times and its end."""
         return self.path / "run.json"
 
     def read_facts(self) -> dict[str, Any]:
-        """`argv` (secrets masked), `began`, `ended`, `code`, `environment`, `lane`, `engine`, `owned`, `runs`."""
+        """Return the facts about the run, or an empty mapping if the file cannot be read.
+
+        Among the keys are `argv` (secrets masked), `cwd`, `began`, `ended`, `code`, `environment`, `lane`, `engine`,
+        `owned`, `keep`, `processes` and `runs`.
+        """
         try:
             found: dict[str, Any] = json.loads(self.facts.read_text())
         except (OSError, ValueError, RecursionError):
@@ -63,7 +67,7 @@ class RunFolder:
         return found
 
     def stamps(self) -> list[Stamp]:
-        """The wrapper's process and its watch's, in this order, as far as they were written down."""
+        """Return the recorded processes: first the wrapper, then the supervisor."""
         rows = self.read_facts().get("processes") or ()
         return [stamp for row in rows if (stamp := Stamp.read(row))]
 
@@ -73,7 +77,7 @@ class RunFolder:
 
 
 def new(paths: Paths) -> RunFolder:
-    """Make the folder of a run that begins now, and forget those before the last `KEPT`."""
+    """Make the folder of a run that begins now, and return it. Remove all but the last `KEPT` runs."""
     make_folder(paths.runs)
     path = paths.runs / f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
     path.mkdir(mode=0o700)
@@ -84,7 +88,7 @@ def new(paths: Paths) -> RunFolder:
 
 
 def all_of(paths: Paths) -> list[RunFolder]:
-    """Every run that is kept, the oldest first."""
+    """Return all runs that are kept, the oldest first."""
     found: list[Path] = []
     with suppress(OSError):
         found = sorted(path for path in paths.runs.iterdir() if path.is_dir())
@@ -92,5 +96,5 @@ def all_of(paths: Paths) -> list[RunFolder]:
 
 
 def latest(paths: Paths) -> RunFolder | None:
-    """The last run, or None."""
+    """Return the last run, or None."""
     return next(reversed(all_of(paths)), None)

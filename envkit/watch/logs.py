@@ -1,4 +1,4 @@
-"""Services' logs, followed into the folder of a run; of a long one its beginning and its end are kept."""
+"""Copies services' logs into the folder of a run while they grow. A long log keeps its beginning and its end."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from envkit.base.paths import append_private
 
 HEAD = 1 << 20
 TAIL = 2 << 20
-"""Bytes of a log that are kept, from its beginning and from its end."""
+"""Bytes that are kept of a long log: `HEAD` from its beginning, `TAIL` from its end."""
 
 
 class Bounded:
-    """A file that never grows beyond `head` + 2 * `tail` bytes, and is whole and readable at any moment."""
+    """A file of at most `head` + 2 * `tail` bytes. It is complete and readable at any moment."""
 
     def __init__(self, path: Path, head: int = HEAD, tail: int = TAIL) -> None:
         self._path, self._head, self._tail = path, head, tail
@@ -26,7 +26,7 @@ class Bounded:
         self._lock = threading.Lock()
 
     def write(self, data: bytes) -> None:
-        """Append; when it has become too long, leave out what is in the middle."""
+        """Append the data. If the file becomes too long, remove its middle."""
         with self._lock:
             if self._file.closed:
                 return
@@ -35,7 +35,7 @@ class Bounded:
                 self._shorten()
 
     def close(self) -> None:
-        """Give the file back; what is written later is lost."""
+        """Close the file; later writes are ignored."""
         with self._lock:
             self._file.close()
 
@@ -56,7 +56,7 @@ class Bounded:
 
 
 class Tail:
-    """Copies what is appended to a growing file; a file that begins anew is read from its beginning."""
+    """Copies what is appended to a growing file. It reads a replaced or truncated file from its beginning."""
 
     def __init__(self, source: Path, sink: Bounded) -> None:
         self._source, self._sink = source, sink
@@ -64,7 +64,7 @@ class Tail:
         self._node = 0
 
     def __call__(self) -> None:
-        """Copy what is new; cheap when nothing is."""
+        """Copy the new part of the source. A call without new data is cheap."""
         with suppress(OSError):
             if self._file is not None:
                 self._copy()
@@ -76,7 +76,7 @@ class Tail:
                 self._copy()
 
     def close(self) -> None:
-        """Give the source back."""
+        """Close the source."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -87,7 +87,7 @@ class Tail:
 
 
 class Pump:
-    """A thread that writes what a stream gives, until the stream or the run ends."""
+    """A thread that copies a stream into a file until the stream or the run ends."""
 
     def __init__(self, name: str, follow: Callable[[], Iterable[bytes]], sink: Bounded) -> None:
         self._follow, self._sink = follow, sink
@@ -95,6 +95,6 @@ class Pump:
         self._thread.start()
 
     def _run(self) -> None:
-        with suppress(Exception):  # the stream of something that ends may end in any way
+        with suppress(Exception):  # when a container ends, its stream may raise any error
             for data in self._follow():
                 self._sink.write(data)

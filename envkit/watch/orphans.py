@@ -1,4 +1,4 @@
-"""What a run left whose wrapper and watch died together: nobody wants it any more, and nobody took it away."""
+"""Finds what a run left behind if its wrapper and its supervisor were killed together."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from envkit.watch.folder import RunFolder, all_of, latest
 
 
 def orphan_of(paths: Paths) -> RunFolder | None:
-    """The last run, when what is up was brought up by it, and it did not live to take it down; None otherwise.
+    """Return the last run if it brought the environment up and was killed before it could take it down, else None.
 
-    An `up` since then has written a younger record: what is up is that one's.
+    If the state record is newer than the run's files, a later `up` owns the environment, and the result is None.
     """
     run = latest(paths)
     facts: dict[str, Any] = run.read_facts() if run else {}
@@ -28,7 +28,7 @@ def orphan_of(paths: Paths) -> RunFolder | None:
 
 
 def end_lost_commands(paths: Paths) -> list[int]:
-    """End the commands of runs whose wrapper and watch were killed together; the processes that were there."""
+    """End the commands of runs whose wrapper and supervisor were killed together; return the process ids."""
     ended = []
     for run in all_of(paths):
         facts = run.read_facts()
@@ -41,5 +41,5 @@ def end_lost_commands(paths: Paths) -> list[int]:
 
 
 def _last_word(path: Path) -> float:
-    """When anything of the run was last written down."""
+    """Return the newest modification time of the run's files."""
     return max((file.stat().st_mtime for file in path.rglob("*") if file.is_file()), default=0.0)

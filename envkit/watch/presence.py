@@ -1,4 +1,4 @@
-"""Whether services run: looked at often, so as cheaply as each runtime allows."""
+"""Checks whether services run. The check runs often, so it uses the cheapest call of each runtime."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from envkit.watch.detectors import change
 from envkit.watch.timeline import Happening, now
 
 DEEP = 4.0
-"""Seconds between looks into containers that seem unchanged: one that was started again in between seems so."""
+"""Seconds between full inspections. A container that was restarted between two quick checks seems unchanged."""
 
 
 class Presence:
-    """The services of one environment as they were when last looked at."""
+    """The last observed state of one environment's services."""
 
     def __init__(self, runtime: Runtime, environment: str, instances: Mapping[str, Instance]) -> None:
-        """`instances` are those that should run, by service, as they were when the environment was ready."""
+        """Keep `instances`: the services that should run, by name, as they were when the environment was ready."""
         self._runtime, self._environment = runtime, environment
         self.known: dict[str, Instance] = dict(instances)
         self._deep = time.monotonic()
         self._lock = threading.Lock()
 
     def __call__(self, deep: bool = False) -> list[Happening]:
-        """What became of them since the last call. Raises `EngineError` when the engine does not answer."""
+        """Return what happened to the services since the last call.
+
+        With `deep`, inspect every container. Raises `EngineError` if the engine does not answer.
+        """
         with self._lock:
             seen = self._seen(deep)
             found = [one for name, it in seen.items() for one in change(now(), self.known[name], it)]
@@ -54,7 +57,7 @@ class Presence:
         return found
 
     def _replaced(self, name: str, before: Instance) -> Instance:
-        """Another container of the same service, made since."""
+        """Return the new container of the service, or the old one if none is found."""
         with suppress(EngineError):
             for instance in self._runtime.observe(self._environment):
                 if instance.service == name:

@@ -1,4 +1,4 @@
-"""The API server's own numbers, one question each."""
+"""Reads numbers of the API server, with one request each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from envkit.drivers.clusters.api import Api
 
 Ask = Callable[[], Values]
-"""One question. Raises `NoAnswer` when there is no answer."""
+"""A function that makes one request and returns its numbers. Raises `NoAnswer` if there is no answer."""
 
 _REJECTED = re.compile(
     rb"^(?:apiserver_flowcontrol_rejected_requests_total|apiserver_dropped_requests_total)(?:\{[^\n]*\})? ([0-9.e+]+)$",
@@ -23,7 +23,7 @@ _REJECTED = re.compile(
 
 
 def apiserver(api: Api) -> Values:
-    """Whether it is ready, and how long it took to say so."""
+    """Return `ready` and the answer's `latency` in seconds. Raises `NoAnswer` if the API server is not ready."""
     began = time.monotonic()
     seen = api.readyz()
     took = time.monotonic() - began
@@ -33,7 +33,10 @@ def apiserver(api: Api) -> Values:
 
 
 def rejected(api: Api) -> Values:
-    """Requests that the API server refused because of too many, since it began. Its metrics are megabytes: rarely."""
+    """Return how many requests the API server refused since its start because there were too many.
+
+    Its metrics are megabytes long, so call this rarely.
+    """
     from envkit.drivers.clusters.api import ApiError, Busy
 
     with suppress(ApiError, Busy):

@@ -1,7 +1,7 @@
-"""The process that watches a run, and outlives the wrapper for as long as it takes to clean up after it.
+"""The process that watches a run. If the wrapper is killed, it cleans up and then exits.
 
-The wrapper tells it, one JSON object a line, what it is about to do; what follows may be a SIGKILL, so intent comes
-before effect. The end of that pipe without a word of farewell means that the wrapper is dead.
+The wrapper sends it one JSON object on each line. It sends each intent before the effect, because a SIGKILL may come
+in between. If the pipe ends without the message `done`, the wrapper is dead.
 """
 
 from __future__ import annotations
@@ -33,40 +33,42 @@ if TYPE_CHECKING:
     from envkit.watch.watch import Watch
 
 IDLE = 60.0
-"""Seconds between looks at nothing."""
+"""Seconds to wait for a message while nothing is watched."""
 
 EVIDENCE_SECONDS = 3.0
-"""For evidence when the wrapper is dead: the rest of ten seconds is for taking the environment down."""
+"""Seconds for evidence if the wrapper is dead. The rest of ten seconds is for taking the environment down."""
 
 AFTERWARDS = (0.0, 0.7, 1.5, 1.5)
-"""Seconds before each attempt to take it down: what an engine was asked for just before may come late."""
+"""Seconds before each attempt to take the environment down. An engine may finish the dead wrapper's last request late,
+so one attempt is not enough."""
 
 
 class Watched(Protocol):
-    """An environment that is opened to be watched."""
+    """An environment that the supervisor has opened."""
 
     @property
     def environment(self) -> Environment:
-        """The configuration."""
+        """Return the configuration."""
 
     @property
     def paths(self) -> Paths:
-        """The environment's files."""
+        """Return the paths of the environment's files."""
 
     @property
     def drivers(self) -> Drivers:
-        """What runs it."""
+        """Return the drivers that run the environment."""
 
     @property
     def control(self) -> Control:
-        """How looks at it are cancelled."""
+        """Return the control that cancels checks of the environment."""
 
 
 @dataclass
 class Supervisor:
-    """One run's. `opened` opens the environment, `down` takes it away and returns the names of what it removed.
+    """The supervisor of one run.
 
-    `collect` writes evidence of the environment into a folder, within so many seconds.
+    `opened` opens the environment. `down` removes it and returns the names of what it removed. `renew` renews the
+    tokens, and `write` sends a line to the wrapper. `collect` writes evidence into a folder within a number of seconds.
     """
 
     folder: RunFolder
@@ -88,7 +90,7 @@ class Supervisor:
         self._timeline = Writer(self.folder.timeline)
 
     def follow(self, lines: Iterable[str]) -> None:
-        """Do as told until the wrapper says goodbye, or dies."""
+        """Carry out the wrapper's messages until it sends `done` or dies."""
         try:
             self._follow(lines)
         finally:
@@ -154,7 +156,7 @@ class Supervisor:
     # The wrapper is dead
 
     def _bereaved(self) -> None:
-        """End the command, keep the evidence, take down what the wrapper had brought up."""
+        """Clean up after a dead wrapper: end the command, keep evidence, take down what the wrapper brought up."""
         self._note("phase", "the wrapper was killed: cleaning up after it")
         ended = command_processes.end_processes(self.folder.path)
         if ended:
@@ -173,25 +175,28 @@ class Supervisor:
 
     @property
     def _mine(self) -> bool:
-        """Whether it is this run's to take down. `fresh`: it was killed before it could look, and nothing was there."""
+        """Return whether this run must take the environment down.
+
+        If the wrapper died before it knew whether it owns the environment, `fresh` decides: nothing existed before.
+        """
         return bool(self.owned or (self.owned is None and self.fresh)) and not self.keep
 
     def _late_logs(self) -> None:
-        """It was killed while the environment came up: what has been written until now."""
+        """Keep the services' logs so far, if the wrapper was killed while the environment came up."""
         try:
             with self.opened() as watched:
                 runtime = watched.drivers.runtime
                 for instance in runtime.observe(watched.environment.name):
                     text = runtime.logs(instance)
                     write_private(self.folder.logs / f"{instance.service or instance.name}.log", text)
-        except Exception as error:  # noqa: BLE001  nobody is there to be told, and the rest must be done
+        except Exception as error:  # noqa: BLE001  no wrapper is left to report it to, and the rest must be done
             self._note("note", f"not every log could be kept: {error}")
 
     def _evidence(self) -> None:
         assert self._watched is not None
         try:
             self.collect(self._watched, self.folder.path, EVIDENCE_SECONDS)
-        except Exception as error:  # noqa: BLE001  nobody is there to be told, and the rest must be done
+        except Exception as error:  # noqa: BLE001  no wrapper is left to report it to, and the rest must be done
             self._note("note", f"no evidence could be gathered: {error!r}")
 
     def _take_down(self) -> None:
@@ -210,25 +215,25 @@ class Supervisor:
 
 
 def instance_of(raw: Mapping[str, Any]) -> Instance:
-    """An instance as the wrapper wrote it."""
+    """Return an instance from the JSON that the wrapper sent."""
     published = {int(inner): int(outer) for inner, outer in dict(raw["published"]).items()}
     return Instance(**{**raw, "published": published, "owner": of_data(raw["owner"])})
 
 
 def _read(lines: Iterable[str], told: queue.Queue[dict[str, Any] | None]) -> None:
-    with suppress(OSError, ValueError):  # a torn last line is the last
+    with suppress(OSError, ValueError):  # an incomplete line can only be the last one
         for line in lines:
             told.put(json.loads(line))
     told.put(None)
 
 
 def write_to_wrapper(text: str) -> None:
-    """A line to the wrapper, who may be dead."""
+    """Write a line to the wrapper; do nothing if it is dead."""
     with suppress(OSError, ValueError):
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
 
 def folder_of(path: str) -> RunFolder:
-    """The run's folder, from the first message."""
+    """Return the run's folder for the path in the first message."""
     return RunFolder(Path(path))

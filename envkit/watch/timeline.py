@@ -1,7 +1,7 @@
-"""What a run leaves behind: happenings, samples and probe answers, as JSON lines that survive whoever wrote them.
+"""The record of a run: happenings, samples and results of probes, as JSON lines.
 
-Each line is written with one call and stands for itself, so a reader may come at any moment, also after a SIGKILL: a
-torn last line is skipped.
+Each line is written with one call and is complete in itself. So the files can be read at any time, even after a
+SIGKILL of the writer: an incomplete last line is skipped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Kind = Literal[
     "memory",  # near its limit; detail: used, limit (bytes), share
     "unhealthy", "recovered",  # a probe; detail: seen
     "apiserver",  # unreachable or throttling; detail: seen, status, latency
-    "evicting",  # Redis drops keys; detail: evicted_keys
+    "evicting",  # Redis evicts keys; detail: evicted_keys
     "disk",  # nearly full; detail: path, free (bytes)
     "error",  # an error of envkit's; detail: class, exit_code
     "note",
@@ -35,12 +35,12 @@ Scalar = str | int | float | bool | None
 TROUBLE: frozenset[str] = frozenset(
     {"died", "restarted", "oom", "memory", "unhealthy", "apiserver", "disk", "evicting", "error"}
 )
-"""Kinds that speak against the environment."""
+"""Kinds that show a fault of the environment."""
 
 
 @dataclass(frozen=True)
 class Happening:
-    """Something that happened; `at` is seconds since 1970, `service` empty when it is about none."""
+    """An event of the run. `at` is in seconds since 1970; `service` is empty if it concerns no service."""
 
     at: float
     kind: Kind
@@ -51,12 +51,12 @@ class Happening:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a service said of itself at a moment.
+    """The numbers that a service reported at one moment.
 
     Redis: `used_memory`, `maxmemory`, `used_memory_peak`, `evicted_keys`, `rejected_connections`, `connected_clients`,
     `uptime_in_seconds`, `run_id`, `maxmemory_policy`. PostgreSQL: `connections`, `max_connections`, `database_bytes`,
     `xact_rollback`, `deadlocks`. The API server (service `cluster`): `ready` (1 or 0), `latency` (seconds), `rejected`
-    (requests refused with 429 since it began). Of a service whose memory is limited: `memory`, `memory_limit` (bytes).
+    (requests refused with 429 since its start). A service with a memory limit: `memory`, `memory_limit` (bytes).
     """
 
     at: float
@@ -66,7 +66,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class ProbeSeen:
-    """One attempt of a service's probe; `seen` says what was wrong, empty when it passed."""
+    """One attempt of a service's probe; `seen` describes what was wrong and is empty if the attempt passed."""
 
     at: float
     service: str
@@ -79,17 +79,17 @@ T = TypeVar("T", Happening, Sample, ProbeSeen)
 
 
 def now() -> float:
-    """The clock of every timeline: seconds since 1970."""
+    """Return the time in seconds since 1970, as all timelines record it."""
     return time.time()
 
 
 def render(line: Line) -> str:
-    """One JSON object, on one line."""
+    """Return the line as one JSON object without line breaks."""
     return json.dumps(asdict(line))
 
 
 def parse(text: str, kind: type[T]) -> T | None:
-    """The line as that kind; None for what is torn or written by another version."""
+    """Return the line as that kind, or None if it is incomplete or another version wrote it."""
     try:
         raw: dict[str, Any] = json.loads(text)
         return kind(**raw)
@@ -98,7 +98,7 @@ def parse(text: str, kind: type[T]) -> T | None:
 
 
 def read(path: Path, kind: type[T]) -> Iterator[T]:
-    """Every whole line of the file; nothing when there is no file."""
+    """Yield every complete line of the file; nothing if there is no file."""
     try:
         with path.open(errors="replace") as file:
             for text in file:
@@ -109,7 +109,7 @@ def read(path: Path, kind: type[T]) -> Iterator[T]:
 
 
 class Writer:
-    """Appends lines to a file, from any thread, until it is `most` bytes long; then one line in `thin` is kept."""
+    """Appends lines to a file from any thread. Beyond `most` bytes it keeps only one line in `thin`."""
 
     def __init__(self, path: Path, most: int = 8 << 20, thin: int = 20) -> None:
         self._file: IO[bytes] = os.fdopen(append_private(path), "ab", buffering=0)
@@ -118,7 +118,7 @@ class Writer:
         self._lock = threading.Lock()
 
     def __call__(self, line: Line) -> None:
-        """Write it at once: what follows may be a SIGKILL."""
+        """Write the line at once, because a SIGKILL may follow."""
         data = (render(line) + "\n").encode()
         with self._lock:
             if self._file.closed:
@@ -130,6 +130,6 @@ class Writer:
             self._size += self._file.write(data)
 
     def close(self) -> None:
-        """Give the file back; what comes later is lost."""
+        """Close the file; later lines are ignored."""
         with self._lock:
             self._file.close()

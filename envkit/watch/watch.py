@@ -1,4 +1,4 @@
-"""Everything that is looked at while a command runs, each at its own pace, none in another's way."""
+"""Runs all checks of an environment while a command runs, each at its own interval and independent of the others."""
 
 from __future__ import annotations
 
@@ -31,20 +31,21 @@ if TYPE_CHECKING:
     from envkit.drivers.clusters.api import Api
 
 PRESENCE, LOGS, NUMBERS, PROBES, COSTLY = 0.4, 0.5, 1.5, 3.0, 10.0
-"""Seconds between looks: at services, logs, numbers of Redis and the API server, probes and tokens, what costs more."""
+"""Seconds between checks: services; logs; numbers of Redis and the API server; probes, disks and tokens; costly
+checks."""
 
 LOOK_SECONDS = 2.5
-"""For a last look at everything."""
+"""Seconds for a last check of everything."""
 
 ONCE = 5.0
-"""Seconds within which a second sign of the same restart is not told again."""
+"""Seconds within which a second sign of the same restart is not reported."""
 
 Say = Callable[[Happening], None]
 
 
 @dataclass
 class Every:
-    """A look that is repeated; it is never under way twice."""
+    """A check that is repeated. It never runs twice at the same time."""
 
     name: str
     seconds: float
@@ -53,13 +54,13 @@ class Every:
     future: Future[None] | None = None
 
     def due(self, at: float) -> bool:
-        """Whether it is time, and the last one has ended."""
+        """Return whether it is time for the next check and the last one has ended."""
         return at >= self.next_at and (self.future is None or self.future.done())
 
 
 @dataclass
 class Watch:
-    """The watch over one environment that is up."""
+    """The checks of one environment that is up."""
 
     prober: Prober
     folder: RunFolder
@@ -124,14 +125,14 @@ class Watch:
             try:
                 values = ask()
             except (NoAnswer, KeyError):
-                self._hurry(f"probe {name}", 0.0)  # it tells
+                self._hurry(f"probe {name}", 0.0)  # the probe reports the reason
                 return
             self._sampled(name, values)
             self._tell(judge(now(), values))
 
         self.looks.append(Every(f"numbers {name}", pace, look))
 
-    # The looks
+    # The checks
 
     def _look_presence(self, deep: bool = False) -> None:
         try:
@@ -148,7 +149,7 @@ class Watch:
         seen = self._attempt(self.prober.resolved(name, {name: instance}), instance)
         self._probes(ProbeSeen(now(), name, seen is None, seen or ""))
         self._tell(health.saw(now(), seen))
-        if health.failures and not health.said:  # ask again soon: once is not enough to say so
+        if health.failures and not health.said:  # check again soon: one failure is not reported
             self._hurry(f"probe {name}", PRESENCE)
 
     def _attempt(self, service: Service, instance: Instance) -> str | None:
@@ -156,7 +157,7 @@ class Watch:
         try:
             return service.probe.attempt(self.prober.target(service, instance))
         except KeyError:
-            return "it publishes no port any more"
+            return "it no longer publishes a port"
         except EnvkitError as error:
             return error.message
 
@@ -189,7 +190,7 @@ class Watch:
         return self.prober.runtime.used_memory(instance)
 
     def copy_logs(self) -> None:
-        """Take over what services have written since; what was made since is followed too."""
+        """Copy what services have logged since the last call, including new containers."""
         for name, instance in (*self.instances.items(), *self._presence.known.items()):
             if name not in self._sinks:
                 self._sinks[name] = Bounded(self.folder.logs / f"{name}.log")
@@ -199,7 +200,7 @@ class Watch:
                 self._follow(name, instance)
 
     def _follow(self, name: str, instance: Instance) -> None:
-        """Each life of a container once, each going on where the one before ended."""
+        """Follow each start of a container once; a new stream continues where the one before ended."""
         life = (instance.id, instance.started_at)
         runtime = able(self.prober.runtime, SendsPieces)
         if runtime and instance.running and life not in self._followed:
@@ -207,7 +208,7 @@ class Watch:
             place = self._places.setdefault(instance.id, Place())
             Pump(name, lambda: (stamp + text for stamp, text in runtime.pieces(instance, place)), self._sinks[name])
 
-    # Inside
+    # Helpers
 
     def _place(self, name: str) -> tuple[str, int]:
         instance = self._presence.known[name]
@@ -231,10 +232,10 @@ class Watch:
             if every.name == name:
                 every.next_at = min(every.next_at, time.monotonic() + seconds)
 
-    # Its course
+    # Lifecycle
 
     def tick(self) -> float:
-        """Begin what is due; seconds until something is due again."""
+        """Start the checks that are due, and return the seconds until the next one is due."""
         at = time.monotonic()
         for every in self.looks:
             if every.due(at):
@@ -243,7 +244,7 @@ class Watch:
         return max(0.05, min(every.next_at for every in self.looks) - time.monotonic())
 
     def settle(self, everything: bool) -> None:
-        """Look at the services once more, and with `everything` at all the rest, before something is said of them."""
+        """Check the services and logs once more, or with `everything` all, and wait for the results."""
         looks = [every for every in self.looks if everything or every.name in ("presence", "logs")]
         for every in looks:
             if every.name == "presence":
@@ -253,15 +254,15 @@ class Watch:
         wait([every.future for every in looks if every.future], timeout=LOOK_SECONDS)
 
     def _safely(self, every: Every) -> None:
-        """A watch that fails is told, once, and goes on."""
+        """Run one check. If it raises, report that once in a few seconds, and go on."""
         try:
             every.look()
-        except Exception as error:  # noqa: BLE001  whatever it met, the others must go on
-            text = f"the watch met an error ({every.name}): {error!r}"
+        except Exception as error:  # noqa: BLE001  the other checks must go on after any error
+            text = f"the watch had an error ({every.name}): {error!r}"
             self._tell([Happening(now(), "note", "", text)], f"failed {every.name}")
 
     def stop(self) -> None:
-        """End it; logs are complete as far as they were written."""
+        """End all checks, and close the files."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         wait([every.future for every in self.looks if every.future], timeout=LOOK_SECONDS)
         self._stack.close()

@@ -43,7 +43,7 @@ def test_an_image_of_this_engine_is_brought_into_the_node_once(gateway: Box, own
     assert own in gateway.engine.execute(node, "ctr", "-n", "k8s.io", "images", "list", "-q").split()
 
     again = gateway("load", own).ok()
-    assert again.out == f"{own}: is there already\n"
+    assert again.out == f"{own}: is already present\n"
 
 
 def test_every_image_that_is_missing_is_named_at_once(gateway: Box) -> None:

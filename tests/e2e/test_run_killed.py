@@ -159,7 +159,7 @@ def test_what_the_wrapper_has_no_more_time_for_the_watch_takes_down(processes: E
         assert eventually(lambda: "waiting for it to finish" in running.err(), 20), running.err()
         running.send(signal.SIGINT)
         said = running.wait(20)
-        assert said.code == 125 and "goes on taking it down" in said.err, said
+        assert said.code == 125 and "continues to take it down" in said.err, said
         assert processes.ids(), "not while somebody else works on it"
     assert eventually(lambda: not attached(processes), PATIENCE) is True and processes.left() == []
 

@@ -1,1 +1,1 @@
-"""The commands, one file each; see `cli.verb`."""
+"""The commands, one module for each; `cli.verb` describes their form."""

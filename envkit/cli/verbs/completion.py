@@ -52,11 +52,11 @@ GUARDS = {
     "zsh": "[[ $words[1] -ef {program} ]] || return 1",
     "fish": "test (realpath (commandline -opc)[1]) = {program}; or return",
 }
-"""A script called `dev` is another program in another folder: only the one that wrote the script is asked."""
+"""Conditions in the scripts. In another folder `dev` is another program; only the script's own program is asked."""
 
 
 def script(shell: str, called: str) -> str:
-    """For a program called so: a word found on PATH, or the path of a file."""
+    """Return the script of a shell for a program that is called by a name on PATH or by a path."""
     path = Path(called)
     there = "/" in called
     name, asked = (path.name, shlex.quote(os.path.realpath(called))) if there else (called, shlex.quote(called))
@@ -66,7 +66,7 @@ def script(shell: str, called: str) -> str:
 
 
 def completion(_flags: Flags, shell: str | None = None) -> None:
-    """Print the script that completes commands, options and names in a shell: `bash`, `zsh` or `fish`."""
+    """Print a script for `bash`, `zsh` or `fish` that completes commands, options and names."""
     if shell not in SCRIPTS:
         raise UsageError(
             f"completion takes one of {', '.join(SCRIPTS)}", hint=f'for example: eval "$({program()} completion bash)"'

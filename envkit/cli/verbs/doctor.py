@@ -1,4 +1,4 @@
-"""`doctor`: what the checks found, as people or programs read it; what may be mended, after asking."""
+"""The command `doctor`: prints the findings of the checks, and repairs what it may after asking."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ MARKS = {"ok": "ok", "warning": "WARNING", "lacking": "LACKING"}
 
 
 def doctor(flags: Flags, fix: bool = False, yes: bool = False) -> int:
-    """Show what this host has and lacks for each lane, with remedies. Exits with 3 when no lane can be used.
+    """Show what this host has and lacks for each lane, with remedies. Exits with 3 if no lane can be used.
 
-    With --lane it is that lane which counts. `--fix` mends what is your own.
+    With --lane only that lane counts. `--fix` repairs what belongs to you.
     """
     host = _host(flags)
     examined = _examine(host, flags)
@@ -57,7 +57,7 @@ def _examine(host: Host, flags: Flags) -> Examined:
 
 
 def _ports(flags: Flags) -> Ports:
-    """Of the environment that would be brought up here; a faulty configuration is one finding among others."""
+    """Return the check of the ports that `up` would use here. A faulty configuration becomes a finding."""
     from envkit.config.load import load
     from envkit.doctor.network_checks import Ports
     from envkit.inventory import state
@@ -90,7 +90,7 @@ def _show(examined: Examined, flags: Flags, mended: Iterable[str] = ()) -> None:
     if commands:
         out("\nas root:\n" + "".join(f"  {line}\n" for line in commands))
     if any(found.fixable for found in examined.findings):
-        out(f"\n`{program()} doctor --fix` mends what is your own\n")
+        out(f"\n`{program()} doctor --fix` repairs what belongs to you\n")
 
 
 def _lanes(examined: Examined) -> None:
@@ -107,16 +107,16 @@ def _data(found: Finding) -> dict[str, Any]:
 
 
 def _mend(findings: Iterable[Finding], yes: bool, flags: Flags) -> list[str]:
-    """Do what may be done; what each came to."""
+    """Apply the possible repairs after asking, and return the result of each."""
     import sys
 
     fixes = [found.fix for found in findings if found.fix]
     say = sys.stderr.write if flags.json else out
     if not fixes:
-        say("\nnothing to mend here\n")
+        say("\nnothing to repair here\n")
         return []
     say("\n" + "".join(f"would {fix.what}\n" for fix in fixes))
-    if not confirmed("do that?", yes):
+    if not confirmed("do this?", yes):
         return []
     done = []
     for fix in fixes:
@@ -132,11 +132,11 @@ VERB = Verb(
     doctor,
     MACHINE,
     (
-        ("doctor", "every lane"),
-        ("doctor --lane containers", "exits with 3 when that one cannot be used"),
-        ("doctor --fix --yes", "mend what is your own, unasked"),
+        ("doctor", "check every lane"),
+        ("doctor --lane containers", "exits with 3 if this lane cannot be used"),
+        ("doctor --fix --yes", "repair what belongs to you, without asking"),
     ),
     help={
-        "fix": "mend what is your own, after asking",
+        "fix": "repair what belongs to you, after asking",
     },
 )

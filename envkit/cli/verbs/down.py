@@ -8,7 +8,7 @@ from envkit.cli.verb import USE, Verb
 
 
 def down(flags: Flags, force: bool = False, ci: bool = False) -> None:
-    """Take everything of the environment away; nothing else is touched."""
+    """Remove everything of the environment, and nothing else."""
     from envkit.cli import show
     from envkit.cli.ci_job import folded
     from envkit.cli.context import run_down
@@ -22,10 +22,10 @@ VERB = Verb(
     down,
     USE,
     (
-        ("down", "what `up` brought up"),
-        ("down --name second", "the other one"),
+        ("down", "remove what `up` brought up"),
+        ("down --name second", "remove the environment `second`"),
     ),
     help={
-        "force": "also when another checkout holds the environment",
+        "force": "remove it even if another checkout holds the environment",
     },
 )

@@ -25,7 +25,7 @@ def env(flags: Flags, format: str = "shell") -> None:
         record = read(flags.paths(), flags.command("up"), flags.environ)
     except EnvkitError:
         if form == "shell" and not sys.stdout.isatty():
-            out("false\n")  # of nothing at all `eval "$(...)"` would make a success
+            out("false\n")  # `eval` of an empty text would succeed
         raise
     out(render(record.variables, form))
     if record.selected:
@@ -33,7 +33,7 @@ def env(flags: Flags, format: str = "shell") -> None:
 
 
 def _note(flags: Flags, text: str) -> None:
-    """A line for the user beside the result, on standard error."""
+    """Print a note for the user to standard error."""
     sys.stderr.write(json.dumps({"event": "note", "message": text}) + "\n" if flags.json else f"note: {text}\n")
 
 
@@ -42,7 +42,7 @@ VERB = Verb(
     USE,
     (
         ("env", 'for a shell: eval "$(envkit env)"'),
-        ("env --format dotenv", "for a file; json also"),
+        ("env --format dotenv", "for a file"),
     ),
     help={
         "format": "dotenv, shell or json",

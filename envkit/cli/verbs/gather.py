@@ -10,7 +10,7 @@ from envkit.cli.verb import LOOK, Verb
 
 
 def gather(flags: Flags, artifacts: str | None = None, archive: bool = False) -> None:
-    """Gather evidence of the last run, or of how things are now, into one folder; secrets are left out."""
+    """Gather evidence of the last run, or of the current state, in one folder; secrets are removed."""
     from envkit.cli import show
     from envkit.cli.context import opened_if_possible
     from envkit.operations.gather import gather as gather_all
@@ -34,6 +34,6 @@ VERB = Verb(
     LOOK,
     (("gather --artifacts out --archive", "evidence in one file"),),
     help={
-        "archive": "one .tar.gz instead of a folder",
+        "archive": "write one .tar.gz instead of a folder",
     },
 )

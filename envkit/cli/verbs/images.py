@@ -23,17 +23,17 @@ ACTIONS = ("pull", "build", "save", "load")
 
 
 def images(flags: Flags, action: Sequence[str]) -> int:
-    """List what the environment is started from; `pull`, `build`, `save` or `load` it.
+    """List the images of the environment; `pull`, `build`, `save` or `load` them.
 
-    `save` writes one archive with which `up` works on a machine without network, `load` takes it in there.
+    `save` writes one archive with all that `up` needs. `load` reads it on a machine without network.
     """
     verb, *words = action or [""]
     if verb and verb not in ACTIONS:
-        raise UsageError(f"images has no action {verb!r}", hint=f"there are: {', '.join(ACTIONS)}; alone it lists")
+        raise UsageError(f"images has no action {verb!r}", hint=f"use {', '.join(ACTIONS)}, or none to list")
     if verb != "build" and len(words) > (1 if verb in ("save", "load") else 0):
         how = f"images {verb} FILE" if verb in ("save", "load") else f"images {verb}".strip()
         raise UsageError(
-            f"images takes no further word here: expected `{how}`, found {words[-1]!r}", hint="see `help images`"
+            f"images takes no further argument: expected `{how}`, found {words[-1]!r}", hint="see `help images`"
         )
     if verb == "load" and not words:
         raise UsageError("images load needs the archive", hint="for example: images load envkit-gateway.tar")
@@ -82,16 +82,16 @@ VERB = Verb(
     images,
     MACHINE,
     (
-        ("images", "each image: who uses it, whether it is here, where it comes from"),
-        ("images pull", "everything that is missing, several at once"),
-        ("images build datastorage", "what that service builds, anew"),
-        ("images save all.tar", "all that `up` needs on a machine without network"),
-        ("images load all.tar", "there: whole or not at all"),
+        ("images", "list each image: its services, whether it is present, where it comes from"),
+        ("images pull", "pull all missing images in parallel"),
+        ("images build datastorage", "build the images of this service again"),
+        ("images save all.tar", "save all that `up` needs on a machine without network"),
+        ("images load all.tar", "load the archive there, completely or not at all"),
     ),
     words="action",
     usage="[pull|build [SERVICE...]|save [FILE]|load FILE]",
     help={
-        "action": "pull, build, save or load, and what follows; as plain words after the command",
+        "action": "pull, build, save or load, with its arguments; as plain words after the command",
     },
     choices=ACTIONS,
 )

@@ -10,7 +10,10 @@ from envkit.cli.verb import BEGIN, Verb
 
 
 def init(flags: Flags) -> None:
-    """Write a starter configuration here, from what can be seen (compose file, go.mod ...); overwrites nothing."""
+    """Write a starter configuration for this folder, based on its files (compose file, go.mod ...).
+
+    It overwrites nothing.
+    """
     from envkit.cli.inventory import written
     from envkit.operations.init import init as start
 
@@ -22,6 +25,6 @@ VERB = Verb(
     BEGIN,
     (
         ("init", "envkit.yaml and tasks.py"),
-        ("init --name shop", "under another name than the folder's"),
+        ("init --name shop", "with another name than the folder's name"),
     ),
 )

@@ -10,7 +10,7 @@ from envkit.cli.verb import MACHINE, Verb
 
 
 def list_(flags: Flags) -> None:
-    """Show every environment of this machine: state, where it runs, who holds it, when its time is over."""
+    """List the environments of this machine: state, where each runs, which checkout holds it, when it expires."""
     from envkit.cli import inventory
     from envkit.operations.list import find_environments
 
@@ -24,6 +24,6 @@ VERB = Verb(
     MACHINE,
     (
         ("list", "all environments of this machine"),
-        ("list --json", "for a program"),
+        ("list --json", "as JSON"),
     ),
 )

@@ -12,7 +12,7 @@ from envkit.cli.verb import MACHINE, Verb
 
 
 def load(flags: Flags, image: Sequence[str]) -> None:
-    """Bring images of this engine into the running cluster: `load shop/api:dev`. What is there is kept."""
+    """Load images of this engine into the running cluster: `load shop/api:dev`. Present images stay."""
     from envkit.cli import image_tables as tables
     from envkit.operations.load import load as bring
 
@@ -29,6 +29,6 @@ VERB = Verb(
     words="image",
     usage="IMAGE...",
     help={
-        "image": "an image; repeatable, or as plain words after the command",
+        "image": "name of an image; repeatable, or as plain words after the command",
     },
 )

@@ -12,7 +12,7 @@ from envkit.cli.verb import LOOK, Verb
 
 
 def logs(flags: Flags, service: Sequence[str], tail: str | None = None, follow: bool = False) -> None:
-    """Print services' logs; with `--follow` (`-f`) what comes as well, until Ctrl-C or until all have ended."""
+    """Print services' logs; with `--follow` (`-f`) also print new lines, until Ctrl-C or until all services end."""
     from envkit.cli import show
     from envkit.operations.follow import follow as as_it_comes
     from envkit.operations.services import logs as write_logs
@@ -50,14 +50,14 @@ VERB = Verb(
     logs,
     LOOK,
     (
-        ("logs -f", "all services as they write, until Ctrl-C"),
-        ("logs redis --tail 100", "the last lines of one"),
+        ("logs -f", "follow all services until Ctrl-C"),
+        ("logs redis --tail 100", "the last 100 lines of one service"),
     ),
     words="service",
     usage="[SERVICE...]",
     help={
-        "tail": "only the last N lines of each log",
-        "follow": "also what comes; `-f` too, where no file's name follows",
+        "tail": "print only the last N lines of each log",
+        "follow": "also print new lines; `-f` does the same unless a file name follows",
     },
     placeholders={"tail": "N"},
 )

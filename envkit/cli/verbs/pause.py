@@ -9,7 +9,7 @@ from envkit.cli.verb import USE, Verb
 
 
 def pause(flags: Flags) -> None:
-    """Hold the environment where it is: no processor time, memory stays. `up` lets it go on within a second."""
+    """Pause the environment: it keeps its memory and uses no processor time. `up` resumes it within a second."""
     from envkit.cli.show import paused
     from envkit.operations.pause import pause as hold
 
@@ -21,5 +21,5 @@ def pause(flags: Flags) -> None:
 VERB = Verb(
     pause,
     USE,
-    (("pause", "`up` lets it go on"),),
+    (("pause", "`up` resumes it"),),
 )

@@ -26,8 +26,8 @@ VERB = Verb(
     plan,
     LOOK,
     (
-        ("plan", "every step, and why"),
-        ("plan redis --json", "for a program"),
+        ("plan", "every step, with its reason"),
+        ("plan redis --json", "the steps for one service, as JSON"),
     ),
     words="service",
     usage="[SERVICE...]",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def prune(flags: Flags, environment: Sequence[str], yes: bool = False) -> int:
-    """Take away what is expired (`up --ttl`) or orphaned, after showing it; what is in use stays."""
+    """Remove environments that are expired (`up --ttl`) or orphaned, after showing them; those in use stay."""
     from envkit.cli import inventory
     from envkit.operations import prune as pruning
     from envkit.operations.list import find_environments
@@ -34,7 +34,7 @@ def prune(flags: Flags, environment: Sequence[str], yes: bool = False) -> int:
             return 0
         if not flags.json:
             inventory.prune_targets(doomed, machine, flags, out)
-        if doomed and not confirmed("take them away?", yes):
+        if doomed and not confirmed("remove them?", yes):
             return 0
         shown = {one.found.name: one.reason for one in doomed}
         still = [one for one in _chosen(find_environments(home, environ), environment) if one.found.name in shown]
@@ -63,13 +63,13 @@ VERB = Verb(
     prune,
     MACHINE,
     (
-        ("prune", "show what may go, then ask"),
-        ("prune --yes", "a nightly job's"),
-        ("prune second --yes", "that one, if it may go"),
+        ("prune", "show what can be removed, then ask"),
+        ("prune --yes", "remove it without asking, in a nightly job"),
+        ("prune second --yes", "remove only `second`, if it is expired or orphaned"),
     ),
     words="environment",
     usage="[ENVIRONMENT...]",
     help={
-        "environment": "an environment's name; repeatable, or as plain words after the command",
+        "environment": "name of an environment; repeatable, or as plain words after the command",
     },
 )

@@ -11,7 +11,10 @@ from envkit.cli.verb import USE, Verb
 
 
 def reset(flags: Flags) -> None:
-    """As if no test had run: queues drained, Redis flushed, database as migrated, test namespaces requested away."""
+    """Undo what tests changed: drain queues, flush Redis, restore the migrated database, delete test namespaces.
+
+    It requests the deletion of namespaces and does not wait for its end.
+    """
     from envkit.cli import show
     from envkit.operations.reset import reset as put_back
 

@@ -13,7 +13,7 @@ from envkit.cli.verb import USE, Verb
 
 
 def restart(flags: Flags, service: Sequence[str]) -> None:
-    """Restart services, data kept, and wait until they work again."""
+    """Restart services, keep their data, and wait until they work again."""
     from envkit.operations.services import restart as again
 
     if not service:
@@ -34,7 +34,7 @@ def restart(flags: Flags, service: Sequence[str]) -> None:
 VERB = Verb(
     restart,
     USE,
-    (("restart redis", "data kept, probes passed again"),),
+    (("restart redis", "keep its data, and wait until its probe passes"),),
     words="service",
     usage="SERVICE...",
 )

@@ -15,7 +15,7 @@ def run(
     flags: Flags, keep: bool = False, repeat: str = "1", artifacts: str | None = None, ci: bool = False,
     junit: str | None = None, replace: bool = False, ttl: str | None = None,
 ) -> int:  # fmt: skip
-    """Run a command in the environment: `run -- COMMAND`. Up if needed; what it brought up it takes down again."""
+    """Run a command in the environment: `run -- COMMAND`. If it brings the environment up, it also takes it down."""
     argv = verbatim(sys.argv)
     if not argv:
         raise UsageError(
@@ -48,15 +48,15 @@ VERB = Verb(
     run,
     USE,
     (
-        ("run -- pytest tests/integration", "up, the tests, down; exits with their code"),
+        ("run -- pytest tests/integration", "up, the tests, down; exits with the code of the tests"),
         ("run --repeat 3 -- go test -count=1 ./...", "a gate: three clean runs in a row"),
-        ("run --keep -- make test", "and leave the environment"),
+        ("run --keep -- make test", "keep the environment afterwards"),
         ("run --ci --artifacts out -- make test", "in CI: grouped, masked, with a verdict and a summary"),
     ),
     usage="-- COMMAND",
     help={
-        "repeat": "run the command N times, reset in between; stop at the first run that is not clean",
-        "replace": "replace also services that hold data, which is lost, where their configuration differs",
+        "repeat": "run the command N times, with a reset in between; stop at the first run that is not clean",
+        "replace": "also replace services with data if their configuration differs; their data is lost",
     },
     placeholders={"repeat": "N"},
 )

@@ -12,7 +12,7 @@ from envkit.cli.verb import USE, Verb
 
 
 def shell(flags: Flags, service: Sequence[str]) -> int:
-    """Go into a service: psql, redis-cli or a shell there; `cluster` is a shell for kubectl. `-- COMMAND` runs that."""
+    """Open psql, redis-cli or a shell in a service, or for `cluster` a shell with kubectl. `-- COMMAND` runs that."""
     from envkit.cli.options import verbatim
     from envkit.operations.run import child
     from envkit.operations.shell import entry
@@ -41,9 +41,9 @@ VERB = Verb(
     shell,
     USE,
     (
-        ("shell postgres", "psql, as the configuration's user"),
-        ("shell redis -- redis-cli INFO memory", "one command"),
-        ("shell cluster", "where kubectl means this cluster"),
+        ("shell postgres", "psql, as the configured user"),
+        ("shell redis -- redis-cli INFO memory", "run one command"),
+        ("shell cluster", "a shell in which kubectl uses this cluster"),
     ),
     words="service",
     usage="SERVICE [-- COMMAND]",

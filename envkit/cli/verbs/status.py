@@ -9,13 +9,13 @@ from envkit.cli.output import out
 from envkit.cli.verb import LOOK, Verb
 
 WATCH_SECONDS = 2.0
-"""Between two looks of `status --watch`."""
+"""Seconds between two outputs of `status --watch`."""
 
 
 def status(flags: Flags, watch: bool = False) -> int:
-    """Show each service: state, health, address, age, memory, processor time. Exits with 4 when not up.
+    """Show each service: state, health, address, age, memory, processor time. Exits with 4 if not up.
 
-    "Up in part" is up: all that `up SERVICE...` was asked for works. With `--watch` it looks again until Ctrl-C.
+    "Up in part" counts as up: all services that `up SERVICE...` named work. With `--watch` it repeats until Ctrl-C.
     """
     from envkit.cli import show
     from envkit.operations.status import looks
@@ -34,11 +34,11 @@ VERB = Verb(
     status,
     LOOK,
     (
-        ("status", "once; exits with 4 when not up"),
-        ("status --watch", "again every two seconds"),
-        ("status --json", "for a program"),
+        ("status", "show it once; exits with 4 if not up"),
+        ("status --watch", "repeat every two seconds"),
+        ("status --json", "as JSON"),
     ),
     help={
-        "watch": "look again every two seconds, until Ctrl-C",
+        "watch": "repeat every two seconds, until Ctrl-C",
     },
 )

@@ -9,13 +9,13 @@ from envkit.cli.verb import LOOK, Verb
 
 
 def timeline(flags: Flags) -> None:
-    """Show where the time of the last `up` went: a bar for each step, who waited for whom, the critical path."""
+    """Show how the last `up` spent its time: a bar for each step, what it waited for, the critical path."""
     from envkit.cli import show
 
     if not show.timeline(flags, out):
         raise NotUp(
             f"no `up` of environment {flags.paths().name} is on record",
-            hint="each `up` that changes something is; its name, file and profile choose which",
+            hint="envkit records each `up` that changes something; --name, --file and --profile choose the environment",
         )
 
 
@@ -24,6 +24,6 @@ VERB = Verb(
     LOOK,
     (
         ("timeline", "the last `up`"),
-        ("timeline --json", "for a program"),
+        ("timeline --json", "as JSON"),
     ),
 )

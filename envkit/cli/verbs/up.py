@@ -15,7 +15,7 @@ def up(
     ci: bool = False, artifacts: str | None = None, junit: str | None = None, dotenv: str | None = None,
     timeline: bool = False,
 ) -> None:  # fmt: skip
-    """Bring the environment up, or some services and what they need; keeps what is right already."""
+    """Bring up the environment, or some services and what they need; keep what is already right."""
     from envkit.cli import show
     from envkit.cli.ci_job import in_job
     from envkit.cli.leasing import lease_of, remove_expired
@@ -46,7 +46,7 @@ def up(
 
 
 def _clear_orphan(flags: Flags) -> None:
-    """Only where a run has left its folder: what looks closer takes time to import."""
+    """Remove the environment of a killed run. Without folders of runs, skip the slow import."""
     if flags.paths().runs.exists():
         from envkit.cli.running import clear_orphan
 
@@ -58,15 +58,15 @@ VERB = Verb(
     USE,
     (
         ("up", "everything that the profile declares"),
-        ("up redis postgres --timeline", "two services and what they need; where the time went"),
-        ("up --name second --port-offset 100 --ttl 8h", "another one beside the first, for today"),
+        ("up redis postgres --timeline", "two services and what they need, then the timeline"),
+        ("up --name second --port-offset 100 --ttl 8h", "a second environment, which expires after 8 hours"),
         ("up --ci --artifacts out --junit envkit.xml", "in CI: evidence of a failure, a report of the steps"),
     ),
     words="service",
     usage="[SERVICE...]",
     help={
-        "dotenv": "file for the variables as GitLab's dotenv report, without secrets",
-        "timeline": "also show where the time went: who waited for whom, and the critical path",
+        "dotenv": "file for the variables as a dotenv report of GitLab, without secrets",
+        "timeline": "also show the timeline: a bar for each step, what it waited for, the critical path",
     },
     placeholders={"dotenv": "FILE"},
 )

@@ -1,4 +1,4 @@
-"""Collectors of evidence, each with a time limit. They run at once and do not depend on each other.
+"""Collectors of evidence, each with a time limit. They run in parallel and do not depend on each other.
 
 Each module of `base.registry.COLLECTORS` has a tuple `COLLECTORS`.
 """

@@ -1,4 +1,4 @@
-"""The API server's side: every object but secrets' data, events, throttling; pods' logs; kind's own export."""
+"""Collects from the cluster: objects without the data of secrets, events, throttling, logs of pods, kind's export."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from envkit.drivers.clusters.api import Api, ApiError, Busy
 from envkit.evidence.collectors.context import CollectionContext, Collector, each
 
 LIMIT = 500
-"""Objects of one kind."""
+"""Maximum number of objects of one kind."""
 
 LINES = 2000
 """Last lines of a container's log."""
@@ -30,7 +30,7 @@ METRICS = re.compile(
 
 
 def resources(scene: CollectionContext) -> None:
-    """What the API server says of itself, then every kind of object, as YAML."""
+    """Collect the API server's health, version, throttling and events, then the objects of every kind as YAML."""
     api = _api(scene)
     if api is None:
         return
@@ -54,7 +54,7 @@ def _api(scene: CollectionContext) -> Api | None:
 
 
 def _kinds(api: Api) -> Iterator[tuple[str, str]]:
-    """Name and path of everything that can be listed."""
+    """Yield name and API path of each kind of object that can be listed."""
     groups = [("v1", "/api/v1")]
     for group in api.ask("GET", "/apis").get("groups") or []:
         version = group["preferredVersion"]["groupVersion"]
@@ -75,7 +75,7 @@ def _objects(scene: CollectionContext, api: Api, name: str, path: str) -> None:
 
 
 def _tidied(item: dict[str, Any], path: str) -> dict[str, Any]:
-    """Without what nobody reads; of a secret the names of its keys."""
+    """Return the object without its bulky parts. Of a secret's data, keep only the names of the keys."""
     metadata = item.get("metadata") or {}
     metadata.pop("managedFields", None)
     (metadata.get("annotations") or {}).pop(APPLIED, None)
@@ -87,7 +87,7 @@ def _tidied(item: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _events(api: Api) -> str:
-    """One line each, in the order of time."""
+    """Return the cluster's events, one line each, the oldest first."""
     items = api.ask("GET", f"/api/v1/events?limit={LIMIT * 4}").get("items") or []
     return "\n".join(sorted(_event(item) for item in items)) + "\n"
 
@@ -101,10 +101,10 @@ def _event(item: Mapping[str, Any]) -> str:
 
 
 def pods(scene: CollectionContext) -> None:
-    """The log of every container of every pod, and of its last life when it was restarted."""
+    """Collect the log of every container of every pod. For a restarted container, also collect the previous log."""
     api = _api(scene)
     if api is None or not api.ask("GET", "/api/v1/nodes").get("items"):
-        return  # without a node there is no log to be had
+        return  # without a node no pod runs, so there are no logs
     found = api.ask("GET", f"/api/v1/pods?limit={LIMIT}").get("items") or []
     each(scene, found, lambda pod: f"pod {pod['metadata']['name']}", lambda pod: _pod(scene, api, pod))
 
@@ -119,12 +119,12 @@ def _pod(scene: CollectionContext, api: Api, pod: Mapping[str, Any]) -> None:
             try:
                 said = api.ask("GET", path + more)
             except (Busy, ApiError) as error:
-                said = f"not to be had: {error.message}\n"
+                said = f"not available: {error.message}\n"
             scene.bundle.text(f"pods/{space}/{name}/{container}{suffix}.log", str(said))
 
 
 def nodes(scene: CollectionContext) -> None:
-    """What the cluster's nodes wrote: into a scratch folder, from there redacted."""
+    """Export the nodes' logs into a temporary folder, and copy them into the bundle, redacted."""
     from envkit.base.abilities import able
     from envkit.drivers.clusters.base import RunsPods
 

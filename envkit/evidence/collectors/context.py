@@ -1,4 +1,4 @@
-"""What every collector gets."""
+"""The context that every collector receives, and helpers for collectors."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ABREAST = 8
-"""Things of one collector at the same time."""
+"""Threads of one collector."""
 
 
 @dataclass(frozen=True)
 class CollectionContext:
-    """An environment in whatever state, the folder of its last run if there was one, and the bundle to fill.
+    """The environment in any state, the folder of its last run or None, and the bundle to fill.
 
-    No signal shortens the collection; `since` is when the run began.
+    No signal shortens the collection. `since` is when the run began, in seconds since 1970.
     """
 
     environment: Environment
@@ -50,43 +50,43 @@ class CollectionContext:
 
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
-        """Everything of the environment that there is, by service."""
+        """Return all instances of the environment, sorted by service."""
         found = self.drivers.runtime.observe(self.environment.name)
         return tuple(sorted(found, key=lambda one: one.service))
 
     @property
     def prober(self) -> Prober:
-        """What asks the services whether they work."""
+        """Return a prober, which asks services whether they work."""
         return self.drivers.prober(Cancel())
 
     @property
     def api(self) -> APIClient | None:
-        """The engine's own client, None where there is no engine."""
+        """Return the engine's client, or None if there is no engine."""
         engine = able(self.drivers.backend, OnEngine)
         return engine.api if engine else None
 
     @contextmanager
     def noted(self, what: str) -> Iterator[None]:
-        """What fails inside leaves a note; the rest goes on."""
+        """Turn an exception of the block into a note in the bundle, so that the collector can go on."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001  a collector meets whatever is broken
+        except Exception as error:  # noqa: BLE001  a broken environment may raise any error
             self.bundle.note(f"{what}: {one_line(error)}")
 
 
 @dataclass(frozen=True)
 class Collector:
-    """One kind of evidence; after `seconds` the others no longer wait for it."""
+    """One kind of evidence. After `seconds` the collection no longer waits for it."""
 
     name: str
     collect: Callable[[CollectionContext], None]
     seconds: float
     repeats: bool = False
-    """Whether it asks again what the error of a failed `up` has said already."""
+    """Whether it repeats what the error of a failed `up` already reports."""
 
 
 def one_line(error: Exception) -> str:
-    """The error in one line."""
+    """Return the error's message in one line of at most 500 characters."""
     message = error.message if isinstance(error, EnvkitError) else str(error)
     if isinstance(error, CommandFailed):
         message += ": " + next((line for line in reversed(error.output.splitlines()) if line.strip()), "no output")
@@ -94,7 +94,7 @@ def one_line(error: Exception) -> str:
 
 
 def each(scene: CollectionContext, things: Iterable[T], what: Callable[[T], str], collect: Callable[[T], None]) -> None:
-    """Collect from several things, a few at a time."""
+    """Collect from several things, at most `ABREAST` at a time. `what` names a thing for the note of a failure."""
     left = iter(tuple(things))
     lock = Lock()
 
@@ -112,7 +112,7 @@ def each(scene: CollectionContext, things: Iterable[T], what: Callable[[T], str]
 
 
 def in_background(work: Callable[[], None]) -> Thread:
-    """Work begun in a thread that does not keep the program from ending, as an executor's would."""
+    """Start the work in a daemon thread: the program can exit before it ends, unlike with an executor's thread."""
     thread = Thread(target=work, daemon=True, name="evidence")
     thread.start()
     return thread

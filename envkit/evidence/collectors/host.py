@@ -1,4 +1,4 @@
-"""This machine: memory, disks, load, limits, who listens where."""
+"""Collects from this machine: memory, disks, load, limits, and which process listens on which port."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ FILES = (
     "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes",
     "/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/pids.max", "/etc/os-release",
 )  # fmt: skip
-"""What Linux says of itself; elsewhere they are not there."""
+"""Files in which Linux reports its state and limits. They do not exist on other systems."""
 
 TOP = 25
-"""Processes that use the most memory."""
+"""How many of the processes that use the most memory are listed."""
 
 
 def host(scene: CollectionContext) -> None:
-    """Memory, disks, load, the kernel, control groups, the largest processes, what the kernel killed."""
+    """Collect memory, disks, load, kernel, control groups, the largest processes, and what the kernel killed."""
     import psutil
 
     scene.bundle.text("host/summary.txt", "".join(f"{line}\n" for line in _summary(scene)))
@@ -69,13 +69,13 @@ def _summary(scene: CollectionContext) -> Iterator[str]:
 
 
 def places(paths: Paths, caller: Caller) -> list[Path]:
-    """Where the environment, the suite and the evidence write on this machine."""
-    temporary = caller.environ.get("TMPDIR") or tempfile.gettempdir()  # which tries others when this one is full
+    """Return the folders of this machine to which the environment, the suite and the evidence write."""
+    temporary = caller.environ.get("TMPDIR") or tempfile.gettempdir()  # gettempdir tries others if this one is full
     return [paths.home, paths.services, caller.cache, Path(temporary), Path.cwd()]
 
 
 def engine_places(drivers: Drivers) -> list[Path]:
-    """Where the engine keeps its containers, if that is on this machine."""
+    """Return the folder in which the engine keeps its containers, if the engine runs on this machine."""
     with suppress(Exception):
         engine = able(drivers.backend, OnEngine)
         if engine and engine.endpoint.local:
@@ -84,7 +84,7 @@ def engine_places(drivers: Drivers) -> list[Path]:
 
 
 def disks(wanted: list[Path]) -> list[DiskFact]:
-    """What is free on each file system once; of a path that is not there its nearest folder counts."""
+    """Return the free space of each file system once. For a missing path, its nearest existing parent counts."""
     found: dict[int, DiskFact] = {}
     for path in wanted:
         with suppress(OSError):
@@ -99,7 +99,7 @@ def disks(wanted: list[Path]) -> list[DiskFact]:
 
 
 def _killed() -> str:
-    """The kernel's own words on what it killed; not every user may read them."""
+    """Return the kernel's messages about processes that it killed and disk errors. Not every user may read them."""
     import subprocess
 
     done = subprocess.run(["dmesg"], capture_output=True, timeout=5, check=False)
@@ -109,7 +109,7 @@ def _killed() -> str:
 
 
 def ports(scene: CollectionContext) -> None:
-    """The environment's ports first, each with who holds it; then everything that listens."""
+    """Collect the environment's ports, each with the process that listens there, then all other listening ports."""
     import psutil
 
     listening: dict[int, set[str]] = {}
@@ -118,9 +118,9 @@ def ports(scene: CollectionContext) -> None:
             who = f"{row.laddr.ip} pid {row.pid or '?'} {_name(row.pid)}".rstrip()
             listening.setdefault(row.laddr.port, set()).add(who)
     own = scene.findings.ports or scene.environment.host_ports()
-    lines = [f"{port:>6} {name}: {', '.join(sorted(listening.get(port, {'nobody'})))}" for port, name in own.items()]
+    lines = [f"{port:>6} {name}: {', '.join(sorted(listening.get(port, {'free'})))}" for port, name in own.items()]
     rest = [f"{port:>6} {', '.join(sorted(who))}" for port, who in sorted(listening.items()) if port not in own]
-    scene.bundle.text("host/ports.txt", "\n".join(["the environment's:", *lines, "", "others:", *rest, ""]))
+    scene.bundle.text("host/ports.txt", "\n".join(["ports of the environment:", *lines, "", "other ports:", *rest, ""]))
 
 
 def _name(pid: int | None) -> str:

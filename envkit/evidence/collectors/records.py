@@ -1,4 +1,4 @@
-"""What is on record: the run's own files, the configuration, the plan, earlier logs, reports, versions."""
+"""Collects recorded facts: the run's files, configuration, state record, plan, earlier logs, reports, versions."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ DISTRIBUTIONS = ("docker", "kubernetes", "pg8000", "psutil", "pydantic", "urllib
 
 
 def run(scene: CollectionContext) -> None:
-    """The last run as it was written down: timeline, samples, probes, events, logs that were followed."""
+    """Copy the files of the last run: timeline, samples, probes, events, followed logs."""
     if scene.run is None:
         return
-    for path in sorted((*scene.run.glob("*"), *scene.run.glob("logs/*"))):  # evidence may be kept there as well
+    for path in sorted((*scene.run.glob("*"), *scene.run.glob("logs/*"))):  # `rglob` would copy evidence too
         if path.is_file() and not path.name.startswith(".") and not path.is_symlink():
             with scene.noted(f"run/{path.name}"):
                 scene.bundle.copy(f"run/{path.relative_to(scene.run)}", path)
 
 
 def configuration(scene: CollectionContext) -> None:
-    """The environment as it was understood, all layers merged."""
+    """Write the loaded configuration, with all layers merged."""
     scene.bundle.yaml("environment/configuration.yaml", scene.environment.model_dump(mode="json"))
 
 
 def state(scene: CollectionContext) -> None:
-    """What was remembered of the last `up`, and the names of the files that the environment has."""
+    """Copy the record of the last `up`, and list the environment's files with mode and size."""
     paths = scene.paths
     if paths.state.exists():
         scene.bundle.copy("environment/state.json", paths.state)
@@ -45,7 +45,7 @@ def state(scene: CollectionContext) -> None:
 
 
 def earlier(scene: CollectionContext) -> None:
-    """What a cluster's creation said; its nodes' logs when it failed."""
+    """Copy the logs of the cluster's creation, and the nodes' logs if the creation failed."""
     home = scene.paths.logs
     for path in sorted(home.rglob("*")) if home.is_dir() else ():
         if path.is_file() and path.stat().st_mtime >= scene.since - 600:
@@ -53,14 +53,14 @@ def earlier(scene: CollectionContext) -> None:
 
 
 def reports(scene: CollectionContext) -> None:
-    """JUnit files that the command wrote."""
+    """Copy the JUnit files that the command wrote."""
     tests = scene.findings.tests
     for number, name in enumerate(tests.files if tests else ()):
         scene.bundle.copy(f"tests/{number}-{Path(name).name}", Path(name))
 
 
 def plan(scene: CollectionContext) -> None:
-    """What `up` would do now, and why: everything that is not as it should be."""
+    """Write the steps that `up` would do now, each with its reason: they show what differs from the configuration."""
     from envkit.inventory import observe
     from envkit.planning import plan
 
@@ -73,7 +73,7 @@ def plan(scene: CollectionContext) -> None:
 
 
 def versions(scene: CollectionContext) -> None:
-    """Of everything that took part; what does not answer is left out."""
+    """Write the versions of envkit, its libraries, the engine, the images and the cluster; leave out what fails."""
     from importlib.metadata import PackageNotFoundError, version
 
     from envkit.base.abilities import able

@@ -1,4 +1,4 @@
-"""The services: their logs, what the engine or the kernel knows of them, and what their probes say now."""
+"""Collects from the services: logs, facts from the engine or the kernel, and the current results of probes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from envkit.planning.facts import Instance
 
 LINES = 20_000
-"""Lines from the end of a container's log; of a longer one the beginning is asked for as well."""
+"""Last lines of a container's log. If the log is longer, its beginning is read as well."""
 
 MEMORY = " ".join(f"/sys/fs/cgroup/{name}" for name in (
     "memory.current", "memory.peak", "memory.max", "memory.events",
     *(f"memory/memory.{name}" for name in ("usage_in_bytes", "max_usage_in_bytes", "limit_in_bytes", "failcnt")),
 ))  # fmt: skip
-"""Where a container's kernel tells its memory: control groups v2, then v1. The engine's answer takes 2 s."""
+"""Files with a container's memory use: control groups v2, then v1. The engine would take 2 s to answer."""
 
 BEGINNING = 256 << 10
-"""Bytes of a long log's beginning."""
+"""Bytes that are read from the beginning of a long log."""
 
 
 def logs(scene: CollectionContext) -> None:
-    """One file a service, stamped with the time where an engine keeps it."""
+    """Collect the log of each service into its own file. Lines that an engine keeps carry its timestamps."""
     each(scene, scene.instances, lambda one: f"the log of {one.name}", lambda one: _log(scene, one))
 
 
@@ -40,13 +40,13 @@ def _log(scene: CollectionContext, instance: Instance) -> None:
         return
     tail = scene.drivers.runtime.logs(instance, LINES)
     if tail.count("\n") < LINES or scene.api is None:
-        scene.bundle.text(name, tail or "(it wrote nothing)\n")
+        scene.bundle.text(name, tail or "(the service wrote nothing)\n")
         return
     scene.bundle.text(name, f"{_beginning(scene.api, instance)}\n... only the last {LINES} lines follow ...\n{tail}")
 
 
 def _beginning(api: APIClient, instance: Instance) -> str:
-    """The first lines, read from a stream that is left as soon as there is enough."""
+    """Return the first lines of the log, about `BEGINNING` bytes, and stop reading the stream there."""
     from envkit.drivers.engine.sdk import text, translated
 
     read, size = [], 0
@@ -60,7 +60,7 @@ def _beginning(api: APIClient, instance: Instance) -> str:
 
 
 def inspect(scene: CollectionContext) -> None:
-    """Everything that the engine, or the kernel, knows of each service; networks as well."""
+    """Collect all facts that the engine or the kernel has about each service, and about the network."""
     each(scene, scene.instances, lambda one: f"inspecting {one.name}", lambda one: _inspect(scene, one))
     if scene.api:
         with scene.noted("inspecting the network"):
@@ -110,7 +110,7 @@ def _processes(instance: Instance) -> list[dict[str, Any]]:
 
 
 def engine_events(scene: CollectionContext) -> None:
-    """What the engine says has happened to the environment's containers since the run began."""
+    """Collect the engine's events about the environment's containers since the run began."""
     if scene.api is None:
         return
     wanted = {"label": f"{ENV}={scene.environment.name}"}
@@ -120,7 +120,7 @@ def engine_events(scene: CollectionContext) -> None:
 
 
 def probes(scene: CollectionContext) -> None:
-    """What each service's probe says at this moment."""
+    """Run each service's probe once, and write the results."""
     said: dict[str, str] = {}
 
     def ask(one: Instance) -> None:

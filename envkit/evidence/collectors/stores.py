@@ -1,4 +1,4 @@
-"""Stores asked directly: memory, clients, what is slow; activity, locks, sizes."""
+"""Collects from the stores. Redis: memory, clients, slow commands; PostgreSQL: activity, locks, sizes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Asked = tuple[str, Store, Probe, Address]
 
 
 def stores(scene: CollectionContext) -> None:
-    """What each store says about itself."""
+    """Collect the report of each running store."""
     each(scene, _running(scene), lambda one: one[0], lambda one: _report(scene, *one))
 
 
 def _running(scene: CollectionContext) -> Iterator[Asked]:
-    """Stores that run: their service's name, how they are asked, their probe as seen from here, where."""
+    """Yield each running store: the service's name, its `Store`, its probe as resolved for this host, its address."""
     for one in scene.instances:
         service = scene.environment.services.get(one.service)
         if service is None or not (store := store_of(service.probe)) or not one.running:

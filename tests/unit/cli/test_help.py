@@ -88,7 +88,8 @@ def test_the_overview_too(capsys: pytest.CaptureFixture[str], words: tuple[str, 
     [
         (("staus",), "did you mean 'status'?"), (("up", "--nmae", "x"), "did you mean --name?"),
         (("help", "staus"), "did you mean 'status'?"), (("xyzzy",), "there is no command 'xyzzy'"),
-        (("status", "extra"), "status takes no word 'extra'"), (("run", "pytest"), "run takes its command after --"),
+        (("status", "extra"), "status takes no argument 'extra'"),
+        (("run", "pytest"), "run takes its command after --"),
         (("up", "--name"), "--name needs a value"),
     ],
 )  # fmt: skip

@@ -142,7 +142,7 @@ def test_an_engine_that_is_gone_is_the_verdict(session: Session, engine: FakeEng
 def test_it_goes_elsewhere_where_it_cannot_be_written(session: Session, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     folder = collect(session, None, seconds=20, into=tmp_path / "file", collectors=[], findings=Findings())
-    assert "not written where it was asked for" in (folder / "index.md").read_text()
+    assert "not written to the requested folder" in (folder / "index.md").read_text()
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
@@ -201,4 +201,4 @@ def test_an_environment_of_a_cluster_alone_is_there(tmp_path: Path) -> None:
     assert look(session, None).services is None
     state.write(session.paths, state.Record("t", "/here"))
     assert look(session, None).services == ()
-    assert judge(look(session, None)).reason == "everything that should run does and answers"
+    assert judge(look(session, None)).reason == "all services that should run are running and answer"

@@ -45,7 +45,7 @@ def short(verdict: Verdict) -> tuple[str, str]:
 def test_success_is_nobodys_fault_whatever_happened() -> None:
     verdict = Run().judged(code=0, happenings=(happened("restarted"),))
     assert short(verdict) == ("none", "certain")
-    assert any("redis was started anew" in line for line in verdict.because)
+    assert any("redis was restarted" in line for line in verdict.because)
 
 
 def test_without_a_command_it_is_the_environment_that_is_judged() -> None:
@@ -71,7 +71,7 @@ TROUBLE: Mapping[str, tuple[dict[str, Any], str, str]] = {
     "died unwatched": ({"services": DOWN}, "certain", "redis does not run: it exited with 137"),
     "vanished": ({"services": GONE}, "certain", "redis does not run: it is gone"),
     "died and came back": ({"happenings": (happened("died", exit_code=1),)}, "likely", "redis died (exit 1)"),
-    "restarted": ({"happenings": (happened("restarted"),)}, "likely", "redis was started anew"),
+    "restarted": ({"happenings": (happened("restarted"),)}, "likely", "redis was restarted"),
     "killed by the kernel": ({"happenings": (happened("died", message=KILLED),)}, "certain", "by the kernel"),
     "killed near its limit": ({"happenings": (NEAR, happened("died", oom=True))}, "certain", "by the kernel"),
     "out of memory now": ({"services": (ServiceFact("redis", "gone", 137, oom=True),)}, "certain", "by the kernel"),
@@ -84,7 +84,7 @@ TROUBLE: Mapping[str, tuple[dict[str, Any], str, str]] = {
     ),
     "few connections": (
         {"happenings": (happened("unhealthy", "postgres", message="95 of 100 taken", max_connections=100),)},
-        "possible", "postgres ran short of connections",
+        "possible", "postgres was short of connections",
     ),
     "API server down": ({"cluster": "no answer"}, "certain", "the API server does not answer"),
     "API server was down": ({"happenings": (happened("apiserver", "cluster", seen="EOF"),)}, "likely", "for a while"),
@@ -98,13 +98,13 @@ TROUBLE: Mapping[str, tuple[dict[str, Any], str, str]] = {
     "Redis refused": (
         {"happenings": (happened("oom", message="refuses", what="maxmemory"),)}, "likely", "redis refused writes",
     ),
-    "Redis evicted": ({"redis": EVICTED}, "possible", "redis dropped 12 keys at maxmemory (allkeys-lru)"),
-    "Redis was evicting": ({"happenings": (happened("evicting", message="full"),)}, "possible", "redis dropped keys"),
+    "Redis evicted": ({"redis": EVICTED}, "possible", "redis evicted 12 keys at maxmemory (allkeys-lru)"),
+    "Redis was evicting": ({"happenings": (happened("evicting", message="full"),)}, "possible", "redis evicted keys"),
     "disk full": ({"disks": (DiskFact("/x", 1 << 20),)}, "certain", "the disk at /x is full: 1 MiB are free"),
     "no inodes": ({"disks": (DiskFact("/x", 1 << 40, 0),)}, "certain", "no file can be made"),
     "disk nearly full": ({"happenings": (happened("disk", "", message="100 MiB free"),)}, "likely", "nearly full"),
     "full disk in a log": (
-        {"logs": (LogSign("postgres", "disk", "No space left on device"),)}, "likely", "postgres met a full disk",
+        {"logs": (LogSign("postgres", "disk", "No space left on device"),)}, "likely", "postgres reported a full disk",
     ),
     "engine gone": ({"engine": "connection refused", "services": None}, "certain", "the container engine does not"),
     "engine was gone": (
@@ -127,16 +127,16 @@ def test_trouble_of_the_environment(what: str) -> None:
     ("error", "says"),
     [
         (errors.PortTaken("port 1 is held by x"), "a port is taken: port 1 is held by x"),
-        (errors.ImageUnavailable("none of a, b"), "an image cannot be had"),
+        (errors.ImageUnavailable("none of a, b"), "an image is not available"),
         (errors.EngineError("no"), "the container engine failed"),
         (errors.ToolMissing("kind"), "a program that envkit drives is missing"),
-        (errors.ServiceDied("x"), "a service died while it came up"),
+        (errors.ServiceDied("x"), "a service died during its start"),
         (errors.NotReady("x"), "not ready in time"),
         (errors.ClusterError("x"), "the cluster failed"),
         (errors.StepsFailed({"a": errors.NotReady("one"), "b": errors.NotReady("two")}), "several steps failed"),
         (errors.ConfigError([errors.Fault("f", "p", "m")]), "the configuration cannot be used"),
         (errors.HolderError("x"), "another checkout"),
-        (errors.Bug("x"), "an error of its own"),
+        (errors.Bug("x"), "an internal error"),
     ],
 )
 def test_an_error_of_envkits_is_the_environments(error: errors.EnvkitError, says: str) -> None:
@@ -169,7 +169,7 @@ def test_no_report_is_less_sure() -> None:
 def test_tests_that_complain_of_it_confirm_a_suspicion() -> None:
     verdict = Run().judged(REFUSED, ASSERTED, happenings=(happened("restarted"),))
     assert short(verdict) == ("environment", "certain")
-    assert any("1 of 2 failed tests complain of it, first t0" in line for line in verdict.because)
+    assert any("1 of 2 failed tests report it, first t0" in line for line in verdict.because)
 
 
 def test_a_restart_on_purpose_does_not_excuse_other_failures() -> None:
@@ -198,7 +198,7 @@ def test_one_silence_of_a_busy_machine_is_less_than_certain() -> None:
 def test_evictions_are_a_suspicion_and_no_more() -> None:
     verdict = Run().judged(ASSERTED, redis=EVICTED)
     assert short(verdict) == ("test", "likely")
-    assert any("dropped 12 keys" in line for line in verdict.because)
+    assert any("evicted 12 keys" in line for line in verdict.because)
 
 
 @pytest.mark.parametrize("said", ["OOM command not allowed when used memory > 'maxmemory'.", "No space left on device"])
@@ -210,7 +210,7 @@ def test_another_port_than_the_environments_is_the_suites_mistake() -> None:
     """The suite's variable was unset, and the code fell back to a wrong port."""
     verdict = Run().judged("Post http://localhost:18090/api: dial tcp 127.0.0.1:18090: connect: connection refused")
     assert verdict.fault == "test"
-    assert "wanted port 18090, which is none of the environment's" in verdict.reason
+    assert "tried port 18090, which does not belong to the environment" in verdict.reason
 
 
 def test_a_refused_connection_to_a_service_that_is_well_now() -> None:
@@ -236,7 +236,7 @@ def test_metrics_that_were_registered_twice() -> None:
 def test_a_right_that_the_presets_do_not_give(said: str) -> None:
     verdict = Run().judged(said)
     assert short(verdict) == ("test", "likely")
-    assert "lack a right" in verdict.reason
+    assert "lack a permission" in verdict.reason
     assert "superuser: true" in verdict.text()
 
 
