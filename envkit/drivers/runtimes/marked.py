@@ -12,7 +12,6 @@ from pathlib import Path
 from envkit.base import labels
 from envkit.base.owner import UNKNOWN, Claim, Owner, namespace
 from envkit.base.waiting import within
-from envkit.drivers.runtimes.process_table import Stamp as Stamp
 from envkit.drivers.runtimes.process_table import is_stranger, pids, stat_of
 
 SERVICE = "ENVKIT_SERVICE"
