@@ -1,7 +1,7 @@
 """Unused uids for services where envkit is root: each service runs as a uid that nothing else on this host uses.
 
 `take` reserves a uid for a service's folder. The link `REGISTRY/UID` points to that folder, so that two environments
-never use the same uid at the same time. The uid has no entry in the user database: nobody can log in with it, and no
+never use the same uid at the same time. The uid has no entry in the user database: no user can log in with it, and no
 file of the system belongs to it.
 """
 
@@ -47,7 +47,7 @@ def available() -> bool:
 
 
 def anybody() -> int | None:
-    """Return an unused uid, which has no rights but those of all users; None where services run as envkit's user."""
+    """Return an unused uid, for checks without special rights; None where services run as envkit's user."""
     return _window()[0] if available() else None
 
 
@@ -92,7 +92,7 @@ def give_back(folder: Path) -> None:
 def processes_of(folder: Path) -> set[int]:
     """Return every process that runs with the uid of the service in `folder`.
 
-    No other program uses this uid, so each of these processes belongs to the service, in whatever session it is.
+    Only this service uses the uid, so each of these processes belongs to it, even if it has left the service's session.
     """
     numbers = set(_numbers_of(folder))
     if not numbers:

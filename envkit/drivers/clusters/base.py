@@ -136,8 +136,8 @@ class Opening:
 class ClusterKind:
     """One kind of cluster. `open` has no side effects.
 
-    `expand` returns the environment with the cluster's parts as services; its last argument tells whether to make their
-    files. `without` describes for each optional part what does not work if this machine lacks it.
+    `expand` returns the environment with the cluster's parts as services; if its last argument is true, it also makes
+    their files. `without` describes for each optional part what does not work if this machine lacks it.
     """
 
     open: Callable[[Opening], Cluster]

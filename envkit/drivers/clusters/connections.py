@@ -22,7 +22,8 @@ KEPT = 8
 """The most idle connections to keep: one for each parallel caller."""
 
 LARGEST = 1 << 28
-"""The largest answer in bytes: larger than any list of a large cluster, but finite."""
+"""The largest answer in bytes. Every list of a large cluster is smaller; a server that never stops sending exceeds
+it."""
 
 LEGAL = "/?:@!$&'()*+,;=%~"
 """Characters of a path and its query that are not quoted."""

@@ -165,7 +165,7 @@ class Creation:
         return max(0.1, self.deadline - time.monotonic())
 
     def _progress(self, line: str) -> None:
-        """Save a line of kind's output, and report the step that it names."""
+        """Save a line of kind's output; if the line names a step, report the step."""
         self.lines.append(line)
         step = re.match(r"\s*•\s+([\w ()<>=/:.,≤-]+)", line)
         if step:

@@ -34,7 +34,10 @@ FIELDS: Sequence[tuple[str, Version, str]] = (
 
 
 def rejected_arguments(manifests: Sequence[Manifest], server: Version, served: Served) -> list[str]:
-    """Return one reason for each manifest that this API server is too old for, or whose kind it does not know."""
+    """Return the reasons why this API server cannot accept the manifests: its version is too old, or it lacks a kind.
+
+    The list has one line for each reason; it is empty if the API server can accept all manifests.
+    """
     own = set(_own_kinds(manifests))
     return [
         f"{manifest}: {reason}"

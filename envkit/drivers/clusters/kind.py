@@ -91,7 +91,7 @@ class Kind:
 
         As soon as the API server is ready, a thread calls `work` with the kubeconfig, because CRDs and namespaces need
         no node. An exception of `work` is raised after the cluster is complete. After any other failure the logs are in
-        `base.paths.logs`, and the nodes stay until `delete`.
+        `paths.logs`, and the nodes stay until `delete`.
         """
         config = self._prepared or self.prepare(cluster, report, cancel)
         if self.nodes.all():

@@ -39,7 +39,7 @@ class Cause:
 CAUSES = (
     Cause(
         r"exec: \"(docker|podman|nerdctl)\": executable file not found",
-        "kind needs the engine's command-line client, which is not installed",
+        "kind needs the engine's command line client, which is not installed",
         "install the engine's command line client", ToolMissing,
     ),
     Cause(
@@ -131,7 +131,7 @@ def at_its_kubeconfig(output: str) -> bool:
 
 
 def useful_lines(output: str, node_log: str = "") -> str:
-    """Return the last lines of the output that are not noise."""
+    """Return the last lines of the output, without the lines that match `NOISE`."""
     lines = [line.rstrip() for line in output.splitlines() if not NOISE.search(line)]
     shown = lines[-SHOWN_LINES:]
     if node_log.strip() and "log line that matches" in output:

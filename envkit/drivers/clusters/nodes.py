@@ -88,7 +88,7 @@ class ClusterFacts:
 class Nodes:
     """The nodes of one cluster: containers with its exact label *and* in the environment's network.
 
-    kind adds none of our labels to its containers, so the labels of the network show the owner of the nodes.
+    kind cannot add envkit's labels to its containers, so the labels of the network show the owner of the nodes.
     """
 
     def __init__(self, engine: Engine, cluster: str, network: str) -> None:

@@ -195,7 +195,7 @@ class Networks(Protocol):
     """The networks of environments. A runtime without networks makes and removes none."""
 
     def exists(self, environment: str, /) -> bool:
-        """Return whether the environment's network exists."""
+        """Return whether the environment has a network."""
 
     def gateway(self, environment: str, /) -> str:
         """Return the network's address on this host, or an empty string."""

@@ -2,7 +2,7 @@
 
 `tests/contract` runs the same tests on it and on real engines. Published ports are real listening sockets on
 127.0.0.1, so TCP probes, checks for taken ports and `env` work as usual. A `Script` defines how a service behaves.
-Without a script, a service runs for ever; if the fake knows the program of its command, it does what that program does.
+Without a script, the fake runs the service's command if `fake_world` has that program; else the service never ends.
 """
 
 from __future__ import annotations

@@ -35,8 +35,9 @@ with which envkit passes `UID:GID`."""
 class Launching:
     """Prepares units for their start; `programs` finds their programs.
 
-    If envkit is root, programs of a supply run as the service's own uid. Commands in the configuration run as envkit's
-    user, because they are often in a checkout that no other user can read; `own_user` changes this for a service.
+    If envkit is root, programs of a supply run as an unused uid, one for each service. Commands in the configuration
+    run as envkit's user, because they are often in a checkout that no other user can read; `own_user` changes this for
+    a service.
     """
 
     programs: Programs

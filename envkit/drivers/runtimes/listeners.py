@@ -42,9 +42,9 @@ def strangers(
 ) -> dict[str, int]:
     """Return for each service its first port on which another program listens, by the service's name.
 
-    `users` has the uid of services with a uid of their own. `members` returns the processes of a service: those of its
-    session, or with `True` also those that have left the session, which takes longer. A port without a listener is left
-    out.
+    `users` maps services to the uid that only they use, if they have one. `members` returns the processes of a service:
+    those of its session, or with `True` also those that have left the session, which takes longer. A port without a
+    listener is left out.
     """
     ports = {port for instance in instances for port in instance.published.values()}
     if not ports:

@@ -125,7 +125,7 @@ def _if_carrying(variable: str, pid: int, said: bytes) -> Iterator[tuple[int, Ma
 
 
 def _environ_after_exec(pid: int) -> bytes:
-    """Return the variables of a process whose variables appeared to be empty; wait up to `EXEC` while it is in exec.
+    """Return the variables of a process that appeared to have none; wait up to `EXEC` while it is in exec.
 
     During exec, Linux closes files and wakes the parent before it records where the new program's variables are. Until
     then `environ` is empty: usually for 0.05 ms, on a busy machine until the kernel runs the process again. Kernel
@@ -171,8 +171,8 @@ def session(leader: int, began: float | None) -> set[int]:
 def tree(leader: int, began: float | None, environment: str, service: str, claim: Claim) -> set[int]:
     """Return all processes of a service: its session, their children in other sessions, and processes with its marker.
 
-    A marker counts only on processes that the claim covers. Each child of PostgreSQL leads a session of its own. A
-    program that was started in the background has lost its parent, so only the marker identifies it.
+    A marker counts only on processes that the claim covers. Children are included because each child of PostgreSQL
+    leads a separate session. Marked processes are included because a program in the background has lost its parent.
     """
     import psutil
 

@@ -94,7 +94,7 @@ class NoNetworks:
     """The networks of processes: they use the host's network, so envkit makes and removes none."""
 
     def exists(self, _environment: str) -> bool:
-        """Return False: processes have no network of their own."""
+        """Return False: envkit makes no network for processes."""
         return False
 
     def gateway(self, _environment: str) -> str:

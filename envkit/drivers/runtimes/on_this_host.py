@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class HostBackend:
-    """The backend of an environment whose services are processes of this host; implements `base.Backend`."""
+    """The backend of an environment that runs its services as processes of this host; implements `base.Backend`."""
 
     opening: Opening
     engine: str = ""

@@ -1,11 +1,11 @@
 """Runs services as ordinary processes of the user, without an engine: each has a folder and a marker variable.
 
-Each service runs in a session of its own. A small shell leads the session: it waits until envkit has recorded and
-limited it, starts the program, and writes its exit code. The folder contains `instance.json` (the record), `log`,
-`exit`, `root/` (its files) and `data/` (its data, mode 0700). envkit finds a process by its folder, or by the marker if
-the folder is lost. The start time in the record detects a reused pid.
+Each service runs in a separate session. A small shell leads the session: it waits until envkit has recorded and limited
+it, starts the program, and writes its exit code. The folder contains `instance.json` (the record), `log`, `exit`,
+`root/` (its files) and `data/` (its data, mode 0700). envkit finds a process by its folder, or by the marker if the
+folder is lost. The start time in the record detects a reused pid.
 
-If envkit is root, a service may have a uid of its own. That user owns `data/` and reads `root/`. Root owns everything
+If envkit is root, a service may run as an unused uid. That user owns `data/` and reads `root/`. Root owns everything
 that envkit executes or reads back, in a folder that the service's user cannot write.
 """
 
@@ -208,7 +208,7 @@ class Processes:
         return found | (accounts.processes_of(self.home / instance.service) if self.records.are_ours() else set())
 
     def strangers(self, instances: Sequence[Instance]) -> dict[str, Holder]:
-        """Return by service the first of its ports on which another program listens, with that program."""
+        """Return for each service the other program that listens on one of its ports, if there is one."""
         once = cache(sessions)
         users = {it.service: account.uid for it in instances if (account := self._account(it))}
 
