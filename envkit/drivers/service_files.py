@@ -34,7 +34,7 @@ users:
 def expand_files(service: Service, name: str, environment: Environment, pki: Pki) -> Service:
     """Return the service with its certificates, kubeconfig and ServiceAccount as files.
 
-    Makes certificates if `pki` may.
+    Makes missing certificates if `pki.make` is true.
     """
     files = [*service.files]
     for certificate in service.certificates:

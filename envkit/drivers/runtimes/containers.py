@@ -231,9 +231,10 @@ class Containers:
         self, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
         environ: Mapping[str, str], *, tty: bool,
     ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
-        """Return a command of the engine's command line, which can attach a terminal.
+        """Return a `docker exec` or `podman exec` command and its variables.
 
-        Its arguments contain no values.
+        The engine's client can attach a terminal. The command names the variables without their values, because other
+        users can read the arguments of a process.
         """
         from envkit.drivers.runtimes.entering import inside
 

@@ -14,7 +14,7 @@ from envkit.drivers.runtimes.spawning import Launch
 from envkit.planning.facts import Instance
 
 CLIENTS = {"psql": "Debian: postgresql-client", "redis-cli": "Debian: redis-tools"}
-"""Packages with clients that the lane itself may lack."""
+"""The package that contains each client, for the hint of `ToolMissing`."""
 
 Entered = tuple[tuple[str, ...], dict[str, str]]
 

@@ -20,7 +20,7 @@ from envkit.drivers.accounts import Account
 from envkit.drivers.runtimes.spawning import as_user
 
 SECONDS = 60.0
-"""Timeout for initdb and for creating the database; both took 1.0 s on an idle two-core machine."""
+"""Timeout in seconds for initdb and for creating the database; both took 1.0 s on an idle two-core machine."""
 
 TOLD = ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
 """The variables that determine the contents of the data directory, as in PostgreSQL's own images."""

@@ -43,7 +43,10 @@ Prepare = Callable[[Unit, Path], Launch]
 
 
 def never(_unit: Unit, _folder: Path) -> Launch:
-    """Raise `EngineError`. For a runtime that starts nothing, as in `down`."""
+    """Raise `EngineError`.
+
+    A runtime gets this function as `prepare` if it must not start services, for example in `down`.
+    """
     raise EngineError("this runtime cannot start services")
 
 

@@ -101,7 +101,7 @@ def spawn(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
 
 
 def _dropping(launch: Launch) -> list[str]:
-    """Return the words before the program's that make it run as its account."""
+    """Return the words to put before the command so that it runs as its account; empty if none are needed."""
     account = launch.account
     if account is None or launch.drops:
         return []

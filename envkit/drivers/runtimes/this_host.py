@@ -10,7 +10,7 @@ from envkit.drivers.engine.endpoint import Endpoint
 from envkit.planning.values import ThisHost
 
 ALIAS = "host.docker.internal"
-"""The host name of the host in Docker Desktop's name server. envkit adds it to its containers on every engine."""
+"""The name of the host in Docker Desktop's name server. envkit adds it to its containers on every engine."""
 
 PODMAN_ALIAS = "host.containers.internal"
 
@@ -21,10 +21,10 @@ ELSEWHERE = ("192.0.2.1", 9)
 def this_host(endpoint: Endpoint | None, gateway: Callable[[], str]) -> ThisHost:
     """Return the address for services and the address on which to listen; `gateway` returns the network's gateway.
 
-    It depends on what is between the services and this host. Processes: nothing, so 127.0.0.1. An engine on this
-    kernel: a bridge, with the network's gateway as its address on this host, which other hosts cannot reach. A virtual
-    machine (Docker Desktop, podman machine, Colima): a host name that leads to 127.0.0.1 of this host. A rootless
-    engine: a separate network, from which only this host's outgoing address is reachable.
+    Processes use 127.0.0.1. Containers of an engine on this kernel use the network's gateway: an address of this host
+    that other hosts cannot reach. Containers in a virtual machine (Docker Desktop, podman machine, Colima) use a host
+    name that leads to this host's 127.0.0.1. Containers of a rootless engine use this host's outgoing address, because
+    their network reaches no other address of this host.
     """
     if endpoint is None:
         return ThisHost(LOOPBACK, LOOPBACK)
