@@ -23,7 +23,7 @@ from envkit.cli.reporting import show as show_error
 from envkit.cli.run_gate import ENVIRONMENT_FAILED, INTERRUPTED, Gate
 from envkit.cli.run_log import RunLog
 from envkit.cli.run_reporter import RunReporter
-from envkit.drivers.runtimes.marked import Stamp
+from envkit.drivers.runtimes.process_table import Stamp
 from envkit.inventory import state
 from envkit.inventory.export import masked
 from envkit.operations.measure import format_delta, measure

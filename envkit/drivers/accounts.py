@@ -1,8 +1,8 @@
-"""Users for services where envkit is root: each service runs as a number that nobody else on this host has.
+"""Unused uids for services where envkit is root: each service runs as a uid that nothing else on this host uses.
 
-A number is taken for a service's folder. `REGISTRY/NUMBER` is a link to that folder, so that two environments never
-have the same number at the same time. The number is no entry of the user database: nobody logs in with it, and no file
-of the system belongs to it.
+`take` reserves a uid for a service's folder. The link `REGISTRY/UID` points to that folder, so that two environments
+never use the same uid at the same time. The uid has no entry in the user database: no user can log in with it, and no
+file of the system belongs to it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from envkit.base.paths import make_folder
 REGISTRY = Path("/var/cache/envkit/accounts")
 
 WINDOW = range(1_900_000_000, 2_000_000_000)
-"""Above every range that systemd gives to users, containers and services, and below the sign bit
-(https://systemd.io/UIDS-GIDS)."""
+"""The uids to choose from. They are above every range that systemd gives to users, containers and services, and
+below the sign bit (https://systemd.io/UIDS-GIDS)."""
 
 SMALL_WINDOW = 20_000
-"""Numbers at the upper end of what a user namespace has, where the window above is not mapped: rootless containers."""
+"""How many uids to choose from in a user namespace that does not map `WINDOW`, such as a rootless container: the
+highest ones that it maps."""
 
 MAPS = ("/proc/self/uid_map", "/proc/self/gid_map")
 DELEGATED = ("/etc/subuid", "/etc/subgid")
@@ -34,26 +35,26 @@ DELEGATED = ("/etc/subuid", "/etc/subgid")
 
 @dataclass(frozen=True)
 class Account:
-    """A user and a group with no name."""
+    """A uid and a gid that have no name."""
 
     uid: int
     gid: int
 
 
 def available() -> bool:
-    """Whether envkit is root and may give each service a user of its own."""
+    """Return whether envkit is root and can give each service a uid that nothing else uses."""
     return os.getuid() == 0 and bool(_window())
 
 
 def anybody() -> int | None:
-    """A uid that has the rights of everybody and no more, as services have; None where they run as envkit's user."""
+    """Return an unused uid, for checks without special rights; None where services run as envkit's user."""
     return _window()[0] if available() else None
 
 
 def take(folder: Path) -> Account | None:
-    """A number for the service in the folder, until `give_back`; None where services run as envkit's user.
+    """Reserve a uid for the service in `folder`, until `give_back`; return None where services run as envkit's user.
 
-    Raises `EnvironmentFailed` when the registry cannot be written.
+    Raises `EnvironmentFailed` if the registry cannot be written or every uid is in use.
     """
     if not available():
         return None
@@ -70,11 +71,11 @@ def take(folder: Path) -> Account | None:
             if not link.is_symlink():
                 link.symlink_to(text)
             return Account(number, number)
-    raise EnvironmentFailed(f"no number of {window.start} to {window.stop - 1} is free for a user of its own")
+    raise EnvironmentFailed(f"every uid from {window.start} to {window.stop - 1} is in use, and each service needs one")
 
 
 def _sweep(running: set[int]) -> None:
-    """Free the numbers of services whose folder and processes are gone."""
+    """Free the uids of services that have neither a folder nor a process any more."""
     for link in REGISTRY.iterdir():
         owner = _folder_of(link)
         if owner and not os.path.lexists(owner) and int(link.name) not in running:
@@ -82,14 +83,17 @@ def _sweep(running: set[int]) -> None:
 
 
 def give_back(folder: Path) -> None:
-    """Free the number of the service in the folder."""
+    """Free the uid of the service in `folder`."""
     for number in _numbers_of(folder):
         with suppress(OSError):
             (REGISTRY / str(number)).unlink(missing_ok=True)
 
 
 def processes_of(folder: Path) -> set[int]:
-    """Every process that runs with the number of the folder's service: they are all its own, wherever they went."""
+    """Return every process that runs with the uid of the service in `folder`.
+
+    Only this service uses the uid, so each of these processes belongs to it, even if it has left the service's session.
+    """
     numbers = set(_numbers_of(folder))
     if not numbers:
         return set()
@@ -97,9 +101,10 @@ def processes_of(folder: Path) -> set[int]:
 
 
 def named() -> Account:
-    """A system account with a name and without a process; initdb ends where its user has no name.
+    """Return a system account that has a name and no process; initdb fails if its user has no name.
 
-    Never `nobody` or `postgres`, which other programs run as. Raises `EnvironmentFailed` where there is no other one.
+    Never returns `nobody` or `postgres`, because other programs use them. Raises `EnvironmentFailed` if there is no
+    other account.
     """
     running = _users()
     for entry in pwd.getpwall():
@@ -107,16 +112,16 @@ def named() -> Account:
         if closed and 0 < entry.pw_uid < 1000 and entry.pw_name != "postgres" and entry.pw_uid not in running:
             return Account(entry.pw_uid, entry.pw_gid)
     raise EnvironmentFailed(
-        "initdb refuses to run as root, and the user database has no system account that no process runs as",
+        "initdb refuses to run as root, and every system account of this host is used by a process",
         hint="add one (useradd --system --shell /usr/sbin/nologin envkit), or run as a user",
     )
 
 
 def _window() -> range:
-    """The numbers to choose from; empty in a user namespace that has no number but root's."""
+    """Return the range of uids to choose from; it is empty in a user namespace that maps root only."""
     first, last = 0, WINDOW.stop
     for path in MAPS:
-        with suppress(OSError, ValueError):  # no such file on macOS, where every number is there
+        with suppress(OSError, ValueError):  # macOS has no such file, and no user namespaces
             rows = [tuple(map(int, line.split())) for line in Path(path).read_text().splitlines()]
             inner, _, count = max(rows, key=lambda row: row[0] + row[2])
             first, last = max(first, inner), min(last, inner + count)
@@ -127,7 +132,7 @@ def _window() -> range:
 
 
 def _known(number: int) -> bool:
-    """Whether the user database has the number, or gave it to somebody's containers; or it means "no user"."""
+    """Return whether the uid is in the user database, is delegated to a user's containers, or means "no user"."""
     with suppress(KeyError):
         return bool(pwd.getpwuid(number))
     return number in (65534, 65535) or any(number in given for given in _delegated())
@@ -155,12 +160,15 @@ def _folder_of(link: Path) -> str | None:
 
 
 def _users() -> set[int]:
-    """Every number that a process runs with."""
+    """Return every uid that a process runs with."""
     return {number for _, users in _running() for number in users}
 
 
 def _running() -> Iterable[tuple[int, set[int]]]:
-    """Each process with its real, effective, saved and file system uid. Only Linux tells."""
+    """Yield each process with its real, effective, saved and file system uid.
+
+    Yields nothing on systems other than Linux.
+    """
     with suppress(OSError):
         for process in Path("/proc").iterdir():
             if process.name.isdigit():

@@ -1,4 +1,4 @@
-"""Lanes: a named pair of runtime and cluster, how one is chosen, and what it makes of an environment.
+"""Lanes: choose a named pair of runtime and cluster, and adapt the environment to it.
 
 containers = containers + kind; mixed = containers + envtest; embedded = processes + envtest.
 """
@@ -33,7 +33,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Choice:
-    """The lane, and why it is this one; always said."""
+    """The chosen lane and the reason for the choice."""
 
     lane: Lane
     why: str
@@ -41,10 +41,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class OpenLane:
-    """A lane entered: the environment in its form, and what its runtime runs on.
+    """An open lane: the environment in the form for this lane, and the address of the runtime.
 
-    `settle` gives the environment again, at a port offset, with the files that it names made and its ports written
-    down: for who holds its lock. To look at an environment nothing is made.
+    `settle` returns the environment for a port offset, and also makes the files that the environment refers to and
+    records its ports. Call it only with the environment's lock. Commands that only read use `environment`: opening
+    makes no file.
     """
 
     choice: Choice
@@ -55,10 +56,10 @@ class OpenLane:
 
 @contextmanager
 def open_lane(environment: Environment, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[OpenLane]:
-    """Choose the lane and find what it needs.
+    """Choose the lane, open its runtime, and yield the open lane.
 
-    `auto` is containers when an engine answers, and embedded where there is none to start; an engine that could run
-    here but is stopped is an error with the remedy, never a silent change of lane.
+    `auto` chooses containers when an engine answers, and embedded when no engine is installed. A stopped engine is an
+    error with a hint, because the lane must not change without notice.
     """
     _refuse(environment)
     choice = _chosen(environment, environ)
@@ -71,12 +72,12 @@ def open_lane(environment: Environment, environ: Mapping[str, str], paths: Paths
 
 
 def _chosen(environment: Environment, environ: Mapping[str, str]) -> Choice:
-    """The lane that was asked for, else one for what this host has; `why` is empty where the engine is the reason."""
+    """Return the requested lane, or the one that suits this host; `why` is empty if the engine is the reason."""
     if environment.lane != AUTO:
         return Choice(environment.lane, "asked for")
     if can_start(environment.engine, environ):
         return Choice(_lane_on_engine(environment), "")
-    return Choice(next(filter(runs_processes, LANES)), "no container engine is here")
+    return Choice(next(filter(runs_processes, LANES)), "no container engine was found")
 
 
 def _entered(choice: Choice, environment: Environment, paths: Paths, address: Any) -> OpenLane:
@@ -90,7 +91,7 @@ def _entered(choice: Choice, environment: Environment, paths: Paths, address: An
 
 @contextmanager
 def _advised(environment: Environment) -> Iterator[None]:
-    """Where the lane was left open, an engine that does not answer is not the only way on."""
+    """Add the lane without an engine to the hint of an `EngineError`, if the user requested neither lane nor engine."""
     try:
         yield
     except EngineError as error:
@@ -100,7 +101,7 @@ def _advised(environment: Environment) -> Iterator[None]:
 
 
 def _refuse(environment: Environment) -> None:
-    """What does not go together, before anything is touched."""
+    """Raise `UsageError` for options that contradict each other, before anything changes."""
     cluster = environment.cluster
     if cluster.wanted and cluster.type not in CLUSTERS:
         known = ", ".join(CLUSTERS)
@@ -118,7 +119,7 @@ def _refuse(environment: Environment) -> None:
 
 
 def _lane_on_engine(environment: Environment) -> Lane:
-    """The lane of containers that pairs them with the cluster that is wanted; the usual one where none does."""
+    """Return the lane that pairs containers with the requested cluster, or the lane `containers` if there is none."""
     pairs = (name for name, lane in LANES.items() if lane == (CONTAINERS, environment.cluster.type))
     return next(pairs, CONTAINERS)
 
@@ -129,10 +130,10 @@ def lane_fits(lane: str, environment: Environment) -> bool:
 
 
 def finalize_for_lane(environment: Environment, lane: Lane, paths: Paths, *, make: bool = False) -> Environment:
-    """The environment as that lane runs it: one form of each service, the cluster's parts among them, ports chosen.
+    """Return the environment for that lane: one form of each service, the cluster's parts added, ports chosen.
 
-    With `make`, certificates and secrets are made and ports written down. Raises `UsageError` naming every service that
-    cannot run there.
+    With `make`, also make certificates and secrets, and record the ports. Raises `UsageError` with the names of all
+    services that cannot run in that lane.
     """
     environment = _with_cluster(environment, lane)
     kind = kind_of(environment.cluster.type) if environment.cluster.wanted else None
@@ -149,7 +150,10 @@ def finalize_for_lane(environment: Environment, lane: Lane, paths: Paths, *, mak
 
 
 def _with_cluster(environment: Environment, lane: Lane) -> Environment:
-    """The environment with the lane's own kind of cluster, where the lane has no nodes for the one that is wanted."""
+    """Return the environment with a cluster that the lane can run.
+
+    A lane without nodes uses its own kind of cluster instead of one with nodes.
+    """
     own = LANES[lane].cluster
     if environment.cluster.has_nodes and not has_nodes(own):
         environment = environment.model_copy(update={"cluster": environment.cluster.model_copy(update={"type": own})})
@@ -162,7 +166,7 @@ def _refuse_nodes(environment: Environment, lane: Lane) -> None:
     ports = ", ".join(str(port.node) for port in environment.cluster.ports)
     if ports:
         raise UsageError(
-            f"cluster.ports lead to nodes (port {ports}), and the API server of lane {lane} has none",
+            f"cluster.ports need nodes (port {ports}), and the API server of lane {lane} has none",
             hint="use lane containers, or leave cluster.ports out",
         )
 
@@ -182,7 +186,7 @@ def _refuse_homeless(services: Mapping[str, Service], lane: Lane) -> None:
 
 
 def _form(service: Service, lane: Lane) -> Service:
-    """The one form of a service that the lane uses."""
+    """Return the service with the form that the lane uses, image or process, and without the other one."""
     if not runs_processes(lane):
         return service.model_copy(update={"process": None})
     return service.model_copy(update={"image": (), "build": None}) if service.process else service
@@ -194,7 +198,10 @@ def _somewhere(service: Service, lane: Lane) -> bool:
 
 
 def _with_ports(environment: Environment, paths: Paths, make: bool) -> Environment:
-    """Numbers for ports that have none: a process cannot have an engine choose. They stay the same until `down`."""
+    """Return the environment with a number for each port.
+
+    An engine chooses ports for containers; for processes envkit does, and keeps them until `down`.
+    """
     chosen = _remembered(paths)
     unnumbered = [
         f"{name}.{port_name}"
@@ -232,11 +239,11 @@ def _remembered(paths: Paths) -> dict[str, int]:
 
 
 QUIET = range(20000, 32000)
-"""Below the ports that kernels give to outgoing connections (from 32768 on Linux): a client that keeps calling a server
-that is being restarted may be given the server's own port, and then holds it."""
+"""Port numbers below the range for outgoing connections (from 32768 on Linux). While a server restarts, the kernel may
+give a port from that range to a client that keeps calling the server; the client then blocks the server's port."""
 
 
 def free_ports(count: int, others: Collection[int] = ()) -> list[int]:
-    """Ports of 127.0.0.1 that nobody holds now, all different and none of `others`."""
+    """Return `count` different ports of 127.0.0.1 that nothing listens on now and that are not in `others`."""
     shuffled = random.sample(QUIET, len(QUIET))
     return list(itertools.islice((port for port in shuffled if port not in others and bindable(port)), count))

@@ -1,4 +1,4 @@
-"""The files of a service: what its short forms stand for, and the text that each has in the end."""
+"""Files of a service: expands certificates, kubeconfigs and service accounts into files with content and mode."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ users:
 
 
 def expand_files(service: Service, name: str, environment: Environment, pki: Pki) -> Service:
-    """The service with its certificates, kubeconfig and ServiceAccount among its files. Makes what `pki` may make."""
+    """Return the service with its certificates, kubeconfig and ServiceAccount as files.
+
+    Makes missing certificates if `pki.make` is true.
+    """
     files = [*service.files]
     for certificate in service.certificates:
         files += _certificate(certificate, name, pki)
@@ -48,7 +51,10 @@ def expand_files(service: Service, name: str, environment: Environment, pki: Pki
 
 
 def _certificate(wanted: Certificate, name: str, pki: Pki) -> Iterator[File]:
-    """The file's name tells the hosts: other hosts are another certificate."""
+    """Yield the files of one certificate.
+
+    Its file name contains a digest of its hosts: other hosts need another certificate.
+    """
     hosts = list(dict.fromkeys([name, "localhost", "127.0.0.1", *wanted.hosts]))
     digest = hashlib.sha256(repr(hosts).encode()).hexdigest()[:8]
     certificate, key = pki.server(f"service-{name}-{digest}", hosts)
@@ -58,7 +64,10 @@ def _certificate(wanted: Certificate, name: str, pki: Pki) -> Iterator[File]:
 
 
 def _kubeconfig(wanted: Kubeconfig, environment: Environment) -> Iterator[File]:
-    """The token is in a file beside it: Kubernetes' clients read that one again and again, the kubeconfig once."""
+    """Yield the kubeconfig and a separate token file.
+
+    Kubernetes clients read a kubeconfig once, but reread a token file often.
+    """
     name = wanted.identity
     beside = f"{wanted.path}.token"
     content = KUBECONFIG.format(

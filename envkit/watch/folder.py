@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from envkit.base.paths import Paths, make_folder, write_private
-from envkit.drivers.runtimes.marked import Stamp
+from envkit.drivers.runtimes.process_table import Stamp
 
 KEPT = 10
 """How many runs of one environment are kept; a new run removes older ones."""

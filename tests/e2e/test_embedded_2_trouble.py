@@ -407,6 +407,6 @@ def test_where_no_engine_is_installed_the_lane_is_embedded(made: list[EmbeddedBo
     said = subprocess.run([*hidden, *auto.argv("up")], env={**environ, "PATH": str(bin_)}, capture_output=True,
                           text=True, timeout=60)  # fmt: skip
     assert said.returncode == 0, said.stderr
-    assert "lane embedded: no container engine is here" in said.stderr
+    assert "lane embedded: no container engine was found" in said.stderr
     assert {*one.ids()} == {"web"}
     one("down", "--force").ok()  # without `--force`, envkit does not stop processes of another mount namespace

@@ -1,4 +1,4 @@
-"""Light access to an API server for probes: HTTP and a kubeconfig, because `import kubernetes` alone takes 0.3 s."""
+"""A small client for an API server, for probes: it needs HTTP only, because `import kubernetes` alone takes 0.3 s."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from envkit.drivers.clusters.connections import Connections
 
 CALL_SECONDS = 5.0
-"""One call; what hangs longer is asked again."""
+"""Timeout in seconds for one call; callers repeat a call that takes longer."""
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 FINGERPRINT = "/api/v1/namespaces/kube-system/configmaps/envkit"
 
 
 class Busy(TryAgain):
-    """The API server asked to come back later or did not answer; `after` is what Retry-After said, in seconds."""
+    """The API server did not answer, or answered that it is busy; `after` is the value of Retry-After in seconds."""
 
 
 class ApiError(ClusterError):
-    """The API server said no; `status` is HTTP's."""
+    """The API server rejected a request; `status` is the HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -40,21 +40,21 @@ class ApiError(ClusterError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the API server said."""
+    """An answer of the API server."""
 
     status: int
     body: Any
     after: float = 0.0
 
     def reason(self) -> str:
-        """For people: the message of a Status object, or the beginning of the text."""
+        """Return the reason of a failure for people: a Status object's message, or the start of the text."""
         said = self.body.get("message") if isinstance(self.body, Mapping) else str(self.body).strip()[:300]
         return f"{self.status} {said}".strip()
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a bootstrapped cluster has: checked by a run of `up` that has nothing to do."""
+    """What a bootstrapped cluster must contain; an `up` with nothing to do checks it."""
 
     namespaces: frozenset[str] = frozenset()
     accounts: frozenset[tuple[str, str]] = frozenset()
@@ -63,21 +63,21 @@ class Wanted:
 
 @dataclass
 class Api:
-    """One API server, one connection kept open; safe for several threads."""
+    """A client for one API server that keeps its connections open. Several threads may use it."""
 
     access: Access
     seconds: float = CALL_SECONDS
 
     @classmethod
     def of(cls, path: Path, context: str | None = None) -> Api:
-        """From a kubeconfig file."""
+        """Return a client for the API server in a kubeconfig file."""
         return cls(kubeconfig.read(path, context))
 
     def request(
         self, method: str, path: str, body: Any = None, *, content_type: str = "application/json",
         seconds: float | None = None,
     ) -> Answer:  # fmt: skip
-        """One call, never repeated. Raises `Busy` when no answer came."""
+        """Make one call without repeating it; return the answer. Raises `Busy` if there is no answer."""
         import http.client
 
         headers = {"Accept": "application/json", "Content-Type": content_type}
@@ -91,7 +91,7 @@ class Api:
         return Answer(got.status, _decoded(got.data), _seconds(got.headers.get("Retry-After")))
 
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """The body of a successful answer. Raises `Busy` for 429 and 5xx, `ApiError` for any other failure."""
+        """Return the body of a successful answer. Raises `Busy` for 429 and 5xx, `ApiError` for any other failure."""
         answer = self.request(method, path, body, **more)
         if answer.status == 429 or answer.status >= 500:
             raise Busy(f"{method} {path.partition('?')[0]}: {answer.reason()}", answer.after)
@@ -99,21 +99,24 @@ class Api:
             raise ApiError(f"{method} {path.partition('?')[0]}: {answer.reason()}", answer.status)
         return answer.body
 
-    # Probes: None when satisfied, else what was seen
+    # Probes: return None if the check passes, else the reason
 
     def readyz(self, *, but: Sequence[str] = ()) -> str | None:
-        """Whether the API server says that it is ready, `but` for checks that do not matter yet."""
+        """Return None if the API server reports that it is ready, else the reason. Ignores the checks in `but`."""
         query = "&".join(f"exclude={check}" for check in but)
         return self._probe(
             f"/readyz?{query}" if query else "/readyz", lambda answer: None if answer.status == 200 else answer.reason()
         )
 
     def node_ready(self, count: int = 1) -> str | None:
-        """Whether at least `count` nodes are there, and all of them Ready."""
+        """Return None if at least `count` nodes exist and all nodes are Ready, else the reason."""
         return self._probe("/api/v1/nodes", lambda answer: _nodes_unready(answer, count))
 
     def may_everything(self) -> str | None:
-        """Whether we are the administrator already: since 1.29 kubeadm binds that right after /readyz."""
+        """Return None if this client has the administrator's rights, else the reason.
+
+        Since Kubernetes 1.29, kubeadm grants these rights shortly after /readyz passes.
+        """
         attributes = {"verb": "*", "group": "*", "resource": "*"}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -127,7 +130,10 @@ class Api:
         return None if status.get("allowed") else "the administrator has no rights yet"
 
     def system_namespaces(self) -> str | None:
-        """Whether the namespaces that every cluster has are there: since 1.27 they may come after /readyz."""
+        """Return None if `kube-system` and `default` exist, else the reason.
+
+        Since Kubernetes 1.27 they may appear after /readyz passes.
+        """
         for name in ("kube-system", "default"):
             seen = self._probe(
                 f"/api/v1/namespaces/{name}", lambda answer: None if answer.status == 200 else answer.reason()
@@ -137,17 +143,20 @@ class Api:
         return None
 
     def default_account(self) -> str | None:
-        """Whether pods can be made in `default`: the controllers run, and its ServiceAccount exists."""
+        """Return None if the ServiceAccount `default/default` exists, else the reason.
+
+        Pods need it. It exists only when the controllers run.
+        """
         path = "/api/v1/namespaces/default/serviceaccounts/default"
         return self._probe(path, lambda answer: None if answer.status == 200 else answer.reason())
 
     def version(self) -> tuple[int, int]:
-        """Major and minor of the API server; a trailing `+` of some distributions is dropped."""
+        """Return major and minor version of the API server, without the `+` that some distributions append."""
         said = self.ask("GET", "/version")
         return int(said["major"]), int(re.sub(r"\D.*", "", said["minor"]))
 
     def give_pod_range(self, wanted: str) -> str | None:
-        """Give the only node its pod range, where no controller does; a node that has one keeps it."""
+        """Set the pod range of the only node, unless it has one; return the reason if there is no node yet."""
         found = self.ask("GET", "/api/v1/nodes").get("items") or []
         if not found:
             return "no node registered yet"
@@ -158,7 +167,7 @@ class Api:
         return None
 
     def missing(self, wanted: Wanted) -> list[str]:
-        """What is wanted and not there; raises `Busy` or `ApiError` when the API server cannot be asked."""
+        """Return what is in `wanted` but not in the cluster. Raises `Busy` or `ApiError`."""
         found = self.ask("GET", "/api/v1/namespaces")["items"]
         active = {item["metadata"]["name"] for item in found if item["status"].get("phase") == "Active"}
         lacking = [f"namespace {name}" for name in sorted(wanted.namespaces - active)]
@@ -175,21 +184,21 @@ class Api:
         return lacking + [f"CRD {name}" for name in crds if not self.established(name)]
 
     def established(self, crd: str) -> bool:
-        """Whether the CRD exists and its API is served."""
+        """Return whether the CRD exists and the API server serves it."""
         return condition(self.find(f"{CRDS}/{crd}") or {}, "Established")
 
     def kinds(self, api_version: str) -> frozenset[str] | None:
-        """The kinds that an apiVersion has here; None when the API server does not know it."""
+        """Return the kinds of an apiVersion; None if the API server does not serve this apiVersion."""
         found = self.find(f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}")
         return frozenset(str(one["kind"]) for one in found["resources"]) if found else None
 
     def apply(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Server-side apply of one object at its own path."""
+        """Apply one object at its own path with server-side apply; return the object."""
         sent = f"{path}?fieldManager=envkit&force=true"
         return dict(self.ask("PATCH", sent, body, content_type="application/apply-patch+yaml"))
 
     def find(self, path: str) -> dict[str, Any] | None:
-        """The object, or None when there is none."""
+        """Return the object, or None if it does not exist."""
         try:
             return dict(self.ask("GET", path))
         except ApiError as error:
@@ -212,7 +221,7 @@ class Api:
 
 
 def condition(item: Mapping[str, Any], kind: str) -> bool:
-    """Whether the object's condition of that type is True."""
+    """Return whether the object's condition of that type is True."""
     found = (item.get("status") or {}).get("conditions") or []
     return any(entry.get("type") == kind and entry.get("status") == "True" for entry in found)
 

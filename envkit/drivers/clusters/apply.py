@@ -16,11 +16,11 @@ from envkit.drivers.clusters.api import CALL_SECONDS, ApiError, Busy
 from envkit.drivers.clusters.manifests import Manifest
 
 MANAGER = "envkit"
-"""The field manager: what envkit applied is envkit's to change again."""
+"""The field manager of server-side apply: it owns the fields that envkit sets."""
 
 
 def preload() -> None:
-    """Import the client beside the wait for an API server: half a second that would come after it."""
+    """Import the kubernetes client in a thread while an API server starts: the import takes half a second."""
 
     def imported() -> None:
         import kubernetes.client
@@ -31,7 +31,10 @@ def preload() -> None:
 
 
 class Applier:
-    """Applies one object a call, from several threads; discovery is shared, and asked by one of them at a time."""
+    """Applies objects one by one.
+
+    Several threads may use it; they share discovery, which one thread at a time requests.
+    """
 
     def __init__(self, kubeconfig: Path, cache: Path, environment: str, context: str | None = None) -> None:
         self.environment = environment
@@ -40,11 +43,14 @@ class Applier:
         self._client: Any = None  # kubernetes is not typed
 
     def apply(self, manifest: Manifest) -> None:
-        """Create the object of a manifest or change it to what is written. Raises `Busy` or `ApiError`."""
+        """Create or update the object of a manifest. Raises `Busy` or `ApiError`."""
         self.put(manifest.body, str(manifest))
 
     def put(self, body: Mapping[str, Any], called: str = "") -> None:
-        """Create the object or change it to `body`; errors call it `called`. Raises `Busy` or `ApiError`."""
+        """Create the object, or update it to `body`.
+
+        Errors contain the name in `called`. Raises `Busy` or `ApiError`.
+        """
         marked = labelled(body, self.environment)
         called = called or f"{body['kind']} {body['metadata']['name']}"
         with translated(f"applying {called}"):
@@ -58,8 +64,10 @@ class Applier:
             )  # fmt: skip
 
     def _connected(self) -> Any:
-        """The client, made when first needed. Its cache of discovery is ours and new: by default it lies in the
-        temporary directory under the address, where a port that is used again finds another cluster's.
+        """Return the client, created on first use with a new discovery cache.
+
+        By default, the client caches discovery in the temporary directory by address. A later cluster on the same port
+        would get another cluster's cache.
         """
         if self._client is None:
             from kubernetes import client, config, dynamic
@@ -85,7 +93,7 @@ class Applier:
         try:
             return client.resources.get(**kind)
         except ResourceNotFoundError:
-            client.resources.invalidate_cache()  # served since a moment ago, when its CRD was established
+            client.resources.invalidate_cache()  # its CRD may have been established a moment ago
         try:
             return client.resources.get(**kind)
         except ResourceNotFoundError as error:
@@ -93,7 +101,7 @@ class Applier:
 
 
 def labelled(body: Mapping[str, Any], environment: str) -> dict[str, Any]:
-    """A copy that carries the environment's label."""
+    """Return a copy of the object with the environment's label."""
     marked = copy.deepcopy(dict(body))
     marked["metadata"]["labels"] = {**(marked["metadata"].get("labels") or {}), labels.ENV: environment}
     marked["metadata"].pop("managedFields", None)
@@ -102,7 +110,7 @@ def labelled(body: Mapping[str, Any], environment: str) -> dict[str, Any]:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn what the kubernetes client raises into `Busy` and `ApiError`."""
+    """Raise `Busy` or `ApiError` for exceptions of the kubernetes client."""
     import urllib3
     from kubernetes.client.exceptions import ApiException
 

@@ -1,7 +1,7 @@
-"""The seam of clusters: what each kind can do, and abilities that only some have.
+"""The interfaces of a cluster: what every kind of cluster does, and abilities that only some kinds have.
 
-A kind is a module with a `KIND`, registered in `base.registry.CLUSTERS`. Whoever needs a rare ability asks for it with
-`able`; nothing asks which kind a cluster is.
+A kind is a module with a `KIND`, registered in `base.registry.CLUSTERS`. Callers get a rare ability with `able`; no
+code checks which kind a cluster is.
 """
 
 from __future__ import annotations
@@ -25,100 +25,103 @@ Report = Callable[[str], None]
 
 
 class Seen(Protocol):
-    """What there is of a cluster."""
+    """The current state of a cluster."""
 
     @property
     def state(self) -> Literal["absent", "running", "paused", "stopped"]:
-        """Of all of it together."""
+        """The state of the whole cluster."""
 
     @property
     def fingerprint(self) -> str:
-        """Of what it was made from; empty while its creation has not succeeded."""
+        """The fingerprint of its configuration; empty until its creation has succeeded."""
 
     @property
     def nodes(self) -> Sequence[Any]:
-        """Its nodes; none where it has no nodes."""
+        """Its nodes; empty for a cluster without nodes."""
 
 
 class Cluster(Protocol):
-    """The cluster of one environment. Failures are `ClusterError`, `ToolMissing`, `NotReady`, `Cancelled`."""
+    """The cluster of one environment. Its methods raise `ClusterError`, `ToolMissing`, `NotReady` or `Cancelled`."""
 
     def observe(self) -> Seen:
-        """Return what there is."""
+        """Return the cluster's current state."""
 
     def prepare(self, cluster: Wanted, report: Report, cancel: Cancel) -> object:
-        """Have all that `create` needs, without a change to any cluster."""
+        """Get everything that `create` needs, without changing any cluster."""
 
     def create(
         self, cluster: Wanted, fingerprint: str, report: Report, cancel: Cancel,
         work: Callable[[Path], None] | None = None,
     ) -> object:  # fmt: skip
-        """Make it and wait until it is ready. `work` gets the kubeconfig as soon as the API server is ready."""
+        """Make the cluster and wait until it is ready.
+
+        Calls `work` with the kubeconfig once the API server is ready.
+        """
 
     def resume(self, report: Report, cancel: Cancel) -> None:
-        """Let a paused cluster go on, and wait until it works."""
+        """Resume a paused cluster, and wait until it works."""
 
     def delete(self) -> list[str]:
-        """Remove it with its files; return the names of what was removed. Gone already is fine."""
+        """Remove the cluster and its files; return the names of what was removed. Does nothing if it does not exist."""
 
 
 class ChecksTools(Protocol):
-    """A kind that needs programs of this host."""
+    """A kind of cluster that needs programs of this host."""
 
     def check_tools(self) -> None:
-        """Raise `ToolMissing` or `ClusterError` when one of them cannot be used."""
+        """Raise `ToolMissing` or `ClusterError` if one of the programs cannot be used."""
 
 
 class Pauses(Protocol):
-    """A kind with something to hold beside services."""
+    """A kind of cluster that has more to pause than services."""
 
     def pause(self) -> None:
-        """Hold it: no processor time is used until `resume`."""
+        """Pause the cluster: it uses no processor time until `resume`."""
 
 
 class RestoresKubeconfig(Protocol):
-    """A kind that can write the admin's kubeconfig again."""
+    """A kind of cluster that can write the administrator's kubeconfig again."""
 
     def restore_kubeconfig(self) -> None:
-        """Write it, if it was lost or is not right any more."""
+        """Write the kubeconfig, if it is lost or no longer correct."""
 
 
 class MadeOfServices(Protocol):
-    """A kind whose parts are services of the environment."""
+    """A kind of cluster that consists of services of the environment."""
 
     def before(self, part: str, cancel: Cancel) -> None:
-        """Wait for what a part should not be started before."""
+        """Wait for everything that must be ready before this part starts."""
 
 
 class RunsPods(Protocol):
-    """A kind with nodes, which run pods and hold images."""
+    """A kind of cluster with nodes, which run pods and store images."""
 
     def bring_in(self, wanted: Sequence[str], report: Report, cancel: Cancel) -> dict[str, tuple[str, list[str]]]:
-        """Bring local images into the nodes; return for each its id and the nodes that lacked it."""
+        """Load local images into the nodes; return for each image its id and the nodes that lacked it."""
 
     def node_images(self, cluster: Wanted) -> list[str]:
-        """Return the images that its nodes are made from."""
+        """Return the images of its nodes."""
 
     def usage(self) -> Usage:
-        """Return what its nodes take of this machine."""
+        """Return the resources of this machine that its nodes use."""
 
     def began(self) -> str:
-        """Return when it was started, as an engine writes it; empty when that cannot be told."""
+        """Return the start time of the first node, in the engine's format; empty if unknown."""
 
     def export_logs(self, folder: Path, cancel: Cancel) -> None:
-        """Write what is known of its nodes into a folder."""
+        """Write logs and state of its nodes into a folder."""
 
 
 class NeedsProgram(Protocol):
-    """A kind that is made by a program of this host."""
+    """A kind of cluster that a program of this host makes."""
 
     def program_version(self) -> str:
-        """Return what the program says about its version."""
+        """Return the program's output about its version."""
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What a kind may need to open the cluster of an environment."""
+    """What a kind of cluster may need to open the cluster of an environment."""
 
     environment: Environment
     paths: Paths
@@ -131,10 +134,10 @@ class Opening:
 
 @dataclass(frozen=True)
 class ClusterKind:
-    """One kind of cluster. `open` touches nothing.
+    """One kind of cluster. `open` has no side effects.
 
-    `expand` returns the environment with the cluster's parts among its services, and makes their files if told to.
-    `without` says by part what is missing where this machine cannot have it.
+    `expand` returns the environment with the cluster's parts as services; if its last argument is true, it also makes
+    their files. `without` describes for each optional part what does not work if this machine lacks it.
     """
 
     open: Callable[[Opening], Cluster]
@@ -143,6 +146,6 @@ class ClusterKind:
 
 
 def kind_of(cluster_type: str) -> ClusterKind:
-    """Return the kind of that name. Raises `KeyError`."""
+    """Return the kind of cluster of that name. Raises `KeyError`."""
     found: ClusterKind = registry.module({cluster_type: registry.CLUSTERS[cluster_type].module}, cluster_type).KIND
     return found

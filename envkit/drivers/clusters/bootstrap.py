@@ -1,4 +1,4 @@
-"""What is in the cluster before a suite begins: manifests, namespaces and identities, all within one deadline."""
+"""Creates the contents of a cluster for suites: manifests, namespaces and identities, within one deadline."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from envkit.planning.fingerprint import bootstrap_fingerprint
 T = TypeVar("T")
 
 WORKERS = 4
-"""Calls under way at once; more only makes a starting API server slower."""
+"""The number of parallel calls; more of them slow down an API server that is starting."""
 
 
 def bootstrap(cluster: Cluster, paths: Paths, environment: str, report: Callable[[str], None], cancel: Cancel) -> None:
-    """Bring everything in and prove it, in `cluster.bootstrap_timeout` seconds.
+    """Create and check everything, within `cluster.bootstrap_timeout` seconds.
 
-    Raises `ConfigError` for faulty manifests, `ClusterError` for everything else, with the step and its time.
+    Raises `ConfigError` for faulty manifests, else `ClusterError` with the step and its time.
     """
     loaded = manifests.load(cluster.manifests)
     steps = Steps(cluster.bootstrap_timeout, report, cancel)
@@ -52,7 +52,7 @@ class _Bootstrap:
     manifests: Sequence[Manifest]
 
     def run(self) -> None:
-        """Namespaces beside CRDs, then everything that needs them, then the mark that it was done."""
+        """Create namespaces and CRDs in parallel, then everything that needs them, then the mark of completion."""
         if self.manifests:
             self.steps.run("manifests fit this API server", self._check_versions)
         first = [m for m in self.manifests if m.kind == "CustomResourceDefinition"]
@@ -75,7 +75,7 @@ class _Bootstrap:
         self.steps.run("mark", lambda: self.steps.ask(lambda: self._mark(first)))
 
     def _together(self, tasks: Sequence[Callable[[], None]]) -> None:
-        """All at the same time; the first failure is raised when every one of them has ended."""
+        """Run all tasks in parallel and join them; then raise the first failure."""
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="bootstrap") as pool:
             futures = [pool.submit(task) for task in tasks]
             failed = [error for error in map(Future.exception, as_completed(futures)) if error]
@@ -127,7 +127,10 @@ class _Bootstrap:
         self.steps.run(_counted(names, "namespace"), all_of_them)
 
     def _namespace(self, name: str, manifest: Manifest | None) -> None:
-        """Create and wait until Active; a namesake that is still Terminating is waited out first."""
+        """Create the namespace and wait until it is Active.
+
+        First wait while an older one of that name is Terminating.
+        """
         path = f"/api/v1/namespaces/{name}"
         plain = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         applied = False
@@ -153,7 +156,7 @@ class _Bootstrap:
         self.steps.ask(lambda: self.applier.apply(manifest))
 
     def _mark(self, crds: Iterable[Manifest]) -> None:
-        """Remember in the cluster what was brought in, so that a later `up` need not parse a manifest."""
+        """Record the bootstrap in the cluster, so that a later `up` need not parse the manifests."""
         kept = {"crds": sorted(crd.name for crd in crds)}
         body = {
             "apiVersion": "v1",

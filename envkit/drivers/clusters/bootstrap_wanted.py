@@ -1,4 +1,6 @@
-"""What a bootstrapped cluster is recognised by; apart from the bootstrap, whose imports an idle `up` does without."""
+"""What a bootstrapped cluster must contain. A separate module, because an `up` with nothing to do must not import the
+bootstrap.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,10 @@ from envkit.planning.fingerprint import bootstrap_fingerprint
 
 
 def wanted(cluster: Cluster) -> Wanted:
-    """Namespaces, ServiceAccounts and the fingerprint of it all; no manifest is parsed for it."""
+    """Return namespaces, ServiceAccounts and the fingerprint of the whole bootstrap, without parsing a manifest."""
     return Wanted(frozenset(cluster.namespaces), accounts(cluster.identities), bootstrap_fingerprint(cluster))
 
 
 def accounts(identities: Mapping[str, Identity]) -> frozenset[tuple[str, str]]:
-    """Namespace and name of every ServiceAccount."""
+    """Return namespace and name of every ServiceAccount."""
     return frozenset((identity.namespace, identity.account or name) for name, identity in identities.items())

@@ -1,7 +1,7 @@
-"""What suites leave in a cluster, requested away: test namespaces, and custom resources in those that stay.
+"""Deletes what suites leave in a cluster: their namespaces, and custom resources in the namespaces that stay.
 
-Nothing is waited for. Deleting a namespace takes seconds, and names are never used again; who does all the same is told
-by `Terminating`, as ever.
+It requests the deletions and does not wait for them, because deleting a namespace takes seconds and suites use a new
+name each time. A suite that uses a name again gets the usual error about a namespace that is `Terminating`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,22 @@ from envkit.drivers.clusters.api import FINGERPRINT, Api, ApiError
 WORKERS = 8
 
 SECONDS, FIRST = 20.0, 0.2
-"""For a request that is to be tried again, which may be silence for one whole call, and before the first repeat."""
+"""The time limit in seconds for one request with its repeats (one call may get no answer), and the pause before the
+first repeat."""
 
 KEPT = frozenset({"default", "local-path-storage"})
-"""Namespaces that are Kubernetes' own or kind's, beside those named `kube-...`."""
+"""Namespaces of Kubernetes or kind, in addition to those whose name starts with `kube-`."""
 
 
 def clear(api: Api, cluster: Cluster, environment: str) -> tuple[int, int]:
-    """Ask for it all; how many namespaces, and how many sets of custom resources. Raises `ApiError`, `Busy`."""
+    """Request all deletions; return the number of namespaces and of sets of custom resources.
+
+    Raises `ApiError`, `Busy`.
+    """
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="clear") as pool:
         groups = pool.submit(_kinds, api)
         found = api.ask("GET", "/api/v1/namespaces").get("items") or []
-        leaving = {_name(one) for one in found if one["metadata"].get("deletionTimestamp")}  # and all in them
+        leaving = {_name(one) for one in found if one["metadata"].get("deletionTimestamp")}  # with their objects
         going = [name for name in map(_name, found) if _of_a_test(name, found, cluster, environment)]
         list(pool.map(lambda name: _delete(api, f"/api/v1/namespaces/{quote(name)}"), going))
         left = list(pool.map(lambda kind: _collections(api, kind, leaving | {*going}, environment), groups.result()))
@@ -49,7 +53,7 @@ def _of_a_test(name: str, found: Iterable[Mapping[str, Any]], cluster: Cluster, 
 
 
 def _kinds(api: Api) -> list[tuple[str, str, bool]]:
-    """Group with version, plural and whether it lives in namespaces, of each CRD that envkit applied."""
+    """Return apiVersion, plural and whether it is namespaced, for each CRD that envkit applied."""
     import json
 
     mark = ((api.find(FINGERPRINT) or {}).get("data") or {}).get("applied", "{}")
@@ -64,7 +68,7 @@ def _kinds(api: Api) -> list[tuple[str, str, bool]]:
 
 
 def _collections(api: Api, kind: tuple[str, str, bool], going: set[str], environment: str) -> list[str]:
-    """Paths of what is to go, where there is any; what the bootstrap brought carries our label, and stays."""
+    """Return the paths for deleting this kind's objects, except those with our label: the bootstrap made them."""
     version, plural, namespaced = kind
     others = f"labelSelector={quote(f'{labels.ENV}!={environment}')}"
     items = api.ask("GET", f"/apis/{version}/{plural}?{others}").get("items") or []

@@ -1,4 +1,4 @@
-"""HTTPS connections to one API server, kept open: `http.client`, which is there anyway, where urllib3 takes 0.05 s."""
+"""HTTPS connections to one API server, kept open. They use `http.client`, because importing urllib3 takes 0.05 s."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ from envkit.base.deadline_http import Answer, Connection, ask
 from envkit.base.kubeconfig import Access
 
 KEPT = 8
-"""Idle connections at the most: as many as ask at once."""
+"""The most idle connections to keep: one for each parallel caller."""
 
 LARGEST = 1 << 28
-"""Bytes of an answer: all that a large cluster lists, and no end."""
+"""The largest answer in bytes. Every list of a large cluster is smaller; a server that never stops sending exceeds
+it."""
 
 LEGAL = "/?:@!$&'()*+,;=%~"
-"""What stays as it is in a path and its query."""
+"""Characters of a path and its query that are not quoted."""
 
 
 class Connections:
-    """Safe for several threads: each call has a connection to itself, an idle one when there is one."""
+    """A pool of connections.
+
+    Several threads may use it: each call uses one connection alone, an idle one if possible.
+    """
 
     def __init__(self, access: Access) -> None:
         where = urlsplit(access.server)
@@ -40,9 +44,10 @@ class Connections:
         weakref.finalize(self, _close, self._idle)
 
     def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], seconds: float) -> Answer:
-        """One call, never repeated; connection, TLS, headers and body have `seconds` together.
+        """Make one call without repeating it; return the answer.
 
-        Raises `OSError` or `http.client.HTTPException` when no answer came.
+        Connection, TLS, headers and body share the limit of `seconds`. Raises `OSError` or `http.client.HTTPException`
+        if there is no answer.
         """
         connection = self._taken(seconds)
         try:
@@ -65,12 +70,12 @@ class Connections:
             if connection.sock is not None and not _readable(connection.sock):
                 connection.deadline.renew(seconds)
                 return connection
-            connection.close()  # the server has closed it, or says what nobody asked for
+            connection.close()  # the server has closed it, or has sent data without a request
 
 
 @lru_cache(maxsize=2)
 def shared(access: Access) -> Connections:
-    """The same for the same access: a step finds connected what the one before has left."""
+    """Return the same connections for the same access, so that each step can use connections of the step before."""
     return Connections(access)
 
 
@@ -95,7 +100,7 @@ def _context(access: Access) -> ssl.SSLContext:
 
 
 def _load_chain(context: ssl.SSLContext, chain: str) -> None:
-    """Python reads certificates from files only: one of mode 0600, for a moment."""
+    """Load a client certificate. Python reads it from files only, so this writes a file of mode 0600 for a moment."""
     handle, name = tempfile.mkstemp(suffix=".pem")
     try:
         with os.fdopen(handle, "w") as file:

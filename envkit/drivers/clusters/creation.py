@@ -1,4 +1,4 @@
-"""One run of `kind create`, raced against probes of our own: whichever fails first ends the other."""
+"""One run of `kind create`, in parallel with our own probes: if one of them fails, it ends the other."""
 
 from __future__ import annotations
 
@@ -20,34 +20,35 @@ from envkit.drivers.clusters.nodes import ClusterFacts, Nodes
 
 Work = Callable[[Path], None]
 NODE_POLL, API_POLL = 0.4, 0.15
-"""Seconds between looks at the most: one costs the engine three calls (on Podman a process), the other a packet."""
+"""The longest pauses between two probes, in seconds. A probe of the nodes costs three calls of the engine (on Podman
+each starts a process), a probe of the API server one request."""
 
 
 class Makes(Protocol):
-    """What a creation needs of the cluster that it makes; see `kind.Kind`."""
+    """The methods of a kind cluster that its creation needs; see `kind.Kind`."""
 
     paths: Paths
 
     @property
     def name(self) -> str:
-        """The cluster's name, as kind knows it."""
+        """The cluster's name in kind."""
 
     @property
     def nodes(self) -> Nodes:
-        """The cluster's containers."""
+        """The cluster's nodes."""
 
     def scratch(self) -> tuple[Path, ...]:
-        """Files that kind reads and writes while it works."""
+        """Return the files that kind reads and writes while it works."""
 
     def kind(self, argv: Sequence[str], seconds: float, cancel: Cancel, on_line: Callable[[str], None]) -> Finished:
-        """Run kind."""
+        """Run kind and return its result."""
 
     def write_kubeconfig(self, facts: ClusterFacts) -> str | None:
-        """Write the admin's kubeconfig; return why it cannot be had yet."""
+        """Write the administrator's kubeconfig; return the reason if it does not exist yet."""
 
 
 class Creation:
-    """What is known while a cluster is made."""
+    """The state of one creation of a cluster."""
 
     def __init__(
         self, kind: Makes, seconds: float, config: Mapping[str, Any], report: Callable[[str], None], cancel: Cancel
@@ -60,7 +61,7 @@ class Creation:
         self.finished: Future[Finished]
 
     def run(self, work: Work | None) -> Future[None]:
-        """Start kind, probe, hand over to `work`; return what became of that when all three have ended."""
+        """Run kind, probe the cluster, and start `work`; return the outcome of `work` after all three have ended."""
         self.kind.paths.make()
         worked: Future[None] = Future()
         with ThreadPoolExecutor(2, thread_name_prefix="kind") as pool:
@@ -72,7 +73,7 @@ class Creation:
                 else:
                     worked.set_result(None)
                 self._nodes_ready(api)
-                self._until(lambda: None if self.finished.done() else "kind is still at work", "kind create to end")
+                self._until(lambda: None if self.finished.done() else "kind is still running", "kind create to end")
                 self._raise_for_kind()
             except BaseException:
                 self.stop.abort()
@@ -80,7 +81,7 @@ class Creation:
         return worked
 
     def save_output(self) -> None:
-        """Keep what kind said."""
+        """Save kind's output in the log folder."""
         path = self.kind.paths.logs / "kind-create.log"
         write_private(path, "\n".join(self.lines) + "\n")
 
@@ -97,7 +98,10 @@ class Creation:
                 path.unlink(missing_ok=True)
 
     def _api_server(self) -> Api:
-        """Read the admin's kubeconfig from the node as soon as kubeadm wrote it, and wait for /readyz."""
+        """Return a client for the API server when it is ready.
+
+        Reads the administrator's kubeconfig from the node as soon as kubeadm has written it.
+        """
         self._until(self._admin, "the control plane's kubeconfig", NODE_POLL)
         api = Api.of(self.kind.paths.kubeconfig)
         seconds = self._until(api.readyz, "the API server")
@@ -120,7 +124,7 @@ class Creation:
                 self.report(f"waited {seconds:.1f} s for {what}")
 
     def _pod_range(self, api: Api) -> str | None:
-        """Where the controller that would do it is left out, see `kind_config`."""
+        """Set the node's pod range if `kind_config` turned off its controller; return the reason to try again."""
         ours = kind_config.pod_range(self.config)
         try:
             if not ours or api.version() >= kind_config.RANGES_BY_CONTROLLER:
@@ -130,7 +134,7 @@ class Creation:
             return error.message
 
     def _until(self, probe: Callable[[], str | None], what: str, slowest: float = API_POLL) -> float:
-        """Wait, but not for a kind that has failed."""
+        """Wait until the probe passes, but fail at once when kind has failed; return the seconds."""
 
         def attempt() -> str | None:
             if self.finished.done():
@@ -147,7 +151,7 @@ class Creation:
             if not kind_errors.at_its_kubeconfig(error.output):
                 raise self._explained(error) from error
             if not self.lost:
-                self.report("kind did not find the node for its own kubeconfig, which nobody needs; going on")
+                self.report("kind did not find the node for its own kubeconfig, which envkit does not need; continuing")
             self.lost = True
 
     def _explained(self, error: CommandFailed) -> EnvkitError:
@@ -161,7 +165,7 @@ class Creation:
         return max(0.1, self.deadline - time.monotonic())
 
     def _progress(self, line: str) -> None:
-        """What kind says it is doing, without decoration."""
+        """Save a line of kind's output; if the line names a step, report the step."""
         self.lines.append(line)
         step = re.match(r"\s*•\s+([\w ()<>=/:.,≤-]+)", line)
         if step:

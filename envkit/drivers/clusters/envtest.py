@@ -1,10 +1,10 @@
-"""An API server without nodes: etcd, kube-apiserver and the controllers that matter, as ordinary services.
+"""An API server without nodes: etcd, kube-apiserver and the necessary controllers, as ordinary services.
 
-controller-runtime's test environment runs the first two; with the namespace, service-account and garbage-collection
-controllers a namespace can also be deleted, `default` ServiceAccounts exist, and owner references work. TLS throughout,
-client certificates on etcd, no anonymous access.
+controller-runtime's test environment runs the first two. The controllers for namespaces, service accounts and garbage
+collection also let namespaces be deleted, create `default` ServiceAccounts, and make owner references work. All
+connections use TLS, etcd requires client certificates, and anonymous access is off.
 
-There are three CAs. The environment's own signs the certificates of servers, which suites and services get as well. A
+There are three CAs. The environment's own CA signs the certificates of servers; suites and services get it too. The
 second one signs the clients of the API server. The third one signs for etcd alone, which has no RBAC.
 """
 
@@ -32,17 +32,17 @@ CONTROLLED = "namespace,serviceaccount,garbagecollector,root-ca-cert-publisher,s
 
 WITHOUT_CONTROLLERS = (
     "deleted namespaces stay Terminating, new ones get no ServiceAccount `default`, "
-    "and what has lost its owner is not removed"
+    "and objects remain when their owner is deleted"
 )
-"""What is missing where kube-controller-manager cannot be had, macOS for one."""
+"""What does not work without kube-controller-manager, for example on macOS."""
 
 HASTE = 0.2
-"""Seconds for these to end: they would wait for every watch to be closed, and keep nothing that could be lost."""
+"""Grace period in seconds for these services: they would wait until every watch is closed, and have no data to save."""
 
 
 @dataclass(frozen=True)
 class Envtest:
-    """One environment's API server: its certificates, its kubeconfigs, its services."""
+    """The API server of one environment: its certificates, kubeconfigs and services."""
 
     environment: Environment
     paths: Paths
@@ -50,7 +50,7 @@ class Envtest:
 
     @property
     def pki(self) -> Pki:
-        """The environment's own CA and what it signed."""
+        """The environment's own CA and its certificates."""
         return Pki(self.paths.folder / "pki", self.make)
 
     @property
@@ -60,21 +60,21 @@ class Envtest:
 
     @property
     def etcd(self) -> Pki:
-        """The CA that etcd trusts: its own certificate, and that of its only client, the API server."""
+        """The CA that etcd trusts. It signs etcd's certificate and the one of its only client, the API server."""
         return self.pki.apart("etcd")
 
     def services(self) -> dict[str, Service]:
-        """The parts, in the form of every other service. Makes the certificates that they name, unless told not to."""
+        """Return the parts as services, by name. Makes their certificates if `make` is true."""
         cluster = self.environment.cluster
         made = {ETCD: self._etcd(cluster), APISERVER: self._apiserver(cluster), CONTROLLERS: self._controllers(cluster)}
         return {name: part.model_copy(update={"part_of_cluster": True}) for name, part in made.items()}
 
     def write_kubeconfig(self, port: int) -> None:
-        """The administrator's, as seen from this host, mode 0600."""
+        """Write the administrator's kubeconfig for this host, mode 0600."""
         write_private(self.paths.kubeconfig, self._kubeconfig(f"https://127.0.0.1:{port}", "admin", "system:masters"))
 
     def _kubeconfig(self, server: str, user: str, group: str) -> str:
-        self._serving()  # with the CA that signed it, which the client is to trust
+        self._serving()  # makes the CA as well, which the client must trust
         certificate, key = self.clients.client(user, user, group)
         access = Access(
             server=server, ca=self.pki.ca.read_text(), certificate=certificate.read_text(), key=key.read_text()
@@ -93,7 +93,7 @@ class Envtest:
             "--listen-client-urls=https://${self.listen}:${self.port}",
             "--advertise-client-urls=https://${self.host}:${self.port}",
             "--listen-peer-urls=https://127.0.0.1:0", "--initial-advertise-peer-urls=https://127.0.0.1:2380",
-            "--initial-cluster=default=https://127.0.0.1:2380",  # itself alone; nobody ever calls there
+            "--initial-cluster=default=https://127.0.0.1:2380",  # only itself; no peer ever connects
             *(f"--{peer}client-cert-auth=true" for peer in ("", "peer-")),
             *(f"--{peer}{what}={file}" for peer in ("", "peer-") for what, file in own.items()),
         ]  # fmt: skip
@@ -129,7 +129,7 @@ class Envtest:
         return self._kubernetes("kube-apiserver", command, files, cluster, port, (ETCD,))
 
     def _controllers(self, cluster: Cluster) -> Service:
-        # Its own role may not delete what is in a namespace; accounts for each controller would take longer to make.
+        # Its default role may not delete objects in a namespace; making an account for each controller takes longer.
         client = self.clients.client("controllers", "system:kube-controller-manager", "system:masters")
         config = File(path="/pki/kubeconfig", content=self._controller_config(*client), mode="0600")
         _, signing = self.pki.signing_key("accounts")
@@ -144,7 +144,7 @@ class Envtest:
         return self._kubernetes("kube-controller-manager", command, files, cluster, None, (APISERVER,))
 
     def _controller_config(self, certificate: Path, key: Path) -> str:
-        """It names its files, which need not be made yet."""
+        """Return the controllers' kubeconfig. It refers to files by path, so they need not exist yet."""
         place = Access(server="https://${apiserver.address}")
         files = {"client-certificate": certificate, "client-key": key, "certificate-authority": self.pki.ca}
         named = {what: f"${{self.root}}/pki/{path.name}" for what, path in files.items()}
@@ -168,11 +168,11 @@ class Envtest:
 
 
 def _files(named: Mapping[str, Sequence[Path]]) -> tuple[File, ...]:
-    """Files below `/pki`, each under its new name and with its own suffix."""
+    """Return files below `/pki`, each with its new name and its original suffix."""
     pairs = ((f"{name}{path.suffix}", path) for name, paths in named.items() for path in paths)
     return tuple(File(path=f"/pki/{name}", source=str(path), mode="0600") for name, path in pairs)
 
 
 def with_parts(environment: Environment, parts: Mapping[str, Service]) -> Environment:
-    """The environment with the cluster's parts among its services."""
+    """Return the environment with the cluster's parts as services."""
     return environment.model_copy(update={"services": {**parts, **environment.services}})

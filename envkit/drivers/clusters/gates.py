@@ -1,4 +1,4 @@
-"""Which manifests need a newer API server than there is: said before anything is applied. Pure."""
+"""Finds manifests that need a newer API server, before any manifest is applied. All functions are pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from envkit.drivers.clusters.manifests import Manifest, crds
 
 Version = tuple[int, int]
 Served = Callable[[str], frozenset[str] | None]
-"""The kinds of an apiVersion that the API server serves; None when it does not know the apiVersion."""
+"""Returns the kinds of an apiVersion that the API server serves; None if it does not serve this apiVersion."""
 
 SINCE: Mapping[tuple[str, str], Version] = {
     ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"): (1, 30),
@@ -23,17 +23,21 @@ SINCE: Mapping[tuple[str, str], Version] = {
     ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema"): (1, 29),
     ("flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration"): (1, 29),
 }
-"""Built-in kinds and the Kubernetes that first served them, from the API's deprecation and feature-gate pages."""
+"""Built-in kinds and the first Kubernetes version that serves each, from the API's deprecation and feature-gate
+pages."""
 
 FIELDS: Sequence[tuple[str, Version, str]] = (
     ("x-kubernetes-validations", (1, 25), "CEL rules"),
     ("selectableFields", (1, 31), "selectable fields"),
 )
-"""Fields of CRDs that older API servers drop or refuse, and when they were on by default."""
+"""Fields of CRDs that older API servers drop or reject, and the first version that accepts them by default."""
 
 
 def rejected_arguments(manifests: Sequence[Manifest], server: Version, served: Served) -> list[str]:
-    """Why this API server is too old for them (or does not know their kinds), one reason a line; empty: all is well."""
+    """Return the reasons why this API server cannot accept the manifests: its version is too old, or it lacks a kind.
+
+    The list has one line for each reason; it is empty if the API server can accept all manifests.
+    """
     own = set(_own_kinds(manifests))
     return [
         f"{manifest}: {reason}"
@@ -45,7 +49,7 @@ def rejected_arguments(manifests: Sequence[Manifest], server: Version, served: S
 def _needed(manifest: Manifest, server: Version) -> list[str]:
     needs = [(version, what) for version, what in _requirements(manifest) if version > server]
     return [
-        f"{what} need Kubernetes {version[0]}.{version[1]} or newer; this is {server[0]}.{server[1]}"
+        f"{what} need Kubernetes {version[0]}.{version[1]} or newer; this API server is {server[0]}.{server[1]}"
         for version, what in sorted(set(needs))
     ]
 
@@ -65,7 +69,7 @@ def _unknown(manifest: Manifest, server: Version, served: Served, own: set[tuple
     wanted = (manifest.api_version, manifest.kind)
     if wanted in own or manifest.kind in (served(manifest.api_version) or ()):
         return []
-    return [f"neither this API server ({server[0]}.{server[1]}) nor a CRD among the manifests knows {' '.join(wanted)}"]
+    return [f"neither this API server ({server[0]}.{server[1]}) nor a CRD in the manifests defines {' '.join(wanted)}"]
 
 
 def _own_kinds(manifests: Sequence[Manifest]) -> Iterator[tuple[str, str]]:
@@ -88,7 +92,7 @@ def _has_sidecar(node: Any) -> bool:
 
 
 def _keys(node: Any) -> Iterator[str]:
-    """Keys at any depth, but not the names of properties, which may be anything."""
+    """Yield keys at any depth, except the names of properties, which users choose freely."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key == "properties" and isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Identities: ServiceAccounts with their rights and tokens, each proved by asking the API server itself."""
+"""Identities: ServiceAccounts with rights and tokens; envkit checks each one with reviews of the API server."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 RBAC = "rbac.authorization.k8s.io"
 MADE_FOR = "identity"
-"""The role label of everything made here, apart from what manifests made."""
+"""The role label of all objects in this module; objects from manifests do not have it."""
 
 RENEW_SECONDS = 15.0
-"""For a renewal, repeats included: it stands between a user and `env`."""
+"""The time limit in seconds for renewing a token, with repeats: the user of `env` waits for it."""
 
 
 class Renewal(Protocol):
-    """What a renewal needs to know; `envkit.inventory.state.Renewal` is one."""
+    """The data for renewing a token; `envkit.inventory.state.Renewal` has it."""
 
     @property
     def identity(self) -> str:
-        """The identity's name, and its token file's."""
+        """The name of the identity and of its token file."""
 
     @property
     def namespace(self) -> str:
@@ -39,20 +39,20 @@ class Renewal(Protocol):
 
     @property
     def account(self) -> str:
-        """The ServiceAccount."""
+        """The ServiceAccount's name."""
 
     @property
     def seconds(self) -> int:
-        """Lifetime to ask for."""
+        """The lifetime to request."""
 
     @property
     def audiences(self) -> tuple[str, ...]:
-        """Empty: the API server's own."""
+        """The audiences to request; empty for the API server's own audience."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """An identity by its name in this environment."""
+    """An identity with its name and its environment."""
 
     name: str
     identity: Identity
@@ -65,22 +65,22 @@ class Subject:
 
     @property
     def user(self) -> str:
-        """The user that the API server knows it as."""
+        """The identity's user name in the API server."""
         return f"system:serviceaccount:{self.identity.namespace}:{self.account}"
 
     @property
     def role(self) -> str:
-        """The ClusterRole; its own name where the rules have none."""
+        """The ClusterRole's name; by default the identity's name if it has rules."""
         return self.identity.role or (self.name if self.identity.rules else "")
 
 
 def establish(subject: Subject, applier: Applier, api: Api, steps: Steps) -> None:
-    """Account and rights. Raises `ClusterError` that names the step."""
+    """Create the ServiceAccount and its rights. Raises `ClusterError` with the step's name."""
     steps.run(f"identity {subject.name}: account and rights", lambda: _apply(subject, applier, api, steps))
 
 
 def prove(subject: Subject, api: Api, paths: Paths, steps: Steps) -> None:
-    """Token, and proof of it and of the rights; every step is timed. Raises `ClusterError` that names the step."""
+    """Request a token, then check the token and the rights. Raises `ClusterError` with the step's name."""
     name, identity = subject.name, subject.identity
     if identity.token:
         token = identity.token
@@ -99,9 +99,10 @@ def prove(subject: Subject, api: Api, paths: Paths, steps: Steps) -> None:
 
 
 def remove_unwanted(subjects: Sequence[Subject], api: Api, environment: str, steps: Steps) -> bool:
-    """Remove rights and accounts of identities that are not configured any more: a stale right proves a wrong yes.
+    """Remove the rights and accounts of identities that are no longer configured.
 
-    Whether there were any rights before, wanted or not.
+    Returns whether any identity had rights before, configured or not. A leftover right would make a check of rights
+    pass by mistake.
     """
     wanted = {path for subject in subjects for path, _ in objects(subject)}
     marks, before = quote(f"{labels.ENV}={environment},{labels.ROLE}={MADE_FOR}"), False
@@ -120,9 +121,9 @@ def remove_unwanted(subjects: Sequence[Subject], api: Api, environment: str, ste
 def renew(
     paths: Paths, token: Renewal, before: Callable[[str], object] = lambda _: None, cancel: Cancel | None = None
 ) -> str:
-    """A new token in place of the one in its file; `before` is done with it first, and may fail.
+    """Request a new token, write it into the token file and return it. Calls `before` with the token before writing.
 
-    Raises `ClusterError` when the API server does not give one.
+    Raises `ClusterError` if the API server does not issue a token, and whatever `before` raises.
     """
     api = Api.of(paths.kubeconfig)
     steps = Steps(RENEW_SECONDS, lambda _: None, cancel or Cancel())
@@ -138,7 +139,7 @@ def renew(
 
 
 def new_token(api: Api, namespace: str, account: str, seconds: int, audiences: tuple[str, ...]) -> str:
-    """One TokenRequest."""
+    """Request one token and return it."""
     body = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
@@ -149,7 +150,7 @@ def new_token(api: Api, namespace: str, account: str, seconds: int, audiences: t
 
 
 def objects(subject: Subject) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Path and body of everything an identity is made of, in the order of application."""
+    """Yield path and body of each object of an identity, in the order of application."""
     identity, namespace = subject.identity, subject.identity.namespace
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(subject, subject.account, namespace)}
     yield path_of("serviceaccounts", subject.account, namespace), account
@@ -183,7 +184,7 @@ def _metadata(subject: Subject, name: str, namespace: str = "") -> dict[str, Any
 
 
 def path_of(kind: str, name: str, namespace: str = "") -> str:
-    """Where an object of rights, or a ServiceAccount, is."""
+    """Return the path of a ServiceAccount or of an object of RBAC."""
     group = "/api/v1" if kind == "serviceaccounts" else f"/apis/{RBAC}/v1"
     return f"{group}/{f'namespaces/{namespace}/' if namespace else ''}{kind}/{name}"
 
@@ -211,11 +212,11 @@ def _prove_token(subject: Subject, api: Api, steps: Steps, token: str) -> None:
         known_as = str(status["user"]["username"])
         return None if known_as == subject.user else f"authenticated as {known_as}, not {subject.user}"
 
-    steps.until(attempt, f"a TokenReview that knows {subject.user}")
+    steps.until(attempt, f"a TokenReview that accepts {subject.user}")
 
 
 def _prove_rights(subject: Subject, api: Api, steps: Steps) -> None:
-    """Each yes and each no; RBAC reaches the authorizer a moment after it is written."""
+    """Wait until each right has the expected answer: the authorizer applies a change of RBAC a moment later."""
     for access, expected in [(one, True) for one in subject.identity.can] + [
         (one, False) for one in subject.identity.cannot
     ]:

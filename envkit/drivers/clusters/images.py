@@ -1,4 +1,4 @@
-"""Local images brought into a cluster's nodes: saved for one platform, imported by containerd, skipped when there."""
+"""Loads local images into a cluster's nodes: exports each for one platform and skips images that a node already has."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from envkit.drivers.engine.sdk import translated
 from envkit.drivers.supply.images import Images
 
 RECORD = "/kind/envkit-images"
-"""In each node: a line `ID IMAGE` for what was imported. containerd's own ids differ from those of some engines."""
+"""The file in each node with a line `ID IMAGE` for each loaded image. containerd's own ids differ from those of some
+engines."""
 
 
 def local_ids(engine: Engine, images: Sequence[str]) -> dict[str, str]:
-    """The engine's id of each image. Raises `ImageUnavailable` naming every one that it has not."""
+    """Return the engine's id of each image. Raises `ImageUnavailable` with the names of all that are missing."""
     supply = Images(engine.api)
     found = supply.ids(images)
     missing = [image for image in dict.fromkeys(images) if image not in found]
     if missing:
         raise ImageUnavailable(
-            f"not on this machine, so not to be brought into the cluster: {', '.join(missing)}",
-            hint="build or pull it first; names are those that the engine's own command line lists",
+            f"these images are not on this machine, so the cluster cannot get them: {', '.join(missing)}",
+            hint="build or pull it first; use the names that the engine's own command line lists",
         )
     return found
 
 
 def absent(engine: Engine, node: str, wanted: dict[str, str]) -> list[str]:
-    """Those of `wanted` (image -> id) that the node does not hold with that id."""
+    """Return the images in `wanted` (image to id) that the node does not have with that id."""
     raw = engine.read_file(node, RECORD) or b""
     there = set(raw.decode().splitlines())
     return [image for image, identity in wanted.items() if f"{identity} {image}" not in there]
 
 
 def record(engine: Engine, node: str, loaded: dict[str, str]) -> None:
-    """Remember what was imported, the newest id of each image only."""
+    """Record in the node which images were loaded, with only the newest id of each image."""
     raw = (engine.read_file(node, RECORD) or b"").decode()
     kept = [line for line in raw.splitlines() if line.partition(" ")[2] not in loaded]
     lines = [*kept, *(f"{identity} {image}" for image, identity in loaded.items())]
@@ -46,7 +47,7 @@ def record(engine: Engine, node: str, loaded: dict[str, str]) -> None:
 
 
 def save(engine: Engine, image: str, folder: Path, cancel: Cancel) -> Path:
-    """An archive of the image, of one platform, with its full name."""
+    """Return an archive of the image for one platform, with its full name."""
     path = Path(tempfile.mkstemp(suffix=".tar", dir=folder)[1])
     with translated(f"saving {image}"), path.open("wb") as file:
         for chunk in exported(engine.api, [image]):
@@ -59,7 +60,7 @@ def bring_in(
     engine: Engine, nodes: Nodes, images: Sequence[str], folder: Path,
     load_archive: Callable[[Path, Sequence[str]], None], report: Callable[[str], None], cancel: Cancel,
 ) -> dict[str, tuple[str, list[str]]]:  # fmt: skip
-    """Bring every image into every node that lacks it; for each its id and the nodes that got it."""
+    """Load every image into every node that lacks it; return for each image its id and the nodes that received it."""
     wanted = local_ids(engine, images)
     names = [node.name for node in nodes.all() if node.role in ("control-plane", "worker")]
     lacking = {name: absent(engine, name, wanted) for name in names}

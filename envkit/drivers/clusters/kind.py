@@ -1,7 +1,7 @@
-"""A cluster made by kind, on the engine that was resolved, in the environment's own network.
+"""A cluster that kind makes, on the environment's engine and in its network.
 
-kind's exit code is no proof and its `--wait` looks at too little: the cluster is ready when `/readyz` says so, every
-node is Ready and the ServiceAccount `default` is there. Work in the cluster may begin while kind still finishes.
+kind's exit code is not enough, and its `--wait` checks too little. The cluster is ready when `/readyz` passes, every
+node is Ready and the ServiceAccount `default` exists. Work in the cluster may start while kind still runs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ INSTALL = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
 
 @dataclass
 class Kind:
-    """One environment's cluster. `network` exists already and is labelled: kind cannot label what it makes."""
+    """The kind cluster of one environment. `network` already exists with labels: kind cannot label what it makes."""
 
     endpoint: Endpoint
     environment: str
@@ -56,7 +56,7 @@ class Kind:
     program: str = PROGRAM
     mirrors: Mapping[str, str] = field(default_factory=dict)
     node_image: str | None = None
-    """None for kind's own."""
+    """The node image; None for kind's default."""
     port_offset: int = 0
     find_program: Callable[[str], str | None] = shutil.which
     _usable: bool = False
@@ -64,21 +64,21 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """The cluster's name, as kind knows it."""
+        """The cluster's name in kind."""
         return labels.resource_name(self.environment)
 
     @property
     def nodes(self) -> Nodes:
-        """The cluster's containers."""
+        """The cluster's nodes."""
         return Nodes(self.engine, self.name, self.network)
 
     @property
     def node_files(self) -> NodeFiles:
-        """The files of the control plane's node that envkit reads."""
+        """The files in the control plane's node that envkit reads."""
         return NodeFiles(self.engine, self.paths)
 
     def observe(self) -> ClusterFacts:
-        """What there is, by label and network alone."""
+        """Return the cluster's current state, found by label and network only."""
         facts = ClusterFacts(self.nodes.all())
         plane = facts.control_plane
         return replace(facts, fingerprint=self.node_files.fingerprint(plane) if plane else "")
@@ -87,11 +87,11 @@ class Kind:
         self, cluster: Cluster, fingerprint: str, report: Report, cancel: Cancel,
         work: Callable[[Path], None] | None = None,
     ) -> ClusterFacts:  # fmt: skip
-        """Make it and wait until it is ready, within `cluster.timeout`.
+        """Make the cluster and wait until it is ready, within `cluster.timeout`; return its state.
 
-        `work` is called with the kubeconfig as soon as the API server is ready, in a thread, and joined: CRDs and
-        namespaces need no node. What it raises is raised when the cluster is finished, which it is then. On any other
-        failure the logs are in `base.paths.logs` and the nodes are left for `delete`.
+        As soon as the API server is ready, a thread calls `work` with the kubeconfig, because CRDs and namespaces need
+        no node. An exception of `work` is raised after the cluster is complete. After any other failure the logs are in
+        `paths.logs`, and the nodes stay until `delete`.
         """
         config = self._prepared or self.prepare(cluster, report, cancel)
         if self.nodes.all():
@@ -104,12 +104,12 @@ class Kind:
             left = cluster.timeout - (time.monotonic() - began)
             if not kind_errors.is_transient(error) or left < RETRY_SECONDS:
                 raise
-            report(f"{error.message}; this passes: making it once more")
+            report(f"{error.message}; this error is usually temporary: creating the cluster again")
             self.nodes.remove_all()
             return self._attempt(config, left, fingerprint, report, cancel, work)
 
     def check_tools(self) -> None:
-        """Raise `ToolMissing` or `ClusterError` when kind, or the engine's client that it calls, is not usable."""
+        """Raise `ToolMissing` or `ClusterError` if kind, or the engine's client that kind calls, cannot be used."""
         if self._usable:
             return
         version = kind_errors.version_of(self.kind(["version"], 20.0, Cancel()).output)
@@ -120,7 +120,10 @@ class Kind:
         self._usable = True
 
     def prepare(self, cluster: Cluster, report: Report, cancel: Cancel) -> dict[str, Any]:
-        """Have all that `create` needs, nodes' and local images among it; kind's configuration. Changes no cluster."""
+        """Get the node images and check the local images that `create` needs; return kind's configuration.
+
+        Changes no cluster.
+        """
         self.check_tools()
         image = self.node_image or default_image(self.program)
         config = kind_config.generate(cluster, name=self.name, image=image, port_offset=self.port_offset)
@@ -131,7 +134,7 @@ class Kind:
         return config
 
     def _supply_images(self, nodes: Sequence[dict[str, Any]], report: Report, cancel: Cancel) -> None:
-        """Have the nodes' images before kind asks for them: it pulls without patience, and never from a mirror."""
+        """Pull the nodes' images before kind does: kind gives up early and uses no mirror."""
         supply = Images(self.engine.api, self.endpoint.engine, self.mirrors)
         for node in nodes:
             wanted = node.get("image")
@@ -160,26 +163,29 @@ class Kind:
         return facts
 
     def pause(self) -> None:
-        """Freeze the nodes: no processor time is used until `resume`."""
+        """Freeze the nodes: they use no processor time until `resume`."""
         self.nodes.pause()
 
     def resume(self, report: Report, cancel: Cancel, seconds: float = 30.0) -> None:
-        """Wake paused nodes and wait for the API server."""
+        """Resume paused nodes and wait for the API server."""
         self.nodes.unpause()
         api = Api.of(self.paths.kubeconfig)
         until(api.readyz, what="the API server of the resumed cluster", seconds=seconds, cancel=cancel, progress=report)
 
     def restore_kubeconfig(self) -> None:
-        """Write the admin's kubeconfig again when it was lost."""
+        """Write the administrator's kubeconfig again if it is lost."""
         if not self.paths.kubeconfig.exists():
             self.write_kubeconfig(ClusterFacts(self.nodes.all()))
 
     def write_kubeconfig(self, facts: ClusterFacts) -> str | None:
-        """Take the admin's kubeconfig from the node, addressed to the host's port; why it cannot be had, if so."""
+        """Write the administrator's kubeconfig from the node, with the host's port; return the reason if that fails."""
         return self.node_files.write_kubeconfig(facts, self.name)
 
     def delete(self) -> list[str]:
-        """Remove every node, volume, process and file of it; gone already is fine. What was removed, by name."""
+        """Remove its processes, nodes, volumes and files; return the names of the removed nodes.
+
+        Does nothing if the cluster does not exist.
+        """
         self.nodes.check()
         end_processes(self.environment, self.name, self.engine.claim)
         removed = self.nodes.remove_all()
@@ -188,11 +194,11 @@ class Kind:
         return removed
 
     def load(self, wanted: Sequence[str], report: Report, cancel: Cancel) -> list[str]:
-        """Bring local images into the nodes; the names of those that were brought, not of those already there."""
+        """Load local images into the nodes; return the names of those that a node lacked."""
         return [image for image, (_, nodes) in self.bring_in(wanted, report, cancel).items() if nodes]
 
     def bring_in(self, wanted: Sequence[str], report: Report, cancel: Cancel) -> dict[str, tuple[str, list[str]]]:
-        """Bring local images into the nodes; for each its id, and the nodes that did not have it yet."""
+        """Load local images into the nodes; return for each image its id and the nodes that lacked it."""
 
         def load_archive(archive: Path, receivers: Sequence[str]) -> None:
             argv = ["load", "image-archive", str(archive), "--name", self.name, "--nodes", ",".join(receivers)]
@@ -209,7 +215,7 @@ class Kind:
             ) from error
 
     def kind(self, argv: Sequence[str], seconds: float, cancel: Cancel, on_line: Report | None = None) -> Finished:
-        """Run kind against this engine and network. Raises `ToolMissing`, `CommandFailed`, `NotReady`, `Cancelled`."""
+        """Run kind on this engine and network. Raises `ToolMissing`, `CommandFailed`, `NotReady` or `Cancelled`."""
         try:
             return self.run(
                 [self.program, *argv], seconds=seconds, cancel=cancel, on_line=on_line, marker=self.variables()
@@ -221,7 +227,7 @@ class Kind:
             ) from error
 
     def variables(self) -> dict[str, str]:
-        """What makes kind use our engine and network, and what marks its process as ours."""
+        """Return the variables that make kind use our engine and network, and the markers of its process."""
         engine = self.endpoint.engine
         named = {f"KIND_EXPERIMENTAL_{engine.upper()}_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": engine}
         if engine == "docker":
@@ -233,23 +239,26 @@ class Kind:
     def _mark(self, fingerprint: str) -> ClusterFacts:
         facts = ClusterFacts(self.nodes.all(), fingerprint)
         if facts.control_plane is None:
-            raise ClusterError("the cluster's node vanished while it was made", hint="did somebody remove it?")
+            raise ClusterError("the cluster's node disappeared during its creation", hint="check what removed it")
         self.engine.write_file(facts.control_plane.name, MARKER_FILE, fingerprint.encode())
         return facts
 
     def scratch(self) -> tuple[Path, ...]:
-        """Files that kind reads and writes while it works: its configuration, a kubeconfig nobody uses, its lock."""
+        """Return the files that kind reads and writes while it works.
+
+        They are its configuration, a kubeconfig that no program uses, and the lock of that kubeconfig.
+        """
         folder = self.paths.folder
         return (folder / "kind.yaml", folder / "kind.kubeconfig", folder / "kind.kubeconfig.lock")
 
     def node_images(self, cluster: Cluster) -> list[str]:
-        """See `base.RunsPods`."""
+        """Return the images of its nodes."""
         image = self.node_image or default_image(self.program)
         config = kind_config.generate(cluster, name=self.environment, image=image)
         return list(dict.fromkeys(node["image"] for node in config["nodes"] if node.get("image")))
 
     def usage(self) -> Usage:
-        """See `base.RunsPods`. A node that has ended meanwhile counts for nothing."""
+        """Return the resources that its nodes use, as a sum. A node that has ended in the meantime counts as zero."""
         names = [node.name for node in self.nodes.all()]
         with ThreadPoolExecutor(8, thread_name_prefix="usage") as pool:
             return sum(pool.map(self._usage_of, names), Usage())
@@ -260,18 +269,18 @@ class Kind:
         return Usage()
 
     def began(self) -> str:
-        """See `base.RunsPods`."""
+        """Return the start time of the first node in the engine's format; empty if unknown."""
         with suppress(EngineError):
             for node in self.nodes.all():
                 return self.nodes.began(node.name)
         return ""
 
     def export_logs(self, folder: Path, cancel: Cancel) -> None:
-        """`kind export logs`: journals, kubelet, containerd, static pods."""
+        """Write journals and the logs of kubelet, containerd and static pods into a folder with `kind export logs`."""
         self.kind(["export", "logs", str(folder), "--name", self.name], EXPORT_SECONDS, cancel)
 
     def program_version(self) -> str:
-        """See `base.NeedsProgram`."""
+        """Return the output of `kind version`."""
         return self.kind(["version"], 10.0, Cancel()).output.strip()
 
 

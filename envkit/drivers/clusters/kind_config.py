@@ -1,4 +1,7 @@
-"""kind's configuration file: what is always set, what makes it fast, and the user's own merged over both. Pure."""
+"""Generates kind's configuration file: required settings, faster settings, and the user's own merged over both.
+
+All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,16 @@ APPENDED = frozenset({
     "kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902", "containerdConfigPatches",
     "containerdConfigPatchesJSON6902", "extraPortMappings", "extraMounts",
 })  # fmt: skip
-"""Lists of the user's that are added to ours; kind applies patches in order, so theirs have the last word."""
+"""Lists that are the sum of envkit's entries and the user's. kind applies patches in order, so the user's take
+precedence."""
 
 ETCD = "/tmp/etcd"  # noqa: S108 - inside the node
-"""In every kind node that folder is a tmpfs: fast, and lost when the node stops, which is then replaced."""
+"""In every kind node this folder is a tmpfs: it is fast, and lost when the node stops; envkit then replaces the
+node."""
 
 RANGES_BY_CONTROLLER = (1, 23)
-"""From this Kubernetes on, kind writes v1beta3 or later, and the controller that hands out pod ranges is left on."""
+"""For this Kubernetes version and later, kind writes v1beta3 or newer, and the controller sets the nodes' pod
+ranges."""
 
 KUBELET = {
     "kind": "KubeletConfiguration",
@@ -35,7 +41,10 @@ KUBELET = {
 
 
 def generate(cluster: Cluster, *, name: str, image: str | None = None, port_offset: int = 0) -> dict[str, Any]:
-    """The configuration as kind reads it. Everything that is published is published on 127.0.0.1 unless it says so."""
+    """Return kind's configuration.
+
+    It publishes ports on 127.0.0.1, unless the user's configuration names another address.
+    """
     config = merge(_base(name), {key: value for key, value in cluster.config.items() if key != "nodes"})
     config["nodes"] = _nodes(cluster, image)
     _apply_offset(config, port_offset)
@@ -45,12 +54,12 @@ def generate(cluster: Cluster, *, name: str, image: str | None = None, port_offs
 
 
 def render(config: Mapping[str, Any]) -> str:
-    """As YAML."""
+    """Return the configuration as YAML."""
     return yaml.safe_dump(dict(config), sort_keys=False)
 
 
 def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Deep: mappings merge, the lists of `APPENDED` grow, anything else of theirs replaces ours."""
+    """Return both merged: mappings recursively, lists in `APPENDED` joined, otherwise `theirs` replaces `ours`."""
     merged = dict(ours)
     for key, value in theirs.items():
         mine = merged.get(key)
@@ -73,7 +82,7 @@ def _base(name: str) -> dict[str, Any]:
 
 
 def _nodes(cluster: Cluster, image: str | None) -> list[dict[str, Any]]:
-    """The user's nodes, or one control plane; the declared ports go to the first control plane."""
+    """Return the user's nodes, or one control plane, with the declared ports on the first control plane."""
     theirs = cluster.config.get("nodes") or [{"role": "control-plane"}]
     nodes = [{"role": "control-plane", **node} for node in theirs]
     first = next((i for i, node in enumerate(nodes) if node["role"] == "control-plane"), 0)
@@ -86,7 +95,7 @@ def _nodes(cluster: Cluster, image: str | None) -> list[dict[str, Any]]:
 
 
 def _apply_offset(config: dict[str, Any], offset: int) -> None:
-    """Move every fixed host port, the API server's included, and keep what is published on 127.0.0.1."""
+    """Add the offset to every fixed host port, including the API server's; publish on 127.0.0.1 by default."""
     network = config["networking"]
     if int(network.get("apiServerPort") or 0) > 0:
         network["apiServerPort"] += offset
@@ -111,7 +120,7 @@ def _kube_proxy(config: Mapping[str, Any]) -> bool:
 
 
 def pod_range(config: Mapping[str, Any]) -> str:
-    """The one node's pod range, where nothing needs to hand out ranges; empty for several nodes and for IPv6."""
+    """Return the pod range for a single node, which needs no controller; empty for several nodes and for IPv6."""
     network = config["networking"]
     if len(config["nodes"]) > 1 or network.get("ipFamily", "ipv4") != "ipv4":
         return ""
@@ -120,10 +129,10 @@ def pod_range(config: Mapping[str, Any]) -> str:
 
 
 def _patches(config: Mapping[str, Any], limits: Limits) -> list[str]:
-    """One set for each version of kubeadm's API: kind ignores patches for versions that it does not write.
+    """Return patches for each version of kubeadm's API: kind ignores patches for versions that it does not write.
 
-    kind writes v1beta2 for Kubernetes < 1.23, v1beta3 from there, and v1beta4 from 1.36 on since
-    https://github.com/kubernetes-sigs/kind/pull/4173, where `extraArgs` became a list that kind merges by name.
+    kind writes v1beta2 for Kubernetes < 1.23, v1beta3 from 1.23 on, and v1beta4 from 1.36 on since
+    https://github.com/kubernetes-sigs/kind/pull/4173. In v1beta4 `extraArgs` is a list, which kind merges by name.
     """
     documents: list[dict[str, Any]] = [KUBELET]
     for version in ("v1beta2", "v1beta3", "v1beta4"):
@@ -134,13 +143,13 @@ def _patches(config: Mapping[str, Any], limits: Limits) -> list[str]:
 
 
 def _cluster_configuration(version: str, limits: Limits, *, single: bool, ranges: bool) -> dict[str, Any]:
-    elect = {} if not single else {"leader-elect": "false"}  # nobody to lose to: 0.3 s and a lease every 2 s less
+    elect = {} if not single else {"leader-elect": "false"}  # no other candidate: saves 0.3 s, and a lease every 2 s
     inflight = {
         "max-requests-inflight": str(limits.inflight),
         "max-mutating-requests-inflight": str(limits.mutating_inflight),
     }
     controllers = {"kube-api-qps": str(limits.controller_qps), "kube-api-burst": str(limits.controller_burst), **elect}
-    if not ranges:  # until Kubernetes 1.31 this controller slept 10 s, and every other one with it: kubernetes#124113
+    if not ranges:  # until Kubernetes 1.31 this controller delayed all controllers by 10 s: kubernetes#124113
         controllers["allocate-node-cidrs"] = "false"
     return {
         "kind": "ClusterConfiguration",
@@ -154,9 +163,9 @@ def _cluster_configuration(version: str, limits: Limits, *, single: bool, ranges
 
 
 def _elliptic(version: str) -> dict[str, Any]:
-    """ECDSA keys: kubeadm's ten RSA keys take 2-5 s on two cores. The gate lived as long as v1beta3 did.
+    """Return the setting for ECDSA keys: kubeadm's ten RSA keys take 2-5 s on two cores.
 
-    https://github.com/kubernetes/kubernetes/pull/136016
+    Kubernetes removed the feature gate together with v1beta3. https://github.com/kubernetes/kubernetes/pull/136016
     """
     if version == "v1beta4":
         return {"encryptionAlgorithm": "ECDSA-P256"}
@@ -164,10 +173,10 @@ def _elliptic(version: str) -> dict[str, Any]:
 
 
 def _init_configuration(version: str, *, kube_proxy: bool) -> dict[str, Any]:
-    """No restart of the kubelet for certificate rotation, which a cluster that lives less than a year never needs.
+    """Return settings that avoid a restart of the kubelet for certificate rotation.
 
-    The list of phases replaces kind's, so it repeats what kind puts there. v1beta2 has none: without rotation
-    kubeadm finds nothing to finalize.
+    A cluster that lives less than a year does not need rotation. The list of phases replaces kind's list, so it repeats
+    kind's entries. v1beta2 has no such list: without rotation kubeadm has nothing to finalize.
     """
     document: dict[str, Any] = {"kind": "InitConfiguration", "apiVersion": f"kubeadm.k8s.io/{version}"}
     if version == "v1beta2":
@@ -179,7 +188,7 @@ def _init_configuration(version: str, *, kube_proxy: bool) -> dict[str, Any]:
 
 
 def _arguments(version: str, arguments: Mapping[str, str]) -> dict[str, str] | list[dict[str, str]]:
-    """What was a mapping became a list in v1beta4."""
+    """Return the arguments in the form of that version: a mapping, or a list since v1beta4."""
     if version == "v1beta4":
         return [{"name": name, "value": value} for name, value in arguments.items()]
     return dict(arguments)

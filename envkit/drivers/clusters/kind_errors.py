@@ -1,4 +1,7 @@
-"""What kind's output means: the real cause in one sentence, a next step, and the lines that show it. Pure."""
+"""Explains kind's output: the actual cause in one sentence, a next step, and the relevant lines.
+
+All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from dataclasses import dataclass
 from envkit.base.errors import ClusterError, EnvkitError, PortTaken, ToolMissing
 
 OLDEST_KIND = (0, 20)
-"""Its nodes and those made since share one contract (cgroup namespaces, containerd's configuration)."""
+"""The oldest supported kind. Node images since that release have the same interface: cgroup namespaces and containerd's
+configuration."""
 
 SHOWN_LINES = 25
 
@@ -24,7 +28,7 @@ INOTIFY = "raise fs.inotify.max_user_instances: sudo sysctl fs.inotify.max_user_
 
 @dataclass(frozen=True)
 class Cause:
-    """One known way to fail: seen in kind's output or in a node's own log."""
+    """A known cause of failure, with the pattern that identifies it in kind's output or in a node's log."""
 
     pattern: str
     says: str
@@ -35,7 +39,7 @@ class Cause:
 CAUSES = (
     Cause(
         r"exec: \"(docker|podman|nerdctl)\": executable file not found",
-        "kind works through the engine's command line, and that is not installed",
+        "kind needs the engine's command line client, which is not installed",
         "install the engine's command line client", ToolMissing,
     ),
     Cause(
@@ -53,12 +57,12 @@ CAUSES = (
         r"failed to pull image|manifest unknown|manifest for [^\n]* not found|pull access denied|[Nn]o such image|"
         r"initializing source docker:|short-name [^\n]* did not resolve",
         "the node image cannot be had",
-        "does that Kubernetes version have a kindest/node image (kind's release notes list them), and is a registry "
-        "within reach? `cluster.node_image` names another one",
+        "check in kind's release notes that this Kubernetes version has a kindest/node image, and that a registry "
+        "is reachable; or name another image in `cluster.node_image`",
     ),
     Cause(
         r"old API spec|no kind \"ClusterConfiguration\" is registered|unrecognized feature-gate|invalid phase name",
-        "this kind and this Kubernetes version do not fit together", "use the kind release made for that node image",
+        "this kind release does not support this Kubernetes version", "use the kind release made for that node image",
     ),
     Cause(
         r"already exist for a cluster with the name",
@@ -67,7 +71,7 @@ CAUSES = (
     ),
     Cause(
         r"requires (cgroup v2|setting systemd property)|rootless provider requires",
-        "rootless containers cannot hold a cluster here yet",
+        "rootless containers cannot run a cluster on this host yet",
         "cgroup v2 with delegated controllers is needed: https://kind.sigs.k8s.io/docs/user/rootless/",
     ),
     Cause(
@@ -77,12 +81,12 @@ CAUSES = (
     Cause(r"network [^\n]* not found|unable to find network", "the environment's network is gone", "run `up` again"),
     Cause(
         r"[Cc]annot connect to the Docker daemon|unable to connect to Podman",
-        "kind does not reach the engine", "does the engine's own command line reach it?",
+        "kind cannot reach the engine", "check that the engine's own command line reaches it",
     ),
     Cause(
         r"could not find a log line that matches",
         "the node did not boot",
-        "its log is below; a kind older than the node image, or a restricted host, are the usual reasons",
+        "its log is below; the usual reasons are a kind older than the node image, or a restricted host",
     ),
     Cause(
         r"timed out waiting for the condition|context deadline exceeded|failed to init node with kubeadm",
@@ -92,7 +96,10 @@ CAUSES = (
 
 
 def explain(output: str, node_log: str = "", *, image: str = "") -> EnvkitError:
-    """The error for a `kind create` that failed. What a node says counts as well: kind often sees only a time-out."""
+    """Return the error for a failed `kind create`.
+
+    Searches the node's log too, because kind often reports only a timeout.
+    """
     for cause in CAUSES:
         where = next((text for text in (output, node_log) if re.search(cause.pattern, text)), None)
         if where is not None:
@@ -104,27 +111,27 @@ def explain(output: str, node_log: str = "", *, image: str = "") -> EnvkitError:
 
 
 PASSING = re.compile(r"failed to remove control plane (taint|load balancer label)")
-"""Steps of kind's after the API server runs, each one call of kubectl that kind does not repeat when it meets a server
-that is busy starting. Seen once in some hundred creations on a loaded host."""
+"""Errors of steps that kind runs after the start of the API server. Each step is one call of kubectl, and kind does not
+repeat it if the server is still busy. Observed once in about a hundred creations on a loaded host."""
 
 
 def is_transient(error: EnvkitError) -> bool:
-    """Whether the same creation is likely to succeed a moment later."""
+    """Return whether the same creation is likely to succeed a moment later."""
     return bool(PASSING.search(error.message))
 
 
 AT_ITS_KUBECONFIG = re.compile(r"could not locate any control plane nodes for cluster")
-"""Kind's last step: it lists the nodes once more and writes a kubeconfig of its own. On a loaded host Podman's list was
-empty once."""
+"""The error of kind's last step: it lists the nodes once more and writes a kubeconfig of its own. On a loaded host
+Podman's list was empty once."""
 
 
 def at_its_kubeconfig(output: str) -> bool:
-    """Whether kind failed when everything that an environment needs was done."""
+    """Return whether kind failed only in its last step, which envkit does not need."""
     return bool(AT_ITS_KUBECONFIG.search(output))
 
 
 def useful_lines(output: str, node_log: str = "") -> str:
-    """The last lines that tell something."""
+    """Return the last lines of the output, without the lines that match `NOISE`."""
     lines = [line.rstrip() for line in output.splitlines() if not NOISE.search(line)]
     shown = lines[-SHOWN_LINES:]
     if node_log.strip() and "log line that matches" in output:
@@ -133,13 +140,13 @@ def useful_lines(output: str, node_log: str = "") -> str:
 
 
 def version_of(output: str) -> tuple[int, int] | None:
-    """Major and minor from `kind version`."""
+    """Return major and minor version from the output of `kind version`."""
     found = re.search(r"\bv?(\d+)\.(\d+)\.\d+", output)
     return (int(found[1]), int(found[2])) if found else None
 
 
 def too_old(version: tuple[int, int]) -> EnvkitError:
-    """The error for a kind older than `OLDEST_KIND`."""
+    """Return the error for a kind older than `OLDEST_KIND`."""
     oldest = ".".join(map(str, OLDEST_KIND))
     return ClusterError(
         f"kind {version[0]}.{version[1]} is too old: {oldest} is the oldest that works here",
@@ -148,12 +155,12 @@ def too_old(version: tuple[int, int]) -> EnvkitError:
 
 
 def no_client(engine: str) -> EnvkitError:
-    """The error for an engine whose command line client, which kind calls, is not installed."""
-    return ToolMissing(f"kind works through `{engine}`, and that is not on PATH", hint="install the engine's client")
+    """Return the error for a missing command-line client of the engine; kind calls this client."""
+    return ToolMissing(f"kind needs `{engine}`, which is not on PATH", hint="install the engine's client")
 
 
 def _which(cause: Cause, text: str, image: str) -> str:
-    """The port or the image that it is about."""
+    """Return the port or the image that caused the error, as the end of the message."""
     if cause.error is PortTaken:
         ports = re.findall(r":(\d+)(?:: bind: address already in use| failed: port is already allocated)", text)
         return f": {', '.join(sorted(set(ports)))}" if ports else ""

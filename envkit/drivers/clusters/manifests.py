@@ -1,4 +1,4 @@
-"""Manifests: read from files and folders, every fault at once, in the order in which they can be applied. Pure."""
+"""Reads manifests from files and folders, reports all faults together, and sorts the objects for application."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envkit.base.errors import ConfigError, Fault
 
 SUFFIXES = (".yaml", ".yml", ".json")
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's, where PyYAML was built with it: ten times faster on a folder of CRDs."""
+"""libyaml's loader if PyYAML has it: it reads a folder of CRDs ten times faster."""
 
 ORDER = (
     ("Namespace",), ("CustomResourceDefinition",),
@@ -25,12 +25,12 @@ ORDER = (
 )  # fmt: skip
 LAST = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "ValidatingAdmissionPolicyBinding",
         "MutatingAdmissionPolicyBinding", "APIService")  # fmt: skip
-"""Applied after everything else: what they guard or serve must be there first."""
+"""Kinds to apply after all others, because the objects that they guard or serve must exist first."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One object, and where it was written."""
+    """One object, with the file and line that contain it."""
 
     body: dict[str, Any] = field(repr=False)
     file: str
@@ -43,7 +43,7 @@ class Manifest:
 
     @property
     def api_version(self) -> str:
-        """group/version, or the version alone for the core group."""
+        """The group and version as `group/version`, or only the version for the core group."""
         return str(self.body["apiVersion"])
 
     @property
@@ -53,7 +53,7 @@ class Manifest:
 
     @property
     def namespace(self) -> str:
-        """The namespace it names, empty when none."""
+        """The object's namespace, or an empty string."""
         return str(self.body["metadata"].get("namespace") or "")
 
     def __str__(self) -> str:
@@ -61,19 +61,25 @@ class Manifest:
 
 
 def load(paths: Sequence[str | Path]) -> list[Manifest]:
-    """Every object of the files and folders, ordered by kind. Raises `ConfigError` with every fault of every file."""
+    """Return all objects of the files and folders, ordered by kind.
+
+    Raises `ConfigError` with all faults of all files.
+    """
     found: list[Manifest] = []
     faults: list[Fault] = []
     for file in _files(paths):
         for entry in _objects(file):
-            (faults if isinstance(entry, Fault) else found).append(entry)  # type: ignore[arg-type]  # each fits the list that it is for
+            (faults if isinstance(entry, Fault) else found).append(entry)  # type: ignore[arg-type]  # each entry fits its list
     if faults:
         raise ConfigError(faults, hint="correct the manifests")
     return sorted(found, key=lambda manifest: rank(manifest.kind))
 
 
 def rank(kind: str) -> int:
-    """The place of a kind in the order of application; within one place the files' order stays."""
+    """Return the position of a kind in the order of application.
+
+    Kinds of equal position stay in the order of the files.
+    """
     for place, kinds in enumerate(ORDER):
         if kind in kinds:
             return place
@@ -81,7 +87,7 @@ def rank(kind: str) -> int:
 
 
 def crds(manifests: Sequence[Manifest]) -> list[Manifest]:
-    """The CustomResourceDefinitions among them."""
+    """Return the CustomResourceDefinitions."""
     return [manifest for manifest in manifests if manifest.kind == "CustomResourceDefinition"]
 
 
@@ -109,7 +115,7 @@ def _objects(file: Path) -> Iterator[Manifest | Fault]:
 
 
 def _documents(text: str) -> Iterator[tuple[int, str]]:
-    """Each document with the number of its first line: a fault in one does not hide those of the next."""
+    """Yield each document with the number of its first line, so that each is parsed even if another has a fault."""
     line, start = 1, 0
     for mark in re.finditer(r"^---(?=\s|$).*$", text, re.MULTILINE):
         yield line, text[start : mark.start()]

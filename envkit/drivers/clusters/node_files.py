@@ -1,4 +1,4 @@
-"""Files of the control plane's node that envkit reads: the mark of a finished cluster, the admin's kubeconfig."""
+"""Reads files from the control plane's node: the mark of a finished cluster, and the administrator's kubeconfig."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ ADMIN = "/etc/kubernetes/admin.conf"
 
 @dataclass(frozen=True)
 class NodeFiles:
-    """The reader of those files; `paths` is where it keeps what it read."""
+    """Reads files from the control plane's node; `paths` contains the folder for local copies."""
 
     engine: Engine
     paths: Paths
 
     @property
     def known(self) -> Path:
-        """The file that keeps the fingerprint on this host."""
+        """The local copy of the fingerprint."""
         return self.paths.folder / "node-fingerprint"
 
     def fingerprint(self, plane: Node) -> str:
-        """Return what was written into the node when the cluster was finished; empty if it never was.
+        """Return the fingerprint from the node, or an empty string if the creation never succeeded.
 
-        The file does not change during the node's life, so it is read once: an engine takes 0.15 to 0.2 s to hand it
-        out. An engine never gives the id of a container to another one.
+        envkit writes it there after the creation. The file does not change during the node's life, and reading it from
+        an engine takes 0.15 to 0.2 s. So this reads it once and keeps a local copy with the container's id, which an
+        engine never gives to another container.
         """
         with suppress(OSError):
             identity, _, known = self.known.read_text().partition(" ")
@@ -42,7 +43,7 @@ class NodeFiles:
         return found
 
     def write_kubeconfig(self, facts: ClusterFacts, cluster: str) -> str | None:
-        """Write the administrator's kubeconfig with the host's port as its server; return why that is not possible."""
+        """Write the administrator's kubeconfig, with the host's port as its server; return the reason if that fails."""
         plane = facts.control_plane
         if plane is None or not facts.address:
             return "no node yet"
@@ -51,7 +52,7 @@ class NodeFiles:
             return f"node {plane.name} is {plane.state}, no kubeconfig yet"
         try:
             access = kubeconfig.parse(raw.decode())
-        except ClusterError as error:  # kubeadm is writing it
+        except ClusterError as error:  # kubeadm is still writing the file
             return error.message
         text = kubeconfig.render(replace(access, server=f"https://{facts.address}"), cluster)
         write_private(self.paths.kubeconfig, text)

@@ -1,4 +1,4 @@
-"""kind and the image of its nodes: where the program is, and which image it would take by itself."""
+"""Finds kind and the default image of its nodes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _DEFAULT = re.compile(rb"kindest/node:v\d+\.\d+\.\d+@sha256:[0-9a-f]{64}")
 
 
 def loaded_program(cache: Path) -> Path:
-    """Where `images load` puts the kind that an archive holds."""
+    """Return where `images load` stores the kind program from an archive."""
     return cache / "bin" / PROGRAM
 
 
 def program(environ: Mapping[str, str], cache: Path) -> str:
-    """The kind on PATH, else the one that came with an archive and is as it was loaded, else its bare name."""
+    """Return the kind on PATH, else the unchanged one from a loaded archive, else its bare name."""
     found = shutil.which(PROGRAM, path=environ.get("PATH"))
     if found:
         return found
@@ -32,7 +32,10 @@ def program(environ: Mapping[str, str], cache: Path) -> str:
 
 
 def default_image(kind: str) -> str | None:
-    """The node image that this kind takes when told none: no command tells it, the program's own text does."""
+    """Return the node image that this kind uses by default, or None if it cannot be read.
+
+    No command of kind prints it, so this searches the text in the program file.
+    """
     path = shutil.which(kind)
     if path is None:
         return None

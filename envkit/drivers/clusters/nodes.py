@@ -1,4 +1,4 @@
-"""The cluster's nodes as containers of an engine: found by kind's label and our own network, never by memory."""
+"""The cluster's nodes as containers of an engine, always found by kind's label and our own network."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 ROLE_LABEL = "io.x-k8s.kind.role"
 MARKER_FILE = "/kind/envkit-fingerprint"
-"""Written into the first control plane when creation has succeeded: without it the cluster is half made."""
+"""A file in the first control plane, written after the creation has succeeded; without it the cluster is incomplete."""
 
 API_PORT = 6443
 
 
 class Engine(Protocol):
-    """What a cluster needs of the engine; `envkit.drivers.runtimes.containers.Containers` is one."""
+    """The methods of an engine that a cluster needs; `envkit.drivers.runtimes.containers.Containers` has them."""
 
     claim: Claim
-    """Which clusters may be changed and removed."""
+    """The claim that decides which clusters may be changed and removed."""
 
     @property
     def api(self) -> APIClient:
         """The SDK's low-level client."""
 
     def read_file(self, container: str, path: str) -> bytes | None:
-        """A file's content, None when there is no such file or container."""
+        """Return a file's content, or None if the file or the container does not exist."""
 
     def write_file(self, container: str, path: str, content: bytes) -> None:
-        """Put a file into a container."""
+        """Write a file into a container."""
 
     def measured(self, container: str) -> Usage:
-        """What it takes of the machine."""
+        """Return the resources of this machine that the container uses."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node. `address` is host:port of the API server on this machine, empty where the node publishes none."""
+    """One node. `address` is the API server's host:port on this machine; empty if the node does not publish it."""
 
     name: str
     role: str
@@ -57,14 +57,14 @@ class Node:
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """What there is of the cluster. `fingerprint` is empty for a cluster whose creation never succeeded."""
+    """The current state of the cluster. `fingerprint` is empty if its creation never succeeded."""
 
     nodes: tuple[Node, ...] = ()
     fingerprint: str = ""
 
     @property
     def state(self) -> Literal["absent", "running", "paused", "stopped"]:
-        """Of all nodes together: one that stopped stops the cluster."""
+        """The state of all nodes together: if one node has stopped, the cluster has stopped."""
         states = {node.state for node in self.nodes}
         if not states:
             return "absent"
@@ -74,35 +74,35 @@ class ClusterFacts:
 
     @property
     def control_plane(self) -> Node | None:
-        """The first control plane, which carries the marker."""
+        """The first control plane, which has the marker file."""
         planes = sorted((node for node in self.nodes if node.role == "control-plane"), key=lambda node: len(node.name))
         return planes[0] if planes else None
 
     @property
     def address(self) -> str:
-        """host:port of the API server as seen from this machine; several control planes have a balancer before them."""
+        """The API server's host:port on this machine, or the load balancer's if there are several control planes."""
         balanced = sorted(self.nodes, key=lambda node: node.role != "external-load-balancer")
         return next((node.address for node in balanced if node.address), "")
 
 
 class Nodes:
-    """The containers of one cluster: what carries its exact label *and* is in the environment's network.
+    """The nodes of one cluster: containers with its exact label *and* in the environment's network.
 
-    kind labels what it makes with nothing of ours, so the network's labels say whose the nodes are.
+    kind cannot add envkit's labels to its containers, so the labels of the network show the owner of the nodes.
     """
 
     def __init__(self, engine: Engine, cluster: str, network: str) -> None:
         self.engine, self.cluster, self.network = engine, cluster, network
 
     def all(self) -> tuple[Node, ...]:
-        """All of them, running or not, by name."""
+        """Return all nodes, running or not, sorted by name."""
         with translated("listing the cluster's nodes"):
             rows = self.engine.api.containers(all=True, filters={"label": f"{CLUSTER_LABEL}={self.cluster}"})
         ours = (row for row in rows if self.network in ((row.get("NetworkSettings") or {}).get("Networks") or {}))
         return tuple(sorted(map(_node, ours), key=lambda node: node.name))
 
     def check(self) -> None:
-        """Raise `HolderError` when the environment's network, and so the cluster, is not ours."""
+        """Raise `HolderError` if the environment's network, and so the cluster, is not ours."""
         with translated("listing networks"):
             rows = self.engine.api.networks(names=[self.network])
         for row in rows:
@@ -110,13 +110,13 @@ class Nodes:
                 self.engine.claim.check(labels.owner_of(row.get("Labels") or {}), f"the cluster {self.cluster}")
 
     def remove_all(self) -> list[str]:
-        """Remove them with their volumes until none is left; the names of what was removed.
+        """Remove the nodes and their volumes until none is left; return the names of the removed nodes.
 
-        Raises `HolderError` when the cluster is not ours.
+        Raises `HolderError` if the cluster is not ours.
         """
         self.check()
         removed = []
-        for _ in range(5):  # a `run` that the engine was still working on may finish after the first listing
+        for _ in range(5):  # the engine may finish creating a container after the first listing
             nodes = self.all()
             if not nodes:
                 break
@@ -127,27 +127,27 @@ class Nodes:
         return removed
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command in a node; exit code and output."""
+        """Run a command in a node; return exit code and output."""
         with translated(f"running {argv[0]} in {node}"):
             return executed(self.engine.api, node, argv)
 
     def logs(self, node: str) -> str:
-        """What the node's own init printed."""
+        """Return the output of the node's init process."""
         with translated(f"reading the log of {node}"):
             return text(self.engine.api.logs(node, tail=500))
 
     def began(self, node: str) -> str:
-        """When it was started, as the engine writes it."""
+        """Return the start time of the node in the engine's format."""
         with translated(f"inspecting {node}"):
             return str(self.engine.api.inspect_container(node)["State"].get("StartedAt", ""))
 
     def usage(self, node: str) -> Usage:
-        """Memory and processor time of everything in a node."""
+        """Return memory and processor time of the whole node."""
         with translated(f"measuring {node}"):
             return self.engine.measured(node)
 
     def pause(self) -> None:
-        """Freeze every node that runs."""
+        """Freeze every running node."""
         self.check()
         for node in self.all():
             if node.state == "running":
@@ -155,7 +155,7 @@ class Nodes:
                     self.engine.api.pause(node.name)
 
     def unpause(self) -> None:
-        """Resume paused nodes: `/readyz` answers 0.3 s later."""
+        """Resume every paused node; `/readyz` answers 0.3 s later."""
         self.check()
         for node in self.all():
             if node.state == "paused":
@@ -174,7 +174,10 @@ class Nodes:
                 raise
 
     def _remove_volumes(self) -> None:
-        """On Podman, kind makes a volume for a node's /var, its label the node's name; one in use is not ours."""
+        """Remove the volumes for the nodes' /var. On Podman, kind makes them and labels each with its node's name.
+
+        A volume in use belongs to another cluster, so it stays.
+        """
         from docker.errors import APIError
 
         ours = re.compile(rf"{re.escape(self.cluster)}-(control-plane|worker)\d*")
@@ -190,8 +193,8 @@ class Nodes:
 
 
 def _node(row: Mapping[str, Any]) -> Node:
-    """Of a row of the engine's list: to inspect a container takes Podman ten times as long as to list it."""
-    ports, names = row.get("Ports") or [], row.get("Names") or [row["Id"][:12]]  # none while it is being removed
+    """Return the node from a row of the engine's list: on Podman an inspection takes ten times as long as the list."""
+    ports, names = row.get("Ports") or [], row.get("Names") or [row["Id"][:12]]  # no name while it is removed
     bound = next((port for port in ports if port.get("PrivatePort") == API_PORT and port.get("PublicPort")), None)
     return Node(
         name=str(names[0]).lstrip("/"),

@@ -1,4 +1,4 @@
-"""A cluster made of services (etcd, kube-apiserver, controllers), with the face that `kind.Kind` has."""
+"""A cluster that consists of services (etcd, kube-apiserver, controllers); it implements `base.Cluster`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from envkit.planning.facts import Instance
 
 RESUMED = 30.0
-"""Seconds for a resumed API server to answer; it does within one."""
+"""Timeout in seconds for a resumed API server; it answers within one second."""
 
 Report = Callable[[str], None]
 
@@ -33,28 +33,28 @@ LATE = (
     "poststarthook/scheduling/bootstrap-system-priority-classes",
     "autoregister-completion",
 )
-"""What an API server is still busy with when everything that the bootstrap needs works: the default roles, mainly."""
+"""Checks of an API server that pass late, mainly the one for default roles. The bootstrap works without them."""
 
 LOOK_AGAIN = 0.5
-"""Seconds after which it is asked anew which parts there are: the controllers come while the cluster is waited for."""
+"""Seconds after which a wait lists the parts again: the controllers start during the wait for the cluster."""
 
 
 class Runtime(Protocol):
-    """The runtime that runs the parts; see `drivers.runtimes.base.Runtime`."""
+    """The methods of a runtime that an `EnvtestCluster` needs; see `drivers.runtimes.base.Runtime`."""
 
     def observe(self, environment: str) -> Sequence[Instance]:
-        """Everything that carries the environment's label."""
+        """Return everything that carries the environment's label."""
 
     def look(self, instance: Instance) -> Instance:
-        """The instance as it is now."""
+        """Return the instance with its state now."""
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """The last `tail` lines of its output."""
+        """Return the last `tail` lines of its output."""
 
 
 @dataclass(frozen=True)
 class PartsFacts:
-    """What there is; an API server has no nodes."""
+    """The current state of the cluster; it has no nodes."""
 
     state: Literal["absent", "running", "paused"] = "absent"
     fingerprint: str = ""
@@ -65,16 +65,19 @@ class PartsFacts:
 
 @dataclass(frozen=True)
 class EnvtestCluster:
-    """The cluster of one environment; starting and stopping its parts is the runtime's business."""
+    """The cluster of one environment; the runtime starts and stops its parts."""
 
     environment: Environment
     paths: Paths
     runtime: Runtime
     lacks_controllers: Callable[[], bool]
-    """Whether this machine has no controllers to run; asked only where it matters."""
+    """Returns whether this machine has no program for the controllers; called only when needed."""
 
     def observe(self) -> PartsFacts:
-        """Running when its API server is; the fingerprint is written when it was ready for the first time."""
+        """Return the cluster's state, `running` if its API server runs.
+
+        The fingerprint is written when the API server is ready for the first time.
+        """
         parts = {name: part for name, part in self._parts().items() if part.state in ("running", "paused")}
         if APISERVER not in parts:
             return PartsFacts()
@@ -84,13 +87,13 @@ class EnvtestCluster:
         return PartsFacts("paused" if paused else "running", path.read_text() if path.exists() else "", dead=dead)
 
     def prepare(self, _cluster: Cluster, _report: Report, _cancel: Cancel) -> None:
-        """Nothing, for the same reason."""
+        """Do nothing: the parts are services, and services have their own preparation."""
 
     def create(
         self, cluster: Cluster, fingerprint: str, report: Report, cancel: Cancel,
         work: Callable[[Path], None] | None = None,
     ) -> PartsFacts:  # fmt: skip
-        """Wait until the API server that the parts made is ready, and the `default` ServiceAccount there."""
+        """Wait until the API server is ready and the ServiceAccount `default` exists; return the cluster's state."""
         self.restore_kubeconfig()
         api = Api.of(self.paths.kubeconfig)
         if work:
@@ -105,9 +108,9 @@ class EnvtestCluster:
         return PartsFacts("running", fingerprint)
 
     def before(self, part: str, cancel: Cancel) -> None:
-        """Wait for what a part should not be started before.
+        """Wait for the API server before the controllers start; other parts need not wait.
 
-        Controllers ask once a second whether the API server is healthy: started early, they would notice it late.
+        Controllers check the API server once a second, so they would notice late that it is ready.
         """
         if part == CONTROLLERS:
             self.restore_kubeconfig()
@@ -115,19 +118,19 @@ class EnvtestCluster:
             self._until(api.readyz, "the API server", self.environment.cluster.timeout, cancel)
 
     def resume(self, _report: Report, cancel: Cancel) -> None:
-        """Its parts were resumed like every service: here is waited for what they are together."""
+        """Wait until the API server answers. The runtime has already resumed the parts, like every service."""
         self.restore_kubeconfig()
         self._until(Api.of(self.paths.kubeconfig).readyz, "the resumed API server", RESUMED, cancel)
 
     def restore_kubeconfig(self) -> None:
-        """Written anew each time: ports may have changed."""
+        """Write the administrator's kubeconfig each time, because ports may have changed."""
         server = self._server()
         if server is None or not server.published:
             raise ClusterError("the API server is not running")
         Envtest(self.environment, self.paths).write_kubeconfig(next(iter(server.published.values())))
 
     def delete(self) -> list[str]:
-        """Its parts are removed like every service; here go its files."""
+        """Remove the cluster's files. The runtime removes the parts, like every service."""
         self.paths.kubeconfig.unlink(missing_ok=True)
         self._marker.unlink(missing_ok=True)
         return []
@@ -146,7 +149,10 @@ class EnvtestCluster:
     def _until(
         self, probe: Callable[[], str | None], what: str, seconds: float, cancel: Cancel, suspect: str = APISERVER
     ) -> float:
-        """Wait, and end at once when a part has died; after the deadline the suspect's last words are told."""
+        """Wait until the probe passes; return the seconds. Raise `ClusterError` at once if a part has died.
+
+        After the deadline, the error contains the last log lines of the part `suspect`.
+        """
         parts, runtime, looked = self._parts(), self.runtime, time.monotonic()
 
         def attempt() -> str | None:
@@ -170,19 +176,22 @@ class EnvtestCluster:
 
 
 def cut_off_parts(part: Instance, parts: Mapping[str, Instance]) -> bool:
-    """Whether it belonged to an API server before this one: its own step is removing it, and will make it anew."""
+    """Return whether the part belongs to an earlier API server; its own step removes it and makes it again."""
     server = parts.get(APISERVER)
     return server is not None and part.service == CONTROLLERS and part.began() < server.began()
 
 
 def opened(opening: Opening) -> EnvtestCluster:
-    """Return the cluster of an environment, whose parts the environment's runtime runs."""
+    """Return the cluster of an environment; the environment's runtime runs its parts."""
     lacks = partial(opening.lacking, CONTROLLERS)
     return EnvtestCluster(opening.environment, opening.paths, opening.runtime, lambda: bool(lacks()))
 
 
 def expanded(environment: Environment, paths: Paths, make: bool) -> Environment:
-    """Return the environment with the parts among its services. Raises `UsageError` for services of their names."""
+    """Return the environment with the parts as services.
+
+    Raises `UsageError` if the user's services have the same names.
+    """
     clash = [name for name in PARTS if name in environment.services]
     if clash:
         raise UsageError(

@@ -1,6 +1,6 @@
-"""Certificates of one environment: a CA of its own, and what it signs. Made once, kept 0600 in the state directory.
+"""Certificates of one environment: its CA and what this CA signed. Made once; mode 0600, in the state directory.
 
-Elliptic curve keys (P-256): a whole set takes a few milliseconds, RSA keys would take a second.
+The keys are elliptic curve keys (P-256): a whole set takes a few milliseconds, RSA keys would take a second.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 LIFETIME = timedelta(days=365)
-"""Longer than any test environment; a state directory that is older is made anew by hand."""
+"""How long a certificate is valid. Users who keep a state directory longer must remove it themselves."""
 
 
 @dataclass(frozen=True)
 class Pki:
-    """The certificates in one folder. Every method returns the paths of certificate and key, made when missing.
+    """The certificates in one folder. The methods return the paths of certificate and key, and make missing files.
 
-    With `make` false nothing is made: paths only, for who wants to look.
+    With `make` false they return paths only, for commands that only read.
     """
 
     folder: Path
@@ -39,19 +39,22 @@ class Pki:
         return self.folder / "ca.crt"
 
     def apart(self, purpose: str) -> Pki:
-        """Another CA, in a folder below this one: what this CA signed is worth nothing to a server that trusts it."""
+        """Return another CA in a folder below this one.
+
+        A server that trusts only that CA rejects certificates of this CA.
+        """
         return Pki(self.folder / purpose, self.make)
 
     def server(self, name: str, hosts: Sequence[str]) -> tuple[Path, Path]:
-        """For a server that is reached by these names and addresses; also as a client of its peers."""
+        """Return a certificate for a server with these host names and addresses. It is valid for a client as well."""
         return self._leaf(name, name, "", hosts)
 
     def client(self, name: str, user: str, group: str = "") -> tuple[Path, Path]:
-        """For a client whom Kubernetes sees as `user` in `group`."""
+        """Return a certificate for a client that Kubernetes identifies as `user` in `group`."""
         return self._leaf(name, user, group, ())
 
     def signing_key(self, name: str) -> tuple[Path, Path]:
-        """A key pair for tokens: public and private."""
+        """Return a key pair for signing tokens, as the paths of public and private key."""
         public, private = self.folder / f"{name}.pub", self.folder / f"{name}.key"
         with self._missing(public, private) as missing:
             if missing:
@@ -80,7 +83,10 @@ class Pki:
 
     @contextmanager
     def _missing(self, *paths: Path) -> Iterator[bool]:
-        """Whether one of them must be made; with the folder's lock, for two might make the halves of a pair."""
+        """Yield whether a file must be made.
+
+        If so, this holds the folder's lock: otherwise two processes could each make half of a pair.
+        """
         if not self.make or all(path.exists() for path in paths):
             yield False
             return
@@ -97,7 +103,7 @@ class Pki:
 
         if not (self.ca.exists() and self._ca_key.exists()):
             for stale in self.folder.glob("*.crt"):
-                stale.unlink()  # signed by a CA that is lost
+                stale.unlink()  # the CA that signed it is lost
             made = _new_key()
             subject = _subject("envkit-ca", "")
             write_private(self._ca_key, _pem(made))
@@ -140,7 +146,7 @@ def _sign(
     key: EllipticCurvePrivateKey, subject: x509.Name, issuer: x509.Name, ca_key: EllipticCurvePrivateKey,
     hosts: Sequence[str] | None,
 ) -> x509.Certificate:  # fmt: skip
-    """A certificate; `hosts` None makes it a CA's."""
+    """Return a signed certificate; if `hosts` is None, it is a CA's certificate."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -168,7 +174,7 @@ def _sign(
 
 
 def _usage(*, authority: bool) -> x509.KeyUsage:
-    """What the key is for: Python refuses a CA that does not say so, from 3.13 on."""
+    """Return the purposes of the key: since version 3.13 Python rejects a CA certificate without them."""
     from cryptography import x509
 
     return x509.KeyUsage(

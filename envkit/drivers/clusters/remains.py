@@ -1,4 +1,4 @@
-"""What a creation that was killed or failed leaves: its processes, ended; its logs, saved before anything goes."""
+"""Cleans up after a creation that failed or was killed: saves the logs of its nodes and ends its processes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ TOLD = {
     "containers.txt": ("ctr", "--namespace=k8s.io", "containers", "list"),
     "pods.log": ("sh", "-c", 'for f in /var/log/pods/*/*/*.log; do echo "== $f"; tail -n 200 "$f"; done'),
 }
-"""File name -> the command that is run in every node."""
+"""Maps the name of a log file to the command that prints its content in every node."""
 
 
 def save_logs(nodes: Nodes, folder: Path) -> list[Path]:
-    """Save what every node says; what cannot be had is noted in its place. Never raises `EnvkitError`."""
+    """Save the logs of every node; return the files. A file contains the error if its log is not available.
+
+    Never raises `EnvkitError`.
+    """
     saved: list[Path] = []
     with suppress(EnvkitError):
         for node in nodes.all():
@@ -50,14 +53,15 @@ def _kept(path: Path, ask: Callable[[], str]) -> Path:
     try:
         write_private(path, ask())
     except EnvkitError as error:
-        write_private(path, f"not to be had: {error.message}\n")
+        write_private(path, f"not available: {error.message}\n")
     return path
 
 
 def end_processes(environment: str, cluster: str, claim: Claim) -> list[int]:
-    """End every `kind create` of this environment that outlived its envkit, with its process group; their pids.
+    """End every `kind create` of this environment that still runs after its envkit died, with its process group.
 
-    It carries the environment's marker, the claim covers it, and its command line names this cluster.
+    Returns their pids. Such a process carries the environment's marker, is covered by the claim, and has this cluster
+    in its command line.
     """
     import psutil
 

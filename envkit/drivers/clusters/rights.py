@@ -1,4 +1,4 @@
-"""Rights that were changed are in force a moment later: the API server's authorizer reads them from a cache."""
+"""Waits until changed rights are in force: the API server's authorizer reads them from a cache, a moment later."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from envkit.drivers.clusters.steps import Steps
 
 
 def wait_until_in_force(applier: Applier, api: Api, environment: str, steps: Steps) -> None:
-    """Wait until the authorizer knows every change of rights made so far; what was taken away would prove a wrong yes.
+    """Wait until the authorizer applies all changes of rights so far, so that no check accepts a right already removed.
 
-    It reads each kind of object in the order of changes: what is made last, a role and a binding of each kind, is known
-    last.
+    The authorizer reads the objects of each kind in the order of their changes. So this makes a role and a binding of
+    each kind and waits until they are in force: then all earlier changes are too.
     """
     name = f"envkit-last-{secrets.token_hex(4)}"
     here, role = f"{name}-here", {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}

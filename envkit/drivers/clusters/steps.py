@@ -1,4 +1,4 @@
-"""Steps inside one deadline: each timed and reported, calls repeated with backoff, a failure named by its step."""
+"""Runs steps within one deadline: reports the time of each, repeats calls with backoff, names the failed step."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from envkit.drivers.clusters.api import Busy
 T = TypeVar("T")
 
 FIRST_PAUSE = 1.0
-"""Seconds before the second attempt of a call; then 2, then 4."""
+"""Seconds before the second attempt of a call; the next pauses are 2 and 4."""
 
 
 @dataclass
 class Steps:
-    """A budget of seconds for everything that runs in it."""
+    """A time limit in seconds for all steps together."""
 
     seconds: float
     report: Callable[[str], None]
@@ -29,11 +29,14 @@ class Steps:
 
     @property
     def left(self) -> float:
-        """Seconds that remain; never below a tenth."""
+        """The seconds that remain, at least a tenth."""
         return max(0.1, self.began + self.seconds - time.monotonic())
 
     def run(self, name: str, work: Callable[[], T]) -> T:
-        """Do `work`, say how long it took; what it raises is raised with the step's name and time."""
+        """Run `work`, report its time, and return its result.
+
+        An error of `work` is raised with the step's name and time.
+        """
         began = time.monotonic()
         try:
             result = work()
@@ -45,12 +48,15 @@ class Steps:
         return result
 
     def ask(self, call: Callable[[], T]) -> T:
-        """Call again after 1, 2, 4 seconds while the API server is busy; what Retry-After says is honoured."""
+        """Call `call` again after 1, 2 and 4 seconds while the API server is busy, or after the time in Retry-After."""
         pauses = doubling(self.first_pause, 4 * self.first_pause)
         return retry(call, seconds=self.left, pauses=pauses, cancel=self.cancel, progress=self.report)
 
     def until(self, attempt: Callable[[], str | None], what: str) -> float:
-        """The wait loop, within what is left; an answer of "busy" is one more reason to go on."""
+        """Wait until the attempt returns None, within the remaining time; return the seconds.
+
+        Continues after `Busy`.
+        """
 
         def once() -> str | None:
             try:

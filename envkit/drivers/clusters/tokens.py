@@ -1,4 +1,4 @@
-"""When a token ends, told by its own `exp` claim; imports nothing heavy, for `env` asks this every time."""
+"""Checks when a token expires, by its `exp` claim. It imports no large package, because `env` always calls it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def expires_at(token: str) -> float:
-    """The `exp` claim, seconds since the epoch; 0 for what is no JWT."""
+    """Return the `exp` claim in seconds since the epoch, or 0 if the text is not a JWT."""
     try:
         payload = token.split(".")[1]
         return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])
@@ -18,5 +18,5 @@ def expires_at(token: str) -> float:
 
 
 def ends_within(token: str, seconds: float, clock: Callable[[], float] = time.time) -> bool:
-    """Whether the token has ended or ends within that many seconds."""
+    """Return whether the token has expired or expires within that many seconds."""
     return expires_at(token) - clock() < seconds

@@ -1,4 +1,4 @@
-"""Runs services: as containers (Docker and Podman, one class over one SDK), or as processes of this host.
+"""Runs services: as containers (one class for Docker and Podman, with one SDK), or as processes of this host.
 
 Each runtime is a module with a `RUNTIME`, registered in `base.registry.RUNTIMES`.
 """

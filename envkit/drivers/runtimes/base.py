@@ -1,4 +1,4 @@
-"""The seam between deciding and doing: what every runtime can do with a service."""
+"""The interfaces of a runtime: what every runtime does with a service, and abilities that only some runtimes have."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unit:
-    """A service made ready to start: references resolved for the inside, image and host ports chosen.
+    """A service that is ready to start: its references are resolved, its image and its host ports are chosen.
 
-    `host_ports` maps inner ports to ports on 127.0.0.1; 0 lets the engine pick one.
+    `host_ports` maps ports of the service to ports of 127.0.0.1; with 0 the engine chooses one.
     """
 
     environment: str
@@ -40,187 +40,198 @@ class Unit:
     fingerprint: str
     host_ports: Mapping[int, int] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
-    """Names that a container knows beside those of its network, with their addresses."""
+    """Host names for the container's /etc/hosts with their addresses, in addition to the names in its network."""
 
 
 class Runtime(Protocol):
-    """Where services run. Every call has a deadline; failures are `EngineError`, `PortTaken` or `ImageUnavailable`."""
+    """Runs services.
+
+    Every call has a deadline and raises `EngineError`, `PortTaken` or `ImageUnavailable` on failure.
+    """
 
     def observe(self, environment: str) -> Sequence[Instance]:
-        """Everything that carries the environment's label."""
+        """Return everything that carries the environment's label."""
 
     def start(self, unit: Unit) -> Instance:
-        """Create, label first, and start; nothing of a failed start stays."""
+        """Create the service with its label and start it; a start that fails leaves nothing behind."""
 
     def look(self, instance: Instance) -> Instance:
-        """The instance as it is now; state `dead` when it is gone."""
+        """Return the instance with its state now; the state is `dead` if it no longer exists."""
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """Its output so far, or the last `tail` lines."""
+        """Return its output so far, or the last `tail` lines."""
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
-        """Stop it (SIGTERM, `grace` seconds, SIGKILL) and remove it with its anonymous volumes; gone is fine."""
+        """Stop it (SIGTERM, `grace` seconds, SIGKILL), then remove it and its anonymous volumes.
+
+        Does nothing if it no longer exists.
+        """
 
 
 class Owned(Protocol):
-    """A runtime that changes and removes only what its claim covers: every other call raises `HolderError`."""
+    """A runtime that changes and removes only what its claim covers; other calls raise `HolderError`."""
 
     claim: Claim
 
     def whose(self, instance: Instance) -> Verdict:
-        """Whose the instance is, for this runtime's claim."""
+        """Return the verdict of this runtime's claim on the owner of the instance."""
 
 
 class Limits(Protocol):
-    """A runtime that can tell the memory limit that is really in force."""
+    """A runtime that can read the memory limit in force."""
 
     def limit_of(self, instance: Instance) -> str | None:
-        """Bytes, as the control group writes them; None where that cannot be asked or there is none."""
+        """Return the limit in bytes, as the control group writes it; None if there is none or it cannot be read."""
 
 
 class Follows(Protocol):
-    """A runtime whose services' output can be followed as it comes."""
+    """A runtime that can follow the output of its services."""
 
     def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:
-        """Its last `tail` lines (all when None), then what it writes, until it ends.
+        """Yield its last `tail` lines (all lines if None), then each new line, until the service ends.
 
-        `place` remembers how far that went: given again, after a restart, nothing is left out and nothing said twice.
+        `place` records the position in the log. The caller passes it again after a restart, to get each line exactly
+        once.
         """
 
 
 class Renewing(Protocol):
-    """A runtime that can change a file of a service that runs."""
+    """A runtime that can change a file of a running service."""
 
     def rewrite(self, name: str, path: str, content: bytes) -> bool:
-        """Replace the content, owner and mode kept, never leaving half of it; whether it changed.
+        """Replace the content of a file atomically and keep its owner and mode; return whether it changed.
 
-        `name` is an instance's; nothing happens where that or the file is gone.
+        `name` is the name of an instance. Returns False if the instance or the file does not exist.
         """
 
 
 class Pauses(Protocol):
-    """A runtime that can hold a service where it is: no processor time is used, memory stays."""
+    """A runtime that can pause a service: it then uses no processor time and keeps its memory."""
 
     def pause(self, instance: Instance) -> None:
-        """Hold it; held already is fine."""
+        """Pause the service; does nothing if it is paused already."""
 
     def resume(self, instance: Instance) -> Instance:
-        """Let it go on; the instance as it is then."""
+        """Resume the service; return the instance as it is afterwards."""
 
 
 class Listens(Protocol):
-    """A runtime that can tell whether it is the services who listen on their ports."""
+    """A runtime that can check whether the services themselves listen on their ports."""
 
     def strangers(self, instances: Sequence[Instance]) -> Mapping[str, Holder]:
-        """Who else listens on a port of a service, by the service's name; nothing for services whose ports are theirs.
+        """Return which other program listens on a port of a service, by the service's name.
 
-        An engine binds the ports itself, and starts nothing where it cannot.
+        The result leaves out services that listen on their ports themselves. An engine binds the ports itself, and does
+        not start a container if it cannot.
         """
 
 
 class Measures(Protocol):
-    """A runtime that can tell what a service takes."""
+    """A runtime that can measure the resources that a service uses."""
 
     def usage(self, instance: Instance) -> Usage:
-        """Memory now, processor time since it began; zeros when it is gone."""
+        """Return the memory in use now and the processor time since the start; zeros if the service is gone."""
 
 
 class Glances(Protocol):
-    """A runtime with a look at everything that is cheaper than a look at each instance."""
+    """A runtime that can list all instances faster than it can inspect each one."""
 
     def glance(self, environment: str) -> Mapping[str, tuple[str, str]]:
         """Return service and state of everything that carries the environment's label, by id."""
 
 
 class WritesLogFiles(Protocol):
-    """A runtime whose services write into files of this host."""
+    """A runtime that writes the output of its services into files on this host."""
 
     def log_file(self, instance: Instance) -> Path:
-        """Return the file that the service writes its output into."""
+        """Return the file that contains the service's output."""
 
     def is_stopped(self, instance: Instance) -> bool:
-        """Return whether a process of it was stopped (SIGSTOP), which an engine would call paused."""
+        """Return whether a process of the service is stopped (SIGSTOP); an engine would report it as paused."""
 
 
 class SendsPieces(Protocol):
-    """A runtime that hands out a service's output in pieces, each with its time."""
+    """A runtime that returns a service's output in pieces, each with a timestamp."""
 
     def pieces(self, instance: Instance, place: Place, tail: int | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield time and text of what it writes, from `place` on, until it ends."""
+        """Yield timestamp and text of each piece of output, from `place` on, until the service ends."""
 
 
 class FullRuntime(Runtime, Owned, Limits, Follows, Renewing, Pauses, Listens, Measures, Protocol):
-    """What every operation together needs of a runtime."""
+    """All methods of a runtime that any operation uses."""
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command beside the service; return its exit code and output."""
 
     def restart(self, instance: Instance, grace: float) -> Instance:
-        """Stop it (SIGTERM, `grace` seconds, SIGKILL) and start it again, its data kept; return it as it is then."""
+        """Stop it (SIGTERM, `grace` seconds, SIGKILL), start it again with its data, return its new state."""
 
     def used_memory(self, instance: Instance) -> int:
-        """Return bytes that the service takes now, 0 when that cannot be told."""
+        """Return the bytes of memory that the service uses now, 0 if they cannot be measured."""
 
     def silence(self) -> str:
-        """Return why the engine does not answer, or an empty text."""
+        """Return the reason why the engine does not answer, or an empty string if it answers."""
 
     def published(self) -> Mapping[int, Holder]:
-        """Return host ports that are taken by what runs there, with their holders."""
+        """Return the host ports that this runtime's containers publish, each with its holder."""
 
     def ports_beside(self, instance: Instance) -> Mapping[int, int]:
-        """Return by inner port the one on which a client beside the service reaches it; empty where it is the same."""
+        """Return the port on which a client beside the service reaches it, by the service's own port.
+
+        The result is empty if both are the same.
+        """
 
     def way_in(
         self, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
         environ: Mapping[str, str], *, tty: bool,
     ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
-        """Return the command, and its variables, that goes into the service.
+        """Return the command that runs a program inside the service, and the variables for that command.
 
         `client` is the service's own client, `argv` what the user typed instead. Raises `ToolMissing`.
         """
 
 
 class Networks(Protocol):
-    """The networks of environments; a runtime without any has none to make or to remove."""
+    """The networks of environments. A runtime without networks makes and removes none."""
 
     def exists(self, environment: str, /) -> bool:
-        """Return whether the environment's network is there."""
+        """Return whether the environment has a network."""
 
     def gateway(self, environment: str, /) -> str:
-        """Return its address on this host, or an empty text."""
+        """Return the network's address on this host, or an empty string."""
 
     def owner(self, environment: str, /) -> Owner | None:
-        """Return whose it is, None when there is none."""
+        """Return the owner of the network, None if there is no network."""
 
     def create(self, environment: str, owner: Owner, /, **marks: str) -> None:
-        """Make it, labelled."""
+        """Create the network with its labels."""
 
     def remove_all(self, environment: str, /) -> list[str]:
-        """Remove it; return the names of what was removed."""
+        """Remove the environment's networks; return their names."""
 
 
 class Backend(Protocol):
-    """An environment's runtime with what belongs to it."""
+    """The runtime of an environment, with its networks and its supply of images or programs."""
 
     @property
     def engine(self) -> str:
-        """`docker`, `podman`, or empty where no engine runs anything."""
+        """`docker`, `podman`, or an empty string if there is no engine."""
 
     @property
     def engine_url(self) -> str:
-        """The engine's address, or empty."""
+        """The engine's address, or an empty string if there is no engine."""
 
     @property
     def where(self) -> str:
-        """Where it all runs, for people."""
+        """A description of where the services run, for people."""
 
     @property
     def arch(self) -> str:
-        """The engine's machine, `amd64` or `arm64`; empty where no image is built."""
+        """The architecture of the engine's machine, `amd64` or `arm64`; empty if this backend builds no images."""
 
     @property
     def runtime(self) -> FullRuntime:
-        """Where the services run."""
+        """The runtime of the services."""
 
     @property
     def networks(self) -> Networks:
@@ -228,16 +239,16 @@ class Backend(Protocol):
 
     @property
     def supply(self) -> Supply:
-        """What services are started from."""
+        """The images or programs from which services start."""
 
     def check(self) -> None:
-        """Raise `EngineError` when nothing that it publishes can be reached from here."""
+        """Raise `EngineError` if this host cannot reach the ports that the backend publishes."""
 
     def this_host(self) -> ThisHost:
-        """Return how what runs there calls this host back."""
+        """Return the address at which services reach this host."""
 
     def lacking(self, service: Service) -> str:
-        """Return the program of an optional part that cannot be had here, or an empty text."""
+        """Return the program that is missing for an optional service, or an empty string."""
 
 
 class OnEngine(Protocol):
@@ -250,12 +261,12 @@ class OnEngine(Protocol):
         """The engine's own client."""
 
     def connect(self, seconds: int) -> Any:
-        """Return another client, whose calls may take that long."""
+        """Return another client, with a timeout of `seconds` for each call."""
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What a backend may need to open the runtime of an environment. `address` is what `enter` gave."""
+    """What a backend may need to open the runtime of an environment. `address` is the result of `enter`."""
 
     environment: Environment
     paths: Paths
@@ -268,7 +279,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class RuntimeKind:
-    """One runtime. `enter` finds what it runs on, for as long as the context lasts; `open` touches nothing."""
+    """One kind of runtime. `enter` finds its engine or host for the time of the context; `open` has no side effects."""
 
     enter: Callable[[Environment, Mapping[str, str], Paths, Stream], AbstractContextManager[Any]]
     open: Callable[[Opening], Backend]

@@ -1,4 +1,4 @@
-"""What an engine says of a container, as plain facts; Docker and Podman answer in the same shape."""
+"""Facts about a container, from the answer of an engine; Docker and Podman answer in the same form."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def instance_of(raw: Mapping[str, Any]) -> Instance:
 
 
 def held_ports(rows: Iterable[Mapping[str, Any]]) -> dict[int, Holder]:
-    """Return the host ports that listed containers publish, with the container and its environment."""
+    """Return the host ports that the listed containers publish, each with its container and environment."""
     taken: dict[int, Holder] = {}
     for row in rows:
         name = str(row["Names"][0]).lstrip("/")

@@ -1,4 +1,4 @@
-"""Files in containers, through the engine's archive API; it works on a stopped container too."""
+"""Reads and writes files of containers with the engine's archive API, which also works on a stopped container."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read(api: APIClient, container: str, path: str) -> bytes | None:
-    """Return a file's content; None when the file or the container is missing."""
+    """Return a file's content, or None if the file or the container does not exist."""
     try:
         with translated(f"reading {path} in {container}"):
             stream, _ = api.get_archive(container, path)
@@ -28,7 +28,7 @@ def read(api: APIClient, container: str, path: str) -> bytes | None:
 
 
 def write(api: APIClient, container: str, path: str, content: bytes) -> None:
-    """Put a file (root, 0644) into a container."""
+    """Write a file (root, 0644) into a container."""
     from envkit.config.models import File
 
     with translated(f"writing {path} in {container}"):
@@ -36,9 +36,9 @@ def write(api: APIClient, container: str, path: str, content: bytes) -> None:
 
 
 def rewrite(api: APIClient, container: str, path: str, content: bytes, check: Callable[[], None]) -> bool:
-    """Replace a file's content, its owner and mode kept; return whether it changed.
+    """Replace a file's content and keep its owner and mode; return whether it changed.
 
-    `check` is called before a change, and may raise. A missing file or container is no change.
+    `check` runs before a change and may raise. Returns False if the file or the container does not exist.
     """
     try:
         with translated(f"renewing {path} in {container}"):
@@ -56,7 +56,7 @@ def rewrite(api: APIClient, container: str, path: str, content: bytes, check: Ca
 
 
 def default_owner(api: APIClient, container: str, service: Service) -> str:
-    """Return the uid, or uid:gid, that the container's programs run as: the owner of files that name none."""
+    """Return the user of the container's programs, as uid or uid:gid. It owns files that name no owner."""
     if all(file.owner is not None for file in service.files):
         return file_owners.ROOT
     user = service.user or api.inspect_container(container)["Config"].get("User") or file_owners.ROOT

@@ -1,4 +1,4 @@
-"""A container's output as it comes, through its restarts: nothing left out, nothing twice."""
+"""Follows a container's output through its restarts: returns each piece once and leaves none out."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from docker.types import CancellableStream
 
 SILENCE = 7 * 86400
-"""Seconds that a service may write nothing while its log is followed."""
+"""Seconds that a service may write nothing while envkit follows its log."""
 
 RECHECK = 1.0
-"""Seconds after which Podman's stream is compared with its log."""
+"""Seconds after which envkit compares Podman's stream with its log."""
 
 IN_TIME = 0.3
-"""Seconds within which a stream gives what is in the log."""
+"""Seconds that a stream gets to return what is already in the log."""
 
 
 def pieces(
     endpoint: Endpoint, container: str, doing: str, place: Place, tail: int | None = None
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Stamp and text of each piece that `place` has not covered, until the container ends."""
+    """Yield timestamp and text of each piece after `place`, until the container ends."""
     with translated(doing):
         api = connect(endpoint, SILENCE)
         try:
@@ -50,9 +50,10 @@ def pieces(
 
 
 class _Recheck:
-    """Podman (4.3) misses what is written between its look at a log's end and its watch for more, until the next line.
+    """Compare Podman's stream with its log a second after the stream began; close the stream if it is behind.
 
-    So its stream is compared with its log a second after it began, and closed to be opened anew when it is behind.
+    Podman 4.3 reads to a log's end and then starts to watch it. A line written between both steps appears only with the
+    next line. `pieces` opens a closed stream again.
     """
 
     def __init__(self, endpoint: Endpoint, container: str, place: Place, stream: CancellableStream[bytes]) -> None:
@@ -61,7 +62,7 @@ class _Recheck:
         threading.Thread(target=self._run, daemon=True, name=f"recheck {container[:12]}").start()
 
     def over(self) -> bool:
-        """The stream has ended; whether it was closed for being behind."""
+        """Stop the check after the stream's end; return whether the check closed the stream because it was behind."""
         self._ended.set()
         return self._behind
 
@@ -75,7 +76,7 @@ class _Recheck:
                 deque(_there(api, self._container, newest), maxlen=0)
                 api.close()
         except EngineError:
-            return  # the stream itself will tell
+            return  # the stream itself raises the error
         time.sleep(IN_TIME)
         behind = (newest.moment, newest.count) > (self._place.moment, self._place.count)
         if behind and not self._ended.is_set():
@@ -84,7 +85,7 @@ class _Recheck:
 
 
 def _there(api: APIClient, container: str, place: Place) -> Iterator[tuple[bytes, bytes]]:
-    """What has been written and not been read, without waiting for more."""
+    """Yield the pieces after `place` that are in the log now, without waiting for more."""
     return unread(api.logs(container, stream=True, follow=False, timestamps=True, since=_since(place)), place)
 
 

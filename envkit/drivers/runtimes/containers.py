@@ -1,4 +1,4 @@
-"""Services as containers. One class for Docker and Podman: Podman is a second address for the same SDK."""
+"""Runs services as containers. One class serves Docker and Podman, because the same SDK can connect to both."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from envkit.base.waiting import Cancel
 
 EXECUTE_SECONDS = 10
-"""For a command in a container to say something."""
+"""Timeout in seconds for a command in a container."""
 
 
 class Containers:
-    """The runtime `containers`, and with it what only an engine can do: networks, files in and out, commands.
+    """The runtime `containers`, with the extra methods of an engine: files, commands, resource usage.
 
-    Only what the claim covers is changed or removed; for other containers these calls raise `HolderError`.
+    It changes and removes only containers that the claim covers; for others these calls raise `HolderError`.
     """
 
     def __init__(self, endpoint: Endpoint, claim: Claim, cancel: Cancel | None = None) -> None:
-        """`cancel` ends calls that are under way, while it is `cutting`."""
+        """Use the engine at `endpoint`. `cancel` aborts calls in progress while it is `cutting`."""
         self.endpoint, self.claim, self._cancel = endpoint, claim, cancel
 
     def whose(self, instance: Instance) -> Verdict:
-        """Whose the container is, by its labels."""
+        """Return the claim's verdict on the owner in the container's labels."""
         return self.claim.on(instance.owner)
 
     def _check(self, instance: Instance) -> None:
@@ -50,7 +50,7 @@ class Containers:
 
     @cached_property
     def api(self) -> APIClient:
-        """The SDK's client, made when first needed: importing it costs 0.14 s."""
+        """The SDK's client, created on first use because importing the SDK takes 0.14 s."""
         return connect(self.endpoint, cancel=self._cancel)
 
     @cached_property
@@ -59,21 +59,21 @@ class Containers:
 
     @cached_property
     def _measurer(self) -> APIClient:
-        """One look at what a container takes is newer than the rest of what is spoken: Docker 20.10."""
+        """A client for the API version 1.41 (Docker 20.10), the first one that can sample resource usage once."""
         return connect(self.endpoint, EXECUTE_SECONDS, "1.41", self._cancel)
 
     # Runtime
 
     def observe(self, environment: str) -> list[Instance]:
-        """Every container with the environment's label, inspected."""
+        """Return every container with the environment's label, inspected."""
         with translated("listing containers"):
             rows = self.api.containers(all=True, filters={"label": f"{labels.ENV}={environment}"})
-        with ThreadPoolExecutor(4, thread_name_prefix="inspect") as pool:  # each is a process on Podman
+        with ThreadPoolExecutor(4, thread_name_prefix="inspect") as pool:  # on Podman each inspection starts a process
             found = list(pool.map(self._inspect, [row["Id"] for row in rows]))
         return [instance for instance in found if instance is not None]
 
     def start(self, unit: Unit) -> Instance:
-        """Create with labels, copy files in, start. A start that fails leaves no container."""
+        """Create the container with labels, copy its files in and start it. A failed start leaves no container."""
         name = labels.resource_name(unit.environment, unit.name)
         self._clear_namesake(name, unit.environment)
         with translated(f"creating {name}"):
@@ -86,35 +86,35 @@ class Containers:
                     self.api.put_archive(identity, "/", pack(unit.service.files, owner))
                 self.api.start(identity)
             return self._inspect(identity) or Instance(identity, name, unit.name, "dead")
-        except BaseException as error:  # a signal too: nobody else knows of it yet
+        except BaseException as error:  # a signal too: no record of the container exists yet
             self._remove(identity)
             if isinstance(error, EngineError):
                 self._explain_ports(unit, error)
             raise
 
     def look(self, instance: Instance) -> Instance:
-        """The container now."""
+        """Return the container with its state now."""
         return self._inspect(instance.id) or replace(instance, state="dead")
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """Stdout and stderr, with the engine's timestamps when all of it is asked for."""
+        """Return stdout and stderr, with the engine's timestamps if `tail` is None."""
         with translated(f"reading the log of {instance.name}"):
             return text(self.api.logs(instance.id, tail=tail or "all", timestamps=tail is None))
 
     def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:
-        """Its last `tail` lines and what follows, until it ends; on a connection of its own."""
+        """Yield its last `tail` lines and each new one, until it ends; uses a separate connection."""
         return lines_of(text for _, text in self.pieces(instance, place or Place(), tail))
 
     def pieces(self, instance: Instance, place: Place, tail: int | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """The same, cut as the engine cuts it: stamp and text of each piece."""
+        """Yield timestamp and text of each piece of its output, as the engine divides it."""
         doing = f"following the log of {instance.name}"
         return container_logs.pieces(self.endpoint, instance.id, doing, place, tail)
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
-        """Stop and remove, anonymous volumes included."""
+        """Stop the container and remove it with its anonymous volumes."""
         self._check(instance)
         if instance.state == "paused":
-            instance = self.resume(instance)  # what is frozen hears no signal
+            instance = self.resume(instance)  # a frozen process receives no signal
         if grace and instance.running:
             from docker.errors import NotFound
 
@@ -129,23 +129,26 @@ class Containers:
     # What only an engine can do
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command in the container; exit code and output. Raises `EngineError` after `EXECUTE_SECONDS`."""
+        """Run a command in the container; return exit code and output. Raises `EngineError` after `EXECUTE_SECONDS`."""
         with translated(f"running {argv[0]} in {instance.name}"):
             return executed(self._executor, instance.id, argv)
 
     def limit_of(self, instance: Instance) -> str | None:
-        """The memory limit, as the container's own kernel tells it."""
+        """Return the memory limit that the kernel shows inside the container."""
         return limits.inside(lambda argv: self.execute(instance, argv))
 
     def pause(self, instance: Instance) -> None:
-        """Freeze its control group."""
+        """Freeze the container's control group."""
         self._check(instance)
         if self.look(instance).state != "paused":
             with translated(f"pausing {instance.name}"):
                 self.api.pause(instance.id)
 
     def resume(self, instance: Instance) -> Instance:
-        """Thaw it. It is looked at only where that is refused: on Podman each look is a process of its own."""
+        """Resume the container.
+
+        Inspects it only if the engine refuses, because Podman starts a process for each inspection.
+        """
         self._check(instance)
         try:
             with translated(f"resuming {instance.name}"):
@@ -158,22 +161,22 @@ class Containers:
         return replace(instance, state="running")
 
     def restart(self, instance: Instance, grace: float) -> Instance:
-        """Stop (SIGTERM, `grace` seconds, SIGKILL) and start the same container; its data stays."""
+        """Stop (SIGTERM, `grace` seconds, SIGKILL) and start the same container; it keeps its data."""
         self._check(instance)
         with translated(f"restarting {instance.name}"):
             self.api.restart(instance.id, timeout=int(grace))
         return self.look(instance)
 
     def read_file(self, container: str, path: str) -> bytes | None:
-        """A file's content through the archive API, which also works on a stopped container; None when absent."""
+        """Return a file's content, also from a stopped container; None if it does not exist."""
         return container_files.read(self.api, container, path)
 
     def write_file(self, container: str, path: str, content: bytes) -> None:
-        """Put a file (root, 0644) into a container."""
+        """Write a file (root, 0644) into a container."""
         container_files.write(self.api, container, path, content)
 
     def glance(self, environment: str) -> dict[str, tuple[str, str]]:
-        """Service and state of everything with the environment's label, by id: one call, nothing inspected."""
+        """Return service and state of everything with the environment's label, by id, with one call of the engine."""
         with translated("listing containers"):
             rows = self.api.containers(all=True, filters={"label": f"{labels.ENV}={environment}"})
         return {
@@ -182,20 +185,23 @@ class Containers:
         }
 
     def used_memory(self, instance: Instance) -> int:
-        """Bytes that count against its limit, without what the kernel would give back; 0 when it does not run."""
+        """Return the bytes of memory that count against its limit, without reclaimable cache; 0 if it does not run."""
         return self.usage(instance).memory
 
     def strangers(self, _instances: Sequence[Instance]) -> dict[str, Holder]:
-        """None: the engine holds the ports that it publishes."""
+        """Return an empty dict: the engine itself holds the ports that it publishes."""
         return {}
 
     def usage(self, instance: Instance) -> Usage:
-        """Memory and processor time, one look: the engine's usual answer waits a second for a second one."""
+        """Return memory and processor time, sampled once: by default engines wait a second for a second sample."""
         with translated(f"measuring {instance.name}"):
             return self.measured(instance.id)
 
     def measured(self, container: str) -> Usage:
-        """One look at a container. An engine too old for that takes a second for two of them."""
+        """Return the resource usage of a container, sampled once.
+
+        With an older engine this takes a second, for two samples.
+        """
         from docker.errors import APIError
 
         try:
@@ -206,7 +212,10 @@ class Containers:
             return of_stats(self.api.stats(container, stream=False))
 
     def rewrite(self, container: str, path: str, content: bytes) -> bool:
-        """Replace a file's content in place, owner and mode kept; whether it changed. What is gone is passed over."""
+        """Replace a file's content and keep its owner and mode; return whether it changed.
+
+        Returns False if the container or the file does not exist.
+        """
 
         def check() -> None:
             if there := self._inspect(container):
@@ -215,20 +224,24 @@ class Containers:
         return container_files.rewrite(self.api, container, path, content, check)
 
     def ports_beside(self, _instance: Instance) -> Mapping[int, int]:
-        """See `base.FullRuntime`."""
+        """Return an empty dict: inside the network a service has its own ports."""
         return {}
 
     def way_in(
         self, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
         environ: Mapping[str, str], *, tty: bool,
     ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
-        """Through the engine's own command line, which knows terminals; values do not stand in its words."""
+        """Return a `docker exec` or `podman exec` command and its variables.
+
+        The engine's client can attach a terminal. The command names the variables without their values, because other
+        users can read the arguments of a process.
+        """
         from envkit.drivers.runtimes.entering import inside
 
         return inside(self.endpoint, instance, client, variables, argv, environ, tty=tty)
 
     def silence(self) -> str:
-        """Why the engine does not answer now, asked anew within a few seconds; empty when it does."""
+        """Ask the engine again, within a few seconds; return why it does not answer, or an empty string."""
         from envkit.drivers.engine.discovery import ask
 
         try:
@@ -238,15 +251,15 @@ class Containers:
         return ""
 
     def published(self) -> dict[int, Holder]:
-        """Host ports that running containers of this engine publish, with the container and its environment."""
+        """Return the host ports that running containers of this engine publish, with container and environment."""
         with translated("listing containers"):
             rows = self.api.containers()
         return held_ports(rows)
 
-    # Inside
+    # Private methods
 
     def _clear_namesake(self, name: str, environment: str) -> None:
-        """A container of ours that was created and never seen again is removed; anybody else's is an error."""
+        """Remove our container of that name, left by an interrupted start; raise `EngineError` for any other one."""
         there = self._inspect(name)
         if there is None:
             return
@@ -275,7 +288,7 @@ class Containers:
                 raise
 
     def _explain_ports(self, unit: Unit, error: EngineError) -> None:
-        """A start that failed while a port is held by another failed because of it, whatever the engine's words."""
+        """Raise `PortTaken` if another program holds a port of the unit; engines report this in different words."""
         wanted = [outer for outer in unit.host_ports.values() if outer]
         taken = holders(wanted, self.published())
         if taken:

@@ -1,4 +1,4 @@
-"""How processes are ended: their stop signal, the time they have, and the wait until the last one is gone."""
+"""Ends processes: sends the stop signal, waits for the grace period, kills, and waits until the last one is gone."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from envkit.drivers.runtimes.process_table import alive
 from envkit.drivers.runtimes.spawning import launch_of
 
 FOUND = 5.0
-"""Seconds for a killed process to be gone."""
+"""Seconds to wait until killed processes have ended."""
 
 TIDY = 3.0
-"""Seconds at least for a program with a stop signal of its own: PostgreSQL, killed, leaves shared memory behind."""
+"""Shortest wait in seconds after a stop signal other than SIGTERM: a killed PostgreSQL leaves shared memory behind."""
 
 
 def stop_of(folder: Path, grace: float) -> tuple[signal.Signals, float]:
-    """Return the signal that asks the service of that folder to end, and the seconds to wait for it."""
+    """Return the stop signal of the service in `folder`, and the seconds to wait for it to end."""
     try:
         launch = launch_of(folder)
         stop = signal.Signals[f"SIG{launch.stop_signal}"]
@@ -35,23 +35,23 @@ def end(
     leader: int, began: float | None, stop: signal.Signals, grace: float,
     find: Callable[[], set[int]], in_a_hurry: Collection[int],
 ) -> bool:  # fmt: skip
-    """End everything that `find` returns: `stop` to the leader's session, `grace` seconds, SIGKILL.
+    """End every process that `find` returns: `stop` to the leader's session, then after `grace` seconds SIGKILL to all.
 
-    Processes of `in_a_hurry` get SIGQUIT first: PostgreSQL then ends without writing out what goes anyway. Returns
-    False when a killed process is still there after `FOUND` seconds.
+    Processes in `in_a_hurry` get SIGQUIT first: PostgreSQL then ends without writing data that envkit removes anyway.
+    Returns False if a killed process still exists after `FOUND` seconds.
     """
     everything = find()
     if grace:
         send(everything & {*in_a_hurry}, signal.SIGQUIT)
         send(session(leader, began), stop)
-        send(everything, signal.SIGCONT)  # what is paused hears no signal
+        send(everything, signal.SIGCONT)  # a stopped process handles no other signal
         wait_gone(everything, grace)
     deadline = time.monotonic() + FOUND
     while everything := {pid for pid in everything if alive(pid)}:
         send(everything, signal.SIGKILL)
         if not wait_gone(everything, FOUND) or time.monotonic() > deadline:
             return False
-        everything = find()  # what was begun while it was ended
+        everything = find()  # processes that started in the meantime
     return True
 
 
@@ -63,5 +63,5 @@ def send(pids: Iterable[int], signum: int) -> None:
 
 
 def wait_gone(pids: Iterable[int], seconds: float) -> bool:
-    """Wait until all of them have ended; return False when some have not after `seconds`."""
+    """Wait until all processes have ended; return False if some still run after `seconds`."""
     return within(seconds, lambda: not any(alive(pid) for pid in pids))

@@ -1,4 +1,4 @@
-"""The command that goes into a service: through an engine's command line, or beside a process of this host."""
+"""Builds the command that runs a program inside a service: with an engine's client, or directly on this host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from envkit.drivers.runtimes.spawning import Launch
 from envkit.planning.facts import Instance
 
 CLIENTS = {"psql": "Debian: postgresql-client", "redis-cli": "Debian: redis-tools"}
-"""Packages of clients that are not among a lane's own programs."""
+"""The package that contains each client, for the hint of `ToolMissing`."""
 
 Entered = tuple[tuple[str, ...], dict[str, str]]
 
@@ -23,11 +23,14 @@ def inside(
     endpoint: Endpoint, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
     environ: Mapping[str, str], *, tty: bool,
 ) -> Entered:  # fmt: skip
-    """Return the words of `docker exec` or `podman exec`. Raises `ToolMissing` without that program."""
+    """Return a `docker exec` or `podman exec` command and its variables.
+
+    Raises `ToolMissing` if the client is missing.
+    """
     program = shutil.which(endpoint.engine, path=environ.get("PATH"))
     if not program:
         raise ToolMissing(
-            f"the command line of {endpoint.engine} is not on PATH, and only that goes into containers",
+            f"the command line of {endpoint.engine} is not on PATH, and envkit runs commands in containers with it",
             hint=f"install it, or use the published port: `env` prints the addresses of {instance.service}",
         )
     address = ["--host", endpoint.url] if endpoint.engine == "docker" else ["--remote", "--url", endpoint.url]
@@ -40,7 +43,7 @@ def beside(
     launch: Launch, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
     environ: Mapping[str, str],
 ) -> Entered:  # fmt: skip
-    """Return a command of this host with the service's variables. Raises `ToolMissing`."""
+    """Return a command on this host and the service's variables. Raises `ToolMissing`."""
     marks = (labels.MARKER, SERVICE, labels.STATE_MARKER)
     own = {name: value for name, value in launch.env.items() if name not in (*marks, "HOME")}
     path = ":".join([str(Path(launch.argv[0]).parent), environ.get("PATH", "")])
@@ -49,12 +52,12 @@ def beside(
     if not found:
         package = CLIENTS.get(words[0])
         raise ToolMissing(
-            f"{words[0]} is not on PATH, nor among the programs of {instance.service}",
+            f"{words[0]} is not on PATH, and not among the programs of {instance.service}",
             hint=f"install it{f' ({package})' if package else ''}; `env` prints the service's address",
         )
     return (found, *words[1:]), {**own, **variables, "PATH": path}
 
 
 def addressed(argv: Sequence[str], client: Sequence[str]) -> list[str]:
-    """Return the words as given; the service's own client gets its address instead of the usual port."""
+    """Return `argv`, or `client` with the arguments of `argv` if `argv` is empty or starts with the same program."""
     return [*client, *argv[1:]] if not argv or argv[0] in client[:1] else list(argv)

@@ -1,9 +1,8 @@
-"""An engine in memory, for tests of everything above one: milliseconds instead of containers.
+"""A fake engine in memory for tests: it needs milliseconds where a real engine needs seconds.
 
-It keeps the promises that `tests/contract` proves on it and on the real engines alike. Published ports are real
-listening sockets on 127.0.0.1, so that TCP probes, holders of ports and `env` meet what they would meet. A `Script`
-says how a service behaves; without one it runs for ever, or, when its command is one of the few programs that the fake
-knows, does what that program does.
+`tests/contract` runs the same tests on it and on real engines. Published ports are real listening sockets on
+127.0.0.1, so TCP probes, checks for taken ports and `env` work as usual. A `Script` defines how a service behaves.
+Without a script, the fake runs the service's command if `fake_world` has that program; else the service never ends.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ ENDPOINT = Endpoint("docker", "unix:///nowhere/fake.sock", "0", "a fake")
 
 @dataclass
 class FakeEngine:
-    """The runtime, with `networks` and `images` beside it. `calls` is what was asked of it, in order.
+    """The fake runtime with its `networks` and `images`. `calls` lists all calls in order.
 
-    `broken` makes every call raise `EngineError` with that text, as an engine that went away does.
+    If `broken` is not empty, every call raises `EngineError` with that text, like a stopped engine.
     """
 
     scripts: dict[str, Script] = field(default_factory=dict)
@@ -48,7 +47,7 @@ class FakeEngine:
     volumes: set[str] = field(default_factory=set)
     endpoint: Endpoint = ENDPOINT
     claim: Claim = NOBODY
-    """Whoever asks; `opened` puts the session's here."""
+    """The claim of the current command; `opened` sets it to the session's claim."""
     _containers: dict[str, Container] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -58,7 +57,7 @@ class FakeEngine:
         self.images.call = self._call
 
     def whose(self, instance: Instance) -> Verdict:
-        """Whose the container is."""
+        """Return the claim's verdict on the container's owner."""
         return self.claim.on(instance.owner)
 
     def _mine(self, instance: Instance) -> None:
@@ -68,13 +67,13 @@ class FakeEngine:
     # Runtime
 
     def observe(self, environment: str) -> list[Instance]:
-        """Everything that carries the environment's label."""
+        """Return everything that carries the environment's label."""
         with self._called("observe", environment):
             owned = [found for found in self._containers.values() if found.environment == environment]
             return [self._now(found) for found in owned]
 
     def start(self, unit: Unit) -> Instance:
-        """Create and start; nothing of a failed start stays."""
+        """Create the container and start it; a failed start leaves nothing behind."""
         script = self.scripts.get(unit.name, Script())
         if script.takes:
             time.sleep(script.takes)
@@ -91,25 +90,25 @@ class FakeEngine:
             return self._now(container)
 
     def look(self, instance: Instance) -> Instance:
-        """The instance as it is now; state `dead` when it is gone."""
+        """Return the instance with its state now; the state is `dead` if it no longer exists."""
         with self._called("look", instance.service):
             found = self._containers.get(instance.id)
             return self._now(found) if found else replace(instance, state="dead", published={})
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """What it wrote; all of it is stamped with the time, as the engines do."""
+        """Return the script's log; with timestamps if `tail` is None, like real engines."""
         with self._called("logs", instance.service):
             lines = self._there(instance).script.log.splitlines(keepends=True)
             return "".join(lines[-tail:]) if tail else "".join(f"1970-01-01T00:00:00Z {line}" for line in lines)
 
-    def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:  # noqa: ARG002  as the real one
-        """What it wrote, and the end as soon as it has died."""
+    def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:  # noqa: ARG002  real runtimes use it
+        """Yield the script's log, and end when the service has died."""
         yield from self.logs(instance, tail or 1000).splitlines()
         while self.look(instance).running:
             time.sleep(0.01)
 
-    def remove(self, instance: Instance, grace: float = 0.0) -> None:  # noqa: ARG002  a fake needs no patience
-        """Remove it and its anonymous volumes; gone is fine."""
+    def remove(self, instance: Instance, grace: float = 0.0) -> None:  # noqa: ARG002  a fake container ends at once
+        """Remove it with its anonymous volumes; does nothing if it no longer exists."""
         with self._called("remove", instance.service or instance.name):
             self._mine(instance)
             if instance.id in self._containers:
@@ -118,7 +117,7 @@ class FakeEngine:
     # What only an engine can do
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
-        """What its script answers, else what a known program would say, else 0 as soon as it is ready."""
+        """Return the script's answer, else the answer of a known program, else 0 once the service is ready."""
         with self._called("execute", " ".join(argv)):
             found = self._there(instance)
             if not self._now(found).running:
@@ -131,35 +130,35 @@ class FakeEngine:
             return (0, "") if ready else (1, "not ready yet")
 
     def limit_of(self, instance: Instance) -> str | None:
-        """As a container tells it."""
+        """Return the memory limit that a program in the container would read."""
         return limits.inside(lambda argv: self.execute(instance, argv))
 
     def strangers(self, _instances: Sequence[Instance]) -> dict[str, Holder]:
-        """None, as an engine."""
+        """Return an empty dict, like an engine."""
         return {}
 
     def usage(self, instance: Instance) -> Usage:
-        """A mebibyte, and a second of processor time for each of its life."""
+        """Return one mebibyte, and one second of processor time for each second since the start."""
         with self._called("usage", instance.service):
             return Usage(2**20, self.clock() - self._there(instance).began)
 
     def pause(self, instance: Instance) -> None:
-        """Hold it; it does not die meanwhile."""
+        """Pause the container; it does not die while it is paused."""
         with self._called("pause", instance.service):
             self._mine(instance)
             found = self._there(instance)
             found.instance = replace(self._now(found), state="paused")
 
     def resume(self, instance: Instance) -> Instance:
-        """Let it go on."""
+        """Resume the container and return it."""
         with self._called("resume", instance.service):
             self._mine(instance)
             found = self._there(instance)
             found.instance = replace(found.instance, state="running")
             return self._now(found)
 
-    def restart(self, instance: Instance, grace: float) -> Instance:  # noqa: ARG002  as the real one
-        """Begin again, the same container."""
+    def restart(self, instance: Instance, grace: float) -> Instance:  # noqa: ARG002  real runtimes use it
+        """Start the same container again and return it."""
         with self._called("restart", instance.service):
             self._mine(instance)
             found = self._there(instance)
@@ -170,34 +169,34 @@ class FakeEngine:
             return self._now(found)
 
     def used_memory(self, instance: Instance) -> int:
-        """As `usage`."""
+        """Return the memory of `usage`."""
         return self.usage(instance).memory
 
     def ports_beside(self, _instance: Instance) -> Mapping[int, int]:
-        """As an engine."""
+        """Return an empty dict, like an engine."""
         return {}
 
     def way_in(
         self, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
         environ: Mapping[str, str], *, tty: bool,
     ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
-        """As an engine."""
+        """Return the command that a real engine would need."""
         from envkit.drivers.runtimes.entering import inside
 
         return inside(self.endpoint, instance, client, variables, argv, environ, tty=tty)
 
     def silence(self) -> str:
-        """What broke it; empty while it works."""
+        """Return `broken`, the reason why the engine does not answer."""
         return self.broken
 
     def published(self) -> dict[int, Holder]:
-        """Host ports of everything that runs, with the container."""
+        """Return the host ports of all running containers, with their containers."""
         with self._called("published", ""):
             running = [self._now(found) for found in self._containers.values()]
             return {port: Holder(port, container=it.name) for it in running for port in it.published.values()}
 
     def rewrite(self, container: str, path: str, content: bytes) -> bool:
-        """Replace a file's content; whether it changed."""
+        """Replace a file's content; return whether it changed."""
         self._call("rewrite", f"{container}:{path}")
         found = next((it for it in self._containers.values() if it.instance.name == container and it.unit), None)
         return found is not None and found.rewrite(path, content)
@@ -205,7 +204,7 @@ class FakeEngine:
     # For tests
 
     def stranger(self, name: str, port: int = 0) -> Instance:
-        """A container that is not envkit's, publishing `port`."""
+        """Add and return a running container that is not envkit's; it publishes `port`."""
         identity = f"stranger-{next(self._numbers)}"
         made = Container(None, Instance(identity, name, "", "running"), Script(), self.clock())
         if port:
@@ -215,21 +214,21 @@ class FakeEngine:
         return made.instance
 
     def kill(self, service: str, exit_code: int = 137) -> None:
-        """Let a service die now, behind envkit's back."""
+        """End a service now, without envkit's involvement."""
         for found in self._containers.values():
             if found.instance.service == service:
                 found.script = replace(found.script, dies=0.0, exit_code=exit_code)
 
     def names(self) -> list[str]:
-        """Every container, strangers included."""
+        """Return the names of all containers, including those that are not envkit's."""
         return sorted(found.instance.name for found in self._containers.values())
 
     def close(self) -> None:
-        """Give every port back."""
+        """Close all containers and their ports."""
         for found in list(self._containers.values()):
             self._drop(found)
 
-    # Inside
+    # Private methods
 
     def _call(self, what: str, which: str) -> None:
         self.calls.append((what, which))

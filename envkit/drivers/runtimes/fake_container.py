@@ -1,4 +1,4 @@
-"""A container of the fake engine: a script instead of a program, real sockets instead of published ports."""
+"""A container of the fake engine: a script replaces its program, and real sockets replace its published ports."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from envkit.planning.facts import Instance
 
 @dataclass(frozen=True)
 class Script:
-    """How a service behaves. Times are seconds since its start; `math.inf` is never.
+    """How a service behaves. Times are in seconds since its start; `math.inf` means never.
 
-    `refuses` makes its start fail with that text; `answers` maps a command run beside it to exit code and output.
+    If `refuses` is set, the start fails with that text. `answers` maps a command in the container to exit code and
+    output.
     """
 
     log: str = ""
@@ -31,7 +32,7 @@ class Script:
 
 @dataclass
 class Container:
-    """A container of the fake engine: what it was made from, what it is now, and its listening sockets."""
+    """A container of the fake engine: its unit, its current state, and its listening sockets."""
 
     unit: Unit | None
     instance: Instance
@@ -52,7 +53,7 @@ class Container:
         return (*(service.entrypoint or ()), *(service.command or ())) if service else ()
 
     def now(self, moment: float) -> Instance:
-        """Return what it is at that time: dead or ready when its script says so."""
+        """Return its state at `moment`: dead or ready, as its script defines."""
         age, script = moment - self.began, self.script
         if self.instance.state == "running" and age >= script.dies:
             self.close()
@@ -82,7 +83,7 @@ class Container:
 
 
 def bound(port: int) -> socket.socket:
-    """Return a socket that holds the port of 127.0.0.1 and accepts nothing yet."""
+    """Return a socket that holds the port on 127.0.0.1 but does not accept connections yet."""
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((LOOPBACK, port))

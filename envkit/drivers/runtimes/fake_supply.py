@@ -19,7 +19,10 @@ Call = Callable[[str, str], None]
 
 
 class FakeNetworks:
-    """Networks by name, each with the environment whose label it carries; a stranger's has none."""
+    """Networks of the fake engine, by name.
+
+    `there` maps each to the environment in its label; empty if it is not envkit's.
+    """
 
     def __init__(self, call: Call, claim: Callable[[], Claim]) -> None:
         self._call = call
@@ -28,7 +31,7 @@ class FakeNetworks:
         self.owners: dict[str, Owner] = {}
 
     def exists(self, environment: str) -> bool:
-        """Whether the environment's network is there and ours."""
+        """Return whether the environment's network exists. Raises `EngineError` if a foreign network has its name."""
         self._call("network exists", environment)
         owner = self.there.get(labels.resource_name(environment))
         if owner is not None and owner != environment:
@@ -36,15 +39,15 @@ class FakeNetworks:
         return owner is not None
 
     def gateway(self, environment: str) -> str:
-        """This host's address there."""
+        """Return this host's address in the network."""
         return "172.18.0.1" if labels.resource_name(environment) in self.there else ""
 
     def owner(self, environment: str) -> Owner | None:
-        """Who made it; None while there is none."""
+        """Return the owner of the network, None if there is no network."""
         return self.owners.get(environment)
 
     def create(self, environment: str, owner: Owner, **_marks: str) -> None:
-        """Make it; there already is fine where it is ours."""
+        """Create the network; does nothing if it exists and is ours."""
         if self.exists(environment):
             self._check(environment)
             return
@@ -53,7 +56,7 @@ class FakeNetworks:
         self.owners[environment] = owner
 
     def remove_all(self, environment: str) -> list[str]:
-        """Remove every network with the environment's label; their names."""
+        """Remove every network with the environment's label; return their names."""
         self._call("network remove", environment)
         self._check(environment)
         gone = [name for name, owner in self.there.items() if owner == environment]
@@ -69,7 +72,10 @@ class FakeNetworks:
 
 @dataclass
 class FakeImages:
-    """Images by name and id. `registry` can be pulled; `declares` holds the paths of an image's volumes."""
+    """Images of the fake engine, by name.
+
+    `registry` has those that can be pulled; `declares` has the volumes of each image.
+    """
 
     there: dict[str, str] = field(default_factory=dict)
     registry: dict[str, str] = field(default_factory=dict)
@@ -78,26 +84,26 @@ class FakeImages:
     call: Call = lambda _what, _which: None
 
     def ids(self, references: Sequence[str]) -> dict[str, str]:
-        """Ids of those that are present."""
+        """Return the id of each image that is present."""
         return {reference: self.id_of(reference) for reference in references if self.id_of(reference)}
 
     def id_of(self, reference: str) -> str:
-        """The image's id, empty when it is not here."""
+        """Return the image's id, or an empty string if it is not present."""
         self.call("image", reference)
         return self.there.get(reference, "")
 
     def lacks(self, _service: Service, reference: str) -> str:
-        """Why the service cannot be started from what is here; empty when it can."""
+        """Return the reason why the service cannot start with the images that are present; empty if it can."""
         return "" if self.there.get(reference) else f"image {reference} is not here any more"
 
     def pull_first(
         self,
         candidates: Sequence[str],
-        platform: str | None,  # noqa: ARG002  as the real one
+        platform: str | None,  # noqa: ARG002  real images use it
         report: Callable[[str], None],
         cancel: Cancel,
     ) -> str:
-        """The first candidate that the registry has."""
+        """Pull and return the first candidate that the registry has."""
         for reference in candidates:
             cancel.check()
             report(f"pulling {reference}")
@@ -108,8 +114,8 @@ class FakeImages:
         reasons = "\n".join(f"  - {reference}: not found" for reference in candidates)
         raise ImageUnavailable(f"the image cannot be had:\n{reasons}", hint="check the name and the registry")
 
-    def build(self, recipe: Recipe, labels: Mapping[str, str], report: Callable[[str], None], cancel: Cancel) -> str:  # noqa: ARG002  as the real one
-        """Take the context in: what `COPY . FOLDER` of its Dockerfile brings along can be read in the container."""
+    def build(self, recipe: Recipe, labels: Mapping[str, str], report: Callable[[str], None], cancel: Cancel) -> str:  # noqa: ARG002  real images use it
+        """Build the image: the files that its Dockerfile copies with `COPY . FOLDER` can be read in the container."""
         self.call("build", recipe.tag)
         with tarfile.open(fileobj=recipe.open_context(report, cancel)) as tar:
             content = {it.name: opened.read() for it in tar if (opened := tar.extractfile(it))}

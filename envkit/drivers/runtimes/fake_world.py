@@ -1,4 +1,4 @@
-"""The few programs that a container of the fake engine can run; just what tests look into a container with."""
+"""The few programs that a container of the fake engine can run; tests use them to inspect containers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _LIMITS = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 
 def known(argv: Sequence[str]) -> bool:
-    """Whether the fake can run it."""
+    """Return whether the fake can run the command."""
     return bool(argv) and argv[0] in NAMES
 
 
 @dataclass(frozen=True)
 class Program:
-    """One container as a program inside sees it: its unit, what its image holds, the services beside it."""
+    """What programs in one container can read: its unit, its image's files, and the names of other services."""
 
     unit: Unit
     image: Mapping[str, bytes]
     mates: Collection[str]
 
     def run(self, argv: Sequence[str]) -> tuple[int, str]:
-        """Exit code and output."""
+        """Run the command; return its exit code and output."""
         match list(argv):
             case ["cat", path]:
                 return self._cat(path)
@@ -50,7 +50,7 @@ class Program:
                 return 0, ""
             case ["sh", "-c", script] if ends := re.fullmatch(r"exit (\d+)", script):
                 return int(ends[1]), ""
-        return 1, f"{argv[0]}: not understood by the fake\n"
+        return 1, f"{argv[0]}: the fake does not know this command\n"
 
     def _file(self, path: str) -> File | None:
         return next((file for file in self.unit.service.files if file.path == path), None)

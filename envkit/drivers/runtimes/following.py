@@ -1,4 +1,4 @@
-"""A file that is still being written to, line by line; lines of a stream that comes in pieces."""
+"""Follows a file that is still being written, line by line, and splits a stream of pieces into lines."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from datetime import datetime
 from pathlib import Path
 
 LOOK = 0.1
-"""Seconds between two looks at a file that does not grow."""
+"""Seconds between two reads of a file that does not grow."""
 
 STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
-"""What engines put before each piece of a log; Docker has cut lines of more than 16 KiB into several."""
+"""The timestamp that engines write before each piece of a log. Docker divides lines of more than 16 KiB into pieces."""
 
 
 def lines_of(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Whole lines, whatever the pieces are cut into; the last one also without its end."""
+    """Yield whole lines from pieces of any size; the last line may lack its newline."""
     decode, rest = codecs.getincrementaldecoder("utf-8")("replace").decode, ""
     for piece in pieces:
         rest += decode(piece)
@@ -32,21 +32,22 @@ def lines_of(pieces: Iterable[bytes]) -> Iterator[str]:
 
 @dataclass
 class Place:
-    """How far a log was read, for a reading that goes on there; as new, nothing was."""
+    """How far a log was read, so that another read can continue there. A new `Place` is the beginning of the log."""
 
     moment: int = 0
-    """Of the last piece, in nanoseconds since 1970, where an engine stamps them. Podman's are whole seconds."""
+    """Timestamp of the last piece in nanoseconds since 1970; 0 without timestamps. Podman writes whole seconds."""
     count: int = 0
-    """Pieces of that moment."""
+    """The number of pieces read with that timestamp."""
     inode: int = -1
     offset: int = 0
-    """Of a file, in bytes."""
+    """The position in a file, in bytes."""
 
 
 def unread(pieces: Iterable[bytes], place: Place) -> Iterator[tuple[bytes, bytes]]:
-    """Stamp and text of an engine's pieces, without those that were read before.
+    """Yield timestamp and text of each piece after `place`, and update `place`.
 
-    A stream may end only when the container is there again: by the clock, what it wrote meanwhile would be lost.
+    The stream of a stopped container may end only after its restart. Going on from the time of that end would lose the
+    output written in between, so `place` has the timestamp of the last piece.
     """
     before, known = place.moment, place.count
     for piece in pieces:
@@ -60,7 +61,7 @@ def unread(pieces: Iterable[bytes], place: Place) -> Iterator[tuple[bytes, bytes
 
 
 def moment_of(piece: bytes) -> tuple[int, int]:
-    """Nanoseconds since 1970 of the stamp that heads a piece, and its length; nothing and nothing without one."""
+    """Return the timestamp at the start of a piece, in nanoseconds since 1970, and its length, or two zeros."""
     head = STAMP.match(piece)
     if not head:
         return 0, 0
@@ -72,9 +73,9 @@ def growing(
     path: Path, goes_on: Callable[[], bool], tail: int | None = None, place: Place | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[str]:  # fmt: skip
-    """The file's last `tail` lines and everything that comes after, until nobody writes to it any more.
+    """Yield the file's last `tail` lines and all later ones, until `goes_on` returns false.
 
-    A file that was replaced by another of its name is read from its beginning.
+    If another file replaces this one under the same name, the new file is read from its beginning.
     """
     place = place or Place()
     while True:
@@ -100,7 +101,7 @@ def growing(
 def _pieces(
     read: Callable[[int], bytes], goes_on: Callable[[], bool], sleep: Callable[[float], None]
 ) -> Iterator[bytes]:
-    """What is read, until there is no more after nobody writes."""
+    """Yield what `read` returns, until `goes_on` is false and there is no more to read."""
     while True:
         last = not goes_on()
         while piece := read(65536):
@@ -115,7 +116,7 @@ def _while(path: Path, inode: int, goes_on: Callable[[], bool]) -> Callable[[], 
 
 
 def _is(path: Path, inode: int) -> bool:
-    """Whether the name still stands for that file; a name that is gone stands for nothing new."""
+    """Return whether the path still leads to that file; true as well if no file of that name exists now."""
     try:
         return path.stat().st_ino == inode
     except FileNotFoundError:

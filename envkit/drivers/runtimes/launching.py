@@ -1,4 +1,4 @@
-"""From a unit to a launch: the program's real path, the data directory filled, the user it runs as."""
+"""Prepares the start of a process: finds its program, copies its files, fills its data directory, chooses its user."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ if TYPE_CHECKING:
     from envkit.drivers.supply.programs import Program, Programs
 
 BECOMES_ITS_USER = {"datastorage": "ENVKIT_DATASTORAGE_USER"}
-"""Supplies whose program is begun as root and becomes its user itself, with the variable that names `UID:GID`."""
+"""Supplies of programs that start as root and then change to the service's user themselves. The value is the variable
+with which envkit passes `UID:GID`."""
 
 
 @dataclass(frozen=True)
 class Launching:
-    """Makes units ready; `programs` knows where their programs are.
+    """Prepares units for their start; `programs` finds their programs.
 
-    Where envkit is root, the programs of a supply run as a user of their own; the commands that the configuration names
-    run as envkit's user, for they are often in a checkout that nobody else can read. `own_user` says otherwise.
+    If envkit is root, programs of a supply run as an unused uid, one for each service. Commands in the configuration
+    run as envkit's user, because they are often in a checkout that no other user can read; `own_user` changes this for
+    a service.
     """
 
     programs: Programs
     cache: Path
 
     def __call__(self, unit: Unit, folder: Path) -> Launch:
-        """Copy the files, make the data directory, find the program. Raises `EnvironmentFailed`."""
+        """Copy the files, make the data directory, find the program; return the launch. Raises `EnvironmentFailed`."""
         process = unit.service.process
         assert process is not None
         program = self.programs.found(unit.image)
@@ -75,19 +77,22 @@ class Launching:
 
 
 def marks(unit: Unit) -> dict[str, str]:
-    """What every process of the service carries, those that prepare its data among them: `down` finds it by these."""
+    """Return the marker variables of every process of the service, including those that prepare its data.
+
+    `down` finds processes by these variables.
+    """
     return {**labels.marks_of(unit.environment, unit.owner), SERVICE: unit.name}
 
 
 def _open_for(folder: Path, account: Account | None) -> None:
-    """The service's account may pass the folder, and neither list nor write it; nobody else may pass it."""
+    """Let the service's account enter the folder, but not list or write it; no other user may enter."""
     if account:
         os.chown(folder, -1, account.gid)
     folder.chmod(0o710 if account else 0o700)
 
 
 def _executable(argv: tuple[str, ...], folder: Path, account: Account | None) -> tuple[str, ...]:
-    """The command; with a copy of a program that its file's mode keeps for envkit's user."""
+    """Return the command, with a copy of the program if its file's mode lets only envkit's user execute it."""
     program, *rest = argv
     if account is None or Path(program).stat().st_mode & stat.S_IXOTH:
         return argv
@@ -107,15 +112,15 @@ def _with_path(command: Sequence[str], program: Program) -> tuple[str, ...]:
 
 def _home(account: Account | None) -> dict[str, str]:
     home = os.environ.get("HOME", "")
-    # macOS knows no C.UTF-8, and PostgreSQL ends where the locale means nothing.
+    # macOS has no locale C.UTF-8, and PostgreSQL fails to start with an unknown locale.
     locale = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
     return {"HOME": "/nonexistent" if account else home, "LC_ALL": locale}
 
 
 def copy_files(files: Sequence[File], root: Path, account: Account | None = None) -> None:
-    """The service's files below its own root, with their modes; this user owns them.
+    """Copy the service's files below `root` with their modes; envkit's user owns them.
 
-    What only their owner may read, the account may as well: it is the only one of its group.
+    The account may also read files that only their owner may read: it is the only member of its group.
     """
     gid = account.gid if account else -1
     make_folder(root.parent)
@@ -130,7 +135,7 @@ def copy_files(files: Sequence[File], root: Path, account: Account | None = None
 
 
 def _folders(folder: Path, gid: int) -> None:
-    """The folder and those above it that are missing."""
+    """Make the folder and all missing folders above it."""
     if not folder.exists():
         _folders(folder.parent, gid)
         folder.mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""Memory limits: read from inside a container, and set for a process where this user may make control groups."""
+"""Memory limits: reads them inside containers, and sets them for processes if this user may make control groups."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from envkit.base import labels
 from envkit.base.waiting import within
 
 LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where a container reads its own memory limit: cgroup v2, then v1."""
+"""The files in which a container can read its own memory limit: cgroup v2, then v1."""
 
 HELD = 2.0
-"""Seconds that a control group may be held by a process that has ended."""
+"""Seconds to wait while a process that has just ended still occupies its control group."""
 
 _V1 = Path("/sys/fs/cgroup/memory")
 _V2 = Path("/sys/fs/cgroup")
 
 
 def inside(execute: Callable[[Sequence[str]], tuple[int, str]]) -> str | None:
-    """The limit as the container's own kernel tells it; None where the image has no `cat` to ask with."""
+    """Return the memory limit that the kernel shows inside the container; None if its image has no `cat`."""
     for path in LIMIT_FILES:
         code, output = execute(["cat", path])
         if code == 0:
@@ -31,17 +31,17 @@ def inside(execute: Callable[[Sequence[str]], tuple[int, str]]) -> str | None:
 
 
 def group(environment: str, service: str, key: str) -> Path | None:
-    """The control group for a service's process, None where this user may not make one. Linux only.
+    """Return the path of the control group for a service's process, None if this user may not make one. Linux only.
 
-    The dot is in no name of an environment or a service. `key` is the owner's (`Owner.key`): a group carries no label,
-    and another owner's environment of the same name has groups of its own.
+    Names of environments and services contain no dot, so the path is unambiguous. `key` is `Owner.key`: a control group
+    has no labels, and another owner's environment of the same name needs other groups.
     """
     home = _home()
     return home / f"{labels.resource_name(environment)}.{service}.{key}" if home else None
 
 
 def groups(environment: str, key: str) -> list[Path]:
-    """Every control group of the environment of this owner that is there."""
+    """Return every existing control group of the environment of this owner."""
     home = _home()
     return sorted(home.glob(f"{labels.resource_name(environment)}.*.{key}")) if home else []
 
@@ -53,7 +53,7 @@ def _home() -> Path | None:
 
 
 def _delegated() -> Path | None:
-    """This process's own group (cgroup v2), where it may have children with the memory controller."""
+    """Return this process's own group (cgroup v2) if this user may make groups with a memory limit in it."""
     with suppress(OSError):
         own = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
         folder = _V2 / own
@@ -64,16 +64,16 @@ def _delegated() -> Path | None:
 
 
 def confine(folder: Path, pid: int, memory: int) -> bool:
-    """Put the process under the limit, swap off; whether that worked.
+    """Put the process into the group `folder` with a limit of `memory` bytes and no swap; return whether that worked.
 
-    Children that it has already are not moved: it must not have begun.
+    Call it before the process starts its program: existing children of the process are not moved.
     """
     try:
-        remove(folder)  # its counters would speak of an earlier life
+        remove(folder)  # an existing group has the counters of an earlier process
         folder.mkdir(exist_ok=True)
         if (folder / "memory.limit_in_bytes").exists():
             (folder / "memory.limit_in_bytes").write_text(str(memory))
-            with suppress(OSError):  # kernels without swap accounting lack it
+            with suppress(OSError):  # kernels without swap accounting lack this file
                 (folder / "memory.memsw.limit_in_bytes").write_text(str(memory))
         else:
             (folder / "memory.max").write_text(str(memory))
@@ -87,7 +87,7 @@ def confine(folder: Path, pid: int, memory: int) -> bool:
 
 
 def confined(folder: Path) -> str | None:
-    """The limit of a group, None when there is none."""
+    """Return the limit of the group, None if there is none."""
     for name in ("memory.max", "memory.limit_in_bytes"):
         with suppress(OSError):
             return (folder / name).read_text().strip()
@@ -95,7 +95,7 @@ def confined(folder: Path) -> str | None:
 
 
 def used(folder: Path) -> int:
-    """Bytes that count against the group's limit, without what the kernel would give back; 0 when it is not there."""
+    """Return the bytes that count against the group's limit, without reclaimable cache; 0 if there is no group."""
     with suppress(OSError, ValueError):
         words = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
         for name in ("memory.current", "memory.usage_in_bytes"):
@@ -106,7 +106,7 @@ def used(folder: Path) -> int:
 
 
 def ran_out(folder: Path) -> bool:
-    """Whether the kernel killed something in the group for want of memory."""
+    """Return whether the kernel killed a process in the group because memory ran out."""
     for name in ("memory.events", "memory.oom_control"):
         with suppress(OSError):
             words = dict(line.split() for line in (folder / name).read_text().splitlines())
@@ -115,7 +115,10 @@ def ran_out(folder: Path) -> bool:
 
 
 def remove(folder: Path) -> bool:
-    """Remove an empty group; gone is fine. A process that has just ended holds it for a moment."""
+    """Remove an empty group; return whether it is gone.
+
+    A process that has just ended occupies its group for a moment.
+    """
 
     def gone() -> bool:
         try:

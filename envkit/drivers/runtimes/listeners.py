@@ -1,7 +1,7 @@
-"""Who listens on a port: a probe that passes only proves that somebody answers.
+"""Checks who listens on a service's port: a probe that passes only proves that some program answers.
 
-A stranger may bind a service's port between envkit's look at it and the service's start. So the listener must belong to
-the service: by its user, where the service has one of its own, else by the descriptors of its processes.
+Another program may bind a service's port after envkit's check and before the service starts. So the listener must
+belong to the service: it has the service's own uid, or one of the service's processes holds the socket.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ _RANKS = {
     "00000000": 1,
     "0" * 32: 2,
 }
-"""Addresses that a connection to 127.0.0.1 may reach, as the kernel writes them on machines of both byte orders. It
-reaches the lowest rank: where somebody listens on 127.0.0.1, a listener on all addresses of IPv6 gets nothing of it."""
+"""Addresses on which a connection to 127.0.0.1 may arrive, as the kernel writes them on machines of both byte
+orders. The connection goes to the lowest rank: a listener on 127.0.0.1 takes precedence over one on all IPv6
+addresses."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A socket that listens on a port, with the user who made it."""
+    """A listening socket and the user who made it."""
 
     inode: str
     uid: int
@@ -39,11 +40,11 @@ class Listener:
 def strangers(
     instances: Sequence[Instance], users: Mapping[str, int], members: Callable[[Instance, bool], Collection[int]]
 ) -> dict[str, int]:
-    """The first port of each service that a process of somebody else listens on, by the service's name.
+    """Return for each service its first port on which another program listens, by the service's name.
 
-    `users` names the uid of services that have one of their own; `members` returns the processes of a service, those
-    of its session or (with true) also those that have left it, which takes longer. A port that nobody listens on yet
-    is no stranger's.
+    `users` maps services to the uid that only they use, if they have one. `members` returns the processes of a service:
+    those of its session, or with `True` also those that have left the session, which takes longer. A port without a
+    listener is left out.
     """
     ports = {port for instance in instances for port in instance.published.values()}
     if not ports:
@@ -62,7 +63,7 @@ def strangers(
 
 
 def _listening(ports: Collection[int]) -> dict[int, list[Listener]]:
-    """Listening sockets by port. The kernel writes them before all others, so that no more of a table is read."""
+    """Return the listening sockets by port. The kernel lists them first, so the rest of each table is not read."""
     found: dict[int, dict[int, list[Listener]]] = {}
     for table in _TABLES:
         with suppress(OSError), Path(table).open() as lines:
@@ -80,7 +81,7 @@ def _listening(ports: Collection[int]) -> dict[int, list[Listener]]:
 
 
 def _owned(listeners: Sequence[Listener], members: Callable[[bool], Collection[int]]) -> bool:
-    """Whether the processes hold every one of the sockets."""
+    """Return whether the processes hold all of these sockets."""
     wanted = {f"socket:[{one.inode}]" for one in listeners}
     for thorough in (False, True):
         for pid in members(thorough):
@@ -94,13 +95,16 @@ def _descriptors(pid: int) -> Iterator[str]:
     with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as descriptors:
         for descriptor in descriptors:
             with suppress(OSError):
-                yield os.readlink(descriptor.path)  # noqa: PTH115  three times as quick
+                yield os.readlink(descriptor.path)  # noqa: PTH115  three times faster than Path
 
 
 def _elsewhere(
     instances: Sequence[Instance], members: Callable[[Instance, bool], Collection[int]]
 ) -> Iterator[tuple[str, int]]:
-    """As above where there is no /proc: the port accepts connections, and no process of the service listens on it."""
+    """Yield what `strangers` returns, where there is no /proc.
+
+    A port counts if it accepts connections and no process of the service listens on it.
+    """
     import psutil
 
     from envkit.base.ports import accepts

@@ -1,4 +1,4 @@
-"""Processes that carry an environment's marker, and all that belongs to one of its services."""
+"""Finds processes that carry an environment's marker, and all processes of one service."""
 
 from __future__ import annotations
 
@@ -12,22 +12,20 @@ from pathlib import Path
 from envkit.base import labels
 from envkit.base.owner import UNKNOWN, Claim, Owner, namespace
 from envkit.base.waiting import within
-from envkit.drivers.runtimes.process_table import Stamp as Stamp
 from envkit.drivers.runtimes.process_table import is_stranger, pids, stat_of
 
 SERVICE = "ENVKIT_SERVICE"
-"""Beside the marker: which service a process belongs to."""
+"""The variable, beside the marker, that contains the name of the process's service."""
 
 ENGINES_OWN = frozenset({
     "aardvark-dns", "catatonit", "conmon", "fuse-overlayfs", "netavark", "pasta", "pasta.avx2", "podman pause",
     "rootlessport", "rootlessport-child", "slirp4netns",
 })  # fmt: skip
-"""Helpers that Podman's command line starts once for all containers of a user (names, user namespace), or for one
-container as long as it lives: they inherit the variables of whoever came first, kind for one, and are nobody's to end.
-"""
+"""Helper programs that Podman starts once for all containers of a user, or once for each container. They inherit the
+variables of the command that started them, for example kind. envkit must not end them."""
 
 EXEC = 0.5
-"""Seconds that a process may be in exec before its variables count as missing; 0.4 ms was the longest measured."""
+"""Seconds that a process may be in exec before envkit treats its variables as missing. Measured: 0.4 ms at most."""
 
 KERNEL_THREAD = 0x00200000
 """PF_KTHREAD, a bit of the flags in /proc/PID/stat: include/linux/sched.h."""
@@ -35,7 +33,7 @@ KERNEL_THREAD = 0x00200000
 
 @dataclass(frozen=True)
 class Marked:
-    """A process of an environment; `leader` is true for the first of its session."""
+    """A process of an environment; `leader` is true for the first process of its session."""
 
     pid: int
     environment: str
@@ -48,7 +46,7 @@ class Marked:
 
 
 def marked_processes(environment: str) -> Iterator[Marked]:
-    """Every process with the environment's marker that this user may look into, whoever's it is."""
+    """Yield every process with the environment's marker that this user may read, of any owner."""
     for pid, environ in carrying(labels.MARKER):
         if environ[labels.MARKER] == environment:
             with suppress(OSError):
@@ -57,12 +55,15 @@ def marked_processes(environment: str) -> Iterator[Marked]:
 
 
 def ours(environment: str, claim: Claim) -> Iterator[Marked]:
-    """Those of them that this claim may end."""
+    """Yield the processes with the environment's marker that this claim may end."""
     return (it for it in marked_processes(environment) if claim.on(it.owner, process=True).ours)
 
 
 def owner_of(pid: int, environ: Mapping[str, str]) -> Owner:
-    """Who made a process, by its user, its namespaces and its variables. Raises `OSError` when it is gone."""
+    """Return the owner of a process, from its user, namespaces and variables.
+
+    Raises `OSError` if it no longer exists.
+    """
     if sys.platform == "linux":
         user = Path(f"/proc/{pid}").stat().st_uid
     else:
@@ -76,7 +77,7 @@ def owner_of(pid: int, environ: Mapping[str, str]) -> Owner:
 
 
 def program_of(pid: int) -> str:
-    """The name of its program, for people; empty when it is gone."""
+    """Return the name of the process's program for messages; empty if the process no longer exists."""
     import psutil
 
     try:
@@ -86,10 +87,10 @@ def program_of(pid: int) -> str:
 
 
 def carrying(variable: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Pid and variables of every process that has this one, as far as this user may look; but no engine's own.
+    """Yield pid and variables of every process with this variable that this user may read, except `ENGINES_OWN`.
 
-    On Linux read here: psutil asks the kernel four times for each process, and an `up` with nothing to do looks at all
-    of them.
+    On Linux this reads /proc directly: psutil makes four system calls for each process, and an `up` with nothing to do
+    reads all processes.
     """
     if sys.platform != "linux":
         import psutil
@@ -98,7 +99,7 @@ def carrying(variable: str) -> Iterator[tuple[int, Mapping[str, str]]]:
             with suppress(psutil.Error, OSError):
                 if variable in (environ := process.environ()):
                     yield process.pid, environ
-        return  # engines are in a virtual machine there
+        return  # no helpers to leave out: other systems run engines in a virtual machine
     empty = []
     for pid in pids():
         with suppress(OSError):
@@ -124,11 +125,11 @@ def _if_carrying(variable: str, pid: int, said: bytes) -> Iterator[tuple[int, Ma
 
 
 def _environ_after_exec(pid: int) -> bytes:
-    """Return the variables of a process that showed none; wait while it is between two programs, `EXEC` at most.
+    """Return the variables of a process that appeared to have none; wait up to `EXEC` while it is in exec.
 
-    Linux closes files and wakes a parent in exec before it records where the new program's variables are. Until then
-    `environ` is empty: for 0.05 ms usually, for as long as the kernel runs something else on a busy machine. Kernel
-    threads, zombies and processes without variables are empty for good.
+    During exec, Linux closes files and wakes the parent before it records where the new program's variables are. Until
+    then `environ` is empty: usually for 0.05 ms, on a busy machine until the kernel runs the process again. Kernel
+    threads, zombies and processes without variables always have an empty `environ`.
     """
     if _in_exec(pid):
         within(EXEC, lambda: not _in_exec(pid), every=0.0005)
@@ -136,7 +137,7 @@ def _environ_after_exec(pid: int) -> bytes:
 
 
 def _in_exec(pid: int) -> bool:
-    """Whether the kernel has not recorded yet where the process's variables end."""
+    """Return whether the kernel has not recorded yet where the process's variables end."""
     stat = stat_of(pid)
     return stat is not None and stat.state not in "ZX" and not stat.flags & KERNEL_THREAD and stat.variables_end == 0
 
@@ -148,7 +149,7 @@ def _is_engines_own(pid: int) -> bool:
 
 
 def sessions() -> dict[int, set[int]]:
-    """Every session of this machine with its processes, by its leader's number."""
+    """Return every session of this machine with its processes, by the pid of its leader."""
     found: dict[int, set[int]] = {}
     for pid in pids():
         with suppress(OSError):
@@ -157,10 +158,10 @@ def sessions() -> dict[int, set[int]]:
 
 
 def session(leader: int, began: float | None) -> set[int]:
-    """Every process of that session; none when the number belongs to a stranger by now.
+    """Return every process of that session; empty if the leader's pid belongs to another process now.
 
-    Programs rewrite the memory that their variables are read from (Redis, PostgreSQL), so a member is known by its
-    session alone: its number is not given away while one member lives.
+    Membership depends on the session alone, because programs such as Redis and PostgreSQL overwrite the memory that
+    contains their variables. The kernel does not reuse the session's number while one member lives.
     """
     if is_stranger(leader, began):
         return set()
@@ -168,11 +169,10 @@ def session(leader: int, began: float | None) -> set[int]:
 
 
 def tree(leader: int, began: float | None, environment: str, service: str, claim: Claim) -> set[int]:
-    """All that a service is made of: its session, children in sessions of their own, and what carries its marker.
+    """Return all processes of a service: its session, their children in other sessions, and processes with its marker.
 
-    A marker counts only on processes that the claim covers.
-
-    PostgreSQL's children each lead a session; what was started in the background has lost its parent.
+    A marker counts only on processes that the claim covers. Children are included because each child of PostgreSQL
+    leads a separate session. Marked processes are included because a program in the background has lost its parent.
     """
     import psutil
 

@@ -1,4 +1,4 @@
-"""The environment's own network: labelled, and one for services and cluster, so that all find each other by name."""
+"""The environment's own network: labelled, and shared by services and cluster, so that they find each other by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Networks:
-    """Networks of one engine, by label. The claim says which of them may be removed."""
+    """The networks of one engine, found by label. The claim decides which of them may be removed."""
 
     def __init__(self, api: APIClient, claim: Claim) -> None:
         self._api = api
@@ -24,7 +24,7 @@ class Networks:
         self._owners: dict[str, Owner] = {}
 
     def exists(self, environment: str) -> bool:
-        """Whether the environment's network is there and ours. Raises `EngineError` when a stranger has its name."""
+        """Return whether the environment's network exists. Raises `EngineError` if a foreign network has its name."""
         name = labels.resource_name(environment)
         with translated("listing networks"):
             rows = [row for row in self._api.networks(names=[name]) if row["Name"] == name]
@@ -40,19 +40,19 @@ class Networks:
         return True
 
     def owner(self, environment: str) -> Owner | None:
-        """Who made the environment's network, and with it the nodes in it; None while there is no network."""
+        """Return the owner of the environment's network and of the nodes in it; None if there is no network."""
         if environment not in self._owners:
             self.exists(environment)
         return self._owners.get(environment)
 
     def gateway(self, environment: str) -> str:
-        """This host's own address on the environment's network, empty while there is no network."""
+        """Return this host's address in the environment's network, or an empty string if there is no network."""
         if environment not in self._gateways:
             self.exists(environment)
         return self._gateways.get(environment, "")
 
     def create(self, environment: str, owner: Owner, /, **marks: str) -> None:
-        """Make it, `marks` among its labels; there already is fine where it is ours."""
+        """Create the network with `marks` among its labels; does nothing if it exists and is ours."""
         if self.exists(environment):
             self._claim.check(self._owners[environment], f"the network {labels.resource_name(environment)}")
             return
@@ -61,7 +61,10 @@ class Networks:
             self._api.create_network(name, driver="bridge", labels=labels.owned(environment, "network", owner, **marks))
 
     def remove_all(self, environment: str) -> list[str]:
-        """Remove every network with the environment's label; their names. Raises `HolderError` for what is not ours."""
+        """Remove every network with the environment's label; return their names.
+
+        Raises `HolderError` if one is not ours.
+        """
         from docker.errors import NotFound
 
         with translated("listing networks"):
@@ -81,30 +84,30 @@ class Networks:
 
 
 def _gateway(row: Mapping[str, Any]) -> str:
-    """Of the network's IPv4 range; both engines tell it in the same shape."""
+    """Return the gateway of the network's IPv4 range; both engines answer in the same form."""
     ranges = (row.get("IPAM") or {}).get("Config") or []
     gateways = (str(each.get("Gateway") or "").partition("/")[0] for each in ranges)
     return next((gateway for gateway in gateways if "." in gateway), "")
 
 
 class NoNetworks:
-    """What processes have: the host's own network, of which nothing is made or removed."""
+    """The networks of processes: they use the host's network, so envkit makes and removes none."""
 
     def exists(self, _environment: str) -> bool:
-        """There is none of the environment's own."""
+        """Return False: envkit makes no network for processes."""
         return False
 
     def gateway(self, _environment: str) -> str:
-        """There is none."""
+        """Return an empty string: there is no network."""
         return ""
 
     def owner(self, _environment: str) -> Owner | None:
-        """There is no network that could have one."""
+        """Return None: there is no network."""
         return None
 
     def create(self, _environment: str, _owner: Owner, /, **_marks: str) -> None:
-        """Nothing to do."""
+        """Do nothing: processes use the host's network."""
 
     def remove_all(self, _environment: str) -> list[str]:
-        """Nothing to remove."""
+        """Return an empty list: there is no network to remove."""
         return []

@@ -1,4 +1,4 @@
-"""The runtime `containers`: an engine, Docker or Podman, with its networks and images."""
+"""The runtime `containers`: Docker or Podman, with its networks and images."""
 
 from __future__ import annotations
 
@@ -23,75 +23,75 @@ if TYPE_CHECKING:
 
 @dataclass
 class EngineBackend:
-    """See `base.Backend` and `base.OnEngine`."""
+    """The backend of an environment on a container engine; implements `base.Backend` and `base.OnEngine`."""
 
     opening: Opening
     endpoint: Endpoint
 
     @property
     def engine(self) -> str:
-        """See `base.Backend`."""
+        """`docker` or `podman`."""
         return self.endpoint.engine
 
     @property
     def engine_url(self) -> str:
-        """See `base.Backend`."""
+        """The engine's address."""
         return self.endpoint.url
 
     @property
     def where(self) -> str:
-        """See `base.Backend`."""
+        """A description of the engine for people."""
         return str(self.endpoint)
 
     @property
     def arch(self) -> str:
-        """See `base.Backend`."""
+        """The architecture of the engine's machine, `amd64` or `arm64`."""
         return self.endpoint.arch
 
     @cached_property
     def runtime(self) -> Containers:
-        """See `base.Backend`."""
+        """The runtime that runs services as containers, created on first use."""
         from envkit.drivers.runtimes.containers import Containers
 
         return Containers(self.endpoint, self.opening.claim, self.opening.cancel)
 
     @cached_property
     def networks(self) -> Networks:
-        """See `base.Backend`."""
+        """The engine's networks, created on first use."""
         from envkit.drivers.runtimes.networks import Networks
 
         return Networks(self.runtime.api, self.opening.claim)
 
     @cached_property
     def supply(self) -> Images:
-        """See `base.Backend`."""
+        """The engine's images, created on first use."""
         from envkit.drivers.supply.images import Images
 
         return Images(self.runtime.api, self.engine, self.opening.environment.mirrors)
 
     def check(self) -> None:
-        """See `base.Backend`."""
+        """Raise `EngineError` if this host cannot reach the ports that the engine publishes."""
         from envkit.drivers.engine import reach
 
         reach.check(self.endpoint)
 
     def this_host(self) -> ThisHost:
-        """See `base.Backend`."""
+        """Return the address at which containers reach this host."""
         from envkit.drivers.runtimes.this_host import this_host
 
         return this_host(self.endpoint, lambda: self.networks.gateway(self.opening.environment.name))
 
     def lacking(self, _service: Service) -> str:
-        """Nothing: an image has all its programs."""
+        """Return an empty string: an image contains all its programs."""
         return ""
 
     @property
     def api(self) -> Any:
-        """See `base.OnEngine`."""
+        """The client of the engine's SDK."""
         return self.runtime.api
 
     def connect(self, seconds: int) -> Any:
-        """See `base.OnEngine`."""
+        """Return another client of the SDK, with a timeout of `seconds` for each call."""
         from envkit.drivers.engine.sdk import connect
 
         return connect(self.endpoint, seconds)
@@ -101,7 +101,7 @@ class EngineBackend:
 def entered(
     environment: Environment, environ: Mapping[str, str], paths: Paths, stream: Stream
 ) -> Iterator[Endpoint]:  # fmt: skip
-    """Find the engine that the environment asks for. Raises `EngineError`."""
+    """Find the engine that the environment requests and yield its address. Raises `EngineError`."""
     from envkit.drivers.engine.podman_service import engine
 
     with engine(environment.engine, environ, paths, stream) as endpoint:

@@ -1,4 +1,4 @@
-"""The runtime `processes`: services as processes of this host, started from programs."""
+"""The runtime `processes`: services run as processes of this host."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class HostBackend:
-    """See `base.Backend`."""
+    """The backend of an environment that runs its services as processes of this host; implements `base.Backend`."""
 
     opening: Opening
     engine: str = ""
@@ -32,7 +32,7 @@ class HostBackend:
 
     @cached_property
     def runtime(self) -> Processes:
-        """See `base.Backend`."""
+        """The runtime that runs services as processes, created on first use."""
         from envkit.drivers.runtimes.launching import Launching
         from envkit.drivers.runtimes.processes import Processes
 
@@ -41,34 +41,34 @@ class HostBackend:
 
     @cached_property
     def networks(self) -> NoNetworks:
-        """See `base.Backend`."""
+        """No networks: processes use the host's."""
         return NoNetworks()
 
     @cached_property
     def supply(self) -> Programs:
-        """See `base.Backend`."""
+        """The programs of the services, created on first use."""
         from envkit.drivers.supply.programs import Programs
 
         return Programs(self.opening.environment.services, self.opening.environ, self.opening.cache)
 
     def check(self) -> None:
-        """Nothing is in between."""
+        """Do nothing: no engine stands between this host and the ports."""
 
     def this_host(self) -> ThisHost:
-        """See `base.Backend`."""
+        """Return 127.0.0.1: processes run on this host."""
         from envkit.drivers.runtimes.this_host import this_host
 
         return this_host(None, str)
 
     def lacking(self, service: Service) -> str:
-        """See `base.Backend`."""
+        """Return the program that is missing for an optional service, or an empty string."""
         return self.supply.lacking(service)
 
 
 def entered(
     _environment: Environment, _environ: Mapping[str, str], _paths: Paths, _stream: Stream
 ) -> AbstractContextManager[None]:  # fmt: skip
-    """Find nothing: this host is there."""
+    """Return an empty context: processes need no engine."""
     return nullcontext()
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's data directory for a process: initdb once, into a template in the cache; then a copy, which is quick."""
+"""PostgreSQL's data directory for a process: copies a template that initdb made once in the cache, which is faster."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from envkit.drivers.accounts import Account
 from envkit.drivers.runtimes.spawning import as_user
 
 SECONDS = 60.0
-"""For initdb and the creation of the database; 1.0 s on an idle two-core machine."""
+"""Timeout in seconds for initdb and for creating the database; both took 1.0 s on an idle two-core machine."""
 
 TOLD = ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
-"""Variables that the data directory is made from, as in PostgreSQL's own images."""
+"""The variables that determine the contents of the data directory, as in PostgreSQL's own images."""
 
 INITDB = ("--encoding=UTF8", "--no-locale", "--no-sync")
 
@@ -32,9 +32,9 @@ def fill(
     data: Path, programs: Mapping[str, Path], variables: Mapping[str, str], environ: Mapping[str, str], cache: Path,
     account: Account | None,
 ) -> None:  # fmt: skip
-    """A data directory with the user, password and database of `POSTGRES_*`, owned by `account`, mode 0700.
+    """Make a data directory with the user, password and database of `POSTGRES_*`, owned by `account`, mode 0700.
 
-    The user is no superuser, unless the variables say so. Raises `EnvironmentFailed` with initdb's output.
+    The user is no superuser unless the variables request it. Raises `EnvironmentFailed` with initdb's output.
     """
     from filelock import FileLock
 
@@ -54,7 +54,7 @@ def fill(
 
 
 def own(folder: Path, account: Account | None) -> None:
-    """Hand the folder and all in it to the account; 0700."""
+    """Give the folder and all files in it to the account; the folder's mode becomes 0700."""
     folder.chmod(0o700)
     if account is None:
         return
@@ -63,7 +63,7 @@ def own(folder: Path, account: Account | None) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the halves of templates that a killed envkit was copying; whoever copies now holds its lock."""
+    """Remove incomplete templates of a killed envkit. A template that is being copied now has a locked lock file."""
     from filelock import FileLock, Timeout
 
     for left in folder.glob(".*.new"):
@@ -76,7 +76,7 @@ def _make(
     scratch: tuple[Path, Account | None], template: Path, programs: Mapping[str, Path], variables: Mapping[str, str],
     environ: Mapping[str, str],
 ) -> None:  # fmt: skip
-    """Run initdb and CREATE DATABASE in the scratch folder; the template is there whole or not at all."""
+    """Run initdb and CREATE DATABASE in the scratch folder, then rename the result, so no template is incomplete."""
     folder, account = scratch
     write_private(folder / "password", variables.get("POSTGRES_PASSWORD", ""))
     own(folder, account)
@@ -92,7 +92,7 @@ def _with_limited_rights(
     folder: Path, programs: Mapping[str, Path], variables: Mapping[str, str], environ: Mapping[str, str],
     account: Account | None,
 ) -> None:  # fmt: skip
-    """As in a container: the same program makes envkit's superuser, who cannot log in here, and the role."""
+    """Run the container's initdb program: it makes envkit's superuser, who cannot log in here, and the user's role."""
     user, database = _user(variables), _database(variables)
     login = [f"--username={user}", "--auth-local=reject"]
     login += [f"--pwfile={folder / 'password'}"] if variables.get("POSTGRES_PASSWORD") else ["--auth-host=trust"]
@@ -110,7 +110,7 @@ def _with_all_rights(
     folder: Path, programs: Mapping[str, Path], variables: Mapping[str, str], environ: Mapping[str, str],
     account: Account | None,
 ) -> None:  # fmt: skip
-    """As PostgreSQL's own images do: the user is the superuser."""
+    """Run initdb as PostgreSQL's own images do: the user is the superuser."""
     data, database = folder / "data", _database(variables)
     initdb = [str(programs["initdb"]), "-D", str(data), "-U", _user(variables), *INITDB]
     if variables.get("POSTGRES_PASSWORD"):
@@ -132,9 +132,10 @@ def _database(variables: Mapping[str, str]) -> str:
 
 @contextmanager
 def _scratch(folder: Path, account: Account | None) -> Iterator[tuple[Path, Account | None]]:
-    """A folder for initdb beside the service's data, so that it goes with the service whatever happens, and its user.
+    """Yield a folder for initdb inside the service's folder, and the user for initdb.
 
-    initdb wants a user that has a name. That one can pass the service's folder by the group of the service's account.
+    The folder is removed with the service even if envkit is killed. initdb needs a user with a name. This user can
+    enter the service's folder because it gets the group of the service's account.
     """
     user = Account(accounts.named().uid, account.gid) if account else None
     folder.mkdir(mode=0o700)
@@ -145,7 +146,7 @@ def _scratch(folder: Path, account: Account | None) -> Iterator[tuple[Path, Acco
 
 
 def _run(argv: list[str], environ: Mapping[str, str], account: Account | None, text: str = "") -> None:
-    """Run it to its end in a session of its own, which is killed when it takes too long or this envkit is stopped."""
+    """Run the command in a new session and wait for it. Kills the session on timeout or when envkit is interrupted."""
     process = subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
         start_new_session=True, env={**os.environ, **environ, "LC_ALL": "C"}, **as_user(account),

@@ -1,4 +1,4 @@
-"""Records of services that run as processes: the folder of all services, and `instance.json` in each one's folder."""
+"""Records of services that run as processes: each service's folder has its record in `instance.json`."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Records:
     claim: Claim
 
     def names(self) -> list[str]:
-        """Return the services that have a record; none where the folder is another user's."""
+        """Return the services that have a record; empty if another user owns the folder."""
         return sorted(path.parent.name for path in self.home.glob(f"*/{RECORD}")) if self.are_ours() else []
 
     def are_ours(self) -> bool:
-        """Return whether the folder is this user's: envkit would end the processes that records of others name."""
+        """Return whether this user owns the folder. Otherwise envkit would end processes that another user recorded."""
         try:
             found = self.home.lstat()
         except OSError:
@@ -46,7 +46,10 @@ class Records:
         return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
     def make_home(self) -> None:
-        """Make the folder, ours alone to write: where it is below `/var/tmp`, others could have made it."""
+        """Make the folder, writable by this user only.
+
+        Below `/var/tmp` another user could have made it: then raise `EngineError`.
+        """
         if not os.path.lexists(self.home):
             make_folder(self.home.parent)
             make_folder(self.home, 0o711)
@@ -54,26 +57,27 @@ class Records:
             raise EngineError(f"{self.home} belongs to somebody else", hint="remove it, or use another --name")
 
     def began(self, instance: Instance) -> float | None:
-        """Return when its leader began, as recorded; None when the record is lost and only the marker is known.
+        """Return the recorded start time of its leader, or None if the record is lost.
 
-        `NEVER` for a number of an earlier boot, or of another PID namespace.
+        Without a record only the marker identifies the process. Returns `NEVER` for a pid of an earlier boot or of
+        another PID namespace.
         """
         try:
             raw = json.loads((self.home / instance.service / RECORD).read_text())
             stamp = Stamp(int(raw["id"]), float(raw["began"]), str(raw.get("boot", "")), instance.owner.pids)
         except (OSError, ValueError, KeyError, AttributeError):
             return None
-        if stamp.pid != int(instance.id):  # another process of that service, known by its marker alone
+        if stamp.pid != int(instance.id):  # another process of that service, identified by its marker alone
             return None
         return stamp.began if stamp.means_something else NEVER
 
     def group_of(self, instance: Instance) -> Path | None:
-        """Return its control group; None where this user may make none."""
+        """Return its control group; None if this user may make none."""
         owner = instance.owner if instance.owner.home else self.claim.owner
         return limits.group(environment_of(instance), instance.service, owner.key)
 
     def read(self, name: str) -> Instance | None:
-        """Return the service as its record and the kernel show it now; None without a record of this envkit's."""
+        """Return the service with its state now, or None if there is no record that this version of envkit can read."""
         found = _recorded(self.home / name)
         if found is None:
             return None
@@ -91,7 +95,7 @@ class Records:
 
 
 def record_of(instance: Instance, leader: int) -> str:
-    """Return the text of a record; `leader` is the process that runs now."""
+    """Return the text of a record; `leader` is the pid of the running process."""
     return json.dumps({**asdict(instance), "began": start_time(leader), "boot": boot()})
 
 
@@ -101,9 +105,9 @@ def environment_of(instance: Instance) -> str:
 
 
 def _recorded(folder: Path) -> tuple[Instance, Stamp] | None:
-    """Return what the record says, and the stamp of its leader.
+    """Return the record's contents and the stamp of its leader.
 
-    None for the record of another version of envkit: its processes are found by their marker.
+    Returns None for the record of another version of envkit; its processes are found by their marker.
     """
     try:
         raw = json.loads((folder / RECORD).read_text())
@@ -116,7 +120,7 @@ def _recorded(folder: Path) -> tuple[Instance, Stamp] | None:
         instance = Instance(**raw)
     except (OSError, TypeError, KeyError, ValueError, AttributeError):
         return None
-    if stamp.boot not in ("", boot()):  # namespaces are numbered anew
+    if stamp.boot not in ("", boot()):  # after a reboot namespaces have other numbers
         instance = replace(instance, owner=replace(instance.owner, mount="", pids=""))
     return instance, replace(stamp, pids=instance.owner.pids)
 
@@ -125,16 +129,19 @@ def _exit_code(folder: Path) -> int:
     try:
         return int((folder / "exit").read_text())
     except (OSError, ValueError):
-        return 128 + signal.SIGKILL  # the shell that writes exit codes down was killed with it
+        return 128 + signal.SIGKILL  # the shell that writes the exit code was killed with it
 
 
 def _lingers(stamp: Stamp) -> bool:
-    """Return whether something of the session still runs, although its leader has ended."""
+    """Return whether a process of the session still runs although the leader has ended."""
     return stamp.means_something and any(alive(pid) for pid in session(stamp.pid, stamp.began))
 
 
 def _owner_in(raw: dict[str, Any], folder: Path) -> Owner:
-    """The owner that a record names; records of earlier versions have the checkout alone. The file's user is a fact."""
+    """Return the owner in a record, with the user who owns the record's file.
+
+    Records of earlier versions contain only the checkout.
+    """
     checkout = raw.pop("root", None)
     if "owner" in raw:
         owner = of_data(raw["owner"])

@@ -1,4 +1,4 @@
-"""Processes of this machine by number and start time: a number alone is given to another process later."""
+"""Processes of this machine, identified by pid and start time, because the kernel reuses pids."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from envkit.base.owner import namespace
 
 CLOSE = 0.005
-"""Start times closer than this, in seconds, are the same process: kernels tell them in ticks of a hundredth."""
+"""Start times that differ by less than this, in seconds, are the same process: kernels count in ticks of 0.01 s."""
 
 
 @dataclass(frozen=True)
 class Stat:
-    """What the kernel (Linux) says of a process: its state's letter, its threads, its start in ticks."""
+    """What Linux reports about a process: the letter of its state, its number of threads, its start time in ticks."""
 
     state: str
     threads: int
@@ -28,9 +28,9 @@ class Stat:
 
 
 def stat_of(pid: int) -> Stat | None:
-    """Return what the kernel says of the process; None when it is gone.
+    """Return what Linux reports about the process; None if it no longer exists.
 
-    Read here: importing psutil takes 0.02 s, which an `up` with nothing to do would wait for.
+    This reads /proc directly: importing psutil takes 0.02 s, and an `up` with nothing to do would wait for it.
     """
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -40,7 +40,7 @@ def stat_of(pid: int) -> Stat | None:
 
 
 def pids() -> list[int]:
-    """Return the number of every process of this machine."""
+    """Return the pid of every process of this machine."""
     if sys.platform == "linux":
         return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
     import psutil
@@ -49,9 +49,9 @@ def pids() -> list[int]:
 
 
 def start_time(pid: int) -> float:
-    """When the process began, in seconds; 0 when it is gone. Only good to compare with what was told before.
+    """Return when the process began, in seconds; 0 if it no longer exists. Use it only for comparisons.
 
-    On Linux since the machine was switched on: what psutil tells moves whenever the clock is set.
+    On Linux the time counts from the boot: psutil's value changes when the clock is set.
     """
     if sys.platform == "linux":
         stat = stat_of(pid)
@@ -66,7 +66,7 @@ def start_time(pid: int) -> float:
 
 @cache
 def boot() -> str:
-    """This start of the machine; start times of processes mean nothing in another one."""
+    """Return an id of this boot of the machine; start times of processes are valid only in the same boot."""
     if sys.platform == "linux":
         with suppress(OSError):
             return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -77,22 +77,22 @@ def boot() -> str:
 
 @dataclass(frozen=True)
 class Stamp:
-    """A process as it may be written down: its number alone is given to another one later."""
+    """A process in a form that can be stored: its pid with its start time, boot and PID namespace."""
 
     pid: int
     began: float
     boot: str = ""
-    """Empty in what earlier versions wrote."""
+    """Empty in records of earlier versions."""
     pids: str = ""
 
     @classmethod
     def of(cls, pid: int) -> Stamp:
-        """The stamp of a process that runs now in this PID namespace."""
+        """Return the stamp of a process that runs now in this PID namespace."""
         return cls(pid, start_time(pid), boot(), namespace("pid"))
 
     @classmethod
     def read(cls, raw: object) -> Stamp | None:
-        """The stamp that `written` gave, or None where a file holds something else."""
+        """Return the stamp from the result of `written`, or None if a file contains something else."""
         if not isinstance(raw, Sequence) or isinstance(raw, str) or len(raw) not in (2, 4):
             return None
         with suppress(TypeError, ValueError):
@@ -100,31 +100,32 @@ class Stamp:
         return None
 
     def written(self) -> list[int | float | str]:
-        """For a JSON file."""
+        """Return the stamp as a list for a JSON file."""
         return [self.pid, self.began, self.boot, self.pids]
 
     @property
     def means_something(self) -> bool:
-        """Whether the number means a process of this boot in this PID namespace."""
+        """Return whether the pid belongs to this boot and this PID namespace."""
         return self.boot in ("", boot()) and self.pids in ("", namespace("pid"))
 
     @property
     def alive(self) -> bool:
-        """Whether that process runs, as far as can be seen from here."""
+        """Return whether the process runs, as far as this process can see it."""
         return self.means_something and alive(self.pid, self.began)
 
     @property
     def gone(self) -> bool:
-        """Whether that process has ended for certain: one in another PID namespace may run without being seen."""
+        """Return whether the process has certainly ended. In another PID namespace it may run without being visible."""
         if self.boot not in ("", boot()):
             return True
         return self.means_something and not alive(self.pid, self.began)
 
 
 def alive(pid: int, began: float | None = None) -> bool:
-    """Whether the process runs, and is the one that began then.
+    """Return whether the process runs and, if `began` is given, began at that time.
 
-    A zombie does not; but a first thread that has ended before the others looks like one, and they hold its ports.
+    A zombie does not run. But if the first thread ends before the others, the process appears to be a zombie while the
+    other threads still hold its ports.
     """
     if sys.platform == "linux":
         stat = stat_of(pid)
@@ -141,7 +142,7 @@ def alive(pid: int, began: float | None = None) -> bool:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether it was told to stop and not yet to go on (SIGSTOP, SIGCONT)."""
+    """Return whether the process is stopped (SIGSTOP) and has not been continued (SIGCONT)."""
     if sys.platform == "linux":
         stat = stat_of(pid)
         return bool(stat and stat.state == "T")
@@ -154,6 +155,6 @@ def is_stopped(pid: int) -> bool:
 
 
 def is_stranger(pid: int, began: float | None) -> bool:
-    """Whether the number has been given to another process since."""
+    """Return whether the pid now belongs to another process than the one that began at `began`."""
     now = start_time(pid)
     return began is not None and now > 0 and abs(now - began) >= CLOSE

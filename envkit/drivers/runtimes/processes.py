@@ -1,12 +1,12 @@
-"""Services as plain processes of the user's own: no engine, nothing but a folder and a marker in the environment.
+"""Runs services as ordinary processes of the user, without an engine: each has a folder and a marker variable.
 
-Each runs in a session of its own, under a small shell that leads it: it waits until it is recorded and limited, and
-outlives the program to write down its exit code. Its folder holds `instance.json` (who it is), `log`, `exit`, `root/`
-(its files) and `data/` (its data, mode 0700). A process is found by its folder or, when that is lost, by the marker;
-its start time guards against a pid that was given away again.
+Each service runs in a separate session. A small shell leads the session: it waits until envkit has recorded and limited
+it, starts the program, and writes its exit code. The folder contains `instance.json` (the record), `log`, `exit`,
+`root/` (its files) and `data/` (its data, mode 0700). envkit finds a process by its folder, or by the marker if the
+folder is lost. The start time in the record detects a reused pid.
 
-Where envkit is root, a service may have a user of its own. That user owns `data/` and reads `root/`. Everything that
-envkit executes or reads back is root's, in a folder that the user cannot write.
+If envkit is root, a service may run as an unused uid. That user owns `data/` and reads `root/`. Root owns everything
+that envkit executes or reads back, in a folder that the service's user cannot write.
 """
 
 from __future__ import annotations
@@ -39,19 +39,25 @@ from envkit.drivers.runtimes.usage import Usage, of_processes
 from envkit.planning.facts import Instance
 
 Prepare = Callable[[Unit, Path], Launch]
-"""Makes a unit ready in its folder (finds the program, fills the data directory)."""
+"""Prepares a unit in its folder: finds the program and fills the data directory."""
 
 
 def never(_unit: Unit, _folder: Path) -> Launch:
-    """For a runtime that starts nothing: `down`."""
-    raise EngineError("this runtime starts nothing")
+    """Raise `EngineError`.
+
+    A runtime gets this function as `prepare` if it must not start services, for example in `down`.
+    """
+    raise EngineError("this runtime cannot start services")
 
 
 class Processes:
-    """The runtime `processes`. It ends and changes what its claim covers; for the rest it raises `HolderError`."""
+    """The runtime `processes`.
+
+    It ends and changes what its claim covers; for other processes it raises `HolderError`.
+    """
 
     def __init__(self, home: Path, prepare: Prepare, claim: Claim) -> None:
-        """`home` is the folder of the environment's services; `prepare` finds a unit's program and fills its data."""
+        """Keep services below the folder `home`; `prepare` finds a unit's program and fills its data directory."""
         self.home = home
         self.claim = claim
         self.records = Records(home, claim)
@@ -61,7 +67,10 @@ class Processes:
     # Runtime
 
     def observe(self, environment: str) -> list[Instance]:
-        """By folder, and by marker what has lost its folder; what others made under the same name is among it."""
+        """Return the environment's services, found by folder and, if the folder is lost, by marker.
+
+        The result includes processes of other owners with the same environment name.
+        """
         read = (self.records.read(name) for name in self.records.names())
         found = [it for it in read if it and it.name == labels.resource_name(environment, it.service)]
         known = {it.id for it in found} | {it.service for it in found if self.whose(it).ours}
@@ -74,14 +83,17 @@ class Processes:
         return found
 
     def whose(self, instance: Instance) -> Verdict:
-        """Whose the process is, by its record or by its variables."""
+        """Return the claim's verdict on the owner of the process, from its record or its variables."""
         return self.claim.on(instance.owner, process=True)
 
     def _check(self, instance: Instance) -> None:
         self.claim.check(instance.owner, f"{instance.name} (process {instance.id})", process=True)
 
     def start(self, unit: Unit) -> Instance:
-        """Start it in its own session; recorded before the program begins. What is left of an earlier one goes."""
+        """Start the service in its own session.
+
+        Removes an earlier one first, and writes the record before the program starts.
+        """
         if os.path.lexists(self.home):
             self.records.make_home()
         if (old := self.records.read(unit.name)) is not None:
@@ -101,7 +113,7 @@ class Processes:
             if isinstance(error, OSError):
                 raise EngineError(
                     f"{unit.name} cannot be started: {_reason(error)}",
-                    hint="is the disk full, or the folder somebody else's?",
+                    hint="check whether the disk is full, or whether another user owns the folder",
                 ) from error
             raise
 
@@ -122,7 +134,7 @@ class Processes:
         return self._begin(folder, instance, launch)
 
     def _begin(self, folder: Path, instance: Instance, launch: Launch) -> Instance:
-        """Spawn it, record it, put it under its limit; only then the program begins."""
+        """Start the shell, write the record, set the memory limit; then let the shell start the program."""
         child = spawn(folder, launch)
         assert child.stdin is not None
         try:
@@ -131,7 +143,7 @@ class Processes:
                 write_private(folder / RECORD, record_of(instance, child.pid))
                 if instance.memory and (group := self.records.group_of(instance)):
                     limits.confine(group, child.pid, instance.memory)
-                with suppress(BrokenPipeError):  # killed already: the next look tells
+                with suppress(BrokenPipeError):  # killed already: the next `look` reports it
                     go.write(b"\n")
         except BaseException:
             child.kill()
@@ -141,11 +153,11 @@ class Processes:
         return instance
 
     def look(self, instance: Instance) -> Instance:
-        """The process now; `dead` when nothing is known of it any more."""
+        """Return the process with its state now; the state is `dead` if it has no record any more."""
         return self.records.read(instance.service) or replace(instance, state="dead")
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """What it wrote."""
+        """Return its output so far, or the last `tail` lines."""
         try:
             text = (self.home / instance.service / "log").read_text(errors="replace")
         except FileNotFoundError:
@@ -153,12 +165,12 @@ class Processes:
         return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:])
 
     def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:
-        """Its last `tail` lines and what follows, until it ends; a log goes on where it was after a restart."""
+        """Yield its last `tail` lines and each new one, until it ends. A restart continues the same log file."""
         path = self.home / instance.service / "log"
         return growing(path, lambda: self.look(instance).state in ("running", "paused"), tail, place)
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
-        """End the whole tree: its stop signal, `grace` seconds, SIGKILL; then its folder and what else is its own."""
+        """End the whole tree (stop signal, `grace` seconds, SIGKILL); then remove its folder, uid and control group."""
         self._check(instance)
         folder = self.home / instance.service
         self._end(instance, grace, in_a_hurry=shared_memory.owner(folder / "data"))
@@ -170,16 +182,16 @@ class Processes:
             limits.remove(group)
 
     def pause(self, instance: Instance) -> None:
-        """Stop the whole tree, its leader first: that is what `look` goes by."""
+        """Stop the whole tree with SIGSTOP, the leader first, because `look` checks the leader."""
         self._check(instance)
         send([int(instance.id)], signal.SIGSTOP)
         held: set[int] = set()
-        while fresh := self._tree(instance) - held:  # what was begun meanwhile
+        while fresh := self._tree(instance) - held:  # processes that started in the meantime
             send(fresh, signal.SIGSTOP)
             held |= fresh
 
     def resume(self, instance: Instance) -> Instance:
-        """Let the tree go on, its leader last: cut short, it is still known as paused."""
+        """Continue the tree, the leader last: if this is interrupted, `look` still reports it as paused."""
         self._check(instance)
         leader = int(instance.id)
         send(self._tree(instance) - {leader}, signal.SIGCONT)
@@ -187,19 +199,19 @@ class Processes:
         return replace(instance, state="running")
 
     def usage(self, instance: Instance) -> Usage:
-        """Of the whole tree."""
+        """Return memory and processor time of the whole tree."""
         return of_processes(self._tree(instance))
 
     def _tree(self, instance: Instance) -> set[int]:
         return self._everything(instance, int(instance.id), self.records.began(instance))
 
     def _everything(self, instance: Instance, leader: int, began: float | None) -> set[int]:
-        """What `tree` finds, and what runs as the service's own user, wherever it went."""
+        """Return what `tree` finds, and all processes with the service's own uid."""
         found = tree(leader, began, environment_of(instance), instance.service, self.claim)
         return found | (accounts.processes_of(self.home / instance.service) if self.records.are_ours() else set())
 
     def strangers(self, instances: Sequence[Instance]) -> dict[str, Holder]:
-        """Who else listens on a port of a service, by the service's name; on its first such port."""
+        """Return for each service the other program that listens on one of its ports, if there is one."""
         once = cache(sessions)
         users = {it.service: account.uid for it in instances if (account := self._account(it))}
 
@@ -215,9 +227,9 @@ class Processes:
             return None
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command beside it, with its variables and as its user: exit code and output."""
+        """Run a command beside the service, with its variables and as its user; return exit code and output."""
         if not self.look(instance).running:
-            raise EngineError(f"{instance.name} does not run: no command can be run beside it")
+            raise EngineError(f"{instance.name} is not running, so no command can run beside it")
         folder = self.home / instance.service
         launch = launch_of(folder)
         try:
@@ -230,12 +242,12 @@ class Processes:
         return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
     def limit_of(self, instance: Instance) -> str | None:
-        """The limit of its control group; None where this user may make none."""
+        """Return the limit of its control group; None if this user may make no control group."""
         group = self.records.group_of(instance)
         return limits.confined(group) if group else None
 
     def restart(self, instance: Instance, grace: float) -> Instance:
-        """Stop and start with the same words, variables and data."""
+        """Stop the service and start it with the same command, variables and data."""
         self._check(instance)
         folder = self.home / instance.service
         launch = launch_of(folder)
@@ -245,7 +257,10 @@ class Processes:
         return self._begin(folder, again, launch)
 
     def rewrite(self, name: str, path: str, content: bytes) -> bool:
-        """Replace a file's content in place, owner and mode kept; whether it changed. `name` is the instance's."""
+        """Replace a file's content and keep its owner and mode; return whether it changed.
+
+        `name` is the name of the instance.
+        """
         found = next((it for it in map(self.records.read, self.records.names()) if it and it.name == name), None)
         target = self.home / found.service / "root" / path.lstrip("/") if found else None
         if target is None or not target.exists() or target.read_bytes() == content:
@@ -254,16 +269,16 @@ class Processes:
         return True
 
     def used_memory(self, instance: Instance) -> int:
-        """See `base.FullRuntime`."""
+        """Return the bytes of memory that its control group counts, 0 if it has none."""
         group = self.records.group_of(instance)
         return limits.used(group) if group else 0
 
     def log_file(self, instance: Instance) -> Path:
-        """See `base.WritesLogFiles`."""
+        """Return the file that contains the service's output."""
         return self.home / instance.service / "log"
 
     def is_stopped(self, instance: Instance) -> bool:
-        """See `base.WritesLogFiles`."""
+        """Return whether the leader or one of its children is stopped (SIGSTOP)."""
         import psutil
 
         with suppress(psutil.Error, ValueError):
@@ -272,28 +287,28 @@ class Processes:
         return False
 
     def ports_beside(self, instance: Instance) -> Mapping[int, int]:
-        """See `base.FullRuntime`."""
+        """Return its published ports: a client beside it uses the same ports of this host."""
         return instance.published
 
     def way_in(
         self, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
         environ: Mapping[str, str], *, tty: bool,
     ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
-        """Beside the process, on this host: its program first on PATH, its variables set, envkit's marker not."""
+        """Return a command on this host and its variables: the service's own, PATH with its program, but no marker."""
         from envkit.drivers.runtimes.entering import beside
 
-        del tty  # the terminal is this one
+        del tty  # the command uses this terminal
         return beside(launch_of(self.home / instance.service), instance, client, variables, argv, environ)
 
     def silence(self) -> str:
-        """Empty: there is no engine that could fall silent."""
+        """Return an empty string: there is no engine."""
         return ""
 
     def published(self) -> dict[int, Holder]:
-        """Ports that containers hold: none; a process holds its port itself."""
+        """Return an empty dict: there are no containers, and a process holds its port itself."""
         return {}
 
-    # Inside
+    # Private methods
 
     def _end(self, instance: Instance, grace: float, in_a_hurry: Collection[int] = ()) -> None:
         leader, began = int(instance.id), self.records.began(instance)
@@ -302,18 +317,18 @@ class Processes:
         if not ended:
             raise EngineError(f"{instance.name} (pid {leader}) does not end", hint=f"kill -9 {leader}")
         for pid, child in tuple(self._children.items()):
-            if child.poll() is not None:  # nobody else would ask: it would stay as a zombie
+            if child.poll() is not None:  # reap it, otherwise it would remain a zombie
                 self._children.pop(pid, None)
 
 
 def _reason(error: OSError) -> str:
-    """One file is enough: where a tree is copied to a full disk, every one of a thousand is told."""
+    """Return the reason for one file: an error of `shutil.copytree` on a full disk lists every file."""
     if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
         return str(error.args[0][0][-1])
     return f"{error.strerror or error} ({error.filename})" if error.filename else str(error.strerror or error)
 
 
 def _lost(marked: Marked) -> Instance:
-    """A process whose folder is gone: found, but not to be kept."""
+    """Return an instance for a process whose folder is lost; its state `other` makes envkit replace or remove it."""
     name = labels.resource_name(marked.environment, marked.service)
     return Instance(str(marked.pid), name, marked.service, "other", fingerprint="", owner=marked.owner)

@@ -1,4 +1,4 @@
-"""Shared memory that a killed PostgreSQL leaves behind: it would be there until the machine is switched off."""
+"""Removes shared memory that a killed PostgreSQL leaves behind; it would exist until the next reboot."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from contextlib import suppress
 from pathlib import Path
 
 _REMOVE = 0
-"""IPC_RMID."""
+"""The value of IPC_RMID."""
 
 _KEY = 0xFFFFFFFF
-"""Keys are told with and without a sign."""
+"""A mask for keys: some sources print them as signed numbers, others as unsigned ones."""
 
 _ENOUGH = 4096
-"""Bytes of the server's file that are read; it has about a hundred."""
+"""The most bytes to read of the server's file; it has about a hundred."""
 
 _TABLE = Path("/proc/sysvipc/shm")
 
 
 def forget(data: Path) -> bool:
-    """Remove the System V segment that the data directory's `postmaster.pid` names, once nobody uses it. Linux only.
+    """Remove the unused System V segment that the data directory's `postmaster.pid` names; return whether it did.
 
-    The file is the service's own to write: only a segment of the user who owns the data directory is removed.
-
-    PostgreSQL removes it when it is stopped, or started again on the same data; after SIGKILL and without data nobody
-    does.
+    Linux only. A segment is unused if no process has attached it. The service's user can write this file, so the
+    function removes only a segment of the user who owns the data directory. PostgreSQL removes its segment when it
+    stops, or when it starts again on the same data. After SIGKILL and without the data, no other program removes it.
     """
     segment = _named_in(data)
     if segment is None or segment not in _unused(data.stat().st_uid):
@@ -34,14 +33,14 @@ def forget(data: Path) -> bool:
 
 
 def owner(data: Path) -> set[int]:
-    """The server that works on the data directory, or none: the first line of its `postmaster.pid`."""
+    """Return the pid of the server on the data directory, from line 1 of `postmaster.pid`; empty if there is none."""
     with suppress(OSError, ValueError, IndexError):
         return {int(_lines(data)[0])}
     return set()
 
 
 def _lines(data: Path) -> list[str]:
-    """The lines of the file that the server keeps; never through a link, and never waiting for a pipe."""
+    """Return the lines of the server's file; never follows a link, and never waits for a pipe."""
     handle = os.open(data / "postmaster.pid", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         return os.read(handle, _ENOUGH).decode(errors="replace").splitlines()
@@ -50,7 +49,7 @@ def _lines(data: Path) -> list[str]:
 
 
 def _named_in(data: Path) -> tuple[int, int] | None:
-    """Key and id: the seventh line of the file."""
+    """Return key and id of the segment, from the seventh line of the file."""
     with suppress(OSError, ValueError, IndexError):
         key, identity = _lines(data)[6].split()
         return int(key) & _KEY, int(identity)
@@ -58,7 +57,7 @@ def _named_in(data: Path) -> tuple[int, int] | None:
 
 
 def _unused(user: int) -> set[tuple[int, int]]:
-    """Segments that this user owns and no process is attached to."""
+    """Return the segments that this user owns and that no process has attached."""
     found = set()
     with suppress(OSError):
         for line in _TABLE.read_text().splitlines()[1:]:

@@ -1,4 +1,4 @@
-"""How a service's program is begun: what it is started with, and the small shell that leads its session."""
+"""Starts a service's program: stores how it was started, and runs it under a small shell that leads its session."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _SHIM = (
     "read -r _ || exit 125; exec </dev/null; exit_file=$1; shift; "
     '"$@"; code=$?; (umask 077; printf %s "$code" >"$exit_file"); exit "$code"'
 )
-"""Waits for a line, runs the program as its child, and keeps the exit code, which envkit may not be there to be told.
+"""A shell script that waits for a line, runs the program as its child, and writes the exit code into a file, because
+envkit may have ended by then.
 
-So the program begins when it is recorded and limited, and never when envkit does not live to do that. The shell runs as
-envkit's user: a program with a user of its own can neither signal it nor write the file.
-"""
+The program therefore starts only after envkit has recorded and limited it, and not at all if envkit dies first. The
+shell runs as envkit's user: a program with another uid can neither signal the shell nor write the file."""
 
 _DROP = """
 import os, signal, sys
@@ -46,48 +46,48 @@ except OSError as error:
     print(f"{words[0]} cannot be run as uid {uid}: {error.strerror}", file=sys.stderr)
     sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
 """
-"""Becomes the program, as its user. A program in a folder that only root may pass is run all the same: root opened it.
+"""A Python program that changes to the service's user and then executes the service's program. Root opens the program
+first, so it may be in a folder that only root can enter.
 
-setpriv would be quicker (1 ms, Python takes 10 ms), but BusyBox' cannot do this, and macOS has none.
-"""
+setpriv would be faster (1 ms instead of Python's 10 ms), but BusyBox's version cannot do this, and macOS has none."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A unit made ready: argv with the program's real path, its variables, who it runs as, which program it is."""
+    """How to start a unit: arguments with the program's real path, variables, user, and an id of the program."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     account: Account | None = None
     drops: bool = False
-    """Whether the program itself becomes its account's user, once it is loaded; one of its variables says so."""
+    """Whether the program itself changes to the account's user after its start; a variable contains uid and gid."""
     identity: str = ""
     stop_signal: str = "TERM"
     patience: float = 10.0
-    """Seconds after the stop signal that are worth waiting, whoever asks."""
+    """The longest wait in seconds after the stop signal, for any caller."""
 
 
 def launch_of(folder: Path) -> Launch:
-    """What it was started with. Raises `OSError`, `ValueError`."""
+    """Return how the service in `folder` was started. Raises `OSError` or `ValueError`."""
     raw = json.loads((folder / "launch.json").read_text())
     account = Account(**raw["account"]) if raw["account"] else None
     return Launch(**{**raw, "argv": tuple(raw["argv"]), "account": account})
 
 
 def environ_of(launch: Launch) -> dict[str, str]:
-    """Its variables, and where programs are; nothing else of the caller's."""
+    """Return the service's variables and PATH, without any other variable of the caller."""
     return {"PATH": os.environ.get("PATH", os.defpath), **launch.env}
 
 
 def as_user(account: Account | None) -> dict[str, Any]:
-    """What `subprocess` must be told to run something as the account."""
+    """Return the arguments that make `subprocess` run a program as the account."""
     return {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
 
 
 def spawn(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
-    """The leader of a new session, in its folder, waiting for its line. What it was started with is kept for a restart.
+    """Start the shell that leads a new session and waits for a line; store the launch in `folder` for a restart.
 
-    All of these files are envkit's user's alone, in a folder that the service's account cannot write.
+    envkit's user owns all of these files, in a folder that the service's account cannot write.
     """
     write_private(folder / "launch.json", json.dumps(asdict(launch)))
     log = append_private(folder / "log")
@@ -101,7 +101,7 @@ def spawn(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
 
 
 def _dropping(launch: Launch) -> list[str]:
-    """The words before the program's that make it run as its account."""
+    """Return the words to put before the command so that it runs as its account; empty if none are needed."""
     account = launch.account
     if account is None or launch.drops:
         return []

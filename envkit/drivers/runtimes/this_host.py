@@ -1,4 +1,4 @@
-"""The way back: how services, nodes and pods of an environment reach a listener of the user's on this host."""
+"""Finds the address at which services, nodes and pods of an environment reach a listener on this host."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from envkit.drivers.engine.endpoint import Endpoint
 from envkit.planning.values import ThisHost
 
 ALIAS = "host.docker.internal"
-"""What Docker Desktop's name server calls the host. Containers of ours know it on every engine."""
+"""The name of the host in Docker Desktop's name server. envkit adds it to its containers on every engine."""
 
 PODMAN_ALIAS = "host.containers.internal"
 
 ELSEWHERE = ("192.0.2.1", 9)
-"""An address of nobody's (RFC 5737). To connect a datagram socket sends nothing, and tells the address it would use."""
+"""A reserved address (RFC 5737). Connecting a datagram socket to it sends nothing, but selects the local address."""
 
 
 def this_host(endpoint: Endpoint | None, gateway: Callable[[], str]) -> ThisHost:
-    """By what stands between them and this host; `gateway` asks for that of the environment's network.
+    """Return the address for services and the address on which to listen; `gateway` returns the network's gateway.
 
-    Processes: nothing. An engine of this kernel: a bridge, whose address on this host is the network's gateway and
-    reached by nobody outside. A virtual machine (Docker Desktop, podman machine, Colima): a name that leads to this
-    host's 127.0.0.1. A rootless engine: a network of its own, which reaches this host by its outward address only.
+    Processes use 127.0.0.1. Containers of an engine on this kernel use the network's gateway: an address of this host
+    that other hosts cannot reach. Containers in a virtual machine (Docker Desktop, podman machine, Colima) use a host
+    name that leads to this host's 127.0.0.1. Containers of a rootless engine use this host's outgoing address, because
+    their network reaches no other address of this host.
     """
     if endpoint is None:
         return ThisHost(LOOPBACK, LOOPBACK)
@@ -40,7 +41,7 @@ def this_host(endpoint: Endpoint | None, gateway: Callable[[], str]) -> ThisHost
 
 
 def outward() -> str:
-    """The address with which this host reaches others, empty when it reaches none."""
+    """Return the address from which this host connects to others; empty if it has no route to them."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(ELSEWHERE)

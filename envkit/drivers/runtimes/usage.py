@@ -1,4 +1,4 @@
-"""What a service takes of this machine: memory now, processor time since it began."""
+"""The resources that a service uses: memory now, and processor time since its start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Usage:
-    """`memory` in bytes, without what the kernel would give back; `cpu` in seconds of one processor."""
+    """`memory` in bytes, without reclaimable cache; `cpu` in seconds of one processor."""
 
     memory: int = 0
     cpu: float = 0.0
@@ -20,7 +20,7 @@ class Usage:
 
 
 def of_stats(said: Mapping[str, Any]) -> Usage:
-    """Of what an engine answers to a question for stats; zeros for what does not run."""
+    """Return the usage from an engine's answer to a request for stats; zeros for a container that does not run."""
     memory = said.get("memory_stats") or {}
     known = memory.get("stats") or {}
     given_back = int(known.get("total_inactive_file", known.get("inactive_file", 0)))
@@ -29,7 +29,7 @@ def of_stats(said: Mapping[str, Any]) -> Usage:
 
 
 def of_processes(pids: Iterable[int]) -> Usage:
-    """All of them together. What they share is counted once where the kernel tells shares (Linux)."""
+    """Return the usage of all processes together. Linux divides shared memory among them, so it counts once."""
     import psutil
 
     total = Usage()

@@ -59,7 +59,7 @@ def test_each_folder_has_its_own_number_and_the_same_one_again(tmp_path: Path) -
 def test_a_number_is_free_again_when_it_was_given_back_or_its_folder_is_gone(tmp_path: Path) -> None:
     places = [folder(tmp_path, name) for name in ("a", "b", "c")]
     taken = [number(place) for place in places]
-    with pytest.raises(EnvironmentFailed, match="no number of 1000000 to 1000002 is free"):
+    with pytest.raises(EnvironmentFailed, match="every uid from 1000000 to 1000002 is in use"):
         accounts.take(folder(tmp_path, "d"))
 
     accounts.give_back(places[0])

@@ -67,9 +67,9 @@ def test_auto_is_embedded_where_there_is_none_and_says_so(bare: None, paths: Pat
 
     lane = enter(environment({"a": BOTH}), paths, heard=heard)
 
-    assert lane.choice == Choice("embedded", "no container engine is here")
+    assert lane.choice == Choice("embedded", "no container engine was found")
     assert lane.address is None
-    assert [event.message for event in heard] == ["lane embedded: no container engine is here"]
+    assert [event.message for event in heard] == ["lane embedded: no container engine was found"]
 
 
 def test_a_dead_engine_is_an_error_and_no_change_of_lane(tmp_path: Path, paths: Paths) -> None:

@@ -76,10 +76,10 @@ I1120 09:16:13.178693     169 round_trippers.go:445] GET https://e-control-plane
         (BAD_CONFIG, "", ClusterError, "does not accept the configuration"),
         (EXISTS, "", ClusterError, "not envkit's"),
         (NO_CLI, "", ToolMissing, "command line"),
-        (NO_DAEMON, "", ClusterError, "does not reach the engine"),
+        (NO_DAEMON, "", ClusterError, "cannot reach the engine"),
         (NO_BOOT, "systemd[1]: something else", ClusterError, "the node did not boot"),
         (NO_BOOT, INOTIFY_NODE, ClusterError, "inotify"),
-        (OLD_SPEC, "", ClusterError, "do not fit together"),
+        (OLD_SPEC, "", ClusterError, "does not support this Kubernetes version"),
         (TIMEOUT, "", ClusterError, "the control plane did not start"),
     ],
 )
