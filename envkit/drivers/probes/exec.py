@@ -1,4 +1,4 @@
-"""A command inside the container ends with 0."""
+"""The probe `exec`: a command in the container must end with exit code 0."""
 
 from typing import ClassVar, Literal
 
@@ -9,11 +9,11 @@ from envkit.config.probes import ProbeModel, Target
 
 
 class ExecProbe(ProbeModel):
-    """Satisfied when the command, run inside the container, ends with 0."""
+    """Passes if the command, run in the container, ends with exit code 0."""
 
     costly: ClassVar[bool] = True
-    type: Literal["exec"] = Field(description="which kind")
-    command: Command = Field(description="its words; the first is the program")
+    type: Literal["exec"] = Field(description="the kind of probe")
+    command: Command = Field(description="program and arguments")
 
     def attempt(self, target: Target) -> str | None:
         """See `ProbeModel`."""

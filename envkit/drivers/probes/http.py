@@ -1,4 +1,4 @@
-"""HTTP: a status at a path."""
+"""The probe `http`: a path must answer with the expected status."""
 
 from typing import Annotated, Literal
 
@@ -14,14 +14,14 @@ Path = Annotated[str, Field(pattern=HTTP_PATH)]
 
 
 class HttpProbe(ProbeModel):
-    """Satisfied by `status` at http://127.0.0.1:PORT/path."""
+    """Passes if http://127.0.0.1:PORT/path answers with `status`."""
 
-    type: Literal["http"] = Field(description="which kind")
-    port: str = Field(default="", description="name of the port; the first one when empty")
-    path: Path = Field(default="/", description="what is asked for, without redirects")
-    status: int = Field(default=200, ge=100, le=599, description="the one that satisfies")
-    headers: dict[Header, Text] = Field(default={}, description="sent along")
-    scheme: Literal["http", "https"] = Field(default="http", description="`https`: whoever's certificate it is")
+    type: Literal["http"] = Field(description="the kind of probe")
+    port: str = Field(default="", description="name of the port; if empty, the service's first port")
+    path: Path = Field(default="/", description="path to request; the probe follows no redirect")
+    status: int = Field(default=200, ge=100, le=599, description="the expected status")
+    headers: dict[Header, Text] = Field(default={}, description="headers of the request")
+    scheme: Literal["http", "https"] = Field(default="http", description="`https` accepts any certificate")
 
     def attempt(self, target: Target) -> str | None:
         """See `ProbeModel`."""

@@ -1,4 +1,4 @@
-"""TCP: a connection is accepted."""
+"""The probe `tcp`: a port must accept a connection."""
 
 from typing import Literal
 
@@ -8,10 +8,10 @@ from envkit.config.probes import ProbeModel, Target
 
 
 class TcpProbe(ProbeModel):
-    """Satisfied by an accepted connection. Weak: a published port accepts before the process behind it listens."""
+    """Passes if the port accepts a connection. Weak: a published port accepts before the process behind it listens."""
 
-    type: Literal["tcp"] = Field(description="which kind")
-    port: str = Field(default="", description="name of the port; the first one when empty")
+    type: Literal["tcp"] = Field(description="the kind of probe")
+    port: str = Field(default="", description="name of the port; if empty, the service's first port")
 
     def attempt(self, target: Target) -> str | None:
         """See `ProbeModel`."""
