@@ -110,7 +110,7 @@ def note(place: Place, report: Callable[[str], None]) -> None:
 
 
 def restore(place: Place) -> str:
-    """Reset the database to its migrated state; return what was done, as text. Raises `SqlError`."""
+    """Reset the database to its migrated state; return a text about the changes. Raises `SqlError`."""
     try:
         with place.connect() as connection:
             baseline = _known(connection, place)
@@ -151,7 +151,7 @@ def _known(connection: Connection, place: Place) -> Baseline | None:
 
 
 def _emptied(connection: Connection, place: Place, baseline: Baseline | None) -> str:
-    """Reset the rows and sequences of a database with an unchanged schema; return what was done, as text."""
+    """Reset rows and sequences of a database with an unchanged schema; return a text about the changes."""
     tables = {name: (quoted, oid) for name, quoted, oid in connection.run(_TABLES) or []}
     seeded = baseline.seeded if baseline else {}
     dirty = {name for name, (quoted, _) in tables.items() if _is_dirty(connection, name, quoted, seeded)}
@@ -211,7 +211,7 @@ def _wind_back(connection: Connection, baseline: Baseline | None) -> None:
 
 
 def _made_anew(place: Place) -> str:
-    """Drop the database and create it again from the copy; return what was done, as text. Raises `SqlError`."""
+    """Drop the database and create it again from the copy; return a text about that. Raises `SqlError`."""
     with place.beside() as connection:
         if _known(connection, place) is None:
             raise SqlError("the schema was changed, and there is no copy of the migrated database to go back to")

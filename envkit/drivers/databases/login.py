@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Login(Protocol):
-    """A user, its password and a database; the probe `postgres` is one."""
+    """A user, the user's password and a database; the probe `postgres` has these fields."""
 
     @property
     def user(self) -> str:

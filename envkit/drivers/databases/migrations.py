@@ -73,7 +73,7 @@ def read(folder: Path) -> list[Migration]:
 
 
 def parse(name: str, text: str) -> Migration:
-    """Return the migration in a file's text. Raises `ValueError`, which states what was expected."""
+    """Parse the text of a migration file. Raises `ValueError` with the expected format."""
     named = _FILE.match(name)
     if not named:
         raise ValueError("expected a name such as 001_name.sql")

@@ -193,7 +193,7 @@ def find(engine: str, environ: Mapping[str, str]) -> Endpoint:
 
 
 def place(url: str) -> str:
-    """Return an identity of the address: equal for all paths of one socket, as `/var/run` may be a link to `/run`."""
+    """Return a key of the address that is equal for all paths of one socket: `/var/run` may be a link to `/run`."""
     parts = urlsplit(url)
     return str(Path(parts.path).resolve()) if parts.scheme == "unix" else url
 

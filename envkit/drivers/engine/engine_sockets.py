@@ -26,7 +26,7 @@ LASTING = re.compile(r"/(images/(create|load|get|pull|[^?]*/push)|build|events)\
 """Matches the paths of calls that return a stream of unlimited duration."""
 
 GRACE = 5.0
-"""Seconds that a changing call gets after a signal: it takes one second to create and start a container."""
+"""Seconds that a call that changes something may still take after a signal: to start a container takes one second."""
 
 _NOW = threading.local()
 

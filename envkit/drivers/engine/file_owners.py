@@ -1,4 +1,4 @@
-"""The default owner of a file copied into a container: the user that the container runs as."""
+"""Finds the default owner of files that are copied into a container: the user that the container runs as."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wraps the Docker SDK: makes clients for an endpoint, translates errors, packs and unpacks the archives of its calls."""
+"""Wraps the Docker SDK: makes clients for an endpoint, translates errors, packs and unpacks tar archives."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class AuditProbe(ProbeModel):
         return None
 
     def describe(self, target: Target) -> str:
-        """See `ProbeModel`."""
+        """Return what the probe expects, for the message of a failed wait."""
         return f"an audit event written and read back on {target.host}:{target.port(self.port)}"
 
 

@@ -33,8 +33,8 @@ class CommandProbe(ProbeModel):
         return None if done.code == 0 else f"ended with {done.code}: {done.output.strip()[-200:]}"
 
     def describe(self, _target: Target) -> str:
-        """See `ProbeModel`."""
-        return f"0 from `{' '.join(self.command)}`"
+        """Return what the probe expects, for the message of a failed wait."""
+        return f"exit code 0 from `{' '.join(self.command)}`"
 
 
 PROBE = CommandProbe

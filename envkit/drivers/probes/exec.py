@@ -16,13 +16,13 @@ class ExecProbe(ProbeModel):
     command: Command = Field(description="program and arguments")
 
     def attempt(self, target: Target) -> str | None:
-        """See `ProbeModel`."""
+        """Run the command in the container; return None if it ends with 0, else its exit code and output."""
         code, output = target.execute(self.command)
         return None if code == 0 else f"{self.command[0]} ended with {code}: {output.strip()[-200:]}"
 
     def describe(self, _target: Target) -> str:
-        """See `ProbeModel`."""
-        return f"0 from `{' '.join(self.command)}`"
+        """Return what the probe expects, for the message of a failed wait."""
+        return f"exit code 0 from `{' '.join(self.command)}`"
 
 
 PROBE = ExecProbe

@@ -24,7 +24,7 @@ class HttpProbe(ProbeModel):
     scheme: Literal["http", "https"] = Field(default="http", description="`https` accepts any certificate")
 
     def attempt(self, target: Target) -> str | None:
-        """See `ProbeModel`."""
+        """Request the path; return None if it answers with the expected status, else the answer or the error."""
         status, body = request(
             "GET", self.path, target.port(self.port), self.scheme, target, headers=dict(self.headers)
         )
@@ -33,7 +33,7 @@ class HttpProbe(ProbeModel):
         return f"HTTP {status}: {body[:200]}" if status else body
 
     def describe(self, target: Target) -> str:
-        """See `ProbeModel`."""
+        """Return what the probe expects, for the message of a failed wait."""
         return f"{self.status} from {self.scheme}://{target.host}:{target.port(self.port)}{self.path}"
 
 

@@ -46,7 +46,7 @@ class PostgresProbe(ProbeModel):
         return self.model_copy(update={"database": database})
 
     def describe(self, target: Target) -> str:
-        """See `ProbeModel`."""
+        """Return what the probe expects, for the message of a failed wait."""
         return f"an answer to {self.query!r} on {target.host}:{target.port(self.port)}/{self.database}"
 
 

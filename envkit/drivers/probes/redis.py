@@ -37,7 +37,7 @@ class RedisProbe(ProbeModel):
             return f"no PONG: {error}"
 
     def describe(self, target: Target) -> str:
-        """See `ProbeModel`."""
+        """Return what the probe expects, for the message of a failed wait."""
         return f"a correctly configured Redis on {target.host}:{target.port(self.port)}"
 
 

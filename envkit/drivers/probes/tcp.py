@@ -14,7 +14,7 @@ class TcpProbe(ProbeModel):
     port: str = Field(default="", description="name of the port; if empty, the service's first port")
 
     def attempt(self, target: Target) -> str | None:
-        """See `ProbeModel`."""
+        """Connect to the port; return None if that works, else the error."""
         from envkit.base.deadline import dial
 
         try:
@@ -24,7 +24,7 @@ class TcpProbe(ProbeModel):
             return f"no connection: {error}"
 
     def describe(self, target: Target) -> str:
-        """See `ProbeModel`."""
+        """Return what the probe expects, for the message of a failed wait."""
         return f"a connection on {target.host}:{target.port(self.port)}"
 
 

@@ -113,7 +113,7 @@ def values_of(rows: list[list[object]]) -> Values:
 
 
 class PostgresStore:
-    """See `drivers.stores.Store`."""
+    """The store; see `drivers.stores.Store` for its methods."""
 
     pace = 3.0
 
@@ -127,16 +127,16 @@ class PostgresStore:
             raise EnvironmentFailed(str(error)) from error
 
     def client(self, probe: PostgresProbe, port: int) -> tuple[list[str], dict[str, str]]:
-        """See `Store`."""
+        """Return the command line of psql for the port, and the variables for the login."""
         settings = {"HOST": "127.0.0.1", "PORT": str(port), "USER": probe.user, "DATABASE": probe.database}
         return ["psql"], {f"PG{name}": value for name, value in {**settings, "PASSWORD": probe.password}.items()}
 
     def sampler(self, probe: PostgresProbe, address: Callable[[], Address]) -> Sampling:
-        """See `Store`."""
+        """Return a sampler of the server; it calls `address` for each new connection."""
         return Sampling(probe, address)
 
     def change(self, before: Values, after: Values) -> str:
-        """See `Store`."""
+        """Return one line of text about the difference between two samples."""
         if before.get("started") != after.get("started"):
             return "the server was restarted"
         first, last = (int(number(values, "connections")) for values in (before, after))

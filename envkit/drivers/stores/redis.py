@@ -56,7 +56,7 @@ def values_of(said: Mapping[str, str]) -> Values:
 
 
 class RedisStore:
-    """See `drivers.stores.Store`."""
+    """The store; see `drivers.stores.Store` for its methods."""
 
     pace = 1.5
 
@@ -72,16 +72,16 @@ class RedisStore:
         return f"flushed, {keys} keys" if keys else "flushed, it was empty"
 
     def client(self, probe: RedisProbe, port: int) -> tuple[list[str], dict[str, str]]:
-        """See `Store`."""
+        """Return the command line of redis-cli for the port, and the variables for the login."""
         secret = {"REDISCLI_AUTH": probe.password} if probe.password else {}
         return ["redis-cli", "-h", "127.0.0.1", "-p", str(port)], secret
 
     def sampler(self, probe: RedisProbe, address: Callable[[], Address]) -> Sampling:
-        """See `Store`."""
+        """Return a sampler of the server; it calls `address` for each new connection."""
         return Sampling(probe, address)
 
     def change(self, before: Values, after: Values) -> str:
-        """See `Store`."""
+        """Return one line of text about the difference between two samples."""
         first, last = (about(number(values, "used_memory")) for values in (before, after))
         if before.get("run_id") != after.get("run_id"):
             return f"memory {first} -> {last}; the server was restarted"

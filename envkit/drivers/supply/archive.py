@@ -29,7 +29,7 @@ Report = Callable[[str], None]
 
 
 class Writer:
-    """Writes an archive member by member; the caller need not know the size of a member before its end."""
+    """Writes an archive member by member; the size of a member may be unknown until its end."""
 
     def __init__(self, file: IO[bytes], report: Report, cancel: Cancel) -> None:
         self._file, self._report, self._cancel = file, report, cancel
@@ -176,7 +176,7 @@ def packed(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
 
 
 class _Passing(io.RawIOBase):
-    """A buffer: `taken` returns what was written since its last call."""
+    """A buffer in memory: `taken` returns the data written since its last call."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []

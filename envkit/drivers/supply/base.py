@@ -1,4 +1,4 @@
-"""The interface of supplies. A supply provides what services are started from: an engine's images, or programs."""
+"""The interface of supplies. A supply provides the images or the programs from which envkit starts services."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Supply(Protocol):
-    """Provides what services are started from: an engine's images, or the host's programs."""
+    """Provides the images of an engine, or the programs of the host, from which envkit starts services."""
 
     def ids(self, references: Sequence[str]) -> Mapping[str, str]:
         """Return the identity of each reference that is here; leave out the others."""

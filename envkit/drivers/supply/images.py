@@ -47,7 +47,7 @@ class Images:
             raise
 
     def details(self, reference: str) -> Details:
-        """See `drivers.supply.base.Supply`."""
+        """Return the image's id and its size in bytes."""
         with translated(f"inspecting {reference}"):
             found = dict(self._api.inspect_image(reference))  # type: ignore[no-untyped-call]  # the stubs lack it
         return Details(str(found.get("Id", "")), int(found.get("Size") or 0))

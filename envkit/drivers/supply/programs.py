@@ -107,14 +107,14 @@ class Programs:
         return f"{found.version} from {found.source}".strip() if found else ""
 
     def lacking(self, service: Service) -> str:
-        """Return the service's program if the rest of its set is here but no source has it, or an empty string."""
+        """Return the name of the service's program if its set is here without it, and no source has it; else ""."""
         process = service.process
         found = self._lookup(process.reference) if process else None
         lacks = process and found and not found.unfinished and process.command[0] in found.missing
         return process.command[0] if process and lacks else ""
 
     def details(self, reference: str) -> Details:
-        """See `drivers.supply.base.Supply`."""
+        """Return the programs' version, their size in bytes, and their source."""
         found = self.found(reference)
         size = sum(path.stat().st_size for path in {Path(path).resolve() for path in found.paths.values()})
         return Details(found.version, size, found.source)

@@ -172,7 +172,7 @@ class Apt:
         listed = sources(self._run("apt-cache", "showsrc", "--only-source", package).output)
         archives = [one for one in listed if ".orig.tar." in one.file and not one.file.endswith(".asc")]
         for one in archives:
-            if re.findall(r"\d+\.\d+\.\d+", one.file)[-1:] == [str(upstream)]:  # 1.20.5+really1.20.2
+            if re.findall(r"\d+\.\d+\.\d+", one.file)[-1:] == [str(upstream)]:  # 1.20.5+really1.20.2 is 1.20.2
                 return one
         names = ", ".join(one.file for one in archives) or "none"
         raise Rejected(f"envkit can build only {upstream}, and the package lists have {names}")

@@ -57,7 +57,7 @@ class Supply:
 
 POSTGRES_FOLDERS = (
     "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
-    "/usr/pgsql-*/bin",  # the PostgreSQL project's packages for Fedora and its kin
+    "/usr/pgsql-*/bin",  # the PostgreSQL project's packages for Fedora and systems derived from it
     "/opt/homebrew/opt/postgresql@*/bin",  # Homebrew on arm64 does not link versioned formulas into its bin
     "/usr/local/opt/postgresql@*/bin",  # Homebrew on amd64
     "/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin",

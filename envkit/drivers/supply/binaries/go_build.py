@@ -107,7 +107,7 @@ class _Tree:
             bundle.extractall(self._source, members=_without_first(bundle))  # noqa: S202  filtered, and checked against the signed lists
 
     def _replace_reflect2(self) -> None:
-        """Replace the vendored reflect2 1.0.1 with Debian's 1.0.2: the old one panics since Go 1.18 changed maps."""
+        """Replace the vendored reflect2 1.0.1 with Debian's 1.0.2: Go 1.18 changed maps, and 1.0.1 panics with it."""
         name = "github.com/modern-go/reflect2"
         vendored = self._source / "vendor" / name
         packaged = self._tools / "usr" / "share" / "gocode" / "src" / name

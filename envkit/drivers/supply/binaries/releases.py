@@ -132,7 +132,7 @@ def _path(version: Version | str, job: Job, program: str) -> str:
 
 
 def unpack(archive: Path, programs: tuple[str, ...], folder: Path, *, zipped: bool = False) -> None:
-    """Extract the programs into the folder, from whatever folder of the archive has a file of that name."""
+    """Extract the programs from the archive into the folder; their folders in the archive do not matter."""
     if zipped:
         with zipfile.ZipFile(archive) as bundle:
             for member in bundle.namelist():

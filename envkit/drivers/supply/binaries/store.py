@@ -40,12 +40,12 @@ SCHEMA = 2
 """Version of the manifest's format. 2 added digests; envkit cannot check an entry of schema 1, and fetches it again."""
 
 LOCK_SECONDS = 2400.0
-"""Time limit of the wait for another envkit that fetches the same: the longest fetch, a build of Kubernetes."""
+"""Time limit for the wait for another envkit that fetches the same: a build of Kubernetes may take almost as long."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What a fetcher has put into its folder: the paths of the programs, relative to that folder."""
+    """The result of a fetch: the paths of the programs, relative to the fetcher's folder."""
 
     programs: Mapping[str, str]
     libraries: tuple[str, ...] = ()
