@@ -1,9 +1,9 @@
-"""The way of a database back to its migrated state, of which `template` keeps a copy beside it.
+"""Resets a database to its migrated state; `template` keeps a copy of that state beside the database.
 
-Back is mostly quick and leaves every connection alone: what was filled is emptied, rows that migrations had brought are
-put back, sequences count from where they did. Only where the schema itself was changed is the database made anew from
-the copy, which ends the connections to it. What is known of the copy (its schema's digest, its rows' digests, its
-sequences) stands in its comment, so that one connection is enough to see that there is little to do.
+The reset is mostly quick and keeps all connections: it empties tables that tests filled, restores the rows that
+migrations inserted, and sets sequences back. Only if the schema has changed, it creates the database again from the
+copy, and that ends the connections to it. The copy's comment has the digest of its schema, the digests of its rows and
+its sequences. So one connection is enough to find out that there is little to do.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from envkit.drivers.databases.sql import NO_RIGHT, Connection, SqlError, connect
 from envkit.drivers.databases.template import MAINTENANCE, template_of
 
 SECONDS = 5.0
-"""For each statement, and for other connections to leave a database that is copied."""
+"""Time limit for each statement, and for the wait until no other connection uses the copied database."""
 
 LEDGER = "public.goose_db_version"
-"""What migrations are recorded in: never emptied, whatever is known."""
+"""The table that records migrations; it is never emptied."""
 
 _USERS_OWN = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 
@@ -66,7 +66,7 @@ SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is known of the migrated state: rows by table as a digest, the next values of sequences."""
+    """The migrated state: digests of the schema and of the rows of filled tables, and the last values of sequences."""
 
     schema: str
     seeded: Mapping[str, str] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Place:
-    """A database server and how to log in; `login.database` is the database meant."""
+    """A database server and the login for it; `login.database` is the database to reset."""
 
     login: Login
     host: str
@@ -83,31 +83,34 @@ class Place:
 
     @property
     def copy(self) -> str:
-        """The copy of the migrated database."""
+        """The name of the copy of the migrated database."""
         return template_of(self.login.database)
 
     def connect(self, database: str = "") -> Any:
-        """A connection to that database, else to the one meant."""
+        """Return a connection to the named database, or without a name to the login's database."""
         login = self.login.at(database) if database else self.login
         return connect(login, self.host, self.port, SECONDS)
 
     def beside(self) -> Any:
-        """A connection to a database that is in nobody's way."""
+        """Return a connection to a maintenance database, so that it does not block changes of the login's database."""
         return self.connect("template1" if self.login.database == MAINTENANCE else MAINTENANCE)
 
 
 def note(place: Place, report: Callable[[str], None]) -> None:
-    """Write down what the copy of the migrated database is like. Only `reset` needs it: what is wrong is reported."""
+    """Write the state of the copy into its comment.
+
+    Only `reset` needs it, so an error does not stop `up`: it goes to `report`.
+    """
     try:
         with place.connect(place.copy) as connection:
             said = json.dumps({"envkit": 1, **asdict(_describe(connection))})
             connection.run(f"COMMENT ON DATABASE {_quoted(place.copy)} IS {_literal(said)}")
     except SqlError as error:
-        report(f"`reset` cannot tell what the migrations made: {error}")
+        report(f"`reset` will not know the state after the migrations: {error}")
 
 
 def restore(place: Place) -> str:
-    """Bring the database back to its migrated state; what was done. Raises `SqlError`."""
+    """Reset the database to its migrated state; return a text about the changes. Raises `SqlError`."""
     try:
         with place.connect() as connection:
             baseline = _known(connection, place)
@@ -132,7 +135,7 @@ def _describe(connection: Connection) -> Baseline:
 
 
 def _digest(connection: Connection, table: str) -> str:
-    """Of all rows of a table; empty when it has none."""
+    """Return a digest of all rows of a table, or an empty string if it has none."""
     rows = connection.run(f"SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {table} t")  # noqa: S608  quoted
     return str((rows or [[None]])[0][0] or "")
 
@@ -148,7 +151,7 @@ def _known(connection: Connection, place: Place) -> Baseline | None:
 
 
 def _emptied(connection: Connection, place: Place, baseline: Baseline | None) -> str:
-    """The quick way: the schema is as it was."""
+    """Reset rows and sequences of a database with an unchanged schema; return a text about the changes."""
     tables = {name: (quoted, oid) for name, quoted, oid in connection.run(_TABLES) or []}
     seeded = baseline.seeded if baseline else {}
     dirty = {name for name, (quoted, _) in tables.items() if _is_dirty(connection, name, quoted, seeded)}
@@ -177,7 +180,7 @@ def _is_dirty(connection: Connection, name: str, quoted: str, seeded: Mapping[st
 
 
 def _referring(connection: Connection, dirty: Iterable[str], names: Mapping[int, str]) -> set[str]:
-    """Tables that refer to those: they cannot stay as they are."""
+    """Return the dirty tables and all tables that refer to them: TRUNCATE needs these as well."""
     pairs = [(names.get(to), names.get(by)) for to, by in connection.run(_REFERENCES) or []]
     found, grown = set(dirty), True
     while grown:
@@ -188,7 +191,7 @@ def _referring(connection: Connection, dirty: Iterable[str], names: Mapping[int,
 
 
 def _rows_of(place: Place, table: str) -> bytes:
-    """A table's rows in the copy."""
+    """Return a table's rows in the copy, in the format of COPY."""
     buffer = io.BytesIO()
     with place.connect(place.copy) as connection:
         connection.run(f"COPY {table} TO STDOUT", stream=buffer)
@@ -196,7 +199,7 @@ def _rows_of(place: Place, table: str) -> bytes:
 
 
 def _wind_back(connection: Connection, baseline: Baseline | None) -> None:
-    """Sequences go on from where they did; one that is not known begins at its beginning."""
+    """Set every sequence to its value in the baseline; a sequence that the baseline lacks gets its start value."""
     for name, start, last in connection.run(_SEQUENCES) or []:
         before = baseline.sequences.get(name) if baseline else None
         if baseline is None and last is not None and name.startswith("public.goose_db_version"):
@@ -208,7 +211,7 @@ def _wind_back(connection: Connection, baseline: Baseline | None) -> None:
 
 
 def _made_anew(place: Place) -> str:
-    """The thorough way: the database is made from the copy."""
+    """Drop the database and create it again from the copy; return a text about that. Raises `SqlError`."""
     with place.beside() as connection:
         if _known(connection, place) is None:
             raise SqlError("the schema was changed, and there is no copy of the migrated database to go back to")
@@ -218,7 +221,7 @@ def _made_anew(place: Place) -> str:
 
 
 def _patiently(connection: Connection, statement: str) -> None:
-    """A database can be copied only while nobody is connected to it; a probe is for a moment."""
+    """Run a statement that copies a database; retry while others, such as a probe, are connected to the database."""
 
     def pause(error: BaseException, _tries: int) -> float | None:
         return FIRST_POLL if "being accessed by other users" in str(error) else None

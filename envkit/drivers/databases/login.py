@@ -1,4 +1,4 @@
-"""How to log in to PostgreSQL."""
+"""The login to PostgreSQL: user, password and database."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Protocol
 
 
 class Login(Protocol):
-    """A user, its password and a database; the probe `postgres` is one."""
+    """A user, the user's password and a database; the probe `postgres` has these fields."""
 
     @property
     def user(self) -> str:
-        """The role."""
+        """The name of the PostgreSQL role."""
 
     @property
     def password(self) -> str:
-        """Its password."""
+        """The password of the role."""
 
     @property
     def database(self) -> str:
@@ -22,7 +22,7 @@ class Login(Protocol):
 
     @property
     def query(self) -> str:
-        """A statement that a probe has answered."""
+        """The statement that a probe sends."""
 
     def at(self, database: str) -> Login:
         """Return the same login to another database of the server."""

@@ -1,8 +1,9 @@
-"""Migrations in goose's format, applied over TCP and recorded in `goose_db_version` as goose records them.
+"""Applies migrations in goose's format over TCP, and records them in the table `goose_db_version` as goose does.
 
 The format (https://pressly.github.io/goose/documentation/annotations/): files `NNN_name.sql`, sections
-`-- +goose Up` and `-- +goose Down`, `-- +goose StatementBegin`/`StatementEnd` around statements that hold
-semicolons, `-- +goose NO TRANSACTION` for what cannot run in one. A later run of goose itself continues here.
+`-- +goose Up` and `-- +goose Down`, `-- +goose StatementBegin`/`StatementEnd` around statements that contain
+semicolons, `-- +goose NO TRANSACTION` for statements that cannot run in a transaction. A later run of goose continues
+after these migrations.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _FILE = re.compile(r"^(\d+)_.*\.sql$")
 _ANNOTATION = re.compile(r"^\s*--\s*\+goose\s+(.*?)\s*$", re.IGNORECASE)
 
 LOCK = 5887940537704921958
-"""Key of the advisory lock, the one goose's own session locker uses: two runs at once do the work once."""
+"""Key of the advisory lock, the same that goose's session locker uses: of two parallel runs only one migrates."""
 
 MORE_RIGHTS = (
     "give the preset postgres `options: {extensions: [NAME]}` for an extension that only a superuser may create, "
@@ -42,7 +43,7 @@ SELECT 0, true WHERE NOT EXISTS (SELECT 1 FROM goose_db_version);
 
 @dataclass(frozen=True)
 class Migration:
-    """One file: its Up section, split into statements only where no transaction may hold them together."""
+    """One migration file: the statements of its Up section, and whether they run in one transaction."""
 
     version: int
     name: str
@@ -51,7 +52,7 @@ class Migration:
 
 
 def read(folder: Path) -> list[Migration]:
-    """All migrations, in order. Raises `ConfigError` with every file that is not in the format."""
+    """Return all migrations of a folder, in order. Raises `ConfigError` with every file that has another format."""
     found, faults = [], []
     for path in sorted(folder.glob("*.sql")):
         try:
@@ -61,7 +62,7 @@ def read(folder: Path) -> list[Migration]:
     versions: dict[int, str] = {}
     for migration in found:
         if migration.version in versions:
-            message = f"version {migration.version} is also that of {versions[migration.version]}"
+            message = f"version {migration.version} is already used by {versions[migration.version]}"
             faults.append(Fault(str(folder / migration.name), "", message))
         versions[migration.version] = migration.name
     if not found and not faults:
@@ -72,7 +73,7 @@ def read(folder: Path) -> list[Migration]:
 
 
 def parse(name: str, text: str) -> Migration:
-    """One file of goose's format. Raises `ValueError` with what was expected."""
+    """Parse the text of a migration file. Raises `ValueError` with the expected format."""
     named = _FILE.match(name)
     if not named:
         raise ValueError("expected a name such as 001_name.sql")
@@ -109,9 +110,9 @@ def parse(name: str, text: str) -> Migration:
 def migrate(
     folder: Path, login: Login, host: str, port: int, end: Deadline, report: Callable[[str], None]
 ) -> list[str]:
-    """Apply what is not applied yet, all of it before `end`; the names of the files.
+    """Apply the migrations that the database lacks, all of them before `end`; return the names of their files.
 
-    Raises `ServiceDied` naming the file that failed, and `Cancelled`.
+    Raises `ServiceDied` with the name of the file that failed, and `Cancelled`.
     """
     migrations = read(folder)
     current = "the connection"
@@ -129,14 +130,14 @@ def migrate(
                     _apply(connection, migration)
                     applied.append(migration.name)
     except SqlError as error:
-        mend = f"mend {folder / current} and run `up` again; those before it are recorded and not repeated"
+        mend = f"correct {folder / current} and run `up` again; it will not repeat the migrations before this one"
         hint = f"{MORE_RIGHTS}; or {mend}" if error.code == NO_RIGHT else mend
         raise ServiceDied(f"migration {current} failed: {error}", hint=hint) from error
     return applied
 
 
 def versions(connection: Connection) -> set[int]:
-    """Versions whose latest record says that they are applied."""
+    """Return the versions that are applied according to their latest record."""
     rows = connection.run(
         "SELECT DISTINCT ON (version_id) version_id, is_applied FROM goose_db_version ORDER BY version_id, id DESC"
     )

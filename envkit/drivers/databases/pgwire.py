@@ -1,7 +1,7 @@
-"""PostgreSQL's protocol (version 3), just enough for a probe: log in, ask one thing, read the answer to its end.
+"""A minimal client of PostgreSQL's protocol (version 3) for probes: logs in, sends one query, reads its result.
 
-pg8000 is the better client everywhere else; importing it takes 0.1 s, a sixth of what an `up` with nothing to do may
-take in all. What is not understood here is left to it.
+All other code uses pg8000. Importing pg8000 takes 0.1 s, a sixth of the time that an `up` with nothing to do may take.
+If a server requires something that this client lacks, the probe uses pg8000.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from envkit.drivers.databases.login import Login
 from envkit.drivers.databases.sql import OURS, SqlError, encrypted, sentence
 
 LONGEST = 1 << 24
-"""Bytes of one message; more is some other protocol's."""
+"""Longest message in bytes; a longer one means that the server speaks another protocol."""
 
 MOST_ROUNDS = 1_000_000
-"""Rounds of SCRAM, 0.3 s: PostgreSQL's default is 4,096, and no deadline ends a computation."""
+"""Most rounds of SCRAM, which take 0.3 s: no deadline can stop the computation. PostgreSQL's default is 4,096."""
 
 OK, PASSWORD, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 10, 11, 12
 """Kinds of authentication messages; see https://www.postgresql.org/docs/current/protocol-message-formats.html."""
@@ -27,13 +27,13 @@ SCRAM = "SCRAM-SHA-256"
 
 
 class Unsupported(Exception):
-    """Something that a whole client understands, and this one does not."""
+    """The server requires something that this client lacks and pg8000 may have."""
 
 
 def ask(login: Login, host: str, port: int, deadline: Deadline) -> bool:
-    """Log in and have the probe's query answered, all of it within the deadline; whether the user is a superuser.
+    """Log in, run the probe's query, and return whether the user is a superuser; all of it within the deadline.
 
-    Raises `SqlError` for everything that goes wrong, and `Unsupported` for another way to log in than these.
+    Raises `Unsupported` if the server requires another kind of login, and `SqlError` for every other error.
     """
     try:
         with dial(host, port, deadline) as plain, encrypted(plain) as plug:
@@ -48,7 +48,7 @@ def ask(login: Login, host: str, port: int, deadline: Deadline) -> bool:
 
 
 def _log_in(stream: IO[bytes], login: Login) -> bool:
-    """Whether the server reports the user as a superuser, which it does to everybody who logs in."""
+    """Log in and return whether the user is a superuser; the server reports that after every login."""
     words = ("user", login.user, "database", login.database, "application_name", OURS, "client_encoding", "UTF8")
     _send(stream, b"", struct.pack("!i", 3 << 16) + b"".join(word.encode() + b"\0" for word in words) + b"\0")
     secret, superuser = _Secret(login.password), False
@@ -65,7 +65,7 @@ def _log_in(stream: IO[bytes], login: Login) -> bool:
 
 
 def _authentication(secret: _Secret, body: bytes) -> bytes | None:
-    """What to say to it, None when nothing is expected."""
+    """Return the answer to an authentication message, or None if the server expects none."""
     way, rest = struct.unpack("!i", body[:4])[0], body[4:]
     if way == OK:
         return None
@@ -83,7 +83,7 @@ def _authentication(secret: _Secret, body: bytes) -> bytes | None:
 
 
 class _Secret:
-    """One side of SCRAM-SHA-256 (RFC 5802, RFC 7677); the server must prove that it knows the password as well."""
+    """The client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677); the server must also prove that it has the password."""
 
     def __init__(self, password: str) -> None:
         self.password = password
@@ -91,23 +91,23 @@ class _Secret:
         self._expected = b""
 
     def first(self) -> bytes:
-        """The first message: a number nobody else has; PostgreSQL knows the user already."""
+        """Return the first message, a random nonce; it has no user, because PostgreSQL already has the name."""
         import secrets
 
         self._bare = f"n=,r={secrets.token_urlsafe(18)}"
         return f"n,,{self._bare}".encode()
 
     def proof(self, challenge: str) -> bytes:
-        """The answer to the server's challenge."""
+        """Return the answer to the server's challenge. Raises `SqlError` if the challenge is not valid."""
         import hashlib
         import hmac
 
         said = _fields(challenge)
         nonce, salt, rounds = said.get("r", ""), said.get("s", ""), int(said.get("i", "0"))
         if not nonce.startswith(self._bare[len("n=,r=") :]):
-            raise SqlError("the server's answer to the login is somebody else's")
+            raise SqlError("the server's answer does not belong to this login")
         if rounds > MOST_ROUNDS:
-            raise SqlError(f"the server asks for {rounds} rounds of SCRAM, more than {MOST_ROUNDS}")
+            raise SqlError(f"the server requests {rounds} rounds of SCRAM, more than {MOST_ROUNDS}")
         key = hashlib.pbkdf2_hmac("sha256", self.password.encode(), b64decode(salt), rounds)
         client, server = (hmac.digest(key, word, "sha256") for word in (b"Client Key", b"Server Key"))
         final = f"c={b64encode(b'n,,').decode()},r={nonce}"
@@ -118,11 +118,11 @@ class _Secret:
         return f"{final},p={b64encode(proof).decode()}".encode()
 
     def check(self, final: str) -> None:
-        """Raises `SqlError` when the server does not know the password."""
+        """Raise `SqlError` if the server's final message does not prove that it has the password."""
         import hmac
 
         if not hmac.compare_digest(b64decode(_fields(final).get("v", "")), self._expected):
-            raise SqlError("the server does not know the password that it asks for")
+            raise SqlError("the server did not prove that it has the password")
 
 
 def _fields(said: str) -> dict[str, str]:
@@ -141,7 +141,7 @@ def _send(stream: IO[bytes], kind: bytes, body: bytes) -> None:
 
 
 def _message(stream: IO[bytes]) -> tuple[bytes, bytes]:
-    """Kind and content of the next message. Raises `SqlError` for one that tells of an error."""
+    """Return kind and content of the next message. Raises `SqlError` if the server reports an error."""
     head = _exactly(stream, 5)
     kind, length = head[:1], int(struct.unpack("!i", head[1:])[0]) - 4
     if not 0 <= length <= LONGEST:

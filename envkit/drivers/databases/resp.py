@@ -1,7 +1,7 @@
-"""Redis over TCP from the host: just enough of its protocol (RESP2) for a probe.
+"""A minimal client of Redis' protocol (RESP2) over TCP, for probes and stores.
 
-redis-py is the better client everywhere else; importing it takes 0.15 s (its asyncio half comes along), a sixth of what
-an `up` with nothing to do may take in all.
+Importing redis-py takes 0.15 s, as it also imports its asyncio part. That is a sixth of the time that an `up` with
+nothing to do may take.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import IO, cast
 from envkit.base.deadline import Deadline, dial
 
 LONGEST = 1 << 24
-"""Bytes of one reply; more is some other protocol's, or a server gone wrong."""
+"""Longest reply in bytes; a longer one means another protocol or a faulty server."""
 
 
 class RedisError(Exception):
-    """The server refused, was silent, or is not there; the text says which."""
+    """The server refused the command, did not answer, or cannot be reached; the text has the reason."""
 
 
 class Redis:
-    """One connection; all its calls together are bound by the deadline it was opened with."""
+    """One connection; all its calls together share the deadline that it was opened with."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -35,7 +35,7 @@ class Redis:
         return self._reply()
 
     def info(self, section: str) -> dict[str, str]:
-        """A section of INFO."""
+        """Return the fields of a section of INFO."""
         rows = (line.partition(":") for line in self.call("INFO", section).splitlines() if ":" in line)
         return {name: value for name, _, value in rows}
 
@@ -63,9 +63,9 @@ class Redis:
 
 @contextmanager
 def connect(host: str, port: int, password: str, end: Deadline | float) -> Iterator[Redis]:
-    """A connection, logged in when there is a password; `end` bounds all that is done with it.
+    """Open a connection, log in if there is a password, and close it afterwards; `end` limits all of its calls.
 
-    Everything that goes wrong is `RedisError`.
+    Raises `RedisError` for every error.
     """
     try:
         with dial(host, port, Deadline.of(end)) as plug, plug.makefile("rwb") as stream:

@@ -1,4 +1,4 @@
-"""PostgreSQL over TCP from the host, with pg8000: pure Python, so it comes with the base dependencies everywhere."""
+"""Connects to PostgreSQL over TCP with pg8000. It is pure Python, so it installs on every platform."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from envkit.base.deadline_tls import TlsPlug
 
 OURS = "envkit"
-"""The `application_name` of envkit's own connections: not to be counted among a suite's."""
+"""The `application_name` of envkit's connections, which are not counted among the connections of a suite."""
 
 CLOSING_SECONDS = 1.0
-"""For the goodbye to the server, which tells nothing new."""
+"""Time limit for closing a connection; the server sends nothing useful then."""
 
 NO_RIGHT = "42501"
 """SQLSTATE `insufficient_privilege`."""
 
 SSL_REQUEST = 80877103
-"""Asks whether the server talks TLS; see https://www.postgresql.org/docs/current/protocol-message-formats.html."""
+"""Code of the request for TLS; see https://www.postgresql.org/docs/current/protocol-message-formats.html."""
 
 
 class SqlError(Exception):
-    """The server refused, was silent, or is not there; the text says which, `code` is the server's own (SQLSTATE)."""
+    """The server refused, did not answer, or cannot be reached; `code` is the server's SQLSTATE or an empty string."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -36,23 +36,27 @@ class SqlError(Exception):
 
 
 class Connection(Protocol):
-    """What is used of a connection; without parameters `run` takes several statements at once."""
+    """The methods of a connection that envkit uses."""
 
     def run(self, sql: str, **parameters: Any) -> list[list[Any]] | None:
-        """Rows, or None when the statement has none."""
+        """Run a statement and return its rows, or None if it has no result.
+
+        Without parameters it accepts several statements at once.
+        """
 
 
 @contextmanager
 def connect(login: Login, host: str, port: int, end: Deadline | float) -> Iterator[Connection]:
-    """A connection, closed at the end. Everything that goes wrong is `SqlError`.
+    """Open a connection, and close it afterwards. Raises `SqlError` for every error.
 
-    A deadline bounds all that is done with it; a number of seconds the login, and then each statement anew.
+    If `end` is a deadline, it limits the whole use of the connection. If it is a number of seconds, it limits the login
+    and then each statement separately.
     """
     import pg8000.native
 
     deadline = Deadline.of(end)
     try:
-        # pg8000 leaves its own socket open when the server accepts and then says nothing
+        # If pg8000 opened the socket, it would leave it open when the server accepts and then sends nothing.
         with sockets.dial(host, port, deadline) as plain, encrypted(plain) as plug:
             connection = pg8000.native.Connection(
                 login.user, sock=plug, database=login.database, password=login.password,
@@ -69,21 +73,22 @@ def connect(login: Login, host: str, port: int, end: Deadline | float) -> Iterat
 
 
 class _Each:
-    """Gives every statement its own time."""
+    """A connection that renews the deadline for every statement."""
 
     def __init__(self, connection: Connection, deadline: Deadline) -> None:
         self._connection, self._deadline = connection, deadline
 
     def run(self, sql: str, **parameters: Any) -> list[list[Any]] | None:
-        """As the connection does, within the seconds that it was opened with."""
+        """Run a statement and return its rows, within the seconds that the connection was opened with."""
         self._deadline.renew()
         return self._connection.run(sql, **parameters)
 
 
 def encrypted(plug: Plug) -> Plug | TlsPlug:
-    """The connection as the server wants it, with TLS or without; a certificate is not judged, as by `sslmode=prefer`.
+    """Return the connection with TLS if the server offers it, or else without, as with `sslmode=prefer`.
 
-    pg8000 would read all of the system's certificates first, 0.03 s, and not use one.
+    It does not verify the server's certificate. pg8000 would first read all of the system's certificates, which takes
+    0.03 s, and then use none.
     """
     plug.sendall(struct.pack("!ii", 8, SSL_REQUEST))
     answer = plug.recv(1)
@@ -100,7 +105,7 @@ def encrypted(plug: Plug) -> Plug | TlsPlug:
 
 
 def sentence(fields: Mapping[str, Any]) -> str:
-    """The server's message out of its one-letter fields (M message, D detail, H hint)."""
+    """Return the server's message as text, from its one-letter fields (M message, D detail, H hint)."""
     return ". ".join(str(fields[key]) for key in ("M", "D", "H") if fields.get(key))
 
 

@@ -1,7 +1,7 @@
-"""A copy of the migrated database that nobody connects to: what tests clone their own from.
+"""Keeps a copy of the migrated database without connections; tests clone their databases from it.
 
-PostgreSQL copies no database that has connections, and a service holds some to the migrated one for as long as it runs.
-So the copy is made in the moment between the migrations and the services that need them.
+PostgreSQL cannot copy a database that has connections, and a service keeps some to the migrated database while it runs.
+So envkit makes the copy after the migrations and before the services that need them start.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from envkit.drivers.databases.login import Login
 
 MAINTENANCE = "postgres"
-"""The database that every server has, and that a CREATE DATABASE can be said from."""
+"""A database that every server has; envkit connects to it to run CREATE DATABASE."""
 
 
 def template_of(database: str) -> str:
-    """The copy's name; names of databases have 63 bytes at the most."""
+    """Return the copy's name, shortened because PostgreSQL's names have at most 63 bytes."""
     return f"{database[:47]}_envkit_template"
 
 
@@ -27,9 +27,10 @@ def keep(
     folder: Path, login: Login, host: str, port: int, end: Deadline, report: Callable[[str], None],
     *, fresh: bool,
 ) -> None:  # fmt: skip
-    """Bring the copy to the folder's state: made when the database itself is `fresh`, otherwise migrated like it.
+    """Create the copy if it is missing and the database is `fresh`; apply the folder's migrations to an existing copy.
 
-    Never the reason why an environment fails: what is wrong is reported, and the suite that asks for a copy is told.
+    It raises none of these errors, so that `up` can go on without the copy: they go to `report`. A suite that needs the
+    copy gets an error later.
     """
     from envkit.base.errors import EnvkitError
     from envkit.drivers.databases.migrations import migrate

@@ -1,1 +1,1 @@
-"""Finds Docker and Podman, and calls both over one SDK, each call within its deadline."""
+"""Finds Docker and Podman, and calls both with the Docker SDK; each call has a deadline."""

@@ -1,4 +1,4 @@
-"""Finds a container engine that answers, as the user's own tools would, and says where it was found."""
+"""Finds a container engine that answers, in the same order as the user's tools, and records where it found it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from envkit.drivers.engine.endpoint import Endpoint, EngineName
 _API = re.compile(r"\d+\.\d+")
 
 ASK_SECONDS = 5.0
-"""How long an engine may take to say its version, in all; a socket without a daemon refuses at once."""
+"""Time limit for one request to an engine; a socket without a daemon refuses at once."""
 
 LARGEST = 1 << 26
-"""Bytes of an answer: a list of some thousand containers."""
+"""Longest answer in bytes: enough for a list of some thousand containers."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An address worth asking; `explicit` ones were set by the user, and must answer."""
+    """An address where an engine may answer. If it is `explicit`, the user has set it, and an engine must answer."""
 
     url: str
     source: str
@@ -44,10 +44,10 @@ class Candidate:
 
 
 def ask(url: str) -> dict[str, Any]:
-    """What the engine at `url` answers to `/version`. Raises `OSError` or `ValueError` when nothing sensible does.
+    """Return the answer of the engine at `url` to `/version`. Raises `OSError` or `ValueError` if no engine answers.
 
-    A Podman of this host is not asked for more than the headers of its `/_ping`: to `/version` it answers after 0.45 s
-    (4.3, measured), for it asks dpkg or rpm which packages its helpers are from.
+    For Podman on this host it makes up the answer from the headers of `/_ping`. Podman 4.3 takes 0.45 s for `/version`,
+    because it runs dpkg or rpm to find the packages of its helpers.
     """
     parts = urlsplit(url)
     if parts.scheme != "unix":
@@ -64,7 +64,7 @@ def ask(url: str) -> dict[str, Any]:
 
 
 def _get(socket_path: str, path: str) -> Any:
-    """What is answered on a unix socket. Raises `OSError` or `ValueError` when that is no JSON, or a refusal."""
+    """Return the JSON answer to a GET on a unix socket. Raises `OSError`, or `ValueError` for any other answer."""
     _, status, body = _request(socket_path, path)
     if status != http.HTTPStatus.OK:
         raise ValueError(f"not an engine's answer to {path}: HTTP {status}")
@@ -72,9 +72,9 @@ def _get(socket_path: str, path: str) -> Any:
 
 
 def _request(socket_path: str, path: str) -> tuple[Message, int, bytes]:
-    """Headers, status and body, asked without the SDK's 0.14 s of imports.
+    """Return headers, status and body of a GET, without the SDK, whose import takes 0.14 s.
 
-    Raises `OSError`, or `ValueError` when what answers speaks no HTTP.
+    Raises `OSError`, or `ValueError` if the answer is no HTTP.
     """
     connection = UnixConnection(socket_path, Deadline(ASK_SECONDS))
     try:
@@ -87,7 +87,7 @@ def _request(socket_path: str, path: str) -> tuple[Message, int, bytes]:
 
 
 def _ask_with_sdk(url: str) -> dict[str, Any]:
-    """Tcp with TLS, ssh and Windows' named pipes are the SDK's business."""
+    """Return the answer to `/version` over TCP with TLS, ssh or a named pipe of Windows. Raises `OSError`."""
     from envkit.drivers.engine.sdk import connect, translated
 
     try:
@@ -103,13 +103,16 @@ def _ask_with_sdk(url: str) -> dict[str, Any]:
 
 
 def engine_of(version: Mapping[str, Any]) -> EngineName:
-    """Told apart by what `/version` answers: DOCKER_HOST may well be Podman."""
+    """Return which engine gave this answer to `/version`: at the address DOCKER_HOST there may be Podman."""
     components = [str(part.get("Name", "")) for part in version.get("Components") or []]
     return "podman" if any("Podman" in name for name in components) else "docker"
 
 
 def candidates(environ: Mapping[str, str]) -> Iterator[Candidate]:
-    """Addresses in the order in which the user's own tools would try them."""
+    """Yield addresses in the order in which the user's tools try them.
+
+    Raises `EngineError` if DOCKER_CONTEXT names a context that does not exist.
+    """
     home = Path(environ.get("HOME") or Path.home())
     runtime = Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
     if environ.get("DOCKER_HOST"):
@@ -134,7 +137,7 @@ def candidates(environ: Mapping[str, str]) -> Iterator[Candidate]:
 
 
 def _context(environ: Mapping[str, str], home: Path) -> Iterator[Candidate]:
-    """The endpoint of Docker's current context, as `docker context` stores it."""
+    """Yield the address of Docker's current context, from the files of `docker context`. Raises `EngineError`."""
     folder = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
     name = environ.get("DOCKER_CONTEXT", "")
     try:
@@ -143,14 +146,14 @@ def _context(environ: Mapping[str, str], home: Path) -> Iterator[Candidate]:
             meta = folder / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
             host = json.loads(meta.read_text())["Endpoints"]["docker"]["Host"]
             yield Candidate(host, f"docker context {name}", explicit="DOCKER_CONTEXT" in environ)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # not there, or not as Docker writes it
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # missing, or in another format
         if environ.get("DOCKER_CONTEXT"):
-            hint = "`docker context ls` lists those there are; unset DOCKER_CONTEXT to let envkit look for an engine"
+            hint = "`docker context ls` lists the contexts; unset DOCKER_CONTEXT to let envkit search for an engine"
             raise EngineError(f"DOCKER_CONTEXT={name}: there is no such context", hint=hint) from error
 
 
 def _machine(environ: Mapping[str, str]) -> Iterator[Candidate]:
-    """The socket of a running `podman machine` (macOS, Windows)."""
+    """Yield the sockets of running machines of `podman machine` (macOS, Windows)."""
     podman = shutil.which("podman", path=environ.get("PATH"))
     if not podman:
         return
@@ -165,9 +168,9 @@ def _machine(environ: Mapping[str, str]) -> Iterator[Candidate]:
 
 
 def find(engine: str, environ: Mapping[str, str]) -> Endpoint:
-    """The first engine of the wanted kind (`docker`, `podman`, `auto`) that answers.
+    """Return the first engine of the wanted kind (`docker`, `podman`, `auto`) that answers.
 
-    Raises `EngineError` listing every address that was asked and what it said.
+    Raises `EngineError` with every address that was tried and its answer.
     """
     asked: list[str] = []
     for candidate in (*candidates(environ), *_machine(environ)):
@@ -179,7 +182,7 @@ def find(engine: str, environ: Mapping[str, str]) -> Endpoint:
             if candidate.explicit and engine in ("auto", named):
                 raise EngineError(
                     f"{candidate.source}={candidate.url} does not answer: {error}",
-                    hint=f"start that engine, or unset {candidate.source} to let envkit look for another",
+                    hint=f"start that engine, or unset {candidate.source} to let envkit search for another",
                 ) from error
             continue
         kind = engine_of(version)
@@ -190,13 +193,13 @@ def find(engine: str, environ: Mapping[str, str]) -> Endpoint:
 
 
 def place(url: str) -> str:
-    """The same for every address of one socket: `/var/run` is a link to `/run`, and so on."""
+    """Return a key of the address that is equal for all paths of one socket: `/var/run` may be a link to `/run`."""
     parts = urlsplit(url)
     return str(Path(parts.path).resolve()) if parts.scheme == "unix" else url
 
 
 def find_all(engine: str, environ: Mapping[str, str]) -> tuple[list[Endpoint], dict[str, str]]:
-    """Every engine of the wanted kind that answers, each once; and why the others did not, by address."""
+    """Return every engine of the wanted kind that answers, once each, and the errors of the others by address."""
     found: dict[str, Endpoint] = {}
     silent: dict[str, str] = {}
     for candidate in (*candidates(environ), *_machine(environ)):
@@ -215,14 +218,14 @@ def find_all(engine: str, environ: Mapping[str, str]) -> tuple[list[Endpoint], d
 
 
 def holding(label: str, environ: Mapping[str, str]) -> list[Endpoint]:
-    """Engines of this host that have a container or network with this label (`key=value`): a quick look.
+    """Return the engines of this host that have a container or network with this label (`key=value`).
 
-    Only unix sockets are asked, and one that does not answer counts as empty.
+    To be quick, it calls only unix sockets, and ignores one that does not answer.
     """
     found: dict[str, Endpoint] = {}
     wanted = quote(json.dumps({"label": [label]}))
     looks = [f"/containers/json?all=true&filters={wanted}", f"/networks?filters={wanted}"]
-    with suppress(EngineError):  # a context that is not there: others were asked before it
+    with suppress(EngineError):  # the Docker context does not exist; the addresses before it were tried
         for candidate in candidates(environ):
             path = urlsplit(candidate.url).path
             if not candidate.url.startswith("unix://") or place(candidate.url) in found:
@@ -245,7 +248,7 @@ def _endpoint(candidate: Candidate, version: Mapping[str, Any], kind: EngineName
 
 
 def remembered(engine: EngineName, url: str) -> Endpoint:
-    """An engine whose address a record has; where it does not answer now, whoever calls it will say so."""
+    """Return the engine at a recorded address; if it does not answer now, a later call reports that."""
     candidate = Candidate(url, "the record")
     try:
         return _endpoint(candidate, ask(url), engine)
@@ -254,7 +257,7 @@ def remembered(engine: EngineName, url: str) -> Endpoint:
 
 
 def in_machine(version: Mapping[str, Any], platform: str) -> bool:
-    """Whether an engine of this host runs in a virtual machine: all do but on Linux, and Docker Desktop even there."""
+    """Return whether a local engine runs in a virtual machine: on Linux only Docker Desktop, elsewhere every engine."""
     return platform != "linux" or "Docker Desktop" in str((version.get("Platform") or {}).get("Name", ""))
 
 
@@ -263,13 +266,13 @@ def _nothing(engine: str, asked: list[str]) -> str:
     where = (
         "".join(f"\n  - {line}" for line in asked) or "\n  - no socket found, DOCKER_HOST and CONTAINER_HOST not set"
     )
-    return f"{wanted} answers; asked:{where}"
+    return f"{wanted} answers; envkit tried:{where}"
 
 
 def can_start(engine: str, environ: Mapping[str, str]) -> bool:
-    """Whether an engine is here, running or not: an address is set, a socket exists, or a daemon is installed.
+    """Return whether this host has an engine, running or not: a set address, a socket, or an installed daemon.
 
-    A client alone is none.
+    An installed client alone does not count.
     """
     if engine != "auto" or any(True for _ in candidates(environ)):
         return True
@@ -280,7 +283,7 @@ def can_start(engine: str, environ: Mapping[str, str]) -> bool:
 
 
 def remedy(engine: str, environ: Mapping[str, str]) -> str:
-    """What to do so that an engine answers, by what is installed."""
+    """Return a hint for the user to start or install an engine, depending on the programs of this host."""
     path = environ.get("PATH")
     if engine in ("auto", "docker") and shutil.which("dockerd", path=path):
         return "Docker is installed but not running: `sudo systemctl start docker`, or `sudo service docker start`"

@@ -1,4 +1,4 @@
-"""The address of one container engine, as everything else needs it."""
+"""The address and the properties of one container engine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ EngineName = Literal["docker", "podman"]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One engine that answered. `url` is what DOCKER_HOST would hold; `source` says where it was found.
+    """One engine. `url` has the form of DOCKER_HOST; `source` names the place where envkit found the address.
 
-    `default` is true when the engine's own command line, with no variable set, reaches the same engine; `machine` when
-    it runs in a virtual machine, and not on this host's kernel.
+    `default` is true if the engine's command line reaches the same engine without any variable. `machine` is true if
+    the engine runs in a virtual machine, and not on this host's kernel.
     """
 
     engine: EngineName
@@ -25,11 +25,11 @@ class Endpoint:
     arch: str = "amd64"
     machine: bool = False
     oldest_api: str = ""
-    """The oldest version of Docker's API that it still speaks, where it said: 1.44 for Docker 29."""
+    """The oldest version of Docker's API that it accepts (1.44 for Docker 29), or an empty string if unknown."""
 
     @property
     def local(self) -> bool:
-        """Whether ports published by this engine are on this machine's 127.0.0.1."""
+        """Whether this engine publishes ports on the 127.0.0.1 of this machine."""
         return self.url.startswith(("unix://", "npipe://"))
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
-"""The Docker SDK over sockets that keep to one deadline: an engine that is half dead holds no call up for ever.
+"""Gives each call of the Docker SDK a deadline on its sockets, so that a hanging engine cannot block a call for ever.
 
-A call has the seconds of its client in all. Streams that may last (pulls, builds, a followed log) have them for each
-wait. A signal ends a call that only asks at once, where `Cancel.cutting` allows that; one that changes something gets
-`GRACE` seconds more, for what is half made must be known to be taken back.
+The client's seconds limit the whole call. For streams that may last (pulls, builds, a followed log) they limit each
+wait for data. A signal ends a call that only reads at once, if `Cancel.cutting` allows that. A call that changes
+something gets `GRACE` seconds more: envkit must learn its result to undo it.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from envkit.base.waiting import Cancel
 
 LASTING = re.compile(r"/(images/(create|load|get|pull|[^?]*/push)|build|events)\b|[?&]follow=(1|[Tt]rue)\b")
-"""Calls whose answer goes on for as long as there is something to tell."""
+"""Matches the paths of calls that return a stream of unlimited duration."""
 
 GRACE = 5.0
-"""Seconds after a signal for a call that changes something: creating and starting a container takes one."""
+"""Seconds that a call that changes something may still take after a signal: to start a container takes one second."""
 
 _NOW = threading.local()
 
 
 class _Heard:
-    """A `Cancel` as one call hears it."""
+    """Applies a `Cancel` to one call, with the grace time of this call."""
 
     def __init__(self, cancel: Cancel, grace: float) -> None:
         self._cancel, self._grace, self._since = cancel, grace, 0.0
 
     def check(self) -> None:
-        """Raise what `Cancel.check` does, after the grace that the call has."""
+        """Raise the error of `Cancel.check` once the grace time is over."""
         if not self._cancel.cuts or not self._cancel.event.is_set():
             return
         if self._grace:
@@ -86,7 +86,7 @@ class _UnixAdapter(UnixHTTPAdapter):
 
 
 def keep_time(api: Any, cancel: Cancel | None = None) -> APIClient:
-    """The client, each of whose calls ends in time. Named pipes and ssh are left as the SDK has them."""
+    """Return the client, changed so that each call has a deadline; named pipes and ssh stay unchanged."""
     if isinstance(getattr(api, "_custom_adapter", None), UnixHTTPAdapter):
         old: Any = api._custom_adapter
         new = _UnixAdapter(f"http+unix://{old.socket_path}", old.timeout, max_pool_size=old.max_pool_size)

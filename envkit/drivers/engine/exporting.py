@@ -1,4 +1,4 @@
-"""Images out of an engine and into one, as archives."""
+"""Exports images from an engine, and imports them into one, as archives."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from envkit.base.waiting import Cancel
 from envkit.drivers.engine.sdk import translated
 
 PLATFORM_API = "1.48"
-"""The API version since which an image can be saved for one platform."""
+"""The first API version that can save an image for one platform."""
 
 Report = Callable[[str], None]
 
 
 def exported(api: Any, images: Sequence[str]) -> Iterator[bytes]:
-    """An archive of the images, layers shared, of one platform.
+    """Return the chunks of an archive of the images for one platform; the images share their layers.
 
-    With containerd's image store, Docker saves all platforms of the index, of which it holds but one.
+    Without a platform, Docker with containerd's image store saves all platforms of an image's index, although it has
+    the layers of only one.
     """
     from docker.utils import version_lt
 
@@ -36,7 +37,7 @@ def exported(api: Any, images: Sequence[str]) -> Iterator[bytes]:
 
 
 class _Counted:
-    """A file that says how much of it was read, and stops being read on cancel."""
+    """Iterates over a file's chunks; reports how much was read, and stops when cancelled."""
 
     def __init__(self, file: IO[bytes], size: int, report: Report, cancel: Cancel) -> None:
         self._file, self._size, self._report, self._cancel = file, size, report, cancel
@@ -53,7 +54,7 @@ class _Counted:
 
 
 def imported(api: Any, file: IO[bytes], size: int, report: Report, cancel: Cancel) -> None:
-    """Load an archive. Raises `EngineError` with what the engine says of it."""
+    """Load an archive of images into the engine. Raises `EngineError` with the engine's message."""
     with translated("loading images"):
         response = api.post(
             f"{api.base_url}/v{api._version}/images/load", data=iter(_Counted(file, size, report, cancel)),

@@ -1,4 +1,4 @@
-"""Whose a file in a container is, where it does not say: the user's that the container runs as."""
+"""Finds the default owner of files that are copied into a container: the user that the container runs as."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROOT = "0"
 
 
 def numbered(user: str, passwd: Callable[[], str]) -> str:
-    """A user as uid or uid:gid; a name is looked up in the container's own list, root where that does not know it."""
+    """Return a user as uid or uid:gid; look a name up in the container's /etc/passwd, and use root if it is missing."""
     name, _, group = user.partition(":")
     if name.isdecimal() and (not group or group.isdecimal()):
         return user
@@ -21,6 +21,6 @@ def numbered(user: str, passwd: Callable[[], str]) -> str:
 
 
 def ids(owner: str) -> tuple[int, int]:
-    """Uid and gid; a uid alone is both, as images that make a user do it."""
+    """Return uid and gid; without a gid the uid serves as both, as in most images that create a user."""
     uid, _, gid = owner.partition(":")
     return int(uid), int(gid or uid)

@@ -1,4 +1,4 @@
-"""The engine for one command: found, or, where only Podman's command line is installed, its API started for the run."""
+"""Provides the engine for one command; if only Podman's command line is installed, starts its API for the command."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from envkit.drivers.engine.discovery import ask, find, find_all
 from envkit.drivers.engine.endpoint import Endpoint
 
 IDLE_SECONDS = 600
-"""The service ends by itself after this long without a call, should envkit be killed before it can end it."""
+"""Seconds without a call after which the service ends by itself, in case envkit is killed and cannot end it."""
 
 START_SECONDS = 15.0
 
 
 @contextmanager
 def engine(wanted: str, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[Endpoint]:
-    """An engine that answers. Raises `EngineError` with everything that was asked when there is none."""
+    """Yield an engine that answers. Raises `EngineError` with every address that was tried if there is none."""
     try:
         endpoint = find(wanted, environ)
     except EngineError as error:
@@ -42,7 +42,7 @@ def engine(wanted: str, environ: Mapping[str, str], paths: Paths, stream: Stream
 
 @contextmanager
 def serving(wanted: str, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[Mapping[str, str]]:
-    """An environment in which every engine that can answer does: Podman's API is served where only its CLI is there."""
+    """Yield the environment variables to find all engines; start Podman's API first if only its CLI is installed."""
     endpoints, _ = find_all("podman", environ)
     podman = startable("podman", environ)
     if endpoints or podman is None or wanted == "docker":
@@ -53,7 +53,10 @@ def serving(wanted: str, environ: Mapping[str, str], paths: Paths, stream: Strea
 
 
 def startable(wanted: str, environ: Mapping[str, str]) -> str | None:
-    """Podman's command line, where it can serve its API on this very machine (elsewhere it is a client of a VM)."""
+    """Return the path of Podman's command line if it can serve the API on this machine, or None.
+
+    It can only on Linux; on other systems it is a client of a virtual machine.
+    """
     import sys
 
     explicit = environ.get("DOCKER_HOST") or environ.get("CONTAINER_HOST")

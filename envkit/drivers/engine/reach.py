@@ -1,9 +1,9 @@
-"""Whether ports that an engine publishes on 127.0.0.1 are on *this* 127.0.0.1.
+"""Checks whether the ports that an engine publishes on 127.0.0.1 can be reached on the 127.0.0.1 of this process.
 
-They are not in a job that runs in a container: beside a Docker service (`DOCKER_HOST=tcp://docker:2375`), or with the
-host's socket handed in. Only what is certain is said: an address that is no address of this machine, or the engine
-itself telling that this process is in a container of its own that has another network than the host's. A dev container
-with the host's network, Docker Desktop, WSL 2, rootless engines and a tunnel to 127.0.0.1 give neither.
+They cannot in a job that runs in a container, beside a Docker service (`DOCKER_HOST=tcp://docker:2375`) or with the
+host's socket mounted. It raises an error only in two certain cases. Either the engine's address is no address of this
+machine, or the engine reports that this process runs in one of its containers, without the host's network. A dev
+container with the host's network, Docker Desktop, WSL 2, rootless engines and a tunnel to 127.0.0.1 are neither case.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from envkit.drivers.engine.endpoint import Endpoint
 
 MOUNTS = Path("/proc/self/mountinfo")
 OWN = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
-"""Files that engines put into each container, from a folder that is named after it."""
+"""Files that engines mount into each container, from a folder on the host whose path has the container's id."""
 
 HOPS = 3
-"""Containers that borrow the network of one that borrows it, followed so far."""
+"""Longest chain to follow of containers that share the network of the next container."""
 
 EMBEDDED = "--lane embedded runs everything as processes beside this one, and needs no engine"
 
 
 def check(endpoint: Endpoint) -> None:
-    """Raise `EngineError`, with the remedy, when nothing that this engine publishes can be reached from here."""
+    """Raise `EngineError`, with a hint, if this process cannot reach the ports that the engine publishes."""
     if endpoint.url.startswith("unix://"):
         _check_own_container(endpoint)
     elif not endpoint.local and not _here(endpoint.url):
         raise EngineError(
             f"ports of 127.0.0.1 at {endpoint.url} cannot be reached from here: "
             "that engine is on another machine, or in another container",
-            hint=f"{EMBEDDED}\nor work where the engine is: a job on the runner itself, without a container of its own",
+            hint=f"{EMBEDDED}\nor run envkit where the engine is: in a job on the runner itself, without a container",
         )
 
 
@@ -52,14 +52,14 @@ def _check_own_container(endpoint: Endpoint) -> None:
     raise EngineError(
         f"this is container {own[:12]} of the engine at {endpoint.url}, in network {network}: "
         "ports that it publishes are on the host's 127.0.0.1, not on this one",
-        hint=f"{EMBEDDED}\nor give this container the host's network (`--network host`), or work outside of it",
+        hint=f"{EMBEDDED}\nor give this container the host's network (`--network host`), or run envkit outside of it",
     )
 
 
 def own_container(mounts: Path = MOUNTS) -> str:
-    """The id of the container that this process is in, as Docker and Podman show it; empty outside, or elsewhere.
+    """Return the id of the Docker or Podman container in which this process runs, or an empty string.
 
-    A host that runs containers shows their ids as well, but mounted in other places.
+    It checks the mount points too: the mounts of a host that runs containers also have their ids.
     """
     try:
         lines = mounts.read_text().splitlines()
@@ -74,7 +74,7 @@ def own_container(mounts: Path = MOUNTS) -> str:
 
 
 def _network(endpoint: Endpoint, container: str) -> str:
-    """The network of one of the engine's own containers; `host` also where it knows none of that id, or cannot tell."""
+    """Return the network of a container; `host` also if the engine has no such container or gives no answer."""
     for _ in range(HOPS):
         found = _inspected(endpoint, container)
         mode = str((found.get("HostConfig") or {}).get("NetworkMode") or "host")
@@ -97,7 +97,11 @@ def _inspected(endpoint: Endpoint, container: str) -> dict[str, Any]:
 
 
 def _here(url: str) -> bool:
-    """Whether it leads to this machine. Nobody can say otherwise of a name that is unknown here, but for ssh's own."""
+    """Return whether the URL leads to this machine.
+
+    A host name that does not resolve counts as this machine, because nothing proves the opposite. With ssh it counts as
+    another machine, because ssh's configuration may define the name.
+    """
     import psutil
 
     parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""The Docker SDK behind one door: clients made from an endpoint, its errors translated, its archives read and made."""
+"""Wraps the Docker SDK: makes clients for an endpoint, translates errors, packs and unpacks tar archives."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 CALL_SECONDS = 60
-"""One call of the engine's API; pulls and builds stream and are not bound by it."""
+"""Time limit for one call of the engine's API; for the streams of pulls and builds it limits each wait."""
 
 API_VERSION = "1.40"
-"""Spoken by Docker >= 19.03 and by Podman >= 3; naming it saves a round trip. Docker 29 refuses what is below 1.44."""
+"""API version of Docker >= 19.03 and Podman >= 3; a fixed version saves one request. Docker 29 refuses below 1.44."""
 
 
 def connect(
     endpoint: Endpoint, seconds: int = CALL_SECONDS, version: str = API_VERSION, cancel: Cancel | None = None
 ) -> APIClient:
-    """A client of that engine, speaking this version or the oldest that the engine still speaks.
+    """Return a client of the engine that uses this API version, or the oldest that the engine accepts if it is newer.
 
-    Certificates and ssh as the docker command line would use them. Each call has `seconds` in all, and hears `cancel`;
-    see `engine_sockets`.
+    The client uses certificates and ssh like the docker command line. Each call may take `seconds` and stops when
+    cancelled; see `engine_sockets`.
     """
     from docker import APIClient
     from docker.utils import version_lt
@@ -51,9 +51,9 @@ def connect(
 
 
 def executed(api: Any, container: str, argv: Sequence[str]) -> tuple[int, str]:
-    """Run a command in a container: exit code and output, all of it within the client's seconds.
+    """Run a command in a container within the client's seconds; return exit code and output.
 
-    The SDK's own `exec_start` waits for output without an end.
+    The SDK's `exec_start` would wait for output without a time limit.
     """
     made = api.exec_create(container, list(argv))
     answer = api._post_json(api._url("/exec/{0}/start", made["Id"]), data={"Tty": False, "Detach": False})
@@ -63,7 +63,7 @@ def executed(api: Any, container: str, argv: Sequence[str]) -> tuple[int, str]:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn what the SDK raises into `EngineError`, with what was being done and what the engine said."""
+    """Turn the SDK's errors into `EngineError`; its message has the operation (`doing`) and the engine's answer."""
     import requests
     from docker.errors import APIError, DockerException
 
@@ -78,7 +78,10 @@ def translated(doing: str) -> Iterator[None]:
 
 
 def pack(files: Sequence[File], owner: str = ROOT) -> bytes:
-    """A tar archive of the files for the root of a container; `owner` (uid, or uid:gid) has those that name none."""
+    """Return a tar archive of the files, relative to a container's root.
+
+    `owner` (uid, or uid:gid) owns the files that name no owner.
+    """
     members = []
     for file in files:
         data = file.content.encode() if file.content is not None else Path(str(file.source)).read_bytes()
@@ -90,25 +93,25 @@ def pack(files: Sequence[File], owner: str = ROOT) -> bytes:
 
 
 def pack_in_place(path: str, content: bytes, like: tarfile.TarInfo) -> bytes:
-    """An archive that replaces a file of a running container, with owner and mode of the old one.
+    """Return an archive that replaces a file of a running container; owner and mode come from the old file.
 
-    The new one is written whole under another name before the old name is led to it: whoever reads finds the old text,
-    the new text, or for an instant no file, and never half of one.
+    It first writes the new file under another name, and then makes the old name a hard link to it. So a reader gets the
+    old text, the new text, or for an instant no file, but never a part of the text.
     """
     folder, _, name = path.lstrip("/").rpartition("/")
     whole, link = tarfile.TarInfo(f"{folder}/.{name}.envkit"), tarfile.TarInfo(f"{folder}/{name}")
     for info in (whole, link):
         info.mode, info.uid, info.gid = like.mode, like.uid, like.gid
-        info.mtime = int(time.time())  # who watches a file goes by that
+        info.mtime = int(time.time())  # programs that watch the file compare its modification time
     whole.size = len(content)
     link.type, link.linkname = tarfile.LNKTYPE, whole.name
     return _archive([(whole, content), (link, b"")])
 
 
 def _archive(members: Sequence[tuple[tarfile.TarInfo, bytes]]) -> bytes:
-    """A tar archive that ends where its end is marked.
+    """Return a tar archive without padding after its end marker.
 
-    Podman reads no further than that, and takes it for an error when the padding that is usual comes too late for it.
+    Podman stops reading at the marker, and reports an error if the usual padding arrives after that.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -119,12 +122,12 @@ def _archive(members: Sequence[tuple[tarfile.TarInfo, bytes]]) -> bytes:
 
 
 def unpack_one(stream: Iterator[bytes]) -> bytes:
-    """The content of the first file in a tar archive."""
+    """Return the content of the first file in a tar archive."""
     return unpack_with_head(stream)[0]
 
 
 def unpack_with_head(stream: Iterator[bytes]) -> tuple[bytes, tarfile.TarInfo]:
-    """The content of the first file in a tar archive, and what is said of it: owner, mode."""
+    """Return the content of the first file in a tar archive, and its header with owner and mode."""
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
         for member in tar:
             opened = tar.extractfile(member)
@@ -134,9 +137,10 @@ def unpack_with_head(stream: Iterator[bytes]) -> tuple[bytes, tarfile.TarInfo]:
 
 
 def stepwise(rows: Iterator[dict[str, Any]], cancel: Cancel) -> Iterator[dict[str, Any]]:
-    """The rows of a pull or build as they come, but heeding `cancel` while the engine is silent.
+    """Yield the rows of a pull or build as they arrive; stop when cancelled, even while the engine sends nothing.
 
-    The stream is read in a thread of its own, which is left behind on cancel: the engine stops when the process ends.
+    A separate thread reads the stream. After a cancellation it goes on until envkit ends; then the engine stops the
+    pull or build.
     """
     end = object()
     received: queue.Queue[Any] = queue.Queue()
@@ -146,7 +150,7 @@ def stepwise(rows: Iterator[dict[str, Any]], cancel: Cancel) -> Iterator[dict[st
             for row in rows:
                 received.put(row)
             received.put(end)
-        except Exception as error:  # noqa: BLE001  handed over, and raised in the thread that asked
+        except Exception as error:  # noqa: BLE001  the calling thread raises it
             received.put(error)
 
     threading.Thread(target=pump, daemon=True, name="stream").start()
@@ -164,12 +168,12 @@ def stepwise(rows: Iterator[dict[str, Any]], cancel: Cancel) -> Iterator[dict[st
 
 
 def text(raw: Any) -> str:
-    """Output of the engine, which is bytes that need not be UTF-8."""
+    """Return the engine's output as text; bytes that are not UTF-8 are replaced."""
     return raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw or "")
 
 
 def tls_of(url: str) -> Any:
-    """Certificates of DOCKER_CERT_PATH for a tcp endpoint that wants them."""
+    """Return the certificates of DOCKER_CERT_PATH for a tcp endpoint, or False if DOCKER_TLS_VERIFY is not set."""
     if not url.startswith("tcp://") or not os.environ.get("DOCKER_TLS_VERIFY"):
         return False
     import docker

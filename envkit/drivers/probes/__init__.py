@@ -1,4 +1,4 @@
-"""Checks whether a service is ready: one module for each kind of probe. An attempt returns None if it works."""
+"""Probes check whether a service is ready; each kind has a module. An attempt returns None if the service is ready."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from envkit.base.waiting import Cancel
 
 ATTEMPT_SECONDS = 2.0
-"""One attempt in all, its connection, headers and body: longer than a healthy answer on a busy machine."""
+"""Time limit for one attempt with connection, headers and body: a healthy service on a busy machine needs less."""
 
 LIMITED = "envkit's program in /usr/local/sbin was not run; see options.superuser in docs/services.md"
-"""Why clients have more rights than expected: the image's PATH does not begin as Debian's, or `files` was replaced."""
+"""The message if clients have too many rights: the image's PATH does not begin as Debian's, or `files` was replaced."""
 
 Executor = Callable[[tuple[str, ...]], tuple[int, str]]
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a service is, as seen from the host; `execute` runs a command beside it. `cancel` ends an attempt."""
+    """The address of a service for the host; `execute` runs a command beside the service, `cancel` ends an attempt."""
 
     port: Callable[[str], int]
     execute: Executor
@@ -31,5 +31,5 @@ class Target:
     cancel: Cancel | None = None
 
     def deadline(self) -> Deadline:
-        """The end of an attempt that begins now."""
+        """Return the deadline of an attempt that begins now."""
         return Deadline(ATTEMPT_SECONDS, self.cancel)

@@ -1,4 +1,4 @@
-"""DataStorage: an audit event is written and read back as a client would."""
+"""The probe `audit` of DataStorage: it writes an audit event and reads it back."""
 
 import json
 import uuid
@@ -26,19 +26,19 @@ Path = Annotated[str, Field(pattern=HTTP_PATH)]
 
 
 class AuditProbe(ProbeModel):
-    """Satisfied when an audit event was written and read back as a client would; used once, at creation."""
+    """Passes if an audit event can be written and read back, as a client does it; used once, at creation."""
 
-    type: Literal["audit"] = Field(description="which kind")
-    port: str = Field(default="", description="name of the port; the first one when empty")
-    path: Path = Field(default="/api/v1/audit/events", description="of the events")
-    scheme: Literal["http", "https"] = Field(default="http", description="`https`: whoever's certificate it is")
-    token: Text = Field(default="", description="sent as bearer token: `${identity.NAME.token}`")
+    type: Literal["audit"] = Field(description="the kind of probe")
+    port: str = Field(default="", description="name of the port; if empty, the service's first port")
+    path: Path = Field(default="/api/v1/audit/events", description="path of the events")
+    scheme: Literal["http", "https"] = Field(default="http", description="`https` accepts any certificate")
+    token: Text = Field(default="", description="bearer token, such as `${identity.NAME.token}`")
     event: dict[str, Any] = Field(
-        default={}, description="fields of the event that it writes; its time and its correlation id are always new"
+        default={}, description="fields of the event that it writes; the time and the correlation id are always new"
     )
 
     def attempt(self, target: Target) -> str | None:
-        """Write one event and read it back by its correlation id, as a suite will."""
+        """Write one event and read it back by its correlation id, as a test suite does."""
         where = target.port(self.port), self.scheme
         correlation = f"envkit-ready-{uuid.uuid4()}"
         event = {
@@ -58,7 +58,7 @@ class AuditProbe(ProbeModel):
         return None
 
     def describe(self, target: Target) -> str:
-        """See `ProbeModel`."""
+        """Return what the probe expects, for the message of a failed wait."""
         return f"an audit event written and read back on {target.host}:{target.port(self.port)}"
 
 

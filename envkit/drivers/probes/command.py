@@ -1,4 +1,4 @@
-"""A command on the host ends with 0."""
+"""The probe `command`: a command on the host must end with exit code 0."""
 
 from typing import ClassVar, Literal
 
@@ -13,14 +13,14 @@ GRACE = 0.5
 
 
 class CommandProbe(ProbeModel):
-    """Satisfied when the command, run on the host, ends with 0."""
+    """Passes if the command, run on the host, ends with exit code 0."""
 
     costly: ClassVar[bool] = True
-    type: Literal["command"] = Field(description="which kind")
-    command: Command = Field(description="its words; the first is the program")
+    type: Literal["command"] = Field(description="the kind of probe")
+    command: Command = Field(description="program and arguments")
 
     def attempt(self, target: Target) -> str | None:
-        """Run it; its whole group of processes is ended with the attempt, children that hold the output open too."""
+        """Run the command; end its whole process group with the attempt, also children that keep the output open."""
         from envkit.base.commands import run
         from envkit.base.errors import NotReady, ToolMissing
 
@@ -33,8 +33,8 @@ class CommandProbe(ProbeModel):
         return None if done.code == 0 else f"ended with {done.code}: {done.output.strip()[-200:]}"
 
     def describe(self, _target: Target) -> str:
-        """See `ProbeModel`."""
-        return f"0 from `{' '.join(self.command)}`"
+        """Return what the probe expects, for the message of a failed wait."""
+        return f"exit code 0 from `{' '.join(self.command)}`"
 
 
 PROBE = CommandProbe

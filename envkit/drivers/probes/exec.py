@@ -1,4 +1,4 @@
-"""A command inside the container ends with 0."""
+"""The probe `exec`: a command in the container must end with exit code 0."""
 
 from typing import ClassVar, Literal
 
@@ -9,20 +9,20 @@ from envkit.config.probes import ProbeModel, Target
 
 
 class ExecProbe(ProbeModel):
-    """Satisfied when the command, run inside the container, ends with 0."""
+    """Passes if the command, run in the container, ends with exit code 0."""
 
     costly: ClassVar[bool] = True
-    type: Literal["exec"] = Field(description="which kind")
-    command: Command = Field(description="its words; the first is the program")
+    type: Literal["exec"] = Field(description="the kind of probe")
+    command: Command = Field(description="program and arguments")
 
     def attempt(self, target: Target) -> str | None:
-        """See `ProbeModel`."""
+        """Run the command in the container; return None if it ends with 0, else its exit code and output."""
         code, output = target.execute(self.command)
         return None if code == 0 else f"{self.command[0]} ended with {code}: {output.strip()[-200:]}"
 
     def describe(self, _target: Target) -> str:
-        """See `ProbeModel`."""
-        return f"0 from `{' '.join(self.command)}`"
+        """Return what the probe expects, for the message of a failed wait."""
+        return f"exit code 0 from `{' '.join(self.command)}`"
 
 
 PROBE = ExecProbe

@@ -1,4 +1,4 @@
-"""HTTP: a status at a path."""
+"""The probe `http`: a path must answer with the expected status."""
 
 from typing import Annotated, Literal
 
@@ -14,17 +14,17 @@ Path = Annotated[str, Field(pattern=HTTP_PATH)]
 
 
 class HttpProbe(ProbeModel):
-    """Satisfied by `status` at http://127.0.0.1:PORT/path."""
+    """Passes if http://127.0.0.1:PORT/path answers with `status`."""
 
-    type: Literal["http"] = Field(description="which kind")
-    port: str = Field(default="", description="name of the port; the first one when empty")
-    path: Path = Field(default="/", description="what is asked for, without redirects")
-    status: int = Field(default=200, ge=100, le=599, description="the one that satisfies")
-    headers: dict[Header, Text] = Field(default={}, description="sent along")
-    scheme: Literal["http", "https"] = Field(default="http", description="`https`: whoever's certificate it is")
+    type: Literal["http"] = Field(description="the kind of probe")
+    port: str = Field(default="", description="name of the port; if empty, the service's first port")
+    path: Path = Field(default="/", description="path to request; the probe follows no redirect")
+    status: int = Field(default=200, ge=100, le=599, description="the expected status")
+    headers: dict[Header, Text] = Field(default={}, description="headers of the request")
+    scheme: Literal["http", "https"] = Field(default="http", description="`https` accepts any certificate")
 
     def attempt(self, target: Target) -> str | None:
-        """See `ProbeModel`."""
+        """Request the path; return None if it answers with the expected status, else the answer or the error."""
         status, body = request(
             "GET", self.path, target.port(self.port), self.scheme, target, headers=dict(self.headers)
         )
@@ -33,7 +33,7 @@ class HttpProbe(ProbeModel):
         return f"HTTP {status}: {body[:200]}" if status else body
 
     def describe(self, target: Target) -> str:
-        """See `ProbeModel`."""
+        """Return what the probe expects, for the message of a failed wait."""
         return f"{self.status} from {self.scheme}://{target.host}:{target.port(self.port)}{self.path}"
 
 

@@ -1,4 +1,4 @@
-"""One HTTP request of a probe, to the host port of a service."""
+"""Sends one HTTP request of a probe to the host port of a service."""
 
 from envkit.config.probes import Target
 
@@ -7,13 +7,13 @@ def request(
     method: str, path: str, port: int, scheme: str, target: Target, *,
     body: str | None = None, headers: dict[str, str] | None = None,
 ) -> tuple[int, str]:  # fmt: skip
-    """Status and text; status 0 and the reason when there was no answer."""
+    """Send the request; return the status and the text of the answer, or 0 and the reason if there was none."""
     import http.client
     import ssl
 
     from envkit.base.deadline_http import Connection, ask
 
-    # A certificate is not judged: it may be anybody's, and the question is whether this very port answers.
+    # The certificate is not verified: the probe tests only whether this port answers.
     unjudged = ssl._create_unverified_context() if scheme == "https" else None  # noqa: S323  see above
     connection = Connection(target.host, port, target.deadline(), unjudged)
     try:

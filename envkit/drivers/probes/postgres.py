@@ -1,4 +1,4 @@
-"""PostgreSQL: a query is answered over TCP."""
+"""The probe `postgres`: the server must answer a query over TCP."""
 
 from typing import ClassVar, Literal, Self
 
@@ -10,20 +10,20 @@ from envkit.drivers.probes import LIMITED
 
 
 class PostgresProbe(ProbeModel):
-    """Satisfied when a query is answered over TCP from the host."""
+    """Passes if the server answers a query that the host sends over TCP."""
 
     costly: ClassVar[bool] = True
     takes_migrations: ClassVar[bool] = True
-    type: Literal["postgres"] = Field(description="which kind")
-    port: str = Field(default="", description="name of the port; the first one when empty")
-    user: Text = Field(description="who logs in")
-    password: Text = Field(description="with what")
-    database: Text = Field(description="where")
-    query: str = Field(default="SELECT 1", description="must be answered; what it answers does not matter")
+    type: Literal["postgres"] = Field(description="the kind of probe")
+    port: str = Field(default="", description="name of the port; if empty, the service's first port")
+    user: Text = Field(description="role that logs in")
+    password: Text = Field(description="password of the role")
+    database: Text = Field(description="database to log in to")
+    query: str = Field(default="SELECT 1", description="query that must succeed; its result does not matter")
     superuser: bool | None = Field(default=None, description="whether the user is expected to be a superuser")
 
     def attempt(self, target: Target) -> str | None:
-        """Over TCP: the temporary server of initdb listens on the unix socket only."""
+        """Log in over TCP and run the query; the temporary server during initdb listens on the unix socket only."""
         from envkit.drivers.databases import pgwire
         from envkit.drivers.databases.sql import SqlError, connect
 
@@ -46,7 +46,7 @@ class PostgresProbe(ProbeModel):
         return self.model_copy(update={"database": database})
 
     def describe(self, target: Target) -> str:
-        """See `ProbeModel`."""
+        """Return what the probe expects, for the message of a failed wait."""
         return f"an answer to {self.query!r} on {target.host}:{target.port(self.port)}/{self.database}"
 
 

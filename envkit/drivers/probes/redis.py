@@ -1,4 +1,4 @@
-"""Redis: PING, and the settings of the running server."""
+"""The probe `redis`: the server must answer PING and have the expected settings."""
 
 import re
 from typing import TYPE_CHECKING, Literal
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class RedisProbe(ProbeModel):
-    """Satisfied when PING is answered and the running server has the size, policy and allocator it should have."""
+    """Passes if the server answers PING and has the expected memory limit, policy and allocator settings."""
 
-    type: Literal["redis"] = Field(description="which kind")
-    port: str = Field(default="", description="name of the port; the first one when empty")
-    password: Text = Field(default="", description="for AUTH")
-    maxmemory: Size | None = Field(default=None, description="the size it should have")
-    policy: str | None = Field(default=None, description="the eviction policy it should have")
+    type: Literal["redis"] = Field(description="the kind of probe")
+    port: str = Field(default="", description="name of the port; if empty, the service's first port")
+    password: Text = Field(default="", description="password for AUTH")
+    maxmemory: Size | None = Field(default=None, description="expected limit of memory")
+    policy: str | None = Field(default=None, description="expected eviction policy")
     decay: bool = Field(default=False, description="expect jemalloc to return freed memory at once")
     limited: bool = Field(default=False, description="expect CONFIG SET of the folder to be refused")
 
     def attempt(self, target: Target) -> str | None:
-        """PING, then ask what the running server says of itself: flags that were passed are no proof."""
+        """Send PING, then check the settings that the server reports; flags on its command line would be no proof."""
         from envkit.drivers.databases.resp import RedisError, connect
 
         try:
@@ -37,7 +37,7 @@ class RedisProbe(ProbeModel):
             return f"no PONG: {error}"
 
     def describe(self, target: Target) -> str:
-        """See `ProbeModel`."""
+        """Return what the probe expects, for the message of a failed wait."""
         return f"a correctly configured Redis on {target.host}:{target.port(self.port)}"
 
 
@@ -56,7 +56,10 @@ def _redis_settings(probe: RedisProbe, client: "Redis") -> str | None:
 
 
 def _redis_rights(client: "Redis") -> str | None:
-    """Setting the folder to the one that it is would change nothing; it must be refused all the same."""
+    """Return a message if the server accepts CONFIG SET of its folder, or None if it refuses.
+
+    The command sets the folder that the server already has, so it changes nothing even if the server accepts it.
+    """
     from envkit.drivers.databases.resp import RedisError
 
     try:

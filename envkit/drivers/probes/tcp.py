@@ -1,4 +1,4 @@
-"""TCP: a connection is accepted."""
+"""The probe `tcp`: a port must accept a connection."""
 
 from typing import Literal
 
@@ -8,13 +8,13 @@ from envkit.config.probes import ProbeModel, Target
 
 
 class TcpProbe(ProbeModel):
-    """Satisfied by an accepted connection. Weak: a published port accepts before the process behind it listens."""
+    """Passes if the port accepts a connection. Weak: a published port accepts before the process behind it listens."""
 
-    type: Literal["tcp"] = Field(description="which kind")
-    port: str = Field(default="", description="name of the port; the first one when empty")
+    type: Literal["tcp"] = Field(description="the kind of probe")
+    port: str = Field(default="", description="name of the port; if empty, the service's first port")
 
     def attempt(self, target: Target) -> str | None:
-        """See `ProbeModel`."""
+        """Connect to the port; return None if that works, else the error."""
         from envkit.base.deadline import dial
 
         try:
@@ -24,7 +24,7 @@ class TcpProbe(ProbeModel):
             return f"no connection: {error}"
 
     def describe(self, target: Target) -> str:
-        """See `ProbeModel`."""
+        """Return what the probe expects, for the message of a failed wait."""
         return f"a connection on {target.host}:{target.port(self.port)}"
 
 

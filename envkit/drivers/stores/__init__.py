@@ -1,4 +1,4 @@
-"""Stores: services in which suites keep data. Each is a module with a `STORE`, registered by its probe's type."""
+"""Stores: services in which test suites keep data. Each module has a `STORE`, registered by the type of its probe."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Address = tuple[str, int]
 
 
 class NoAnswer(Exception):
-    """No answer; the text says what was seen instead."""
+    """The store did not answer; the text has the reason."""
 
 
 class Sampler(Protocol):
-    """Asks a store for its numbers, again and again."""
+    """Reads the numbers of a store each time it is called."""
 
     def __call__(self) -> Values:
-        """Return the numbers of this moment. Raises `NoAnswer`."""
+        """Return the current numbers. Raises `NoAnswer`."""
 
     def close(self) -> None:
-        """Give back what is kept open."""
+        """Close all open connections."""
 
 
 class Store(Protocol):
@@ -37,26 +37,27 @@ class Store(Protocol):
     """Whether it has a memory limit of its own: its samples then have `used_memory`."""
 
     def reset(self, probe: Any, address: Address, *, thoroughly: bool) -> str:
-        """Make it as if no test had run; return what was done, or an empty text for nothing.
+        """Restore the state before the first test; return what was done, or an empty string for nothing.
 
-        Not `thoroughly` is what every run begins with, within a second. Raises `EnvironmentFailed`.
+        Without `thoroughly` it does only what takes less than a second, as every `run` begins with it. Raises
+        `EnvironmentFailed`.
         """
 
     def client(self, probe: Any, port: int) -> tuple[list[str], dict[str, str]]:
-        """Return the command line of its client for 127.0.0.1 and a port, and the variables that log it in."""
+        """Return the command line of the store's client for 127.0.0.1 and the port, and the variables for the login."""
 
     def sampler(self, probe: Any, address: Callable[[], Address]) -> Sampler:
-        """Return what samples it; `address` is called when a connection is made."""
+        """Return a sampler of the store, which calls `address` for each new connection."""
 
     def change(self, before: Values, after: Values) -> str:
-        """Return one line about two samples."""
+        """Return one line of text about the difference between two samples."""
 
     def report(self, probe: Any, address: Address) -> Iterator[str]:
-        """Yield what it says about itself, for evidence. Raises `ConnectionError`."""
+        """Yield the state of the store as text, for evidence. Raises `ConnectionError`."""
 
 
 def store_of(probe: Probe | None) -> Store | None:
-    """Return the store that such a probe asks, or None if it asks none."""
+    """Return the store of a probe's type, or None if this type has no store."""
     if probe is None or probe.type not in registry.STORES:
         return None
     found: Store = registry.module(registry.STORES, probe.type).STORE
@@ -64,5 +65,5 @@ def store_of(probe: Probe | None) -> Store | None:
 
 
 def number(values: Values, name: str) -> float:
-    """Return one of the numbers, 0 if it is missing."""
+    """Return the number with this name, or 0 if it is missing."""
     return float(values.get(name, 0.0))

@@ -1,4 +1,4 @@
-"""PostgreSQL as a store."""
+"""The store PostgreSQL: reset, samples, client and report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from envkit.drivers.probes.postgres import PostgresProbe
 from envkit.drivers.stores import Address, NoAnswer, Values, number
 
 SECONDS = 5.0
-"""For each answer of a report."""
+"""Time limit for each query of a report."""
 
 SAMPLE = """
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'envkit'),
@@ -49,20 +49,20 @@ QUERIES = {
 
 
 class Sampling:
-    """Asks for connections (not counting envkit's), size, rollbacks and deadlocks of the login's database.
+    """Reads connections (without envkit's), size, rollbacks and deadlocks of the login's database.
 
-    It asks from another database where there is one, to be in nobody's way, and keeps its connection: logging in takes
-    fifty times as long as the question.
+    It connects to the maintenance database if there is one, so that it does not block changes of the login's database.
+    It keeps its connection: a login takes fifty times as long as the query.
     """
 
     def __init__(self, login: Login, place: Callable[[], Address]) -> None:
-        """`place` is asked for host and port when a connection is made."""
+        """Store the login; each new connection calls `place` for host and port."""
         self._login, self._place = login, place
         self._stack = ExitStack()
         self._connection: sql.Connection | None = None
 
     def __call__(self) -> Values:
-        """One question. A server that was started again is asked on a new connection."""
+        """Return the current numbers; if the kept connection fails, as after a restart, try once with a new one."""
         kept = self._connection is not None
         try:
             return self._ask()
@@ -77,7 +77,7 @@ class Sampling:
             raise NoAnswer(str(error)) from error
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._connection = None
         with suppress(sql.SqlError):
             self._stack.close()
@@ -88,7 +88,7 @@ class Sampling:
             rows = connection.run(SAMPLE, database=self._login.database) or []
         except sql.SqlError:
             raise
-        except Exception as error:  # a driver's own, on a connection that is kept
+        except Exception as error:  # pg8000's errors on a connection that is kept open
             raise sql.SqlError(str(error)) from error
         return values_of(rows)
 
@@ -105,21 +105,21 @@ class Sampling:
 
 
 def values_of(rows: list[list[object]]) -> Values:
-    """Return the numbers of the one row that `SAMPLE` gives."""
+    """Return the numbers in the one row that `SAMPLE` returns. Raises `NoAnswer` if there is no row."""
     names = ("connections", "max_connections", "database_bytes", "xact_rollback", "deadlocks", "started")
     if not rows:
-        raise NoAnswer("the database is not there")
+        raise NoAnswer("the database does not exist")
     return {name: float(str(value)) for name, value in zip(names, rows[0], strict=True) if value is not None}
 
 
 class PostgresStore:
-    """See `drivers.stores.Store`."""
+    """The store; see `drivers.stores.Store` for its methods."""
 
     pace = 3.0
     limits_memory = False
 
     def reset(self, probe: PostgresProbe, address: Address, *, thoroughly: bool) -> str:
-        """Bring the database back to its migrated state; what every run begins with leaves it alone."""
+        """Reset the database to its migrated state; without `thoroughly` do nothing."""
         if not thoroughly:
             return ""
         try:
@@ -128,18 +128,18 @@ class PostgresStore:
             raise EnvironmentFailed(str(error)) from error
 
     def client(self, probe: PostgresProbe, port: int) -> tuple[list[str], dict[str, str]]:
-        """See `Store`."""
+        """Return the command line of psql for the port, and the variables for the login."""
         settings = {"HOST": "127.0.0.1", "PORT": str(port), "USER": probe.user, "DATABASE": probe.database}
         return ["psql"], {f"PG{name}": value for name, value in {**settings, "PASSWORD": probe.password}.items()}
 
     def sampler(self, probe: PostgresProbe, address: Callable[[], Address]) -> Sampling:
-        """See `Store`."""
+        """Return a sampler of the server; it calls `address` for each new connection."""
         return Sampling(probe, address)
 
     def change(self, before: Values, after: Values) -> str:
-        """See `Store`."""
+        """Return one line of text about the difference between two samples."""
         if before.get("started") != after.get("started"):
-            return "it is another server than before: it was started again"
+            return "the server was restarted"
         first, last = (int(number(values, "connections")) for values in (before, after))
         sizes = (about(number(values, "database_bytes")) for values in (before, after))
         limit = int(number(after, "max_connections"))
@@ -148,7 +148,7 @@ class PostgresStore:
         return f"{text}, {locks} deadlocks" if locks else text
 
     def report(self, probe: PostgresProbe, address: Address) -> Iterator[str]:
-        """Who does what, who waits for whom, how large everything is."""
+        """Yield the sessions and their queries, locks, sizes of databases and tables, changed settings and version."""
         try:
             with sql.connect(probe, *address, SECONDS) as connection:
                 for what, query in QUERIES.items():

@@ -1,4 +1,4 @@
-"""Redis as a store."""
+"""The store Redis: reset, samples, client and report."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from envkit.drivers.probes.redis import RedisProbe
 from envkit.drivers.stores import Address, NoAnswer, Values, number
 
 SECONDS = 5.0
-"""For a reset, and for each answer of a report."""
+"""Time limit for a reset, and for a report."""
 
 NUMBERS = (
     "used_memory", "used_memory_peak", "maxmemory", "evicted_keys", "rejected_connections", "connected_clients",
     "uptime_in_seconds", "lazyfree_pending_objects",
 )  # fmt: skip
-"""Fields of INFO that are sampled."""
+"""Fields of INFO that each sample has."""
 
 REPORTED = (
     ("INFO",), ("INFO", "commandstats"), ("INFO", "errorstats"), ("CLIENT", "LIST"), ("MEMORY", "DOCTOR"),
@@ -30,13 +30,13 @@ REPORTED = (
 
 @dataclass(frozen=True)
 class Sampling:
-    """One question on a connection of its own, each time."""
+    """Reads the numbers of a server; each call opens a new connection."""
 
     probe: RedisProbe
     address: Callable[[], Address]
 
     def __call__(self) -> Values:
-        """Memory, evictions, refused writes (`refused_writes`) and since when this very server runs (`run_id`)."""
+        """Return memory, evictions, refused writes (`refused_writes`), and `run_id`, which changes with each start."""
         try:
             with resp.connect(*self.address(), self.probe.password, ATTEMPT_SECONDS) as client:
                 return values_of(client.info("default"))
@@ -44,11 +44,11 @@ class Sampling:
             raise NoAnswer(str(error)) from error
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no connection stays open."""
 
 
 def values_of(said: Mapping[str, str]) -> Values:
-    """Return the part of INFO that is worth keeping."""
+    """Return the fields of INFO that a sample has."""
     found: dict[str, float | str] = {name: float(said[name]) for name in NUMBERS if name in said}
     refused = re.search(r"count=(\d+)", said.get("errorstat_OOM", ""))
     found["refused_writes"] = float(refused[1]) if refused else 0.0
@@ -56,13 +56,13 @@ def values_of(said: Mapping[str, str]) -> Values:
 
 
 class RedisStore:
-    """See `drivers.stores.Store`."""
+    """The store; see `drivers.stores.Store` for its methods."""
 
     pace = 1.5
     limits_memory = True
 
-    def reset(self, probe: RedisProbe, address: Address, *, thoroughly: bool) -> str:  # noqa: ARG002  always all of it
-        """Flush it: everything at once for clients; memory is given back in the background."""
+    def reset(self, probe: RedisProbe, address: Address, *, thoroughly: bool) -> str:  # noqa: ARG002  it always deletes everything
+        """Delete all keys; clients see the change at once, and Redis frees the memory in the background."""
         try:
             with resp.connect(*address, probe.password, SECONDS) as client:
                 spaces = client.info("keyspace").values()
@@ -73,27 +73,27 @@ class RedisStore:
         return f"flushed, {keys} keys" if keys else "flushed, it was empty"
 
     def client(self, probe: RedisProbe, port: int) -> tuple[list[str], dict[str, str]]:
-        """See `Store`."""
+        """Return the command line of redis-cli for the port, and the variables for the login."""
         secret = {"REDISCLI_AUTH": probe.password} if probe.password else {}
         return ["redis-cli", "-h", "127.0.0.1", "-p", str(port)], secret
 
     def sampler(self, probe: RedisProbe, address: Callable[[], Address]) -> Sampling:
-        """See `Store`."""
+        """Return a sampler of the server; it calls `address` for each new connection."""
         return Sampling(probe, address)
 
     def change(self, before: Values, after: Values) -> str:
-        """See `Store`."""
+        """Return one line of text about the difference between two samples."""
         first, last = (about(number(values, "used_memory")) for values in (before, after))
         if before.get("run_id") != after.get("run_id"):
-            return f"memory {first} -> {last}; it is another server than before: it was started again"
+            return f"memory {first} -> {last}; the server was restarted"
         most = number(after, "maxmemory")
         limit = f" of {about(most)}" if most else ""
         evicted, refused = (int(number(after, it) - number(before, it)) for it in ("evicted_keys", "refused_writes"))
         text = f"memory {first} -> {last}{limit} (peak {about(number(after, 'used_memory_peak'))})"
-        return f"{text}, {evicted} keys evicted, {refused} writes refused for want of memory"
+        return f"{text}, {evicted} keys evicted, {refused} writes refused for lack of memory"
 
     def report(self, probe: RedisProbe, address: Address) -> Iterator[str]:
-        """INFO, clients, and what Redis says about its own memory."""
+        """Yield INFO, the clients, and Redis' own diagnosis of memory and latency."""
         try:
             with resp.connect(*address, probe.password, SECONDS) as client:
                 for words in REPORTED:

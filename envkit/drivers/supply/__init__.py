@@ -1,1 +1,1 @@
-"""Supplies images (present, built here, or pulled) and programs (`binaries`), each program with a known digest."""
+"""Supplies images (present, pulled, or built here) and programs (`binaries`); the digest of each program is known."""

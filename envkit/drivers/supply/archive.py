@@ -1,8 +1,8 @@
-"""An archive of `images save`: a plain tar, its last file says what is in it and how each file adds up.
+"""Writes and reads the archive of `images save`: a plain tar with a manifest as its last file.
 
-envkit.json          versions, platform, images with their ids, programs, size and SHA-256 of every other file
-images.tar           what the engine saved, layers shared
-programs/...         programs of the host, one tar for each
+envkit.json          versions, platform, images with their ids, programs; size and SHA-256 of every other file
+images.tar           the images as the engine saved them; images share their layers
+programs/...         the host's programs, one tar for each
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Report = Callable[[str], None]
 
 
 class Writer:
-    """Writes an archive member by member; the size of one need not be known before it ends."""
+    """Writes an archive member by member; the size of a member may be unknown until its end."""
 
     def __init__(self, file: IO[bytes], report: Report, cancel: Cancel) -> None:
         self._file, self._report, self._cancel = file, report, cancel
         self.members: dict[str, dict[str, Any]] = {}
 
     def add(self, name: str, chunks: Iterable[bytes]) -> None:
-        """A member; its head is written again once its size is known."""
+        """Add a member; write its header again when its size is known."""
         start, digest, size, told = self._file.tell(), hashlib.sha256(), 0, 0
         self._file.write(_head(name, 0))
         for chunk in chunks:
@@ -55,7 +55,7 @@ class Writer:
         self.members[name] = {"size": size, "sha256": digest.hexdigest()}
 
     def close(self, manifest: dict[str, Any]) -> None:
-        """Write what is in it, and the end."""
+        """Write the manifest and the end of the archive."""
         text = json.dumps({"schema": SCHEMA, **manifest, "members": self.members}, indent=1).encode()
         self.add(MANIFEST, [text])
         self._file.write(b"\0" * (2 * tarfile.BLOCKSIZE))
@@ -69,7 +69,10 @@ def _head(name: str, size: int) -> bytes:
 
 @contextmanager
 def written(path: Path, report: Report, cancel: Cancel) -> Iterator[Writer]:
-    """A new archive, beside its place until it is whole. Raises `EnvironmentFailed` where it cannot be written."""
+    """Yield the writer of a new archive; write it beside its place, and rename it when it is complete.
+
+    Raises `EnvironmentFailed` if it cannot be written.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         with beside.open("wb") as file:
@@ -79,14 +82,14 @@ def written(path: Path, report: Report, cancel: Cancel) -> Iterator[Writer]:
         if error.filename is None and error.errno is None:
             raise
         raise EnvironmentFailed(
-            f"{path} cannot be written: {error.strerror or error}", hint="is there room, and may you write there?"
+            f"{path} cannot be written: {error.strerror or error}", hint="check the free space and your right to write"
         ) from error
     finally:
         beside.unlink(missing_ok=True)
 
 
 class Archive:
-    """An archive that is there. Raises `UsageError` for what is none, `EnvironmentFailed` for a damaged one."""
+    """An existing archive. Raises `UsageError` if the file is no archive, `EnvironmentFailed` if it is damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,11 +106,11 @@ class Archive:
             raise
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._tar.close()
 
     def verify(self, report: Report, cancel: Cancel) -> None:
-        """Every file is as long as when it was saved, and adds up to the same."""
+        """Check the size and the SHA-256 of every file in the archive. Raises `EnvironmentFailed` for a difference."""
         for name, told in self.manifest["members"].items():
             report(f"checking {name}")
             digest, size = hashlib.sha256(), 0
@@ -117,10 +120,10 @@ class Archive:
                     digest.update(chunk)
                     size += len(chunk)
             if (size, digest.hexdigest()) != (told["size"], told["sha256"]):
-                raise self._damaged(f"{name} is not what was saved")
+                raise self._damaged(f"{name} has changed since it was saved")
 
     def open(self, name: str) -> IO[bytes]:
-        """A file in it, to be read."""
+        """Open a file of the archive for reading. Raises `EnvironmentFailed` if it is missing."""
         try:
             found = self._tar.extractfile(name)
         except KeyError:
@@ -138,8 +141,8 @@ class Archive:
             if IMAGES in names:
                 raise self._damaged(f"{MANIFEST}, its last file, is missing")
             raise UsageError(
-                f"{self.path} is no archive of `images save`: it holds no {MANIFEST}",
-                hint="what `docker save` wrote is taken in by `docker load`",
+                f"{self.path} is no archive of `images save`: it has no {MANIFEST}",
+                hint="load an archive of `docker save` with `docker load`",
             )
         try:
             found: dict[str, Any] = json.loads(self.open(MANIFEST).read())
@@ -152,12 +155,12 @@ class Archive:
 
     def _damaged(self, why: str) -> EnvironmentFailed:
         return EnvironmentFailed(
-            f"{self.path} is damaged: {why}; nothing was loaded", hint="copy it once more, or save it anew"
+            f"{self.path} is damaged: {why}; nothing was loaded", hint="copy it again, or save it again"
         )
 
 
 def packed(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
-    """A tar of files and links, their modes kept, owners left out."""
+    """Yield the chunks of a tar archive of files and links; it keeps their modes and omits their owners."""
     buffer = _Passing()
     with tarfile.open(fileobj=buffer, mode="w|", format=tarfile.GNU_FORMAT) as tar:
         for name, path in files:
@@ -173,7 +176,7 @@ def packed(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
 
 
 class _Passing(io.RawIOBase):
-    """What is written to it can be taken out again."""
+    """A buffer in memory: `taken` returns the data written since its last call."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []

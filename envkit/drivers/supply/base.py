@@ -1,4 +1,4 @@
-"""The seam of supplies: what services are started from, an engine's images or programs."""
+"""The interface of supplies. A supply provides the images or the programs from which envkit starts services."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ if TYPE_CHECKING:
 
 
 class Supply(Protocol):
-    """What services are started from: an engine's images, or programs."""
+    """Provides the images of an engine, or the programs of the host, from which envkit starts services."""
 
     def ids(self, references: Sequence[str]) -> Mapping[str, str]:
-        """Return the identities of those that are here."""
+        """Return the identity of each reference that is here; leave out the others."""
 
     def id_of(self, reference: str) -> str:
-        """Return the identity, or an empty text when it is not here."""
+        """Return the identity of the image or program, or an empty string if it is not here."""
 
     def lacks(self, service: Service, reference: str) -> str:
-        """Return why the service cannot be started from what is here, or an empty text."""
+        """Return why the service cannot be started from this image or program, or an empty string if it can."""
 
     def pull_first(
         self, candidates: Sequence[str], platform: str | None, report: Callable[[str], None], cancel: Cancel
     ) -> str:
-        """Have the first candidate that can be had; return its name here. Raises `ImageUnavailable`."""
+        """Pull or fetch the first candidate that is available; return its local name. Raises `ImageUnavailable`."""
 
     def details(self, reference: str) -> Details:
-        """Return what is known of one that is here."""
+        """Return the details of an image or program that is here."""
 
 
 class BuildsImages(Protocol):
-    """A supply that can build."""
+    """A supply that can build images."""
 
     def build(self, recipe: Any, marks: Mapping[str, str], report: Callable[[str], None], cancel: Cancel) -> str:
-        """Build it; return its name. Raises `ImageUnavailable`."""
+        """Build the recipe's image and return its name. Raises `ImageUnavailable`."""
 
 
 class KnowsSources(Protocol):
-    """A supply that can tell where what runs comes from."""
+    """A supply that can name the source of its programs."""
 
     def source_of(self, reference: str) -> str:
-        """Return version and source, or an empty text when it is not here."""
+        """Return version and source of the programs, or an empty string if they are not here."""
 
     def folders_of(self, reference: str) -> list[str]:
-        """Return the folders of its programs."""
+        """Return the folders of the programs."""
 
 
 class HasPrograms(Protocol):
-    """A supply of programs of this host."""
+    """A supply of this host's programs."""
 
     services: Mapping[str, Service]
 
     def found(self, reference: str) -> Program:
-        """Return the programs. Raises `EnvironmentFailed` when they are not here."""
+        """Return the programs of the reference. Raises `EnvironmentFailed` if they are not here."""

@@ -1,4 +1,4 @@
-"""What a Dockerfile builds on: the images that the engine would pull in the middle of a build, without patience."""
+"""Finds the base images of a Dockerfile. envkit pulls them first, because an engine does not retry during a build."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ _LINE = re.compile(r"^\s*(ARG|FROM|COPY|RUN)\s+(.*)$", re.IGNORECASE)
 
 
 def base_images(dockerfile: str, args: Mapping[str, str]) -> tuple[str, ...]:
-    """The images after FROM and `COPY --from=`, arguments put in; stages and what cannot be told are left out."""
+    """Return the images after FROM and `COPY --from=`, with arguments substituted.
+
+    It leaves out the names of stages, and images that depend on an argument without a known value.
+    """
     known: dict[str, str] = {}
     stages: set[str] = {"scratch"}
     found: list[str] = []
@@ -33,7 +36,7 @@ def base_images(dockerfile: str, args: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _filled(word: str, known: Mapping[str, str]) -> str:
-    """`$NAME`, `${NAME}` and `${NAME:-default}`."""
+    """Return the word with the values of `$NAME`, `${NAME}` and `${NAME:-default}` substituted."""
 
     def value(match: re.Match[str]) -> str:
         return known.get(match[1] or match[2]) or match[3] or ""

@@ -1,4 +1,4 @@
-"""Recipes for images built here: the tag is a digest of all that goes in, so present means current."""
+"""Makes the recipes of images that envkit builds. The tag is a digest of all inputs: an existing image is current."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from envkit.config.models import Build, Environment
 
 OWN = "datastorage"
-"""The build context that stands for envkit's own DataStorage service."""
+"""The build context that means envkit's DataStorage service."""
 
 BUILT = "localhost/envkit/"
-"""Begins the names of images built here: `localhost` is no registry, so no engine asks one for them."""
+"""Start of the names of images built here: `localhost` is no registry, so no engine tries to pull them."""
 
 Folders = Callable[[Callable[[str], None], Cancel], Iterator[tuple[str, Path]]]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a build needs; `entries` yields (name in the context, file) when the build begins."""
+    """The input of a build; `entries` yields the context's files (name in the context, path) when the build begins."""
 
     tag: str
     dockerfile: str
@@ -37,10 +37,10 @@ class Recipe:
     platform: str | None
     entries: Folders
     bases: tuple[str, ...] = ()
-    """What it builds on, as far as that can be told."""
+    """The base images, except those that only the engine can determine."""
 
     def open_context(self, report: Callable[[str], None], cancel: Cancel) -> IO[bytes]:
-        """The context as a tar archive; times and owners are left out so that equal content is equal."""
+        """Return the context as a tar archive, without times and owners: equal content gives an equal archive."""
         import tarfile
 
         buffer = io.BytesIO()
@@ -58,7 +58,7 @@ class Recipe:
 
 
 def recipe(service: str, build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recipe:
-    """The recipe of a service's image; `args` are the build's with stand-in images put in."""
+    """Return the recipe of a service's image; `args` are the build arguments with stand-in images substituted."""
     if build.context == OWN:
         return _own(build, args, arch, cache)
     files = list(_context(Path(build.context), build.dockerfile))
@@ -71,7 +71,7 @@ def recipe(service: str, build: Build, args: Mapping[str, str], arch: str, cache
 
 
 def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recipe:
-    """Envkit's own service: its sources, and its dependencies as wheels fetched by this host."""
+    """Return the recipe of envkit's DataStorage service: its sources, and its dependencies, which this host fetches."""
     source = PACKAGE / "datastorage"
     requirements, dockerfile = source / "requirements.txt", source / "image" / "Dockerfile"
     base = args.get("BASE_IMAGE", "")
@@ -92,14 +92,14 @@ def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recip
 
 
 def _tree(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Files below a folder, sorted, byte code left out."""
+    """Yield name and path of the files below a folder, sorted, without byte code."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             yield path.relative_to(folder).as_posix(), path
 
 
 def _context(folder: Path, dockerfile: str) -> Iterator[tuple[str, Path]]:
-    """The user's context as the docker command line would send it, `.dockerignore` respected."""
+    """Yield the files of the user's context that the docker command line would send: it applies `.dockerignore`."""
     from docker.utils.build import exclude_paths
 
     ignore = folder / ".dockerignore"
@@ -121,7 +121,7 @@ def _digest(files: list[tuple[str, Path]], build: Build, args: Mapping[str, str]
 
 
 def recipes(environment: Environment, arch: str, cache: Path) -> dict[str, Recipe]:
-    """How to build each service that is built here, base images replaced by their stand-ins."""
+    """Return the recipe of each service that is built here, with base images replaced by their stand-ins."""
     found = {}
     for name, service in environment.services.items():
         if service.build:
@@ -131,5 +131,5 @@ def recipes(environment: Environment, arch: str, cache: Path) -> dict[str, Recip
 
 
 def _stand_in(value: str, images: Mapping[str, str]) -> str:
-    """Build arguments that name an image which has a stand-in."""
+    """Return a build argument, or the stand-in if the argument names an image that has one."""
     return substitute(value, images) if "/" in value or ":" in value else value

@@ -1,4 +1,4 @@
-"""What is known of an image or a program that is here."""
+"""The details of an image or a program that is here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Details:
-    """What is known of an image or a program: its id or version, its bytes, where it comes from if that is known."""
+    """The details of an image or a program: id or version, size in bytes, and its source if that is known."""
 
     id: str
     size: int

@@ -1,4 +1,7 @@
-"""How the image of a service is had: a candidate that can be pulled, else a build; what it builds on comes first."""
+"""Pulls or builds the image of a service: it pulls a candidate if it can, and otherwise builds the image.
+
+Before a build it pulls the base images.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ def ensure_image(
     images: Supply, recipes: Mapping[str, Recipe], want: Want, report: Report, cancel: Cancel, *,
     rebuild: bool = False,
 ) -> tuple[str, str]:  # fmt: skip
-    """Have the image of a service (or its program); its name here, and how it was come by.
+    """Pull or build the image of a service, or fetch its program; return its local name and how envkit got it.
 
     Raises `ImageUnavailable` with the reason of every candidate.
     """
@@ -34,16 +37,16 @@ def ensure_image(
 
 
 def ensure_built(images: Supply, recipe: Recipe, report: Report, cancel: Cancel) -> str:
-    """Build the image of a service on this engine; its tag."""
+    """Build the image of a service on this engine and return its tag. Raises `ImageUnavailable`."""
     builder = able(images, BuildsImages)
-    assert builder is not None  # nothing that runs as a process is built as an image
+    assert builder is not None  # a service that runs as a process is never built
     marks = {labels.SCHEMA: labels.SCHEMA_VERSION, labels.ROLE: "image"}
     troubles = []
     for base in recipe.bases:
         try:
             if not images.id_of(base):
                 images.pull_first((base,), recipe.platform, report, cancel)
-        except ImageUnavailable as error:  # a stage that is not built needs none
+        except ImageUnavailable as error:  # no failure yet: the build may skip the stage that needs this image
             troubles.append(error.message)
     try:
         return builder.build(recipe, marks, report, cancel)
@@ -55,7 +58,7 @@ def ensure_built(images: Supply, recipe: Recipe, report: Report, cancel: Cancel)
 def _pulled_or_built(
     images: Supply, recipes: Mapping[str, Recipe], want: Want, report: Report, cancel: Cancel
 ) -> tuple[str, str]:  # fmt: skip
-    """The first candidate that can be pulled, else a build. Raises `ImageUnavailable` with the reason of each."""
+    """Pull the first candidate that is available, or else build. Raises `ImageUnavailable` with all reasons."""
     try:
         return images.pull_first(want.candidates, want.service.platform, report, cancel), "pulled"
     except ImageUnavailable as error:

@@ -1,4 +1,4 @@
-"""Images: the first candidate that is here, else the first that can be pulled, else built; never removed."""
+"""Supplies the images of one engine: finds, pulls and builds them. It never removes an image."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from envkit.drivers.supply.build import Recipe
 
 LOCAL = "localhost/"
-"""Names that engines give to what was built or loaded here; a registry of this host has a port in its name."""
+"""Start of the names of images that were built or loaded here; a registry of this host has a port in its name."""
 
 
 class Images:
-    """The images of one engine; pulled from `mirrors` where those name their registry."""
+    """The images of one engine; it pulls an image from a mirror if `mirrors` has one for the image's registry."""
 
     def __init__(self, api: APIClient, engine: str = "docker", mirrors: Mapping[str, str] | None = None) -> None:
         self._api = api
         self._puller = Puller(api, engine, mirrors or {})
 
     def ids(self, references: Sequence[str]) -> dict[str, str]:
-        """Ids of those that are present."""
+        """Return the id of each image that is here."""
         found = {reference: self.id_of(reference) for reference in dict.fromkeys(references)}
         return {reference: identity for reference, identity in found.items() if identity}
 
     def id_of(self, reference: str) -> str:
-        """The image's id, empty when it is not here."""
+        """Return the image's id, or an empty string if it is not here."""
         from docker.errors import NotFound
 
         try:
@@ -47,26 +47,26 @@ class Images:
             raise
 
     def details(self, reference: str) -> Details:
-        """See `drivers.runtimes.base.Supply`."""
+        """Return the image's id and its size in bytes."""
         with translated(f"inspecting {reference}"):
             found = dict(self._api.inspect_image(reference))  # type: ignore[no-untyped-call]  # the stubs lack it
         return Details(str(found.get("Id", "")), int(found.get("Size") or 0))
 
     def lacks(self, _service: Service, reference: str) -> str:
-        """Why the service cannot be started from what is here; empty when it can."""
+        """Return why the service cannot be started from this image, or an empty string if it can."""
         return "" if self.id_of(reference) else f"image {reference} is not here any more"
 
     def pull_first(
         self, candidates: Sequence[str], platform: str | None, report: Callable[[str], None], cancel: Cancel
     ) -> str:
-        """Pull the first candidate that can be had; its name here. Raises `ImageUnavailable` with every reason."""
+        """Pull the first available candidate; return its local name. Raises `ImageUnavailable` with every reason."""
         reasons = []
         for reference in candidates:
             cancel.check()
             if reference.startswith(KEPT):
-                continue  # another name of the one before
+                continue  # a local name of the image before it in the list
             if reference.startswith(LOCAL):
-                reasons.append(f"{reference}: is not here, and localhost is no registry: it is loaded or built")
+                reasons.append(f"{reference}: is not here, and localhost is no registry: load it or build it")
                 continue
             try:
                 return self._puller.pull(reference, platform, report, cancel)
@@ -74,7 +74,7 @@ class Images:
                 reasons.append(f"{reference}: {error.message}")
         raise ImageUnavailable(
             "the image cannot be had:\n" + "\n".join(f"  - {reason}" for reason in reasons),
-            hint="check the name and the registry, log in with `docker login`, or where no registry can be reached "
+            hint="check the name and the registry, or log in with `docker login`; if no registry can be reached, "
             "name local images in an overlay (`--overlay standins` shows how)",
         )
 

@@ -1,4 +1,4 @@
-"""Flags that versions of Kubernetes removed: a server refuses to start with one that it does not know."""
+"""Flags that newer versions of Kubernetes have removed: a server does not start with a flag that it does not have."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 
 REMOVED = {"--insecure-port": (1, 24), "--port": (1, 24)}
-"""Flags that older versions want and newer ones refuse, with the first version that refuses them."""
+"""Flags that older versions need, each with the first version that refuses it."""
 
 
 def without_refused(command: Sequence[str], version: str) -> tuple[str, ...]:
-    """The command less the flags that this version of Kubernetes refuses."""
+    """Return the command without the flags that this version of Kubernetes refuses."""
     found = re.match(r"v?(\d+)\.(\d+)", version)
     number = (int(found[1]), int(found[2])) if found else (1, 99)
     return tuple(word for word in command if number < REMOVED.get(word.partition("=")[0], (9, 9)))

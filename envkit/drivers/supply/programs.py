@@ -1,6 +1,6 @@
-"""Programs for services that run as processes, with the face that images have: ids of what is here, fetch what is not.
+"""Supplies programs for services that run as processes, with the same interface as images.
 
-A reference is `program:SUPPLY`, or `program:` and a path for what is simply on PATH.
+A reference is `program:SUPPLY`, or `program:` and a name or path for a program that envkit does not supply.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NEEDED = (
     "yaml",
     "pydantic",
 )
-"""What the DataStorage service imports."""
+"""The packages that the DataStorage service imports."""
 
 PACKAGES = PACKAGE.parent
 """The folder that holds the package envkit."""
@@ -42,7 +42,7 @@ PACKAGES = PACKAGE.parent
 
 @dataclass(frozen=True)
 class Program:
-    """Programs of one supply: their paths by name, where they come from, and the variables they need."""
+    """The programs of one supply: version, paths by name, source, and the variables that they need."""
 
     version: str
     paths: Mapping[str, Path]
@@ -50,17 +50,20 @@ class Program:
     environ: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     unfinished: bool = False
-    """Whether what is missing was not looked for elsewhere yet."""
+    """Whether a fetch could still add a missing program or a newer version."""
 
     @classmethod
     def of(cls, found: Found, *, unfinished: bool = False) -> Program:
-        """From what the supply of binaries found."""
+        """Return the programs that `binaries` found."""
         return cls(str(found.version), found.programs, found.source, found.environ, found.missing, unfinished)
 
 
 @dataclass(frozen=True)
 class Ids(Mapping[str, str]):
-    """The identity of each reference that is here, by `look`, which returns an empty text for what is not."""
+    """Maps each reference that is here to its identity, and looks it up on access.
+
+    `look` returns the identity of a reference, or an empty string if it is not here.
+    """
 
     look: Callable[[str], str]
     references: frozenset[str]
@@ -79,7 +82,7 @@ class Ids(Mapping[str, str]):
 
 @dataclass
 class Programs:
-    """Where the programs of one environment's services come from."""
+    """Finds and fetches the programs of one environment's services."""
 
     services: Mapping[str, Service]
     environ: Mapping[str, str]
@@ -87,38 +90,41 @@ class Programs:
     _found: dict[str, Program] = field(default_factory=dict)
 
     def ids(self, references: Sequence[str]) -> Mapping[str, str]:
-        """Version and path of those that are here. Each is looked for when it is asked for: what runs needs no look."""
+        """Return version and path of each reference that is here.
+
+        The result searches for a program only when it is read: services that already run need no search.
+        """
         return Ids(self.id_of, frozenset(references))
 
     def id_of(self, reference: str) -> str:
-        """Version and path; empty when it would have to be fetched, or completed."""
+        """Return version and path, or an empty string if programs must still be fetched."""
         found = self._lookup(reference)
         return f"{found.version} {next(iter(found.paths.values()))}" if found and not found.unfinished else ""
 
     def source_of(self, reference: str) -> str:
-        """Version and where from, for people; empty when it is not here."""
+        """Return version and source as text for the user, or an empty string if the programs are not here."""
         found = self._lookup(reference)
         return f"{found.version} from {found.source}".strip() if found else ""
 
     def lacking(self, service: Service) -> str:
-        """The program of the service that cannot be had here, though the set that it belongs to is; else empty."""
+        """Return the name of the service's program if its set is here without it, and no source has it; else ""."""
         process = service.process
         found = self._lookup(process.reference) if process else None
         lacks = process and found and not found.unfinished and process.command[0] in found.missing
         return process.command[0] if process and lacks else ""
 
     def details(self, reference: str) -> Details:
-        """See `drivers.runtimes.base.Supply`."""
+        """Return the programs' version, their size in bytes, and their source."""
         found = self.found(reference)
         size = sum(path.stat().st_size for path in {Path(path).resolve() for path in found.paths.values()})
         return Details(found.version, size, found.source)
 
     def folders_of(self, reference: str) -> list[str]:
-        """Return the folders of its programs."""
+        """Return the folders of the programs."""
         return [str(path.parent) for path in self.found(reference).paths.values()]
 
     def lacks(self, service: Service, reference: str) -> str:
-        """Why the service cannot be started from what is here; empty when it can."""
+        """Return why the service cannot be started from these programs, or an empty string if it can."""
         found, process = self._lookup(reference), service.process
         if found is None or found.unfinished or process is None:
             return f"{reference} is not here any more"
@@ -129,7 +135,10 @@ class Programs:
     def pull_first(
         self, candidates: Sequence[str], _platform: str | None, report: Callable[[str], None], cancel: Cancel
     ) -> str:
-        """Fetch it. Raises `EnvironmentFailed` with every source that was tried and why it did not serve."""
+        """Fetch the first candidate's programs and return its name.
+
+        Raises `EnvironmentFailed` with every source that was tried, and the reason why it failed.
+        """
         from envkit.drivers.supply.binaries import ensure
 
         name = candidates[0]
@@ -142,7 +151,7 @@ class Programs:
         return name
 
     def found(self, reference: str) -> Program:
-        """What was found. Raises `EnvironmentFailed` when nothing was: a step must have fetched it."""
+        """Return the programs of the reference. Raises `EnvironmentFailed` if no earlier step has fetched them."""
         found = self._lookup(reference)
         if found is None:
             raise EnvironmentFailed(f"{reference} is not here")
@@ -162,7 +171,7 @@ class Programs:
             return self._own_here()
         wanted = self._wanted(reference)
         if wanted:
-            from envkit.drivers.supply.binaries import find, unfinished  # what runs already is not looked for
+            from envkit.drivers.supply.binaries import find, unfinished  # imported late: running services need neither
 
             found = find(wanted, self.environ, self.cache)
             more = bool(found and unfinished(wanted, self.environ, self.cache, found))
@@ -171,7 +180,7 @@ class Programs:
         return Program("", {name: Path(path)}, "PATH") if path else None
 
     def _wanted(self, reference: str) -> Wanted | None:
-        """What all services of that supply ask for together: one set of programs serves them."""
+        """Return one request for all services of a supply, as they share the programs; None for other references."""
         asked = [it.process for it in self.services.values() if it.process and it.process.reference == reference]
         supply = asked[0].supply if asked else None
         if supply is None or supply == "datastorage":
@@ -185,9 +194,9 @@ class Programs:
         return Wanted(supply, oldest, path, user=accounts.anybody())
 
     def _own_here(self) -> Program | None:
-        """This Python, when it has what the service needs, or the folder in the cache."""
+        """Return this Python if it has the packages of the service, or if the cache has them; None otherwise."""
         if all(find_spec(name) for name in NEEDED):
-            # What it needs may have been found in what the caller has set.
+            # The packages may come from the caller's PYTHONPATH.
             folders = ":".join(filter(None, (str(PACKAGES), self.environ.get("PYTHONPATH"))))
             return self._python({"PYTHONPATH": folders}, "this Python (extra datastorage)")
         from envkit.drivers.supply.sealed import is_intact

@@ -1,4 +1,4 @@
-"""One image pulled: from its registry or a mirror of it, patiently, and named as it was asked for."""
+"""Pulls one image from its registry or from a mirror, with retries, and gives it the requested name."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 PULL_SECONDS = 1800
-"""For Podman to say something while it pulls: it tells of a layer when it begins with it and not in between."""
+"""Seconds that Podman may be silent during a pull: it reports the start of a layer, but no progress within it."""
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Puller:
-    """Pulls with one engine. `mirrors` maps registries, or parts of them, to where they are copied."""
+    """Pulls images with one engine. `mirrors` maps registries, or parts of them, to their mirrors."""
 
     api: APIClient
     engine: str = "docker"
     mirrors: Mapping[str, str] = field(default_factory=dict)
 
     def pull(self, reference: str, platform: str | None, report: Report, cancel: Cancel) -> str:
-        """Pull it; the name under which it is here then. Raises `EngineError` with what the last try gave."""
+        """Pull the image and return its local name. Raises `EngineError` with the error of the last try."""
         source = source_of(reference, self.mirrors)
         before = self._id(source.reference) if source.reference != reference else ""
         self._patiently(reference, source, platform, report, cancel)
@@ -87,7 +87,10 @@ class Puller:
         return rows
 
     def _rows_of_podman(self, reference: str, platform: str | None) -> Iterator[dict[str, Any]]:
-        """Docker's API has no word for "without TLS", which Docker knows of its own loopback; Podman's own has."""
+        """Pull without TLS through Podman's own API: Docker's API has no parameter for that.
+
+        Docker needs none, as it uses no TLS for registries on its loopback address.
+        """
         from docker.auth import get_config_header, resolve_repository_name
 
         api: Any = self.api
@@ -102,7 +105,10 @@ class Puller:
         return (json.loads(line) for line in response.iter_lines() if line)
 
     def _named(self, reference: str, source: Source, *, had: bool) -> str:
-        """Give what a mirror gave the name that was asked for, and the mirror's own up again."""
+        """Tag the image from a mirror with the requested name and return the new name.
+
+        The mirror's name is removed, unless the image was here before (`had`).
+        """
         from docker.errors import APIError
 
         name = local_name(reference)
@@ -123,7 +129,7 @@ class Puller:
 
 
 def _note(layers: dict[str, tuple[int, int]], row: Mapping[str, Any], report: Report) -> None:
-    """Sum the layers' progress into one line."""
+    """Report the progress of all layers as one line."""
     progress = row.get("progressDetail") or {}
     if row.get("id") and progress.get("total"):
         layers[str(row["id"])] = (int(progress.get("current", 0)), int(progress["total"]))

@@ -1,17 +1,17 @@
-"""When a pull that failed is tried again. Pure: engines tell what a registry answered in words only."""
+"""Decides whether and when to retry a failed pull. It reads the error's text: engines pass on no status code."""
 
 from __future__ import annotations
 
 import re
 
 BUSY_TRIES = 5
-"""For a registry that says to come again (429) or that it is not well (5xx)."""
+"""Number of tries if the registry is overloaded (429) or has an internal error (5xx)."""
 
 OTHER_TRIES = 3
-"""For connections that break: registries fail for a moment more often than for good."""
+"""Number of tries after other errors, such as broken connections: most are temporary."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds; who is asked to wait longer is better told."""
+"""Longest pause in seconds: if the registry requires a longer one, envkit reports the error instead."""
 
 _FINAL = re.compile(
     r"unauthorized|denied|authentication required|no basic auth|incorrect username|"  # 401, 403
@@ -27,10 +27,11 @@ _UNITS = {"µs": 1e-6, "us": 1e-6, "ms": 1e-3, "m": 60.0}
 
 
 def pause_before_next(said: str, tries: int) -> float | None:
-    """Seconds to wait before the next try, None when there is none; `tries` were made, `said` is what the last gave.
+    """Return the seconds to wait before the next try, or None if the failure is final.
 
-    Never for 401, 403 and 404. After 429 and 5xx 1, 2, 4, 8 seconds, or what the registry asks for where its words show
-    it; after a broken connection 1 and 2 seconds.
+    `said` is the error's text, `tries` the number of tries so far. 401, 403 and 404 are final. The pauses after 429 and
+    5xx are 1, 2, 4 and 8 seconds, or longer if the text has a longer `retry-after`; after a broken connection 1 and 2
+    seconds.
     """
     busy = _BUSY.search(said) is not None
     final = not busy and _FINAL.search(said) is not None

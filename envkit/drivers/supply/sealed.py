@@ -1,8 +1,8 @@
-"""A folder whose content was recorded when it was made: every file's SHA-256, compared when the folder is used.
+"""Records the SHA-256 of every file in a folder when the folder is made, and checks them when it is used.
 
-Hashing the API server takes 0.1 to 0.3 s, too long for every `up`. So the result is noted, together with the inode,
-size, times, owner and mode of every file: while all of these are unchanged, the files are not read again. The kernel
-sets a file's ctime at each change of its content, and no user can set it to a time of choice.
+Hashing the API server takes 0.1 to 0.3 s, too long for every `up`. So envkit stores the result of the check with the
+inode, size, times, owner and mode of every file. While these are unchanged, it does not read the files again. The
+kernel updates a file's ctime at each change of its content, and a user cannot set it to a chosen time.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from envkit.base.owned import own_folder, why_not_ours
 from envkit.base.paths import write_private
 
 BYTECODE = "__pycache__"
-"""Python writes these while a program runs: they are no part of the record."""
+"""Folders that Python writes while a program runs; the record leaves them out."""
 
 Contents = Mapping[str, str]
-"""Path relative to the folder -> SHA-256 of a file, `-> TARGET` of a link."""
+"""The record of a folder: maps relative paths to the SHA-256 of a file, or to `-> TARGET` for a link."""
 
 
 class Altered(Exception):
-    """The folder is not what was recorded; the text says in what."""
+    """The folder differs from its record; the text names the difference."""
 
 
 def contents(folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """Read every file below the folder and return the record of it."""
+    """Read every file below the folder and return the folder's record."""
     return {
         name: f"-> {Path(path).readlink()}" if stat.S_ISLNK(facts.st_mode) else digest(Path(path))
         for name, path, facts in _files(folder)
@@ -38,9 +38,9 @@ def contents(folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, str]:
 
 
 def must_be_intact(folder: Path, record: Contents, memo: Path, *, without: tuple[str, ...] = ()) -> None:
-    """Raise `Altered` where the folder differs from its record, or another user owns or may write anything in it.
+    """Raise `Altered` if the folder differs from its record, or if another user owns or may write anything in it.
 
-    `memo` is the file that remembers the last comparison; only its owner can read or write it.
+    `memo` is the file for the result of the last comparison; only its owner can read or write it.
     """
     _must_be_ours(folder, folder.lstat())
     identity = _identity(folder)
@@ -59,12 +59,12 @@ def digest(path: Path) -> str:
 
 
 def record(folder: Path) -> None:
-    """Write the record of a folder that has no room for one inside, into a file beside it."""
+    """Write the record of a folder into a file beside the folder."""
     write_private(_beside(folder), json.dumps(contents(folder)))
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether the folder is there, and is as it was when `record` was called."""
+    """Return whether the folder exists and is unchanged since `record` was called."""
     try:
         beside = _beside(folder)
         if why_not_ours(folder.parent.stat()) or why_not_ours(beside.lstat()):
@@ -80,7 +80,7 @@ def _beside(folder: Path) -> Path:
 
 
 def open_to_all(folder: Path) -> None:
-    """Give the modes of a package's files, whatever the umask: others may read and run them, the owner may write."""
+    """Set the modes of all files, whatever the umask is: everyone may read and execute, only the owner may write."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode
@@ -88,9 +88,10 @@ def open_to_all(folder: Path) -> None:
 
 
 def _files(folder: Path) -> list[tuple[str, str, os.stat_result]]:
-    """Name, path and facts of each file and link below the folder; raises `Altered` at the first that is not ours.
+    """Return name, path and facts of each file and link below the folder.
 
-    Plain strings and one loop: PostgreSQL's 800 files are looked at with every `up`.
+    Raises `Altered` at the first one that another user owns or may write. It uses plain strings and one loop for
+    speed: every `up` checks PostgreSQL's 800 files.
     """
     found: list[tuple[str, str, os.stat_result]] = []
     folders = [("", str(folder))]
@@ -144,4 +145,4 @@ def _remember(memo: Path, identity: str) -> None:
         own_folder(memo.parent)
         write_private(memo, identity)
     except (OSError, EnvironmentFailed):
-        return  # a cache that cannot be written costs time, nothing else
+        return  # without the memo the next check only takes longer

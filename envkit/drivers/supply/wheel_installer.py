@@ -1,6 +1,6 @@
-"""The one installer of wheels: pip where this Python has it, else uv, from the index that they are configured for.
+"""Installs wheels with pip if this Python has it, or else with uv, from the package index that the user configured.
 
-Both refuse a wheel whose SHA-256 is not in the requirements file. Both only unpack: nothing of a wheel is run.
+Both refuse a wheel if the requirements file does not have its SHA-256. Both only unpack wheels and run nothing of them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from envkit.base.errors import ToolMissing
 from envkit.base.waiting import Cancel
 
 SECONDS = 240.0
-"""For fetching everything: 15 MB for the DataStorage service, or one program of up to 25 MB."""
+"""Time limit for one installation: 15 MB for the DataStorage service, or one program of up to 25 MB."""
 
 PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
-"""Tags of the wheels that an image with glibc 2.28 or newer can use."""
+"""Platform tags of the wheels that an image with glibc 2.28 or newer can use."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Wheels to unpack. `python` and `machine` say for what; without them the Python that runs envkit.
+    """How to unpack wheels. `python` and `machine` select the target; the default is the Python that runs envkit.
 
-    With `answer_seconds` an index gets that long to answer, twice; else pip's and uv's own settings decide.
+    `answer_seconds` is pip's time limit for an answer of the index; pip tries twice. If it is 0, pip's own settings
+    apply.
     """
 
     python: str = ""
@@ -41,15 +42,16 @@ class Installation:
     def run(
         self, requirements: Path, target: Path, cancel: Cancel, environ: Mapping[str, str] | None = None
     ) -> None:  # fmt: skip
-        """Unpack what the file names into the folder.
+        """Unpack the wheels that the requirements file names into the folder.
 
-        Raises `ToolMissing` without pip and uv, `CommandFailed` with their output, `NotReady`, `Cancelled`.
+        Raises `ToolMissing` if there is neither pip nor uv, `CommandFailed` with their output, `NotReady` and
+        `Cancelled`.
         """
         checked = ["--require-hashes", "--target", str(target), "-r", str(requirements)]
         run([*self.program(environ), *checked], seconds=SECONDS, env=environ, cancel=cancel)
 
     def program(self, environ: Mapping[str, str] | None = None) -> list[str]:
-        """Return the argv of what installs, without the requirements. Raises `ToolMissing` without pip and uv."""
+        """Return the command line of pip or uv, without the requirements. Raises `ToolMissing` if there is neither."""
         common = [] if self.dependencies else ["--no-deps"]
         common += ["--python-version", self.python] if self.python else []
         return [*self._pip(), *common] if importlib.util.find_spec("pip") else [*self._uv(environ), *common]
@@ -76,11 +78,14 @@ class Installation:
 
 
 def reason(output: str) -> str:
-    """Return in one line why pip or uv failed. For pip an unreachable index is a missing package, after a warning."""
+    """Return one line with the reason why pip or uv failed.
+
+    pip reports an unreachable index as a warning, and then a missing package as the error.
+    """
     if re.search("DO NOT MATCH THE HASHES|Hash mismatch", output):
         found = re.search(r"(?:Got +|Computed:\s+sha256:)([0-9a-f]{64})", output)
         digest = found[1] if found else "unknown"
-        return f"the package index has another file than the one that envkit knows; its SHA-256 is {digest}"
+        return f"the file of the package index does not have the known digest; its SHA-256 is {digest}"
     if broken := re.search(r"connection broken by (.*)", output):
         cause = re.search(r"Failed to establish a new connection: ([^'\")]*)", broken[1]) or re.match(
             r"'(\w+)", broken[1]

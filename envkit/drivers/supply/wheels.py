@@ -1,7 +1,7 @@
-"""Dependencies of the DataStorage image, fetched by this host: the build itself needs no network.
+"""Fetches the dependencies of the DataStorage service on this host, so that the build of its image needs no network.
 
-Wheels for the image's Python and machine are unpacked into a folder of the cache, keyed by the locked
-requirements, and copied into the image as they are.
+envkit unpacks wheels for the image's Python and machine into a folder of the cache. The folder's name has a digest of
+the locked requirements. The build copies the folder into the image.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ _MACHINES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64
 
 
 def python_of(image: str) -> str:
-    """The Python version that an image's tag names, `3.12` of `python:3.12-slim`."""
+    """Return the Python version in an image's tag, such as `3.12` for `python:3.12-slim`.
+
+    Raises `ImageUnavailable` if the tag has none.
+    """
     found = re.search(r":(?:.*?)(3\.\d+)", image)
     if not found:
         raise ImageUnavailable(
             f"the Python version of base image {image} is not known",
-            hint="use a tag that begins with it, such as python:3.12-slim",
+            hint="use a tag that has the version, such as python:3.12-slim",
         )
     return found[1]
 
@@ -40,7 +43,10 @@ def python_of(image: str) -> str:
 def site_folder(
     requirements: Path, base: str, arch: str, cache: Path, report: Callable[[str], None], cancel: Cancel
 ) -> Path:
-    """The folder with everything installed for that image; made once, whole or not at all."""
+    """Return the folder with the dependencies for a base image; make it on the first call.
+
+    The folder appears only when it is complete.
+    """
     python, machine = python_of(base), _MACHINES.get(arch, arch)
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     folder = cache / "sites" / f"{key}-py{python}-{machine}"
@@ -51,7 +57,7 @@ def site_folder(
 def _fetch(
     folder: Path, wanted: Installation, requirements: Path, report: Callable[[str], None], cancel: Cancel
 ) -> None:
-    """Install into the folder, once, whoever asks at the same time."""
+    """Install into the folder unless it is intact; parallel calls install only once."""
     from filelock import FileLock
 
     own_folder(folder.parent)
@@ -60,7 +66,7 @@ def _fetch(
             report(f"fetching wheels for {folder.name.partition('-')[2]}")
             beside = folder.with_name(f".{folder.name}.new")
             shutil.rmtree(beside, ignore_errors=True)
-            own_folder(beside, 0o700)  # closed to others until it is whole
+            own_folder(beside, 0o700)  # other users cannot enter until it is complete
             _install(wanted, requirements, beside, cancel)
             open_to_all(beside)
             shutil.rmtree(folder, ignore_errors=True)
@@ -69,13 +75,13 @@ def _fetch(
 
 
 def site_here(cache: Path) -> Path:
-    """The folder with everything installed for this very Python; `is_intact` tells whether it is there."""
+    """Return the path of the folder with the dependencies for this Python; `is_intact` checks whether it exists."""
     key = hashlib.sha256(OWN_REQUIREMENTS.read_bytes()).hexdigest()[:12]
     return cache / "sites" / f"{key}-here-{sys.implementation.cache_tag}"
 
 
 def fetch_site_here(cache: Path, report: Callable[[str], None], cancel: Cancel) -> None:
-    """Make that folder, whole or not at all; this host's own wheels, whatever system it is."""
+    """Make the folder of `site_here` with wheels for this host's system; it appears only when it is complete."""
     _fetch(site_here(cache), Installation(bytecode=True), OWN_REQUIREMENTS, report, cancel)
 
 
@@ -90,6 +96,6 @@ def _install(installation: Installation, requirements: Path, target: Path, cance
     except CommandFailed as error:
         raise ImageUnavailable(
             "the DataStorage service's dependencies could not be fetched",
-            hint="is the package index reachable? pip's own settings (PIP_INDEX_URL, pip.conf) are used as they are",
+            hint="check that the package index can be reached; envkit uses pip's settings (PIP_INDEX_URL, pip.conf)",
             detail=error.output[-3000:],
         ) from error

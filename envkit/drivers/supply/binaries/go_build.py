@@ -1,8 +1,9 @@
-"""The last resort for Kubernetes on Debian: compiled from Debian's own source package, with Debian's Go compiler.
+"""Compiles Kubernetes from Debian's source package with Debian's Go compiler: the last source to try on Debian.
 
-Everything is downloaded and unpacked, nothing installed, and root is not needed. About three minutes on two idle cores
-and 2 GB in the cache while it lasts; a build that was cut short goes on from what it had compiled. What was compiled is
-kept where `ENVKIT_BUILD_CACHE` names a folder, for a second build of the same source: `./dev` and tests/host share it.
+It downloads and unpacks compiler and source, installs nothing and needs no root. The build takes about three minutes on
+two idle cores, and 2 GB in the cache while it runs. An interrupted build continues with the packages that it had
+compiled. If `ENVKIT_BUILD_CACHE` names a folder, the compiled packages stay there for the next build of the same
+source; `./dev` and tests/host share that folder.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from envkit.drivers.supply.binaries.store import Made
 from envkit.drivers.supply.binaries.validate import must_suit
 
 KNOWN = Version((1, 20, 2))
-"""What Debian 11 to 13 have; the steps below are for this version."""
+"""The version in Debian 11 to 13; the steps below work for this version only."""
 
 GO = "1.19"
-"""The newest Go in Debian 12 that compiles it."""
+"""The newest Go version in Debian 12 that compiles this Kubernetes."""
 
 PACKAGES = (f"golang-{GO}-go", f"golang-{GO}-src", "golang-github-modern-go-reflect2-dev")
 
 SECONDS = 2100.0
-"""For the compilation: 3 minutes on two idle cores, ten times that where others want them too."""
+"""Time limit for the compilation: it takes 3 minutes on two idle cores, and ten times as long on busy ones."""
 
 _ROOT = "k8s.io/kubernetes"
 _OPENAPI = f"{_ROOT}/pkg/generated/openapi"
@@ -38,23 +39,23 @@ _NO_OPENAPI = ("code-generator", "sample-apiserver", "sample-controller", "sampl
 
 
 class FromSource:
-    """Debian's source package `kubernetes`, compiled."""
+    """Compiles Debian's source package `kubernetes`."""
 
     source = "built from Debian's source package"
 
     def key(self, job: Job) -> str:
-        """One entry; refused for another version, and where there is no apt."""
+        """Return the entry's name. Raises `Rejected` if another version is wanted, or if a tool of apt is missing."""
         must_suit(job.wanted, KNOWN, "the package")
         if job.host.os != "linux":
-            raise Rejected("is for Debian and its kin")
+            raise Rejected("works only on Debian and systems derived from it")
         missing = Apt(job).missing()
         if missing:
             raise Rejected(f"this system has no {missing}")
         return f"debian-source-{KNOWN}{job.suffix}"
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Say so, fetch compiler and source, prepare the source, compile."""
-        job.report(f"no ready-made Kubernetes can be had: building {KNOWN} from Debian's source package, "
+        """Report the long wait, fetch compiler and source, prepare the source, and compile it into the folder."""
+        job.report(f"no other source has Kubernetes: building {KNOWN} from Debian's source package, "
                    "which takes about 3 minutes, once")  # fmt: skip
         tree = _Tree(job)
         tree.prepare()
@@ -74,7 +75,7 @@ class _Tree:
         self._goroot = self._tools / "usr" / "lib" / f"go-{GO}"
 
     def prepare(self) -> None:
-        """Everything before the compilation; done once, as the file `prepared` tells."""
+        """Fetch, unpack and patch the source. The file `prepared` shows that an earlier run completed this."""
         prepared = self._work / "prepared"
         if prepared.exists():
             return
@@ -90,7 +91,7 @@ class _Tree:
         prepared.touch()
 
     def compile(self, folder: Path) -> None:
-        """All programs in one go: what they share is compiled once."""
+        """Compile all programs with one command, so that Go compiles shared packages once."""
         commands = [f"./cmd/{program}" for program in self._job.programs]
         total = len(self._go("list", "-deps", *commands, seconds=120.0).split())
         self._go("build", "-v", "-trimpath", "-ldflags", version_flags(KNOWN), "-o", f"{folder}/", *commands,
@@ -101,12 +102,12 @@ class _Tree:
         shutil.rmtree(self._source, ignore_errors=True)
         self._source.mkdir(parents=True)
         with tarfile.open(archive) as bundle:
-            if hasattr(tarfile, "tar_filter"):  # Python 3.11.4; the archive has the digest of the signed lists
+            if hasattr(tarfile, "tar_filter"):  # since Python 3.11.4; the signed lists have the archive's digest
                 bundle.extraction_filter = tarfile.tar_filter
             bundle.extractall(self._source, members=_without_first(bundle))  # noqa: S202  filtered, and checked against the signed lists
 
     def _replace_reflect2(self) -> None:
-        """Go 1.18 changed the iterator of maps: the vendored reflect2 1.0.1 panics with it, Debian's 1.0.2 does not."""
+        """Replace the vendored reflect2 1.0.1 with Debian's 1.0.2: Go 1.18 changed maps, and 1.0.1 panics with it."""
         name = "github.com/modern-go/reflect2"
         vendored = self._source / "vendor" / name
         packaged = self._tools / "usr" / "share" / "gocode" / "src" / name
@@ -118,7 +119,7 @@ class _Tree:
                 shutil.copy(path, vendored)
 
     def _generate_openapi(self) -> None:
-        """The API server's OpenAPI definitions are made by upstream's makefile, and are in no archive."""
+        """Generate the API server's OpenAPI definitions: upstream's makefile does that, and no archive has them."""
         self._job.report("generating the OpenAPI definitions")
         generator = self._work / "openapi-gen"
         self._go("build", "-o", str(generator), "./vendor/k8s.io/kube-openapi/cmd/openapi-gen", seconds=600.0)
@@ -151,7 +152,7 @@ class _Tree:
         return done.output
 
     def _environ(self) -> dict[str, str]:
-        """Without the user's Go settings, without cgo, and without a proxy to download modules from."""
+        """Return the variables for Go: without the user's Go settings, cgo and module downloads."""
         shared = self._job.environ.get("ENVKIT_BUILD_CACHE")
         compiled = own_folder(Path(shared).absolute(), 0o700) if shared else self._work / "gocache"
         kept = {name: value for name, value in self._job.environ.items() if not name.startswith(("GO", "CGO_"))}
@@ -164,7 +165,7 @@ class _Tree:
 
 
 def _without_first(bundle: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The archive's members without the folder they are all in."""
+    """Yield the archive's members with the common first folder removed from their names."""
     for member in bundle:
         _, _, member.name = member.name.partition("/")
         if member.islnk():
@@ -174,7 +175,7 @@ def _without_first(bundle: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def openapi_packages(source: Path) -> list[str]:
-    """The packages that ask for OpenAPI definitions, as import paths."""
+    """Return the import paths of the packages that have the marker for OpenAPI definitions."""
     found = set()
     for top in ("pkg", "staging/src/k8s.io"):
         for path in (source / top).rglob("*.go"):
@@ -189,7 +190,7 @@ def _import_path(folder: str) -> str:
 
 
 def version_flags(version: Version) -> str:
-    """For the linker: the version endpoint would say v0.0.0, which clients refuse."""
+    """Return linker flags that set the version: without them the API server reports v0.0.0, which clients refuse."""
     major, minor = version.parts[:2]
     facts = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     packages = [

@@ -1,6 +1,7 @@
-"""What apt's signed lists say about packages: version, architecture, files and their SHA-256. Pure.
+"""Reads versions, architectures, files and their SHA-256 from apt's signed package lists. Runs no command.
 
-apt checks the lists' signature against its keyring when it fetches them, so these digests are the distribution's word.
+apt checks the signature of the lists with its keyring when it fetches them, so the distribution vouches for these
+digests.
 """
 
 from __future__ import annotations
@@ -16,27 +17,30 @@ from envkit.drivers.supply.binaries.models import Rejected
 
 @dataclass(frozen=True)
 class Listed:
-    """A file that the lists name, and what it must add up to."""
+    """A file in the package lists, with its expected digest."""
 
     package: str
     version: str
     file: str
-    """Name as apt downloads it, special characters decoded: `redis-tools_5:7.0.15-1_amd64.deb`."""
+    """The name under which apt downloads it, special characters decoded: `redis-tools_5:7.0.15-1_amd64.deb`."""
     sha256: str
 
     def must_match(self, path: Path) -> None:
-        """Raise `Rejected` where the file is not the one that the lists name."""
+        """Raise `Rejected` if the file's digest differs from the lists."""
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != self.sha256:
             raise Rejected(
-                f"{path.name} is not what the signed package lists name: expected SHA-256 {self.sha256}, "
-                f"got {found} ({path.stat().st_size} bytes); a proxy or mirror cut or changed it"
+                f"{path.name} differs from the signed package lists: expected SHA-256 {self.sha256}, "
+                f"got {found} ({path.stat().st_size} bytes); a proxy or mirror truncated or changed it"
             )
 
 
 def packages(shown: str) -> list[Listed]:
-    """Read `apt-cache show`; what is only installed here, and in no list, has no digest and is left out."""
+    """Return the packages in the output of `apt-cache show`.
+
+    A package that is installed but in no list has no digest, and is left out.
+    """
     found = []
     for stanza in _stanzas(shown):
         if "SHA256" in stanza and "Filename" in stanza:
@@ -46,7 +50,7 @@ def packages(shown: str) -> list[Listed]:
 
 
 def sources(shown: str) -> list[Listed]:
-    """Read `apt-cache showsrc`: the files of every version of a source package that is listed with a SHA-256."""
+    """Return the files in the output of `apt-cache showsrc`: those of all listed versions that have a SHA-256."""
     found = []
     for stanza in _stanzas(shown):
         for row in stanza.get("Checksums-Sha256", "").splitlines():
@@ -57,7 +61,7 @@ def sources(shown: str) -> list[Listed]:
 
 
 def downloaded(folder: Path) -> dict[str, Path]:
-    """The packages in the folder, by their decoded names."""
+    """Return the package files in the folder by their decoded names."""
     return {unquote(path.name): path for path in sorted(folder.glob("*.deb"))}
 
 

@@ -1,4 +1,4 @@
-"""Locks that die with their holder, waited for with a deadline and with an ear for cancellation."""
+"""File locks that end with the process that holds them; a wait has a time limit and stops when cancelled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def held(path: Path, what: str, report: Callable[[str], None], cancel: Cancel, seconds: float) -> Iterator[None]:
-    """Hold the lock of a file; `what` says what another holder is doing. Raises `NotReady`, `Cancelled`, `OSError`."""
+    """Hold the lock of a file; messages about the wait name `what`. Raises `NotReady`, `Cancelled`, `OSError`."""
     from filelock import FileLock, Timeout
 
     from envkit.base.waiting import until

@@ -1,4 +1,4 @@
-"""What is asked for, what was found, and why something was not used: values without behaviour of their own."""
+"""Plain values: the programs that are wanted, the programs that were found, and the reasons for each rejection."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ Name = Literal["redis", "postgres", "etcd", "kubernetes"]
 
 @dataclass(frozen=True)
 class Version:
-    """Numbers between dots, as many as are known: `16`, `1.34`, `3.5.21`."""
+    """A version of one to three numbers: `16`, `1.34`, `3.5.21`."""
 
     parts: tuple[int, ...]
 
     @classmethod
     def parse(cls, text: str) -> Version:
-        """`v1.34.1`, `16` or `7.0`; what follows the numbers is ignored. Raises `ValueError` where there are none."""
+        """Return the version at the start of a text such as `v1.34.1` or `7.0-rc1`; ignore what follows the numbers.
+
+        Raises `ValueError` if the text does not start with a number.
+        """
         found = re.match(r"v?(\d+(?:\.\d+){0,2})", text.strip())
         if not found:
             raise ValueError(f"expected a version such as 7.0 or v1.34.1, not {text!r}")
         return cls(tuple(int(part) for part in found[1].split(".")))
 
     def at_least(self, other: Version) -> bool:
-        """Numbers that are not given count as 0."""
+        """Return whether this version equals the other or is newer; a missing number counts as 0."""
         pairs = list(zip_longest(self.parts, other.parts, fillvalue=0))
         return [mine for mine, _ in pairs] >= [theirs for _, theirs in pairs]
 
     @property
     def minor(self) -> Version:
-        """The first two numbers: what must be equal within one set of Kubernetes binaries."""
+        """The first two numbers, which must be equal in all programs of Kubernetes that work together."""
         return Version(self.parts[:2])
 
     def __str__(self) -> str:
@@ -48,9 +51,10 @@ class Version:
 class Wanted:
     """A request for programs.
 
-    `path` is what the configuration names: the folder that holds the programs, or the program itself. `version` is
-    what would be downloaded; what is here already serves when its minor version is the same. `minimum` refuses older
-    ones. `user` is the uid that will run the programs: those that need files which it cannot reach are refused.
+    `path` comes from the configuration: the folder of the programs, or the main program itself. `version` is the
+    version to download; a program that is already here suits if its minor version is the same. Programs older than
+    `minimum` are rejected. `user` is the uid that will run the programs; programs in folders that this user cannot
+    enter are rejected.
     """
 
     name: Name
@@ -62,7 +66,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A source that did not serve, and why."""
+    """A source that was rejected, with the reason."""
 
     source: str
     reason: str
@@ -73,7 +77,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Programs seen somewhere, not yet judged; `version` where it is known without asking."""
+    """Programs that a source has, before validation; `version` is set if envkit need not start one to learn it."""
 
     source: str
     programs: Mapping[str, Path]
@@ -83,10 +87,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Found:
-    """Programs that will do.
+    """Programs that passed validation.
 
-    `source` says from where, for `status`; `missing` names the programs that the set would have and has not, `environ`
-    the variables they must be started with, `refused` what was looked at before and did not serve.
+    `source` names where they come from, for `status`. `missing` names the optional programs of the set that were not
+    found. `environ` has the variables that the programs need. `refused` has the sources that were rejected before.
     """
 
     name: Name
@@ -100,14 +104,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Host:
-    """The machine, in the words of Go's releases: `linux`/`darwin`, `amd64`/`arm64`."""
+    """A machine's system and architecture, named as in Go's releases: `linux`/`darwin`, `amd64`/`arm64`."""
 
     os: str
     arch: str
 
     @classmethod
     def this(cls) -> Host:
-        """The machine that envkit runs on."""
+        """Return the machine on which envkit runs."""
         machine = os.uname().machine.lower()
         return cls(sys.platform, {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine))
 
@@ -116,20 +120,20 @@ class Host:
 
 
 class Rejected(EnvkitError):
-    """This source does not serve; the message says why. Another one may: never the error to show."""
+    """A source cannot supply the programs; the message has the reason. Callers catch it and try the next source."""
 
 
 class BinaryUnavailable(EnvironmentFailed):
-    """No source can serve; the message lists all that were tried, with their reasons."""
+    """No source can supply the programs; the message lists every source with the reason."""
 
     def __init__(self, wanted: Wanted, refused: tuple[Refusal, ...], hint: str) -> None:
         self.wanted, self.refused = wanted, refused
         lines = "\n".join(f"  - {refusal}" for refusal in refused)
-        super().__init__(f"{describe(wanted)} cannot be had here; tried were:\n{lines}", hint=hint)
+        super().__init__(f"{describe(wanted)} cannot be had here; envkit tried:\n{lines}", hint=hint)
 
 
 def describe(wanted: Wanted) -> str:
-    """`postgres >= 15`, `kubernetes 1.34`."""
+    """Return the request as text, such as `postgres >= 15` or `kubernetes 1.34`."""
     version = f" {wanted.version}" if wanted.version else ""
     minimum = f" >= {wanted.minimum}" if wanted.minimum else ""
     return f"{wanted.name}{version}{minimum}"

@@ -1,11 +1,11 @@
-"""Digests of everything that envkit downloads and runs, beside the code, so that no server is asked what is right.
+"""The digests of all files that envkit downloads and runs. They are in the repository, so envkit trusts no server.
 
-`wheels.txt` is a requirements file with hashes, which pip and uv compare themselves. `releases.txt` has lines as
-`sha256sum` prints them. For a version that is not in it the file that `ENVKIT_DIGESTS` names must have the line.
+`wheels.txt` is a requirements file with hashes, which pip and uv check. `releases.txt` has lines in the format of
+`sha256sum`. For a version that is not in `releases.txt`, the file that `ENVKIT_DIGESTS` names must have the line.
 
-After a change of a version in the catalogue renew both with
-`./.venv/bin/python -m envkit.drivers.supply.binaries.renewing`. It needs uv, a package index and the releases; read the
-difference before it is committed.
+After a change of a version in the catalogue, renew both files with
+`./.venv/bin/python -m envkit.drivers.supply.binaries.renewing`. It needs uv, a package index and the releases. Read the
+difference before you commit it.
 """
 
 from __future__ import annotations
@@ -27,45 +27,52 @@ _ALGORITHMS = {64: "sha256", 128: "sha512"}
 
 @dataclass(frozen=True)
 class Digests:
-    """Digests of released files by their path on the server; those in the repository go before those of the user."""
+    """Digests of released files by their path on the server; the repository's take precedence over the user's."""
 
     known: Mapping[str, Digest]
     given: Mapping[str, Digest]
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Digests:
-        """Return the repository's digests and those of the file that the variable names.
+        """Return the repository's digests and those in the file that `ENVKIT_DIGESTS` names.
 
-        Raises `Rejected` for a broken file.
+        Raises `Rejected` if the file cannot be read or has another format.
         """
         given = environ.get(VARIABLE)
         return cls(read(RELEASES), read(Path(given).expanduser()) if given else {})
 
     def of_file(self, path: str) -> Digest:
-        """The digest of `v1.34.1/bin/linux/amd64/kubectl`. Raises `Rejected` where none is known, with what to do."""
+        """Return the digest of a path such as `v1.34.1/bin/linux/amd64/kubectl`.
+
+        Raises `Rejected` if none is known; the message tells the user how to supply it.
+        """
         found = self.known.get(path) or self.given.get(path)
         if found is None:
             raise Rejected(
-                f"no digest of {path} is known, and without one nothing is run: write the line `SHA256  {path}` into a "
-                f"file, and name it in {VARIABLE}"
+                f"no digest of {path} is known, and envkit runs nothing without one: write the line `SHA256  {path}` "
+                f"into a file, and name the file in {VARIABLE}"
             )
         return found
 
     def newest(self, minor: Version, pattern: str) -> Version:
-        """The newest known patch of a minor version; `{}` stands for the version in `pattern`. Raises `Rejected`."""
+        """Return the newest patch version of `minor` that has a digest.
+
+        `pattern` is a path with `{}` in place of the version. Raises `Rejected` if there is none.
+        """
         parts = [re.escape(part) for part in pattern.split("{}")]
         form = re.compile(r"(\d+\.\d+\.\d+)".join(parts[:2]) + r"\1".join(["", *parts[2:]]))
         matches = (form.fullmatch(path) for path in (*self.known, *self.given))
         found = [version for match in matches if match and (version := Version.parse(match[1])).minor == minor]
         if not found:
             raise Rejected(
-                f"no digest of a release {minor} is known: name a whole version, and its digests in {VARIABLE}"
+                f"no digest of a release {minor} is known: configure a full version such as 1.34.1, and name a file "
+                f"with its digests in {VARIABLE}"
             )
         return max(found, key=lambda version: version.parts)
 
 
 def read(path: Path) -> dict[str, Digest]:
-    """Digests by name. Raises `Rejected` for a file that cannot be read."""
+    """Return the digests in a file by their paths. Raises `Rejected` if it cannot be read or has another format."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -82,14 +89,14 @@ def _digest(line: str, path: Path) -> tuple[str, Digest]:
 
 
 def requirement(distribution: str, version: str, lock: Path = WHEELS) -> str:
-    """The lines of the lock for one wheel, its hashes in them. Raises `Rejected` where it has none."""
+    """Return the lines of the lock file for one wheel, with its hashes. Raises `Rejected` if it has none."""
     wanted = f"{distribution}=={version}"
     for block in re.split(r"\n(?=\S)", lock.read_text()):
         if block.split(" ")[0] == wanted and "--hash=sha256:" in block:
             return block.strip() + "\n"
-    raise Rejected(f"no SHA-256 of {wanted} is known, and without one nothing of it is run")
+    raise Rejected(f"no SHA-256 of {wanted} is known, and envkit runs nothing without one")
 
 
 def lines(digests: Iterable[tuple[str, Digest]]) -> str:
-    """Digests as `read` reads them."""
+    """Return the digests as text in the format that `read` reads."""
     return "".join(f"{digest.value}  {path}\n" for path, digest in digests)

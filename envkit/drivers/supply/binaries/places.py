@@ -1,7 +1,7 @@
-"""Where programs may already be on this machine, in the order in which they are looked at; nothing is fetched here.
+"""Searches this machine for programs, place by place, in order of preference. Fetches nothing.
 
-The folders of macOS and of arm64 are written from the documentation of setup-envtest and Homebrew; they were never
-seen by a test on such a machine.
+The folders for macOS and arm64 come from the documentation of setup-envtest and Homebrew; no test has run on such a
+machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from envkit.drivers.supply.binaries.models import Candidate, Host, Refusal, Reje
 from envkit.drivers.supply.binaries.store import Store
 
 Seen = Candidate | Refusal
-"""What a place holds, or why it holds nothing."""
+"""The programs of a place, or the reason why it has none."""
 
 CONFIGURED = "configured path"
 ASSETS = "KUBEBUILDER_ASSETS"
@@ -31,7 +31,7 @@ _TEST_ASSETS = {"kube-apiserver": "KUBE_APISERVER", "etcd": "ETCD", "kubectl": "
 
 @dataclass(frozen=True)
 class Search:
-    """Everything that a search on this machine depends on; `root` is `/` outside tests."""
+    """The input of a search on this machine; `root` is `/` except in tests."""
 
     wanted: Wanted
     supply: Supply
@@ -42,7 +42,7 @@ class Search:
 
 
 def places(search: Search) -> Iterator[Seen]:
-    """Everything that is here, best first."""
+    """Yield the programs of every place on this machine, the preferred place first."""
     yield from configured(search)
     if search.wanted.name in ("etcd", "kubernetes"):
         yield from assets(search)
@@ -53,7 +53,10 @@ def places(search: Search) -> Iterator[Seen]:
 
 
 def programs_in(folder: Path, supply: Supply) -> dict[str, Path]:
-    """Those of the supply's programs that are files in the folder, or beside what its main program is a link to."""
+    """Return the supply's programs in the folder.
+
+    If the main program is a link, this also takes programs from the folder that contains the link's target.
+    """
     found = {name: folder / name for name in supply.programs if is_file(folder / name)}
     if supply.main in found and len(found) < len(supply.programs):
         real = Path(os.path.realpath(found[supply.main])).parent
@@ -62,7 +65,10 @@ def programs_in(folder: Path, supply: Supply) -> dict[str, Path]:
 
 
 def configured(search: Search) -> Iterator[Seen]:
-    """What the configuration names: a folder, or a program whose folder holds the others."""
+    """Yield the programs at the configured path: a folder, or the main program in a folder with the others.
+
+    Raises `Rejected` if the main program is not there.
+    """
     if search.wanted.path is None:
         return
     path = Path(search.wanted.path).expanduser()
@@ -71,13 +77,16 @@ def configured(search: Search) -> Iterator[Seen]:
     else:
         programs = programs_in(path, search.supply) or programs_in(path / "bin", search.supply)
     if search.supply.main not in programs:
-        # Anything else would be used in silence where the user's word was a slip of the pen.
-        raise Rejected(f"the configuration names {path}, and there is no {search.supply.main}")
+        # Without this error envkit would silently use another place after a typing error in the path.
+        raise Rejected(f"the configuration names {path}, which has no {search.supply.main}")
     yield Candidate(CONFIGURED, programs)
 
 
 def assets(search: Search) -> Iterator[Seen]:
-    """`TEST_ASSET_*`, which name one program each, over the folder `KUBEBUILDER_ASSETS`, as controller-runtime does."""
+    """Yield the programs in the folder `KUBEBUILDER_ASSETS`.
+
+    The variables `TEST_ASSET_*` name one program each, and take precedence, as in controller-runtime.
+    """
     single = {name: f"TEST_ASSET_{word}" for name, word in _TEST_ASSETS.items() if name in search.supply.programs}
     named = {name: Path(search.environ[variable]) for name, variable in single.items() if search.environ.get(variable)}
     folder = search.environ.get(ASSETS)
@@ -89,7 +98,10 @@ def assets(search: Search) -> Iterator[Seen]:
 
 
 def envtest_store(search: Search) -> Iterator[Seen]:
-    """`<version>-<os>-<arch>` folders, the newest first; the name tells the version of the Kubernetes programs."""
+    """Yield the programs in setup-envtest's folders `<version>-<os>-<arch>`, the newest version first.
+
+    The version in the name is the version of the Kubernetes programs.
+    """
     folder = _envtest_home(search) / "k8s"
     found = []
     for entry in entries(folder):
@@ -112,11 +124,11 @@ def _envtest_home(search: Search) -> Path:
 
 
 def on_path(search: Search) -> Iterator[Seen]:
-    """Every folder on PATH that has one of the programs, then the folders where PostgreSQL hides."""
+    """Yield the programs in every folder on PATH, and in the usual folders of PostgreSQL that are not on PATH."""
     folders = [Path(word) for word in search.environ.get("PATH", "").split(":") if word.startswith("/")]
     if search.wanted.name == "postgres":
         folders += _postgres_folders(search.root)
-    # A client alone is no server: Debian has psql on PATH and the server elsewhere.
+    # The folder must have the main program, not only a client: Debian has psql on PATH and the server elsewhere.
     must = search.supply.programs if search.supply.one_minor else (search.supply.main,)
     once: dict[str, Path] = {}
     for folder in folders:
@@ -129,7 +141,7 @@ def on_path(search: Search) -> Iterator[Seen]:
 
 
 def _postgres_folders(root: Path) -> list[Path]:
-    """Those that are there, the newest version of each kind first."""
+    """Return the folders of PostgreSQL that exist, for each pattern the newest version first."""
     found: list[Path] = []
     for pattern in POSTGRES_FOLDERS:
         found += sorted(root.glob(pattern.lstrip("/")), key=_number_in, reverse=True)
@@ -141,7 +153,7 @@ def _number_in(path: Path) -> list[int]:
 
 
 def installed_wheel(search: Search) -> Iterator[Seen]:
-    """Programs inside a package that this Python has; the package itself is not imported."""
+    """Yield programs from the supply's wheel if this Python has it installed; envkit does not import the package."""
     wheel = search.supply.wheel
     if wheel is None:
         return

@@ -1,9 +1,9 @@
-"""The official releases: etcd's archives, Kubernetes' own binaries, and for macOS the archives made for envtest.
+"""Fetches official releases: etcd's archives, Kubernetes' binaries, and for macOS the archives made for envtest.
 
 Redis and PostgreSQL publish sources only. `ENVKIT_MIRROR_ETCD`, `ENVKIT_MIRROR_KUBERNETES` and `ENVKIT_MIRROR_ENVTEST`
-replace the addresses below, for a mirror with the same layout: https, http or file, for each file is compared with a
-digest that no server is asked for (see `pins`). What concerns macOS and arm64 is written from the projects' own
-documentation and was never run on such a machine.
+replace the addresses below with a mirror of the same layout. A mirror may use https, http or file, because envkit
+compares each file with a digest from the repository or the user (see `pins`). The parts for macOS and arm64 follow the
+projects' documentation and have never run on such a machine.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ MIRRORS = {
 }
 
 ARCHIVES = "envtest-v{0}/envtest-v{0}-{1}.tar.gz"
-"""Version and host -> the path of envtest's archive on its server."""
+"""Path of envtest's archive on its server: {0} is the version, {1} the host."""
 
 SOURCE = "official release"
 
 
 def mirror(variable: str, environ: Mapping[str, str]) -> str:
-    """The base address, without a slash at its end."""
+    """Return the base address of the mirror, or of the official server, without a slash at its end."""
     return (environ.get(variable) or MIRRORS[variable]).rstrip("/")
 
 
 class Release:
-    """What the releases share: which version is asked for, and the entry's name."""
+    """The common part of all releases: selects the version, names the entry, downloads a file."""
 
     source = SOURCE
 
@@ -47,17 +47,21 @@ class Release:
         self._http = http
 
     def http(self, job: Job) -> Http:
-        """The injected client, else one with the job's proxy settings."""
+        """Return the client given at construction, or a new one with the job's proxy settings."""
         return self._http or Http(job.environ)
 
     def get(self, job: Job, variable: str, path: str, what: str) -> Path:
-        """Download the file at that path of a mirror, compare it with its digest, and return where it is."""
+        """Download the file at this path of a mirror, check its digest, and return its local path."""
         digest = Digests.of(job.environ).of_file(path)
         url = f"{mirror(variable, job.environ)}/{path}"
         return self.http(job).file(url, digest, job.work, what=what, report=job.report, cancel=job.cancel)
 
     def version(self, job: Job) -> Version:
-        """The version asked for, else the pinned one, else the minimum where it is newer and names a release."""
+        """Return the version to fetch: the requested one, or else the pinned one.
+
+        If the pinned version is older than the minimum, and the minimum has three numbers, it is the minimum. Raises
+        `Rejected` if no release suits.
+        """
         pinned, minimum = job.supply.release, job.wanted.minimum
         chosen = job.wanted.version or pinned
         if chosen is None:
@@ -65,19 +69,19 @@ class Release:
         if job.wanted.version is None and minimum and len(minimum.parts) == 3 and not chosen.at_least(minimum):
             chosen = minimum
         if len(chosen.parts) == 3:
-            must_suit(job.wanted, chosen, "what would be fetched")
+            must_suit(job.wanted, chosen, "the version to fetch")
         return chosen
 
     def key(self, job: Job) -> str:
-        """Named after the version; a completing download is an entry of its own."""
+        """Return the entry's name: it has the version, and a suffix if the fetch only completes a set."""
         return f"release-{self.version(job)}{job.suffix}"
 
 
 class EtcdRelease(Release):
-    """etcd's archive."""
+    """Fetches etcd's archive."""
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Download and keep the one program."""
+        """Download the archive and put its programs into the folder."""
         version = self.version(job)
         name = f"etcd-v{version}-{job.host}.{'zip' if job.host.os == 'darwin' else 'tar.gz'}"
         archive = self.get(job, "ENVKIT_MIRROR_ETCD", f"v{version}/{name}", f"etcd {version}")
@@ -87,10 +91,13 @@ class EtcdRelease(Release):
 
 
 class KubernetesRelease(Release):
-    """Kubernetes' binaries, one file each; for macOS, which has none, envtest's archive without controller manager."""
+    """Fetches Kubernetes' binaries, one file each.
+
+    There are none for macOS, where it fetches envtest's archive, which lacks the controller manager.
+    """
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Download what is asked for."""
+        """Download the job's programs into the folder."""
         version = self._whole(job)
         must_suit(job.wanted, version, "its newest patch")
         fetch = self._archive if job.host.os == "darwin" else self._files
@@ -98,7 +105,7 @@ class KubernetesRelease(Release):
         return _made(folder, job)
 
     def _whole(self, job: Job) -> Version:
-        """`1.34` becomes the newest patch whose digests are known."""
+        """Return the version with three numbers: for `1.34` the newest patch version that has a digest."""
         version = self.version(job)
         if len(version.parts) == 3:
             return version
@@ -125,7 +132,7 @@ def _path(version: Version | str, job: Job, program: str) -> str:
 
 
 def unpack(archive: Path, programs: tuple[str, ...], folder: Path, *, zipped: bool = False) -> None:
-    """Take the programs out of the archive, by their last name, whatever folder they are in there."""
+    """Extract the programs from the archive into the folder; their folders in the archive do not matter."""
     if zipped:
         with zipfile.ZipFile(archive) as bundle:
             for member in bundle.namelist():
@@ -145,5 +152,5 @@ def unpack(archive: Path, programs: tuple[str, ...], folder: Path, *, zipped: bo
 def _made(folder: Path, job: Job) -> Made:
     present = {name: name for name in job.programs if (folder / name).is_file()}
     if not present:
-        raise Rejected(f"the release holds none of {', '.join(job.programs)}")
+        raise Rejected(f"the release has none of {', '.join(job.programs)}")
     return Made(present)

@@ -1,4 +1,4 @@
-"""How the digests in the repository are made: by hand, after a change of a version in the catalogue. See `pins`."""
+"""Renews the digests in the repository. A developer runs it after changing a version in the catalogue; see `pins`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _head(what: str) -> str:
 
 
 def wheels() -> str:
-    """Every file of the wheels that carry programs, for all systems and Pythons, as the package index lists them."""
+    """Return the new `wheels.txt`: the package index's hashes of all wheels that carry programs, for all systems."""
     named = [f"{it.wheel.distribution}=={it.wheel.version}\n" for it in SUPPLIES.values() if it.wheel]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "wheels.in"
@@ -40,11 +40,14 @@ def wheels() -> str:
 
 
 def releases(before: Mapping[str, Digest]) -> str:
-    """The releases that the catalogue names, as they are published now; what was there of other versions stays."""
+    """Return the new `releases.txt`: the published digests of the catalogue's versions, and the old ones of others.
+
+    Raises `SystemExit` if a digest has changed since `before`.
+    """
     found = {**before, **dict(_etcd()), **dict(_kubernetes()), **dict(_envtest())}
     changed = [path for path, digest in before.items() if found[path] != digest]
     if changed:
-        raise SystemExit(f"published with another digest than before, which must not be: {', '.join(changed)}")
+        raise SystemExit(f"the published digest has changed, and it must never change: {', '.join(changed)}")
     return _head("The official releases, by their path on the server.") + lines(sorted(found.items()))
 
 
@@ -74,7 +77,7 @@ def _envtest() -> Iterator[tuple[str, Digest]]:
 
 
 def digest_of(name: str, published: str, algorithm: str) -> Digest:
-    """The digest of `name` in a list of `digest  name` lines, or the only word of the file. Raises `Rejected`."""
+    """Return the digest of `name` from lines `digest  name`, or from a file with one digest. Raises `Rejected`."""
     rows = [line.split() for line in published.splitlines() if line.strip()]
     if len(rows) == 1 and (len(rows[0]) == 1 or rows[0][-1].lstrip("*").endswith(name)):
         return _digest(rows[0][0], name, algorithm)
@@ -87,12 +90,12 @@ def digest_of(name: str, published: str, algorithm: str) -> Digest:
 def _digest(value: str, name: str, algorithm: str) -> Digest:
     length = {"sha256": 64, "sha512": 128}[algorithm]
     if len(value) != length or not all(letter in "0123456789abcdef" for letter in value.lower()):
-        raise Rejected(f"what is published for {name} is no {algorithm}: {value[:40]!r}")
+        raise Rejected(f"the published digest of {name} is no {algorithm}: {value[:40]!r}")
     return Digest(algorithm, value.lower())
 
 
 def main() -> None:
-    """Write both files anew, from the package index and from the releases themselves."""
+    """Write both files again, from the package index and from the servers of the releases."""
     WHEELS.write_text(wheels())
     RELEASES.write_text(releases(read(RELEASES)))
 

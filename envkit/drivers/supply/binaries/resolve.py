@@ -1,4 +1,7 @@
-"""`find` what is here, or `ensure` that it is here: the sources in their order, and why each one did not serve."""
+"""Finds programs on this machine (`find`), or also fetches the missing ones (`ensure`): source by source, in order.
+
+It records the reason for each source that it rejects.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,16 @@ if TYPE_CHECKING:
     from envkit.base.waiting import Cancel
 
 INCOMPLETE_SECONDS = 3600.0
-"""Before a set without its controller manager is tried to be completed again: offline that would cost every start."""
+"""Seconds until the next attempt to fetch a missing controller manager: offline, each attempt delays the start."""
 
 
 def find(
     wanted: Wanted, environ: Mapping[str, str], cache: Path, *, host: Host | None = None, root: Path = Path("/")
 ) -> Found | None:
-    """What this machine has, without network and lock; None where nothing will do.
+    """Return programs that this machine has, or None if none suit. Uses no network and no lock.
 
-    A program is started for its version the first time it is seen, afterwards its file alone is looked at. Raises
-    `BinaryUnavailable` where the configuration names a path that holds no such program.
+    It starts a program once to read its version; later calls check only its file. Raises `BinaryUnavailable` if the
+    configured path has no such program.
     """
     found, _ = _look(_search(wanted, environ, cache, host, root))
     return found
@@ -48,10 +51,10 @@ def ensure(
     host: Host | None = None,
     root: Path = Path("/"),
 ) -> Found:
-    """What this machine has, else what can be fetched or built; parallel calls do that once.
+    """Return programs that this machine has, or else fetch or build them; parallel calls fetch only once.
 
-    Raises `BinaryUnavailable` with every source and its reason, `Cancelled`, and `NotReady` when another envkit keeps
-    the lock too long.
+    Raises `BinaryUnavailable` with every source and its reason, `Cancelled`, and `NotReady` if another envkit holds the
+    lock too long.
     """
     search = _search(wanted, environ, cache, host, root)
     chosen = fetchers_of(search.supply) if fetchers is None else fetchers
@@ -71,13 +74,13 @@ def ensure(
 
 
 def unfinished(wanted: Wanted, environ: Mapping[str, str], cache: Path, found: Found) -> bool:
-    """Whether `ensure` would still fetch something beside what was found: a missing program, or a newer version."""
+    """Return whether `ensure` would still fetch something: a missing program, or a newer version."""
     search = _search(wanted, environ, cache, None, Path("/"))
     return _worth_completing(search, found) or _worth_replacing(search, found)
 
 
 def fetchers_of(supply: Supply) -> list[Fetcher]:
-    """The ways to fetch a supply, in their order."""
+    """Return the fetchers of a supply in the order in which to try them."""
     from envkit.drivers.supply.binaries.debian import FromPackages
     from envkit.drivers.supply.binaries.go_build import FromSource
     from envkit.drivers.supply.binaries.releases import EtcdRelease, KubernetesRelease
@@ -102,7 +105,10 @@ def _versions(search: Search) -> Versions:
 
 
 def _look(search: Search) -> tuple[Found | None, tuple[Refusal, ...]]:
-    """The first that will do, completed by what comes after it where it is worth that."""
+    """Return the first programs that pass validation, or None, and the rejected sources.
+
+    If an essential program is missing, the following places may complete the set.
+    """
     found: Found | None = None
     refused: list[Refusal] = []
     versions = _versions(search)
@@ -142,7 +148,7 @@ def _note(search: Search, found: Found) -> Path:
 
 
 def _worth_completing(search: Search, found: Found) -> bool:
-    """Whether something essential is missing that a download may bring, and was not tried in the last hour."""
+    """Return whether to download a missing essential program: not if an attempt failed in the last hour."""
     if not _lacks(search.supply, found) or search.host.os == "darwin":
         return False
     try:
@@ -152,7 +158,7 @@ def _worth_completing(search: Search, found: Found) -> bool:
 
 
 def _worth_replacing(search: Search, found: Found) -> bool:
-    """Whether envkit fetched it, it is older than preferred, and nobody tried to fetch the preferred one here."""
+    """Return whether to replace programs that envkit fetched: they are older than preferred, and no one tried yet."""
     preferred = search.supply.preferred
     if not preferred or search.wanted.version or found.version.at_least(preferred) or search.host.os == "darwin":
         return False
@@ -166,7 +172,10 @@ def _tried(search: Search) -> Path:
 def _replaced(
     search: Search, fetchers: Sequence[Fetcher], found: Found, report: Callable[[str], None], cancel: Cancel
 ) -> Found:
-    """What the first source has, or what was found. A failure is final: who is offline must not wait at every start."""
+    """Fetch the preferred version from the first source; return it, or the found programs if that fails.
+
+    If the source rejects the job, envkit does not try again: an offline machine must not wait at every start.
+    """
     try:
         with search.store.locked(report, cancel):
             if _worth_replacing(search, found):
@@ -186,7 +195,11 @@ def _job(
 
 
 def _fetch(search: Search, fetchers: Iterable[Fetcher], report: Callable[[str], None], cancel: Cancel) -> Found:
-    """With the lock held: somebody else may have fetched it meanwhile."""
+    """Try the fetchers in order until one supplies the programs, and return these. The caller holds the lock.
+
+    It first looks again, because another process may have fetched them before this one got the lock. Raises
+    `BinaryUnavailable`.
+    """
     found, refused = _look(search)
     if found and not _lacks(search.supply, found):
         return found
@@ -210,12 +223,12 @@ def _fetch(search: Search, fetchers: Iterable[Fetcher], report: Callable[[str], 
 
 
 def _attempt(search: Search, job: Job, fetcher: Fetcher) -> list[Refusal]:
-    """Have the fetcher make its entry; what it said where that did not work, or was not worth it."""
+    """Let the fetcher make its entry in the cache; return the reasons if that failed or the programs do not suit."""
     main = job.supply.main
     try:
         key = fetcher.key(job)
         if isinstance(search.store.read(search.store.entry(key)), Candidate):
-            raise Rejected(f"was fetched before, and does not serve; remove {search.store.entry(key)} to fetch it anew")
+            raise Rejected(f"was fetched before, but does not suit; remove {search.store.entry(key)} to fetch it again")
         made = search.store.make(
             key, fetcher.source, main, _versions(search), lambda folder: fetcher.fetch(job, folder)
         )

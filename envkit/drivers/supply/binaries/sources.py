@@ -1,4 +1,4 @@
-"""What every way of fetching programs is given, and what it must offer."""
+"""The interface of a fetcher of programs: the job that it gets, and the methods that it must have."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One fetch: what for, where to keep what can be gone on from, whom to tell, and when to stop."""
+    """One fetch: the request, the folders for partial downloads, the function for progress, and the cancellation."""
 
     wanted: Wanted
     supply: Supply
     programs: tuple[str, ...]
-    """Those to fetch: all of the supply's, or only what is missing of a set that is here."""
+    """The programs to fetch: all of the supply, or only those that are missing from a set that is here."""
     environ: Mapping[str, str]
     host: Host
     work: Path
     shared: Path
-    """What fetches of other supplies use as well, at the same time."""
+    """A folder that fetches of other supplies may use at the same time."""
     report: Callable[[str], None]
     cancel: Cancel
 
     @property
     def suffix(self) -> str:
-        """For the key of an entry that holds only what a set lacked."""
+        """The end of the entry's key: `-rest` if the job fetches only the missing programs of a set."""
         return "" if self.programs == self.supply.programs else "-rest"
 
 
@@ -43,7 +43,7 @@ class Fetcher(Protocol):
     source: str
 
     def key(self, job: Job) -> str:
-        """The entry's name in the cache. Raises `Rejected` when this source cannot serve, with nothing fetched yet."""
+        """Return the entry's name in the cache. Raises `Rejected` before any download if it cannot be supplied."""
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Fill the folder. Raises `Rejected` with the reason when that does not work."""
+        """Put the programs into the folder and return their paths. Raises `Rejected` with the reason of a failure."""

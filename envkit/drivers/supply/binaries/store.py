@@ -1,15 +1,15 @@
-"""Envkit's cache of programs: whole entries, each with a manifest written last and moved into place as one.
+"""Envkit's cache of programs. Each entry is a folder that is filled beside its place and then renamed.
 
-<cache>/binaries/<name>/<key>/manifest.json    an entry
-<cache>/binaries/<name>/.<key>.<pid>.new/      one that is being made; whoever holds the lock removes it
-<cache>/binaries/<name>/.work/                 partial downloads and compiled packages, to go on from
-    <cache>/binaries/.shared/                      package lists
-    <cache>/binaries/.versions/                    what programs said about their version
-    <cache>/binaries/.verified/                    which entries were compared with their manifest, and in which state
+<cache>/binaries/<name>/<key>/manifest.json    an entry; the manifest is written last
+<cache>/binaries/<name>/.<key>.<pid>.new/      an entry in the making; the next holder of the lock removes remains
+<cache>/binaries/<name>/.work/                 partial downloads and compiled packages, for a fetch that continues
+<cache>/binaries/.shared/                      package lists
+<cache>/binaries/.versions/                    the versions that programs printed
+<cache>/binaries/.verified/                    the state of each entry at its last comparison with the manifest
 
-The manifest holds the SHA-256 of every file of its entry, taken when the entry was made; they are compared when the
-entry is used (see `sealed`). All folders have modes of their own, whatever the umask is, and an entry that another user
-owns or may write is not used.
+The manifest has the SHA-256 of every file, computed when the entry was made. envkit compares them when it uses the
+entry (see `sealed`). All folders get fixed modes, whatever the umask is. envkit does not use an entry that another user
+owns or may write.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 CACHE = "envkit's cache"
 MANIFEST = "manifest.json"
 SCHEMA = 2
-"""2: the manifest holds digests. Entries of schema 1 cannot be checked, and are fetched anew."""
+"""Version of the manifest's format. 2 added digests; envkit cannot check an entry of schema 1, and fetches it again."""
 
 LOCK_SECONDS = 2400.0
-"""For another envkit that fetches the same: as long as the longest source may take, the build of Kubernetes."""
+"""Time limit for the wait for another envkit that fetches the same: a build of Kubernetes may take almost as long."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What a fetcher put into the folder it was given: paths relative to that folder."""
+    """The result of a fetch: the paths of the programs, relative to the fetcher's folder."""
 
     programs: Mapping[str, str]
     libraries: tuple[str, ...] = ()
@@ -53,9 +53,9 @@ class Made:
 
 
 def binaries_home(cache: Path, environ: Mapping[str, str], uid: int) -> Path:
-    """Where programs are kept: below the cache, but for root at a place that other users can reach.
+    """Return the folder for programs: below the cache, but for root a folder that other users can reach.
 
-    Services do not run as root, and the users that they run as cannot pass root's home.
+    Services of root's environments run as other users, and these cannot enter root's home.
     """
     if uid == 0 and not environ.get("ENVKIT_CACHE_DIR"):
         return Path("/var/cache/envkit/binaries")
@@ -64,7 +64,7 @@ def binaries_home(cache: Path, environ: Mapping[str, str], uid: int) -> Path:
 
 @dataclass(frozen=True)
 class Store:
-    """The entries of one name on one machine."""
+    """The entries of one supply, for one kind of machine."""
 
     root: Path
     name: str
@@ -72,25 +72,25 @@ class Store:
 
     @property
     def folder(self) -> Path:
-        """All entries."""
+        """The folder of all entries."""
         return self.root / self.name
 
     @property
     def shared(self) -> Path:
-        """What fetches of all names share: package lists."""
+        """The folder that the fetches of all supplies share; it has the package lists."""
         return self.root / ".shared"
 
     @property
     def work(self) -> Path:
-        """What a fetch that was cut short leaves to go on from."""
+        """The folder for the partial results of an interrupted fetch, which the next fetch continues."""
         return self.folder / ".work"
 
     def entry(self, key: str) -> Path:
-        """The place of an entry; the same home may serve machines of several kinds."""
+        """Return the path of an entry; its name has the kind of machine, as machines may share a home folder."""
         return self.folder / f"{key}-{self.host}"
 
     def candidates(self) -> Iterator[Candidate | Refusal]:
-        """Whole entries for this machine, the newest version first; broken ones as refusals."""
+        """Yield the intact entries for this machine, the newest version first, then the damaged ones as refusals."""
         read = [self.read(path.parent) for path in sorted(self.folder.glob(f"*-{self.host}/{MANIFEST}"))]
         good = [seen for seen in read if isinstance(seen, Candidate)]
         yield from sorted(good, key=lambda seen: seen.version.parts if seen.version else (), reverse=True)
@@ -99,7 +99,7 @@ class Store:
             yield Refusal(CACHE, f"empty ({self.folder})")
 
     def read(self, entry: Path) -> Candidate | Refusal:
-        """The entry as its manifest describes it, provided its files are still as they were."""
+        """Return the entry as its manifest describes it, or a refusal if its files have changed since it was made."""
         try:
             self._must_be_ours()
             manifest = json.loads((entry / MANIFEST).read_text())
@@ -107,13 +107,13 @@ class Store:
             memo = self.root / ".verified" / f"{self.name}-{entry.name}"
             must_be_intact(entry, manifest["files"], memo, without=(MANIFEST,))
         except Altered as error:
-            return Refusal(CACHE, f"{error}; it will be fetched anew")
+            return Refusal(CACHE, f"{error}; envkit will fetch it again")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return Refusal(CACHE, f"{entry} is not whole ({error}); it will be fetched anew")
+            return Refusal(CACHE, f"{entry} is incomplete ({error}); envkit will fetch it again")
         return candidate
 
     def _must_be_ours(self) -> None:
-        """Raise `Altered` where another user can put entries here."""
+        """Raise `Altered` if another user can add entries here."""
         for folder in (self.root, self.folder):
             if reason := why_not_ours(folder.stat()):
                 raise Altered(f"{folder} {reason}")
@@ -121,11 +121,11 @@ class Store:
     def make(
         self, key: str, origin: str, main: str, versions: Versions, fetch: Callable[[Path], Made]
     ) -> Candidate | Refusal:
-        """Have an entry filled by `fetch`, prove that it runs, and move it into place; the lock must be held."""
+        """Let `fetch` fill an entry, check that its programs run, and move it into place. The caller holds the lock."""
         entry = self.entry(key)
         beside = self.folder / f".{entry.name}.{os.getpid()}.new"
         try:
-            own_folder(beside, 0o700)  # closed to others until it is sealed
+            own_folder(beside, 0o700)  # other users cannot enter until the manifest is complete
             made = fetch(beside)
             open_to_all(beside)
             self._seal(beside, made, origin, main, versions)
@@ -154,7 +154,7 @@ class Store:
 
     @contextmanager
     def locked(self, report: Callable[[str], None], cancel: Cancel, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-        """Hold the lock of this name, which dies with its holder; remove what dead holders left half-made."""
+        """Hold this supply's lock, which ends with the process; remove the unfinished entries of dead processes."""
         try:
             for folder, mode in ((self.root, 0o755), (self.folder, 0o755), (self.work, 0o700), (self.shared, 0o700)):
                 own_folder(folder, mode)
@@ -170,7 +170,7 @@ class Store:
 
 def _candidate(entry: Path, manifest: Mapping[str, Any]) -> Candidate:
     if manifest["schema"] != SCHEMA:
-        raise ValueError(f"made by another envkit, schema {manifest['schema']}")
+        raise ValueError(f"another version of envkit made it, with schema {manifest['schema']}")
     programs = {name: entry / relative for name, relative in manifest["programs"].items()}
     environ = _library_path(entry, manifest["libraries"])
     return Candidate(f"{CACHE} ({manifest['origin']})", programs, environ, Version.parse(manifest["version"]))

@@ -1,4 +1,4 @@
-"""Will these programs do? One place that refuses: not whole, not executable, out of reach, too old, another version."""
+"""Validates programs: rejects sets that are incomplete, not executable, unreachable, too old, or of a wrong version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envkit.drivers.supply.binaries.versions import Versions
 
 
 def validate(wanted: Wanted, supply: Supply, candidate: Candidate, versions: Versions) -> Found:
-    """The candidate as something found. Raises `Rejected` with the reason why it will not do."""
+    """Return the candidate's programs if they suit the request. Raises `Rejected` with the reason if not."""
     absent = [name for name in supply.required if name not in candidate.programs]
     if absent:
         folder = next((path.parent for path in candidate.programs.values()), "it")
@@ -36,7 +36,7 @@ def validate(wanted: Wanted, supply: Supply, candidate: Candidate, versions: Ver
 
 
 def complete(wanted: Wanted, supply: Supply, found: Found, candidate: Candidate, versions: Versions) -> Found:
-    """Take from the candidate what is still missing and goes with the rest; what does not is noted in `refused`."""
+    """Return the found set with missing programs added from the candidate; `refused` has those that do not match."""
     programs, refused, source = dict(found.programs), list(found.refused), found.source
     for name in found.missing:
         if name not in candidate.programs:
@@ -61,29 +61,29 @@ def _must_go_with(
         version = candidate.version or versions.of(program, candidate.environ)
         if version.minor != found.version.minor:
             raise Rejected(
-                f"{name} {version} does not go with {supply.main} {found.version}: one minor version is needed"
+                f"{name} {version} does not match {supply.main} {found.version}: both need the same minor version"
             )
 
 
 def must_suit(wanted: Wanted, version: Version, subject: str) -> None:
-    """Raise `Rejected` when the subject's version is not the one asked for, or older than the minimum."""
+    """Raise `Rejected` if the version is not the requested one, or is older than the minimum."""
     if wanted.minimum and not version.at_least(wanted.minimum):
         raise Rejected(
             f"{subject} is {version}, older than {wanted.minimum}, the minimum that the configuration states"
         )
     if wanted.version and version.parts[: len(wanted.version.parts[:2])] != wanted.version.parts[:2]:
-        raise Rejected(f"{subject} is {version}, asked for is {wanted.version}")
+        raise Rejected(f"{subject} is {version}, but {wanted.version} was requested")
 
 
 def _reader(wanted: Wanted, candidate: Candidate) -> int | None:
-    """The user who must reach the program's folder: none where root may open the program for who runs it."""
+    """Return the user who must be able to reach the program, or None if root can open the program for that user."""
     alone = wanted.name in ("etcd", "kubernetes") and not candidate.environ
     return None if alone else wanted.user
 
 
 def _must_run(program: Path, user: int | None) -> None:
     if not is_file(program):
-        raise Rejected(f"{program} is not there")
+        raise Rejected(f"{program} does not exist")
     if not os.access(program, os.X_OK):
         raise Rejected(f"{program} is not executable")
     if user:
@@ -91,7 +91,10 @@ def _must_run(program: Path, user: int | None) -> None:
 
 
 def _must_reach(program: Path, user: int) -> None:
-    """By owner and by everybody's rights; groups are left out, which can only refuse too much."""
+    """Raise `Rejected` if the user cannot reach the program, by the rights of owners and of all users.
+
+    It ignores the rights of groups, so it may reject a program that the user could reach, but never the reverse.
+    """
     for path in (program, *program.parents):
         try:
             facts = path.stat()
@@ -99,7 +102,7 @@ def _must_reach(program: Path, user: int) -> None:
             raise Rejected(f"{path}: {error.strerror}") from error
         needed = stat.S_IXUSR if facts.st_uid == user else stat.S_IXOTH
         if not facts.st_mode & needed:
-            raise Rejected(f"user {user}, who is to run {program}, cannot pass {path}")
+            raise Rejected(f"user {user}, who is to run {program}, has no right to execute or enter {path}")
 
 
 def _words(names: Mapping[str, Path] | list[str]) -> str:

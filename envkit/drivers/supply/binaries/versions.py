@@ -1,4 +1,4 @@
-"""The version of a program: asked once, then remembered for as long as the file is the same one."""
+"""Reads the version of a program: starts it once, and caches the version as long as the file is unchanged."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from envkit.drivers.supply.binaries.catalog import VERSION_ARGV
 from envkit.drivers.supply.binaries.models import Rejected, Version
 
 SECONDS = 15.0
-"""For one `--version`; they take 0.1 s, on a busy machine whose disk is cold a few seconds."""
+"""Time limit for one `--version`: it takes 0.1 s, and some seconds on a busy machine with a cold disk cache."""
 
 _NUMBERS = re.compile(r"(?<![\w.])v?=?v?(\d+\.\d+(?:\.\d+)?)")
-"""`v=7.0.15`, `(PostgreSQL) 16.14`, `Version: 3.4.23`, `Kubernetes v1.20.2`, `GitVersion:"v1.20.2"`."""
+"""Finds versions such as `v=7.0.15`, `(PostgreSQL) 16.14`, `Version: 3.4.23`, `Kubernetes v1.20.2`."""
 
 
 def version_in(output: str) -> Version:
-    """The first version in what a program printed. Raises `ValueError`."""
+    """Return the first version in a program's output. Raises `ValueError` if there is none."""
     found = _NUMBERS.search(output)
     if not found:
         raise ValueError(f"no version in {output[:80]!r}")
@@ -32,26 +32,26 @@ def version_in(output: str) -> Version:
 
 @dataclass(frozen=True)
 class Versions:
-    """Asks programs for their version, with answers kept under `folder` by path, size and time of the file."""
+    """Reads the versions of programs; caches them in `folder` by path, size and modification time of the file."""
 
     folder: Path
     environ: Mapping[str, str]
 
     def of(self, program: Path, extra: Mapping[str, str]) -> Version:
-        """Return the version that the program prints when it is started with `extra` in its environment.
+        """Return the version that the program prints with `extra` in its environment, from the cache if possible.
 
-        Raises `Rejected` when it prints none.
+        Raises `Rejected` if the program does not run or prints no version.
         """
         note = self.folder / _key(program)
         with contextlib.suppress(OSError, ValueError):
             return Version.parse(note.read_text())
         version = self.ask(program, extra)
-        with contextlib.suppress(OSError, EnvironmentFailed):  # a cache that cannot be written costs time, nothing else
+        with contextlib.suppress(OSError, EnvironmentFailed):  # without the cache the next call only takes longer
             _remember(note, str(version))
         return version
 
     def ask(self, program: Path, extra: Mapping[str, str]) -> Version:
-        """The same, not remembered."""
+        """Start the program and return the version that it prints, without the cache. Raises `Rejected`."""
         from envkit.base.commands import run
 
         argv = [str(program), *VERSION_ARGV.get(program.name, ("--version",))]
@@ -64,7 +64,7 @@ class Versions:
         try:
             return version_in(done.output)
         except ValueError as error:
-            raise Rejected(f"{program} does not tell its version: {error}") from error
+            raise Rejected(f"{program} does not print its version: {error}") from error
 
 
 def _last_line(output: str) -> str:

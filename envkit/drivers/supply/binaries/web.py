@@ -1,4 +1,4 @@
-"""One GET: through the user's proxy, bounded, and with urllib3's exceptions put into plain words."""
+"""Sends one GET through the user's proxy, with a time limit; turns urllib3's exceptions into readable messages."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 CONNECT_SECONDS = 5.0
-"""A host that does not answer by then is taken as out of reach: offline must be said fast."""
+"""Seconds after which a host that does not answer counts as unreachable; short, so that envkit reports it soon."""
 
 READ_SECONDS = 30.0
-"""Without a byte, before the line is taken as cut."""
+"""Seconds without a byte after which the connection counts as broken."""
 
 BUSY = (429, 500, 502, 503, 504)
-"""Answers that ask to come back later."""
+"""Status codes of temporary failures, after which envkit tries again."""
 
 
 @contextmanager
 def opened(
     url: str, environ: Mapping[str, str], headers: Mapping[str, str], deadline: Deadline
 ) -> Iterator[BaseHTTPResponse]:
-    """The answer 200, 206 or 416, all of it within the deadline; closed afterwards.
+    """Open a URL and yield the response, which has status 200, 206 or 416; close it afterwards.
 
-    Raises `Rejected`, and `TryAgain` where that may help.
+    The deadline covers the whole exchange. Raises `TryAgain` after a temporary failure, `Rejected` after others.
     """
     from urllib3 import Retry, Timeout
 
@@ -57,7 +57,7 @@ def _must_serve(url: str, status: int) -> None:
 
 
 def _pool(url: str, environ: Mapping[str, str]) -> PoolManager:
-    """A pool, through the proxy that the environment names for this URL."""
+    """Return a connection pool that uses the proxy that the environment variables name for this URL."""
     from urllib3 import PoolManager, ProxyManager
 
     parts = urlsplit(url)
@@ -70,14 +70,14 @@ def _pool(url: str, environ: Mapping[str, str]) -> PoolManager:
 
 
 def is_spared(host: str, no_proxy: str) -> bool:
-    """Whether NO_PROXY, a list of names and of domains, or `*`, takes this host from the proxy."""
+    """Return whether NO_PROXY exempts the host from the proxy; NO_PROXY is `*` or a list of names and domains."""
     names = [name.strip().lstrip(".").lower() for name in no_proxy.split(",") if name.strip()]
     return any(name in ("*", host) or host.endswith(f".{name}") for name in names)
 
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Nobody there is final; a cut line is tried again."""
+    """Turn urllib3's errors into `TryAgain` for a broken connection, and into `Rejected` for an unreachable host."""
     from urllib3 import exceptions as wrong
 
     host = urlsplit(url).hostname
@@ -86,14 +86,14 @@ def translated(url: str) -> Iterator[None]:
     except wrong.HTTPError as error:
         cause = (error.reason if isinstance(error, wrong.MaxRetryError) else None) or error
         if isinstance(cause, wrong.ReadTimeoutError | wrong.ProtocolError):
-            raise TryAgain(f"the line to {host} was cut: {cause}") from error
+            raise TryAgain(f"the connection to {host} broke: {cause}") from error
         if isinstance(cause, wrong.ProxyError):
-            raise Rejected(f"{host} cannot be reached: its proxy fails: {_plain(cause.original_error)}") from error
+            raise Rejected(f"{host} cannot be reached: the proxy failed: {_plain(cause.original_error)}") from error
         raise Rejected(f"{host} cannot be reached: {_plain(cause)}") from error
 
 
 def _plain(error: Exception) -> str:
-    """Without urllib3's address of a connection object."""
+    """Return the error's text without the connection object that urllib3 puts before it."""
     from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
     if isinstance(error, NameResolutionError):

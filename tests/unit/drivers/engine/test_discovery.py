@@ -193,7 +193,7 @@ def test_when_none_answers_every_address_and_its_answer_is_told(home: Path) -> N
     with engine(home / "d.sock", DOCKER) as docker, pytest.raises(EngineError) as caught:
         find("neither", environ(home, DOCKER_HOST=docker, **given))
 
-    assert caught.value.message.startswith("no neither engine answers; asked:")
+    assert caught.value.message.startswith("no neither engine answers; envkit tried:")
     assert f"{docker} (DOCKER_HOST): is docker" in caught.value.message
     assert f"{home}/gone.sock (CONTAINER_HOST): [Errno 2]" in caught.value.message
 

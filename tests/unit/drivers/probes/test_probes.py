@@ -303,8 +303,8 @@ def test_audit_that_does_not_come_back_is_told(store: Store, expected: str) -> N
     ("fields", "expected"),
     [
         ({"type": "http", "path": "/x", "status": 204}, "204 from http://127.0.0.1:80/x"),
-        ({"type": "exec", "command": ["a", "b"]}, "0 from `a b`"),
-        ({"type": "command", "command": ["a"]}, "0 from `a`"),
+        ({"type": "exec", "command": ["a", "b"]}, "exit code 0 from `a b`"),
+        ({"type": "command", "command": ["a"]}, "exit code 0 from `a`"),
     ],
 )
 def test_what_is_expected_is_told_for_people(fields: dict[str, Any], expected: str) -> None:

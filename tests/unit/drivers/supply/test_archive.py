@@ -79,7 +79,7 @@ def test_what_is_no_archive_of_ours_is_told_apart(tmp_path: Path) -> None:
         Archive(path)
     with tarfile.open(path, "w") as tar:
         tar.addfile(tarfile.TarInfo("manifest.json"))
-    with pytest.raises(UsageError, match=r"it holds no envkit\.json") as caught:
+    with pytest.raises(UsageError, match=r"it has no envkit\.json") as caught:
         Archive(path)
     assert "docker load" in caught.value.hint
 

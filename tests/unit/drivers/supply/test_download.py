@@ -63,7 +63,7 @@ def test_a_cut_line_is_gone_on_from_where_it_was_cut(site: Site, tmp_path: Path)
     assert len(ranges) == 3 and ranges[0] == ""
     starts = [int(wanted.removeprefix("bytes=").removesuffix("-")) for wanted in ranges[1:]]
     assert 0 < starts[0] <= 600_000 < starts[1] <= 900_000
-    assert any(line.startswith("the line to 127.0.0.1 was cut") and "; trying again in " in line for line in said)
+    assert any(line.startswith("the connection to 127.0.0.1 broke") and "; trying again in " in line for line in said)
 
 
 def test_a_server_without_ranges_is_asked_for_everything_again(site: Site, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_next_run_goes_on_as_well(site: Site, tmp_path: Path) -> None:
     said: list[str] = []
     assert download(site, tmp_path, said=said) == CONTENT
     assert site.asked == [("/etcd", "bytes=1000-")]
-    assert said[0].startswith("etcd 3.5: going on")
+    assert said[0].startswith("etcd 3.5: continuing")
 
 
 @pytest.mark.parametrize("left", [b"something else", CONTENT, CONTENT + b"more"])
@@ -98,7 +98,7 @@ def test_a_server_that_stays_busy_is_given_up_with_its_answer(site: Site, tmp_pa
 
 
 def test_another_content_than_published_is_never_kept(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(Rejected, match="is not the file that envkit knows: expected sha256 0000"):
+    with pytest.raises(Rejected, match="does not have the known digest: expected sha256 0000"):
         download(site, tmp_path, http=client(0.3), digest="0" * 64)
     assert list(tmp_path.iterdir()) == []
 
@@ -149,7 +149,7 @@ def test_the_proxy_of_the_environment_is_used(site: Site) -> None:
 
 def test_a_proxy_that_is_not_there_is_named_as_the_reason() -> None:
     http = Http({"https_proxy": "http://proxy.invalid:3128"}, patience=1)
-    with pytest.raises(Rejected, match=r"^far\.invalid cannot be reached: its proxy fails: its name does not resolve"):
+    with pytest.raises(Rejected, match=r"^far\.invalid cannot be reached: the proxy failed: its name does not resolve"):
         http.text("https://far.invalid/sums", Cancel())
 
 

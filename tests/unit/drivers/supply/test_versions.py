@@ -87,7 +87,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("#!/bin/sh\necho 'libssl.so.3: cannot open shared object file'\nexit 127\n", "ended with 127.*libssl.so.3"),
-        ("#!/bin/sh\necho hello\n", "does not tell its version"),
+        ("#!/bin/sh\necho hello\n", "does not print its version"),
         ("\x7fELF\x02\x01 for another machine", "does not run here"),
         ("#!/nowhere/interpreter\n", "does not run here"),
     ],
