@@ -2,7 +2,7 @@
 
 envkit writes an `Owner` on everything that it creates, and every command checks it with a `Claim`. User, state
 directory and checkout must match. Namespaces count for processes only: a container keeps its owner after a reboot. A
-pid is valid only in the boot in which it was written, see `drivers.runtimes.marked.Stamp`.
+pid is valid only in the boot in which it was written, see `drivers.runtimes.process_table.Stamp`.
 """
 
 from __future__ import annotations

@@ -214,7 +214,7 @@ class RunCommand:
         try:
             for number in range(1, self.wish.repeat + 1):
                 with self.blame.judging(lambda: target):
-                    target.control.cancel.check()  # a signal while the run before was looked at
+                    target.control.cancel.check()  # a signal may have come while the last run was examined
                     self._prepare(target, number)
                     target.control.cancel.check()
                 code = self._one(target, instances, variables, number)

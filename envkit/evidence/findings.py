@@ -45,7 +45,7 @@ class DiskFact:
 
 @dataclass(frozen=True)
 class LogSign:
-    """A line in a service's log that speaks for itself; `kind` is one of `log_patterns.SIGNS`."""
+    """A line in a service's log that shows a cause; `kind` is one of `log_patterns.SIGNS`."""
 
     service: str
     kind: str

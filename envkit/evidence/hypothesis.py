@@ -20,8 +20,9 @@ def weaker(confidence: Confidence) -> Confidence:
 class Hypothesis:
     """One possible cause of the failure, before the messages of failed tests are compared with it.
 
-    `at` is when it began, `over` whether it passed again before the end, `service` whom it concerns, `kinds` the
-    complaints (`log_patterns.SIGNS`) that tests would have of it. `proved` needs no test to confirm it.
+    `at` is when it began (seconds since 1970), `over` whether it ended before the end of the run. `service` is the
+    service that it concerns. `kinds` are the kinds of failure messages (`log_patterns.SIGNS`) that it would cause in
+    tests. If `proved` is true, no test needs to confirm it.
     """
 
     fault: Fault

@@ -194,7 +194,7 @@ def test_the_next_job_removes_what_lapsed_and_is_not_in_use(runner: Runner) -> N
 
     number, used = lapsed.environ["CI_JOB_ID"], busy.environ["CI_JOB_ID"]
     assert f"(gitlab job {number}): it expired " in said
-    assert f"(gitlab job {used}) is over, and it stays: it is used by run" in said
+    assert f"(gitlab job {used}) is over, but it stays: it is used by run" in said
     assert set(runner.there()) == {used, lasting.environ["CI_JOB_ID"]}
     (busy.folder / "go").touch()
     assert running.wait(120) == 0, busy.log()

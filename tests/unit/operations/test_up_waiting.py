@@ -39,7 +39,7 @@ def test_a_service_that_never_gets_ready_tells_expectation_last_answer_and_log(w
     with pytest.raises(NotReady) as caught:
         up(world.open({"db": {**EXEC, "timeout": "200ms"}}))
 
-    assert "db should give 0 from `ready?`: not within 0.2 s" in caught.value.message
+    assert "db should give exit code 0 from `ready?`: not within 0.2 s" in caught.value.message
     assert "last seen: ready? ended with 1: not ready yet" in caught.value.message
     assert "still booting" in caught.value.detail
     assert caught.value.hint
