@@ -26,7 +26,7 @@ LASTING = re.compile(r"/(images/(create|load|get|pull|[^?]*/push)|build|events)\
 """Matches the paths of calls that return a stream of unlimited duration."""
 
 GRACE = 5.0
-"""Seconds that a call that changes something may still take after a signal: to start a container takes one second."""
+"""Seconds that a modifying call may still take after a signal: to create and start a container takes one second."""
 
 _NOW = threading.local()
 

@@ -1,7 +1,7 @@
 """Checks whether the ports that an engine publishes on 127.0.0.1 can be reached on the 127.0.0.1 of this process.
 
-They cannot in a job that runs in a container, beside a Docker service (`DOCKER_HOST=tcp://docker:2375`) or with the
-host's socket mounted. It raises an error only in two certain cases. Either the engine's address is no address of this
+A job in a container cannot reach them if the engine is a Docker service (`DOCKER_HOST=tcp://docker:2375`) or if the
+host's socket is mounted. `check` raises an error in two cases only. Either the engine's address is no address of this
 machine, or the engine reports that this process runs in one of its containers, without the host's network. A dev
 container with the host's network, Docker Desktop, WSL 2, rootless engines and a tunnel to 127.0.0.1 are neither case.
 """

@@ -63,7 +63,7 @@ POSTGRES_FOLDERS = (
     "/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin",
     "/Applications/Postgres.app/Contents/Versions/*/bin",
 )
-"""Folders where installations of PostgreSQL put programs that are usually not on PATH."""
+"""Folders with PostgreSQL's programs that are usually not on PATH."""
 
 REDIS = Supply(
     name="redis",

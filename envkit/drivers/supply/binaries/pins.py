@@ -72,7 +72,7 @@ class Digests:
 
 
 def read(path: Path) -> dict[str, Digest]:
-    """Return the digests in a file by their paths. Raises `Rejected` if it cannot be read or has another format."""
+    """Read a file with digests; return each by the path of its download. Raises `Rejected` if the file is not valid."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
