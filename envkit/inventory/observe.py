@@ -115,12 +115,12 @@ def _cluster(
     if CLUSTER not in selected:
         return ClusterFact()
     seen = drivers.cluster.observe()
-    names = tuple(str(getattr(node, "name", node)) for node in seen.nodes)
+    names = tuple(seen.node_names)
     fact = ClusterFact(seen.state, seen.fingerprint, nodes=len(names), names=names)
     if seen.state != "running" or not seen.fingerprint:
         return fact
-    if dead := getattr(seen, "dead", ()):
-        return replace(fact, unready=f"{', '.join(dead)} does not run")
+    if seen.dead:
+        return replace(fact, unready=f"{', '.join(seen.dead)} does not run")
     return _cluster_health(environment, paths, drivers, cancel, fact)
 
 

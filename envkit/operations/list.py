@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from envkit.base import labels
 from envkit.base.errors import EngineError
-from envkit.base.owner import UNKNOWN, Owner, machine, namespace, of_data
+from envkit.base.owner import UNKNOWN, Owner, machine, of_data
 from envkit.base.paths import Paths
 from envkit.base.ports import accepts
 from envkit.config.names import SHARED_FOLDERS
-from envkit.drivers.engine.discovery import find_all, place
-from envkit.drivers.engine.endpoint import Endpoint
-from envkit.drivers.runtimes.marked import SERVICE, carrying, owner_of
+from envkit.drivers.clusters.base import every_kind
+from envkit.drivers.runtimes.base import runtime_kinds
+from envkit.drivers.runtimes.sites import Search, Site, Sites, Trace
 from envkit.inventory import state as records
 
 State = Literal["busy", "up", "paused", "broken", "unfinished", "gone"]
@@ -27,21 +27,6 @@ State = Literal["busy", "up", "paused", "broken", "unfinished", "gone"]
 busy: an envkit works on it. broken: it was up, and a port of it does not answer. unfinished: parts without a record (a
 failed `up` with `--keep`, or remains). gone: only files are left.
 """
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One part of an environment (a container, a process, a folder ...), with the owner that its labels name."""
-
-    environment: str
-    kind: Literal["container", "node", "network", "process", "files"]
-    name: str
-    where: str
-    state: str = ""
-    owner: Owner = UNKNOWN
-    began: float = 0.0
-    expires: float = 0.0
-    job: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,30 +103,40 @@ class Machine:
 
 def find_environments(home: Path, environ: Mapping[str, str]) -> Machine:
     """Return the environments of every engine that answers, of all processes and of all files. Changes nothing."""
-    endpoints, silent = find_all("auto", environ)
-    with ThreadPoolExecutor(4, thread_name_prefix="survey") as pool:
-        asked = {endpoint: pool.submit(_all, on_engine, endpoint) for endpoint in endpoints}
-        processes = pool.submit(_all, as_processes)
-        traces = [*processes.result(), *in_files(home)]
-        for endpoint, answer in asked.items():
+    search = Search(environ)
+    with ThreadPoolExecutor(8, thread_name_prefix="survey") as pool:
+        sites, silent = _sites(pool.map(lambda kind: kind.sites(search), runtime_kinds()))
+        marks = [kind.node_label for kind in every_kind() if kind.node_label]
+        asked = [(site, pool.submit(_traces, site, marks)) for site in sites]
+        traces = [*in_files(home)]
+        for site, answer in asked:
             try:
                 traces += answer.result()
             except EngineError as error:
-                silent[endpoint.url] = error.message
+                silent[site.address] = error.message
     by_name: dict[str, list[Trace]] = {}
     for trace in traces:
         by_name.setdefault(trace.environment, []).append(trace)
-    seen = [endpoint for endpoint in endpoints if endpoint.url not in silent]
+    seen = [site for site in sites if site.address not in silent]
     found = [verdict_of(name, its, home, seen, silent) for name, its in sorted(by_name.items())]
     return Machine(tuple(found), silent)
 
 
-def _all(look: Callable[..., Iterator[Trace]], *where: Endpoint) -> list[Trace]:
-    return list(look(*where))
+def _traces(site: Site, marks: Sequence[str]) -> list[Trace]:
+    return list(site.traces(marks))
+
+
+def _sites(found: Iterable[Sites]) -> tuple[list[Site], dict[str, str]]:
+    """Return all sites that answer, and why the others do not, by address."""
+    sites, silent = list[Site](), dict[str, str]()
+    for some in found:
+        sites += some.found
+        silent |= some.silent
+    return sites, silent
 
 
 def verdict_of(
-    name: str, traces: Iterable[Trace], home: Path, engines: Iterable[Endpoint], silent: Mapping[str, str]
+    name: str, traces: Iterable[Trace], home: Path, sites: Iterable[Site], silent: Mapping[str, str]
 ) -> Found:
     """Return the environment that the traces of one name belong to.
 
@@ -150,10 +145,11 @@ def verdict_of(
     its = tuple(traces)
     homes = tuple(sorted({trace.owner.mark for trace in its if trace.owner.mark})) or (labels.home_mark(home),)
     places = [Paths(folder, name) for mark in homes if (folder := labels.home_here(mark))]
-    record = next((read for paths in places if (read := records.read(paths))), None)
+    read = next(((paths.home, read) for paths in places if (read := records.read(paths))), None)
+    where, record = read or (home, None)
     busy = any(is_locked(paths) for paths in places)
     users = [user for paths in places if (user := run_of(paths))]
-    unseen = _unseen(record, engines, silent)
+    unseen = _unseen(record, where, sites, silent)
     return Found(name, _state(its, record, busy, unseen), its, record, homes, unseen, users[0] if users else "")
 
 
@@ -170,84 +166,14 @@ def _state(traces: tuple[Trace, ...], record: records.Record | None, busy: bool,
     return "up" if all(accepts(port) for port in record.ports.values()) else "broken"
 
 
-def _unseen(record: records.Record | None, engines: Iterable[Endpoint], silent: Mapping[str, str]) -> str:
-    """Return why the engine that the record names was not asked, or "" if it was asked or the record names none."""
-    if record is None or not record.engine_url:
-        return ""
-    asked = list(engines)
-    if place(record.engine_url) in {place(endpoint.url) for endpoint in asked}:
-        return ""
-    if record.engine_url.endswith("/podman.sock") and any(endpoint.engine == "podman" for endpoint in asked):
+def _unseen(record: records.Record | None, home: Path, sites: Iterable[Site], silent: Mapping[str, str]) -> str:
+    """Return why the site that the record names was not asked, or "" if it was asked or the record names none."""
+    if record is None or not record.engine_url or any(site.is_at(record.engine_url, home) for site in sites):
         return ""
     return silent.get(record.engine_url, "it does not answer")
 
 
 # Where traces come from
-
-
-def on_engine(endpoint: Endpoint) -> Iterator[Trace]:
-    """Return containers and networks with envkit's label, and kind's nodes in such networks. Raises `EngineError`."""
-    from envkit.drivers.clusters.nodes import CLUSTER_LABEL
-    from envkit.drivers.engine.sdk import connect, translated
-
-    api = connect(endpoint)
-    try:
-        with translated("listing what is labelled"):
-            networks = api.networks(filters={"label": labels.ENV})
-            services = api.containers(all=True, filters={"label": labels.ENV})
-            nodes = api.containers(all=True, filters={"label": CLUSTER_LABEL})
-    finally:
-        api.close()
-    for row in networks:
-        yield _network(row, endpoint)
-    for row in services:
-        yield _container(row, "container", row["Labels"][labels.ENV], endpoint)
-    ours = {str(row["Name"]): str(row["Labels"][labels.ENV]) for row in networks}
-    for row in nodes:
-        for network in (row.get("NetworkSettings") or {}).get("Networks") or {}:
-            if network in ours and row["Labels"][CLUSTER_LABEL] == labels.resource_name(ours[network]):
-                yield _container(row, "node", ours[network], endpoint)
-
-
-def _network(row: Mapping[str, Any], endpoint: Endpoint) -> Trace:
-    marks = row.get("Labels") or {}
-    ends = str(marks.get(labels.EXPIRES, ""))
-    return Trace(
-        marks[labels.ENV], "network", str(row["Name"]), endpoint.engine, "", labels.owner_of(marks),
-        expires=float(ends) if ends.isdecimal() else 0.0, job=str(marks.get(labels.JOB, "")),
-    )  # fmt: skip
-
-
-def _container(
-    row: Mapping[str, Any], kind: Literal["container", "node"], environment: str, endpoint: Endpoint
-) -> Trace:
-    marks = row.get("Labels") or {}
-    names = row.get("Names") or [row["Id"][:12]]
-    created = row.get("Created") or 0
-    return Trace(
-        environment, kind, str(names[0]).lstrip("/"), endpoint.engine, str(row.get("State", "")).lower(),
-        labels.owner_of(marks), began=float(created) if isinstance(created, int | float) else 0.0,
-    )  # fmt: skip
-
-
-def as_processes() -> Iterator[Trace]:
-    """Return the session leaders with the marker in their environment, if this user may read that environment."""
-    import psutil
-
-    for pid, environ in carrying(labels.MARKER):
-        with suppress(psutil.Error, OSError):
-            process = psutil.Process(pid)
-            if not environ[labels.MARKER] or os.getsid(pid) != pid:
-                continue
-            owner = owner_of(pid, environ)
-            there = machine() if owner.mount == namespace("mnt") else f"mount namespace {owner.mount}"
-            paused = process.status() == psutil.STATUS_STOPPED
-            what = f"{environ.get(SERVICE) or process.name()} (pid {pid})"
-            yield Trace(
-                environ[labels.MARKER], "process", what, "processes",
-                "paused" if paused else "running", replace(owner, machine=there if owner.home else ""),
-                began=process.create_time(),
-            )  # fmt: skip
 
 
 def in_files(home: Path) -> Iterator[Trace]:

@@ -12,22 +12,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from envkit.base import labels
 from envkit.base.errors import EngineError, EnvironmentFailed, EnvkitError, HolderError
 from envkit.base.owner import TAKE_IT, Claim, Owner, Relation
 from envkit.base.paths import Paths
 from envkit.base.registry import runs_processes
-from envkit.drivers.engine.discovery import find_all, holding, place
-from envkit.drivers.engine.endpoint import Endpoint
-from envkit.drivers.runtimes import limits
-from envkit.drivers.runtimes.containers import Containers
+from envkit.drivers.clusters.base import every_kind
+from envkit.drivers.runtimes.base import runtime_kinds
 from envkit.drivers.runtimes.marked import Marked, marked_processes
-from envkit.drivers.runtimes.networks import Networks
+from envkit.drivers.runtimes.sites import Engines, Search, Site
 from envkit.inventory import state
-from envkit.planning.facts import Instance
-
-GRACE = 3.0
-"""Seconds that a service has to end by itself; the data of a test environment does not justify a longer wait."""
 
 KILL_SECONDS = 5.0
 """Seconds that a helper process of an earlier run has to end after SIGTERM, and again after SIGKILL."""
@@ -79,21 +72,27 @@ def down(
     if held:
         claim.check(held, f"environment {name} of this machine")
     known = known_engines(paths)
-    with ThreadPoolExecutor(1, thread_name_prefix="engines") as pool:
-        asked = pool.submit(_engines, name, known, engine, environ)
-        removed, problems = _clear_processes(name, paths, say, claim)
-        ended, left = end_processes(name, claim)
-        removed += ended
-        problems += left
-        removed += [str(group) for group in limits.groups(name, claim.owner.key) if limits.remove(group)]
-    endpoints, silent = asked.result()
-    for endpoint in endpoints:
-        gone, wrong = _clear(name, paths, endpoint, say, claim)
-        removed += gone
-        problems += wrong
-    problems += _silent(known or (), endpoints, silent, paths)
+    kinds, search = runtime_kinds(), Search(environ, name, engine, known)
+    with ThreadPoolExecutor(len(kinds), thread_name_prefix="sites") as pool:
+        asked = [pool.submit(kind.sites, search) for kind in kinds]
+        removed, problems, answering = list[str](), list[BaseException](), list[Site]()
+        silent: dict[str, str] = {}
+        for answer in asked:
+            sites = answer.result()
+            silent |= sites.silent
+            for site in sites.found:
+                gone, wrong = _clear(site, name, paths, say, claim)
+                removed += gone
+                problems += wrong
+            answering += sites.found
+            if sites.found and not any(site.address for site in sites.found):
+                # After the services, which get more time to end, and before nodes: kind may be about to make one.
+                ended, left = end_processes(name, claim)
+                removed += ended
+                problems += left
+    problems += _silent(known or (), answering, silent, paths)
     if all(isinstance(problem, HolderError) and not problem.same_home for problem in problems):
-        gone, wrong = _remove_folders(paths, claim)
+        gone, wrong = _remove_folders(paths, answering, claim)
         removed += gone
         problems += wrong
     if problems:
@@ -112,10 +111,6 @@ def _left(problems: Sequence[BaseException]) -> EnvkitError:
     )
 
 
-Engines = tuple[tuple[str, str], ...]
-"""The name and address of each engine."""
-
-
 def known_engines(paths: Paths) -> Engines | None:
     """Return the engines that the environment's files name; None if they do not show where the environment ran.
 
@@ -129,30 +124,17 @@ def known_engines(paths: Paths) -> Engines | None:
 
 
 def _silent(
-    known: Engines, endpoints: Sequence[Endpoint], silent: Mapping[str, str], paths: Paths
+    known: Engines, sites: Sequence[Site], silent: Mapping[str, str], paths: Paths
 ) -> list[BaseException]:  # fmt: skip
-    """Return an error for each engine that may hold a part of the environment and was not asked."""
+    """Return an error for each engine that may have something of the environment and was not asked."""
     return [
         EngineError(
             f"{engine} at {url}, where the environment was brought up: "
             f"{silent.get(url, 'it is not among the engines that answer')}"
         )
         for engine, url in known
-        if not _seen(url, endpoints, paths)
+        if not any(site.is_at(url, paths.home) for site in sites)
     ]
-
-
-def _engines(
-    name: str, known: Engines | None, engine: str, environ: Mapping[str, str]
-) -> tuple[list[Endpoint], Mapping[str, str]]:  # fmt: skip
-    """Return the engines to search, and why others do not answer.
-
-    If the files name only plain processes, return just the engines that hold something with the environment's label:
-    an earlier file that named an engine may be lost.
-    """
-    if known is None or known:
-        return find_all(engine, environ)
-    return holding(f"{labels.ENV}={name}", environ), {}
 
 
 def on_processes_alone(paths: Paths) -> bool:
@@ -160,58 +142,29 @@ def on_processes_alone(paths: Paths) -> bool:
     return known_engines(paths) == ()
 
 
-def _clear_processes(
-    name: str, paths: Paths, say: Callable[[str], None], claim: Claim
-) -> tuple[list[str], list[BaseException]]:  # fmt: skip
-    """Remove services that run as processes, with all their children; return their names, and the errors."""
-    from envkit.drivers.runtimes.processes import Processes, never
-
-    runtime = Processes(paths.services, never, claim)
-    found = runtime.observe(name)
-    ours = [item for item in found if runtime.whose(item).ours]
-    for item in ours:
-        say(f"removing {item.name} (process {item.id})")
-    problems = all_tasks(partial(runtime.remove, it, GRACE) for it in found)
-    return [item.name for item in ours], problems
-
-
-def _seen(url: str, endpoints: Iterable[Endpoint], paths: Paths) -> bool:
-    """Return whether the engine at `url` is among the endpoints, at this or another address.
-
-    If `url` is the Podman service that envkit started for one command, any Podman endpoint shows the same containers.
-    """
-    if place(url) == place(f"unix://{paths.home / 'podman.sock'}"):
-        return any(endpoint.engine == "podman" for endpoint in endpoints)
-    return place(url) in {place(endpoint.url) for endpoint in endpoints}
-
-
 def _clear(
-    name: str, paths: Paths, endpoint: Endpoint, say: Callable[[str], None], claim: Claim
+    site: Site, name: str, paths: Paths, say: Callable[[str], None], claim: Claim
 ) -> tuple[list[str], list[BaseException]]:  # fmt: skip
-    """Remove the environment's containers, cluster and networks from one engine; return names, and the errors."""
-    from envkit.drivers.clusters.kind import Kind
-
-    runtime = Containers(endpoint, claim)
-    kind = Kind(endpoint, name, labels.resource_name(name), paths, runtime)
+    """Remove everything of the environment at one site. Return what was removed, and what went wrong."""
+    gone: list[str] = []
     try:
-        found: list[Instance] = runtime.observe(name)
-        networks = Networks(runtime.api, claim)
-        nodes = [node.name for node in kind.nodes.all()]
-        tasks: list[Callable[[], object]] = [partial(runtime.remove, it) for it in found]
-        tasks.append(kind.delete)  # also without nodes: a kind process whose envkit was killed may still create one
-        for item in (*(it.name for it in found if runtime.whose(it).ours), *nodes):
-            say(f"removing {item} ({endpoint.engine})")
-        problems = all_tasks(tasks)
-        gone = [it.name for it in found] + list(nodes)
-        if not problems:
-            gone += networks.remove_all(name)
-        return gone, problems
+        with site.open(paths, claim) as place:
+            found = place.runtime.observe(name)
+            ours = [it for it in found if place.runtime.whose(it).ours]
+            clusters = [
+                left for kind in every_kind() if kind.remains and (left := kind.remains(name, paths, place.runtime))
+            ]
+            nodes = [node for left in clusters for node in left.names()]
+            for text in (*map(site.describe, ours), *(f"{node} ({site.where})" for node in nodes)):
+                say(f"removing {text}")
+            tasks: list[Callable[[], object]] = [partial(place.runtime.remove, it, site.grace) for it in found]
+            problems = all_tasks([*tasks, *(left.delete for left in clusters)])
+            gone = [it.name for it in ours] + nodes
+            return gone + ([] if problems else place.tidy(name)), problems
     except EngineError as error:
-        return [], [EngineError(f"{endpoint.engine}: {error.message}")]
+        return [], [EngineError(f"{site.where}: {error.message}")]
     except HolderError as error:
         return gone, [error]
-    finally:
-        runtime.api.close()
 
 
 def is_own_folder(folder: Path) -> bool:
@@ -223,7 +176,7 @@ def is_own_folder(folder: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
-def _remove_folders(paths: Paths, claim: Claim) -> tuple[list[str], list[BaseException]]:
+def _remove_folders(paths: Paths, sites: Iterable[Site], claim: Claim) -> tuple[list[str], list[BaseException]]:
     """Remove the environment's folders; return their paths, and the errors.
 
     A folder or link that another user made in their place stays.
@@ -235,7 +188,7 @@ def _remove_folders(paths: Paths, claim: Claim) -> tuple[list[str], list[BaseExc
             continue
         if not is_own_folder(folder):
             problems.append(HolderError(f"{folder} is not a folder of this user's: somebody else made it"))
-        elif folder == paths.services and _others_in(paths, claim):
+        elif folder == paths.services and _others_in(paths, sites, claim):
             continue  # an earlier error names them
         else:
             shutil.rmtree(folder)
@@ -243,12 +196,15 @@ def _remove_folders(paths: Paths, claim: Claim) -> tuple[list[str], list[BaseExc
     return removed, problems
 
 
-def _others_in(paths: Paths, claim: Claim) -> bool:
-    """Return whether the services' folder contains a service that the claim does not cover."""
-    from envkit.drivers.runtimes.processes import Processes, never
-
-    runtime = Processes(paths.services, never, claim)
-    return any(not runtime.whose(it).ours for it in runtime.observe(paths.name))
+def _others_in(paths: Paths, sites: Iterable[Site], claim: Claim) -> bool:
+    """Return whether a service of another state directory or checkout has its folder there."""
+    for site in sites:
+        if site.address:
+            continue
+        with site.open(paths, claim) as place:
+            if any(not place.runtime.whose(it).ours for it in place.runtime.observe(paths.name)):
+                return True
+    return False
 
 
 def end_processes(name: str, claim: Claim) -> tuple[list[str], list[BaseException]]:

@@ -5,19 +5,19 @@ If a service's file cannot be written, the token's own file stays old, and the n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from envkit.base import labels
 from envkit.base.owner import Claim, claim
 from envkit.base.paths import Paths
+from envkit.base.registry import CONTAINERS, LANES, PROCESSES
 from envkit.drivers.clusters.tokens import ends_within
 from envkit.inventory import state
 
 if TYPE_CHECKING:
-    from envkit.drivers.engine.endpoint import EngineName
     from envkit.drivers.runtimes.base import Renewing
 
 LAST_PART = 0.25
@@ -90,22 +90,11 @@ def _claim(record: state.Record, paths: Paths) -> Claim:
     return claim(paths.home, held.checkout or "", record.root, held)
 
 
-@contextmanager
-def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> Iterator[Renewing]:
-    """Open the runtime that the record names. If Podman's API does not run, start it for this time."""
-    if not record.engine:
-        from envkit.drivers.runtimes.processes import Processes, never
+def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> AbstractContextManager[Renewing]:
+    """Return a context with the runtime that the record names."""
+    from envkit.drivers.runtimes.base import runtime_kind
+    from envkit.drivers.runtimes.sites import Recorded
 
-        yield Processes(paths.services, never, _claim(record, paths))
-        return
-    from envkit.base.events import Stream
-    from envkit.drivers.engine.discovery import remembered
-    from envkit.drivers.engine.podman_service import serving
-    from envkit.drivers.runtimes.containers import Containers
-
-    with serving(record.engine, environ, paths, Stream([])):
-        runtime = Containers(remembered(cast("EngineName", record.engine), record.engine_url), _claim(record, paths))
-        try:
-            yield runtime
-        finally:
-            runtime.api.close()
+    usual = CONTAINERS if record.engine else PROCESSES  # the record of an earlier version names no lane
+    kind = runtime_kind(LANES[record.lane].runtime if record.lane in LANES else usual)
+    return kind.reopen(Recorded(record.engine, record.engine_url, paths, _claim(record, paths), environ))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from envkit.base import registry
+from envkit.base import labels, registry
+from envkit.drivers.runtimes.marked import carrying
 from tests.e2e import embedded_box
 from tests.support import ports
 from tests.support.box import ROOT
@@ -64,6 +65,10 @@ class Box:
         path = os.pathsep.join([str(folder), str(ROOT)])
         self.environ = {**self.box.environ(), "PYTHONPATH": path, "ENVKIT_CI": "off"}
 
+    def processes(self) -> list[int]:
+        """Return the pids of the toy runtime's processes: those with its marker."""
+        return [pid for pid, environ in carrying(labels.MARKER) if environ[labels.MARKER] == "toy-toys"]
+
     def __call__(self, *words: str, code: int = 0, **environ: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "envkit", *words], cwd=self.folder, env={**self.environ, **environ},
@@ -94,6 +99,9 @@ def test_toys_live_from_up_to_down(box: Box) -> None:
     assert "toy TOY_URL\n" in box("env", "--format", "toy")
     assert "/bear" in box("env", "--format", "json")
     assert "toys" in box("status")
+    assert box.processes(), "the toy runtime started them"
+    listed = {row["name"]: row for row in json.loads(box("list", "--json"))["environments"]}
+    assert listed["toys"]["where"] == ["toys"]
     rows = {row["name"]: row for row in json.loads(box("status", "--json"))["services"]}
     assert rows["box"]["health"] == "ready"
     assert rows["cluster"]["health"] == "ready"
@@ -107,6 +115,7 @@ def test_toys_live_from_up_to_down(box: Box) -> None:
     assert found.read_text() == "toys of toys\n"
     assert [it.read_text() for it in (box.folder / "out").rglob("stores/box.txt")] == ["toys are well"]
     box("down")
+    assert box.processes() == [], "only the toy runtime finds them"
     assert '"name": "toys"' not in box("list", "--json")
 
 

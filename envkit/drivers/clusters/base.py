@@ -36,8 +36,12 @@ class Seen(Protocol):
         """The fingerprint of its configuration; empty until its creation has succeeded."""
 
     @property
-    def nodes(self) -> Sequence[Any]:
-        """Its nodes; empty for a cluster without nodes."""
+    def node_names(self) -> Sequence[str]:
+        """The names of its nodes; empty for a cluster without nodes."""
+
+    @property
+    def dead(self) -> Sequence[str]:
+        """The parts that do not run and without which the cluster cannot work."""
 
 
 class Cluster(Protocol):
@@ -137,12 +141,31 @@ class ClusterKind:
     """One kind of cluster. `open` has no side effects.
 
     `expand` returns the environment with the cluster's parts as services; if its last argument is true, it also makes
-    their files. `without` describes for each optional part what does not work if this machine lacks it.
+    their files. `without` describes for each optional part what does not work if this machine lacks it. For a kind with
+    nodes, `remains` returns what is there of an environment's cluster in a runtime, or None if that runtime cannot have
+    nodes; `node_label` is the label of its nodes, with the cluster's name.
     """
 
     open: Callable[[Opening], Cluster]
     expand: Callable[[Environment, Paths, bool], Environment] | None = None
     without: Mapping[str, str] | None = None
+    remains: Callable[[str, Paths, Any], Remains | None] | None = None
+    node_label: str = ""
+
+
+class Remains(Protocol):
+    """The nodes that an environment's cluster has or left behind."""
+
+    def names(self) -> list[str]:
+        """Return the names of the nodes."""
+
+    def delete(self) -> list[str]:
+        """Remove the nodes with the cluster's files; return the names of what was removed."""
+
+
+def every_kind() -> list[ClusterKind]:
+    """Return every kind of cluster."""
+    return [kind_of(name) for name in registry.CLUSTERS]
 
 
 def kind_of(cluster_type: str) -> ClusterKind:

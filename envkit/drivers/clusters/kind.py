@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from envkit.base import commands, labels
+from envkit.base.abilities import able
 from envkit.base.commands import CommandFailed, Finished
 from envkit.base.errors import ClusterError, EngineError, EnvironmentFailed, ImageUnavailable, ToolMissing
 from envkit.base.paths import Paths
@@ -28,9 +29,10 @@ from envkit.drivers.clusters.base import ClusterKind, Opening
 from envkit.drivers.clusters.creation import Creation
 from envkit.drivers.clusters.node_files import NodeFiles
 from envkit.drivers.clusters.node_image import PROGRAM, default_image, program
-from envkit.drivers.clusters.nodes import MARKER_FILE, ClusterFacts, Engine, Nodes
+from envkit.drivers.clusters.nodes import CLUSTER_LABEL, MARKER_FILE, ClusterFacts, Engine, Nodes
 from envkit.drivers.clusters.remains import end_processes, save_logs
 from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.runtimes.base import RunsOnEngine
 from envkit.drivers.runtimes.usage import Usage
 from envkit.drivers.supply.images import Images
 from envkit.planning.desired import node_image
@@ -66,6 +68,10 @@ class Kind:
     def name(self) -> str:
         """The cluster's name in kind."""
         return labels.resource_name(self.environment)
+
+    def names(self) -> list[str]:
+        """Return the names of the cluster's nodes."""
+        return [node.name for node in self.nodes.all()]
 
     @property
     def nodes(self) -> Nodes:
@@ -295,4 +301,15 @@ def opened(opening: Opening) -> Kind:
     )  # fmt: skip
 
 
-KIND = ClusterKind(opened)
+def remains(name: str, paths: Paths, runtime: object) -> Kind | None:
+    """Return an environment's cluster on the runtime's engine; None for a runtime without an engine.
+
+    It has a value also without nodes: a kind that outlived its envkit may be about to make one.
+    """
+    on_engine = able(runtime, RunsOnEngine)
+    if on_engine is None:
+        return None
+    return Kind(on_engine.endpoint, name, labels.resource_name(name), paths, cast("Engine", runtime))
+
+
+KIND = ClusterKind(opened, remains=remains, node_label=CLUSTER_LABEL)

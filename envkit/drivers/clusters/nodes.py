@@ -61,6 +61,12 @@ class ClusterFacts:
 
     nodes: tuple[Node, ...] = ()
     fingerprint: str = ""
+    dead: tuple[str, ...] = ()
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """The names of the nodes."""
+        return tuple(node.name for node in self.nodes)
 
     @property
     def state(self) -> Literal["absent", "running", "paused", "stopped"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -58,7 +58,7 @@ class PartsFacts:
 
     state: Literal["absent", "running", "paused"] = "absent"
     fingerprint: str = ""
-    nodes: tuple[str, ...] = field(default=())
+    node_names: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
     """Parts that do not run, without which it cannot work."""
 

@@ -16,6 +16,7 @@ from envkit.base.ports import Holder
 from envkit.base.waiting import Cancel
 from envkit.config.models import Environment, Service
 from envkit.drivers.runtimes.following import Place
+from envkit.drivers.runtimes.sites import Recorded, Search, Sites
 from envkit.drivers.runtimes.usage import Usage
 from envkit.drivers.supply.base import Supply
 from envkit.planning.facts import Instance
@@ -264,6 +265,14 @@ class OnEngine(Protocol):
         """Return another client, with a timeout of `seconds` for each call."""
 
 
+class RunsOnEngine(Protocol):
+    """A runtime on a container engine."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The engine."""
+
+
 @dataclass(frozen=True)
 class Opening:
     """What a backend may need to open the runtime of an environment. `address` is the result of `enter`."""
@@ -279,13 +288,24 @@ class Opening:
 
 @dataclass(frozen=True)
 class RuntimeKind:
-    """One kind of runtime. `enter` finds its engine or host for the time of the context; `open` has no side effects."""
+    """One kind of runtime. `enter` finds its engine or host for the time of the context; `open` has no side effects.
+
+    `sites` finds the places where it keeps what it runs. `reopen` opens the runtime that a state record names.
+    """
 
     enter: Callable[[Environment, Mapping[str, str], Paths, Stream], AbstractContextManager[Any]]
     open: Callable[[Opening], Backend]
+    sites: Callable[[Search], Sites]
+    reopen: Callable[[Recorded], AbstractContextManager[Renewing]]
 
 
 def runtime_kind(name: str) -> RuntimeKind:
     """Return the runtime of that name. Raises `KeyError`."""
     found: RuntimeKind = registry.module({name: registry.RUNTIMES[name].module}, name).RUNTIME
     return found
+
+
+def runtime_kinds() -> list[RuntimeKind]:
+    """Return every runtime. Those that run processes come first: no engine needs to answer for them."""
+    names = sorted(registry.RUNTIMES, key=lambda name: not registry.RUNTIMES[name].processes)
+    return [runtime_kind(name) for name in names]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from envkit.base.events import Stream
 from envkit.base.paths import Paths
 from envkit.config.models import Environment, Service
 from envkit.drivers.engine.endpoint import Endpoint
-from envkit.drivers.runtimes.base import Opening, RuntimeKind
+from envkit.drivers.runtimes.base import Opening, Renewing, RuntimeKind
+from envkit.drivers.runtimes.sites import Recorded, Search, Sites
 
 if TYPE_CHECKING:
     from envkit.drivers.runtimes.containers import Containers
@@ -108,4 +109,18 @@ def entered(
         yield endpoint
 
 
-RUNTIME = RuntimeKind(entered, lambda opening: EngineBackend(opening, opening.address))
+def sites(search: Search) -> Sites:
+    """Return the engines that answer."""
+    from envkit.drivers.runtimes.engine_site import find
+
+    return find(search)
+
+
+def reopened(recorded: Recorded) -> AbstractContextManager[Renewing]:
+    """Return a context with the runtime on the recorded engine."""
+    from envkit.drivers.runtimes.engine_site import reopen
+
+    return reopen(recorded)
+
+
+RUNTIME = RuntimeKind(entered, lambda opening: EngineBackend(opening, opening.address), sites, reopened)

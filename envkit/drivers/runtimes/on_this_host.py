@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from envkit.base.events import Stream
 from envkit.base.paths import Paths
 from envkit.config.models import Environment, Service
-from envkit.drivers.runtimes.base import Opening, RuntimeKind
+from envkit.drivers.runtimes.base import Opening, Renewing, RuntimeKind
 from envkit.drivers.runtimes.networks import NoNetworks
+from envkit.drivers.runtimes.sites import Recorded, Search, Sites
 
 if TYPE_CHECKING:
     from envkit.drivers.runtimes.processes import Processes
@@ -72,4 +73,18 @@ def entered(
     return nullcontext()
 
 
-RUNTIME = RuntimeKind(entered, lambda opening: HostBackend(opening))
+def sites(search: Search) -> Sites:
+    """Return this host."""
+    from envkit.drivers.runtimes.host_site import find
+
+    return find(search)
+
+
+def reopened(recorded: Recorded) -> AbstractContextManager[Renewing]:
+    """Return a context with the runtime on the recorded environment's processes."""
+    from envkit.drivers.runtimes.host_site import reopen
+
+    return reopen(recorded)
+
+
+RUNTIME = RuntimeKind(entered, lambda opening: HostBackend(opening), sites, reopened)

@@ -25,9 +25,10 @@ from envkit.base.paths import Paths
 from envkit.cli.context import run_down
 from envkit.cli.flags import Flags
 from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.runtimes.engine_site import EngineSite
+from envkit.drivers.runtimes.host_site import HostSite
 from envkit.inventory import state
 from envkit.operations import env, remove
-from envkit.operations.list import as_processes
 from envkit.watch import command_processes
 from tests.unit.sockets import answering, serving, tcp
 
@@ -183,7 +184,7 @@ def test_an_engine_is_known_by_every_address_of_its_socket(tmp_path: Path) -> No
     paths = Paths(tmp_path, "t")
 
     def seen(url: str, *engines: Endpoint) -> bool:
-        return remove._seen(url, engines, paths)
+        return any(EngineSite(engine).is_at(url, paths.home) for engine in engines)
 
     docker = Endpoint("docker", f"unix://{tmp_path}/real.sock", "1", "x")
     podman = Endpoint("podman", "unix:///run/podman/podman.sock", "1", "x")
@@ -234,7 +235,7 @@ def test_what_an_engine_keeps_for_all_containers_is_nobodys_though_it_inherited_
     try:
         assert remove.end_processes(name, CLAIM) == ([], [])
         assert command_processes.end_processes(Path(f"/{name}"), 0.0) == []
-        assert [trace for trace in as_processes() if trace.environment == name] == []
+        assert [trace for trace in HostSite().traces([]) if trace.environment == name] == []
         assert names.poll() is None
     finally:
         names.kill()

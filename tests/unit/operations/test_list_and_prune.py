@@ -20,9 +20,11 @@ from envkit.base.owner import Owner
 from envkit.base.paths import Paths
 from envkit.cli.output import confirmed, expiry
 from envkit.drivers.engine.endpoint import Endpoint
+from envkit.drivers.runtimes.engine_site import EngineSite
 from envkit.drivers.runtimes.process_table import Stamp
+from envkit.drivers.runtimes.sites import Trace
 from envkit.inventory import state
-from envkit.operations.list import Found, Trace, in_files, is_locked, verdict_of
+from envkit.operations.list import Found, in_files, is_locked, verdict_of
 from envkit.operations.prune import choose, why
 
 DOCKER = Endpoint("docker", "unix:///run/some.sock", "0", "a test")
@@ -59,7 +61,7 @@ def record(home: Path, root: Path, **fields: Any) -> None:
 
 
 def found(home: Path, *traces: Trace, engines: tuple[Endpoint, ...] = (DOCKER,)) -> Found:
-    return verdict_of("t", traces, home, engines, {})
+    return verdict_of("t", traces, home, [EngineSite(engine) for engine in engines], {})
 
 
 # The state of an environment
