@@ -1,4 +1,6 @@
-"""Read untrusted YAML and JSON within limits: bytes, levels of nesting, and values after anchors and merges expand.
+"""Read untrusted YAML and JSON, and limit its bytes, its levels of nesting, and its values after expansion.
+
+Expansion means that anchors and merges are replaced by the values to which they refer.
 
 A file of a few hundred bytes can expand to more values than memory holds (anchors that refer to lists of anchors).
 Deep nesting crashes the interpreter, because libyaml's composer recurses in C.
@@ -21,23 +23,23 @@ LARGEST_MANIFEST = 64 << 20
 """Maximum size of one manifest file, in bytes."""
 
 MOST = 50_000
-"""Maximum number of values in one file, counted after anchors and merges expand; a large profile has a thousand."""
+"""Maximum number of values in one file, counted after expansion; a large profile has about a thousand values."""
 
 MOST_OF_A_MANIFEST = 1_000_000
-"""Maximum number of values in one manifest: the schemas of some operators' CRDs have a hundred thousand."""
+"""Maximum number of values in one manifest: the schemas of some operators' CRDs contain a hundred thousand."""
 
 DEEPEST = 100
-"""Maximum levels of nesting; files that people write have about ten, the schema of a CRD has forty."""
+"""Maximum levels of nesting. Files that people write nest about ten levels; the schema of a CRD nests forty."""
 
 _BEFORE_A_BLOCK = re.compile(r"^[ \t\-?:]+", re.MULTILINE)
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""PyYAML's safe loader in C, or the one in Python if PyYAML was built without libyaml."""
+"""PyYAML's safe loader in C, or PyYAML's safe loader in Python if PyYAML was built without libyaml."""
 
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class TooLarge(yaml.YAMLError):
-    """The text exceeds a limit; the message names the limit."""
+    """The text exceeds a limit, or PyYAML cannot build values from it; the message says why."""
 
 
 def read_text(path: Path, largest: int = LARGEST) -> str:
@@ -50,7 +52,10 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
 
 
 def load(text: str, loader: Any, most: int = MOST) -> Any:
-    """Return the values of the text's only document. Raises `yaml.YAMLError`, or its subclass `TooLarge`."""
+    """Return the values of the text's only document, or None for an empty text.
+
+    Raises `yaml.YAMLError`, also if the text has several documents, and its subclass `TooLarge`.
+    """
     made, node = composed(text, loader, most)
     return None if node is None else constructed(made, node)
 
@@ -99,7 +104,7 @@ def _unread(error: Exception) -> TooLarge:
 def _check_text(text: str, loader: Any) -> None:
     columns = max((len(found[0]) for found in _BEFORE_A_BLOCK.finditer(text)), default=0)
     if text.count("[") + text.count("{") + 2 * columns + 2 <= DEEPEST:
-        return  # so few brackets and columns cannot nest deeper; this saves a second parse
+        return  # with so few brackets and columns the text cannot exceed the limit; a second parse is not needed
     depth = 0
     event: Any
     for event in yaml.parse(text, Loader=loader):
@@ -123,7 +128,7 @@ class _Weight:
 
 @dataclass
 class _Weights:
-    """Compute the expanded size of a node tree without expanding it; each node is computed once."""
+    """Compute the expanded size of a node tree without expanding it. Each node is measured once."""
 
     most: int
     known: dict[int, _Weight] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What the caller of a command gave it on this host."""
+"""The environment variables and the cache folder with which a command is called on this host."""
 
 from __future__ import annotations
 

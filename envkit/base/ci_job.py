@@ -1,7 +1,7 @@
 """Identify the CI job that envkit runs in. The job determines the environment's name, ports and lease.
 
-Two jobs on one runner, in parallel or in sequence, have different identities; all steps of one job have the same one.
-Every command imports this module, so it imports few others.
+Two jobs on one runner, in parallel or in sequence, have different identities. All steps of one job have the same
+identity. Every command imports this module, so it imports few others.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class Identity:
 
 @dataclass(frozen=True)
 class Lease:
-    """How long an environment may exist, and for which job.
+    """The time at which an environment expires, and the CI job that owns the environment.
 
-    `expires` is in seconds since 1970, or 0 for no end; `job` is empty if no job owns the environment.
+    `expires` is in seconds since 1970, or 0 if the environment never expires. `job` is empty if no job owns the
+    environment.
     """
 
     expires: float = 0.0
@@ -62,7 +63,7 @@ class Lease:
 def identity(environ: Mapping[str, str]) -> Identity | None:
     """Return the job that these variables identify, or None if they identify no job. Raises `UsageError`.
 
-    `ENVKIT_JOB` alone identifies a job of a CI service that envkit does not support.
+    `ENVKIT_JOB` alone identifies a job of a CI service that envkit does not support, unless `ENVKIT_CI` is `off`.
     """
     service, said = platform(environ), environ.get(JOB, "")
     if service:
@@ -74,10 +75,10 @@ def identity(environ: Mapping[str, str]) -> Identity | None:
 
 
 def lease(environ: Mapping[str, str], name: str | None, ends: float) -> Lease:
-    """Return the lease of an environment that starts now: it expires at `ends`, or if that is 0, at the job's limit.
+    """Return the lease of an environment that starts now.
 
-    `name` is the name that the user gave. An environment with such a name belongs to no job; it then has no end other
-    than `ends`.
+    The lease expires at `ends`. If `ends` is 0, it expires when the time limit of the CI job is over, or never if no
+    job owns the environment. No job owns an environment outside CI or one with `name`, which the user chose.
     """
     job = identity(environ)
     if job is None or name:

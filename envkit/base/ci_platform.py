@@ -11,7 +11,7 @@ VARIABLE = "ENVKIT_CI"
 """Variable that selects the service: a name from `base.registry.CI_SERVICES`, or `off`."""
 
 JOB = "ENVKIT_JOB"
-"""Variable that identifies a job if the service's own variables do not: any text, the same in every step of a job."""
+"""Variable that identifies a job if the service's own variables do not: the same text in every step of a job."""
 
 PLAIN = "plain"
 
@@ -19,8 +19,9 @@ PLAIN = "plain"
 def platform(environ: Mapping[str, str], *, asked: bool = False) -> str | None:
     """Return the name of the CI service that runs this process, or None outside CI. Raises `UsageError`.
 
-    `asked` means that the user gave `--ci`: the result is then `plain` instead of None. An unknown service is `plain`
-    as well, if it sets `CI`. Gitea and Forgejo set GitHub's variables and support most of its workflow commands.
+    `asked` means that the user gave `--ci`: the result outside CI is then `plain`. The result is also `plain` for an
+    unknown service that sets `CI`, and always None if `ENVKIT_CI` is `off`. Gitea and Forgejo set GitHub's variables
+    and support most of GitHub's workflow commands.
     """
     said = environ.get(VARIABLE, "")
     if said == "off":
@@ -34,7 +35,7 @@ def platform(environ: Mapping[str, str], *, asked: bool = False) -> str | None:
 
 
 def in_job(environ: Mapping[str, str]) -> bool:
-    """Return whether these variables may identify a job, see `base.ci_job.identity`. Raises `UsageError`."""
+    """Return whether these variables can identify a job, see `base.ci_job.identity`. Raises `UsageError`."""
     return platform(environ) is not None or bool(environ.get(JOB))
 
 

@@ -1,4 +1,4 @@
-"""Run programs: from argv lists, with a deadline and cancellation; errors carry command, output and exit code."""
+"""Run programs from argv lists, with a deadline and cancellation. Errors have the command, its output and its code."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ def run(
 ) -> Finished:
     """Run the program to its end and return the result; `output` has stdout and stderr together.
 
-    `on_line` receives each line as soon as it is complete. `marker` has variables that are added to the program's
-    environment. On cancel or deadline the function ends the whole process group, with SIGKILL after `grace` seconds.
+    `on_line` receives each line as soon as it is complete. The function adds the variables in `marker` to the
+    program's environment. When the wait is cancelled or the deadline passes, the function ends the whole process group,
+    with SIGKILL after `grace` seconds.
     Raises `CommandFailed` for an exit code other than 0 (if `check` is true), `NotReady` after `seconds`,
     `Cancelled`, and `ToolMissing` if the program cannot be started.
     """
@@ -101,7 +102,7 @@ def _wait(
 
 
 def end_group(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
-    """End the program and its children: SIGTERM, and SIGKILL after `grace` seconds."""
+    """Send SIGTERM to a running program and its children, and SIGKILL after `grace` seconds."""
     if process.poll() is not None:
         return
     for signum in (signal.SIGTERM, signal.SIGKILL):
@@ -115,7 +116,7 @@ def end_group(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
 
 
 def _end_orphans(group: int, grace: float) -> None:
-    """End children that outlived the program. They already got SIGTERM, and get SIGKILL after `ORPHAN_GRACE` s."""
+    """End children that outlived the program. They got SIGTERM already and get SIGKILL within `ORPHAN_GRACE` s."""
     within(min(grace, ORPHAN_GRACE), lambda: not _signal_group(group, 0), every=0.02)
     _signal_group(group, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""How a command stays in touch with what it started: it can cancel it, and it is told the progress."""
+"""Two objects that a command passes to an operation: one cancels the operation, the other receives its progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Give one attempt one deadline for everything: its connection, TLS handshake, headers and body.
+"""Apply one deadline to a whole attempt: to its connection, TLS handshake, headers and body.
 
 A socket's own timeout limits each read separately: a server that sends one byte per second can keep a client busy
 forever. The sockets of this module check the deadline before each read and write, and stop a wait when cancelled.
@@ -21,7 +21,7 @@ HEARING = 0.2
 
 
 class Deadline:
-    """The end of one attempt, `seconds` from now; None means no end. `idle` also limits each single wait, in seconds.
+    """The end of one attempt, `seconds` from now, or no end for None. `idle` limits each single wait, in seconds.
 
     If `cancel` is given, a wait raises `Cancelled` or `Aborted` within `HEARING` seconds of the request to stop.
     """
@@ -36,7 +36,10 @@ class Deadline:
         return end if isinstance(end, Deadline) else cls(end)
 
     def shorter(self, seconds: float | None) -> Deadline:
-        """Return a deadline that begins now and ends after `seconds`, or earlier if this deadline ends earlier."""
+        """Return a deadline that begins now and ends after `seconds`, or earlier.
+
+        It ends earlier if this deadline ends earlier or has a shorter `idle`.
+        """
         bounds = [one for one in (self.left(), self.idle, seconds) if one is not None]
         return Deadline(min(bounds) if bounds else None, self.cancel)
 
@@ -63,7 +66,7 @@ class Deadline:
     def wait(self, plug: socket.socket, call: Callable[..., T], *arguments: Any) -> T:
         """Return the result of `call(*arguments)`, one read or write of the socket, within the remaining time.
 
-        Raises `TimeoutError` at the deadline or after `idle` seconds without data.
+        Raises `TimeoutError` at the deadline or after `idle` seconds without data, and the errors of `cancel.check`.
         """
         silent = _after(self.idle)
         while True:
@@ -94,7 +97,7 @@ class Plug(socket.socket):
     deadline: Deadline
 
     def gettimeout(self) -> float | None:
-        """Return the remaining seconds; a TLS wrapper of this socket uses them as the timeout of its handshake."""
+        """Return the seconds for the next wait, or None for no limit; TLS uses them as the timeout of its handshake."""
         return self.deadline.shorter(None).seconds
 
     def recv(self, *arguments: Any) -> bytes:
@@ -117,7 +120,7 @@ class Plug(socket.socket):
 
 
 def dial(host: str, port: int, deadline: Deadline) -> Plug:
-    """Return a TCP connection to the host. Raises `OSError` if no address of the host accepts it by the deadline."""
+    """Return a TCP connection to the host. Raises `OSError` if no address accepts it by the deadline."""
     trouble: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in _addresses(host, port, deadline):
         try:
@@ -149,7 +152,7 @@ def _connected(plug: Plug, address: Any, deadline: Deadline) -> Plug:
 
 
 def _addresses(host: str, port: int, deadline: Deadline) -> list[Any]:
-    """Return the addresses of the host. A resolver that hangs stays behind in its own thread."""
+    """Return the addresses of the host. A resolver that hangs continues to run in its own thread."""
     try:  # bytes, because for a str Python loads the codec for international names, which takes 3 ms
         return socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
@@ -158,10 +161,10 @@ def _addresses(host: str, port: int, deadline: Deadline) -> list[Any]:
 
 
 def in_time(call: Callable[[], T], deadline: Deadline, what: str) -> T:
-    """Run `call` in a separate thread and return its result; a thread that still runs at the deadline stays behind.
+    """Run `call` in a separate thread and return its result; the thread is not stopped at the deadline.
 
-    Raises `TimeoutError` that names `what`, and the errors of `call`. It is for libraries that open their own sockets.
-    Use `dial` where the code can pass in a socket, because `dial` leaves no thread behind.
+    Raises `TimeoutError` that names `what`, and the errors of `call`. Use this function for libraries that open their
+    own sockets. Use `dial` for libraries that accept a socket, because then only the resolver can leave a thread.
     """
     import queue
     import threading

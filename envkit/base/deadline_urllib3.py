@@ -19,7 +19,10 @@ Begin = Callable[[], Deadline]
 
 
 class Timed:
-    """Mixin for urllib3's connection classes: each request has a deadline that begins when it connects."""
+    """Mixin for urllib3's connection classes: each request has a deadline that begins when it connects.
+
+    If the connection is already open, the deadline begins with the request.
+    """
 
     begin: Begin
     sock: Any
@@ -34,7 +37,7 @@ class Timed:
             self.sock.deadline = self.deadline
 
     def request(self, *arguments: Any, **more: Any) -> None:
-        """Send a request. A connection that was kept open gets a new deadline; a new one continues its deadline."""
+        """Send a request. An open connection gets a new deadline; a new connection keeps the deadline of `connect`."""
         if self.deadline is None and self.sock is not None:
             self.deadline = self.sock.deadline = self.begin()
         super().request(*arguments, **more)  # type: ignore[misc]  # of the connection that this is mixed into

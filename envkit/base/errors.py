@@ -1,14 +1,14 @@
 """The errors that envkit reports, each with an exit code and a next step.
 
 EnvkitError
-  UsageError            2  the command line names something that does not exist
+  UsageError            2  the command line names something that does not exist, or has options that exclude each other
   ConfigError           2  the configuration has faults (all of them are listed)
   HolderError           2  another owner has an environment of this name
   ReplacementRefused    2  `run` would replace a service or cluster with data, and --replace is not given
   EnvironmentFailed     3  something that the environment needs is not available or does not work
     EngineError         3  no container engine answers, or the engine refused a call
       EngineStopped     3  the engine answered at first, and then stopped answering
-    ToolMissing         3  a program that envkit runs (kind, podman) is not installed
+    ToolMissing         3  a program that envkit runs (kind, podman) is not installed or cannot be started
     PortTaken           3  another process or container uses a host port
     ImageUnavailable    3  none of the candidate images is available
     ServiceDied         3  a service exited while envkit waited for it, or a one-shot failed

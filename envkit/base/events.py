@@ -37,7 +37,7 @@ Sink = Callable[[Event], None]
 
 
 def _nothing() -> None:
-    """Do nothing: the `pause` of a sink that has no such method."""
+    """Do nothing; `Stream.quiet` calls this function for a sink without a method `pause`."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Stream:
                     self.sinks.remove(sink)
 
     def quiet(self) -> None:
-        """Make the live view release the terminal; it may draw again later."""
+        """Make the live view release the terminal; the live view can draw again later."""
         for sink in tuple(self.sinks):
             getattr(sink, "pause", _nothing)()
 

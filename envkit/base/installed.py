@@ -35,10 +35,12 @@ def other_version(folder: str = BESIDE) -> str:
 
 @cache
 def warn_of_other() -> None:
-    """Write a warning with its remedy to stderr, once, if the other distribution `envkit` is installed beside ours.
+    """Write a warning and its remedy to stderr if the other distribution `envkit` is installed beside ours.
+
+    The function writes the warning once per process.
 
     Both distributions install a package `envkit`. The one installed later overwrites files of the earlier one, and
-    uninstalling one removes files of the other. This command depends on none of those files, so it continues.
+    uninstalling one removes files of the other. This command does not need those files, so it continues.
     """
     version = other_version()
     if not version:

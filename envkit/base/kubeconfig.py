@@ -32,7 +32,10 @@ class Access:
 
 
 def read(path: Path, context: str | None = None) -> Access:
-    """Return the access from a kubeconfig file. Raises `ClusterError` if the file is incomplete or uses a plugin."""
+    """Return the server address and the credentials of a kubeconfig file.
+
+    Raises `ClusterError` if the file cannot be read, is incomplete, or uses a login plugin.
+    """
     try:
         return parse(bounded.read_text(path), context=context, folder=path.parent)
     except OSError as error:
@@ -42,9 +45,10 @@ def read(path: Path, context: str | None = None) -> Access:
 
 
 def parse(text: str, *, context: str | None = None, folder: Path = Path()) -> Access:
-    """Return the access for `context`, or for the current context, from the text of a kubeconfig.
+    """Return the server address and the credentials of `context`, or of the current context, in a kubeconfig's text.
 
-    `folder` is the base of relative paths in the text. Raises `ClusterError` as `read` does.
+    `folder` is the base of relative paths in the text. Raises `ClusterError` if the text is incomplete or uses a login
+    plugin.
     """
     try:
         document = bounded.load(text, _LOADER) or {}
@@ -69,8 +73,8 @@ def parse(text: str, *, context: str | None = None, folder: Path = Path()) -> Ac
 def render(access: Access, name: str, namespace: str = "", files: Mapping[str, str] | None = None) -> str:
     """Return the text of a kubeconfig with one context called `name`.
 
-    Certificates are inline, or `files` maps the keys `client-certificate`, `client-key` and `certificate-authority` to
-    paths.
+    Certificates and keys are inline. With `files`, the kubeconfig refers to files instead: `files` maps
+    `client-certificate`, `client-key` and `certificate-authority` to paths.
     """
     authority = {"certificate-authority-data": _encoded(access.ca)} if access.ca else {}
     user = _user(access)

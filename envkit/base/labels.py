@@ -24,13 +24,13 @@ ROOT = "envkit.root"
 """Label with the folder of the checkout; empty if the environment uses shipped profiles only."""
 
 HOME = "envkit.home"
-"""Label with the machine and the state directory that have the environment's record; see `home_mark`."""
+"""Label with the machine and the state directory that holds the environment's record; see `home_mark`."""
 
 MOUNT = "envkit.mount"
 """Label with the mount namespace in which the paths of `ROOT` and `HOME` are valid."""
 
 EXPIRES = "envkit.expires"
-"""Label of the network: seconds since 1970 after which `prune` may remove the environment.
+"""Label of the network: seconds since 1970 after which `prune` is allowed to remove the environment.
 
 The time in the record is newer and takes precedence.
 """
@@ -41,7 +41,7 @@ JOB = "envkit.job"
 SCHEMA_VERSION = "2"
 """Version of the labels. Version 1 had no user label, and had the state directory on networks only.
 
-Ownership of such older things is decided from the labels that they have.
+For things with version 1, envkit decides the owner from the labels that they have.
 """
 
 MARKER = "ENVKIT_ENV"
@@ -49,22 +49,23 @@ MARKER = "ENVKIT_ENV"
 
 
 STATE_MARKER = "ENVKIT_STATE_DIR"
-"""Variable beside the marker: the state directory that has the environment's record."""
+"""Variable in the same processes as `MARKER`: the state directory that has the environment's record."""
 
 OWNER_MARKER = "ENVKIT_OWNER"
-"""Variable beside the marker: `USER:CHECKOUT`."""
+"""Variable in the same processes as `MARKER`: the owner, as `USER:CHECKOUT`."""
 
 
 def home_mark(home: Path) -> str:
     """Return `MACHINE:FOLDER` for the state directory `home` of this machine.
 
-    The mark has both because several machines may use one engine, and one machine may have several state directories.
+    The text has both parts because several machines can use one engine, and one machine can have several state
+    directories.
     """
     return f"{machine()}:{home}"
 
 
 def home_here(mark: str) -> Path | None:
-    """Return the state directory in the mark if the mark is from this machine, else None."""
+    """Return the state directory in `mark`, a result of `home_mark`, or None if `mark` is from another machine."""
     where, _, folder = mark.partition(":")
     return Path(folder) if folder and where == machine() else None
 
@@ -76,7 +77,7 @@ KIND_CLUSTER = "io.x-k8s.kind.cluster"
 def environment_of(marks: Mapping[str, str]) -> str:
     """Return the environment of a container with these labels, or an empty string if it has none.
 
-    The container may also be a node of the environment's kind cluster, which carries kind's label only.
+    A node of the environment's kind cluster is also such a container, but it has kind's label only.
     """
     cluster = marks.get(KIND_CLUSTER, "")
     return marks.get(ENV) or (cluster.removeprefix(NODE_PREFIX) if cluster.startswith(NODE_PREFIX) else "")
@@ -107,7 +108,7 @@ def marks_of(environment: str, owner: Owner) -> dict[str, str]:
 def owner_of_marks(marks: Mapping[str, str], user: str, mount: str = "", pids: str = "") -> Owner:
     """Return the owner of a process that runs as `user` with these variables.
 
-    Only root can start processes as other users. The owner is therefore root if the mark names root, else `user`.
+    Only root can start processes as other users. The owner is therefore root if `OWNER_MARKER` names root, else `user`.
     """
     written, _, checkout = marks.get(OWNER_MARKER, "").partition(":")
     maker = written if written == ROOT_USER else user

@@ -13,7 +13,7 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def why_not_ours(facts: os.stat_result) -> str:
-    """Return why the content cannot be trusted (another user owns it or may write it), or an empty string.
+    """Return why the content cannot be trusted (another user owns it or can write to it), or an empty string.
 
     The mode of a symbolic link has no effect, so it is not checked; the code that uses the target checks the target.
     """
@@ -28,8 +28,8 @@ def own_folder(path: Path, mode: int = 0o755) -> Path:
     """Create the folder and its missing parents with this mode, independent of the umask, and return the folder.
 
     If the folder is ours and other users could write to it, the function restores the mode and removes the content,
-    because another user may have added files. Raises `EnvironmentFailed` if the folder belongs to another user, and
-    `OSError` if it cannot be created.
+    because another user may have added files. Raises `EnvironmentFailed` if the folder belongs to another user, or if
+    it belongs to root and other users can write to it. Raises `OSError` if it cannot be created.
     """
     for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
         folder.mkdir(mode=mode, exist_ok=True)

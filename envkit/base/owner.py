@@ -1,8 +1,8 @@
 """Decide who may change or remove containers, networks, clusters and processes that envkit finds.
 
-envkit writes an `Owner` on everything that it creates, and every command checks it with a `Claim`. User, state
-directory and checkout must match. Namespaces count for processes only: a container keeps its owner after a reboot. A
-pid is valid only in the boot in which it was written, see `drivers.runtimes.process_table.Stamp`.
+envkit records an `Owner` for everything that it creates. Every command has a `Claim` and compares it with that owner:
+user, state directory and checkout must match. Namespaces are compared for processes only, because a container can
+outlive a reboot. A pid is valid only in the boot in which it was written, see `drivers.runtimes.process_table.Stamp`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Owner:
 
     @property
     def key(self) -> str:
-        """Eight characters, different for each user and state directory, for names of things without labels."""
+        """Eight characters for the names of things without labels; they differ for each user and state directory."""
         import hashlib
 
         return hashlib.sha256(f"{self.user}\0{self.home}".encode()).hexdigest()[:8]
@@ -63,7 +63,7 @@ UNKNOWN = Owner()
 
 
 class Relation(StrEnum):
-    """The result of a check: ours, or the first field that differs."""
+    """The result of a check: ours, the first field that differs, or an unknown owner."""
 
     OURS = "ours"
     USER = "another user's"
@@ -100,13 +100,13 @@ class Claim:
     folder: str = ""
     """The working directory: earlier versions recorded it as the checkout of shipped profiles."""
     machines: frozenset[str] = frozenset()
-    """Earlier names of this machine, from the records in this state directory."""
+    """Earlier names of this machine, from the environment's record in this state directory."""
     force: bool = False
 
     def on(self, found: Owner, *, process: bool = False) -> Verdict:
-        """Return the verdict on something of the owner `found`. A pure function.
+        """Return whether this command may change a thing that belongs to `found`, with the reason if not.
 
-        `process` is true for a process; `force` covers another user's process only for root.
+        `process` says that the thing is a process. `force` allows changes of another user's process only for root.
         """
         answer = relation_to(found, self, process=process)
         may = not process or self.owner.user in (ROOT_USER, found.user)
@@ -126,7 +126,7 @@ NOBODY = Claim(Owner("nobody", "nowhere", "nowhere", "nowhere"))
 
 
 def relation_to(found: Owner, asks: Claim, *, process: bool = False) -> Verdict:
-    """Return the verdict of comparing the owner `found` with the claim `asks`, without `force`.
+    """Compare the owner `found` with the claim `asks`, ignore `force`, and return the verdict.
 
     Something with too little information about its owner is not ours.
     """
@@ -183,7 +183,7 @@ def here(home: Path, checkout: str) -> Owner:
 
 
 def claim(home: Path, checkout: str, folder: str = "", written: Owner | None = None, *, force: bool = False) -> Claim:
-    """Return the claim of this process. `written` is the owner in this state directory's record of the environment."""
+    """Return the claim of this process. `written` is the owner that the environment's record names, if there is one."""
     ours = here(home, checkout)
     other = written.machine if written and replace(written, machine=ours.machine).mark == ours.mark else ""
     return Claim(ours, folder, frozenset({other} - {"", ours.machine}), force)

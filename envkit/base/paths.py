@@ -44,12 +44,12 @@ class Paths:
 
     @property
     def state(self) -> Path:
-        """The record of what `up` started; a cache."""
+        """The file that records what `up` started. It is only a cache."""
         return self.folder / "state.json"
 
     @property
     def begun(self) -> Path:
-        """The owner of the folder and the engine on which envkit created things: see `inventory.state.Begun`."""
+        """The file with the owner of `folder` and the engine of its things, see `inventory.state.Begun`."""
         return self.folder / "owner.json"
 
     @property
@@ -64,15 +64,15 @@ class Paths:
 
     @property
     def tokens(self) -> Path:
-        """The folder with one token file per identity, mode 0600."""
+        """The folder with one token file for each identity; the files have mode 0600."""
         return self.folder / "tokens"
 
     @property
     def services(self) -> Path:
         """The parent folder of the services that run as processes.
 
-        If envkit runs as root, it starts services as other users. Those cannot enter root's state directory, so the
-        folder is then in `/var/tmp`.
+        If envkit runs as root, it starts services as other users. Those users cannot enter root's state directory, so
+        the folder is then in `/var/tmp`.
         """
         return Path(f"/var/tmp/envkit-{self.name}") if os.getuid() == 0 else self.folder / "services"  # noqa: S108  see above; mode 0711
 
@@ -103,7 +103,7 @@ class Paths:
 
 
 def _beside(path: Path) -> Path:
-    """Return a path beside `path` that no other process or thread uses."""
+    """Return a path in the folder of `path` that no other process or thread uses."""
     return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
 
 

@@ -16,14 +16,14 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Holder:
-    """The process or container that uses a port. `pid` is 0 for another user's process, which this user cannot see."""
+    """The process or container that uses a port. `pid` is 0 if this user cannot see the process."""
 
     port: int
     pid: int = 0
     command: str = ""
     container: str = ""
     environment: str = ""
-    """The envkit environment of the process or container, or empty if it has none or it is unknown."""
+    """The envkit environment of the process or container; empty if there is none or it is unknown."""
 
     def __str__(self) -> str:
         who = f"container {self.container}" if self.container else f"process {self.pid} ({self.command})"
@@ -35,7 +35,10 @@ class Holder:
 
 
 def bindable(port: int) -> bool:
-    """Return whether a socket can bind 127.0.0.1:port now. Only a real bind gives a certain answer."""
+    """Return whether a socket can bind 127.0.0.1:port now, by binding it: no other check is certain.
+
+    Raises `OSError` for an error other than a used or privileged port.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -59,7 +62,7 @@ def accepts(port: int, host: str = LOOPBACK, seconds: float = 1.0) -> bool:
 
 
 def process_on(port: int) -> Holder:
-    """Return the process that listens on the port; its pid is 0 if this user may not see the process."""
+    """Return the process that listens on the port; its pid is 0 if this user cannot see the process."""
     import psutil
 
     try:
@@ -80,7 +83,7 @@ def process_on(port: int) -> Holder:
 def _environment_of(pid: int) -> str:
     """Return the environment's name from the marker of the process or of one of its parents, else an empty string.
 
-    The parents count because Redis and PostgreSQL overwrite their own variables.
+    The function checks the parents because Redis and PostgreSQL overwrite their own variables.
     """
     import psutil
 

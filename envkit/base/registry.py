@@ -1,7 +1,7 @@
 """The registry of extensions: one table for each kind of extension, from its name to its module.
 
-One line here registers a new module. envkit imports a module only when it is used, so a long table costs no time.
-Lower layers use the names in these tables and import nothing from the modules.
+One line in this file registers a new module. envkit imports a module only when it is used, so a long table costs no
+time. Lower layers use the names in these tables and import nothing from the modules.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ RUNTIMES = {
 
 
 class LaneEntry(NamedTuple):
-    """A lane: the runtime and the kind of cluster that it pairs."""
+    """A lane: a runtime for services and a kind of cluster that are used together."""
 
     runtime: str
     cluster: str
@@ -71,7 +71,7 @@ LANES = {
     "mixed": LaneEntry(CONTAINERS, "envtest"),
     "embedded": LaneEntry(PROCESSES, "envtest"),
 }
-"""`lane: NAME`: the lanes and what each one pairs."""
+"""`lane: NAME`: the lanes, each with its runtime and its kind of cluster."""
 
 PROBES = {
     "http": "envkit.drivers.probes.http",
@@ -109,7 +109,10 @@ CHECKS = (
     "envkit.doctor.resources",
     "envkit.doctor.network_checks",
 )
-"""Checks of `doctor`, in this order: modules with `CHECKS`, pairs of a name and a function from host to findings."""
+"""Checks of `doctor`, in this order: modules with `CHECKS`.
+
+Each check is a pair of a name and a function that takes the host and returns findings.
+"""
 
 
 CI_SERVICES = {
@@ -117,7 +120,9 @@ CI_SERVICES = {
     "gitlab": ("GITLAB_CI", "envkit.ci.gitlab"),
     "plain": ("CI", "envkit.ci.plain"),
 }
-"""CI services. Each name maps to a variable that is true in the service's jobs, and to a module; the first match wins.
+"""CI services. Each name maps to a variable that is true in the service's jobs, and to a module.
+
+envkit uses the first service whose variable is true.
 
 A module has `platform(environ, say, as_json=...)`, see `ci.platform.Platform`, and `identity(environ, said)`, which
 returns the `base.ci_job.Identity` of the job. `said` is the value of `ENVKIT_JOB`.

@@ -43,7 +43,7 @@ class Cancel:
 
     @contextmanager
     def cutting(self) -> Iterator[None]:
-        """Let a signal also end engine calls inside the `with` block. Not for cleanup, which must complete."""
+        """Let a signal also end engine calls inside the `with` block. Do not use it in cleanup, which must complete."""
         self.cuts += 1
         try:
             yield
@@ -71,7 +71,7 @@ class Cancel:
             raise Cancelled(self.signum) if self.signum else Aborted("stopped because another step failed")
 
     def sleep(self, seconds: float) -> None:
-        """Sleep for `seconds`, or until a request to stop; it then raises as `check` does."""
+        """Sleep for `seconds`. A request to stop ends the sleep; the method then raises as `check` does."""
         if self.event.wait(seconds):
             self.check()
 
@@ -119,7 +119,7 @@ def until(
 
 
 def within(seconds: float, condition: Callable[[], bool], *, every: float = 0.01) -> bool:
-    """Return whether the condition becomes true in time; it is checked every `every` seconds."""
+    """Return whether the condition becomes true within `seconds`. Two checks are at most `every` seconds apart."""
     try:
         until(lambda: None if condition() else "not yet", what="the condition", seconds=seconds, slowest=every)
     except NotReady:
@@ -139,13 +139,17 @@ class TryAgain(EnvkitError):
 
 
 Pauses = Callable[[BaseException, int], float | None]
-"""From an error and the number of attempts so far to the seconds before the next attempt; None if there is none."""
+"""A function that decides about the next attempt from an error and the number of attempts so far.
+
+It returns the seconds before the next attempt, or None if there must be no further attempt.
+"""
 
 
 def backoff(seconds: Sequence[float]) -> Pauses:
-    """Pause that long after each `TryAgain` in turn, the last number for all others. Other errors are final.
+    """Return the pauses for `retry`: `seconds[0]` after the first `TryAgain`, `seconds[1]` after the second, and so on.
 
-    A `TryAgain` that asks for a longer pause gets it.
+    The last number repeats. A `TryAgain` with a longer `after` gets that pause. After any other error there is no
+    further attempt.
     """
 
     def pause(error: BaseException, tries: int) -> float | None:
@@ -155,7 +159,10 @@ def backoff(seconds: Sequence[float]) -> Pauses:
 
 
 def doubling(first: float = 1.0, most: float = 8.0) -> Pauses:
-    """Pause `first`, 2x, 4x ... seconds after each `TryAgain`, `most` seconds at the most. Other errors are final."""
+    """Return the pauses for `retry`: `first` seconds, then twice as long after each `TryAgain`, but at most `most`.
+
+    After any other error there is no further attempt.
+    """
     return backoff([min(first * 2.0**power, most) for power in range(16)])
 
 
@@ -167,9 +174,10 @@ def retry(
     cancel: Cancel | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> T:
-    """Return what `call` returns; after an error call it again, as `pauses` (`doubling` by default) decides.
+    """Return what `call` returns. After an error, call it again if `pauses` (`doubling` by default) returns a pause.
 
-    Raises the last error when it is final or `seconds` are over. No pause lasts longer than what is left of them.
+    Raises the last error if `pauses` returns None for it, or after `seconds`. No pause lasts longer than the time that
+    remains.
     """
     cancel, decide, ends = cancel or Cancel(), pauses or doubling(), time.monotonic() + seconds
 

@@ -1,4 +1,4 @@
-"""Builds annotations, each with the next step. CI services show about ten per step, so there are at most eight."""
+"""Build annotations with the next step: at most eight, because CI services show about ten for each step of a job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHO = {"environment": "the environment's fault", "test": "not the environment's 
 def of_error(
     verb: str, error: EnvkitError, verdict: Verdict | None, redact: Callable[[str], str]
 ) -> Iterator[Annotation]:  # fmt: skip
-    """Yield an annotation for each fault of a configuration, at its line; for other errors one with the likely cause.
+    """Yield an annotation at the line of each configuration fault, or one with the likely cause of another error.
 
     Yields nothing if the command was cancelled.
     """

@@ -1,8 +1,8 @@
 """GitHub Actions: workflow commands in the log, and the files named by `$GITHUB_ENV`, `$GITHUB_OUTPUT` and others.
 
 https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions. Groups do not nest on GitHub: a
-second group ends the first. So only envkit's own steps are inside a group, and a command under `run` may print groups
-itself.
+second group ends the first. So only envkit's own steps are inside a group, and a command under `run` can print its
+own groups.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PARTS = (
 """Variables that together identify a job, except that the jobs of one matrix share them."""
 
 TRACKING = "RUNNER_TRACKING_ID"
-"""The variable with a new `github_GUID` for each job, also within a matrix. A step may set it to another value."""
+"""The variable with a new `github_GUID` for each job, also within a matrix. A step can set it to another value."""
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -44,7 +44,7 @@ def data(text: str) -> str:
 
 
 def value(text: str) -> str:
-    """Return the value of a command's property; there `:` and `,` are escaped too."""
+    """Return the value of a command's property, escaped to one line; `:` and `,` are escaped too."""
     return data(text).replace(":", "%3A").replace(",", "%2C")
 
 
@@ -88,7 +88,7 @@ class GitHub:
 
     @contextmanager
     def foreign(self) -> Iterator[None]:
-        """Print the command that makes GitHub ignore workflow commands until a random stop token is printed."""
+        """Make GitHub ignore workflow commands inside the `with` block, which ends with a random stop token."""
         word = random.token_hex(16)
         self._say(command("stop-commands", word))
         try:
@@ -104,7 +104,7 @@ class GitHub:
     def mask(self, secrets: Sequence[str]) -> None:
         """Mask each secret in three forms: as it is, percent-encoded as in a URL, and escaped as in JSON.
 
-        A secret may be taken from a URL, so it may be percent-encoded already.
+        A secret that comes from a URL can be percent-encoded already.
         """
         spelt = [(one, quote(unquote(one), safe=""), json.dumps(one)[1:-1]) for one in secrets]
         for one in dict.fromkeys(itertools.chain.from_iterable(spelt)):
@@ -131,7 +131,7 @@ class GitHub:
                 file.write(text)
 
     def _in_repository(self, file: str) -> str:
-        """Return the path relative to the checkout, which GitHub expects in annotations."""
+        """Return the path relative to the checkout, as annotations need it; a path outside stays unchanged."""
         home = self._environ.get("GITHUB_WORKSPACE", "")
         path = Path(file).absolute() if file else Path()
         return str(path.relative_to(home)) if file and home and path.is_relative_to(home) else file
@@ -155,7 +155,7 @@ class Files(GitHub):
 
 
 def platform(environ: Mapping[str, str], say: Say, *, as_json: bool) -> Platform:
-    """Return the platform that writes to this step's log and files; with `as_json` only masks and files."""
+    """Return the platform that writes to this step's log and files; with `as_json` it writes only masks and files."""
     return Files(environ, say) if as_json else GitHub(environ, say)
 
 

@@ -91,14 +91,14 @@ def _why_not(name: str, value: str) -> str:
 
 
 def platform(_environ: Mapping[str, str], say: Say, *, as_json: bool) -> Platform:
-    """Return the platform that writes sections to the job's log; with `as_json` the one that writes nothing."""
+    """Return a platform that writes sections to the job's log, or with `as_json` a platform that writes nothing."""
     return Plain() if as_json else GitLab(say)
 
 
 def identity(environ: Mapping[str, str], said: str) -> Identity | None:
     """Return the identity of the job, made from its variables and `said`, or None if the job's number is missing.
 
-    It has the job's time limit.
+    Its `limit` is the job's time limit plus `AFTER`, or `LEASE` if the time limit is unknown.
     """
     number, seconds = environ.get("CI_JOB_ID", ""), environ.get("CI_JOB_TIMEOUT", "")
     parts = [environ.get(one, "") for one in PARTS] + [said]

@@ -1,4 +1,4 @@
-"""Reports one `up` or `run` in a CI job: while it works, and at its end."""
+"""Report one `up` or `run` in a CI job, while the command works and when it ends."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Wanted:
 class Job:
     """Collects the result of one command and reports it to the CI service.
 
-    It is also the `Intent` of its `up` (see `operations.up`), so it gathers evidence of a failure before the rollback.
-    `show` shows an error, `note` prints a line, and `gather` makes evidence of an error that came before any resource
-    was created.
+    A `Job` is also the `Intent` of its `up` (see `operations.up`), so it gathers evidence of a failure before the
+    rollback. `show` shows an error, `note` prints a line, and `gather` collects evidence of an error that happened
+    before any resource was created.
     """
 
     platform: Platform
@@ -65,7 +65,10 @@ class Job:
 
     @contextmanager
     def working(self, title: str = "") -> Iterator[None]:
-        """Return a context for the command, with a group if `title` is given. Its end always writes the reports."""
+        """Return a context for the command, with a group if `title` is given.
+
+        The context writes the reports after success and after an `EnvkitError`.
+        """
         try:
             with self.platform.group(title) if title else nullcontext():
                 yield
@@ -81,7 +84,7 @@ class Job:
     # While the command works
 
     def opened(self, environment: Environment, paths: Paths, drivers: Drivers, control: Control) -> None:
-        """Take the environment, after the configuration is loaded and the lane is chosen."""
+        """Store the environment after the configuration is loaded and the lane is chosen, and mask its secrets."""
         self._place = environment, paths, drivers, control
         control.stream.sinks.append(self.steps)
         self.learn(environment)
@@ -124,11 +127,11 @@ class Job:
         """Do nothing: no preparation is needed."""
 
     def placed(self, environment: Environment, drivers: Drivers) -> None:  # noqa: ARG002  for `Intent`
-        """Mask the secrets of the environment at its port offset."""
+        """Mask the secrets again, because the environment now has its final port offset."""
         self.learn(environment)
 
     def owned(self, *, owned: bool) -> None:
-        """Do nothing: the reports are the same for both."""
+        """Do nothing: the reports do not depend on whether the environment existed before."""
 
     def failed(self, environment: Environment, drivers: Drivers, error: Exception) -> None:
         """Gather evidence of a failed `up`, before its resources are removed."""
@@ -156,7 +159,7 @@ class Job:
         self._leave(error)
 
     def _leave(self, error: EnvkitError | None) -> None:
-        """Write the annotations of a finished run, the outputs, the summary and the reports."""
+        """Write outputs, summary and reports, and without an error also the annotations of the runs."""
         account = self._account(error)
         if error is None:
             for mark in of_run(account):
@@ -172,7 +175,7 @@ class Job:
             self._write(lambda: [*_put(self.wanted.dotenv, text), *without])
 
     def _write(self, write: Callable[[], list[str]]) -> None:
-        """Call `write` and print the lines that it returns. A file that cannot be written changes no exit code."""
+        """Call `write` and print its lines. A file that cannot be written does not change the exit code."""
         try:
             lines = write()
         except OSError as trouble:

@@ -32,8 +32,8 @@ class Trouble:
 class JobReport:
     """The result of one command.
 
-    `verb` is `up` or `run`, `where` the lane and the engine, `began` seconds since 1970, `seconds` the duration, and
-    `evidence` the path of its folder.
+    `verb` is `up` or `run`. `where` names the lane and the engine. `began` is in seconds since 1970, `seconds` is the
+    duration, and `evidence` is the path of the folder with the evidence.
     """
 
     verb: str
@@ -71,7 +71,7 @@ class JobReport:
         return f"the command ended with {self.rows[-1].code}{who}"
 
     def redacted(self, redact: Callable[[str], str]) -> JobReport:
-        """Return a copy with `redact` applied to all texts."""
+        """Return a copy with `redact` applied to the texts of the error, the verdict, the steps and the runs."""
         trouble, verdict = self.trouble, self.verdict
         if trouble:
             parts = (redact(part) for part in (trouble.message, trouble.hint, trouble.detail))

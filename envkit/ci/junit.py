@@ -1,6 +1,6 @@
-"""Builds a JUnit report of the steps and of the command under `run`, without side effects.
+"""Build a JUnit report of the steps and of the command under `run`, without side effects.
 
-GitLab, Jenkins and others show it beside the tests.
+GitLab, Jenkins and others show this report beside the reports of tests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from envkit.ci.job_report import JobReport, Trouble
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot have, not even escaped, such as ESC, which begins a terminal's colour codes."""
+"""Characters that XML 1.0 does not allow, even if escaped, such as ESC, which begins a terminal's colour codes."""
 
 
 def document(account: JobReport) -> str:

@@ -35,7 +35,7 @@ class Platform(Protocol):
     """A CI service. A method does nothing if the service has no such feature."""
 
     def group(self, title: str, *, folded: bool = True) -> AbstractContextManager[None]:
-        """Return a context that groups its part of the log under a title. `folded` hides it until a click."""
+        """Return a context that groups its part of the log under a title; `folded` hides the part until it is opened."""
 
     def foreign(self) -> AbstractContextManager[None]:
         """Return a context for foreign text, such as a log: the CI service executes no commands in it."""
@@ -47,4 +47,4 @@ class Platform(Protocol):
         """Replace these secrets by stars in everything that the job logs from now on."""
 
     def leave(self, left: JobResult) -> list[str]:
-        """Pass the results to later steps. Return one line with the reason for each that cannot be passed."""
+        """Pass the results to later steps. Return one line with the reason for each result that cannot be passed."""

@@ -1,4 +1,4 @@
-"""Builds the Markdown page of the job summary: result, likely cause and durations. It has no side effects."""
+"""Build the Markdown page of the job summary: result, likely cause and durations. This module has no side effects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from envkit.ci.job_report import JobReport
 from envkit.inventory.timings import Span
 
 LONGEST = 200
-"""Maximum length of a message in a table."""
+"""Maximum length of a message in a table, in characters."""
 
 LINES = 60
 """Number of lines kept from the end of an error's log."""
@@ -63,7 +63,7 @@ def text(said: str) -> str:
 
 
 def code(said: str) -> str:
-    """Return `said` as inline code, with more backticks around it than it has itself."""
+    """Return `said` as inline code, between backticks in a longer run than any run of backticks in `said`."""
     ticks = "`" * (1 + max((len(run) for run in re.findall("`+", said)), default=0))
     space = " " if said.startswith("`") or said.endswith("`") else ""
     return f"{ticks}{space}{said}{space}{ticks}"

@@ -1,4 +1,4 @@
-"""Find faults that involve several values: ports used twice, circular needs, conflicting questions of identities."""
+"""Find faults that involve several values, such as a port used twice or services that need each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HIGHEST_PORT = 65535
 
 
 def all_faults(environment: Environment, raw: Mapping[str, Any], known: Mapping[Keys, str]) -> dict[Keys, str]:
-    """Return further faults by path, without those that only follow from the `known` ones."""
+    """Return a mapping from paths to further faults; it omits faults that only follow from the `known` faults."""
     named = raw.get("services")
     names = {name for name, service in named.items() if service} if isinstance(named, dict) else set()
     doubtful = {str(keys[1]) for keys in known if keys[0] == "services" and len(keys) > 1}

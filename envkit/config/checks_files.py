@@ -14,7 +14,10 @@ from envkit.config.yamlfile import Finding
 
 
 def files(environment: Environment) -> Iterator[Finding]:
-    """Yield a finding for each named file or folder that does not exist or is not readable."""
+    """Yield a finding for each named file or folder that is missing, unreadable, or without the expected content.
+
+    Two files of a service with the same path are a finding too.
+    """
     for name, service in environment.services.items():
         yield from _of_service(("services", name), service)
     cluster = environment.cluster
@@ -55,7 +58,10 @@ def _of_service(at: Keys, service: Service) -> Iterator[Finding]:
 
 
 def _laid_over(at: Keys, file: File) -> Iterator[Finding]:
-    """Yield a finding for each value of `set` that the document cannot take; each value is tried separately."""
+    """Yield a finding for each value of `set` that cannot be set in the document; each value is tried separately.
+
+    If the text is not a YAML or JSON document, this is the only finding.
+    """
     from envkit.config.documents import laid_over
     from envkit.config.resolution import text_of
 
@@ -74,7 +80,10 @@ def _laid_over(at: Keys, file: File) -> Iterator[Finding]:
 
 
 def accounts(environment: Environment) -> Iterator[Finding]:
-    """Yield findings for services that use an identity that is missing, has no token, or cannot be used there."""
+    """Yield findings for services that use an identity that does not exist, has no token, or cannot be used there.
+
+    A service that uses an identity must need the cluster. A host command or migration cannot get files from envkit.
+    """
     for name, service in environment.services.items():
         at: Keys = ("services", name)
         asked = {"service_account": service.service_account}

@@ -1,4 +1,4 @@
-"""Check that every reference can be resolved from its service or the host, and is in a field that is resolved."""
+"""Check that every reference can be resolved, and that it is in a field that allows references."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def references(environment: Environment, raw: Mapping[str, Any], doubtful: set[s
 
 @dataclass
 class _FromHost:
-    """Addressing from the host, as in `Published`, that gives every `auto` port a number.
+    """Addressing from the host, like `Published`, for checks before `auto` ports have numbers: every port is 1.
 
-    `findings` collects the ports that a reference uses and that are not published.
+    `findings` collects the unpublished ports that references use.
     """
 
     environment: Environment

@@ -1,7 +1,7 @@
 """Set values in a YAML or JSON document by dotted path; all other values stay unchanged.
 
-YAML is changed as a tree of nodes, without conversion into Python values. So `1.10`, `no` and `0644` keep their
-spelling, and the program that reads the file decides what they mean. Comments are lost.
+The module changes YAML as a tree of nodes and never converts it into Python values. So `1.10`, `no` and `0644` keep
+their spelling, and the program that reads the file decides what they mean. Comments are lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class UnsupportedDocument(ValueError):
 
 
 def is_json(name: str) -> bool:
-    """Return whether a file of this name contains JSON."""
+    """Return whether a file of this name contains JSON, by its suffix."""
     return name.endswith(".json")
 
 

@@ -20,7 +20,7 @@ def one_or_many(value: Any) -> Any:
 
 
 def _scalar(value: Any) -> Any:
-    """Return numbers and booleans as text: YAML reads `PORT: 8080` as a number, and a variable must be text."""
+    """Return a number or boolean as text, because YAML reads `PORT: 8080` as a number, and a variable must be text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value

@@ -91,7 +91,7 @@ SecretField = Annotated[Secret, BeforeValidator(_generated, json_schema_input_ty
 
 
 def _files(value: Any) -> Any:
-    """Return the list of files for the form `files: {/etc/x: {content: ...}}`, in which a layer can change one file."""
+    """Return a mapping such as `{/etc/x: {content: ...}}` as a list; in a mapping, layers can change single files."""
     if not isinstance(value, dict):
         return value
     wrong = [str(path) for path in value if not str(path).startswith("/")]

@@ -28,9 +28,10 @@ def split_tag(image: str) -> tuple[str, str]:
 
 
 def substitute(image: str, images: Mapping[str, str]) -> str:
-    """Return the substitute for exactly this image, else the one for its repository, else the image itself.
+    """Return the substitute for exactly this image, else the substitute for its repository, else the image itself.
 
-    A substitute for a repository that has no tag gets the image's tag, as in `redis: mirror.example/redis`.
+    An image without a tag also matches the tag `latest`. If the substitute for a repository has no tag, it gets the
+    image's tag, as in `redis: mirror.example/redis`.
     """
     stand_ins = {full_name(name): value for name, value in images.items()}
     wanted = full_name(image)
@@ -70,7 +71,7 @@ def names_of(image: str) -> tuple[str, ...]:
 
 
 def local_name(image: str) -> str:
-    """Return the name to tag a local image with: its own name, or for a digest the name from `kept_name`."""
+    """Return the name for a local image: its own name, or for a name with a digest the result of `kept_name`."""
     return names_of(image)[-1]
 
 
@@ -83,7 +84,9 @@ class Source:
 
 
 def source_of(image: str, mirrors: Mapping[str, str]) -> Source:
-    """Return the mirror with the longest matching prefix (`docker.io`, `docker.io/library`), else the own registry.
+    """Return where to pull the image: from a mirror, or from the image's own registry if no mirror matches.
+
+    The mirror with the longest matching prefix (`docker.io`, `docker.io/library`) is used.
 
     A registry on this host's loopback address needs no TLS, as in Docker.
     """

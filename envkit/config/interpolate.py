@@ -1,8 +1,8 @@
 """Replace `${VAR}`, `${VAR:-default}` and `$$` in the values of a file while envkit loads it.
 
 A name with a dot, such as `${postgres.host}`, is a reference. It stays in the text, and `envkit.config.references`
-resolves it later. A literal `${a.b}` (from `$${a.b}`, or in a variable's value) must not become a reference. Loaded
-text therefore has the dollars directly before `{a.b}` doubled; every other dollar is an ordinary character.
+resolves it later. A literal `${a.b}` (from `$${a.b}`, or in a variable's value) must not become a reference.
+Therefore envkit doubles the dollars directly before a literal `{a.b}`; every other dollar is an ordinary character.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _variable(inner: str, environ: Mapping[str, str]) -> str | Broken:
 
 
 def protected(text: str, before_reference: bool = False) -> str:
-    """Return literal text in the form of loaded text: dollars that could start a reference are doubled.
+    """Return literal text with doubled dollars where a dollar could start a reference.
 
     `before_reference` means that a reference follows the text, so that dollars at its end are doubled, too.
     """

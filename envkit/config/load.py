@@ -41,7 +41,7 @@ def load(request: Request) -> Environment:
         raise ConfigError(sources.faults)
     merged, findings = _merged(_layers(sources, request))
     raw = _complete(merged.data, sources, request, findings)
-    Service.model_rebuild()  # first, so that `Environment` reuses its schema and pydantic builds it only once
+    Service.model_rebuild()  # first, so that `Environment` reuses this schema instead of a second build
     typed = parsed(Environment, raw, also=("extends",))
     findings = {**_less_followers(typed.findings, findings), **findings}
     if typed.value is not None:
@@ -82,9 +82,10 @@ def _merged(layers: list[Layer]) -> tuple[Merged, dict[Keys, str]]:
 
 
 def _complete(data: dict[str, Any], sources: Sources, request: Request, findings: dict[Keys, str]) -> dict[str, Any]:
-    """Return the merged data with a name, a port offset and the keys that only envkit sets.
+    """Return the merged data with a name, the keys that only envkit sets, and in a CI job a port offset.
 
-    The function adds to `findings` values that could not be interpolated, unusable values, and keys of envkit itself.
+    The function adds faults to `findings`: services without a usable image, values that could not be interpolated,
+    unusable values, an invalid name, and keys that only envkit sets.
     """
     from envkit.config import candidates
 
@@ -108,7 +109,7 @@ def _complete(data: dict[str, Any], sources: Sources, request: Request, findings
 
 
 def _less_followers(wrong: dict[Keys, str], findings: dict[Keys, str]) -> dict[Keys, str]:
-    """Return the faults without those of services that are incomplete because their preset is invalid."""
+    """Return the faults except those about a whole service, if it is incomplete because its preset is invalid."""
     incomplete = {keys[:2] for keys in findings if keys[0] == "services" and keys[2:3] == ("preset",)}
     return {keys: message for keys, message in wrong.items() if keys not in incomplete}
 

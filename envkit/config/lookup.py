@@ -29,7 +29,7 @@ class Main:
 
     @property
     def local(self) -> Path:
-        """The path of the override file beside it, which is for one machine and not for version control."""
+        """The path of the override file in the same folder; that file is for one machine, so git ignores it."""
         return self.file.with_name(f"{self.file.stem}.local{self.file.suffix}")
 
 
@@ -65,7 +65,7 @@ def _profile(profile: str, own: Path | None, request: Request) -> Main:
 
 
 def named(name: str, beside: Path, relative_to: Path, but: Path | None = None) -> Path:
-    """Return the file that an `extends` or `--overlay` names: a path, or a profile's name.
+    """Return the file that an `extends` or `--overlay` names; `name` is a path or a profile's name.
 
     A profile is searched in `beside/config`, in `beside`, and among the shipped profiles. Raises `NotFoundError`.
     """
@@ -114,7 +114,7 @@ def _is_path(name: str) -> bool:
 
 
 def absolute(written: str, folder: Path) -> Path:
-    """Return the absolute path without `..`; symbolic links stay, so that users recognise the path in messages."""
+    """Return the absolute path without `..`; it keeps symbolic links, so that users recognise the path in messages."""
     return Path(os.path.normpath(folder / written))
 
 
@@ -124,7 +124,7 @@ def upwards(name: str, start: Path) -> Path | None:
 
 
 def checkout(start: Path) -> Path:
-    """Return the git checkout around `start`, else `start`. In a worktree `.git` is a file, so both kinds count."""
+    """Return the git checkout around `start`, else `start`. `.git` is a folder, or a file in a worktree."""
     return next((folder for folder in _up(start) if (folder / ".git").exists()), start)
 
 

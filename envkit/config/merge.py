@@ -11,7 +11,7 @@ Keys = tuple[str | int, ...]
 
 
 def dotted(keys: Keys) -> str:
-    """Return the path in the form of messages, for example `services.api.files[0].source`."""
+    """Return the path as messages show it, for example `services.api.files[0].source`."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
 
 
@@ -38,7 +38,7 @@ class Merged:
                     into[key] = {}
                 self._lay(into[key], value, origin, here)
             else:
-                if inner:  # only a mapping has origins below it, and the search for them reads all origins
+                if inner:  # only a mapping has inner origins; the search for them reads all origins
                     self._forget(here)
                 into.pop(key, None)
                 if value is not None:
@@ -50,7 +50,7 @@ class Merged:
             del self.origins[keys]
 
     def origin(self, at: Keys) -> str:
-        """Return the file that wrote the value, or the nearest mapping around it; empty if no file did."""
+        """Return the file that wrote the value or the nearest mapping that contains it; empty if no file did."""
         for end in range(len(at), 0, -1):
             if at[:end] in self.origins:
                 return self.origins[at[:end]]

@@ -1,7 +1,7 @@
 """The models of the configuration: frozen data that describe the desired environment. Unknown keys are faults.
 
-A service is data: the presets `redis`, `postgres` and `datastorage` (`envkit.config.presets`) produce the same type as
-a user's own service, which needs no Python. Strings may contain references, for example `${postgres.host}`.
+A service is data, so users add services without Python. The presets `redis`, `postgres` and `datastorage`
+(`envkit.config.presets`) produce the same type. Strings may contain references, for example `${postgres.host}`.
 `envkit.config.references` resolves them for the host or for the inside of the environment's network.
 
 This module and `probes` do not postpone annotations, because pydantic would compile each of them again at every start.
@@ -109,7 +109,7 @@ class Process(Model):
 
     @property
     def reference(self) -> str:
-        """The reference of the program, which corresponds to the name of an image."""
+        """The text that identifies the program, as an image's name identifies an image."""
         return f"program:{self.supply or self.command[0]}"
 
 

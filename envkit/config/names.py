@@ -26,7 +26,7 @@ NAME_IN_WORDS = "lower-case letters, digits and dashes, at most 40, a letter or 
 
 
 SHARED_FOLDERS = frozenset({"evidence", "logs", "runs", "timings"})
-"""Folders of the state directory that are not an environment's; all other folders belong to one environment each."""
+"""Folders of the state directory that several environments share; every other folder belongs to one environment."""
 
 
 def is_name(text: str) -> bool:
@@ -44,7 +44,7 @@ def wrong_as_environment(text: str) -> str:
 
 
 def made_name(text: str) -> str:
-    """Return `text` changed into a valid name: `My_Project.v2` to `my-project-v2`; `env` if no valid letter remains."""
+    """Return `text` as a valid name: `my-project-v2` for `My_Project.v2`, `env` if no letter or digit remains."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-") or "env"
 
 
@@ -59,4 +59,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 ETCD, APISERVER, CONTROLLERS = "etcd", "apiserver", "controllers"
 
 PARTS = (ETCD, APISERVER, CONTROLLERS)
-"""Names of the services of which an envtest cluster consists; a user's own service may not have them."""
+"""Names of the services of which an envtest cluster consists; a user's own service must not have such a name."""

@@ -48,14 +48,14 @@ def changed(value: Any, keys: tuple[str, ...], change: Change) -> Any:
 
 
 def _cluster(value: Any) -> Any:
-    """Return `{type: NAME}` for a type's name, which then merges; `none` stays, and so replaces the lower layers."""
+    """Return `{type: NAME}` for a type's name, so that it merges with lower layers; the text `none` replaces them."""
     return {"type": value} if isinstance(value, str) and value != "none" else value
 
 
 def _port(value: Any) -> Any:
     """Return the long form of a port: `16380` and `auto` are host ports, `16380:6379` is host and container port.
 
-    A prefix `127.0.0.1:` is dropped, because envkit publishes ports on that address only.
+    The function removes a prefix `127.0.0.1:`, because envkit publishes ports on that address only.
     """
     if isinstance(value, str) and ":" in value:
         host, _, container = value.removeprefix("127.0.0.1:").rpartition(":")

@@ -1,4 +1,4 @@
-"""The lowest layer of a configuration: expanded presets of services, and the cluster's default exports."""
+"""The lowest layer of a configuration: expanded presets, generated passwords, and the cluster's default exports."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ GENERATED = "generated"
 
 @dataclass
 class Floor:
-    """The defaults below all layers: services by name, and the file that requested each of them."""
+    """The defaults below all layers. `origins` maps each service to the file that names its preset."""
 
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     cluster: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
-    """Names of generated passwords, with the file that requested them."""
+    """Names of generated passwords, each with the file that sets `credentials`."""
 
     def lay_missing(self, merged: Merged) -> None:
         """Add the defaults that `merged` lacks: at the beginning, and again after a layer deleted a service."""
@@ -39,7 +39,7 @@ class Floor:
 
 
 def preset_defaults(wanted: Merged) -> tuple[Floor, dict[Keys, str]]:
-    """Return the presets that the merged layers name, expanded with their options, and the faults of the options."""
+    """Return the presets of the merged layers, expanded with their options, and the faults of names and options."""
     beneath, findings = Floor(), dict[Keys, str]()
     services = wanted.data.get("services")
     for name, service in services.items() if isinstance(services, dict) else ():
@@ -67,7 +67,10 @@ def _takes_password(service: dict[str, Any]) -> bool:
 
 
 def _expansion(service: dict[str, Any], secret: str) -> tuple[dict[str, Any], dict[Keys, str]]:
-    """Return the preset's service, and the faults of its options. `secret` is the name of a generated password."""
+    """Return the preset's service, and the faults of the preset's name and options.
+
+    `secret` is the name of the generated password, or empty if there is none.
+    """
     word, options = service["preset"], service.get("options", {})
     if isinstance(word, Broken):
         return {}, {}

@@ -1,4 +1,4 @@
-"""A layer that gives a probe another type removes the keys that only the former type has."""
+"""Remove the keys of a probe that do not fit its new type, if a layer changes the type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROBES = ("probe", "first_probe")
 
 
 def drop_former_keys(below: dict[str, Any], layer: dict[str, Any]) -> None:
-    """Remove from the services `below` each key of a probe whose type `layer` replaces, if the new type lacks it."""
+    """Where `layer` changes the type of a probe in `below`, remove from `below` the keys that the new type lacks."""
     services = layer.get("services")
     for name, service in services.items() if isinstance(services, dict) else ():
         for key in PROBES:
@@ -29,6 +29,6 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _keys(kind: Any) -> set[str]:
-    """Return the keys of a type of probe; none for a type that is not known."""
+    """Return the keys of a type of probe; an empty set for an unknown type."""
     known = isinstance(kind, str) and kind in registry.PROBES
     return set(registry.module(registry.PROBES, kind).PROBE.model_fields) if known else set()

@@ -1,8 +1,8 @@
 """The interface of probes: data from the configuration, and a method that checks once whether a service works.
 
 Each kind of probe is a module with a `PROBE`, a subclass of `ProbeModel`, registered in `base.registry.PROBES`;
-`config.models` makes the type of the configuration from them. The module does not postpone its annotations: pydantic
-would compile each of them again at every start.
+`config.models` combines these classes into the type of the key `probe`. This module does not postpone its annotations,
+because pydantic would compile each of them again at every start.
 """
 
 from collections.abc import Callable

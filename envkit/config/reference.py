@@ -1,6 +1,6 @@
 """Generate the tables of keys in docs/configuration.md from the JSON schema.
 
-`python -m envkit.config.reference` writes them.
+`python -m envkit.config.reference` writes the tables into that file.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _default(value: Any, kind: str) -> str:
 
 
 def written(document: str) -> str:
-    """Return the document with its tables generated anew. Raises `ValueError` if it lacks the markers."""
+    """Return the document with new tables between its markers. Raises `ValueError` if a marker is missing."""
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -7,7 +7,7 @@
     ${NAME.listen} ${NAME.root} ${NAME.data}     address to bind, folder of the service's files, folder for its data
     ${self...}                                   the service that the text belongs to
     ${env.name} ${env.root} ${env.ca_file}       the environment's name, its folder, and the file with its CA
-    ${host.address} ${host.listen}               address to reach this host from a service; address to bind for that
+    ${host.address} ${host.listen}               address of this host for services; address to bind for their calls
     ${cluster.name} ${cluster.kubeconfig}        the cluster's name; the path of the admin kubeconfig on the host
     ${cluster.server} .host .port .ca            the API server's URL, host and port for this place; text of its CA
     ${identity.NAME.token} ${identity.NAME.token_file} ${secret.NAME}
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from envkit.config.models import Environment, Port
 
 LOCALHOST = "127.0.0.1"
-"""Not the name `localhost`: on many machines it resolves to ::1 first, and ports are published on IPv4 only."""
+"""Address of this host. The name `localhost` often resolves to ::1 first, but ports are published on IPv4 only."""
 
 
 def _quoted(text: str) -> str:
@@ -59,7 +59,7 @@ FORMS = ("host", "port", "address", "ports.PORT", "env.VAR", "exports.VAR", "pas
 class UnresolvedReference(EnvironmentFailed):
     """A reference that cannot be resolved.
 
-    Loading finds all of them, except references to ports and tokens that do not exist yet.
+    Loading reports all of them, except references to ports and tokens that do not exist yet.
     """
 
 
@@ -152,7 +152,7 @@ def port_of(environment: Environment, service: str, port_name: str) -> Port:
 class Scope:
     """The context for resolving references: the environment, the addressing, and the service that `self` means.
 
-    `values` has all values that do not come from a service, by full name (`cluster.kubeconfig`).
+    `values` maps full names (`cluster.kubeconfig`) to all values that do not come from a service.
     """
 
     environment: Environment

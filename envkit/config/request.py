@@ -44,7 +44,7 @@ class Request:
 
     @classmethod
     def of(cls, environ: Mapping[str, str], cwd: Path, **flags: Any) -> Request:
-        """Return the request from the flags, and from `ENVKIT_FILE`, `_PROFILE`, `_OVERLAY`, `_NAME` ... for the rest.
+        """Return the request from the flags; `ENVKIT_FILE`, `ENVKIT_PROFILE` ... replace flags that are not given.
 
         Raises `UsageError` if the user gives both a file and a profile, or a blank value.
         """
@@ -60,9 +60,9 @@ class Request:
         return cls(cwd=Path(cwd), environ=environ, job=_job(environ), **given)
 
     def asked(self) -> dict[str, str]:
-        """Return the user's choices by key, in the form that the user gave: `--overlay a` or `ENVKIT_OVERLAY=a`.
+        """Return the choices that change services, by key, as the user gave them: `--overlay a`, `ENVKIT_OVERLAY=a`.
 
-        The values of `--set` are hidden.
+        The name and the port offset are not included. The values of `--set` are hidden.
         """
         values = {
             "file": ("--file", "ENVKIT_FILE", self.file),

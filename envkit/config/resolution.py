@@ -62,7 +62,10 @@ _PORT = re.compile(r"(?:port|ports\.[\w-]+)")
 
 
 def resolved_file(file: File, scope: Scope) -> File:
-    """Return the file with its text and its mode. Raises `ConfigError` if `set` does not fit its document."""
+    """Return the file with its resolved text and its mode.
+
+    Raises `ConfigError` if `set` does not fit its document, and `UnresolvedReference`.
+    """
     mode = file.mode or (PRIVATE if _is_private(file) else OPEN)
     content = None if file.content is None else resolve(file.content, scope)
     if not file.set:

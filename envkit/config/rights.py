@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 ALL = "ENVKIT_SUPERUSER"
-"""Variable of a service; `true` gives its clients all rights."""
+"""Environment variable of a service; `true` gives the service's clients all rights."""
 
 EXTENSIONS = "ENVKIT_POSTGRES_EXTENSIONS"
-"""Variable of a service: extensions, separated by spaces, that envkit's own superuser creates."""
+"""Environment variable of a service: the extensions, separated by spaces, that envkit's own superuser creates."""
 
 DATABASE = "ENVKIT_DATABASE"
-"""Variable of a service: a database that `initdb.sh` creates for the role. Images create their database themselves."""
+"""Environment variable of a process: the database that `initdb.sh` creates; an image creates its own database."""
 
 EARLY = "/usr/local/sbin"
-"""The first folder on PATH in the images of Debian and Alpine, on which those of Redis and PostgreSQL are based."""
+"""The first folder on PATH in Debian's and Alpine's images; Redis' and PostgreSQL's images are based on those."""
 
 
 def _program(name: str) -> Path:
@@ -33,10 +33,10 @@ def before(name: str) -> dict[str, dict[str, Any]]:
 
 
 def limited(name: str, argv: Sequence[str]) -> tuple[str, ...]:
-    """Return the command that runs a program with restricted rights for its clients; `argv[0]` is its path."""
+    """Return the command that runs the program at path `argv[0]` with restricted rights for its clients."""
     return ("/bin/sh", "-c", _program(name).read_text(encoding="utf-8"), *argv)
 
 
 def everything(superuser: bool) -> dict[str, str]:
-    """Return the variables for a service: `ENVKIT_SUPERUSER` if its clients have all rights, else none."""
+    """Return the variables for a service: `ENVKIT_SUPERUSER` if its clients have all rights, else no variable."""
     return {ALL: "true"} if superuser else {}

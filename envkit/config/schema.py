@@ -1,7 +1,8 @@
 """Generate the JSON schema of a configuration file, for editors.
 
-`python -m envkit.config.schema` writes it beside the profiles. A file is one of several layers. Therefore the schema
-requires no key, allows null for any key (null deletes the key), and allows `${VARIABLE}` for any number.
+`python -m envkit.config.schema` writes the schema into the folder of the profiles. A file is one of several layers.
+Therefore the schema requires no key and allows null for any key (null deletes the key). It also allows `${VARIABLE}`
+where it would otherwise require a number, a boolean or a text of a certain form.
 """
 
 from __future__ import annotations

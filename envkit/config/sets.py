@@ -8,14 +8,14 @@ from typing import Any
 from envkit.config.yamlfile import parse_value
 
 DEEPEST = 20
-"""Maximum number of parts in a path: the model has eight levels; `cluster.config` and `files.*.set` may have more."""
+"""Maximum number of parts in a path: the model has eight levels; `cluster.config` and `files.*.set` can have more."""
 
 _SET = re.compile(r'((?:[^."=]+|"[^"]+")(?:\.(?:[^."=]+|"[^"]+"))*)=(.*)', re.DOTALL)
 _KEY = re.compile(r'"([^"]+)"|([^."]+)')
 
 
 def parsed_set(text: str) -> tuple[dict[str, Any], str]:
-    """Return the nested mapping for `PATH=VALUE`, and a message about a fault, or an empty one.
+    """Return the nested mapping for `PATH=VALUE`, and a message about its fault, or an empty string.
 
     The value is YAML (`null` deletes, `[a, b]` is a list). A key that contains dots needs double quotes.
     """

@@ -26,7 +26,7 @@ def is_shipped(path: Path) -> bool:
 
 
 def default_profile() -> str:
-    """Return the name of the profile for a user who names none, as `config/default-profile` says it."""
+    """Return the name of the profile for users who name none; it is in the file `config/default-profile`."""
     return (shipped_folder("config") / "default-profile").read_text(encoding="utf-8").strip()
 
 

@@ -32,7 +32,7 @@ class Layer:
 
 @dataclass
 class Sources:
-    """All layers, and the faults found while reading them; `broken` is true if a layer is missing."""
+    """All layers, and the faults found while reading them; `broken` is true if a layer is missing or unusable."""
 
     main: Main
     layers: list[Layer] = field(default_factory=list)
@@ -60,9 +60,9 @@ class Identified:
 
 
 def called(name: str, sources: Sources, request: Request) -> str:
-    """Return the environment's final name: in a CI job, `name` with the job's suffix.
+    """Return the environment's final name: `name`, and in a CI job also the job's suffix.
 
-    A name from the command line or a variable stays as it is.
+    A name that the command line or a variable sets gets no suffix.
     """
     return request.job.name(name) if request.job and not _given(sources) else name
 
@@ -77,7 +77,7 @@ def _given(sources: Sources) -> bool:
 
 
 def identify(request: Request) -> Identified:
-    """Return the environment's identification without checking the rest of the configuration.
+    """Return the environment's name, folder and files without checking the rest of the configuration.
 
     Raises `ConfigError` if the main file is missing or the name is invalid.
     """
@@ -119,16 +119,16 @@ def _asked(request: Request) -> str:
 
 
 def _locals(main: Main, request: Request) -> list[Path]:
-    """Return the local override: `X.local.yaml` beside `X.yaml`.
+    """Return the local override `X.local.yaml` beside `X.yaml`, or an empty list if there is none.
 
-    For a shipped profile it is the nearest `envkit.local.yaml` in the working directory or above it.
+    For a shipped profile the override is the nearest `envkit.local.yaml` in the working directory or above it.
     """
     local = upwards(LOCAL_FILE, request.cwd) if is_shipped(main.file) else main.local
     return [local] if local and local.is_file() else []
 
 
 class _Reader:
-    """Read each file once, and before it the files that it extends."""
+    """Add each file as a layer once, after the layers of the files that it extends."""
 
     def __init__(self, request: Request, sources: Sources) -> None:
         self.request, self.sources = request, sources
@@ -160,7 +160,7 @@ class _Reader:
     def add_named(
         self, name: str, beside: Path, relative_to: Path, origin: str, key: str, but: Path | None = None
     ) -> None:
-        """Add the file that `name` means; record a fault if there is none, or if it extends itself."""
+        """Add the file that `name` means. Record a fault if it is missing, extends itself, or the chain is too long."""
         keys = (key,) if key else ()
         try:
             path = named(name, beside, relative_to, but)
@@ -192,7 +192,7 @@ class _Reader:
                 self.sources.layers.append(layer)
 
     def fault(self, origin: str, findings: Any, broken: bool) -> None:
-        """Record faults of the file `origin`; `broken` means that its layer is missing."""
+        """Record faults of the file `origin`; `broken` means that its layer is missing or unusable."""
         found: list[Finding] = list(findings)
         self.sources.faults += [Fault(origin, dotted(keys), message) for keys, message in found]
         self.sources.broken = self.sources.broken or broken

@@ -25,7 +25,7 @@ class Typed(Generic[M]):
     gone: frozenset[Keys] = frozenset()
 
     def written(self, keys: Keys) -> Keys:
-        """Return the path in the file for a path in `value`; the lists in `value` lack the removed items."""
+        """Return the path in the file for a path in `value`; indexes differ where a list lost invalid items."""
         path: Keys = ()
         for key in keys:
             for lost in sorted(k[-1] for k in self.gone if k[:-1] == path and isinstance(k[-1], int)):
@@ -42,10 +42,10 @@ ROUNDS = 8
 
 
 def parsed(model: type[M], raw: dict[str, Any], also: tuple[str, ...] = ()) -> Typed[M]:
-    """Validate `raw` and return the model of its valid parts with the faults of the others.
+    """Validate `raw` and return the model of its valid parts with the faults of the invalid parts.
 
     The function removes invalid values, so that the same run can check the rest. `also` has top-level keys that a file
-    may contain and the model lacks; they are offered in messages about unknown keys.
+    may contain and the model lacks; messages about unknown keys offer them.
     """
     typed: Typed[M] = Typed(None, {})
     taken: list[Keys] = []
@@ -78,7 +78,7 @@ def _last_first(keys: Keys) -> tuple[int, tuple[str, ...]]:
 
 
 def _there(raw: Any, keys: Keys) -> Keys:
-    """Return the part of the path that exists; if a key is missing, that is the path of the mapping around it."""
+    """Return the part of the path that exists; if a key is missing, this is the path of the mapping that lacks it."""
     for index, key in enumerate(keys):
         if not has(raw, key):
             return keys[:index]

@@ -73,7 +73,7 @@ def _place(detail: Mapping[str, Any], raw: Any) -> tuple[Keys, Any]:
     location = [part for part in detail["loc"] if part != "[key]"]
     for index, part in enumerate(location):
         if isinstance(part, int) and isinstance(value, dict) and part < len(value):
-            part = list(value)[part]  # the configuration has a mapping, and pydantic a list
+            part = list(value)[part]  # the configuration has a mapping where pydantic has a list
         if has(value, part):
             keys.append(part)
             value = value[part]
@@ -159,7 +159,7 @@ def schema(model: type[BaseModel]) -> Node:
 
 
 def schema_at(model: type[BaseModel], keys: Keys, raw: Any = None) -> Node:
-    """Return the schema node for a path, or for an unknown key the node around it.
+    """Return the schema node for a path, or the node that contains the first unknown key.
 
     The values of `type` in `raw` select among the alternatives of a node.
     """

@@ -1,7 +1,7 @@
-"""Read YAML with fewer implicit types: only `true`, `false`, `null` and plain whole numbers are not text.
+"""Read YAML with fewer implicit types: every value is text, except `true`, `false`, `null` and plain whole numbers.
 
-YAML 1.1 reads `22022:22` as a number of base 60, `no` as false and `1.10` as 1.1. Here they stay as written, and the
-typed model converts them to the types of its fields. A key that occurs twice is a fault.
+YAML 1.1 reads `22022:22` as a number of base 60, `no` as false and `1.10` as 1.1. This module keeps them as text, and
+the typed model converts them to the types of its fields. A key that occurs twice is a fault.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _reason(error: Exception) -> str:
 
 
 def children(node: Any) -> Iterator[tuple[str | int, int, Any]]:
-    """Yield key or index, line from 1, and node of each child of a node; a key that is there twice is yielded twice."""
+    """Yield the key or index, the line (from 1) and the node of each child; a duplicate key is yielded twice."""
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield index, _line(item), item

@@ -1,5 +1,5 @@
-"""Checks whether this host can run each lane, and reports a remedy for each problem.
+"""Check whether this host can run each lane, and report a remedy for each problem.
 
 Each check is a small function that takes a `Host` and returns findings. The checks run in parallel, with a common
-deadline. They change nothing; only a `Fix` does.
+deadline. A check changes nothing; only a `Fix` changes something.
 """

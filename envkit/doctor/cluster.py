@@ -1,4 +1,4 @@
-"""Checks for a kind cluster: kind itself, a node image, kernel limits, capabilities."""
+"""Check what a kind cluster needs: kind itself, a node image, kernel limits and capabilities."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def inotify(host: Host) -> Iterator[Finding]:
 
 
 def capabilities(host: Host) -> Iterator[Finding]:
-    """Check root's capabilities: in a container, root may lack some. Other users need none."""
+    """Check root's capabilities, because root can lack some in a container. Other users do not need them."""
     if host.uid or host.system != "linux":
         return
     line = next((line for line in host.read("/proc/self/status").splitlines() if line.startswith("CapEff:")), "")

@@ -1,4 +1,4 @@
-"""Checks whether other users of this machine know the passwords of the environment configured in this folder."""
+"""Check whether other users of this machine know the passwords of the environment configured in this folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Credentials:
     environment: Environment | None
 
     def __call__(self, _host: Host) -> Iterator[Finding]:
-        """Report which services have generated passwords, and which have published ones."""
+        """Report which services have generated passwords, and which have published passwords."""
         if self.environment is None:
             return
         services = self.environment.services.items()

@@ -1,4 +1,4 @@
-"""Checks container engines: installed, running, reachable; and the requirements of rootless ones."""
+"""Check whether container engines are installed, running and reachable, and what rootless engines require."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DELEGATE = (
 
 
 def engines(host: Host) -> Iterator[Finding]:
-    """Check whether any engine answers, then each engine."""
+    """Check whether any engine answers, then check Docker, Podman and the addresses in variables."""
     try:
         found, silent = host.engines
     except EngineError as error:
@@ -116,8 +116,8 @@ def socket_of(host: Host) -> Path:
 def serve(host: Host) -> str:
     """Start Podman's API service permanently and return the command that started it.
 
-    It starts systemd's socket unit if systemd runs for this user, else the service itself. Raises `NotReady` if the
-    service does not answer within 15 s.
+    The function starts systemd's socket unit, or the service itself if systemd cannot start the unit. Raises `NotReady`
+    if the service does not answer within 15 s.
     """
     from envkit.base.waiting import until
 
@@ -145,7 +145,7 @@ def serve(host: Host) -> str:
 
 
 def rootless(host: Host) -> Iterator[Finding]:
-    """Check the requirements of each rootless engine: cgroup v2, and controllers that systemd delegates to the user."""
+    """Check that each rootless engine has cgroup v2 and the controllers that systemd must delegate to the user."""
     for endpoint in host.endpoints:
         if endpoint.rootless and os.getuid():
             yield _delegated(host, endpoint)

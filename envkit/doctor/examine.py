@@ -1,4 +1,4 @@
-"""Runs the checks in parallel. A check that hangs or fails is reported and does not stop the others."""
+"""Run the checks in parallel. A check that hangs or fails is reported and does not stop the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envkit.doctor.finding import LANES, Finding, lacking
 from envkit.doctor.host import Host
 
 SECONDS = 15.0
-"""Time limit of all checks, which run in parallel. An engine has 5 s to answer."""
+"""Time limit of all checks, which run in parallel. An engine must answer within 5 s."""
 
 Check = Callable[[Host], Iterable[Finding]]
 
@@ -34,7 +34,7 @@ class Examined:
 
     @property
     def lanes(self) -> dict[str, tuple[Finding, ...]]:
-        """The findings that prevent the use of a lane, by lane; empty if the lane can be used."""
+        """For each lane, the findings that prevent its use; the tuple is empty if the lane can be used."""
         return {lane: tuple(lacking(self.findings, lane)) for lane in LANES}
 
     def usable(self, lane: str = "auto") -> bool:

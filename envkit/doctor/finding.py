@@ -11,14 +11,15 @@ ENGINES = ("containers", "mixed")
 """The lanes that need a container engine."""
 
 State = Literal["ok", "warning", "lacking"]
-"""`warning`: slower, or may fail later. `lacking`: the lanes of the finding cannot be used."""
+"""`warning`: a lane is slower or can fail later. `lacking`: the lanes of the finding cannot be used."""
 
 
 @dataclass(frozen=True)
 class Fix:
     """A repair that `--fix` can do. It changes only what belongs to the user.
 
-    `what` describes it. `do` returns a text that says what it did, and raises `EnvkitError` if it fails.
+    `what` describes the repair. `do` makes it and returns a description of what it did. `do` raises `EnvkitError` if
+    it fails.
     """
 
     what: str
@@ -27,7 +28,7 @@ class Fix:
 
 @dataclass(frozen=True)
 class Finding:
-    """One result of a check. `seen` is what it found, `remedy` the advice, `as_root` the commands that need root."""
+    """One result of a check. `seen` is what it found, `remedy` is advice, and `as_root` has commands for root."""
 
     name: str
     lanes: tuple[str, ...]
@@ -39,7 +40,7 @@ class Finding:
 
     @property
     def fixable(self) -> bool:
-        """Whether `--fix` can repair it."""
+        """Whether `--fix` can repair the problem."""
         return self.fix is not None
 
 

@@ -1,4 +1,4 @@
-"""The host that the checks read. Tests pass one with other files and variables."""
+"""The host that the checks read. Tests create a `Host` with other files and variables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN_SECONDS = 8.0
 
 @dataclass
 class Host:
-    """One machine. `root` is the folder that has its `/proc`, `/sys` and `/run`."""
+    """One machine. `root` is the folder that contains the machine's `/proc`, `/sys` and `/run`."""
 
     environ: Mapping[str, str]
     home: Path
@@ -35,18 +35,18 @@ class Host:
     _infos: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def read(self, path: str) -> str:
-        """Return the stripped text of a file, or an empty string if it cannot be read."""
+        """Return the stripped text of a file below `root`, or an empty string if it cannot be read."""
         try:
             return (self.root / path.lstrip("/")).read_text().strip()
         except OSError:
             return ""
 
     def exists(self, path: str) -> bool:
-        """Return whether the path exists."""
+        """Return whether the path exists below `root`."""
         return (self.root / path.lstrip("/")).exists()
 
     def number(self, path: str) -> int | None:
-        """Return the number in a file, or None if it has none."""
+        """Return the number in a file, or None if the file does not contain just a number."""
         text = self.read(path)
         return int(text) if text.isdecimal() else None
 
@@ -67,7 +67,7 @@ class Host:
 
     @property
     def engines(self) -> tuple[Sequence[Endpoint], Mapping[str, str]]:
-        """The engines that answer, and the reason for each address that does not. The search runs once.
+        """The engines that answer, and for each other address the reason why it does not. The search runs once.
 
         Raises `EngineError` if Docker's context is wrong.
         """
@@ -85,7 +85,7 @@ class Host:
             return ()
 
     def info(self, endpoint: Endpoint) -> Mapping[str, Any]:
-        """Return the engine's own description of itself; cached. Raises `EngineError` if the engine does not answer."""
+        """Return what the engine reports about itself, read once. Raises `EngineError` if no answer comes."""
         from envkit.drivers.engine.sdk import connect, translated
 
         with self._lock:

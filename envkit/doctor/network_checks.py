@@ -1,4 +1,4 @@
-"""Checks what else can disturb an environment: taken ports, leftovers of earlier environments, proxies."""
+"""Check for taken ports, leftovers of earlier environments, and proxies, which can disturb an environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Ports:
     """The check of the environment's ports.
 
-    `environment` is None if its configuration has the fault `fault`. `ours` has the ports that it holds already.
+    `environment` is None if the configuration has a fault; `fault` is its text. `ours` has the ports that the
+    environment holds already.
     """
 
     environment: Environment | None
@@ -109,7 +110,7 @@ def proxies(host: Host) -> Iterator[Finding]:
 
 
 def _shown(url: str) -> str:
-    """Return only host and port, because a proxy's URL may have a password."""
+    """Return only the host and the port of a proxy's URL, because the URL can contain a password."""
     parts = urlsplit(url if "//" in url else f"//{url}")
     return f"{parts.hostname or '?'}:{parts.port}" if parts.port else parts.hostname or "?"
 

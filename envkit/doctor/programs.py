@@ -1,4 +1,4 @@
-"""Checks the programs that the embedded lane starts: whether they are installed or must be downloaded."""
+"""Check whether the programs that the embedded lane starts are installed or must be downloaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUPPLIES: tuple[Literal["redis", "postgres", "etcd", "kubernetes"], ...] = ("red
 
 
 def programs(host: Host) -> Iterator[Finding]:
-    """Search each program in the same places as `up`, without downloading it."""
+    """Search for each program in the same places as `up`, without downloading it."""
     from envkit.drivers.supply.binaries import BinaryUnavailable, Wanted, find
 
     for name in SUPPLIES:
@@ -47,7 +47,7 @@ def own_service(_host: Host) -> Iterator[Finding]:
 
 
 def service_users(host: Host) -> Iterator[Finding]:
-    """If envkit is root, check that each service can have its own user, and initdb a user with a name."""
+    """If envkit runs as root, check that each service can have its own user and that initdb can have a named user."""
     from envkit.drivers import accounts
 
     if host.uid:

@@ -1,4 +1,4 @@
-"""Checks the memory, disk space, open files and processes that are available."""
+"""Check the memory, disk space, open files and processes that are available."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from envkit.doctor.host import Host
 
 GIB = 1 << 30
 MEMORY = (1 * GIB, 4 * GIB)
-"""Bytes: below the first `lacking`, below the second `warning`.
+"""Limits in bytes: below the first limit the state is `lacking`, below the second limit it is `warning`.
 
-The default profile's Redis may have 2 GiB of data; a kind node takes about 1 GiB.
+The default profile's Redis can hold 2 GiB of data; a kind node takes about 1 GiB.
 """
 
 DISK = (1 * GIB, 5 * GIB)
-"""The same two limits for free disk space. Node image, PostgreSQL and their layers take about 4 GiB."""
+"""The same two limits for free disk space. The images of the node and of PostgreSQL take about 4 GiB."""
 
 FILES = (1024, 4096)
 PROCESSES = 1024
@@ -38,7 +38,7 @@ def memory(_host: Host) -> Iterator[Finding]:
 
 
 def engine_memory(host: Host) -> Iterator[Finding]:
-    """Check the memory of each engine in a virtual machine, which has less than the host."""
+    """Check the memory of each engine that runs in a virtual machine, which has less memory than the host."""
     import psutil
 
     total = psutil.virtual_memory().total
@@ -73,7 +73,7 @@ def disk(host: Host) -> Iterator[Finding]:
 
 
 def files_and_processes(_host: Host) -> Iterator[Finding]:
-    """Check this shell's limits of open files and processes, which processes of the embedded lane inherit."""
+    """Check this shell's limits of open files and processes; the processes of the embedded lane inherit them."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

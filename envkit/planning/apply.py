@@ -23,7 +23,7 @@ def run(plan: Plan, do: Do, stream: Stream, cancel: Cancel, jobs: int = JOBS) ->
     """Run the plan and return the duration of each step, in seconds, by step id.
 
     At the first failure the function stops all other steps and waits for them. It then raises the error of the step,
-    `StepsFailed` if several steps failed, or `Cancelled` if a signal stopped the run.
+    or `StepsFailed` if several steps failed. A signal (`Cancelled`) and then `EngineStopped` take precedence.
     """
     steps = {step.id: step for step in plan.steps}
     sorter = TopologicalSorter({step.id: [need for need in step.needs if need in steps] for step in plan.steps})

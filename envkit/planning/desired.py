@@ -26,8 +26,9 @@ def resolve_for_container(
 ) -> Service:  # fmt: skip
     """Return the service with its references resolved for the place where it runs, and its ports moved by the offset.
 
-    If `tokens` or `authority` is false, or `host` is None, fixed marks replace these values. The desired state must not
-    change when these values change.
+    If `tokens` is false, placeholders replace tokens. If `authority` is false, a placeholder replaces the cluster's CA.
+    If `host` is None, placeholders replace the addresses of this host. The desired state must not change with these
+    values.
     """
     service = environment.services[name]
     where: Addressing = AsProcess(environment, {}, paths.services) if service.process else Inside(environment)
@@ -36,9 +37,9 @@ def resolve_for_container(
 
 
 def resolve_for_plan(environment: Environment, name: str, paths: Paths) -> Service:
-    """Return the service as `resolve_for_container` does, with placeholders for tokens and the cluster's certificates.
+    """Return the service as `resolve_for_container` does, with placeholders for tokens and the cluster's CA.
 
-    These values change with each renewal and each cluster.
+    A token changes with each renewal, and the CA with each new cluster.
     """
     return resolve_for_container(environment, name, paths, tokens=False, authority=False)
 
@@ -46,7 +47,7 @@ def resolve_for_plan(environment: Environment, name: str, paths: Paths) -> Servi
 def resolve_to_start(
     environment: Environment, name: str, paths: Paths, host: Callable[[], ThisHost] | None = None
 ) -> Service:
-    """Return the service as `resolve_for_container` does, ready for a start.
+    """Return the service as `resolve_for_container` does, with the real tokens and CA that a start needs.
 
     Raises `EnvironmentFailed` if the service uses a token that does not exist yet.
     """
@@ -68,7 +69,7 @@ def resolve_for_host(
 ) -> Service:  # fmt: skip
     """Return the service with its probes and host command resolved for this host.
 
-    Command, files and process are left out, and so are variables of a service that runs in a runtime.
+    The function removes command, entrypoint, files and process, and the variables of a service that a runtime runs.
     """
     where = published(environment, ports)
     scope = Scope(environment, where, name, values(environment, where, RuntimeValues(paths, host=host)))
@@ -135,7 +136,7 @@ def want(
     def identity(image: str) -> str:
         own = instance.image_id if instance is not None and image == instance.image != "" else None
         if own is not None and service.process:
-            return own  # another place of the program today is no reason to replace the running process
+            return own  # keep the running process even if its program is in another folder now
         return image_ids.get(image) or own or ""
 
     wanted = replace(wanted, built=bool(identity(tag)))
@@ -146,8 +147,8 @@ def want(
 def _chosen(wanted: Want, identity: Callable[[str], str], instance: Instance | None) -> str:
     """Return the first candidate that is present, or the build's tag, or an empty string.
 
-    The build counts only if there are no candidates to pull, or if the running service already uses it. In that case it
-    stays, even if a candidate could be pulled by now.
+    The build counts only if there are no candidates to pull, or if the running service already uses it. In that case
+    the build stays, even if a candidate can be pulled now.
     """
     here = [image for image in wanted.candidates if identity(image)]
     if here or not wanted.tag:
@@ -158,7 +159,7 @@ def _chosen(wanted: Want, identity: Callable[[str], str], instance: Instance | N
 
 
 def with_image(wanted: Want, image: str, identity: str, how: str = "") -> Want:
-    """Return the `Want` with its image and fingerprint set. If there was a choice, `why` begins with `how`."""
+    """Return the `Want` with the image (if not empty) and its fingerprint. After a choice, `why` begins with `how`."""
     if not image:
         return wanted
     names = (*wanted.candidates, *([wanted.tag] if wanted.tag else []))

@@ -13,7 +13,7 @@ from envkit.planning.plan import removes
 from envkit.planning.steps import Action, Desired, Plan, Step, Subject
 
 TOLD = (Subject.SERVICE, Subject.CLUSTER, Subject.BOOTSTRAP, Subject.STRAY)
-"""Subjects of steps that a difference reports: those that a configuration names."""
+"""Subjects that a difference reports; steps for the network, images and preparation are not reported."""
 
 
 @dataclass(frozen=True)

@@ -34,16 +34,16 @@ class Instance:
     memory: int = 0
     swap: int = 0
     volumes: bool = False
-    """Whether the engine has a volume for it; removing the instance removes the volume's data."""
+    """Whether the engine has a volume for the instance; removing the instance removes the volume's data."""
 
     @property
     def running(self) -> bool:
-        """Whether its process exists and is not paused."""
+        """Whether the instance's process exists and is not paused."""
         return self.state == "running"
 
     @property
     def short_of_memory(self) -> bool:
-        """Whether it probably ended because it ran out of memory."""
+        """Whether the instance probably ended because it ran out of memory."""
         return self.oom_killed or (self.state == "exited" and self.exit_code == KILLED and self.memory > 0)
 
     def began(self) -> float:
@@ -72,7 +72,7 @@ class ClusterFact:
     names: tuple[str, ...] = ()
     """Names of the nodes' containers."""
     changed: tuple[str, ...] = ()
-    """Fields that differ from those at its creation, according to the record."""
+    """Fields of the cluster that changed since its creation, according to the record."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Facts:
     cluster: ClusterFact = ClusterFact()
     unready: Mapping[str, str] = field(default_factory=dict)
     done: Mapping[str, str] = field(default_factory=dict)
-    """One-shots without a container: name to the fingerprint of the run that succeeded."""
+    """One-shots without a container: each name maps to the fingerprint of the run that succeeded."""
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Fields of running services that differ from those at their start, by service, according to the record."""
+    """Fields of running services that changed since the start, by service, according to the record."""
     data: frozenset[str] = frozenset()
     """Services that hold data according to the record, including services that the configuration no longer has."""

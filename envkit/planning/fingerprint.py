@@ -1,7 +1,7 @@
 """Compute fingerprints: short digests of everything that a service or cluster is made from.
 
 If the fingerprint of a running service equals the desired one, the service can stay. Probes, timeouts, exports and
-needs are not part of it, because they do not change the service itself.
+needs are not part of a fingerprint, because they do not change the service itself.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def _seen(service: Service, image_id: str, offset: int) -> dict[str, Any]:
 
 
 def cluster_fingerprint(cluster: Cluster, offset: int = 0) -> str:
-    """Return the fingerprint of everything that needs a new node when it changes.
+    """Return the fingerprint of the fields whose change requires a new node.
 
-    The cluster must have its substitute images already.
+    The node image must be final: if it has a substitute, `cluster` contains the substitute.
     """
     return _digest(_seen_of_cluster(cluster, offset))
 

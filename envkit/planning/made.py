@@ -1,4 +1,4 @@
-"""Compare the fields that running services were made from with the new configuration; `up` records them for this."""
+"""Compare the new configuration with the fields that `up` recorded when it started the running services."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from envkit.planning.steps import CLUSTER, Want
 def changed(
     wants: Mapping[str, Want], instances: Mapping[str, Instance], made: Mapping[str, Inputs]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the changed fields of each service, without services for which the record has another fingerprint."""
+    """Return the changed fields of each service whose fingerprint changes.
+
+    A service is left out if the record does not describe its running instance.
+    """
     found = {}
     for name, instance in instances.items():
         want, known = wants.get(name), made.get(name)
@@ -27,7 +30,7 @@ def changed(
 
 
 def changed_cluster(cluster: Cluster, offset: int, fact: ClusterFact, made: Mapping[str, Inputs]) -> tuple[str, ...]:
-    """Return the changed fields of the cluster, or nothing if the record is about another cluster."""
+    """Return the changed fields of the cluster, or an empty tuple if nothing changed or no record describes it."""
     known = made.get(CLUSTER)
     if not known or known.fingerprint != fact.fingerprint or fact.fingerprint == cluster_fingerprint(cluster, offset):
         return ()
@@ -65,7 +68,8 @@ def of_cluster(cluster: Cluster, offset: int, before: Mapping[str, Inputs]) -> I
 def holds_data(service: Service, instance: Instance) -> bool:
     """Return whether a replacement loses data.
 
-    The service may declare it with `data`; otherwise it has data if it has a volume or refers to its data folder.
+    `data` in the configuration decides. Without it, a service holds data if it has a volume or refers to its data
+    folder.
     """
     if service.data is not None:
         return service.data

@@ -1,4 +1,4 @@
-"""Make a plan: from the desired state and the facts, a graph of steps, each with a reason. Pure; imports no SDK."""
+"""Make a plan, a graph of steps with reasons, from the desired state and the facts. This module imports no SDK."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def removes(step: Step, facts: Facts) -> bool:
 def _after_what_makes_way(steps: dict[str, Step], desired: Desired, facts: Facts) -> dict[str, Step]:
     """Return the steps, with starts ordered after the removal of containers that hold their ports.
 
-    This happens after a service was renamed. If two services exchange their ports, no such order exists for both; only
-    one of them then waits for the other.
+    This order is needed after a service was renamed. Two services that exchange their ports would wait for each
+    other; therefore only one of them waits.
     """
     held = {port: step.id for step in steps.values() for port in _published(step, facts) if removes(step, facts)}
     found = dict(steps)
@@ -106,8 +106,8 @@ def _leads_to(steps: Mapping[str, Step], start: str, end: str) -> bool:
 def _behind_a_barrier(steps: tuple[Step, ...], facts: Facts) -> tuple[Step, ...]:
     """Return the steps with the step `prepare` between the images and all other changes.
 
-    If no step removes anything, the steps stay as they are. The barrier does everything that can fail without a change
-    of the environment, so that such failures happen before the first removal.
+    If no step removes anything, the steps stay as they are. `prepare` does everything that can fail and does
+    not change the environment, so that such failures happen before the first removal.
     """
     removed = [step.about for step in steps if removes(step, facts)]
     if not removed:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from envkit.config.models import Secret
 
 LETTERS = string.ascii_letters + string.digits
-"""Characters of generated secrets; none has a special meaning in a URL, a shell or a configuration file."""
+"""Characters of generated secrets. They have no special meaning in a URL, a shell or a configuration file."""
 
 
 def make(wanted: Mapping[str, Secret], paths: Paths) -> None:
@@ -27,7 +27,7 @@ def make(wanted: Mapping[str, Secret], paths: Paths) -> None:
 
 
 def text_of(name: str, secret: Secret, paths: Paths) -> str:
-    """Return the secret, or a mark in its place if it is not generated yet."""
+    """Return the secret, or the placeholder `<secret.NAME>` if the secret is not generated yet."""
     if secret.value is not None:
         return secret.value
     path = file_of(name, paths)
@@ -35,5 +35,5 @@ def text_of(name: str, secret: Secret, paths: Paths) -> str:
 
 
 def file_of(name: str, paths: Paths) -> Path:
-    """Return the path of a generated secret."""
+    """Return the path of the file that holds a generated secret."""
     return paths.folder / "secrets" / name

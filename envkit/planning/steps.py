@@ -41,7 +41,7 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One node of the graph. Reports show `id`; `needs` has the ids of the steps that must finish before."""
+    """One node of the graph. Reports show `id`; `needs` has the ids of the steps that must finish before this step."""
 
     id: str
     subject: Subject

@@ -57,9 +57,9 @@ class ThisHost:
 
 @dataclass(frozen=True)
 class RuntimeValues:
-    """Values that change during the life of an environment: each is the current value, or a mark that never changes.
+    """Values that change during the life of an environment: current values, or placeholders that never change.
 
-    `tokens` and `authority` select current values; `host` computes this host's addresses, and None selects marks.
+    `tokens` and `authority` select current values. `host` computes this host's addresses; None selects placeholders.
     """
 
     paths: Paths
@@ -68,21 +68,21 @@ class RuntimeValues:
     host: Callable[[], ThisHost] | None = None
 
     def token(self, identity: str) -> str:
-        """Return the identity's token or its mark; empty if there is no token yet."""
+        """Return the identity's token or its placeholder, or an empty string if no token exists yet."""
         if not self.tokens:
             return placeholder(identity)
         path = self.paths.tokens / identity
         return path.read_text() if path.exists() else ""
 
     def ca(self) -> str:
-        """Return the text of the API server's CA, or its mark if there is no cluster yet."""
+        """Return the text of the API server's CA, or its placeholder, also if there is no kubeconfig yet."""
         from envkit.base import kubeconfig
 
         there = self.authority and self.paths.kubeconfig.exists()
         return kubeconfig.read(self.paths.kubeconfig).ca if there else "<cluster.ca>"
 
     def of_host(self, what: str) -> str:
-        """Return `address` or `listen` of this host, or its mark.
+        """Return `address` or `listen` of this host, or the placeholder for it.
 
         Raises `UnresolvedReference` if services cannot reach this host.
         """
@@ -95,7 +95,7 @@ class RuntimeValues:
 
 
 def placeholder(identity: str) -> str:
-    """Return the mark that replaces an identity's token in text that must stay the same when the token is renewed."""
+    """Return the placeholder for an identity's token in text that must not change when the token is renewed."""
     return f"<identity.{identity}.token>"
 
 
@@ -128,7 +128,9 @@ def values(environment: Environment, where: Addressing, fleeting: RuntimeValues)
 
 
 def server_of(environment: Environment, where: Addressing, paths: Paths) -> str:
-    """Return the API server's URL: with a container's name for containers, else with the host's address.
+    """Return the API server's URL for the place that `where` describes; empty if there is no kubeconfig yet.
+
+    Containers use the name of a node or service, processes use 127.0.0.1, and the host uses the kubeconfig's URL.
 
     The certificate of kind has the names of its nodes. The certificate of an API server without nodes has the name of
     its service.

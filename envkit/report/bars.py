@@ -96,7 +96,7 @@ def _bar(span: Span, scale: float, most: int, critical: bool, colour: str, look:
 
 
 def _note(found: Timings, span: Span) -> str:
-    """Return the note beside a bar: the step that it waited for, or that it failed or was stopped."""
+    """Return the note beside a bar: `failed`, `stopped`, the step for which this step waited, or an empty string."""
     if span.state in ("failed", "stopped"):
         return span.state
     before = found.waited_for(span)
@@ -116,7 +116,7 @@ def _chain(found: Timings, look: Style) -> Iterator[Table]:
 
 
 def _indented(mark: str, text: Text) -> Table:
-    """Return the text two columns from the edge, each of its lines, with the mark before the first one."""
+    """Return the text with each line indented by two columns, and with the mark before the first line."""
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(width=1)
     table.add_row(mark, text)

@@ -84,7 +84,7 @@ class LiveView:
         table.add_column(width=1)
         table.add_column(no_wrap=True, overflow=cut, width=names)
         table.add_column(justify="right", no_wrap=True, width=TIME)
-        # The rest of the line. Without a fixed width, rich would shrink every column, beginning with the marks.
+        # This column takes the rest of the line. Without a fixed width, rich would shrink every column, marks first.
         table.add_column(overflow=cut, no_wrap=True, width=max(1, self._console.width - names - TIME - 5))
         for name, line in self._lines.items():
             if line.kind is Kind.STARTED:

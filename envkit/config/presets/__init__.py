@@ -41,8 +41,8 @@ def every() -> dict[str, Preset]:
 def expanded(preset: Preset, options: Any, own: dict[str, Any]) -> dict[str, Any]:
     """Return the preset's service without the keys that the user's `own` keys replace.
 
-    An own `image` or `build` replaces `image`, `build` and `process`. An own `host_command` or `migrations` replaces
-    all keys except `exports` and `needs`.
+    The user's `image` or `build` replaces `image`, `build` and `process`. The user's `host_command` or `migrations`
+    replaces all keys except `exports` and `needs`.
     """
     service = preset.expand(options)
     if own.get("image") or own.get("build"):
