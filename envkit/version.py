@@ -1,3 +1,3 @@
-"""The version of envkit, in its own file, because another distribution `envkit` may overwrite `envkit/__init__.py`."""
+"""The version of envkit, in its own file, because another distribution `envkit` can overwrite `envkit/__init__.py`."""
 
 __version__ = "0.1.0"

@@ -10,9 +10,9 @@ _NOTHING = object()
 
 
 def able(driver: object, ability: type[Ability]) -> Ability | None:
-    """Return the driver typed as the ability, or None if the driver lacks a member of it.
+    """Return the driver, typed as the protocol `ability`, or None if the driver lacks a member of that protocol.
 
-    `ability` is a protocol. The function evaluates no property of the driver, because a property may open a connection.
+    The function does not evaluate properties of the driver, because a property can open a connection.
     """
     members = {name for name in (*vars(ability), *vars(ability).get("__annotations__", {})) if not name.startswith("_")}
     has = all(getattr_static(driver, name, _NOTHING) is not _NOTHING for name in members)

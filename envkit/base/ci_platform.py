@@ -17,11 +17,11 @@ PLAIN = "plain"
 
 
 def platform(environ: Mapping[str, str], *, asked: bool = False) -> str | None:
-    """Return the name of the CI service that runs this process, or None outside CI. Raises `UsageError`.
+    """Return the name of the CI service that runs this process, or None outside CI.
 
     `asked` means that the user gave `--ci`: the result outside CI is then `plain`. The result is also `plain` for an
     unknown service that sets `CI`, and always None if `ENVKIT_CI` is `off`. Gitea and Forgejo set GitHub's variables
-    and support most of GitHub's workflow commands.
+    and support most of GitHub's workflow commands. Raises `UsageError` if `ENVKIT_CI` names an unknown service.
     """
     said = environ.get(VARIABLE, "")
     if said == "off":

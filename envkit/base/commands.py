@@ -19,7 +19,7 @@ GRACE = 10.0
 
 
 ORPHAN_GRACE = 1.0
-"""Maximum number of seconds that child processes may run after the program itself has ended."""
+"""Maximum number of seconds that child processes can run after the program itself has ended."""
 
 
 class CommandFailed(EnvironmentFailed):

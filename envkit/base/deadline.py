@@ -49,7 +49,7 @@ class Deadline:
         self._ends = _after(self.seconds)
 
     def left(self) -> float | None:
-        """Return the remaining seconds, or None for no end. Raises `TimeoutError`, and the errors of `cancel.check`."""
+        """Return the remaining seconds, or None for no end. Raises `TimeoutError` and the errors of `cancel.check`."""
         self.listen()
         if self._ends is None:
             return None
@@ -120,7 +120,7 @@ class Plug(socket.socket):
 
 
 def dial(host: str, port: int, deadline: Deadline) -> Plug:
-    """Return a TCP connection to the host. Raises `OSError` if no address accepts it by the deadline."""
+    """Return a TCP connection to the host. Raises `OSError` if no address accepts the connection in time."""
     trouble: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in _addresses(host, port, deadline):
         try:

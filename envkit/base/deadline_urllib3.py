@@ -1,4 +1,4 @@
-"""urllib3 over sockets that keep to one deadline per request; urllib3's own timeouts limit each read separately."""
+"""Make urllib3 apply one deadline to each whole request; urllib3's own timeouts limit each read separately."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ OK, USAGE, FAILED, NOT_UP = 0, 2, 3, 4
 
 
 class EnvkitError(Exception):
-    """A failure with a message for the user, a next step, and the exit code of the program."""
+    """A failure, with a message and a next step for the user and an exit code for the program."""
 
     exit_code = FAILED
 
@@ -41,7 +41,7 @@ class EnvkitError(Exception):
         self.hint = hint
         self.detail = detail
         self.evidence = ""
-        """The folder with the evidence that envkit collected before cleanup, or empty if it collected none."""
+        """The folder with the evidence that envkit collected before cleanup; empty if there is no evidence."""
         self.told = False
         """Whether the output for the CI service already contains this error."""
 
@@ -100,7 +100,7 @@ class EngineError(EnvironmentFailed):
 
 
 class EngineStopped(EngineError):
-    """The engine answered at the start of the work and then stopped. All other failures follow from this one."""
+    """The engine answered at first and then stopped answering, which is the cause of all other failures."""
 
 
 class ToolMissing(EnvironmentFailed):

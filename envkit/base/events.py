@@ -42,7 +42,7 @@ def _nothing() -> None:
 
 @dataclass
 class Stream:
-    """Pass each event to every sink. Any thread may emit; the sinks receive one event at a time."""
+    """Pass each event to every sink. Any thread can emit events; the sinks receive one event at a time."""
 
     sinks: list[Sink] = field(default_factory=list)
     clock: Callable[[], float] = time.monotonic

@@ -39,8 +39,9 @@ def warn_of_other() -> None:
 
     The function writes the warning once per process.
 
-    Both distributions install a package `envkit`. The one installed later overwrites files of the earlier one, and
-    uninstalling one removes files of the other. This command does not need those files, so it continues.
+    Both distributions install a package `envkit`. The distribution that is installed later overwrites files of the
+    earlier one. If one is uninstalled, pip removes files of the other. This command does not need those files, so it
+    continues.
     """
     version = other_version()
     if not version:

@@ -15,7 +15,7 @@ from envkit.base.errors import ClusterError
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-# PyYAML in Python takes 0.02 s for one kubeconfig; the C classes are missing if PyYAML was built without libyaml
+# PyYAML's Python classes need 0.02 s for one kubeconfig; the C classes exist if PyYAML was built with libyaml
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ JOB = "envkit.job"
 SCHEMA_VERSION = "2"
 """Version of the labels. Version 1 had no user label, and had the state directory on networks only.
 
-For things with version 1, envkit decides the owner from the labels that they have.
+If a thing has labels of version 1, envkit decides who owns it from the labels that exist.
 """
 
 MARKER = "ENVKIT_ENV"
@@ -75,9 +75,9 @@ KIND_CLUSTER = "io.x-k8s.kind.cluster"
 
 
 def environment_of(marks: Mapping[str, str]) -> str:
-    """Return the environment of a container with these labels, or an empty string if it has none.
+    """Return the name of the environment that a container with these labels belongs to, or an empty string.
 
-    A node of the environment's kind cluster is also such a container, but it has kind's label only.
+    A node of a kind cluster has kind's label only; the name of the cluster then tells the environment.
     """
     cluster = marks.get(KIND_CLUSTER, "")
     return marks.get(ENV) or (cluster.removeprefix(NODE_PREFIX) if cluster.startswith(NODE_PREFIX) else "")

@@ -1,4 +1,4 @@
-"""Folders with programs that envkit executes: only the folder's owner and root may write to them."""
+"""Folders with programs that envkit executes: only the folder's owner and root are allowed to write to them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from envkit.base.errors import HolderError
 ROOT_USER = "0"
 
 TAKE_IT = "run `down` there, or `down --force` here"
-"""Hint for a user who needs an environment of another owner."""
+"""Hint for a user whose environment has another owner."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ NOBODY = Claim(Owner("nobody", "nowhere", "nowhere", "nowhere"))
 def relation_to(found: Owner, asks: Claim, *, process: bool = False) -> Verdict:
     """Compare the owner `found` with the claim `asks`, ignore `force`, and return the verdict.
 
-    Something with too little information about its owner is not ours.
+    A thing without enough information about its owner is not ours.
     """
     ours = asks.owner
     if not found.known:
@@ -162,9 +162,9 @@ def _of_checkout(found: Owner, asks: Claim) -> Verdict:
 
 @cache
 def namespace(kind: str, pid: int | str = "self") -> str:
-    """Return the number of the process's namespace of that kind (`mnt`, `pid`).
+    """Return the number of the process's namespace of the given kind (`mnt`, `pid`).
 
-    It is empty if the number cannot be read or the system has no namespaces.
+    The result is empty if the number cannot be read or the system has no namespaces.
     """
     try:
         return str(Path(f"/proc/{pid}/ns/{kind}").readlink()).strip("mntpid:[]")

@@ -69,7 +69,7 @@ class Paths:
 
     @property
     def services(self) -> Path:
-        """The parent folder of the services that run as processes.
+        """The folder that contains one folder for each service that runs as a process.
 
         If envkit runs as root, it starts services as other users. Those users cannot enter root's state directory, so
         the folder is then in `/var/tmp`.

@@ -35,7 +35,7 @@ class Holder:
 
 
 def bindable(port: int) -> bool:
-    """Return whether a socket can bind 127.0.0.1:port now, by binding it: no other check is certain.
+    """Return whether a socket can bind 127.0.0.1:port now. The function binds it, because no other check is certain.
 
     Raises `OSError` for an error other than a used or privileged port.
     """
@@ -99,7 +99,7 @@ def _environment_of(pid: int) -> str:
 
 
 def holders(ports: Iterable[int], containers: Mapping[int, Holder]) -> list[Holder]:
-    """Return the holders of those `ports` that are not free; `containers` maps published ports to their containers."""
+    """Return the holders of those `ports` that are not free; `containers` maps published ports to their holders."""
     found = []
     for port in ports:
         if port in containers:

@@ -1,4 +1,4 @@
-"""The registry of extensions: one table for each kind of extension, from its name to its module.
+"""The registry of extensions: one table for each kind of extension, which maps names to modules.
 
 One line in this file registers a new module. envkit imports a module only when it is used, so a long table costs no
 time. Lower layers use the names in these tables and import nothing from the modules.
@@ -46,7 +46,7 @@ CONTAINERS, PROCESSES = "containers", "processes"
 
 
 class RuntimeEntry(NamedTuple):
-    """A runtime. `processes` is true if it runs the process form of services, directly on ports of this host."""
+    """A runtime. `processes` is true if it runs services as processes, which listen directly on ports of this host."""
 
     module: str
     processes: bool = False

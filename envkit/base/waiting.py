@@ -16,7 +16,7 @@ from envkit.base.errors import Cancelled, EnvkitError, NotReady
 T = TypeVar("T")
 
 Attempt = Callable[[], str | None]
-"""A function that makes one attempt and returns None on success, else what it found instead.
+"""A function that makes one attempt and returns None on success, else a text that says what it found.
 
 It may raise `EnvkitError` to end the wait.
 """
@@ -29,7 +29,7 @@ SLOWEST_POLL = 0.5
 
 
 class Aborted(EnvkitError):
-    """A step was stopped because another step failed; envkit shows the other step's error, never this one."""
+    """A step was stopped because another step failed. envkit shows only the other step's error."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Cancel:
             self.cuts -= 1
 
     def set(self, signum: int = 2) -> None:
-        """Make every wait stop because of a signal; the first signal counts."""
+        """Make every wait stop because of a signal; `signum` of the first signal is kept."""
         self.signum = self.signum or signum
         self.event.set()
 
@@ -60,7 +60,7 @@ class Cancel:
         self.event.set()
 
     def begin_again(self) -> None:
-        """Clear an abort before another try; a signal stays in force, even one that arrives during this call."""
+        """Clear an abort before another try. Do not clear a signal, even if it arrives during this call."""
         self.event.clear()
         if self.signum:
             self.event.set()

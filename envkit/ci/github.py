@@ -1,7 +1,7 @@
 """GitHub Actions: workflow commands in the log, and the files named by `$GITHUB_ENV`, `$GITHUB_OUTPUT` and others.
 
 https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions. Groups do not nest on GitHub: a
-second group ends the first. So only envkit's own steps are inside a group, and a command under `run` can print its
+second group ends the first one. So only envkit's own steps are inside a group, and a command under `run` can print its
 own groups.
 """
 
@@ -97,7 +97,7 @@ class GitHub:
             self._say(command(word))
 
     def annotate(self, mark: Annotation) -> None:
-        """Print the annotation. GitHub shows it on the run's page, and beside the line if the mark names a file."""
+        """Print the annotation. GitHub shows it on the run's page, and beside the line if `mark` names a file."""
         line = str(mark.line) if mark.line and mark.file else ""
         self._say(command(mark.level, mark.text, file=self._in_repository(mark.file), line=line, title=mark.title))
 
@@ -111,7 +111,7 @@ class GitHub:
             self._say(command("add-mask", one))
 
     def leave(self, left: JobResult) -> list[str]:
-        """Append variables, outputs and the summary to those of GitHub's files that exist.
+        """Append variables, outputs and the summary to GitHub's files, if GitHub's variables name such files.
 
         Return one line for each variable that GitHub rejects.
         """
@@ -151,7 +151,7 @@ class Files(GitHub):
         yield
 
     def annotate(self, mark: Annotation) -> None:
-        """Print no annotation: the JSON has the error."""
+        """Print no annotation, because the JSON output contains the error."""
 
 
 def platform(environ: Mapping[str, str], say: Say, *, as_json: bool) -> Platform:

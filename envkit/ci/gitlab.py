@@ -57,8 +57,8 @@ class GitLab(Plain):
 def dotenv(variables: Mapping[str, str]) -> tuple[str, list[str]]:
     """Return the dotenv report, and one line with the reason for each variable that is not in it.
 
-    Secrets are left out: the report is an artifact, and later jobs would not mask them. Values that GitLab would change
-    (several lines, spaces at the ends, quotes, references) are left out too.
+    The report contains no secrets, because it is an artifact and later jobs would not mask them. It also contains no
+    values that GitLab would change (several lines, spaces at the ends, quotes, references).
     """
     lines: list[str] = []
     without: list[str] = []

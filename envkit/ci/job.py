@@ -39,7 +39,7 @@ class Wanted:
 
 @dataclass
 class Job:
-    """Collects the result of one command and reports it to the CI service.
+    """Collect the result of one command and reports it to the CI service.
 
     A `Job` is also the `Intent` of its `up` (see `operations.up`), so it gathers evidence of a failure before the
     rollback. `show` shows an error, `note` prints a line, and `gather` collects evidence of an error that happened
@@ -134,7 +134,7 @@ class Job:
         """Do nothing: the reports do not depend on whether the environment existed before."""
 
     def failed(self, environment: Environment, drivers: Drivers, error: Exception) -> None:
-        """Gather evidence of a failed `up`, before its resources are removed."""
+        """Gather evidence of a failed `up` before envkit removes the resources that it created."""
         from envkit.operations.gather import of_failed_up
 
         self.learn(environment)

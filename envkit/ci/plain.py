@@ -1,4 +1,4 @@
-"""A terminal or any other CI service: envkit prints only its ordinary lines there."""
+"""Report to a terminal or to an unknown CI service, where envkit prints only its ordinary lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Plain:
         return nullcontext()
 
     def annotate(self, mark: Annotation) -> None:
-        """Do nothing: envkit has printed the error already."""
+        """Do nothing, because envkit has printed the error already."""
 
     def mask(self, secrets: Sequence[str]) -> None:
         """Do nothing: envkit itself hides secrets when it prints variables."""

@@ -35,7 +35,7 @@ class Platform(Protocol):
     """A CI service. A method does nothing if the service has no such feature."""
 
     def group(self, title: str, *, folded: bool = True) -> AbstractContextManager[None]:
-        """Return a context that groups its part of the log under a title; `folded` hides the part until it is opened."""
+        """Return a context that groups its part of the log under a title; `folded` hides the part until opened."""
 
     def foreign(self) -> AbstractContextManager[None]:
         """Return a context for foreign text, such as a log: the CI service executes no commands in it."""

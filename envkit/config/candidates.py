@@ -1,11 +1,11 @@
 """Select the image candidates of services: skip those with unset variables, and record the reason.
 
-A build may be the last candidate:
+The last candidate can be a build:
 
 image:
   - localhost/shop/api:${CI_TAG}                 # loaded by CI
   - ${IMAGE_REGISTRY}/shop/api:${IMAGE_TAG}      # a registry
-build: {context: "${SHOP_SOURCE}"}               # else built here
+build: {context: "${SHOP_SOURCE}"}               # else built by envkit
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PLACEHOLDER = "none"
 
 
 def select_candidates(services: Any) -> tuple[Any, dict[Keys, str]]:
-    """Return the services with their usable candidates, and a finding for each service that has none left."""
+    """Return the services with their usable candidates, and a finding for each service without a usable candidate."""
     if not isinstance(services, dict):
         return services, {}
     found: dict[str, Any] = {}

@@ -44,7 +44,7 @@ def all_faults(environment: Environment, raw: Mapping[str, Any], known: Mapping[
 
 
 def _as_written(keys: Keys, environment: Environment, raw: Mapping[str, Any]) -> Keys:
-    """Return the path with a file's path in place of its index, if the configuration has `files` as a mapping."""
+    """Return the path as the user wrote it: if `files` is a mapping, a file's path replaces its index."""
     match keys:
         case ("services", str(name), "files", int(index), *rest):
             written = raw["services"][name].get("files")

@@ -1,4 +1,4 @@
-"""Check that the files and folders in the configuration exist and that this user may read them."""
+"""Check that the files and folders in the configuration exist and that this user is allowed to read them."""
 
 from __future__ import annotations
 

@@ -41,8 +41,9 @@ def references(environment: Environment, raw: Mapping[str, Any], doubtful: set[s
 
 @dataclass
 class _FromHost:
-    """Addressing from the host, like `Published`, for checks before `auto` ports have numbers: every port is 1.
+    """Addressing from the host, like `Published`, for checks before `auto` ports have numbers.
 
+    `port` returns 1 for every port, because the checks do not use the number.
     `findings` collects the unpublished ports that references use.
     """
 

@@ -1,6 +1,6 @@
 """The cluster as frozen data: where its API server comes from, and the namespaces and identities in it.
 
-Annotations are not postponed here, for the reason that `models` gives.
+This module does not postpone annotations, for the reason in the docstring of `models`.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal

@@ -15,7 +15,7 @@ ContainerPort = Annotated[int, Field(ge=1, le=65535)]
 
 
 def one_or_many(value: Any) -> Any:
-    """Return a list with the value if it is a text; other values stay as they are."""
+    """Return a list with the value if the value is text; other values stay as they are."""
     return [value] if isinstance(value, str) else value
 
 

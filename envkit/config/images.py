@@ -19,7 +19,7 @@ def full_name(image: str) -> str:
 
 
 def split_tag(image: str) -> tuple[str, str]:
-    """Return the repository, and the rest of the name as it is written: `:tag`, `@digest`, both or nothing."""
+    """Return the repository and the rest of the name, which is `:tag`, `@digest`, both, or an empty string."""
     repository, at, digest = image.partition("@")
     name, colon, tag = repository.rpartition(":")
     if colon and "/" not in tag:
@@ -47,7 +47,7 @@ def substitute(image: str, images: Mapping[str, str]) -> str:
 KEPT = "localhost/envkit-kept/"
 """Prefix of the local names for images that are requested by digest and came from an archive or a mirror.
 
-They need such a name because an engine finds an image by digest only if it pulled the image under the same name.
+They need a local name because an engine finds an image by digest only if it pulled the image under the same name.
 """
 
 
@@ -66,7 +66,7 @@ def kept_name(image: str) -> str:
 
 
 def names_of(image: str) -> tuple[str, ...]:
-    """Return the names under which the engine may already have the image."""
+    """Return the names under which the engine can already have the image."""
     return (image, kept_name(image)) if by_digest(image) and not image.startswith(KEPT) else (image,)
 
 

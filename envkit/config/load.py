@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Identified", "Request", "identify", "load"]
 
 SET_BY_LOADING = ("root", "files", "offset_auto")
-"""Keys of the model that `load` sets and no file may set."""
+"""Keys of the model that `load` sets and that a file must not set."""
 
 
 def load(request: Request) -> Environment:

@@ -29,7 +29,7 @@ class Main:
 
     @property
     def local(self) -> Path:
-        """The path of the override file in the same folder; that file is for one machine, so git ignores it."""
+        """The path of the override file in the same folder; that file is for one machine only."""
         return self.file.with_name(f"{self.file.stem}.local{self.file.suffix}")
 
 

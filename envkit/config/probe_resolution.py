@@ -1,4 +1,4 @@
-"""Resolve those references of probes that need only the configuration, such as `${self.env.POSTGRES_USER}`."""
+"""Resolve references in probes if only the configuration is needed for them, as for `${self.env.POSTGRES_USER}`."""
 
 from __future__ import annotations
 

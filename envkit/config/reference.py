@@ -54,7 +54,7 @@ def _rows(node: Node) -> Iterator[tuple[str, str, str, str]]:
 
 
 def meaning(node: Node) -> str:
-    """Return the meaning of the key, or an empty string if it has only the general description of its type."""
+    """Return the meaning of the key, or an empty string if the key has only the general description of its type."""
     own = str(node.get("description", ""))
     return "" if own in EXPECTED.values() else own
 

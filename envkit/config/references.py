@@ -177,7 +177,7 @@ def resolve(text: str, scope: Scope) -> str:
     if "$" not in text:
         return text
     if not scope._within:
-        scope = replace(scope, _found={})  # a token may change before the next call
+        scope = replace(scope, _found={})  # a token can change before the next call
     size = len(text)
 
     def one(found: Any) -> str:

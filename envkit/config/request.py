@@ -1,4 +1,4 @@
-"""The user's request, from the command line and `ENVKIT_*` variables; all configuration is loaded from a request."""
+"""The user's request, from the command line and `ENVKIT_*` variables. envkit loads a configuration for a request."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COMMAND_LINE = {
     "lane": ("--lane", "ENVKIT_LANE"),
     "port_offset": ("--port-offset", "ENVKIT_PORT_OFFSET"),
 }
-"""Keys of the environment that a flag or a variable sets directly, with that flag and variable."""
+"""Keys of the environment that a flag or a variable can set, each with its flag and its variable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """The configuration to load, and the values that override it.
 
-    `port_offset` may be the unchecked text of a variable; loading validates it.
+    `port_offset` can be the unchecked text of a variable; `load` validates it.
     """
 
     cwd: Path
@@ -40,7 +40,7 @@ class Request:
     port_offset: int | str | None = None
     sets: tuple[str, ...] = ()
     job: Identity | None = None
-    """The CI job that runs this process; it determines the name and port offset if the user gave none."""
+    """The CI job that runs this process; it determines the name and the port offset unless the user sets them."""
 
     @classmethod
     def of(cls, environ: Mapping[str, str], cwd: Path, **flags: Any) -> Request:

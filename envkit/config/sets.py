@@ -15,7 +15,7 @@ _KEY = re.compile(r'"([^"]+)"|([^."]+)')
 
 
 def parsed_set(text: str) -> tuple[dict[str, Any], str]:
-    """Return the nested mapping for `PATH=VALUE`, and a message about its fault, or an empty string.
+    """Return the nested mapping for `PATH=VALUE`, and a message about its fault, which is empty if there is no fault.
 
     The value is YAML (`null` deletes, `[a, b]` is a list). A key that contains dots needs double quotes.
     """

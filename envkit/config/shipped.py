@@ -26,7 +26,7 @@ def is_shipped(path: Path) -> bool:
 
 
 def default_profile() -> str:
-    """Return the name of the profile for users who name none; it is in the file `config/default-profile`."""
+    """Return the name of the profile that is used if the user names none, from the file `config/default-profile`."""
     return (shipped_folder("config") / "default-profile").read_text(encoding="utf-8").strip()
 
 

@@ -45,7 +45,7 @@ def parsed(model: type[M], raw: dict[str, Any], also: tuple[str, ...] = ()) -> T
     """Validate `raw` and return the model of its valid parts with the faults of the invalid parts.
 
     The function removes invalid values, so that the same run can check the rest. `also` has top-level keys that a file
-    may contain and the model lacks; messages about unknown keys offer them.
+    can contain and the model lacks; messages about unknown keys offer them.
     """
     typed: Typed[M] = Typed(None, {})
     taken: list[Keys] = []

@@ -13,7 +13,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_size(value: Any) -> Any:
-    """Return the bytes of `2GiB`, `512m` or `1048576`; units are binary, as in Docker and Redis.
+    """Return the number of bytes for `2GiB`, `512m` or `1048576`; units are binary, as in Docker and Redis.
 
     A value that is not text stays as it is. Raises `ValueError` if the text is not a size.
     """
@@ -27,7 +27,7 @@ def parse_size(value: Any) -> Any:
 
 
 def parse_duration(value: Any) -> Any:
-    """Return the seconds of `30s`, `500ms`, `1m30s` or `45`.
+    """Return the number of seconds for `30s`, `500ms`, `1m30s` or `45`.
 
     A value that is not text stays as it is. Raises `ValueError` if the text is not a duration.
     """

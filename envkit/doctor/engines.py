@@ -30,7 +30,7 @@ DELEGATE = (
 
 
 def engines(host: Host) -> Iterator[Finding]:
-    """Check whether any engine answers, then check Docker, Podman and the addresses in variables."""
+    """Check whether any engine answers, then check Docker, Podman, `DOCKER_HOST` and `CONTAINER_HOST`."""
     try:
         found, silent = host.engines
     except EngineError as error:

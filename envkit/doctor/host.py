@@ -67,7 +67,7 @@ class Host:
 
     @property
     def engines(self) -> tuple[Sequence[Endpoint], Mapping[str, str]]:
-        """The engines that answer, and for each other address the reason why it does not. The search runs once.
+        """The engines that answer, and the addresses that do not answer, each with the reason. The search runs once.
 
         Raises `EngineError` if Docker's context is wrong.
         """

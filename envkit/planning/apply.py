@@ -23,7 +23,8 @@ def run(plan: Plan, do: Do, stream: Stream, cancel: Cancel, jobs: int = JOBS) ->
     """Run the plan and return the duration of each step, in seconds, by step id.
 
     At the first failure the function stops all other steps and waits for them. It then raises the error of the step,
-    or `StepsFailed` if several steps failed. A signal (`Cancelled`) and then `EngineStopped` take precedence.
+    or `StepsFailed` if several steps failed. After a signal it raises `Cancelled` instead, and if
+    the engine stopped answering, only `EngineStopped`.
     """
     steps = {step.id: step for step in plan.steps}
     sorter = TopologicalSorter({step.id: [need for need in step.needs if need in steps] for step in plan.steps})
@@ -89,7 +90,7 @@ def _raise(errors: dict[str, EnvkitError], cancel: Cancel) -> None:
     if cancel.signum:
         raise Cancelled(cancel.signum)
     stopped = next((error for error in real.values() if isinstance(error, EngineStopped)), None)
-    if stopped:  # all other failures follow from this one
+    if stopped:  # this error is the cause of all other failures
         raise stopped
     if len(real) == 1:
         step, error = real.popitem()

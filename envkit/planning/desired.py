@@ -125,7 +125,7 @@ def want(
 ) -> Want:
     """Return the desired state of one service.
 
-    The image of a running container counts as present even if the engine no longer has its name.
+    The function treats the image of an existing container as present even if the engine no longer has its name.
     """
     service = resolve_for_plan(environment, name, paths)
     options = candidates(service, environment.images)
@@ -147,8 +147,8 @@ def want(
 def _chosen(wanted: Want, identity: Callable[[str], str], instance: Instance | None) -> str:
     """Return the first candidate that is present, or the build's tag, or an empty string.
 
-    The build counts only if there are no candidates to pull, or if the running service already uses it. In that case
-    the build stays, even if a candidate can be pulled now.
+    The function returns the tag only if there are no candidates to pull, or if the service already uses the build. In
+    that case the build stays, even if a candidate can be pulled now.
     """
     here = [image for image in wanted.candidates if identity(image)]
     if here or not wanted.tag:

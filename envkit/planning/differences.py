@@ -1,4 +1,4 @@
-"""Compare the running environment with the desired one, and find what data a change would lose. Pure functions."""
+"""Compare the running environment with the desired one, and find the data that a change would lose. No function has side effects."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _value(option: str) -> str:
 
 
 def _loses(step: Step, desired: Desired, facts: Facts) -> bool:
-    """Return whether the step loses data; something that is dead or never worked has nothing to lose."""
+    """Return whether the step loses data; a service or cluster that is dead or never worked has no data to lose."""
     if not removes(step, facts):
         return False
     if step.subject is Subject.CLUSTER:
@@ -74,7 +74,7 @@ def _loses(step: Step, desired: Desired, facts: Facts) -> bool:
         stray = next(it for it in facts.strays if it.name == step.name)
         return _lives(stray) and (stray.volumes or stray.service in facts.data)
     instance, want = facts.instances[step.name], desired.services[step.name]
-    # With another fingerprint the probe result does not count: the probe checks for the new configuration.
+    # If the fingerprint differs, ignore the probe result, because the probe checks for the new configuration.
     broken = step.name in facts.unready and instance.fingerprint == want.fingerprint
     return _lives(instance) and not broken and holds_data(desired.environment.services[step.name], instance)
 

@@ -1,4 +1,4 @@
-"""The current state from which a plan is made: plain values that envkit found by label, not from its record."""
+"""The current state from which envkit makes a plan. A field says so if it comes from the record of the last `up`."""
 
 from __future__ import annotations
 

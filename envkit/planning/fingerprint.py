@@ -19,7 +19,7 @@ LENGTH = 16
 """Hexadecimal digits of a fingerprint; 64 bits are enough to distinguish the versions of one service."""
 
 PART = 8
-"""Hexadecimal digits of one field's digest; few are enough, because it is compared with one other digest only."""
+"""Hexadecimal digits of one field's digest; few are enough, because a digest is compared with one other only."""
 
 INSIDE = {
     "platform", "entrypoint", "command", "user", "workdir", "env", "memory", "shm", "tmpfs", "capabilities",

@@ -21,11 +21,11 @@ from envkit.planning.steps import Subject as Subject
 from envkit.planning.steps import Want as Want
 
 NAMES_SHOWN = 6
-"""Maximum number of changed fields that a reason names; it gives only the number of the others."""
+"""Maximum number of changed fields that a reason names; it counts the other fields."""
 
 
 def select(environment: Environment, names: Iterable[str]) -> frozenset[str]:
-    """Return the named services and everything that they need; all services and the cluster if none is named.
+    """Return the named services and everything that they need; without names, return all services and the cluster.
 
     Raises `UsageError` for an unknown name.
     """
@@ -77,7 +77,7 @@ def removes(step: Step, facts: Facts) -> bool:
 
 
 def _after_what_makes_way(steps: dict[str, Step], desired: Desired, facts: Facts) -> dict[str, Step]:
-    """Return the steps, with starts ordered after the removal of containers that hold their ports.
+    """Return the steps, in which a service starts after the removal of the containers that hold its ports.
 
     This order is needed after a service was renamed. Two services that exchange their ports would wait for each
     other; therefore only one of them waits.

@@ -95,7 +95,7 @@ class Desired:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps, in an order in which they could also run one after another."""
+    """The steps. If they run one after another in this order, each runs after the steps that it needs."""
 
     steps: tuple[Step, ...] = field(default_factory=tuple)
 

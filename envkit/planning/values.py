@@ -1,4 +1,4 @@
-"""Values of references without a service: `${env.name}`, `${host.address}`, `${cluster.server}`, `${secret.y}`.
+"""Values for references that name no service: `${env.name}`, `${host.address}`, `${cluster.server}`, `${secret.y}`.
 
 Each value is computed when it is read, so that envkit parses a kubeconfig only if a reference needs a part of it.
 """

@@ -10,7 +10,7 @@ from envkit.base.events import Event
 
 
 def row_of(event: Event) -> dict[str, Any]:
-    """Return the event as a JSON object; `seconds` is left out if it has no value."""
+    """Return the event as a JSON object; the object has no `seconds` if the event has none."""
     row = {"event": event.kind.value, "step": event.step, "message": event.message, "at": round(event.at, 3)}
     return row if event.seconds is None else {**row, "seconds": round(event.seconds, 3)}
 

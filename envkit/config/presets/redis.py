@@ -36,10 +36,10 @@ MEMORY_FOR_DATA = 2
 """
 
 MARKER = "envkit:${env.name}"
-"""The mark of the environment that the server belongs to, stored in a setting that nothing else uses.
+"""The name of the server's environment, stored in a Redis setting that has no other use in envkit.
 
 CONFIG GET returns it, FLUSHALL does not remove it, and it survives a restart. A suite flushes only a server with the
-mark of its own environment.
+name of its own environment.
 """
 
 DECAY = "dirty_decay_ms:0,muzzy_decay_ms:0"
