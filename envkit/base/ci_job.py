@@ -33,7 +33,7 @@ class Identity:
 
     @property
     def suffix(self) -> str:
-        """The job's number and the first six characters of a hash of `parts`, for example `9876543210-3f9a1c`."""
+        """The job's number, or `job` without a number, and six characters of a hash of `parts`: `9876543210-3f9a1c`."""
         import hashlib  # imported here because it takes 4 ms, and commands outside CI do not need it
 
         mark = hashlib.sha256("\0".join(self.parts).encode()).hexdigest()[:6]

@@ -125,6 +125,6 @@ def _signal_group(group: int, signum: int) -> bool:
     """Send the signal to the group; return whether the group still had a process that received it."""
     try:
         os.killpg(group, signum)
-    except (ProcessLookupError, PermissionError):  # macOS raises PermissionError for a group of zombies
+    except (ProcessLookupError, PermissionError):  # macOS raises PermissionError for a group of zombie processes
         return False
     return True

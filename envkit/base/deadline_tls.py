@@ -11,7 +11,7 @@ from envkit.base.deadline import Deadline, Plug
 class TlsPlug(ssl.SSLSocket):
     """A TLS socket that ends all reads and writes by its deadline.
 
-    `deadline` is None during the handshake, which keeps to the timeout of the plain socket.
+    `deadline` is None during the handshake. The handshake has the timeout of the plain socket.
     """
 
     deadline: Deadline | None = None

@@ -162,4 +162,4 @@ class Cancelled(EnvkitError):
 
 
 class Bug(EnvkitError):
-    """An exception that is not an `EnvkitError`, which is a defect in envkit; the message has the exception's type."""
+    """A defect in envkit: it raised an exception of another type than `EnvkitError`. The message has that type."""

@@ -94,7 +94,7 @@ OURS = Verdict(Relation.OURS)
 
 @dataclass(frozen=True)
 class Claim:
-    """The owner that a command acts for. With `force` it may change everything that the user's permissions allow."""
+    """The owner that a command acts for. With `force` the command can change everything that the user can change."""
 
     owner: Owner
     folder: str = ""
@@ -190,7 +190,7 @@ def claim(home: Path, checkout: str, folder: str = "", written: Owner | None = N
 
 
 def of_data(raw: object) -> Owner:
-    """Return the owner from the data of a file. Raises `TypeError` or `ValueError` if the data are not an owner."""
+    """Return the owner that the data of a file describe. Raises `TypeError` or `ValueError` for other data."""
     if not isinstance(raw, Mapping):
         raise TypeError(f"expected a mapping, found {raw!r}")
     found = Owner(**raw)

@@ -1,4 +1,4 @@
-"""Paths of envkit's own files: one folder per environment in the user's state directory."""
+"""Paths of envkit's own files; each environment has a folder in the user's state directory."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ It may raise `EnvkitError` to end the wait.
 """
 
 FIRST_POLL = 0.02
-"""Seconds between the first two attempts; with compose's fixed interval a start took 30.9 s instead of 3.4 s."""
+"""Seconds between the first two attempts; with Compose's fixed interval a start took 30.9 s instead of 3.4 s."""
 
 SLOWEST_POLL = 0.5
 """Maximum number of seconds between two attempts."""

@@ -78,7 +78,7 @@ class GitHub:
 
     @contextmanager
     def group(self, title: str, *, folded: bool = True) -> Iterator[None]:
-        """Print a group. GitHub folds every group, so with `folded=False` print a line with the title instead."""
+        """Print a group. With `folded=False`, print a line with the title, because GitHub folds every group."""
         self._say(command("group", title) if folded else f"\n{title}\n")
         try:
             yield

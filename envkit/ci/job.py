@@ -99,7 +99,7 @@ class Job:
     def learn(self, environment: Environment | None = None) -> None:
         """Mask the secrets that are new since the last call.
 
-        It is called several times, because secrets appear while the environment starts and `down` removes their files.
+        Call it several times, because secrets appear while the environment starts and `down` removes their files.
         """
         from envkit.evidence.secrets import redactor, telling
 

@@ -56,6 +56,6 @@ Owner = Annotated[
 
 
 class Model(BaseModel):
-    """Base class of the configuration's models: frozen, and an unknown key is a fault."""
+    """Base class of the configuration's models. Models are frozen, and an unknown key is a fault."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)

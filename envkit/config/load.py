@@ -1,7 +1,7 @@
 """Load the configuration of a request: return one frozen, typed `Environment`, or raise one error with all faults.
 
-Layers, lowest first: the files that the file `extends`, the file, overlays, the git-ignored local override, `--set`,
-flags and `ENVKIT_*`. Only `load` imports the typed model. `identify` does not, because fast commands use it.
+Layers, lowest first: the files that the main file `extends`, the main file, overlays, the git-ignored local override,
+`--set`, flags and `ENVKIT_*`. Only `load` imports the typed model. `identify` does not, because fast commands use it.
 """
 
 from __future__ import annotations

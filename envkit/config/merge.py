@@ -17,7 +17,7 @@ def dotted(keys: Keys) -> str:
 
 @dataclass
 class Merged:
-    """The merged layers. Mappings merge recursively, lists and scalars replace the earlier value, null deletes it.
+    """The merged layers. Mappings merge recursively. Lists and scalars replace the earlier value. Null deletes it.
 
     `origins` maps paths to the file that wrote the value.
     """

@@ -201,7 +201,7 @@ class Service(Model):
 
     @property
     def runs(self) -> bool:
-        """Whether a runtime runs the service, as container or process; a host command or migration runs without one."""
+        """Whether a runtime runs the service, as container or process; a host command or migration needs no runtime."""
         return self.in_container or self.process is not None
 
 
@@ -278,7 +278,7 @@ class Environment(Model):
         return {port - self.port_offset for port in self.host_ports()}
 
     def host_ports(self) -> dict[int, str]:
-        """Return the fixed host ports, offset added, each with its publisher: `redis.redis`, `cluster.30081`."""
+        """Return the fixed host ports plus the offset, each with its publisher: `redis.redis`, `cluster.30081`."""
         found: dict[int, str] = {}
         for name, service in self.services.items():
             for port_name, port in service.ports.items():

@@ -1,4 +1,4 @@
-"""Rules for names. The module imports nothing of envkit, because fast commands use it without the typed model."""
+"""Rules for names. Fast commands use this module without the typed model, so it imports nothing else of envkit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HTTP_PATH = r"^[!-~]*$"
 """Pattern of the path in an HTTP request line: visible ASCII characters without spaces."""
 
 RESERVED = frozenset({"self", "env", "cluster", "network", "host", "identity", "secret"})
-"""First words of references with a special meaning; no service may have such a name."""
+"""First words of references with a special meaning; a service must not have such a name."""
 
 NAME_IN_WORDS = "lower-case letters, digits and dashes, at most 40, a letter or digit first and last"
 

@@ -8,7 +8,7 @@ from envkit.config.resolution import resolved_probe
 
 
 class _Nowhere:
-    """An addressing without any address: each method raises `UnresolvedReference`."""
+    """An `Addressing` without addresses: each method raises `UnresolvedReference`."""
 
     def host(self, _service: str) -> str:
         """Raise `UnresolvedReference`: a host is known only while the service runs."""

@@ -65,7 +65,7 @@ def _short_forms(root: Node, parts: Node) -> None:
 
 
 def _relaxed(node: Any) -> Any:
-    """Return the node in the form for one layer: no titles, no required keys, null and variables allowed."""
+    """Return the node as one layer needs it: without titles and required keys, and with null and variables allowed."""
     if isinstance(node, list):
         return [_relaxed(item) for item in node]
     if not isinstance(node, dict):

@@ -94,7 +94,7 @@ def identify(request: Request) -> Identified:
 
 
 def collect(request: Request) -> Sources:
-    """Return all layers: the files that the file extends, the file, overlays, the local override, `--set` and flags.
+    """Return all layers: extended files, the main file, overlays, the local override, `--set`, flags and variables.
 
     Raises `ConfigError` if the main file cannot be found; the result lists all other faults.
     """
@@ -178,7 +178,7 @@ class _Reader:
         self.add(path)
 
     def add_flags(self) -> None:
-        """Add a layer for each `--set`, then one for each flag or variable in `COMMAND_LINE`."""
+        """Add a layer for each `--set`, then a layer for each key of `COMMAND_LINE` that has a value."""
         for text in self.request.sets:
             data, wrong = parsed_set(text)
             if wrong:

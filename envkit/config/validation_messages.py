@@ -48,7 +48,7 @@ def has(value: Any, key: Any) -> bool:
 def explained(
     error: ValidationError, model: type[BaseModel], raw: Any, also: tuple[str, ...] = (), most: int | None = None
 ) -> dict[Keys, str]:
-    """Return one message per path for the first `most` errors; alternatives that pydantic tried share one message."""
+    """Return one message per path for the first `most` errors; all alternatives at a path share one message."""
     found: dict[Keys, str] = {}
     for detail in error.errors(include_url=False)[:most]:
         keys, value = _place(detail, raw)
@@ -66,7 +66,7 @@ def explained(
 def _place(detail: Mapping[str, Any], raw: Any) -> tuple[Keys, Any]:
     """Return the path of an error in `raw`, and the value there.
 
-    The path from pydantic also contains the alternatives that it tried; this function leaves them out.
+    The path from pydantic also contains the alternatives that pydantic tried; this function removes them.
     """
     keys: list[str | int] = []
     value = raw

@@ -17,7 +17,7 @@ from envkit.drivers.engine.discovery import find_all
 from envkit.drivers.engine.endpoint import Endpoint
 
 RUN_SECONDS = 8.0
-"""Time limit of a program that prints its version."""
+"""Time limit, in seconds, of a program or an engine call in a check."""
 
 
 @dataclass

@@ -90,7 +90,7 @@ def _prune(host: Host, one: PruneTarget) -> str:
 
 
 def proxies(host: Host) -> Iterator[Finding]:
-    """Check that the proxy variables exclude 127.0.0.1: a proxy cannot reach the services of this host."""
+    """Check that the proxy variables exclude 127.0.0.1, because a proxy cannot reach the services of this host."""
     names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
     given = [name for name in names if host.environ.get(name)]
     if not given:

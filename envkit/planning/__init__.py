@@ -1,1 +1,1 @@
-"""Compare the desired environment with the facts, make a graph of steps, and run it. Imports no driver."""
+"""Compare the desired environment with the facts, make a graph of steps, and run it. No driver is imported."""

@@ -13,7 +13,7 @@ from envkit.base.waiting import Aborted, Cancel
 from envkit.planning.plan import Plan, Step
 
 JOBS = 12
-"""Maximum number of parallel steps: more than any profile has, because steps mostly wait and compute little."""
+"""Maximum number of parallel steps. No profile has so many, and steps mostly wait and compute little."""
 
 Do = Callable[[Step, Callable[[str], None], Cancel], str]
 """A function that performs one step and returns a message about the result. It raises `EnvkitError`."""

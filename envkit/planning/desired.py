@@ -76,7 +76,7 @@ def resolve_for_host(
     service = environment.services[name]
     within: dict[str, Any] = {"process": None, "command": None, "entrypoint": None, "files": ()}
     if service.runs:
-        within["env"] = {}  # these variables are for inside; some cannot be resolved for the host
+        within["env"] = {}  # these variables are for the container or process; some cannot be resolved for the host
     return resolved_service(service.model_copy(update=within), scope)
 
 
@@ -95,7 +95,7 @@ def moved(service: Service, offset: int) -> Service:
 
 
 def candidates(service: Service, images: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the images to try, with substitutes applied; for a process, the reference of its program."""
+    """Return the images to try, with substitutes applied; for a process, the text that identifies its program."""
     if service.process and not service.in_container:
         return (service.process.reference,)
     return tuple(name for image in service.image for name in names_of(substitute(image, images)))

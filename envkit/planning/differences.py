@@ -1,4 +1,4 @@
-"""Compare the running environment with the desired one, and find the data that a change would lose. No function has side effects."""
+"""Compare the running environment with the desired environment, and find the data that a change would lose."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOLD = (Subject.SERVICE, Subject.CLUSTER, Subject.BOOTSTRAP, Subject.STRAY)
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that differs from its desired state. `loses` is true if it works, holds data, and will be removed."""
+    """A thing that differs from its desired state. `loses` is true if it works, holds data and will be removed."""
 
     name: str
     reason: str
@@ -29,7 +29,7 @@ class Difference:
 
 
 def differences(steps: Plan, desired: Desired, facts: Facts) -> tuple[Difference, ...]:
-    """Return a difference for each change in the plan, except for resuming paused services."""
+    """Return a difference for each change of a subject in `TOLD`, except for the resumption of paused things."""
     told = (step for step in steps.changes if step.subject in TOLD and step.action is not Action.RESUME)
     return tuple(Difference(step.about, step.reason, _loses(step, desired, facts)) for step in told)
 

@@ -10,7 +10,7 @@ from typing import Literal
 from envkit.base.owner import UNKNOWN, Owner
 
 KILLED = 137
-"""Exit code after SIGKILL. Podman on cgroup v1 never sets its OOM flag, so only the code shows it."""
+"""Exit code after SIGKILL. Podman on cgroup v1 does not set its OOM flag, so only this code shows the kill."""
 
 State = Literal["created", "running", "paused", "exited", "dead", "other"]
 

@@ -1,4 +1,4 @@
-"""Types of a plan: the desired state of each service, and the steps that lead to it. Plain values."""
+"""Types of a plan: the desired state of each service, and the steps that lead to it. All are plain values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Action(StrEnum):
 
 
 class Subject(StrEnum):
-    """The kind of thing that a step changes or keeps."""
+    """The kind of thing that a step changes or keeps. A stray is an instance of a service that was configured before."""
 
     NETWORK = "network"
     IMAGE = "image"

@@ -1,7 +1,7 @@
 """Presets: functions that take a few options and return a service, as it would be in a configuration file.
 
 envkit merges the user's own keys over the result. The result uses references (`${self.port}`), so that it stays correct
-after such a change. Each preset is a module with a `PRESET`, registered in `base.registry.PRESETS`.
+after the user's changes. Each preset is a module with a `PRESET`, registered in `base.registry.PRESETS`.
 """
 
 from __future__ import annotations

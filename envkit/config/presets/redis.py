@@ -65,7 +65,7 @@ def redis(options: RedisOptions) -> dict[str, Any]:
         "command": command,
         "process": {"supply": "redis", "command": [*command, "--port", "${self.port}", "--dir", "${self.data}"]},
         "files": {**rights.before("redis-server"), **files},
-        # The jemalloc in the images of Redis has the prefix je_; the one of Debian has no prefix.
+        # The jemalloc in the images of Redis has the prefix je_; Debian's jemalloc has no prefix.
         "env": {"MALLOC_CONF": DECAY, "JE_MALLOC_CONF": DECAY, **secret, **rights.everything(options.superuser)},
         "memory": MEMORY_FOR_DATA * options.maxmemory,
         "data": True,
