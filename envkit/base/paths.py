@@ -49,7 +49,7 @@ class Paths:
 
     @property
     def begun(self) -> Path:
-        """The file with the owner of `folder` and the engine of its things, see `inventory.state.Begun`."""
+        """The file that names the owner of `folder` and the engine that is used, see `inventory.state.Begun`."""
         return self.folder / "owner.json"
 
     @property

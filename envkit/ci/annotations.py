@@ -1,4 +1,4 @@
-"""Build annotations with the next step: at most eight, because CI services show about ten for each step of a job."""
+"""Build annotations, at most eight for an error, because CI services show about ten for each step of a job."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Wanted:
 
 @dataclass
 class Job:
-    """Collect the result of one command and reports it to the CI service.
+    """Collects the result of one command and reports it to the CI service.
 
     A `Job` is also the `Intent` of its `up` (see `operations.up`), so it gathers evidence of a failure before the
     rollback. `show` shows an error, `note` prints a line, and `gather` collects evidence of an error that happened

@@ -71,7 +71,7 @@ def names_of(image: str) -> tuple[str, ...]:
 
 
 def local_name(image: str) -> str:
-    """Return the name for a local image: its own name, or for a name with a digest the result of `kept_name`."""
+    """Return the name for a local image: its own name, or the result of `kept_name` if the name has a digest."""
     return names_of(image)[-1]
 
 

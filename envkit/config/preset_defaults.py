@@ -27,7 +27,7 @@ class Floor:
     """Names of generated passwords, each with the file that sets `credentials`."""
 
     def lay_missing(self, merged: Merged) -> None:
-        """Add the defaults that `merged` lacks. Call it first, and again after each layer, because a layer can delete them."""
+        """Add the defaults that `merged` lacks, first and again after each layer, because a layer can delete them."""
         for name, service in self.services.items():
             if name not in merged.data.get("services", {}):
                 merged.lay({"services": {name: service}}, self.origins[name])

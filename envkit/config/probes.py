@@ -21,7 +21,7 @@ class Target(Protocol):
 
     @property
     def port(self) -> Callable[[str], int]:
-        """A function from a port's name to its host port; an empty name means the first port."""
+        """A function that returns the host port for a port's name; an empty name means the first port."""
 
     @property
     def execute(self) -> Callable[[tuple[str, ...]], tuple[int, str]]:
@@ -47,10 +47,9 @@ class ProbeModel(Model):
     takes_migrations: ClassVar[bool] = False
 
     def attempt(self, target: Target) -> str | None:
-        """Check the service once; return None if it works, else what the probe found.
+        """Check the service once; return None if it works, else a text that says what the probe found.
 
-        The method does not raise for a refused connection, a missing answer or an invalid answer. It returns a text
-        about them.
+        The method also returns a text, and does not raise, for a refused connection and for a missing or invalid answer.
         """
         raise NotImplementedError
 

@@ -28,7 +28,7 @@ class Action(StrEnum):
 
 
 class Subject(StrEnum):
-    """The kind of thing that a step changes or keeps. A stray is an instance of a service that was configured before."""
+    """The kind of thing that a step changes or keeps. A stray is an instance of a service that is not configured."""
 
     NETWORK = "network"
     IMAGE = "image"
@@ -95,7 +95,7 @@ class Desired:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps. If they run one after another in this order, each runs after the steps that it needs."""
+    """The steps of a graph; the `needs` of each step decide the order in which the steps run."""
 
     steps: tuple[Step, ...] = field(default_factory=tuple)
 

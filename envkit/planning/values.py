@@ -75,7 +75,7 @@ class RuntimeValues:
         return path.read_text() if path.exists() else ""
 
     def ca(self) -> str:
-        """Return the text of the API server's CA, or its placeholder, also if there is no kubeconfig yet."""
+        """Return the text of the API server's CA, or a placeholder, for example before a kubeconfig exists."""
         from envkit.base import kubeconfig
 
         there = self.authority and self.paths.kubeconfig.exists()
@@ -130,7 +130,8 @@ def values(environment: Environment, where: Addressing, fleeting: RuntimeValues)
 def server_of(environment: Environment, where: Addressing, paths: Paths) -> str:
     """Return the API server's URL for the place that `where` describes; empty if there is no kubeconfig yet.
 
-    Containers use the name of a node or service, processes use 127.0.0.1, and the host uses the kubeconfig's URL.
+    Inside the network the URL has the name of a node or service. Elsewhere it is the kubeconfig's URL, or 127.0.0.1 if
+    the API server is a service and the caller is a process.
 
     The certificate of kind has the names of its nodes. The certificate of an API server without nodes has the name of
     its service.
