@@ -164,7 +164,7 @@ def in_time(call: Callable[[], T], deadline: Deadline, what: str) -> T:
     """Run `call` in a separate thread and return its result; the thread is not stopped at the deadline.
 
     Raises `TimeoutError` that names `what`, and the errors of `call`. Use this function for libraries that open their
-    own sockets. Use `dial` for libraries that accept a socket, because then only the resolver can leave a thread.
+    own sockets. Use `dial` for libraries that accept a socket: only its resolver's thread can outlive the deadline.
     """
     import queue
     import threading

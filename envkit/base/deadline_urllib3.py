@@ -31,7 +31,7 @@ class Timed:
     def connect(self) -> None:
         """Connect, with a new deadline. urllib3 does the TLS handshake; the TLS socket then keeps to the deadline."""
         self.deadline = self.begin()
-        super().connect()  # type: ignore[misc]  # of the connection that this is mixed into
+        super().connect()  # type: ignore[misc]  # the other base class defines it
         if type(self.sock).__name__ == "SSLSocket":
             self.sock.__class__ = TlsPlug
             self.sock.deadline = self.deadline
@@ -40,7 +40,7 @@ class Timed:
         """Send a request. An open connection gets a new deadline; a new connection keeps the deadline of `connect`."""
         if self.deadline is None and self.sock is not None:
             self.deadline = self.sock.deadline = self.begin()
-        super().request(*arguments, **more)  # type: ignore[misc]  # of the connection that this is mixed into
+        super().request(*arguments, **more)  # type: ignore[misc]  # the other base class defines it
         self.deadline = None
 
     def _new_conn(self: Any) -> Plug:

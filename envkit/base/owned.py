@@ -27,9 +27,9 @@ def why_not_ours(facts: os.stat_result) -> str:
 def own_folder(path: Path, mode: int = 0o755) -> Path:
     """Create the folder and its missing parents with this mode, independent of the umask, and return the folder.
 
-    If the folder is ours and other users could write to it, the function restores the mode and removes the content,
-    because another user may have added files. Raises `EnvironmentFailed` if the folder belongs to another user, or if
-    it belongs to root and other users can write to it. Raises `OSError` if it cannot be created.
+    If the folder belongs to this user and other users could write to it, the function restores the mode and removes
+    the content, because another user may have added files. Raises `EnvironmentFailed` if the folder belongs to another
+    user, or if it belongs to root and other users can write to it. Raises `OSError` if it cannot be created.
     """
     for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
         folder.mkdir(mode=mode, exist_ok=True)

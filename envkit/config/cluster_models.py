@@ -133,7 +133,7 @@ class Cluster(Model):
 
     @property
     def wanted(self) -> bool:
-        """Whether the environment has a cluster at all."""
+        """Whether the environment has a cluster."""
         return self.type != registry.NO_CLUSTER
 
     @property

@@ -109,7 +109,7 @@ def _complete(data: dict[str, Any], sources: Sources, request: Request, findings
 
 
 def _less_followers(wrong: dict[Keys, str], findings: dict[Keys, str]) -> dict[Keys, str]:
-    """Return the faults except those about a whole service, if it is incomplete because its preset is invalid."""
+    """Return the faults, without the fault of a whole service that is incomplete because its preset is invalid."""
     incomplete = {keys[:2] for keys in findings if keys[0] == "services" and keys[2:3] == ("preset",)}
     return {keys: message for keys, message in wrong.items() if keys not in incomplete}
 

@@ -50,7 +50,7 @@ class Merged:
             del self.origins[keys]
 
     def origin(self, at: Keys) -> str:
-        """Return the file that wrote the value or the nearest mapping that contains it; empty if no file did."""
+        """Return the file of the value, or else of the nearest mapping that contains it; empty if no file wrote it."""
         for end in range(len(at), 0, -1):
             if at[:end] in self.origins:
                 return self.origins[at[:end]]

@@ -49,7 +49,7 @@ class ProbeModel(Model):
     def attempt(self, target: Target) -> str | None:
         """Check the service once; return None if it works, else a text that says what the probe found.
 
-        The method also returns a text, and does not raise, for a refused connection and for a missing or invalid answer.
+        The method also returns a text, and does not raise, for a refused connection or a missing or invalid answer.
         """
         raise NotImplementedError
 

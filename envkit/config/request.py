@@ -93,7 +93,7 @@ CHOOSING = {
 
 
 def _refuse_blank(flags: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-    """Raise `UsageError` for a blank choice, because envkit would then select an environment that the user did not intend."""
+    """Raise `UsageError` for a blank choice, with which envkit would select the wrong environment."""
     for key, (flag, variable) in CHOOSING.items():
         said = (flag, flags.get(key)) if flags.get(key) is not None else (variable, environ.get(variable))
         reject_blank(*said)

@@ -20,7 +20,7 @@ DATABASE = "ENVKIT_DATABASE"
 """Environment variable of a process: the database that `initdb.sh` creates; an image creates its own database."""
 
 EARLY = "/usr/local/sbin"
-"""The first folder on PATH in Debian's and Alpine's images; Redis' and PostgreSQL's images are based on those."""
+"""The first folder on PATH in Debian's and Alpine's images; Redis' and PostgreSQL's images are based on them."""
 
 
 def _program(name: str) -> Path:

@@ -33,8 +33,8 @@ def default_profile() -> str:
 def checkout_of(files: Sequence[str], root: str) -> str:
     """Return the checkout of an environment with these configuration files, or an empty string if it has none.
 
-    An environment with only shipped profiles has no checkout, so that its user can reach it from any folder. If the user
-    adds only a file to the profiles (an overlay, `envkit.local.yaml`), the folder of that file is the checkout.
+    An environment with only shipped profiles has no checkout, so that its user can reach it from any folder. If the
+    user adds only a file to the profiles (an overlay, `envkit.local.yaml`), the folder of that file is the checkout.
     """
     own = [Path(file) for file in files if not is_shipped(Path(file))]
     if not own:
