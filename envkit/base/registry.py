@@ -122,7 +122,7 @@ CI_SERVICES = {
 }
 """CI services. Each name maps to a variable that is true in the service's jobs, and to a module.
 
-envkit uses the first service whose variable is true.
+envkit uses the first service whose variable is true, unless `ENVKIT_CI` selects another.
 
 A module has `platform(environ, say, as_json=...)`, see `ci.platform.Platform`, and `identity(environ, said)`, which
 returns the `base.ci_job.Identity` of the job. `said` is the value of `ENVKIT_JOB`.
