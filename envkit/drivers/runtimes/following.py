@@ -33,7 +33,7 @@ def lines_of(pieces: Iterable[bytes]) -> Iterator[str]:
 
 @dataclass
 class Place:
-    """The position up to which a log was read, so that another read can continue there. A new `Place` is the beginning."""
+    """The position in a log after a read, so that the next read can continue there. A new `Place` is the start."""
 
     moment: int = 0
     """The timestamp of the last piece in nanoseconds since 1970; 0 if pieces have no timestamps. Podman writes seconds

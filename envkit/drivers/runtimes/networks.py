@@ -1,4 +1,4 @@
-"""Creates and removes an environment's own network. Its services and its cluster's nodes find each other by name in it."""
+"""Creates and removes an environment's own network, in which services and cluster nodes find each other by name."""
 
 from __future__ import annotations
 

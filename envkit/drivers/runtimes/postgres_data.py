@@ -1,4 +1,4 @@
-"""Fills PostgreSQL's data directory for a process with a copy of a template in the cache: faster than a run of initdb."""
+"""Fills PostgreSQL's data directory for a process: copies a template from the cache, which is faster than initdb."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from envkit.drivers.accounts import Account
 from envkit.drivers.runtimes.spawning import as_user
 
 SECONDS = 60.0
-"""The timeout in seconds for each of two commands: initdb, and the creation of the database. Together they took 1.0 s on
-an idle two-core machine."""
+"""The timeout in seconds for initdb, and again for the creation of the database. Both took 1.0 s on an idle two-core
+machine."""
 
 TOLD = ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
 """The variables that determine the contents of the data directory, as in PostgreSQL's own images."""
@@ -64,7 +64,7 @@ def own(folder: Path, account: Account | None) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove incomplete templates of a killed envkit. Keep a template whose lock another process holds: it copies now."""
+    """Remove incomplete templates of a killed envkit. Keep a template while another process holds its lock."""
     from filelock import FileLock, Timeout
 
     for left in folder.glob(".*.new"):
@@ -77,7 +77,7 @@ def _make(
     scratch: tuple[Path, Account | None], template: Path, programs: Mapping[str, Path], variables: Mapping[str, str],
     environ: Mapping[str, str],
 ) -> None:  # fmt: skip
-    """Make the data in the scratch folder, copy it beside `template`, then rename the copy: no template is incomplete."""
+    """Make the data in the scratch folder and copy it; rename the copy at the end, so no template is incomplete."""
     folder, account = scratch
     write_private(folder / "password", variables.get("POSTGRES_PASSWORD", ""))
     own(folder, account)
@@ -93,7 +93,7 @@ def _with_limited_rights(
     folder: Path, programs: Mapping[str, Path], variables: Mapping[str, str], environ: Mapping[str, str],
     account: Account | None,
 ) -> None:  # fmt: skip
-    """Run the same initdb script as in containers: it makes envkit's superuser, who cannot log in, and the user's role."""
+    """Run the initdb script that containers use too. It makes the user's role, and a superuser who cannot log in."""
     user, database = _user(variables), _database(variables)
     login = [f"--username={user}", "--auth-local=reject"]
     login += [f"--pwfile={folder / 'password'}"] if variables.get("POSTGRES_PASSWORD") else ["--auth-host=trust"]
@@ -133,7 +133,7 @@ def _database(variables: Mapping[str, str]) -> str:
 
 @contextmanager
 def _scratch(folder: Path, account: Account | None) -> Iterator[tuple[Path, Account | None]]:
-    """Yield a folder for initdb inside the service's folder, and the account that initdb runs as; then remove the folder.
+    """Yield a folder for initdb inside the service's folder, and the account for initdb; then remove the folder.
 
     If envkit is killed, the folder is removed with the service. initdb needs a user with a name, so the account is not
     the service's. It has the group of the service's account, so it can enter the service's folder.

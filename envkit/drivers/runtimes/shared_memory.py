@@ -23,8 +23,9 @@ def forget(data: Path) -> bool:
     """Remove the unused System V segment that the data directory's `postmaster.pid` names; return whether it did.
 
     Works on Linux only. A segment is unused if no process has attached it. The service's user can write
-    `postmaster.pid`, so this removes only a segment of the user who owns the data directory. PostgreSQL removes its segment when it
-    stops, or when it starts again on the same data. After SIGKILL and without the data, no other program removes it.
+    `postmaster.pid`, so this removes only a segment of the user who owns the data directory. PostgreSQL removes
+    its segment when it stops, or when it starts again on the same data. After SIGKILL and without the data, no other
+    program removes the segment.
     """
     segment = _named_in(data)
     if segment is None or segment not in _unused(data.stat().st_uid):
