@@ -1,4 +1,4 @@
-"""Deletes the objects that suites leave in a cluster: their namespaces, and custom resources outside of these.
+"""Deletes the objects that suites leave in a cluster: their namespaces, and custom resources outside of them.
 
 It requests the deletions and does not wait for them, because the deletion of a namespace takes seconds, and suites use
 a new name each time. A suite that uses a name again gets Kubernetes' error about a namespace that is `Terminating`.
@@ -19,8 +19,8 @@ from envkit.drivers.clusters.api import FINGERPRINT, Api, ApiError
 WORKERS = 8
 
 SECONDS, FIRST = 20.0, 0.2
-"""The time limit in seconds for one request with its repeats (a call can get no answer), and the pause in seconds before
-the first repeat."""
+"""The time limit in seconds for one request with its repeats (a call can get no answer), and the pause before the first
+repeat."""
 
 KEPT = frozenset({"default", "local-path-storage"})
 """The namespaces of Kubernetes or kind that stay, in addition to namespaces whose names start with `kube-`."""
@@ -34,7 +34,7 @@ def clear(api: Api, cluster: Cluster, environment: str) -> tuple[int, int]:
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="clear") as pool:
         groups = pool.submit(_kinds, api)
         found = api.ask("GET", "/api/v1/namespaces").get("items") or []
-        leaving = {_name(one) for one in found if one["metadata"].get("deletionTimestamp")}  # Kubernetes deletes their objects too
+        leaving = {_name(one) for one in found if one["metadata"].get("deletionTimestamp")}  # with their objects
         going = [name for name in map(_name, found) if _of_a_test(name, found, cluster, environment)]
         list(pool.map(lambda name: _delete(api, f"/api/v1/namespaces/{quote(name)}"), going))
         left = list(pool.map(lambda kind: _collections(api, kind, leaving | {*going}, environment), groups.result()))
@@ -53,7 +53,7 @@ def _of_a_test(name: str, found: Iterable[Mapping[str, Any]], cluster: Cluster, 
 
 
 def _kinds(api: Api) -> list[tuple[str, str, bool]]:
-    """Return for each CRD that envkit applied: its apiVersion, its plural name, and whether its objects have namespaces."""
+    """Return for each CRD that envkit applied its apiVersion, its plural, and whether its objects have a namespace."""
     import json
 
     mark = ((api.find(FINGERPRINT) or {}).get("data") or {}).get("applied", "{}")

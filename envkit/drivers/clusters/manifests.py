@@ -25,7 +25,7 @@ ORDER = (
 )  # fmt: skip
 LAST = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "ValidatingAdmissionPolicyBinding",
         "MutatingAdmissionPolicyBinding", "APIService")  # fmt: skip
-"""The kinds to apply after all others, because the objects that they check, or to which they forward, must exist first."""
+"""The kinds to apply after all others, because they refer to objects of the other kinds."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def expires_at(token: str) -> float:
-    """Return the time in the token's `exp` claim, in seconds since 1970; 0 if the token is no JWT or has no such claim."""
+    """Return the time in the token's `exp` claim, in seconds since 1970; 0 if it has no such claim or is no JWT."""
     try:
         payload = token.split(".")[1]
         return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])
