@@ -53,7 +53,7 @@ class _Bootstrap:
     manifests: Sequence[Manifest]
 
     def run(self) -> None:
-        """Create namespaces and CRDs in parallel, then the other objects, then the ConfigMap that records the bootstrap."""
+        """Create namespaces and CRDs in parallel, then all other objects, then the ConfigMap of `_mark`."""
         if self.manifests:
             self.steps.run("manifests fit this API server", self._check_versions)
         first = [m for m in self.manifests if m.kind == "CustomResourceDefinition"]

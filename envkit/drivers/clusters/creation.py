@@ -61,7 +61,7 @@ class Creation:
         self.finished: Future[Finished]
 
     def run(self, work: Work | None) -> Future[None]:
-        """Run kind, probe the cluster, and start `work` in a thread; return the Future of `work` after all have ended."""
+        """Run kind, probe the cluster, and run `work` in a thread; return the Future of `work` after all have ended."""
         self.kind.paths.make()
         worked: Future[None] = Future()
         with ThreadPoolExecutor(2, thread_name_prefix="kind") as pool:

@@ -4,7 +4,7 @@ envtest, the test environment of controller-runtime, runs only etcd and kube-api
 namespaces, service accounts and garbage collection: they delete namespaces, create `default` ServiceAccounts, and make
 owner references work. All connections use TLS, etcd requires client certificates, and anonymous access is off.
 
-There are three CAs. The environment's own CA signs the certificates of servers; suites and services get its certificate.
+There are three CAs. The environment's own CA signs the certificates of servers; suites and services trust it.
 The second CA signs the certificates of the API server's clients. The third CA signs only certificates for etcd, because
 etcd has no RBAC and trusts every client of its CA.
 """
@@ -62,7 +62,7 @@ class Envtest:
 
     @property
     def etcd(self) -> Pki:
-        """The CA that etcd trusts. It signs etcd's certificate and the certificate of its only client, the API server."""
+        """The CA that etcd trusts. It signs the certificates of etcd and of etcd's only client, the API server."""
         return self.pki.apart("etcd")
 
     def services(self) -> dict[str, Service]:
@@ -131,7 +131,7 @@ class Envtest:
         return self._kubernetes("kube-apiserver", command, files, cluster, port, (ETCD,))
 
     def _controllers(self, cluster: Cluster) -> Service:
-        # The default role of this program cannot delete objects in a namespace. An account for each controller takes longer.
+        # This program's default role cannot delete objects in a namespace; an account for each controller takes longer.
         client = self.clients.client("controllers", "system:kube-controller-manager", "system:masters")
         config = File(path="/pki/kubeconfig", content=self._controller_config(*client), mode="0600")
         _, signing = self.pki.signing_key("accounts")

@@ -32,8 +32,8 @@ class NodeFiles:
         """Return the fingerprint from the node, or an empty string if the creation never succeeded.
 
         envkit writes the fingerprint into a file of the node after the creation. This file does not change during the
-        node's life, and reading it from an engine takes 0.15 to 0.2 s. So this reads the file once and keeps a local copy
-        with the container's id; an engine never gives the same id to another container.
+        node's life, and reading it from an engine takes 0.15 to 0.2 s. So this reads the file once and keeps a copy on
+        this host with the container's id; an engine never gives the same id to another container.
         """
         with suppress(OSError):
             identity, _, known = self.known.read_text().partition(" ")

@@ -118,7 +118,7 @@ class Nodes:
     def remove_all(self) -> list[str]:
         """Remove all nodes and their volumes; return the names of the removed nodes.
 
-        Lists the nodes up to five times, until the list is empty. Raises `HolderError` if the cluster has another owner.
+        Repeats this up to five times, until no node is listed. Raises `HolderError` if the cluster has another owner.
         """
         self.check()
         removed = []

@@ -14,7 +14,7 @@ from envkit.drivers.clusters.steps import Steps
 
 
 def wait_until_in_force(applier: Applier, api: Api, environment: str, steps: Steps) -> None:
-    """Wait until the authorizer applies all earlier changes of rights, so that no check accepts a right already removed.
+    """Wait until the authorizer applies all earlier changes of rights, so that no check accepts a removed right.
 
     The authorizer sees the objects of each kind in the order of their changes. So this makes one ClusterRole, one
     ClusterRoleBinding and one RoleBinding, waits until these are in force, and removes them: all earlier changes are
