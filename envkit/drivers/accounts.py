@@ -35,7 +35,7 @@ DELEGATED = ("/etc/subuid", "/etc/subgid")
 
 @dataclass(frozen=True)
 class Account:
-    """A uid and a gid that have no name."""
+    """The uid and the gid with which a program runs."""
 
     uid: int
     gid: int
@@ -47,7 +47,7 @@ def available() -> bool:
 
 
 def anybody() -> int | None:
-    """Return the lowest uid that `take` can reserve, for checks without root's rights; None if it can reserve none."""
+    """Return the lowest uid that `take` can reserve, for checks without root's rights; None if not `available`."""
     return _window()[0] if available() else None
 
 

@@ -45,8 +45,8 @@ class OpenLane:
     """An open lane: the environment in the form for this lane, and the address of the runtime.
 
     `settle` returns the environment for a port offset, and also makes the files that the environment refers to and
-    records its ports. Call it only while you hold the environment's lock. Commands that only read use
-    `environment` instead, because opening a lane makes no file.
+    records its ports. Call it only while you hold the environment's lock. Opening a lane makes no
+    file, so commands that only read can use `environment`.
     """
 
     choice: Choice
@@ -126,7 +126,7 @@ def _lane_on_engine(environment: Environment) -> Lane:
 
 
 def lane_fits(lane: str, environment: Environment) -> bool:
-    """Return whether the lane could run the environment's cluster."""
+    """Return whether the lane can run the environment's cluster."""
     return lane != CONTAINERS or _lane_on_engine(environment) == lane
 
 
@@ -245,7 +245,7 @@ def _remembered(paths: Paths) -> dict[str, int]:
 
 
 QUIET = range(20000, 32000)
-"""Port numbers below the range for outgoing connections (from 32768 on Linux). While a server restarts, the kernel may
+"""Port numbers below the range for outgoing connections (from 32768 on Linux). While a server restarts, the kernel can
 give a port from that range to a client that keeps calling the server; the client then blocks the server's port."""
 
 

@@ -138,7 +138,7 @@ class Api:
     def system_namespaces(self) -> str | None:
         """Return None if `kube-system` and `default` exist, else the reason.
 
-        Since Kubernetes 1.27 they may appear after /readyz passes.
+        Since Kubernetes 1.27 they can appear after /readyz passes.
         """
         for name in ("kube-system", "default"):
             seen = self._probe(

@@ -67,8 +67,8 @@ class Applier:
     def _connected(self) -> Any:
         """Return the client, created on first use with a new discovery cache.
 
-        By default, the client keeps this cache in the temporary directory, by the API server's address. A later cluster
-        on the same port would then use the cache of the earlier cluster.
+        By default, the client keeps one such cache for each API server's address, in the temporary directory. A later
+        cluster on the same port would then use the cache of the earlier cluster.
         """
         if self._client is None:
             from kubernetes import client, config, dynamic

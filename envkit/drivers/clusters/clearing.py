@@ -29,7 +29,8 @@ KEPT = frozenset({"default", "local-path-storage"})
 def clear(api: Api, cluster: Cluster, environment: str) -> tuple[int, int]:
     """Request all deletions; return the number of namespaces, and the number of requests for custom resources.
 
-    One such request deletes all objects of one kind in one namespace. Raises `ApiError` or `Busy`.
+    One such request deletes all objects of one kind in one namespace (in the whole cluster, if the kind has no
+    namespaces). Raises `ApiError` or `Busy`.
     """
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="clear") as pool:
         groups = pool.submit(_kinds, api)
@@ -53,7 +54,7 @@ def _of_a_test(name: str, found: Iterable[Mapping[str, Any]], cluster: Cluster, 
 
 
 def _kinds(api: Api) -> list[tuple[str, str, bool]]:
-    """Return for each CRD that envkit applied its apiVersion, its plural, and whether its objects have a namespace."""
+    """Return for each CRD that envkit applied: apiVersion, plural name, and whether its objects have a namespace."""
     import json
 
     mark = ((api.find(FINGERPRINT) or {}).get("data") or {}).get("applied", "{}")

@@ -21,7 +21,8 @@ from envkit.drivers.clusters.nodes import ClusterFacts, Nodes
 Work = Callable[[Path], None]
 NODE_POLL, API_POLL = 0.4, 0.15
 """The longest pauses in seconds between two probes of the nodes, and between two probes of the API server. A probe of
-the nodes needs three calls of the engine (on Podman each call starts a process); the other needs one request."""
+the nodes needs three calls of the engine (on Podman each call starts a process). A probe of the API server
+needs one request."""
 
 
 class Makes(Protocol):
@@ -48,7 +49,7 @@ class Makes(Protocol):
 
 
 class Creation:
-    """The state of one creation of a cluster."""
+    """One creation of a cluster: `run` performs it once."""
 
     def __init__(
         self, kind: Makes, seconds: float, config: Mapping[str, Any], report: Callable[[str], None], cancel: Cancel

@@ -146,7 +146,7 @@ class Envtest:
         return self._kubernetes("kube-controller-manager", command, files, cluster, None, (APISERVER,))
 
     def _controller_config(self, certificate: Path, key: Path) -> str:
-        """Return the controllers' kubeconfig. It refers to files by path, so they need not exist yet."""
+        """Return the controllers' kubeconfig. It contains the paths of certificates, which need not exist yet."""
         place = Access(server="https://${apiserver.address}")
         files = {"client-certificate": certificate, "client-key": key, "certificate-authority": self.pki.ca}
         named = {what: f"${{self.root}}/pki/{path.name}" for what, path in files.items()}

@@ -30,8 +30,8 @@ FIELDS: Sequence[tuple[str, Version, str]] = (
     ("x-kubernetes-validations", (1, 25), "CEL rules"),
     ("selectableFields", (1, 31), "selectable fields"),
 )
-"""Fields of CRDs that older API servers drop or reject, with the first Kubernetes version that accepts each by default,
-and its name in messages."""
+"""Fields of CRDs that older API servers drop or reject. Each row contains the field, the first Kubernetes version that
+accepts the field by default, and the words for the field in messages."""
 
 
 def rejected_arguments(manifests: Sequence[Manifest], server: Version, served: Served) -> list[str]:

@@ -135,7 +135,7 @@ def pod_range(config: Mapping[str, Any]) -> str:
 def _patches(config: Mapping[str, Any], limits: Limits) -> list[str]:
     """Return patches for each version of kubeadm's API. kind ignores patches for versions that it does not write.
 
-    kind writes v1beta2 for Kubernetes < 1.23, v1beta3 from 1.23 on, and v1beta4 from 1.36 on since
+    kind writes v1beta2 for Kubernetes < 1.23, v1beta3 from 1.23 on, and v1beta4 from 1.36 on, see
     https://github.com/kubernetes-sigs/kind/pull/4173. In v1beta4 `extraArgs` is a list, which kind merges by name.
     """
     documents: list[dict[str, Any]] = [KUBELET]

@@ -112,7 +112,8 @@ def explain(output: str, node_log: str = "", *, image: str = "") -> EnvkitError:
 
 PASSING = re.compile(r"failed to remove control plane (taint|load balancer label)")
 """Errors of steps that kind runs after the start of the API server. Each step is one call of kubectl, and kind does not
-repeat the call if the server is still busy. On a loaded host this happened once in about a hundred creations."""
+repeat the call if the server is still busy. On a loaded host, such an error occurred once in about a hundred
+creations."""
 
 
 def is_transient(error: EnvkitError) -> bool:

@@ -25,7 +25,7 @@ ORDER = (
 )  # fmt: skip
 LAST = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "ValidatingAdmissionPolicyBinding",
         "MutatingAdmissionPolicyBinding", "APIService")  # fmt: skip
-"""The kinds to apply after all others, because they refer to objects of the other kinds."""
+"""The kinds to apply after all others, because their objects refer to objects of other kinds."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unit:
-    """A service that is ready to start: its references are resolved, its image and its host ports are chosen.
+    """A service that is ready to start: its references are resolved and its image is chosen.
 
     `host_ports` maps ports of the service to ports of 127.0.0.1; the value 0 lets the engine choose a port.
     """
@@ -138,7 +138,7 @@ class Measures(Protocol):
 
 
 class Glances(Protocol):
-    """A runtime that can list all instances faster than it can inspect each one."""
+    """A runtime that can list all instances in one call, which is faster than an inspection of each."""
 
     def glance(self, environment: str) -> Mapping[str, tuple[str, str]]:
         """Return the service and the state of each instance with the environment's label, by the instance's id."""
@@ -274,7 +274,7 @@ class RunsOnEngine(Protocol):
 
     @property
     def endpoint(self) -> Endpoint:
-        """The engine."""
+        """The engine on which the runtime runs services."""
 
 
 @dataclass(frozen=True)

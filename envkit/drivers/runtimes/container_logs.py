@@ -25,7 +25,7 @@ RECHECK = 1.0
 """The seconds after the start of a stream from Podman until envkit compares the stream with the log."""
 
 IN_TIME = 0.3
-"""The seconds that the stream then has to return the pieces that are already in the log."""
+"""The seconds that a stream has to return the pieces that the check has found in the log."""
 
 
 def pieces(

@@ -73,8 +73,8 @@ class EngineSite:
     def is_at(self, address: str, home: Path) -> bool:
         """Return whether `address` is the address of this engine.
 
-        An address in the state directory `home` belongs to a Podman service that envkit started for one command. It
-        means any Podman, because every API service of the same Podman shows the same containers.
+        An address in the state directory `home` belongs to a Podman service that envkit started for one command.
+        For it the result is true on every Podman engine, because all API services of Podman show the same containers.
         """
         if place(address) == place(f"unix://{home / 'podman.sock'}"):
             return self.endpoint.engine == "podman"
@@ -106,7 +106,7 @@ def find(search: Search) -> Sites:
     """Return the engines that answer.
 
     If the environment's files name no engine (`search.known` is empty), returns only engines that have a container or
-    network with the environment's label. Such engines exist if the files are out of date.
+    network with the environment's label. There can be such engines, because the files can be out of date.
     """
     if search.known is None or search.known:
         endpoints, silent = find_all(search.engine, search.environ)

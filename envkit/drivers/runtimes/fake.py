@@ -1,4 +1,4 @@
-"""A fake engine in memory for tests: its calls take milliseconds, and a real engine's take seconds.
+"""A fake engine in memory for tests: its calls take milliseconds, and a real engine's calls take seconds.
 
 `tests/contract` runs the same tests on it and on real engines. Published ports are real listening sockets on
 127.0.0.1, so TCP probes, checks for taken ports and `env` work as usual. A `Script` defines how a service behaves.

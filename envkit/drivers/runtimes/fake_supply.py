@@ -77,8 +77,8 @@ class FakeNetworks:
 class FakeImages:
     """The images of the fake engine.
 
-    `there` maps the name of each local image to its id, `registry` the name of each image that can be pulled.
-    `declares` contains the volumes of each image, and `files` the files of each built image.
+    `there` contains the id of each local image, and `registry` contains the id of each image that can be pulled.
+    `declares` contains the volumes of each image, and `files` contains the files of each built image.
     """
 
     there: dict[str, str] = field(default_factory=dict)

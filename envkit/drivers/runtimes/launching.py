@@ -80,7 +80,7 @@ class Launching:
 
 
 def marks(unit: Unit) -> dict[str, str]:
-    """Return the marker variables of every process of the service, including those that prepare its data.
+    """Return the marker variables of the service's processes and of the processes that prepare its data.
 
     `down` finds processes by these variables.
     """

@@ -12,7 +12,7 @@ from envkit.base import labels
 from envkit.base.waiting import within
 
 LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""The files in which a container can read its own memory limit: cgroup v2, then v1."""
+"""The files in which a container can read its own memory limit: first for cgroup v2, then for v1."""
 
 HELD = 2.0
 """The longest wait in seconds while a process that has just ended still occupies its control group."""

@@ -25,7 +25,7 @@ _RANKS = {
     "0" * 32: 2,
 }
 """Maps each address that accepts connections to 127.0.0.1 to its rank. The kernel writes addresses in the machine's
-byte order, so both orders are here. The socket with the lowest rank gets the connection: one on 127.0.0.1 takes
+byte order, so the mapping contains both orders. The socket with the lowest rank gets the connection: one on 127.0.0.1 takes
 precedence over one on all IPv4 addresses, and this one over one on all IPv6 addresses."""
 
 

@@ -29,7 +29,7 @@ EXEC = 0.5
 measured exec was 0.4 ms."""
 
 KERNEL_THREAD = 0x00200000
-"""PF_KTHREAD, a bit of the flags in /proc/PID/stat: include/linux/sched.h."""
+"""PF_KTHREAD, a bit of the flags in /proc/PID/stat, from Linux' include/linux/sched.h."""
 
 
 @dataclass(frozen=True)

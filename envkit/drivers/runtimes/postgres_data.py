@@ -135,8 +135,8 @@ def _database(variables: Mapping[str, str]) -> str:
 def _scratch(folder: Path, account: Account | None) -> Iterator[tuple[Path, Account | None]]:
     """Yield a folder for initdb inside the service's folder, and the account for initdb; then remove the folder.
 
-    If envkit is killed, the folder is removed with the service. initdb needs a user with a name, so the account is not
-    the service's. It has the group of the service's account, so it can enter the service's folder.
+    If envkit is killed, the folder is removed with the service. initdb needs a user with a name, so this
+    account has another uid than the service's account. It has the same gid, so it can enter the service's folder.
     """
     user = Account(accounts.named().uid, account.gid) if account else None
     folder.mkdir(mode=0o700)

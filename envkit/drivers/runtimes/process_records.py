@@ -72,7 +72,7 @@ class Records:
         return stamp.began if stamp.means_something else NEVER
 
     def group_of(self, instance: Instance) -> Path | None:
-        """Return the path of its control group; None if this user is not allowed to make groups."""
+        """Return the path of the instance's control group; None if this user is not allowed to make groups."""
         owner = instance.owner if instance.owner.home else self.claim.owner
         return limits.group(environment_of(instance), instance.service, owner.key)
 

@@ -83,7 +83,7 @@ class Stamp:
     pid: int
     began: float
     boot: str = ""
-    """Empty in records of earlier versions."""
+    """The id that `boot` returned; empty in records of earlier versions of envkit."""
     pids: str = ""
 
     @classmethod
@@ -106,7 +106,7 @@ class Stamp:
 
     @property
     def means_something(self) -> bool:
-        """Whether the pid comes from this boot and this PID namespace; only then it identifies a process."""
+        """Whether the pid comes from this boot and this PID namespace. Only such a pid identifies a process."""
         return self.boot in ("", boot()) and self.pids in ("", namespace("pid"))
 
     @property

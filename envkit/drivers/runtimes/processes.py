@@ -156,7 +156,7 @@ class Processes:
         return self.records.read(instance.service) or replace(instance, state="dead")
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """Return its output so far, or the last `tail` lines."""
+        """Return the service's output so far, or the last `tail` lines of it."""
         try:
             text = (self.home / instance.service / "log").read_text(errors="replace")
         except FileNotFoundError:
@@ -292,7 +292,7 @@ class Processes:
         return False
 
     def ports_beside(self, instance: Instance) -> Mapping[int, int]:
-        """Return the service's ports on this host, by the service's own ports; clients on this host use them."""
+        """Return for each of the service's own ports the port of this host that a client on this host uses."""
         return instance.published
 
     def way_in(
@@ -301,7 +301,7 @@ class Processes:
     ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
         """Return a command for this host and the variables to set for it.
 
-        The variables are the service's, without envkit's markers; PATH begins with the folder of its program.
+        The variables are the service's, without envkit's markers; PATH begins with the folder of the service's program.
         """
         from envkit.drivers.runtimes.entering import beside
 

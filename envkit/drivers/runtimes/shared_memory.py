@@ -11,7 +11,7 @@ _REMOVE = 0
 """The value of IPC_RMID."""
 
 _KEY = 0xFFFFFFFF
-"""A mask for keys: some sources print them as signed numbers, others as unsigned ones."""
+"""A mask for the keys of segments, because some sources print them as signed numbers, others as unsigned ones."""
 
 _ENOUGH = 4096
 """The largest number of bytes to read from `postmaster.pid`. PostgreSQL writes about a hundred bytes."""
@@ -20,7 +20,7 @@ _TABLE = Path("/proc/sysvipc/shm")
 
 
 def forget(data: Path) -> bool:
-    """Remove the unused System V segment that the data directory's `postmaster.pid` names; return whether it did.
+    """Remove the unused System V segment that the data directory's `postmaster.pid` names; return whether it worked.
 
     Works on Linux only. A segment is unused if no process has attached it. The service's user can write
     `postmaster.pid`, so this removes only a segment of the user who owns the data directory. PostgreSQL removes
@@ -34,7 +34,7 @@ def forget(data: Path) -> bool:
 
 
 def owner(data: Path) -> set[int]:
-    """Return the pid of the PostgreSQL server, from line 1 of `postmaster.pid`; empty if it cannot be read."""
+    """Return the pid of the PostgreSQL server in a set, from line 1 of `postmaster.pid`; empty if it cannot be read."""
     with suppress(OSError, ValueError, IndexError):
         return {int(_lines(data)[0])}
     return set()

@@ -100,7 +100,7 @@ class Site(Protocol):
 
 @dataclass(frozen=True)
 class Sites:
-    """The sites that answer in `found`; in `silent`, by address, the reason why an engine does not answer."""
+    """`found` contains the sites that answer; `silent` maps each other engine's address to the reason."""
 
     found: Sequence[Site] = ()
     silent: Mapping[str, str] = field(default_factory=dict)
