@@ -298,7 +298,7 @@ class Containers:
                 raise
 
     def _explain_ports(self, unit: Unit, error: EngineError) -> None:
-        """Raise `PortTaken` if a program holds a port of the unit. This checks the ports, because engines' messages differ."""
+        """Raise `PortTaken` if a program holds a port of the unit. Checks the ports, because engines' messages differ."""
         wanted = [outer for outer in unit.host_ports.values() if outer]
         taken = holders(wanted, self.published())
         if taken:

@@ -25,8 +25,8 @@ _RANKS = {
     "0" * 32: 2,
 }
 """Maps each address that accepts connections to 127.0.0.1 to its rank. The kernel writes addresses in the machine's
-byte order, so the mapping contains both orders. The socket with the lowest rank gets the connection: one on 127.0.0.1 takes
-precedence over one on all IPv4 addresses, and this one over one on all IPv6 addresses."""
+byte order, so the mapping contains both orders. The socket with the lowest rank gets the connection: first a socket on
+127.0.0.1, then a socket on all IPv4 addresses, then a socket on all IPv6 addresses."""
 
 
 @dataclass(frozen=True)
