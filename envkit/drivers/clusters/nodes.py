@@ -122,7 +122,7 @@ class Nodes:
         """
         self.check()
         removed = []
-        for _ in range(5):  # the engine may finish creating a container after the first listing
+        for _ in range(5):  # sometimes the engine completes a container after the first listing
             nodes = self.all()
             if not nodes:
                 break

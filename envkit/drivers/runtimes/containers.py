@@ -134,7 +134,7 @@ class Containers:
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command in the container; return its exit code and output.
 
-        Raises `EngineError` if the engine sends nothing for `EXECUTE_SECONDS`.
+        Raises `EngineError` if the command takes longer than `EXECUTE_SECONDS`.
         """
         with translated(f"running {argv[0]} in {instance.name}"):
             return executed(self._executor, instance.id, argv)
@@ -298,7 +298,7 @@ class Containers:
                 raise
 
     def _explain_ports(self, unit: Unit, error: EngineError) -> None:
-        """Raise `PortTaken` if a program holds a port of the unit. Checks the ports, because engines' messages differ."""
+        """Raise `PortTaken` if a program holds a port of the unit, because engines' own messages about this differ."""
         wanted = [outer for outer in unit.host_ports.values() if outer]
         taken = holders(wanted, self.published())
         if taken:
