@@ -158,7 +158,10 @@ class SendsPieces(Protocol):
     """A runtime that returns a service's output in pieces, each with a timestamp."""
 
     def pieces(self, instance: Instance, place: Place, tail: int | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the timestamp and the text of each piece of output after `place`, until the service ends."""
+        """Yield the timestamp and the text of each piece of output after `place`, until the service ends.
+
+        If `place` is new, yields only the last `tail` pieces of the existing output (all if None).
+        """
 
 
 class FullRuntime(Runtime, Owned, Limits, Follows, Renewing, Pauses, Listens, Measures, Protocol):

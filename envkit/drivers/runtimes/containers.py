@@ -151,7 +151,7 @@ class Containers:
                 self.api.pause(instance.id)
 
     def resume(self, instance: Instance) -> Instance:
-        """Resume the container and return it as running.
+        """Resume the container; return the instance with its new state.
 
         This inspects the container only if the engine refuses, because Podman starts a process for each inspection.
         """

@@ -31,7 +31,10 @@ class FakeNetworks:
         self.owners: dict[str, Owner] = {}
 
     def exists(self, environment: str) -> bool:
-        """Return whether the environment's network exists. Raises `EngineError` if a foreign network has its name."""
+        """Return whether the environment's network exists.
+
+        Raises `EngineError` if a network of that name lacks the environment's label.
+        """
         self._call("network exists", environment)
         owner = self.there.get(labels.resource_name(environment))
         if owner is not None and owner != environment:

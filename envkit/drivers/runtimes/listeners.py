@@ -118,7 +118,7 @@ def _elsewhere(
         for pid in members(instance, True):
             with suppress(psutil.Error):
                 process = psutil.Process(pid)
-                rows = getattr(process, "net_connections", process.connections)("tcp")  # the older name is for psutil < 6
+                rows = getattr(process, "net_connections", process.connections)("tcp")  # the old name before psutil 6
                 own |= {row.laddr.port for row in rows if row.status == psutil.CONN_LISTEN}
         for port in instance.published.values():
             if port not in own and accepts(port):

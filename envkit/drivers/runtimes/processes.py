@@ -55,7 +55,7 @@ class Processes:
     """
 
     def __init__(self, home: Path, prepare: Prepare, claim: Claim) -> None:
-        """Keep the folders of services in the folder `home`; call `prepare` before each start of a unit."""
+        """Keep the folders of services in the folder `home`; call `prepare` before a unit's first start."""
         self.home = home
         self.claim = claim
         self.records = Records(home, claim)
@@ -193,7 +193,7 @@ class Processes:
             held |= fresh
 
     def resume(self, instance: Instance) -> Instance:
-        """Continue all processes of the service, the leader last: if interrupted, `look` still reports `paused`."""
+        """Continue all processes of the service, the leader last: after an interruption `look` returns `paused`."""
         self._check(instance)
         leader = int(instance.id)
         send(self._tree(instance) - {leader}, signal.SIGCONT)
