@@ -53,7 +53,7 @@ class Manifest:
 
     @property
     def namespace(self) -> str:
-        """The object's namespace, or an empty string if it names none."""
+        """The object's namespace, or an empty string if the object names no namespace."""
         return str(self.body["metadata"].get("namespace") or "")
 
     def __str__(self) -> str:
@@ -87,7 +87,7 @@ def rank(kind: str) -> int:
 
 
 def crds(manifests: Sequence[Manifest]) -> list[Manifest]:
-    """Return those of the manifests that are CustomResourceDefinitions."""
+    """Return the manifests of CustomResourceDefinitions."""
     return [manifest for manifest in manifests if manifest.kind == "CustomResourceDefinition"]
 
 

@@ -72,7 +72,7 @@ class Runtime(Protocol):
 class Owned(Protocol):
     """A runtime that changes and removes only instances of owners that its claim accepts.
 
-    For other instances these calls raise `HolderError`.
+    A claim says whose instances a command is allowed to change. For other instances these calls raise `HolderError`.
     """
 
     claim: Claim

@@ -21,7 +21,7 @@ STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\
 
 
 def lines_of(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield whole lines from pieces of any size; the last line may lack its newline."""
+    """Yield whole lines from pieces of any size; the last line need not end with a newline."""
     decode, rest = codecs.getincrementaldecoder("utf-8")("replace").decode, ""
     for piece in pieces:
         rest += decode(piece)
