@@ -30,7 +30,7 @@ LAST = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "Valid
 
 @dataclass(frozen=True)
 class Manifest:
-    """One Kubernetes object, with the file that contains it and the first line of its YAML document."""
+    """One Kubernetes object, with its file and the number of the line at which its YAML document begins."""
 
     body: dict[str, Any] = field(repr=False)
     file: str

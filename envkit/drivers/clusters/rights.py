@@ -1,4 +1,4 @@
-"""Waits until changed rights are in force: the API server's authorizer sees a change a moment later, from a cache."""
+"""Waits until changed rights are in force. The API server's authorizer uses a cache, which is a moment behind."""
 
 from __future__ import annotations
 

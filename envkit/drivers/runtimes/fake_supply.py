@@ -110,7 +110,7 @@ class FakeImages:
         report: Callable[[str], None],
         cancel: Cancel,
     ) -> str:
-        """Pull the first candidate that the registry has; return its name. Raises `ImageUnavailable` if all are missing."""
+        """Pull the first candidate in the registry; return its name. Raises `ImageUnavailable` if all are missing."""
         for reference in candidates:
             cancel.check()
             report(f"pulling {reference}")

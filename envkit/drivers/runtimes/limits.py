@@ -67,7 +67,8 @@ def _delegated() -> Path | None:
 def confine(folder: Path, pid: int, memory: int) -> bool:
     """Put the process into the group `folder` with a limit of `memory` bytes and no swap; return whether that worked.
 
-    Call this function before the process starts its program, because it does not move existing children.
+    Call this function before the process starts its program, because the process's existing children stay
+    outside of the group.
     """
     try:
         remove(folder)  # an existing group has the counters of an earlier process
