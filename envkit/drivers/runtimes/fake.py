@@ -118,7 +118,7 @@ class FakeEngine:
     # What only an engine can do
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
-        """Return the exit code and the output of the script's answer, else of a known program.
+        """Return the exit code and the output: from the script's `answers`, else from a known program.
 
         For any other command, returns the exit code 0 if the service is ready and 1 if not.
         """

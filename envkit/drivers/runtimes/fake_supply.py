@@ -21,7 +21,8 @@ Call = Callable[[str, str], None]
 class FakeNetworks:
     """The networks of the fake engine.
 
-    `there` maps the name of each network to the environment in its label; the label is empty if envkit did not make it.
+    `there` maps the name of each network to the environment in its label, or to an empty
+    string if envkit did not make the network.
     """
 
     def __init__(self, call: Call, claim: Callable[[], Claim]) -> None:

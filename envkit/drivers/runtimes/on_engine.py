@@ -102,7 +102,7 @@ class EngineBackend:
 def entered(
     environment: Environment, environ: Mapping[str, str], paths: Paths, stream: Stream
 ) -> Iterator[Endpoint]:  # fmt: skip
-    """Find the engine that the environment requests and yield its address. Raises `EngineError` if there is no engine."""
+    """Find the engine that the environment requests and yield its address. Raises `EngineError` if that fails."""
     from envkit.drivers.engine.podman_service import engine
 
     with engine(environment.engine, environ, paths, stream) as endpoint:

@@ -100,7 +100,7 @@ class Site(Protocol):
 
 @dataclass(frozen=True)
 class Sites:
-    """`found` contains the sites that answer; `silent` maps each other engine's address to the reason."""
+    """`found` contains the sites that answer; `silent` maps the address of each silent engine to its error."""
 
     found: Sequence[Site] = ()
     silent: Mapping[str, str] = field(default_factory=dict)
