@@ -45,8 +45,8 @@ class OpenLane:
     """An open lane: the environment in the form for this lane, and the address of the runtime.
 
     `settle` returns the environment for a port offset, and also makes the files that the environment refers to and
-    records its ports. Call it only while you hold the environment's lock. Opening a lane makes no file,
-    so commands that only read can use `environment`.
+    records its ports. Call it only while you hold the environment's lock. Opening a lane makes no file, so commands
+    that only read can use `environment`.
     """
 
     choice: Choice

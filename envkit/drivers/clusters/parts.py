@@ -95,8 +95,8 @@ class EnvtestCluster:
     ) -> PartsFacts:  # fmt: skip
         """Wait until the API server is ready and the ServiceAccount `default` exists; return the cluster's state.
 
-        Without controllers, this does not wait for the ServiceAccount. Calls `work` as soon as the API server can serve
-        it.
+        Without controllers, this does not wait for the ServiceAccount. Calls `work` with the
+        kubeconfig as soon as all checks except `LATE` pass and the namespaces of Kubernetes exist.
         """
         self.restore_kubeconfig()
         api = Api.of(self.paths.kubeconfig)
