@@ -1,1 +1,1 @@
-"""Does the work: lanes, clusters, runtimes, supply of images and programs, stores, probes, engines, databases."""
+"""Acts on this host, on engines and on clusters: starts services, gets images and programs, runs probes."""

@@ -1,8 +1,8 @@
-"""Unused uids for services where envkit is root: each service runs as a uid that nothing else on this host uses.
+"""Reserves unused uids for services if envkit is root: no other process of this host runs with such a uid.
 
 `take` reserves a uid for a service's folder. The link `REGISTRY/UID` points to that folder, so that two environments
-never use the same uid at the same time. The uid has no entry in the user database: no user can log in with it, and no
-file of the system belongs to it.
+never use the same uid at the same time. The uid has no entry in the user database, so no user can log in with it, and
+no file of the system belongs to it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ WINDOW = range(1_900_000_000, 2_000_000_000)
 below the sign bit (https://systemd.io/UIDS-GIDS)."""
 
 SMALL_WINDOW = 20_000
-"""How many uids to choose from in a user namespace that does not map `WINDOW`, such as a rootless container: the
-highest ones that it maps."""
+"""The number of uids to choose from in a user namespace that does not map the whole `WINDOW`, such as a rootless
+container. They are the highest mapped uids below `WINDOW`."""
 
 MAPS = ("/proc/self/uid_map", "/proc/self/gid_map")
 DELEGATED = ("/etc/subuid", "/etc/subgid")
@@ -35,26 +35,27 @@ DELEGATED = ("/etc/subuid", "/etc/subgid")
 
 @dataclass(frozen=True)
 class Account:
-    """A uid and a gid that have no name."""
+    """The uid and the gid with which a program runs."""
 
     uid: int
     gid: int
 
 
 def available() -> bool:
-    """Return whether envkit is root and can give each service a uid that nothing else uses."""
+    """Return whether envkit can reserve uids for services: it is root, and its user namespace maps such uids."""
     return os.getuid() == 0 and bool(_window())
 
 
 def anybody() -> int | None:
-    """Return an unused uid, for checks without special rights; None where services run as envkit's user."""
+    """Return the lowest uid that `take` can reserve, for checks without root's rights; None if not `available`."""
     return _window()[0] if available() else None
 
 
 def take(folder: Path) -> Account | None:
-    """Reserve a uid for the service in `folder`, until `give_back`; return None where services run as envkit's user.
+    """Reserve a uid for the service in `folder` and return its account; `give_back` frees the uid.
 
-    Raises `EnvironmentFailed` if the registry cannot be written or every uid is in use.
+    Returns None if services run as envkit's user, because envkit is not root or has no uids to choose from. Raises
+    `EnvironmentFailed` if the registry cannot be written or every uid is in use.
     """
     if not available():
         return None
@@ -90,9 +91,10 @@ def give_back(folder: Path) -> None:
 
 
 def processes_of(folder: Path) -> set[int]:
-    """Return every process that runs with the uid of the service in `folder`.
+    """Return every process that runs with the reserved uid of the service in `folder`; empty if no uid is reserved.
 
-    Only this service uses the uid, so each of these processes belongs to it, even if it has left the service's session.
+    Only this service uses the uid, so each of these processes belongs to the service, even a process that has left the
+    service's session.
     """
     numbers = set(_numbers_of(folder))
     if not numbers:
@@ -101,7 +103,9 @@ def processes_of(folder: Path) -> set[int]:
 
 
 def named() -> Account:
-    """Return a system account that has a name and no process; initdb fails if its user has no name.
+    """Return a system account with a name, without a login shell and without a process.
+
+    initdb fails if its user has no name.
 
     Never returns `nobody` or `postgres`, because other programs use them. Raises `EnvironmentFailed` if there is no
     other account.
@@ -165,7 +169,7 @@ def _users() -> set[int]:
 
 
 def _running() -> Iterable[tuple[int, set[int]]]:
-    """Yield each process with its real, effective, saved and file system uid.
+    """Yield the pid of each process and the set of its real, effective, saved and file system uids.
 
     Yields nothing on systems other than Linux.
     """

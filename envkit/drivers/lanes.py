@@ -1,6 +1,7 @@
-"""Lanes: choose a named pair of runtime and cluster, and adapt the environment to it.
+"""Chooses a lane, which is a named pair of runtime and cluster, and adapts the environment to this lane.
 
-containers = containers + kind; mixed = containers + envtest; embedded = processes + envtest.
+The lane `containers` runs containers and kind. The lane `mixed` runs containers and envtest. The lane `embedded` runs
+processes and envtest.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class OpenLane:
     """An open lane: the environment in the form for this lane, and the address of the runtime.
 
     `settle` returns the environment for a port offset, and also makes the files that the environment refers to and
-    records its ports. Call it only with the environment's lock. Commands that only read use `environment`: opening
-    makes no file.
+    records its ports. Call it only while you hold the environment's lock. Opening a lane makes no file, so commands
+    that only read can use `environment`.
     """
 
     choice: Choice
@@ -58,8 +59,8 @@ class OpenLane:
 def open_lane(environment: Environment, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[OpenLane]:
     """Choose the lane, open its runtime, and yield the open lane.
 
-    `auto` chooses containers when an engine answers, and embedded when no engine is installed. A stopped engine is an
-    error with a hint, because the lane must not change without notice.
+    `auto` chooses a lane with containers if an engine is installed, and the lane `embedded` if not. If the installed
+    engine does not answer, this raises `EngineError` with a hint, because the lane must not change without notice.
     """
     _refuse(environment)
     choice = _chosen(environment, environ)
@@ -72,7 +73,7 @@ def open_lane(environment: Environment, environ: Mapping[str, str], paths: Paths
 
 
 def _chosen(environment: Environment, environ: Mapping[str, str]) -> Choice:
-    """Return the requested lane, or the one that suits this host; `why` is empty if the engine is the reason."""
+    """Return the requested lane, or the lane that this host can run; `why` is empty if an engine is the reason."""
     if environment.lane != AUTO:
         return Choice(environment.lane, "asked for")
     if can_start(environment.engine, environ):
@@ -91,7 +92,7 @@ def _entered(choice: Choice, environment: Environment, paths: Paths, address: An
 
 @contextmanager
 def _advised(environment: Environment) -> Iterator[None]:
-    """Add the lane without an engine to the hint of an `EngineError`, if the user requested neither lane nor engine."""
+    """Add `--lane embedded` to the hint of an `EngineError`, if the user requested neither a lane nor an engine."""
     try:
         yield
     except EngineError as error:
@@ -101,7 +102,7 @@ def _advised(environment: Environment) -> Iterator[None]:
 
 
 def _refuse(environment: Environment) -> None:
-    """Raise `UsageError` for options that contradict each other, before anything changes."""
+    """Raise `UsageError` for an unknown type of cluster or for contradicting options, before anything changes."""
     cluster = environment.cluster
     if cluster.wanted and cluster.type not in CLUSTERS:
         known = ", ".join(CLUSTERS)
@@ -119,21 +120,22 @@ def _refuse(environment: Environment) -> None:
 
 
 def _lane_on_engine(environment: Environment) -> Lane:
-    """Return the lane that pairs containers with the requested cluster, or the lane `containers` if there is none."""
+    """Return the lane that pairs containers with the requested cluster, or `containers` if no lane does that."""
     pairs = (name for name, lane in LANES.items() if lane == (CONTAINERS, environment.cluster.type))
     return next(pairs, CONTAINERS)
 
 
 def lane_fits(lane: str, environment: Environment) -> bool:
-    """Return whether the lane could run the environment's cluster."""
+    """Return whether the lane can run the environment's cluster."""
     return lane != CONTAINERS or _lane_on_engine(environment) == lane
 
 
 def finalize_for_lane(environment: Environment, lane: Lane, paths: Paths, *, make: bool = False) -> Environment:
-    """Return the environment for that lane: one form of each service, the cluster's parts added, ports chosen.
+    """Return the environment for that lane: each service has one form only, and the cluster's parts are services.
 
-    With `make`, also make certificates and secrets, and record the ports. Raises `UsageError` with the names of all
-    services that cannot run in that lane.
+    For a lane that runs processes, every port has a number. If `make` is true, this also makes certificates and secrets
+    and records the ports. Raises `UsageError` with the names of all services that cannot run in that lane, or if the
+    configured ports need nodes and the lane has no nodes.
     """
     environment = _with_cluster(environment, lane)
     kind = kind_of(environment.cluster.type) if environment.cluster.wanted else None
@@ -152,7 +154,8 @@ def finalize_for_lane(environment: Environment, lane: Lane, paths: Paths, *, mak
 def _with_cluster(environment: Environment, lane: Lane) -> Environment:
     """Return the environment with a cluster that the lane can run.
 
-    A lane without nodes uses its own kind of cluster instead of one with nodes.
+    If the lane's own kind of cluster has no nodes, it replaces a requested cluster with nodes. Raises `UsageError` if
+    `cluster.ports` need nodes.
     """
     own = LANES[lane].cluster
     if environment.cluster.has_nodes and not has_nodes(own):
@@ -186,7 +189,10 @@ def _refuse_homeless(services: Mapping[str, Service], lane: Lane) -> None:
 
 
 def _form(service: Service, lane: Lane) -> Service:
-    """Return the service with the form that the lane uses, image or process, and without the other one."""
+    """Return the service without the form that the lane does not use: without its process, or without its image.
+
+    In a lane that runs processes, a service that has no process stays unchanged.
+    """
     if not runs_processes(lane):
         return service.model_copy(update={"process": None})
     return service.model_copy(update={"image": (), "build": None}) if service.process else service
@@ -200,7 +206,7 @@ def _somewhere(service: Service, lane: Lane) -> bool:
 def _with_ports(environment: Environment, paths: Paths, make: bool) -> Environment:
     """Return the environment with a number for each port.
 
-    An engine chooses ports for containers; for processes envkit does, and keeps them until `down`.
+    envkit chooses the ports of processes and keeps them until `down`. An engine chooses the ports of containers.
     """
     chosen = _remembered(paths)
     unnumbered = [
@@ -239,7 +245,7 @@ def _remembered(paths: Paths) -> dict[str, int]:
 
 
 QUIET = range(20000, 32000)
-"""Port numbers below the range for outgoing connections (from 32768 on Linux). While a server restarts, the kernel may
+"""Port numbers below the range for outgoing connections (from 32768 on Linux). While a server restarts, the kernel can
 give a port from that range to a client that keeps calling the server; the client then blocks the server's port."""
 
 

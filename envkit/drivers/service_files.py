@@ -34,7 +34,8 @@ users:
 def expand_files(service: Service, name: str, environment: Environment, pki: Pki) -> Service:
     """Return the service with its certificates, kubeconfig and ServiceAccount as files.
 
-    Makes missing certificates if `pki.make` is true.
+    A file in the configuration replaces a generated file of the same path. Makes missing certificates if `pki.make` is
+    true.
     """
     files = [*service.files]
     for certificate in service.certificates:
@@ -51,9 +52,9 @@ def expand_files(service: Service, name: str, environment: Environment, pki: Pki
 
 
 def _certificate(wanted: Certificate, name: str, pki: Pki) -> Iterator[File]:
-    """Yield the files of one certificate.
+    """Yield three files: a certificate, its key, and the CA's certificate.
 
-    Its file name contains a digest of its hosts: other hosts need another certificate.
+    The certificate's name in `pki` contains a digest of its hosts, because other hosts need another certificate.
     """
     hosts = list(dict.fromkeys([name, "localhost", "127.0.0.1", *wanted.hosts]))
     digest = hashlib.sha256(repr(hosts).encode()).hexdigest()[:8]
@@ -64,9 +65,9 @@ def _certificate(wanted: Certificate, name: str, pki: Pki) -> Iterator[File]:
 
 
 def _kubeconfig(wanted: Kubeconfig, environment: Environment) -> Iterator[File]:
-    """Yield the kubeconfig and a separate token file.
+    """Yield the kubeconfig and a separate file with the token.
 
-    Kubernetes clients read a kubeconfig once, but reread a token file often.
+    Kubernetes clients read a kubeconfig once, but they read a token file again and again, so they get a renewed token.
     """
     name = wanted.identity
     beside = f"{wanted.path}.token"

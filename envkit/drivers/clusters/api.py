@@ -1,4 +1,4 @@
-"""A small client for an API server, for probes: it needs HTTP only, because `import kubernetes` alone takes 0.3 s."""
+"""A small client for probes of an API server. It uses plain HTTP, because `import kubernetes` alone takes 0.3 s."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from envkit.drivers.clusters.connections import Connections
 
 CALL_SECONDS = 5.0
-"""Timeout in seconds for one call; callers repeat a call that takes longer."""
+"""The timeout in seconds for one call; callers repeat a call that takes longer."""
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 FINGERPRINT = "/api/v1/namespaces/kube-system/configmaps/envkit"
 
 
 class Busy(TryAgain):
-    """The API server did not answer, or answered that it is busy; `after` is the value of Retry-After in seconds."""
+    """The API server did not answer, or answered that it is busy.
+
+    `after` is the value of the header Retry-After in seconds, or 0.
+    """
 
 
 class ApiError(ClusterError):
@@ -40,21 +43,21 @@ class ApiError(ClusterError):
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of the API server."""
+    """An answer of the API server; `after` is the value of the header Retry-After in seconds, or 0."""
 
     status: int
     body: Any
     after: float = 0.0
 
     def reason(self) -> str:
-        """Return the reason of a failure for people: a Status object's message, or the start of the text."""
+        """Return the reason of a failed call for people: the HTTP status and the API server's message."""
         said = self.body.get("message") if isinstance(self.body, Mapping) else str(self.body).strip()[:300]
         return f"{self.status} {said}".strip()
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a bootstrapped cluster must contain; an `up` with nothing to do checks it."""
+    """The objects that a cluster must contain after its bootstrap. An `up` with nothing to do checks them."""
 
     namespaces: frozenset[str] = frozenset()
     accounts: frozenset[tuple[str, str]] = frozenset()
@@ -63,14 +66,14 @@ class Wanted:
 
 @dataclass
 class Api:
-    """A client for one API server that keeps its connections open. Several threads may use it."""
+    """A client for one API server. It keeps connections open, and several threads can use it."""
 
     access: Access
     seconds: float = CALL_SECONDS
 
     @classmethod
     def of(cls, path: Path, context: str | None = None) -> Api:
-        """Return a client for the API server in a kubeconfig file."""
+        """Return a client for the API server that a kubeconfig file names, in `context` or the current context."""
         return cls(kubeconfig.read(path, context))
 
     def request(
@@ -91,7 +94,10 @@ class Api:
         return Answer(got.status, _decoded(got.data), _seconds(got.headers.get("Retry-After")))
 
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """Return the body of a successful answer. Raises `Busy` for 429 and 5xx, `ApiError` for any other failure."""
+        """Make one call; return the body of a successful answer.
+
+        Raises `Busy` if there is no answer or for the status 429 or 5xx, `ApiError` for any other failure.
+        """
         answer = self.request(method, path, body, **more)
         if answer.status == 429 or answer.status >= 500:
             raise Busy(f"{method} {path.partition('?')[0]}: {answer.reason()}", answer.after)
@@ -99,7 +105,7 @@ class Api:
             raise ApiError(f"{method} {path.partition('?')[0]}: {answer.reason()}", answer.status)
         return answer.body
 
-    # Probes: return None if the check passes, else the reason
+    # The probes return None if the check passes, else the reason.
 
     def readyz(self, *, but: Sequence[str] = ()) -> str | None:
         """Return None if the API server reports that it is ready, else the reason. Ignores the checks in `but`."""
@@ -132,7 +138,7 @@ class Api:
     def system_namespaces(self) -> str | None:
         """Return None if `kube-system` and `default` exist, else the reason.
 
-        Since Kubernetes 1.27 they may appear after /readyz passes.
+        Since Kubernetes 1.27 they can appear after /readyz passes.
         """
         for name in ("kube-system", "default"):
             seen = self._probe(
@@ -145,18 +151,21 @@ class Api:
     def default_account(self) -> str | None:
         """Return None if the ServiceAccount `default/default` exists, else the reason.
 
-        Pods need it. It exists only when the controllers run.
+        Pods need this account. The controllers create it, so it does not exist without them.
         """
         path = "/api/v1/namespaces/default/serviceaccounts/default"
         return self._probe(path, lambda answer: None if answer.status == 200 else answer.reason())
 
     def version(self) -> tuple[int, int]:
-        """Return major and minor version of the API server, without the `+` that some distributions append."""
+        """Return the API server's major and minor version, without the `+` that some distributions append."""
         said = self.ask("GET", "/version")
         return int(said["major"]), int(re.sub(r"\D.*", "", said["minor"]))
 
     def give_pod_range(self, wanted: str) -> str | None:
-        """Set the pod range of the only node, unless it has one; return the reason if there is no node yet."""
+        """Set the pod range of the only node, unless the node has one already.
+
+        Returns None, or the reason if there is no node yet.
+        """
         found = self.ask("GET", "/api/v1/nodes").get("items") or []
         if not found:
             return "no node registered yet"
@@ -167,7 +176,7 @@ class Api:
         return None
 
     def missing(self, wanted: Wanted) -> list[str]:
-        """Return what is in `wanted` but not in the cluster. Raises `Busy` or `ApiError`."""
+        """Return descriptions of what is in `wanted` but not in the cluster. Raises `Busy` or `ApiError`."""
         found = self.ask("GET", "/api/v1/namespaces")["items"]
         active = {item["metadata"]["name"] for item in found if item["status"].get("phase") == "Active"}
         lacking = [f"namespace {name}" for name in sorted(wanted.namespaces - active)]
@@ -193,12 +202,12 @@ class Api:
         return frozenset(str(one["kind"]) for one in found["resources"]) if found else None
 
     def apply(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Apply one object at its own path with server-side apply; return the object."""
+        """Apply one object with server-side apply; `path` is the object's API path. Returns the new object."""
         sent = f"{path}?fieldManager=envkit&force=true"
         return dict(self.ask("PATCH", sent, body, content_type="application/apply-patch+yaml"))
 
     def find(self, path: str) -> dict[str, Any] | None:
-        """Return the object, or None if it does not exist."""
+        """Return the answer for an API path (such as an object), or None if it does not exist."""
         try:
             return dict(self.ask("GET", path))
         except ApiError as error:

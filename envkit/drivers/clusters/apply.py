@@ -1,4 +1,4 @@
-"""Creates objects in the cluster by server-side apply, with the dynamic client of the kubernetes package."""
+"""Creates and updates objects in the cluster by server-side apply, with the kubernetes package's dynamic client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANAGER = "envkit"
 
 
 def preload() -> None:
-    """Import the kubernetes client in a thread while an API server starts: the import takes half a second."""
+    """Import the kubernetes client in a thread while an API server starts, because the import takes half a second."""
 
     def imported() -> None:
         import kubernetes.client
@@ -33,7 +33,8 @@ def preload() -> None:
 class Applier:
     """Applies objects one by one.
 
-    Several threads may use it; they share discovery, which one thread at a time requests.
+    Several threads can use one `Applier`. They share the result of discovery (the list of kinds that the API server
+    serves); a lock lets only one thread at a time request it.
     """
 
     def __init__(self, kubeconfig: Path, cache: Path, environment: str, context: str | None = None) -> None:
@@ -49,7 +50,7 @@ class Applier:
     def put(self, body: Mapping[str, Any], called: str = "") -> None:
         """Create the object, or update it to `body`.
 
-        Errors contain the name in `called`. Raises `Busy` or `ApiError`.
+        Messages of errors name the object as in `called`. Raises `Busy` or `ApiError`.
         """
         marked = labelled(body, self.environment)
         called = called or f"{body['kind']} {body['metadata']['name']}"
@@ -66,8 +67,8 @@ class Applier:
     def _connected(self) -> Any:
         """Return the client, created on first use with a new discovery cache.
 
-        By default, the client caches discovery in the temporary directory by address. A later cluster on the same port
-        would get another cluster's cache.
+        By default, the client keeps one such cache for each API server's address, in the temporary directory. A later
+        cluster on the same port would then use the cache of the earlier cluster.
         """
         if self._client is None:
             from kubernetes import client, config, dynamic
@@ -93,7 +94,7 @@ class Applier:
         try:
             return client.resources.get(**kind)
         except ResourceNotFoundError:
-            client.resources.invalidate_cache()  # its CRD may have been established a moment ago
+            client.resources.invalidate_cache()  # perhaps its CRD was established a moment ago
         try:
             return client.resources.get(**kind)
         except ResourceNotFoundError as error:
@@ -110,7 +111,7 @@ def labelled(body: Mapping[str, Any], environment: str) -> dict[str, Any]:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Raise `Busy` or `ApiError` for exceptions of the kubernetes client."""
+    """Raise `Busy` or `ApiError` in place of an exception of the kubernetes client."""
     import urllib3
     from kubernetes.client.exceptions import ApiException
 

@@ -1,7 +1,7 @@
 """The interfaces of a cluster: what every kind of cluster does, and abilities that only some kinds have.
 
-A kind is a module with a `KIND`, registered in `base.registry.CLUSTERS`. Callers get a rare ability with `able`; no
-code checks which kind a cluster is.
+A kind of cluster is a module with a `KIND`, registered in `base.registry.CLUSTERS`. Callers check with `able` whether
+a cluster has an ability. No code checks which kind a cluster is.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Seen(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of its configuration; empty until its creation has succeeded."""
+        """The fingerprint of the cluster's configuration; empty until the cluster's creation has succeeded."""
 
     @property
     def node_names(self) -> Sequence[str]:
-        """The names of its nodes; empty for a cluster without nodes."""
+        """The names of the nodes; empty for a cluster without nodes."""
 
     @property
     def dead(self) -> Sequence[str]:
-        """The parts that do not run and without which the cluster cannot work."""
+        """The names of parts that do not run and without which the cluster cannot work."""
 
 
 class Cluster(Protocol):
@@ -51,7 +51,7 @@ class Cluster(Protocol):
         """Return the cluster's current state."""
 
     def prepare(self, cluster: Wanted, report: Report, cancel: Cancel) -> object:
-        """Get everything that `create` needs, without changing any cluster."""
+        """Get everything that `create` needs, such as images; change no cluster."""
 
     def create(
         self, cluster: Wanted, fingerprint: str, report: Report, cancel: Cancel,
@@ -77,7 +77,7 @@ class ChecksTools(Protocol):
 
 
 class Pauses(Protocol):
-    """A kind of cluster that has more to pause than services."""
+    """A kind of cluster with parts that are not services, and that envkit can pause."""
 
     def pause(self) -> None:
         """Pause the cluster: it uses no processor time until `resume`."""
@@ -87,7 +87,7 @@ class RestoresKubeconfig(Protocol):
     """A kind of cluster that can write the administrator's kubeconfig again."""
 
     def restore_kubeconfig(self) -> None:
-        """Write the kubeconfig, if it is lost or no longer correct."""
+        """Write the kubeconfig if it is lost or if it can be out of date."""
 
 
 class MadeOfServices(Protocol):
@@ -104,20 +104,20 @@ class RunsPods(Protocol):
         """Load local images into the nodes; return for each image its id and the nodes that lacked it."""
 
     def node_images(self, cluster: Wanted) -> list[str]:
-        """Return the images of its nodes."""
+        """Return the names of the images from which the nodes are made."""
 
     def usage(self) -> Usage:
-        """Return the resources of this machine that its nodes use."""
+        """Return the memory and the processor time of this machine that the nodes use together."""
 
     def began(self) -> str:
         """Return the start time of the first node, in the engine's format; empty if unknown."""
 
     def export_logs(self, folder: Path, cancel: Cancel) -> None:
-        """Write logs and state of its nodes into a folder."""
+        """Write the logs and the state of the nodes into a folder."""
 
 
 class NeedsProgram(Protocol):
-    """A kind of cluster that a program of this host makes."""
+    """A kind of cluster that a program of this host makes, such as kind."""
 
     def program_version(self) -> str:
         """Return the program's output about its version."""
@@ -125,7 +125,7 @@ class NeedsProgram(Protocol):
 
 @dataclass(frozen=True)
 class Opening:
-    """What a kind of cluster may need to open the cluster of an environment."""
+    """The values with which a kind of cluster opens the cluster of an environment."""
 
     environment: Environment
     paths: Paths
@@ -138,12 +138,14 @@ class Opening:
 
 @dataclass(frozen=True)
 class ClusterKind:
-    """One kind of cluster. `open` has no side effects.
+    """One kind of cluster.
 
-    `expand` returns the environment with the cluster's parts as services; if its last argument is true, it also makes
-    their files. `without` describes for each optional part what does not work if this machine lacks it. For a kind with
-    nodes, `remains` returns what is there of an environment's cluster in a runtime, or None if that runtime cannot have
-    nodes; `node_label` is the label of its nodes, with the cluster's name.
+    `open` returns the cluster of an environment and has no side effects. `expand` returns the environment with the
+    cluster's parts as services; if its last argument is true, it also makes their files. `without` maps each optional
+    part to a description of what does not work if this machine lacks the part. A kind with nodes also has `remains`
+    and `node_label`. `remains` takes the name of an environment, its paths and a runtime; it returns the nodes of the
+    environment's cluster, or None if that runtime cannot have nodes. `node_label` is the label of the nodes whose value
+    is the cluster's name.
     """
 
     open: Callable[[Opening], Cluster]
@@ -154,13 +156,13 @@ class ClusterKind:
 
 
 class Remains(Protocol):
-    """The nodes that an environment's cluster has or left behind."""
+    """The nodes of an environment's cluster, complete or left by a failed creation."""
 
     def names(self) -> list[str]:
         """Return the names of the nodes."""
 
     def delete(self) -> list[str]:
-        """Remove the nodes with the cluster's files; return the names of what was removed."""
+        """Remove the nodes and the cluster's files; return the names of the removed nodes."""
 
 
 def every_kind() -> list[ClusterKind]:
@@ -169,6 +171,6 @@ def every_kind() -> list[ClusterKind]:
 
 
 def kind_of(cluster_type: str) -> ClusterKind:
-    """Return the kind of cluster of that name. Raises `KeyError`."""
+    """Return the kind of cluster with that name. Raises `KeyError`."""
     found: ClusterKind = registry.module({cluster_type: registry.CLUSTERS[cluster_type].module}, cluster_type).KIND
     return found

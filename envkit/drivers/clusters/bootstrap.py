@@ -1,4 +1,4 @@
-"""Creates the contents of a cluster for suites: manifests, namespaces and identities, within one deadline."""
+"""Creates the objects that suites need in a cluster (manifests, namespaces, identities) within one deadline."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from envkit.planning.fingerprint import bootstrap_fingerprint
 T = TypeVar("T")
 
 WORKERS = 4
-"""The number of parallel calls; more of them slow down an API server that is starting."""
+"""The number of tasks in parallel. A larger number slows down an API server that is starting."""
 
 
 def bootstrap(cluster: Cluster, paths: Paths, environment: str, report: Callable[[str], None], cancel: Cancel) -> None:
-    """Create and check everything, within `cluster.bootstrap_timeout` seconds.
+    """Create and check all configured objects, within `cluster.bootstrap_timeout` seconds.
 
-    Raises `ConfigError` for faulty manifests, else `ClusterError` with the step and its time.
+    Raises `ConfigError` for faulty manifests. Raises `ClusterError`, with the name and the time of the step, if a step
+    fails.
     """
     loaded = manifests.load(cluster.manifests)
     steps = Steps(cluster.bootstrap_timeout, report, cancel)
@@ -52,7 +53,7 @@ class _Bootstrap:
     manifests: Sequence[Manifest]
 
     def run(self) -> None:
-        """Create namespaces and CRDs in parallel, then everything that needs them, then the mark of completion."""
+        """Create namespaces and CRDs in parallel, then all other objects, then the ConfigMap of `_mark`."""
         if self.manifests:
             self.steps.run("manifests fit this API server", self._check_versions)
         first = [m for m in self.manifests if m.kind == "CustomResourceDefinition"]
@@ -75,7 +76,7 @@ class _Bootstrap:
         self.steps.run("mark", lambda: self.steps.ask(lambda: self._mark(first)))
 
     def _together(self, tasks: Sequence[Callable[[], None]]) -> None:
-        """Run all tasks in parallel and join them; then raise the first failure."""
+        """Run all tasks in parallel and wait for all; then raise the error of the task that failed first."""
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="bootstrap") as pool:
             futures = [pool.submit(task) for task in tasks]
             failed = [error for error in map(Future.exception, as_completed(futures)) if error]
@@ -129,7 +130,7 @@ class _Bootstrap:
     def _namespace(self, name: str, manifest: Manifest | None) -> None:
         """Create the namespace and wait until it is Active.
 
-        First wait while an older one of that name is Terminating.
+        If an older namespace of that name is Terminating, first waits until it no longer exists.
         """
         path = f"/api/v1/namespaces/{name}"
         plain = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
@@ -156,7 +157,7 @@ class _Bootstrap:
         self.steps.ask(lambda: self.applier.apply(manifest))
 
     def _mark(self, crds: Iterable[Manifest]) -> None:
-        """Record the bootstrap in the cluster, so that a later `up` need not parse the manifests."""
+        """Record the bootstrap in a ConfigMap, so that a later `up` need not parse the manifests."""
         kept = {"crds": sorted(crd.name for crd in crds)}
         body = {
             "apiVersion": "v1",

@@ -1,7 +1,7 @@
-"""Deletes what suites leave in a cluster: their namespaces, and custom resources in the namespaces that stay.
+"""Deletes the objects that suites leave in a cluster: their namespaces, and custom resources outside of them.
 
-It requests the deletions and does not wait for them, because deleting a namespace takes seconds and suites use a new
-name each time. A suite that uses a name again gets the usual error about a namespace that is `Terminating`.
+It requests the deletions and does not wait for them, because the deletion of a namespace takes seconds, and suites use
+a new name each time. A suite that uses a name again gets Kubernetes' error about a namespace that is `Terminating`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from envkit.drivers.clusters.api import FINGERPRINT, Api, ApiError
 WORKERS = 8
 
 SECONDS, FIRST = 20.0, 0.2
-"""The time limit in seconds for one request with its repeats (one call may get no answer), and the pause before the
-first repeat."""
+"""The time limit in seconds for one request with its repeats (a call can get no answer), and the pause before the first
+repeat."""
 
 KEPT = frozenset({"default", "local-path-storage"})
-"""Namespaces of Kubernetes or kind, in addition to those whose name starts with `kube-`."""
+"""The namespaces of Kubernetes or kind that stay, in addition to namespaces whose names start with `kube-`."""
 
 
 def clear(api: Api, cluster: Cluster, environment: str) -> tuple[int, int]:
-    """Request all deletions; return the number of namespaces and of sets of custom resources.
+    """Request all deletions; return the number of namespaces, and the number of requests for custom resources.
 
-    Raises `ApiError`, `Busy`.
+    One such request deletes all objects of one kind in one namespace (in the whole cluster, if the kind has no
+    namespaces). Raises `ApiError` or `Busy`.
     """
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="clear") as pool:
         groups = pool.submit(_kinds, api)
@@ -53,7 +54,7 @@ def _of_a_test(name: str, found: Iterable[Mapping[str, Any]], cluster: Cluster, 
 
 
 def _kinds(api: Api) -> list[tuple[str, str, bool]]:
-    """Return apiVersion, plural and whether it is namespaced, for each CRD that envkit applied."""
+    """Return for each CRD that envkit applied: apiVersion, plural name, and whether its objects have a namespace."""
     import json
 
     mark = ((api.find(FINGERPRINT) or {}).get("data") or {}).get("applied", "{}")
@@ -68,7 +69,7 @@ def _kinds(api: Api) -> list[tuple[str, str, bool]]:
 
 
 def _collections(api: Api, kind: tuple[str, str, bool], going: set[str], environment: str) -> list[str]:
-    """Return the paths for deleting this kind's objects, except those with our label: the bootstrap made them."""
+    """Return the paths of the requests that delete this kind's objects, except objects that the bootstrap made."""
     version, plural, namespaced = kind
     others = f"labelSelector={quote(f'{labels.ENV}!={environment}')}"
     items = api.ask("GET", f"/apis/{version}/{plural}?{others}").get("items") or []

@@ -1,4 +1,4 @@
-"""HTTPS connections to one API server, kept open. They use `http.client`, because importing urllib3 takes 0.05 s."""
+"""Keeps HTTPS connections to an API server open. It uses `http.client`, because importing urllib3 takes 0.05 s."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from envkit.base.deadline_http import Answer, Connection, ask
 from envkit.base.kubeconfig import Access
 
 KEPT = 8
-"""The most idle connections to keep: one for each parallel caller."""
+"""The largest number of idle connections to keep: one for each parallel caller."""
 
 LARGEST = 1 << 28
-"""The largest answer in bytes. Every list of a large cluster is smaller; a server that never stops sending exceeds
-it."""
+"""The largest allowed answer in bytes. Even the lists of a large cluster are smaller; the limit stops a server that
+sends without end."""
 
 LEGAL = "/?:@!$&'()*+,;=%~"
-"""Characters of a path and its query that are not quoted."""
+"""The characters of a path and its query that `request` does not quote."""
 
 
 class Connections:
-    """A pool of connections.
+    """A pool of connections to one API server.
 
-    Several threads may use it: each call uses one connection alone, an idle one if possible.
+    Several threads can use one pool. Each call has a connection for itself, an idle one if possible.
     """
 
     def __init__(self, access: Access) -> None:
@@ -46,8 +46,8 @@ class Connections:
     def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], seconds: float) -> Answer:
         """Make one call without repeating it; return the answer.
 
-        Connection, TLS, headers and body share the limit of `seconds`. Raises `OSError` or `http.client.HTTPException`
-        if there is no answer.
+        Connecting, the TLS handshake, headers and body together have the limit `seconds`. Raises `OSError` or
+        `http.client.HTTPException` if there is no answer.
         """
         connection = self._taken(seconds)
         try:
@@ -75,7 +75,7 @@ class Connections:
 
 @lru_cache(maxsize=2)
 def shared(access: Access) -> Connections:
-    """Return the same connections for the same access, so that each step can use connections of the step before."""
+    """Return the same pool for the same access, so that each step can use open connections of earlier steps."""
     return Connections(access)
 
 
@@ -100,7 +100,10 @@ def _context(access: Access) -> ssl.SSLContext:
 
 
 def _load_chain(context: ssl.SSLContext, chain: str) -> None:
-    """Load a client certificate. Python reads it from files only, so this writes a file of mode 0600 for a moment."""
+    """Load a client certificate with its key from text.
+
+    Python reads them from files only, so this writes a file of mode 0600 and removes it at once.
+    """
     handle, name = tempfile.mkstemp(suffix=".pem")
     try:
         with os.fdopen(handle, "w") as file:

@@ -1,4 +1,4 @@
-"""One run of `kind create`, in parallel with our own probes: if one of them fails, it ends the other."""
+"""Runs `kind create` in parallel with envkit's own probes. If kind or a probe fails, the other one ends too."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from envkit.drivers.clusters.nodes import ClusterFacts, Nodes
 
 Work = Callable[[Path], None]
 NODE_POLL, API_POLL = 0.4, 0.15
-"""The longest pauses between two probes, in seconds. A probe of the nodes costs three calls of the engine (on Podman
-each starts a process), a probe of the API server one request."""
+"""The longest pauses in seconds between two probes of the nodes, and between two probes of the API server. A probe of
+the nodes needs three calls of the engine (on Podman each call starts a process). A probe of the API server
+needs one request."""
 
 
 class Makes(Protocol):
@@ -38,17 +39,17 @@ class Makes(Protocol):
         """The cluster's nodes."""
 
     def scratch(self) -> tuple[Path, ...]:
-        """Return the files that kind reads and writes while it works."""
+        """Return the temporary files of kind: configuration, kubeconfig, and the kubeconfig's lock."""
 
     def kind(self, argv: Sequence[str], seconds: float, cancel: Cancel, on_line: Callable[[str], None]) -> Finished:
-        """Run kind and return its result."""
+        """Run kind with these arguments and return its result."""
 
     def write_kubeconfig(self, facts: ClusterFacts) -> str | None:
-        """Write the administrator's kubeconfig; return the reason if it does not exist yet."""
+        """Write the administrator's kubeconfig; return None, or the reason if that is not possible yet."""
 
 
 class Creation:
-    """The state of one creation of a cluster."""
+    """One creation of a cluster: `run` performs it once."""
 
     def __init__(
         self, kind: Makes, seconds: float, config: Mapping[str, Any], report: Callable[[str], None], cancel: Cancel
@@ -61,7 +62,7 @@ class Creation:
         self.finished: Future[Finished]
 
     def run(self, work: Work | None) -> Future[None]:
-        """Run kind, probe the cluster, and start `work`; return the outcome of `work` after all three have ended."""
+        """Run kind, probe the cluster, and run `work` in a thread; return the Future of `work` after all have ended."""
         self.kind.paths.make()
         worked: Future[None] = Future()
         with ThreadPoolExecutor(2, thread_name_prefix="kind") as pool:
@@ -81,7 +82,7 @@ class Creation:
         return worked
 
     def save_output(self) -> None:
-        """Save kind's output in the log folder."""
+        """Write kind's output to `kind-create.log` in the log folder."""
         path = self.kind.paths.logs / "kind-create.log"
         write_private(path, "\n".join(self.lines) + "\n")
 
@@ -98,7 +99,7 @@ class Creation:
                 path.unlink(missing_ok=True)
 
     def _api_server(self) -> Api:
-        """Return a client for the API server when it is ready.
+        """Wait until the API server is ready; return a client for it.
 
         Reads the administrator's kubeconfig from the node as soon as kubeadm has written it.
         """
@@ -124,7 +125,10 @@ class Creation:
                 self.report(f"waited {seconds:.1f} s for {what}")
 
     def _pod_range(self, api: Api) -> str | None:
-        """Set the node's pod range if `kind_config` turned off its controller; return the reason to try again."""
+        """Set the node's pod range if `kind_config` has turned off the controller that sets it.
+
+        Returns None, or the reason to try again.
+        """
         ours = kind_config.pod_range(self.config)
         try:
             if not ours or api.version() >= kind_config.RANGES_BY_CONTROLLER:
@@ -134,7 +138,7 @@ class Creation:
             return error.message
 
     def _until(self, probe: Callable[[], str | None], what: str, slowest: float = API_POLL) -> float:
-        """Wait until the probe passes, but fail at once when kind has failed; return the seconds."""
+        """Wait until the probe passes; return the seconds it took. Raises the error of kind at once if kind fails."""
 
         def attempt() -> str | None:
             if self.finished.done():

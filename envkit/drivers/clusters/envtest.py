@@ -1,11 +1,12 @@
-"""An API server without nodes: etcd, kube-apiserver and the necessary controllers, as ordinary services.
+"""Describes an API server without nodes: etcd, kube-apiserver and the necessary controllers, as ordinary services.
 
-controller-runtime's test environment runs the first two. The controllers for namespaces, service accounts and garbage
-collection also let namespaces be deleted, create `default` ServiceAccounts, and make owner references work. All
-connections use TLS, etcd requires client certificates, and anonymous access is off.
+envtest, the test environment of controller-runtime, runs only etcd and kube-apiserver. envkit adds the controllers for
+namespaces, service accounts and garbage collection: they delete namespaces, create `default` ServiceAccounts, and make
+owner references work. All connections use TLS, etcd requires client certificates, and anonymous access is off.
 
-There are three CAs. The environment's own CA signs the certificates of servers; suites and services get it too. The
-second one signs the clients of the API server. The third one signs for etcd alone, which has no RBAC.
+There are three CAs. The environment's own CA signs the certificates of servers; suites and services trust it.
+The second CA signs the certificates of the API server's clients. The third CA signs only certificates for etcd, because
+etcd has no RBAC and trusts every client of its CA.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ WITHOUT_CONTROLLERS = (
     "deleted namespaces stay Terminating, new ones get no ServiceAccount `default`, "
     "and objects remain when their owner is deleted"
 )
-"""What does not work without kube-controller-manager, for example on macOS."""
+"""The text about what does not work without kube-controller-manager, for example on macOS."""
 
 HASTE = 0.2
-"""Grace period in seconds for these services: they would wait until every watch is closed, and have no data to save."""
+"""The grace period in seconds of kube-apiserver and the controllers. They would wait until every watch is closed, and
+they have no data to save."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,16 @@ class Envtest:
 
     @property
     def clients(self) -> Pki:
-        """The CA of the API server's clients."""
+        """The CA for the certificates of the API server's clients."""
         return self.pki.apart("clients")
 
     @property
     def etcd(self) -> Pki:
-        """The CA that etcd trusts. It signs etcd's certificate and the one of its only client, the API server."""
+        """The CA that etcd trusts. It signs the certificates of etcd and of etcd's only client, the API server."""
         return self.pki.apart("etcd")
 
     def services(self) -> dict[str, Service]:
-        """Return the parts as services, by name. Makes their certificates if `make` is true."""
+        """Return the parts as services, by their names. Makes missing certificates if `make` is true."""
         cluster = self.environment.cluster
         made = {ETCD: self._etcd(cluster), APISERVER: self._apiserver(cluster), CONTROLLERS: self._controllers(cluster)}
         return {name: part.model_copy(update={"part_of_cluster": True}) for name, part in made.items()}
@@ -74,7 +76,7 @@ class Envtest:
         write_private(self.paths.kubeconfig, self._kubeconfig(f"https://127.0.0.1:{port}", "admin", "system:masters"))
 
     def _kubeconfig(self, server: str, user: str, group: str) -> str:
-        self._serving()  # makes the CA as well, which the client must trust
+        self._serving()  # also makes the CA, which the client must trust
         certificate, key = self.clients.client(user, user, group)
         access = Access(
             server=server, ca=self.pki.ca.read_text(), certificate=certificate.read_text(), key=key.read_text()
@@ -93,7 +95,7 @@ class Envtest:
             "--listen-client-urls=https://${self.listen}:${self.port}",
             "--advertise-client-urls=https://${self.host}:${self.port}",
             "--listen-peer-urls=https://127.0.0.1:0", "--initial-advertise-peer-urls=https://127.0.0.1:2380",
-            "--initial-cluster=default=https://127.0.0.1:2380",  # only itself; no peer ever connects
+            "--initial-cluster=default=https://127.0.0.1:2380",  # the only member is etcd itself; no peer connects
             *(f"--{peer}client-cert-auth=true" for peer in ("", "peer-")),
             *(f"--{peer}{what}={file}" for peer in ("", "peer-") for what, file in own.items()),
         ]  # fmt: skip
@@ -129,7 +131,7 @@ class Envtest:
         return self._kubernetes("kube-apiserver", command, files, cluster, port, (ETCD,))
 
     def _controllers(self, cluster: Cluster) -> Service:
-        # Its default role may not delete objects in a namespace; making an account for each controller takes longer.
+        # This program's default role cannot delete objects in a namespace; an account for each controller takes longer.
         client = self.clients.client("controllers", "system:kube-controller-manager", "system:masters")
         config = File(path="/pki/kubeconfig", content=self._controller_config(*client), mode="0600")
         _, signing = self.pki.signing_key("accounts")
@@ -144,7 +146,7 @@ class Envtest:
         return self._kubernetes("kube-controller-manager", command, files, cluster, None, (APISERVER,))
 
     def _controller_config(self, certificate: Path, key: Path) -> str:
-        """Return the controllers' kubeconfig. It refers to files by path, so they need not exist yet."""
+        """Return the controllers' kubeconfig. It contains the paths of certificates, which need not exist yet."""
         place = Access(server="https://${apiserver.address}")
         files = {"client-certificate": certificate, "client-key": key, "certificate-authority": self.pki.ca}
         named = {what: f"${{self.root}}/pki/{path.name}" for what, path in files.items()}
@@ -168,11 +170,11 @@ class Envtest:
 
 
 def _files(named: Mapping[str, Sequence[Path]]) -> tuple[File, ...]:
-    """Return files below `/pki`, each with its new name and its original suffix."""
+    """Return each path as a file in `/pki`, with the name from `named` and the suffix of the path."""
     pairs = ((f"{name}{path.suffix}", path) for name, paths in named.items() for path in paths)
     return tuple(File(path=f"/pki/{name}", source=str(path), mode="0600") for name, path in pairs)
 
 
 def with_parts(environment: Environment, parts: Mapping[str, Service]) -> Environment:
-    """Return the environment with the cluster's parts as services."""
+    """Return the environment with `parts` before its own services."""
     return environment.model_copy(update={"services": {**parts, **environment.services}})

@@ -9,7 +9,7 @@ from envkit.drivers.clusters.manifests import Manifest, crds
 
 Version = tuple[int, int]
 Served = Callable[[str], frozenset[str] | None]
-"""Returns the kinds of an apiVersion that the API server serves; None if it does not serve this apiVersion."""
+"""A function that returns the kinds that the API server serves in an apiVersion; None if it does not serve this one."""
 
 SINCE: Mapping[tuple[str, str], Version] = {
     ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"): (1, 30),
@@ -23,20 +23,21 @@ SINCE: Mapping[tuple[str, str], Version] = {
     ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema"): (1, 29),
     ("flowcontrol.apiserver.k8s.io/v1", "PriorityLevelConfiguration"): (1, 29),
 }
-"""Built-in kinds and the first Kubernetes version that serves each, from the API's deprecation and feature-gate
-pages."""
+"""Maps some built-in kinds to the first Kubernetes version that serves each by default. The source is Kubernetes' pages
+about deprecations and feature gates."""
 
 FIELDS: Sequence[tuple[str, Version, str]] = (
     ("x-kubernetes-validations", (1, 25), "CEL rules"),
     ("selectableFields", (1, 31), "selectable fields"),
 )
-"""Fields of CRDs that older API servers drop or reject, and the first version that accepts them by default."""
+"""Fields of CRDs that older API servers drop or reject. Each row contains the field, the first Kubernetes version that
+accepts the field by default, and the words for the field in messages."""
 
 
 def rejected_arguments(manifests: Sequence[Manifest], server: Version, served: Served) -> list[str]:
     """Return the reasons why this API server cannot accept the manifests: its version is too old, or it lacks a kind.
 
-    The list has one line for each reason; it is empty if the API server can accept all manifests.
+    Returns one line for each reason, and an empty list if the API server can accept all manifests.
     """
     own = set(_own_kinds(manifests))
     return [
@@ -92,7 +93,7 @@ def _has_sidecar(node: Any) -> bool:
 
 
 def _keys(node: Any) -> Iterator[str]:
-    """Yield keys at any depth, except the names of properties, which users choose freely."""
+    """Yield the keys at any depth, except the names in a schema's `properties`, because users choose these names."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key == "properties" and isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Identities: ServiceAccounts with rights and tokens; envkit checks each one with reviews of the API server."""
+"""Creates identities (ServiceAccounts with rights and tokens), and checks each one by requests to the API server."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 RBAC = "rbac.authorization.k8s.io"
 MADE_FOR = "identity"
-"""The role label of all objects in this module; objects from manifests do not have it."""
+"""The value of the role label of all objects that this module makes. Objects from manifests have no such label."""
 
 RENEW_SECONDS = 15.0
-"""The time limit in seconds for renewing a token, with repeats: the user of `env` waits for it."""
+"""The time limit in seconds for the renewal of a token, with repeated calls. It is short because `env` waits for it."""
 
 
 class Renewal(Protocol):
-    """The data for renewing a token; `envkit.inventory.state.Renewal` has it."""
+    """The data for the renewal of a token; `envkit.inventory.state.Renewal` implements it."""
 
     @property
     def identity(self) -> str:
@@ -43,11 +43,11 @@ class Renewal(Protocol):
 
     @property
     def seconds(self) -> int:
-        """The lifetime to request."""
+        """The lifetime of the token to request, in seconds."""
 
     @property
     def audiences(self) -> tuple[str, ...]:
-        """The audiences to request; empty for the API server's own audience."""
+        """The audiences of the token to request; empty for the API server's own audience."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,20 @@ class Subject:
 
     @property
     def role(self) -> str:
-        """The ClusterRole's name; by default the identity's name if it has rules."""
+        """The name of the configured ClusterRole, else the identity's name if it has rules, else an empty string."""
         return self.identity.role or (self.name if self.identity.rules else "")
 
 
 def establish(subject: Subject, applier: Applier, api: Api, steps: Steps) -> None:
-    """Create the ServiceAccount and its rights. Raises `ClusterError` with the step's name."""
+    """Create the ServiceAccount and its rights. Raises `ClusterError` with the name of the failed step."""
     steps.run(f"identity {subject.name}: account and rights", lambda: _apply(subject, applier, api, steps))
 
 
 def prove(subject: Subject, api: Api, paths: Paths, steps: Steps) -> None:
-    """Request a token, then check the token and the rights. Raises `ClusterError` with the step's name."""
+    """Request and check the configured token, and check the configured rights.
+
+    Raises `ClusterError` with the name of the failed step.
+    """
     name, identity = subject.name, subject.identity
     if identity.token:
         token = identity.token
@@ -101,8 +104,8 @@ def prove(subject: Subject, api: Api, paths: Paths, steps: Steps) -> None:
 def remove_unwanted(subjects: Sequence[Subject], api: Api, environment: str, steps: Steps) -> bool:
     """Remove the rights and accounts of identities that are no longer configured.
 
-    Returns whether any identity had rights before, configured or not. A leftover right would make a check of rights
-    pass by mistake.
+    Returns whether any identity, configured or not, existed before. A right that is left over would make a check of
+    rights pass by mistake.
     """
     wanted = {path for subject in subjects for path, _ in objects(subject)}
     marks, before = quote(f"{labels.ENV}={environment},{labels.ROLE}={MADE_FOR}"), False
@@ -121,9 +124,9 @@ def remove_unwanted(subjects: Sequence[Subject], api: Api, environment: str, ste
 def renew(
     paths: Paths, token: Renewal, before: Callable[[str], object] = lambda _: None, cancel: Cancel | None = None
 ) -> str:
-    """Request a new token, write it into the token file and return it. Calls `before` with the token before writing.
+    """Request a new token, call `before` with it, write it into the token file, and return it.
 
-    Raises `ClusterError` if the API server does not issue a token, and whatever `before` raises.
+    Raises `ClusterError` if the API server issues no token. An exception of `before` is not caught.
     """
     api = Api.of(paths.kubeconfig)
     steps = Steps(RENEW_SECONDS, lambda _: None, cancel or Cancel())
@@ -150,7 +153,7 @@ def new_token(api: Api, namespace: str, account: str, seconds: int, audiences: t
 
 
 def objects(subject: Subject) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield path and body of each object of an identity, in the order of application."""
+    """Yield the API path and the body of each object of an identity, in the order of application."""
     identity, namespace = subject.identity, subject.identity.namespace
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(subject, subject.account, namespace)}
     yield path_of("serviceaccounts", subject.account, namespace), account
@@ -184,7 +187,7 @@ def _metadata(subject: Subject, name: str, namespace: str = "") -> dict[str, Any
 
 
 def path_of(kind: str, name: str, namespace: str = "") -> str:
-    """Return the path of a ServiceAccount or of an object of RBAC."""
+    """Return the API path of a ServiceAccount or of an RBAC object; `kind` is the plural in lower case."""
     group = "/api/v1" if kind == "serviceaccounts" else f"/apis/{RBAC}/v1"
     return f"{group}/{f'namespaces/{namespace}/' if namespace else ''}{kind}/{name}"
 
@@ -196,7 +199,7 @@ def _apply(subject: Subject, applier: Applier, api: Api, steps: Steps) -> None:
         except ApiError as error:
             if error.status != 422 or "roleRef" not in body:
                 raise
-            steps.ask(partial(api.ask, "DELETE", path))  # a binding's role cannot be changed
+            steps.ask(partial(api.ask, "DELETE", path))  # the API server does not change the role of a binding
             steps.ask(partial(applier.put, body))
 
 
@@ -216,7 +219,10 @@ def _prove_token(subject: Subject, api: Api, steps: Steps, token: str) -> None:
 
 
 def _prove_rights(subject: Subject, api: Api, steps: Steps) -> None:
-    """Wait until each right has the expected answer: the authorizer applies a change of RBAC a moment later."""
+    """Wait until the API server allows each right in `can` and denies each in `cannot`.
+
+    A wait is necessary because the authorizer applies a change of RBAC a moment later.
+    """
     for access, expected in [(one, True) for one in subject.identity.can] + [
         (one, False) for one in subject.identity.cannot
     ]:

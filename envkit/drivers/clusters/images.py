@@ -1,4 +1,4 @@
-"""Loads local images into a cluster's nodes: exports each for one platform and skips images that a node already has."""
+"""Loads local images into a cluster's nodes. Exports each image for one platform, and only if a node lacks it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from envkit.drivers.engine.sdk import translated
 from envkit.drivers.supply.images import Images
 
 RECORD = "/kind/envkit-images"
-"""The file in each node with a line `ID IMAGE` for each loaded image. containerd's own ids differ from those of some
-engines."""
+"""A file in each node, with a line `ID IMAGE` for each loaded image. It is necessary because containerd's ids of images
+differ from some engines' ids."""
 
 
 def local_ids(engine: Engine, images: Sequence[str]) -> dict[str, str]:
-    """Return the engine's id of each image. Raises `ImageUnavailable` with the names of all that are missing."""
+    """Return the engine's id of each image. Raises `ImageUnavailable` with the names of all missing images."""
     supply = Images(engine.api)
     found = supply.ids(images)
     missing = [image for image in dict.fromkeys(images) if image not in found]
@@ -32,14 +32,14 @@ def local_ids(engine: Engine, images: Sequence[str]) -> dict[str, str]:
 
 
 def absent(engine: Engine, node: str, wanted: dict[str, str]) -> list[str]:
-    """Return the images in `wanted` (image to id) that the node does not have with that id."""
+    """Return the names of the images that the node does not have with the right id; `wanted` maps names to ids."""
     raw = engine.read_file(node, RECORD) or b""
     there = set(raw.decode().splitlines())
     return [image for image, identity in wanted.items() if f"{identity} {image}" not in there]
 
 
 def record(engine: Engine, node: str, loaded: dict[str, str]) -> None:
-    """Record in the node which images were loaded, with only the newest id of each image."""
+    """Record the loaded images in the node; `loaded` maps names to ids. A new id of an image replaces its old one."""
     raw = (engine.read_file(node, RECORD) or b"").decode()
     kept = [line for line in raw.splitlines() if line.partition(" ")[2] not in loaded]
     lines = [*kept, *(f"{identity} {image}" for image, identity in loaded.items())]
@@ -47,7 +47,7 @@ def record(engine: Engine, node: str, loaded: dict[str, str]) -> None:
 
 
 def save(engine: Engine, image: str, folder: Path, cancel: Cancel) -> Path:
-    """Return an archive of the image for one platform, with its full name."""
+    """Write an archive of the image for one platform into `folder`; return the archive's path."""
     path = Path(tempfile.mkstemp(suffix=".tar", dir=folder)[1])
     with translated(f"saving {image}"), path.open("wb") as file:
         for chunk in exported(engine.api, [image]):

@@ -1,7 +1,7 @@
 """A cluster that kind makes, on the environment's engine and in its network.
 
 kind's exit code is not enough, and its `--wait` checks too little. The cluster is ready when `/readyz` passes, every
-node is Ready and the ServiceAccount `default` exists. Work in the cluster may start while kind still runs.
+node is Ready and the ServiceAccount `default` exists. Work in the cluster can start while kind still runs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ INSTALL = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
 
 @dataclass
 class Kind:
-    """The kind cluster of one environment. `network` already exists with labels: kind cannot label what it makes."""
+    """The kind cluster of one environment.
+
+    envkit makes `network` with labels before kind runs, because kind cannot label the resources that it makes.
+    """
 
     endpoint: Endpoint
     environment: str
@@ -58,7 +61,7 @@ class Kind:
     program: str = PROGRAM
     mirrors: Mapping[str, str] = field(default_factory=dict)
     node_image: str | None = None
-    """The node image; None for kind's default."""
+    """The name of the node image; None for kind's default image."""
     port_offset: int = 0
     find_program: Callable[[str], str | None] = shutil.which
     _usable: bool = False
@@ -80,11 +83,11 @@ class Kind:
 
     @property
     def node_files(self) -> NodeFiles:
-        """The files in the control plane's node that envkit reads."""
+        """The reader of files in the control plane's node."""
         return NodeFiles(self.engine, self.paths)
 
     def observe(self) -> ClusterFacts:
-        """Return the cluster's current state, found by label and network only."""
+        """Return the cluster's current state. Nodes are found by kind's label and the environment's network."""
         facts = ClusterFacts(self.nodes.all())
         plane = facts.control_plane
         return replace(facts, fingerprint=self.node_files.fingerprint(plane) if plane else "")
@@ -96,8 +99,9 @@ class Kind:
         """Make the cluster and wait until it is ready, within `cluster.timeout`; return its state.
 
         As soon as the API server is ready, a thread calls `work` with the kubeconfig, because CRDs and namespaces need
-        no node. An exception of `work` is raised after the cluster is complete. After any other failure the logs are in
-        `paths.logs`, and the nodes stay until `delete`.
+        no node. If `work` raises an exception, this raises it after the cluster is complete. After any other failure
+        the logs are in `paths.logs`, and the nodes stay until `delete`. After a temporary error, this removes the nodes
+        and tries once more, if at least `RETRY_SECONDS` remain.
         """
         config = self._prepared or self.prepare(cluster, report, cancel)
         if self.nodes.all():
@@ -115,7 +119,7 @@ class Kind:
             return self._attempt(config, left, fingerprint, report, cancel, work)
 
     def check_tools(self) -> None:
-        """Raise `ToolMissing` or `ClusterError` if kind, or the engine's client that kind calls, cannot be used."""
+        """Raise `ToolMissing` or `ClusterError` if kind or the engine's client, which kind calls, cannot be used."""
         if self._usable:
             return
         version = kind_errors.version_of(self.kind(["version"], 20.0, Cancel()).output)
@@ -126,7 +130,7 @@ class Kind:
         self._usable = True
 
     def prepare(self, cluster: Cluster, report: Report, cancel: Cancel) -> dict[str, Any]:
-        """Get the node images and check the local images that `create` needs; return kind's configuration.
+        """Pull missing node images, check that the images to load are on this machine, and return kind's configuration.
 
         Changes no cluster.
         """
@@ -140,7 +144,7 @@ class Kind:
         return config
 
     def _supply_images(self, nodes: Sequence[dict[str, Any]], report: Report, cancel: Cancel) -> None:
-        """Pull the nodes' images before kind does: kind gives up early and uses no mirror."""
+        """Pull the nodes' images before kind runs, because kind stops trying early and uses no mirror."""
         supply = Images(self.engine.api, self.endpoint.engine, self.mirrors)
         for node in nodes:
             wanted = node.get("image")
@@ -184,13 +188,16 @@ class Kind:
             self.write_kubeconfig(ClusterFacts(self.nodes.all()))
 
     def write_kubeconfig(self, facts: ClusterFacts) -> str | None:
-        """Write the administrator's kubeconfig from the node, with the host's port; return the reason if that fails."""
+        """Write the administrator's kubeconfig with the API server's address on this host.
+
+        Returns None, or the reason if the kubeconfig cannot be written yet.
+        """
         return self.node_files.write_kubeconfig(facts, self.name)
 
     def delete(self) -> list[str]:
-        """Remove its processes, nodes, volumes and files; return the names of the removed nodes.
+        """Remove the cluster's processes, nodes, volumes and files; return the names of the removed nodes.
 
-        Does nothing if the cluster does not exist.
+        Does nothing if the cluster does not exist. Raises `HolderError` if the cluster has another owner.
         """
         self.nodes.check()
         end_processes(self.environment, self.name, self.engine.claim)
@@ -200,7 +207,7 @@ class Kind:
         return removed
 
     def load(self, wanted: Sequence[str], report: Report, cancel: Cancel) -> list[str]:
-        """Load local images into the nodes; return the names of those that a node lacked."""
+        """Load local images into the nodes; return the names of the images that at least one node lacked."""
         return [image for image, (_, nodes) in self.bring_in(wanted, report, cancel).items() if nodes]
 
     def bring_in(self, wanted: Sequence[str], report: Report, cancel: Cancel) -> dict[str, tuple[str, list[str]]]:
@@ -233,7 +240,7 @@ class Kind:
             ) from error
 
     def variables(self) -> dict[str, str]:
-        """Return the variables that make kind use our engine and network, and the markers of its process."""
+        """Return the variables that make kind use this engine and network, and the marker variables of its process."""
         engine = self.endpoint.engine
         named = {f"KIND_EXPERIMENTAL_{engine.upper()}_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": engine}
         if engine == "docker":
@@ -250,21 +257,21 @@ class Kind:
         return facts
 
     def scratch(self) -> tuple[Path, ...]:
-        """Return the files that kind reads and writes while it works.
+        """Return the paths of kind's temporary files.
 
-        They are its configuration, a kubeconfig that no program uses, and the lock of that kubeconfig.
+        They are the configuration, a kubeconfig that kind writes but no program uses, and the lock of that kubeconfig.
         """
         folder = self.paths.folder
         return (folder / "kind.yaml", folder / "kind.kubeconfig", folder / "kind.kubeconfig.lock")
 
     def node_images(self, cluster: Cluster) -> list[str]:
-        """Return the images of its nodes."""
+        """Return the names of the images from which the nodes are made."""
         image = self.node_image or default_image(self.program)
         config = kind_config.generate(cluster, name=self.environment, image=image)
         return list(dict.fromkeys(node["image"] for node in config["nodes"] if node.get("image")))
 
     def usage(self) -> Usage:
-        """Return the resources that its nodes use, as a sum. A node that has ended in the meantime counts as zero."""
+        """Return the memory and the processor time of all nodes together. A node without an answer counts as zero."""
         names = [node.name for node in self.nodes.all()]
         with ThreadPoolExecutor(8, thread_name_prefix="usage") as pool:
             return sum(pool.map(self._usage_of, names), Usage())
@@ -275,14 +282,14 @@ class Kind:
         return Usage()
 
     def began(self) -> str:
-        """Return the start time of the first node in the engine's format; empty if unknown."""
+        """Return the start time of the first node, in the engine's format; empty if unknown."""
         with suppress(EngineError):
             for node in self.nodes.all():
                 return self.nodes.began(node.name)
         return ""
 
     def export_logs(self, folder: Path, cancel: Cancel) -> None:
-        """Write journals and the logs of kubelet, containerd and static pods into a folder with `kind export logs`."""
+        """Run `kind export logs`, which writes the nodes' journals and the logs of kubelet, containerd and pods."""
         self.kind(["export", "logs", str(folder), "--name", self.name], EXPORT_SECONDS, cancel)
 
     def program_version(self) -> str:
@@ -304,7 +311,8 @@ def opened(opening: Opening) -> Kind:
 def remains(name: str, paths: Paths, runtime: object) -> Kind | None:
     """Return an environment's cluster on the runtime's engine; None for a runtime without an engine.
 
-    It has a value also without nodes: a kind that outlived its envkit may be about to make one.
+    Returns a cluster even if no node exists: a kind process can still run after its envkit has died, and make a node
+    soon.
     """
     on_engine = able(runtime, RunsOnEngine)
     if on_engine is None:

@@ -1,4 +1,4 @@
-"""Generates kind's configuration file: required settings, faster settings, and the user's own merged over both.
+"""Generates kind's configuration: required settings and faster settings, then the user's settings merged over both.
 
 All functions are pure.
 """
@@ -18,32 +18,33 @@ APPENDED = frozenset({
     "kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902", "containerdConfigPatches",
     "containerdConfigPatchesJSON6902", "extraPortMappings", "extraMounts",
 })  # fmt: skip
-"""Lists that are the sum of envkit's entries and the user's. kind applies patches in order, so the user's take
-precedence."""
+"""Lists in which envkit's entries come first and the user's entries second. kind applies patches in this order, so the
+user's patches take precedence."""
 
 ETCD = "/tmp/etcd"  # noqa: S108 - inside the node
-"""In every kind node this folder is a tmpfs: it is fast, and lost when the node stops; envkit then replaces the
-node."""
+"""etcd's data directory. In every kind node it is on a tmpfs, which is fast, but its data is lost when the node stops;
+envkit then replaces the node."""
 
 RANGES_BY_CONTROLLER = (1, 23)
-"""For this Kubernetes version and later, kind writes v1beta3 or newer, and the controller sets the nodes' pod
-ranges."""
+"""The first Kubernetes version for which kind writes v1beta3 or newer of kubeadm's API. From this version on, envkit
+leaves the controller on that sets the nodes' pod ranges."""
 
 KUBELET = {
     "kind": "KubeletConfiguration",
     "apiVersion": "kubelet.config.k8s.io/v1beta1",
-    "nodeStatusUpdateFrequency": "1s",  # the default, 10 s, is most of kind's wait for Ready
+    "nodeStatusUpdateFrequency": "1s",  # with the default of 10 s, this is most of kind's wait for Ready
     "fileCheckFrequency": "1s",
     "syncFrequency": "1s",
-    "kubeAPIQPS": 50,  # defaults since Kubernetes 1.27; before: 5 and 10, which throttle a starting node
+    "kubeAPIQPS": 50,  # the defaults since Kubernetes 1.27; earlier defaults, 5 and 10, throttle a starting node
     "kubeAPIBurst": 100,
 }
 
 
 def generate(cluster: Cluster, *, name: str, image: str | None = None, port_offset: int = 0) -> dict[str, Any]:
-    """Return kind's configuration.
+    """Return kind's configuration for a cluster.
 
-    It publishes ports on 127.0.0.1, unless the user's configuration names another address.
+    It publishes ports on 127.0.0.1, unless the user's configuration names another address. Adds `port_offset` to fixed
+    host ports.
     """
     config = merge(_base(name), {key: value for key, value in cluster.config.items() if key != "nodes"})
     config["nodes"] = _nodes(cluster, image)
@@ -59,7 +60,10 @@ def render(config: Mapping[str, Any]) -> str:
 
 
 def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both merged: mappings recursively, lists in `APPENDED` joined, otherwise `theirs` replaces `ours`."""
+    """Return both merged: mappings recursively, and lists in `APPENDED` joined.
+
+    Any other value in `theirs` replaces the value in `ours`.
+    """
     merged = dict(ours)
     for key, value in theirs.items():
         mine = merged.get(key)
@@ -82,7 +86,7 @@ def _base(name: str) -> dict[str, Any]:
 
 
 def _nodes(cluster: Cluster, image: str | None) -> list[dict[str, Any]]:
-    """Return the user's nodes, or one control plane, with the declared ports on the first control plane."""
+    """Return the user's nodes, else one control plane. The first control plane publishes the configured ports."""
     theirs = cluster.config.get("nodes") or [{"role": "control-plane"}]
     nodes = [{"role": "control-plane", **node} for node in theirs]
     first = next((i for i, node in enumerate(nodes) if node["role"] == "control-plane"), 0)
@@ -95,7 +99,7 @@ def _nodes(cluster: Cluster, image: str | None) -> list[dict[str, Any]]:
 
 
 def _apply_offset(config: dict[str, Any], offset: int) -> None:
-    """Add the offset to every fixed host port, including the API server's; publish on 127.0.0.1 by default."""
+    """Add the offset to every fixed host port, also to the API server's port; publish on 127.0.0.1 by default."""
     network = config["networking"]
     if int(network.get("apiServerPort") or 0) > 0:
         network["apiServerPort"] += offset
@@ -120,7 +124,7 @@ def _kube_proxy(config: Mapping[str, Any]) -> bool:
 
 
 def pod_range(config: Mapping[str, Any]) -> str:
-    """Return the pod range for a single node, which needs no controller; empty for several nodes and for IPv6."""
+    """Return the pod range that envkit itself can set for a single node; empty for several nodes and for IPv6."""
     network = config["networking"]
     if len(config["nodes"]) > 1 or network.get("ipFamily", "ipv4") != "ipv4":
         return ""
@@ -129,9 +133,9 @@ def pod_range(config: Mapping[str, Any]) -> str:
 
 
 def _patches(config: Mapping[str, Any], limits: Limits) -> list[str]:
-    """Return patches for each version of kubeadm's API: kind ignores patches for versions that it does not write.
+    """Return patches for each version of kubeadm's API. kind ignores patches for versions that it does not write.
 
-    kind writes v1beta2 for Kubernetes < 1.23, v1beta3 from 1.23 on, and v1beta4 from 1.36 on since
+    kind writes v1beta2 for Kubernetes < 1.23, v1beta3 from 1.23 on, and v1beta4 from 1.36 on, see
     https://github.com/kubernetes-sigs/kind/pull/4173. In v1beta4 `extraArgs` is a list, which kind merges by name.
     """
     documents: list[dict[str, Any]] = [KUBELET]
@@ -163,9 +167,9 @@ def _cluster_configuration(version: str, limits: Limits, *, single: bool, ranges
 
 
 def _elliptic(version: str) -> dict[str, Any]:
-    """Return the setting for ECDSA keys: kubeadm's ten RSA keys take 2-5 s on two cores.
+    """Return the setting for ECDSA keys, because kubeadm needs 2 to 5 s on two cores to make its ten RSA keys.
 
-    Kubernetes removed the feature gate together with v1beta3. https://github.com/kubernetes/kubernetes/pull/136016
+    Kubernetes removed the feature gate together with v1beta3: https://github.com/kubernetes/kubernetes/pull/136016
     """
     if version == "v1beta4":
         return {"encryptionAlgorithm": "ECDSA-P256"}
@@ -175,8 +179,9 @@ def _elliptic(version: str) -> dict[str, Any]:
 def _init_configuration(version: str, *, kube_proxy: bool) -> dict[str, Any]:
     """Return settings that avoid a restart of the kubelet for certificate rotation.
 
-    A cluster that lives less than a year does not need rotation. The list of phases replaces kind's list, so it repeats
-    kind's entries. v1beta2 has no such list: without rotation kubeadm has nothing to finalize.
+    A cluster that exists for less than a year does not need rotation. The list of skipped phases replaces kind's list,
+    so it repeats kind's entries. v1beta2 has no such list, so there the kubelet's rotation is turned off: kubeadm then
+    has nothing to finalize.
     """
     document: dict[str, Any] = {"kind": "InitConfiguration", "apiVersion": f"kubeadm.k8s.io/{version}"}
     if version == "v1beta2":

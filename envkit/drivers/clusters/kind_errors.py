@@ -1,4 +1,4 @@
-"""Explains kind's output: the actual cause in one sentence, a next step, and the relevant lines.
+"""Explains a failure of kind: the cause in one sentence, a next step, and the relevant lines of output.
 
 All functions are pure.
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from envkit.base.errors import ClusterError, EnvkitError, PortTaken, ToolMissing
 
 OLDEST_KIND = (0, 20)
-"""The oldest supported kind. Node images since that release have the same interface: cgroup namespaces and containerd's
-configuration."""
+"""The oldest supported version of kind. Since that release, node images have the same interface (cgroup namespaces and
+the form of containerd's configuration)."""
 
 SHOWN_LINES = 25
 
@@ -98,7 +98,7 @@ CAUSES = (
 def explain(output: str, node_log: str = "", *, image: str = "") -> EnvkitError:
     """Return the error for a failed `kind create`.
 
-    Searches the node's log too, because kind often reports only a timeout.
+    This searches the output and then the node's log for a known cause, because kind often reports only a timeout.
     """
     for cause in CAUSES:
         where = next((text for text in (output, node_log) if re.search(cause.pattern, text)), None)
@@ -112,17 +112,18 @@ def explain(output: str, node_log: str = "", *, image: str = "") -> EnvkitError:
 
 PASSING = re.compile(r"failed to remove control plane (taint|load balancer label)")
 """Errors of steps that kind runs after the start of the API server. Each step is one call of kubectl, and kind does not
-repeat it if the server is still busy. Observed once in about a hundred creations on a loaded host."""
+repeat the call if the server is still busy. On a loaded host, such an error occurred once in about a hundred
+creations."""
 
 
 def is_transient(error: EnvkitError) -> bool:
-    """Return whether the same creation is likely to succeed a moment later."""
+    """Return whether a second creation is likely to succeed, because the error was temporary."""
     return bool(PASSING.search(error.message))
 
 
 AT_ITS_KUBECONFIG = re.compile(r"could not locate any control plane nodes for cluster")
-"""The error of kind's last step: it lists the nodes once more and writes a kubeconfig of its own. On a loaded host
-Podman's list was empty once."""
+"""The error of kind's last step, in which kind lists the nodes again and writes its own kubeconfig. Once, on a loaded
+host, Podman's list was empty."""
 
 
 def at_its_kubeconfig(output: str) -> bool:
@@ -131,7 +132,10 @@ def at_its_kubeconfig(output: str) -> bool:
 
 
 def useful_lines(output: str, node_log: str = "") -> str:
-    """Return the last lines of the output, without the lines that match `NOISE`."""
+    """Return the last lines of the output, without the lines that match `NOISE`.
+
+    If the output says that the node did not boot, adds the last lines of the node's log.
+    """
     lines = [line.rstrip() for line in output.splitlines() if not NOISE.search(line)]
     shown = lines[-SHOWN_LINES:]
     if node_log.strip() and "log line that matches" in output:
@@ -140,13 +144,13 @@ def useful_lines(output: str, node_log: str = "") -> str:
 
 
 def version_of(output: str) -> tuple[int, int] | None:
-    """Return major and minor version from the output of `kind version`."""
+    """Return the major and minor version from the output of `kind version`; None if it contains no version."""
     found = re.search(r"\bv?(\d+)\.(\d+)\.\d+", output)
     return (int(found[1]), int(found[2])) if found else None
 
 
 def too_old(version: tuple[int, int]) -> EnvkitError:
-    """Return the error for a kind older than `OLDEST_KIND`."""
+    """Return the error for a version of kind that is older than `OLDEST_KIND`."""
     oldest = ".".join(map(str, OLDEST_KIND))
     return ClusterError(
         f"kind {version[0]}.{version[1]} is too old: {oldest} is the oldest that works here",
@@ -155,12 +159,12 @@ def too_old(version: tuple[int, int]) -> EnvkitError:
 
 
 def no_client(engine: str) -> EnvkitError:
-    """Return the error for a missing command-line client of the engine; kind calls this client."""
+    """Return the error for a host without the engine's command-line client, which kind calls."""
     return ToolMissing(f"kind needs `{engine}`, which is not on PATH", hint="install the engine's client")
 
 
 def _which(cause: Cause, text: str, image: str) -> str:
-    """Return the port or the image that caused the error, as the end of the message."""
+    """Return the end of the message: the port or the image that caused the error, or an empty string."""
     if cause.error is PortTaken:
         ports = re.findall(r":(\d+)(?:: bind: address already in use| failed: port is already allocated)", text)
         return f": {', '.join(sorted(set(ports)))}" if ports else ""

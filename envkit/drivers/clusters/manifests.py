@@ -1,4 +1,4 @@
-"""Reads manifests from files and folders, reports all faults together, and sorts the objects for application."""
+"""Reads manifests from files and folders, reports all faults together, and sorts the objects for `apply`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envkit.base.errors import ConfigError, Fault
 
 SUFFIXES = (".yaml", ".yml", ".json")
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's loader if PyYAML has it: it reads a folder of CRDs ten times faster."""
+"""libyaml's loader, which reads a folder of CRDs ten times faster; PyYAML's own loader if there is no libyaml."""
 
 ORDER = (
     ("Namespace",), ("CustomResourceDefinition",),
@@ -25,12 +25,12 @@ ORDER = (
 )  # fmt: skip
 LAST = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "ValidatingAdmissionPolicyBinding",
         "MutatingAdmissionPolicyBinding", "APIService")  # fmt: skip
-"""Kinds to apply after all others, because the objects that they guard or serve must exist first."""
+"""The kinds to apply after all others, because their objects refer to objects of other kinds."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One object, with the file and line that contain it."""
+    """One Kubernetes object, with its file and the number of the line at which its YAML document begins."""
 
     body: dict[str, Any] = field(repr=False)
     file: str
@@ -53,7 +53,7 @@ class Manifest:
 
     @property
     def namespace(self) -> str:
-        """The object's namespace, or an empty string."""
+        """The object's namespace, or an empty string if the object names no namespace."""
         return str(self.body["metadata"].get("namespace") or "")
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class Manifest:
 
 
 def load(paths: Sequence[str | Path]) -> list[Manifest]:
-    """Return all objects of the files and folders, ordered by kind.
+    """Return all objects of the files and folders in the order of application (by kind).
 
     Raises `ConfigError` with all faults of all files.
     """
@@ -78,7 +78,7 @@ def load(paths: Sequence[str | Path]) -> list[Manifest]:
 def rank(kind: str) -> int:
     """Return the position of a kind in the order of application.
 
-    Kinds of equal position stay in the order of the files.
+    Objects whose kinds have the same position stay in the order of the files.
     """
     for place, kinds in enumerate(ORDER):
         if kind in kinds:
@@ -87,7 +87,7 @@ def rank(kind: str) -> int:
 
 
 def crds(manifests: Sequence[Manifest]) -> list[Manifest]:
-    """Return the CustomResourceDefinitions."""
+    """Return the manifests of CustomResourceDefinitions."""
     return [manifest for manifest in manifests if manifest.kind == "CustomResourceDefinition"]
 
 
@@ -115,7 +115,10 @@ def _objects(file: Path) -> Iterator[Manifest | Fault]:
 
 
 def _documents(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each document with the number of its first line, so that each is parsed even if another has a fault."""
+    """Yield the number of the first line and the text of each YAML document.
+
+    The caller parses each document separately, so that a fault in one does not hide faults in others.
+    """
     line, start = 1, 0
     for mark in re.finditer(r"^---(?=\s|$).*$", text, re.MULTILINE):
         yield line, text[start : mark.start()]

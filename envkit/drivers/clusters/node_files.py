@@ -1,4 +1,6 @@
-"""Reads files from the control plane's node: the mark of a finished cluster, and the administrator's kubeconfig."""
+"""Reads two files from the control plane's node: the fingerprint of a complete cluster, and the administrator's
+kubeconfig.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +18,22 @@ ADMIN = "/etc/kubernetes/admin.conf"
 
 @dataclass(frozen=True)
 class NodeFiles:
-    """Reads files from the control plane's node; `paths` contains the folder for local copies."""
+    """Reads files from the control plane's node. Local copies are in the folder of `paths`."""
 
     engine: Engine
     paths: Paths
 
     @property
     def known(self) -> Path:
-        """The local copy of the fingerprint."""
+        """The path of the local copy of the fingerprint."""
         return self.paths.folder / "node-fingerprint"
 
     def fingerprint(self, plane: Node) -> str:
         """Return the fingerprint from the node, or an empty string if the creation never succeeded.
 
-        envkit writes it there after the creation. The file does not change during the node's life, and reading it from
-        an engine takes 0.15 to 0.2 s. So this reads it once and keeps a local copy with the container's id, which an
-        engine never gives to another container.
+        envkit writes the fingerprint into a file of the node after the creation. This file does not change during the
+        node's life, and reading it from an engine takes 0.15 to 0.2 s. So this reads the file once and keeps a copy on
+        this host with the container's id; an engine never gives the same id to another container.
         """
         with suppress(OSError):
             identity, _, known = self.known.read_text().partition(" ")
@@ -43,7 +45,10 @@ class NodeFiles:
         return found
 
     def write_kubeconfig(self, facts: ClusterFacts, cluster: str) -> str | None:
-        """Write the administrator's kubeconfig, with the host's port as its server; return the reason if that fails."""
+        """Write the administrator's kubeconfig with the API server's address on this host.
+
+        Returns None, or the reason if the kubeconfig cannot be written yet.
+        """
         plane = facts.control_plane
         if plane is None or not facts.address:
             return "no node yet"

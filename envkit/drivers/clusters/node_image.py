@@ -1,4 +1,4 @@
-"""Finds kind and the default image of its nodes."""
+"""Finds the kind program and its default node image."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _DEFAULT = re.compile(rb"kindest/node:v\d+\.\d+\.\d+@sha256:[0-9a-f]{64}")
 
 
 def loaded_program(cache: Path) -> Path:
-    """Return where `images load` stores the kind program from an archive."""
+    """Return the path at which `images load` stores the kind program from an archive."""
     return cache / "bin" / PROGRAM
 
 
 def program(environ: Mapping[str, str], cache: Path) -> str:
-    """Return the kind on PATH, else the unchanged one from a loaded archive, else its bare name."""
+    """Return the path of kind on PATH, else of kind from a loaded archive if unchanged, else the bare name `kind`."""
     found = shutil.which(PROGRAM, path=environ.get("PATH"))
     if found:
         return found
@@ -32,9 +32,9 @@ def program(environ: Mapping[str, str], cache: Path) -> str:
 
 
 def default_image(kind: str) -> str | None:
-    """Return the node image that this kind uses by default, or None if it cannot be read.
+    """Return the name of the node image that the program `kind` uses by default; None if the name is not found.
 
-    No command of kind prints it, so this searches the text in the program file.
+    No command of kind prints this name, so this searches the program's file for it.
     """
     path = shutil.which(kind)
     if path is None:

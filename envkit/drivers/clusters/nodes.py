@@ -1,4 +1,4 @@
-"""The cluster's nodes as containers of an engine, always found by kind's label and our own network."""
+"""Finds, changes and removes a cluster's nodes: containers with kind's label in the environment's network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 ROLE_LABEL = "io.x-k8s.kind.role"
 MARKER_FILE = "/kind/envkit-fingerprint"
-"""A file in the first control plane, written after the creation has succeeded; without it the cluster is incomplete."""
+"""A file in the first control plane, written after the creation has succeeded. A cluster without it is incomplete."""
 
 API_PORT = 6443
 
@@ -28,11 +28,11 @@ class Engine(Protocol):
     """The methods of an engine that a cluster needs; `envkit.drivers.runtimes.containers.Containers` has them."""
 
     claim: Claim
-    """The claim that decides which clusters may be changed and removed."""
+    """The claim decides which clusters envkit is allowed to change and remove."""
 
     @property
     def api(self) -> APIClient:
-        """The SDK's low-level client."""
+        """The low-level client of Docker's SDK."""
 
     def read_file(self, container: str, path: str) -> bytes | None:
         """Return a file's content, or None if the file or the container does not exist."""
@@ -41,7 +41,7 @@ class Engine(Protocol):
         """Write a file into a container."""
 
     def measured(self, container: str) -> Usage:
-        """Return the resources of this machine that the container uses."""
+        """Return the memory and the processor time that the container uses."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ClusterFacts:
 
     @property
     def state(self) -> Literal["absent", "running", "paused", "stopped"]:
-        """The state of all nodes together: if one node has stopped, the cluster has stopped."""
+        """The state of all nodes together: `stopped` if one of them neither runs nor is paused."""
         states = {node.state for node in self.nodes}
         if not states:
             return "absent"
@@ -80,19 +80,19 @@ class ClusterFacts:
 
     @property
     def control_plane(self) -> Node | None:
-        """The first control plane, which has the marker file."""
+        """The first control plane, which contains the marker file; None if there is no control plane."""
         planes = sorted((node for node in self.nodes if node.role == "control-plane"), key=lambda node: len(node.name))
         return planes[0] if planes else None
 
     @property
     def address(self) -> str:
-        """The API server's host:port on this machine, or the load balancer's if there are several control planes."""
+        """The API server's host:port on this machine, or the load balancer's host:port if the cluster has one."""
         balanced = sorted(self.nodes, key=lambda node: node.role != "external-load-balancer")
         return next((node.address for node in balanced if node.address), "")
 
 
 class Nodes:
-    """The nodes of one cluster: containers with its exact label *and* in the environment's network.
+    """The nodes of one cluster: containers that have the cluster's label and are in the environment's network.
 
     kind cannot add envkit's labels to its containers, so the labels of the network show the owner of the nodes.
     """
@@ -108,7 +108,7 @@ class Nodes:
         return tuple(sorted(map(_node, ours), key=lambda node: node.name))
 
     def check(self) -> None:
-        """Raise `HolderError` if the environment's network, and so the cluster, is not ours."""
+        """Raise `HolderError` if the environment's network, and therefore the cluster, has another owner."""
         with translated("listing networks"):
             rows = self.engine.api.networks(names=[self.network])
         for row in rows:
@@ -116,13 +116,13 @@ class Nodes:
                 self.engine.claim.check(labels.owner_of(row.get("Labels") or {}), f"the cluster {self.cluster}")
 
     def remove_all(self) -> list[str]:
-        """Remove the nodes and their volumes until none is left; return the names of the removed nodes.
+        """Remove all nodes and their volumes; return the names of the removed nodes.
 
-        Raises `HolderError` if the cluster is not ours.
+        Repeats this up to five times, until no node is listed. Raises `HolderError` if the cluster has another owner.
         """
         self.check()
         removed = []
-        for _ in range(5):  # the engine may finish creating a container after the first listing
+        for _ in range(5):  # sometimes the engine completes a container after the first listing
             nodes = self.all()
             if not nodes:
                 break
@@ -133,12 +133,12 @@ class Nodes:
         return removed
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command in a node; return exit code and output."""
+        """Run a command in a node; return its exit code and output."""
         with translated(f"running {argv[0]} in {node}"):
             return executed(self.engine.api, node, argv)
 
     def logs(self, node: str) -> str:
-        """Return the output of the node's init process."""
+        """Return the last 500 lines of the output of the node's init process."""
         with translated(f"reading the log of {node}"):
             return text(self.engine.api.logs(node, tail=500))
 
@@ -148,7 +148,7 @@ class Nodes:
             return str(self.engine.api.inspect_container(node)["State"].get("StartedAt", ""))
 
     def usage(self, node: str) -> Usage:
-        """Return memory and processor time of the whole node."""
+        """Return the memory and the processor time of the whole node, with all its pods."""
         with translated(f"measuring {node}"):
             return self.engine.measured(node)
 
@@ -161,7 +161,7 @@ class Nodes:
                     self.engine.api.pause(node.name)
 
     def unpause(self) -> None:
-        """Resume every paused node; `/readyz` answers 0.3 s later."""
+        """Resume every paused node. The API server's `/readyz` answers about 0.3 s later."""
         self.check()
         for node in self.all():
             if node.state == "paused":
@@ -182,7 +182,7 @@ class Nodes:
     def _remove_volumes(self) -> None:
         """Remove the volumes for the nodes' /var. On Podman, kind makes them and labels each with its node's name.
 
-        A volume in use belongs to another cluster, so it stays.
+        A volume that is still in use belongs to another cluster, so this does not remove it.
         """
         from docker.errors import APIError
 
@@ -199,8 +199,11 @@ class Nodes:
 
 
 def _node(row: Mapping[str, Any]) -> Node:
-    """Return the node from a row of the engine's list: on Podman an inspection takes ten times as long as the list."""
-    ports, names = row.get("Ports") or [], row.get("Names") or [row["Id"][:12]]  # no name while it is removed
+    """Return the node that a row of the engine's list describes.
+
+    An inspection of each node would take ten times as long as the list on Podman.
+    """
+    ports, names = row.get("Ports") or [], row.get("Names") or [row["Id"][:12]]  # no name during its removal
     bound = next((port for port in ports if port.get("PrivatePort") == API_PORT and port.get("PublicPort")), None)
     return Node(
         name=str(names[0]).lstrip("/"),

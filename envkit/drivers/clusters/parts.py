@@ -1,4 +1,4 @@
-"""A cluster that consists of services (etcd, kube-apiserver, controllers); it implements `base.Cluster`."""
+"""A cluster whose parts (etcd, kube-apiserver, controllers) are services; it implements `base.Cluster`."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ LATE = (
     "poststarthook/scheduling/bootstrap-system-priority-classes",
     "autoregister-completion",
 )
-"""Checks of an API server that pass late, mainly the one for default roles. The bootstrap works without them."""
+"""Checks of `/readyz` that pass late, mainly the check for default roles. The bootstrap need not wait for them."""
 
 LOOK_AGAIN = 0.5
-"""Seconds after which a wait lists the parts again: the controllers start during the wait for the cluster."""
+"""The seconds after which a wait lists the parts again, because the controllers start during the wait."""
 
 
 class Runtime(Protocol):
     """The methods of a runtime that an `EnvtestCluster` needs; see `drivers.runtimes.base.Runtime`."""
 
     def observe(self, environment: str) -> Sequence[Instance]:
-        """Return everything that carries the environment's label."""
+        """Return every instance (container or process) that is labelled with the environment's name."""
 
     def look(self, instance: Instance) -> Instance:
         """Return the instance with its state now."""
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """Return the last `tail` lines of its output."""
+        """Return the last `tail` lines of the instance's output; all lines if `tail` is None."""
 
 
 @dataclass(frozen=True)
 class PartsFacts:
-    """The current state of the cluster; it has no nodes."""
+    """The current state of the cluster. `node_names` is always empty, because the cluster has no nodes."""
 
     state: Literal["absent", "running", "paused"] = "absent"
     fingerprint: str = ""
     node_names: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
-    """Parts that do not run, without which it cannot work."""
+    """The names of parts that do not run and without which the cluster cannot work."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class EnvtestCluster:
     paths: Paths
     runtime: Runtime
     lacks_controllers: Callable[[], bool]
-    """Returns whether this machine has no program for the controllers; called only when needed."""
+    """Returns whether this machine has no program for the controllers. Called only when needed."""
 
     def observe(self) -> PartsFacts:
-        """Return the cluster's state, `running` if its API server runs.
+        """Return the cluster's state: `absent` if its API server does not run, `paused` if one of its parts is paused.
 
-        The fingerprint is written when the API server is ready for the first time.
+        The fingerprint is empty until `create` has succeeded.
         """
         parts = {name: part for name, part in self._parts().items() if part.state in ("running", "paused")}
         if APISERVER not in parts:
@@ -87,13 +87,17 @@ class EnvtestCluster:
         return PartsFacts("paused" if paused else "running", path.read_text() if path.exists() else "", dead=dead)
 
     def prepare(self, _cluster: Cluster, _report: Report, _cancel: Cancel) -> None:
-        """Do nothing: the parts are services, and services have their own preparation."""
+        """Do nothing: the parts are services, and envkit prepares services elsewhere."""
 
     def create(
         self, cluster: Cluster, fingerprint: str, report: Report, cancel: Cancel,
         work: Callable[[Path], None] | None = None,
     ) -> PartsFacts:  # fmt: skip
-        """Wait until the API server is ready and the ServiceAccount `default` exists; return the cluster's state."""
+        """Wait until the API server is ready and the ServiceAccount `default` exists; return the cluster's state.
+
+        Without controllers, this does not wait for the ServiceAccount. Calls `work` with the
+        kubeconfig as soon as all checks except `LATE` pass and the namespaces of Kubernetes exist.
+        """
         self.restore_kubeconfig()
         api = Api.of(self.paths.kubeconfig)
         if work:
@@ -108,9 +112,10 @@ class EnvtestCluster:
         return PartsFacts("running", fingerprint)
 
     def before(self, part: str, cancel: Cancel) -> None:
-        """Wait for the API server before the controllers start; other parts need not wait.
+        """Wait for the API server if `part` is the controllers; other parts need not wait.
 
-        Controllers check the API server once a second, so they would notice late that it is ready.
+        The controllers check the API server only once a second, so on their own they would notice late that it is
+        ready.
         """
         if part == CONTROLLERS:
             self.restore_kubeconfig()
@@ -123,14 +128,17 @@ class EnvtestCluster:
         self._until(Api.of(self.paths.kubeconfig).readyz, "the resumed API server", RESUMED, cancel)
 
     def restore_kubeconfig(self) -> None:
-        """Write the administrator's kubeconfig each time, because ports may have changed."""
+        """Write the administrator's kubeconfig, even if it exists, because the API server's port can have changed.
+
+        Raises `ClusterError` if the API server does not run.
+        """
         server = self._server()
         if server is None or not server.published:
             raise ClusterError("the API server is not running")
         Envtest(self.environment, self.paths).write_kubeconfig(next(iter(server.published.values())))
 
     def delete(self) -> list[str]:
-        """Remove the cluster's files. The runtime removes the parts, like every service."""
+        """Remove the cluster's files and return an empty list. The runtime removes the parts, like every service."""
         self.paths.kubeconfig.unlink(missing_ok=True)
         self._marker.unlink(missing_ok=True)
         return []
@@ -149,9 +157,9 @@ class EnvtestCluster:
     def _until(
         self, probe: Callable[[], str | None], what: str, seconds: float, cancel: Cancel, suspect: str = APISERVER
     ) -> float:
-        """Wait until the probe passes; return the seconds. Raise `ClusterError` at once if a part has died.
+        """Wait until the probe passes; return the seconds it took. Raises `ClusterError` at once if a part has died.
 
-        After the deadline, the error contains the last log lines of the part `suspect`.
+        After the time limit of `seconds`, raises `NotReady` with the last log lines of the part `suspect`.
         """
         parts, runtime, looked = self._parts(), self.runtime, time.monotonic()
 
@@ -176,7 +184,7 @@ class EnvtestCluster:
 
 
 def cut_off_parts(part: Instance, parts: Mapping[str, Instance]) -> bool:
-    """Return whether the part belongs to an earlier API server; its own step removes it and makes it again."""
+    """Return whether the part is the controllers of an earlier API server, which a later step of `up` replaces."""
     server = parts.get(APISERVER)
     return server is not None and part.service == CONTROLLERS and part.began() < server.began()
 
@@ -188,9 +196,9 @@ def opened(opening: Opening) -> EnvtestCluster:
 
 
 def expanded(environment: Environment, paths: Paths, make: bool) -> Environment:
-    """Return the environment with the parts as services.
+    """Return the environment with the cluster's parts as services.
 
-    Raises `UsageError` if the user's services have the same names.
+    Raises `UsageError` if one of the user's services has the name of a part.
     """
     clash = [name for name in PARTS if name in environment.services]
     if clash:

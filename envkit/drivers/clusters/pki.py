@@ -1,6 +1,7 @@
-"""Certificates of one environment: its CA and what this CA signed. Made once; mode 0600, in the state directory.
+"""Makes the CA of one environment, and the certificates that this CA signs, as files in the state directory.
 
-The keys are elliptic curve keys (P-256): a whole set takes a few milliseconds, RSA keys would take a second.
+Each file is made once and has mode 0600. The keys are elliptic curve keys (P-256): a whole set takes a few
+milliseconds; a set of RSA keys would take a second.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 LIFETIME = timedelta(days=365)
-"""How long a certificate is valid. Users who keep a state directory longer must remove it themselves."""
+"""The time for which a certificate is valid. A user who keeps a state directory longer must remove it."""
 
 
 @dataclass(frozen=True)
 class Pki:
-    """The certificates in one folder. The methods return the paths of certificate and key, and make missing files.
+    """The CA and the certificates in one folder.
 
-    With `make` false they return paths only, for commands that only read.
+    The methods return the paths of a certificate and its key, and make the files that are missing. If `make` is false,
+    they make no files, for commands that only read.
     """
 
     folder: Path
@@ -39,14 +41,14 @@ class Pki:
         return self.folder / "ca.crt"
 
     def apart(self, purpose: str) -> Pki:
-        """Return another CA in a folder below this one.
+        """Return another CA, in the subfolder `purpose`.
 
-        A server that trusts only that CA rejects certificates of this CA.
+        A server that trusts only the other CA rejects certificates of this CA.
         """
         return Pki(self.folder / purpose, self.make)
 
     def server(self, name: str, hosts: Sequence[str]) -> tuple[Path, Path]:
-        """Return a certificate for a server with these host names and addresses. It is valid for a client as well."""
+        """Return a certificate for a server with these host names and addresses; clients can use it too."""
         return self._leaf(name, name, "", hosts)
 
     def client(self, name: str, user: str, group: str = "") -> tuple[Path, Path]:
@@ -54,7 +56,7 @@ class Pki:
         return self._leaf(name, user, group, ())
 
     def signing_key(self, name: str) -> tuple[Path, Path]:
-        """Return a key pair for signing tokens, as the paths of public and private key."""
+        """Return the paths of the public and the private key for signing tokens."""
         public, private = self.folder / f"{name}.pub", self.folder / f"{name}.key"
         with self._missing(public, private) as missing:
             if missing:
@@ -83,9 +85,9 @@ class Pki:
 
     @contextmanager
     def _missing(self, *paths: Path) -> Iterator[bool]:
-        """Yield whether a file must be made.
+        """Yield whether one of the files must be made.
 
-        If so, this holds the folder's lock: otherwise two processes could each make half of a pair.
+        If so, this holds the folder's lock, because two processes could each make one half of a pair.
         """
         if not self.make or all(path.exists() for path in paths):
             yield False
@@ -103,7 +105,7 @@ class Pki:
 
         if not (self.ca.exists() and self._ca_key.exists()):
             for stale in self.folder.glob("*.crt"):
-                stale.unlink()  # the CA that signed it is lost
+                stale.unlink()  # the CA that signed this certificate is lost
             made = _new_key()
             subject = _subject("envkit-ca", "")
             write_private(self._ca_key, _pem(made))
@@ -146,7 +148,7 @@ def _sign(
     key: EllipticCurvePrivateKey, subject: x509.Name, issuer: x509.Name, ca_key: EllipticCurvePrivateKey,
     hosts: Sequence[str] | None,
 ) -> x509.Certificate:  # fmt: skip
-    """Return a signed certificate; if `hosts` is None, it is a CA's certificate."""
+    """Return a certificate for `key` that `ca_key` signs; if `hosts` is None, it is a CA's certificate."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -174,7 +176,7 @@ def _sign(
 
 
 def _usage(*, authority: bool) -> x509.KeyUsage:
-    """Return the purposes of the key: since version 3.13 Python rejects a CA certificate without them."""
+    """Return the allowed uses of the key. Since version 3.13, Python rejects a CA certificate without them."""
     from cryptography import x509
 
     return x509.KeyUsage(

@@ -1,4 +1,4 @@
-"""Cleans up after a creation that failed or was killed: saves the logs of its nodes and ends its processes."""
+"""Cleans up after the creation of a cluster failed or was killed: saves the nodes' logs, ends kind's processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOLD = {
 
 
 def save_logs(nodes: Nodes, folder: Path) -> list[Path]:
-    """Save the logs of every node; return the files. A file contains the error if its log is not available.
+    """Save the logs of every node; return the paths of the files. The file of a missing log contains the error.
 
     Never raises `EnvkitError`.
     """
@@ -60,8 +60,8 @@ def _kept(path: Path, ask: Callable[[], str]) -> Path:
 def end_processes(environment: str, cluster: str, claim: Claim) -> list[int]:
     """End every `kind create` of this environment that still runs after its envkit died, with its process group.
 
-    Returns their pids. Such a process carries the environment's marker, is covered by the claim, and has this cluster
-    in its command line.
+    Returns the pids of these processes. Each has the environment's marker variable, an owner that the claim accepts,
+    and this cluster's name in its command line.
     """
     import psutil
 

@@ -1,4 +1,4 @@
-"""Waits until changed rights are in force: the API server's authorizer reads them from a cache, a moment later."""
+"""Waits until changed rights are in force. The API server's authorizer uses a cache, which is a moment behind."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from envkit.drivers.clusters.steps import Steps
 
 
 def wait_until_in_force(applier: Applier, api: Api, environment: str, steps: Steps) -> None:
-    """Wait until the authorizer applies all changes of rights so far, so that no check accepts a right already removed.
+    """Wait until the authorizer applies all earlier changes of rights, so that no check accepts a removed right.
 
-    The authorizer reads the objects of each kind in the order of their changes. So this makes a role and a binding of
-    each kind and waits until they are in force: then all earlier changes are too.
+    The authorizer sees the objects of each kind in the order of their changes. So this makes one ClusterRole, one
+    ClusterRoleBinding and one RoleBinding, waits until these are in force, and removes them: all earlier changes are
+    then in force.
     """
     name = f"envkit-last-{secrets.token_hex(4)}"
     here, role = f"{name}-here", {"apiGroup": RBAC, "kind": "ClusterRole", "name": name}

@@ -1,4 +1,4 @@
-"""Runs steps within one deadline: reports the time of each, repeats calls with backoff, names the failed step."""
+"""Runs steps within one deadline: reports the time of each step, repeats calls, and names the step that failed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from envkit.drivers.clusters.api import Busy
 T = TypeVar("T")
 
 FIRST_PAUSE = 1.0
-"""Seconds before the second attempt of a call; the next pauses are 2 and 4."""
+"""The seconds before the second attempt of a call; the next pauses are 2 s and 4 s, and then always 4 s."""
 
 
 @dataclass
 class Steps:
-    """A time limit in seconds for all steps together."""
+    """Runs steps; all steps together have the time limit `seconds`."""
 
     seconds: float
     report: Callable[[str], None]
@@ -29,13 +29,13 @@ class Steps:
 
     @property
     def left(self) -> float:
-        """The seconds that remain, at least a tenth."""
+        """The seconds that remain, at least 0.1."""
         return max(0.1, self.began + self.seconds - time.monotonic())
 
     def run(self, name: str, work: Callable[[], T]) -> T:
         """Run `work`, report its time, and return its result.
 
-        An error of `work` is raised with the step's name and time.
+        Raises `ClusterError` with the step's name and time if `work` raises an `EnvkitError`, except a cancellation.
         """
         began = time.monotonic()
         try:
@@ -48,14 +48,17 @@ class Steps:
         return result
 
     def ask(self, call: Callable[[], T]) -> T:
-        """Call `call` again after 1, 2 and 4 seconds while the API server is busy, or after the time in Retry-After."""
+        """Return the result of `call`. While the API server is busy, call it again after 1 s, 2 s, and then every 4 s.
+
+        If the API server sends Retry-After, waits for that time instead.
+        """
         pauses = doubling(self.first_pause, 4 * self.first_pause)
         return retry(call, seconds=self.left, pauses=pauses, cancel=self.cancel, progress=self.report)
 
     def until(self, attempt: Callable[[], str | None], what: str) -> float:
-        """Wait until the attempt returns None, within the remaining time; return the seconds.
+        """Wait until `attempt` returns None, within the remaining time; return the seconds it took.
 
-        Continues after `Busy`.
+        If `attempt` raises `Busy`, the wait continues.
         """
 
         def once() -> str | None:

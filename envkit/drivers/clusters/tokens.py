@@ -1,4 +1,4 @@
-"""Checks when a token expires, by its `exp` claim. It imports no large package, because `env` always calls it."""
+"""Reads from a token when it expires. This module imports no large package, because `env` always uses it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def expires_at(token: str) -> float:
-    """Return the `exp` claim in seconds since the epoch, or 0 if the text is not a JWT."""
+    """Return the time in the token's `exp` claim, in seconds since 1970; 0 if it has no such claim or is no JWT."""
     try:
         payload = token.split(".")[1]
         return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])
@@ -18,5 +18,5 @@ def expires_at(token: str) -> float:
 
 
 def ends_within(token: str, seconds: float, clock: Callable[[], float] = time.time) -> bool:
-    """Return whether the token has expired or expires within that many seconds."""
+    """Return whether the token has expired or will expire within that many seconds; true for a text that is no JWT."""
     return expires_at(token) - clock() < seconds

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unit:
-    """A service that is ready to start: its references are resolved, its image and its host ports are chosen.
+    """A service that is ready to start: its references are resolved and its image is chosen.
 
-    `host_ports` maps ports of the service to ports of 127.0.0.1; with 0 the engine chooses one.
+    `host_ports` maps ports of the service to ports of 127.0.0.1; the value 0 lets the engine choose a port.
     """
 
     environment: str
@@ -51,7 +51,7 @@ class Runtime(Protocol):
     """
 
     def observe(self, environment: str) -> Sequence[Instance]:
-        """Return everything that carries the environment's label."""
+        """Return every instance (container or process) that is labelled with the environment's name."""
 
     def start(self, unit: Unit) -> Instance:
         """Create the service with its label and start it; a start that fails leaves nothing behind."""
@@ -60,39 +60,42 @@ class Runtime(Protocol):
         """Return the instance with its state now; the state is `dead` if it no longer exists."""
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """Return its output so far, or the last `tail` lines."""
+        """Return the instance's output so far, or the last `tail` lines of it."""
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
-        """Stop it (SIGTERM, `grace` seconds, SIGKILL), then remove it and its anonymous volumes.
+        """Stop the instance (SIGTERM, `grace` seconds, SIGKILL), then remove it with its anonymous volumes.
 
-        Does nothing if it no longer exists.
+        Does nothing if the instance no longer exists.
         """
 
 
 class Owned(Protocol):
-    """A runtime that changes and removes only what its claim covers; other calls raise `HolderError`."""
+    """A runtime that changes and removes only instances of owners that its claim accepts.
+
+    A claim says whose instances a command is allowed to change. For other instances these calls raise `HolderError`.
+    """
 
     claim: Claim
 
     def whose(self, instance: Instance) -> Verdict:
-        """Return the verdict of this runtime's claim on the owner of the instance."""
+        """Return whether the claim accepts the owner of the instance, and the reason if not."""
 
 
 class Limits(Protocol):
     """A runtime that can read the memory limit in force."""
 
     def limit_of(self, instance: Instance) -> str | None:
-        """Return the limit in bytes, as the control group writes it; None if there is none or it cannot be read."""
+        """Return the limit in bytes as the text in the control group; None if no limit can be read."""
 
 
 class Follows(Protocol):
     """A runtime that can follow the output of its services."""
 
     def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:
-        """Yield its last `tail` lines (all lines if None), then each new line, until the service ends.
+        """Yield the last `tail` lines of the output (all lines if None), then each new line, until the service ends.
 
-        `place` records the position in the log. The caller passes it again after a restart, to get each line exactly
-        once.
+        `place` records the position in the log. After a restart the caller passes the same object again, to get each
+        line exactly once.
         """
 
 
@@ -122,8 +125,8 @@ class Listens(Protocol):
     def strangers(self, instances: Sequence[Instance]) -> Mapping[str, Holder]:
         """Return which other program listens on a port of a service, by the service's name.
 
-        The result leaves out services that listen on their ports themselves. An engine binds the ports itself, and does
-        not start a container if it cannot.
+        The result leaves out services that listen on their ports themselves. On an engine the result is always empty,
+        because an engine does not start a container whose ports it cannot bind.
         """
 
 
@@ -135,10 +138,10 @@ class Measures(Protocol):
 
 
 class Glances(Protocol):
-    """A runtime that can list all instances faster than it can inspect each one."""
+    """A runtime that can list all instances in one call, which is faster than an inspection of each."""
 
     def glance(self, environment: str) -> Mapping[str, tuple[str, str]]:
-        """Return service and state of everything that carries the environment's label, by id."""
+        """Return the service and the state of each instance with the environment's label, by the instance's id."""
 
 
 class WritesLogFiles(Protocol):
@@ -148,24 +151,27 @@ class WritesLogFiles(Protocol):
         """Return the file that contains the service's output."""
 
     def is_stopped(self, instance: Instance) -> bool:
-        """Return whether a process of the service is stopped (SIGSTOP); an engine would report it as paused."""
+        """Return whether a process of the service is stopped (SIGSTOP). Engines call this state paused."""
 
 
 class SendsPieces(Protocol):
     """A runtime that returns a service's output in pieces, each with a timestamp."""
 
     def pieces(self, instance: Instance, place: Place, tail: int | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield timestamp and text of each piece of output, from `place` on, until the service ends."""
+        """Yield the timestamp and the text of each piece of output after `place`, until the service ends.
+
+        If `place` is new, yields only the last `tail` pieces of the existing output (all if None).
+        """
 
 
 class FullRuntime(Runtime, Owned, Limits, Follows, Renewing, Pauses, Listens, Measures, Protocol):
     """All methods of a runtime that any operation uses."""
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command beside the service; return its exit code and output."""
+        """Run a command in the service's container, or on this host with its variables; return exit code and output."""
 
     def restart(self, instance: Instance, grace: float) -> Instance:
-        """Stop it (SIGTERM, `grace` seconds, SIGKILL), start it again with its data, return its new state."""
+        """Stop the service (SIGTERM, `grace` seconds, SIGKILL), start it again with its data, return its new state."""
 
     def used_memory(self, instance: Instance) -> int:
         """Return the bytes of memory that the service uses now, 0 if they cannot be measured."""
@@ -177,9 +183,9 @@ class FullRuntime(Runtime, Owned, Limits, Follows, Renewing, Pauses, Listens, Me
         """Return the host ports that this runtime's containers publish, each with its holder."""
 
     def ports_beside(self, instance: Instance) -> Mapping[int, int]:
-        """Return the port on which a client beside the service reaches it, by the service's own port.
+        """Return for each port of the service the port that a client of `way_in` must use.
 
-        The result is empty if both are the same.
+        The result is empty if this is always the service's own port.
         """
 
     def way_in(
@@ -188,24 +194,25 @@ class FullRuntime(Runtime, Owned, Limits, Follows, Renewing, Pauses, Listens, Me
     ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
         """Return the command that runs a program inside the service, and the variables for that command.
 
-        `client` is the service's own client, `argv` what the user typed instead. Raises `ToolMissing`.
+        `client` is the command of the service's own client, and `argv` is the command that the user typed. Raises
+        `ToolMissing` if a necessary program is not installed.
         """
 
 
 class Networks(Protocol):
-    """The networks of environments. A runtime without networks makes and removes none."""
+    """The networks of environments. Processes use the host's network, so for them the methods do nothing."""
 
     def exists(self, environment: str, /) -> bool:
         """Return whether the environment has a network."""
 
     def gateway(self, environment: str, /) -> str:
-        """Return the network's address on this host, or an empty string."""
+        """Return this host's address in the environment's network, or an empty string if there is no network."""
 
     def owner(self, environment: str, /) -> Owner | None:
         """Return the owner of the network, None if there is no network."""
 
     def create(self, environment: str, owner: Owner, /, **marks: str) -> None:
-        """Create the network with its labels."""
+        """Create the network with labels for the environment, the owner and each of `marks`."""
 
     def remove_all(self, environment: str, /) -> list[str]:
         """Remove the environment's networks; return their names."""
@@ -246,14 +253,14 @@ class Backend(Protocol):
         """Raise `EngineError` if this host cannot reach the ports that the backend publishes."""
 
     def this_host(self) -> ThisHost:
-        """Return the address at which services reach this host."""
+        """Return the address at which services reach this host, and the address on which to listen for them."""
 
     def lacking(self, service: Service) -> str:
         """Return the program that is missing for an optional service, or an empty string."""
 
 
 class OnEngine(Protocol):
-    """A backend that is a container engine."""
+    """A backend that runs services on a container engine."""
 
     endpoint: Endpoint
 
@@ -270,12 +277,12 @@ class RunsOnEngine(Protocol):
 
     @property
     def endpoint(self) -> Endpoint:
-        """The engine."""
+        """The engine on which the runtime runs services."""
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What a backend may need to open the runtime of an environment. `address` is the result of `enter`."""
+    """The values with which a backend opens the runtime of an environment. `address` is what `enter` yielded."""
 
     environment: Environment
     paths: Paths
@@ -288,9 +295,11 @@ class Opening:
 
 @dataclass(frozen=True)
 class RuntimeKind:
-    """One kind of runtime. `enter` finds its engine or host for the time of the context; `open` has no side effects.
+    """One kind of runtime.
 
-    `sites` finds the places where it keeps what it runs. `reopen` opens the runtime that a state record names.
+    `enter` yields the address of its engine, or None for this host; some engines run only while this context is open.
+    `open` returns the backend and has no side effects. `sites` finds the engines, or the host, where this kind of
+    runtime runs services. `reopen` opens the runtime that a state record names.
     """
 
     enter: Callable[[Environment, Mapping[str, str], Paths, Stream], AbstractContextManager[Any]]
@@ -300,12 +309,12 @@ class RuntimeKind:
 
 
 def runtime_kind(name: str) -> RuntimeKind:
-    """Return the runtime of that name. Raises `KeyError`."""
+    """Return the kind of runtime with that name. Raises `KeyError`."""
     found: RuntimeKind = registry.module({name: registry.RUNTIMES[name].module}, name).RUNTIME
     return found
 
 
 def runtime_kinds() -> list[RuntimeKind]:
-    """Return every runtime. Those that run processes come first: no engine needs to answer for them."""
+    """Return every kind of runtime. Those that run processes come first, because they need no engine."""
     names = sorted(registry.RUNTIMES, key=lambda name: not registry.RUNTIMES[name].processes)
     return [runtime_kind(name) for name in names]

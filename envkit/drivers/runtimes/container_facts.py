@@ -1,4 +1,4 @@
-"""Facts about a container, from the answer of an engine; Docker and Podman answer in the same form."""
+"""Reads facts about containers from an engine's answers. Docker and Podman answer in the same form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATES: dict[str, State] = {
 
 
 def instance_of(raw: Mapping[str, Any]) -> Instance:
-    """Return the facts of an inspected container."""
+    """Return the instance that an engine's answer to an inspection describes."""
     state, marks = raw["State"], raw["Config"].get("Labels") or {}
     limits = raw.get("HostConfig") or {}
     bindings = (raw.get("NetworkSettings") or {}).get("Ports") or {}
@@ -41,7 +41,7 @@ def instance_of(raw: Mapping[str, Any]) -> Instance:
 
 
 def held_ports(rows: Iterable[Mapping[str, Any]]) -> dict[int, Holder]:
-    """Return the host ports that the listed containers publish, each with its container and environment."""
+    """Return the host ports that the containers in `rows` publish, each with its container and environment."""
     taken: dict[int, Holder] = {}
     for row in rows:
         name = str(row["Names"][0]).lstrip("/")

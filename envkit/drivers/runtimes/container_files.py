@@ -1,4 +1,4 @@
-"""Reads and writes files of containers with the engine's archive API, which also works on a stopped container."""
+"""Reads and writes files of containers with the engine's archive API, which works on stopped containers too."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ def write(api: APIClient, container: str, path: str, content: bytes) -> None:
 
 
 def rewrite(api: APIClient, container: str, path: str, content: bytes, check: Callable[[], None]) -> bool:
-    """Replace a file's content and keep its owner and mode; return whether it changed.
+    """Replace the content of a file and keep its owner and mode; return whether the content changed.
 
-    `check` runs before a change and may raise. Returns False if the file or the container does not exist.
+    This calls `check` before a change; an exception of `check` prevents the change. Returns False if the file or the
+    container does not exist.
     """
     try:
         with translated(f"renewing {path} in {container}"):
@@ -56,7 +57,7 @@ def rewrite(api: APIClient, container: str, path: str, content: bytes, check: Ca
 
 
 def default_owner(api: APIClient, container: str, service: Service) -> str:
-    """Return the user of the container's programs, as uid or uid:gid. It owns files that name no owner."""
+    """Return the user of the container's programs as uid or uid:gid. It owns files without a configured owner."""
     if all(file.owner is not None for file in service.files):
         return file_owners.ROOT
     user = service.user or api.inspect_container(container)["Config"].get("User") or file_owners.ROOT

@@ -1,4 +1,4 @@
-"""Follows a container's output through its restarts: returns each piece once and leaves none out."""
+"""Follows a container's output, even after restarts: yields each piece exactly once."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ if TYPE_CHECKING:
     from docker.types import CancellableStream
 
 SILENCE = 7 * 86400
-"""Seconds that a service may write nothing while envkit follows its log."""
+"""The timeout in seconds while envkit follows the log of a service that writes nothing."""
 
 RECHECK = 1.0
-"""Seconds after which envkit compares Podman's stream with its log."""
+"""The seconds after the start of a stream from Podman until envkit compares the stream with the log."""
 
 IN_TIME = 0.3
-"""Seconds that a stream gets to return what is already in the log."""
+"""The seconds that a stream has to return the pieces that the check has found in the log."""
 
 
 def pieces(
     endpoint: Endpoint, container: str, doing: str, place: Place, tail: int | None = None
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Yield timestamp and text of each piece after `place`, until the container ends."""
+    """Yield the timestamp and the text of each piece after `place`, until the container ends.
+
+    If `place` is new, yields only the last `tail` pieces of the existing log (all if None).
+    """
     with translated(doing):
         api = connect(endpoint, SILENCE)
         try:
@@ -50,10 +53,10 @@ def pieces(
 
 
 class _Recheck:
-    """Compare Podman's stream with its log a second after the stream began; close the stream if it is behind.
+    """Compares Podman's stream with the log a second after the stream began; closes the stream if it lacks a piece.
 
-    Podman 4.3 reads to a log's end and then starts to watch it. A line written between both steps appears only with the
-    next line. `pieces` opens a closed stream again.
+    Podman 4.3 reads a log to its end and then starts to watch it. A line that is written between these two steps
+    appears only with the next line. After a stream is closed, `pieces` opens a new one.
     """
 
     def __init__(self, endpoint: Endpoint, container: str, place: Place, stream: CancellableStream[bytes]) -> None:
@@ -62,7 +65,7 @@ class _Recheck:
         threading.Thread(target=self._run, daemon=True, name=f"recheck {container[:12]}").start()
 
     def over(self) -> bool:
-        """Stop the check after the stream's end; return whether the check closed the stream because it was behind."""
+        """Stop the check after the stream's end; return whether it closed the stream because a piece was missing."""
         self._ended.set()
         return self._behind
 

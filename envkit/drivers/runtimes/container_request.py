@@ -1,4 +1,4 @@
-"""The request with which envkit creates a container."""
+"""Builds the request with which envkit creates a container."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def request(api: APIClient, unit: Unit, name: str) -> dict[str, Any]:
     host = api.create_host_config(
         port_bindings={f"{inner}/tcp": (LOOPBACK, outer or None) for inner, outer in unit.host_ports.items()},
         mem_limit=service.memory,
-        memswap_limit=service.memory,  # equal to mem_limit: the container then gets no swap beyond its limit
+        memswap_limit=service.memory,  # equal to mem_limit, so the container gets no swap
         shm_size=service.shm,
         tmpfs=dict.fromkeys(service.tmpfs, ""),
         cap_add=list(service.capabilities) or None,

@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from envkit.base.waiting import Cancel
 
 EXECUTE_SECONDS = 10
-"""Timeout in seconds for a command in a container."""
+"""The timeout in seconds for a command in a container, and for one measurement of a container."""
 
 
 class Containers:
-    """The runtime `containers`, with the extra methods of an engine: files, commands, resource usage.
+    """The runtime `containers`. It also has methods that only an engine needs, for files and measurements.
 
-    It changes and removes only containers that the claim covers; for others these calls raise `HolderError`.
+    It changes and removes only containers whose owner the claim accepts; for others these calls raise `HolderError`.
     """
 
     def __init__(self, endpoint: Endpoint, claim: Claim, cancel: Cancel | None = None) -> None:
-        """Use the engine at `endpoint`. `cancel` aborts calls in progress while it is `cutting`."""
+        """Use the engine at `endpoint`. Inside a `cutting` block of `cancel`, a signal ends calls in progress."""
         self.endpoint, self.claim, self._cancel = endpoint, claim, cancel
 
     def whose(self, instance: Instance) -> Verdict:
-        """Return the claim's verdict on the owner in the container's labels."""
+        """Return whether the claim accepts the owner in the container's labels, and the reason if not."""
         return self.claim.on(instance.owner)
 
     def _check(self, instance: Instance) -> None:
@@ -59,13 +59,13 @@ class Containers:
 
     @cached_property
     def _measurer(self) -> APIClient:
-        """A client for the API version 1.41 (Docker 20.10), the first one that can sample resource usage once."""
+        """A client for the API version 1.41 (Docker 20.10), the first version that can take a single sample."""
         return connect(self.endpoint, EXECUTE_SECONDS, "1.41", self._cancel)
 
     # Runtime
 
     def observe(self, environment: str) -> list[Instance]:
-        """Return every container with the environment's label, inspected."""
+        """Return every container with the environment's label, with all facts from its inspection."""
         with translated("listing containers"):
             rows = self.api.containers(all=True, filters={"label": f"{labels.ENV}={environment}"})
         with ThreadPoolExecutor(4, thread_name_prefix="inspect") as pool:  # on Podman each inspection starts a process
@@ -86,32 +86,35 @@ class Containers:
                     self.api.put_archive(identity, "/", pack(unit.service.files, owner))
                 self.api.start(identity)
             return self._inspect(identity) or Instance(identity, name, unit.name, "dead")
-        except BaseException as error:  # a signal too: no record of the container exists yet
+        except BaseException as error:  # also for a signal: no record of the container exists yet
             self._remove(identity)
             if isinstance(error, EngineError):
                 self._explain_ports(unit, error)
             raise
 
     def look(self, instance: Instance) -> Instance:
-        """Return the container with its state now."""
+        """Return the container with its state now; the state is `dead` if it no longer exists."""
         return self._inspect(instance.id) or replace(instance, state="dead")
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """Return stdout and stderr, with the engine's timestamps if `tail` is None."""
+        """Return the last `tail` lines of stdout and stderr.
+
+        If `tail` is None, returns all lines with the engine's timestamps.
+        """
         with translated(f"reading the log of {instance.name}"):
             return text(self.api.logs(instance.id, tail=tail or "all", timestamps=tail is None))
 
     def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:
-        """Yield its last `tail` lines and each new one, until it ends; uses a separate connection."""
+        """Yield the last `tail` lines and each new line, until the container ends. Uses a separate connection."""
         return lines_of(text for _, text in self.pieces(instance, place or Place(), tail))
 
     def pieces(self, instance: Instance, place: Place, tail: int | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield timestamp and text of each piece of its output, as the engine divides it."""
+        """Yield the timestamp and the text of each piece of output; the engine divides the output into pieces."""
         doing = f"following the log of {instance.name}"
         return container_logs.pieces(self.endpoint, instance.id, doing, place, tail)
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
-        """Stop the container and remove it with its anonymous volumes."""
+        """Stop the container if `grace` is not 0, then remove it with its anonymous volumes."""
         self._check(instance)
         if instance.state == "paused":
             instance = self.resume(instance)  # a frozen process receives no signal
@@ -129,7 +132,10 @@ class Containers:
     # What only an engine can do
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command in the container; return exit code and output. Raises `EngineError` after `EXECUTE_SECONDS`."""
+        """Run a command in the container; return its exit code and output.
+
+        Raises `EngineError` if the command takes longer than `EXECUTE_SECONDS`.
+        """
         with translated(f"running {argv[0]} in {instance.name}"):
             return executed(self._executor, instance.id, argv)
 
@@ -138,16 +144,16 @@ class Containers:
         return limits.inside(lambda argv: self.execute(instance, argv))
 
     def pause(self, instance: Instance) -> None:
-        """Freeze the container's control group."""
+        """Freeze the container's control group; do nothing if it is paused already."""
         self._check(instance)
         if self.look(instance).state != "paused":
             with translated(f"pausing {instance.name}"):
                 self.api.pause(instance.id)
 
     def resume(self, instance: Instance) -> Instance:
-        """Resume the container.
+        """Resume the container; return the instance with its new state.
 
-        Inspects it only if the engine refuses, because Podman starts a process for each inspection.
+        This inspects the container only if the engine refuses, because Podman starts a process for each inspection.
         """
         self._check(instance)
         try:
@@ -161,14 +167,14 @@ class Containers:
         return replace(instance, state="running")
 
     def restart(self, instance: Instance, grace: float) -> Instance:
-        """Stop (SIGTERM, `grace` seconds, SIGKILL) and start the same container; it keeps its data."""
+        """Stop the container (SIGTERM, `grace` seconds, SIGKILL) and start the same one again; it keeps its data."""
         self._check(instance)
         with translated(f"restarting {instance.name}"):
             self.api.restart(instance.id, timeout=int(grace))
         return self.look(instance)
 
     def read_file(self, container: str, path: str) -> bytes | None:
-        """Return a file's content, also from a stopped container; None if it does not exist."""
+        """Return a file's content, even from a stopped container; None if the file or the container does not exist."""
         return container_files.read(self.api, container, path)
 
     def write_file(self, container: str, path: str, content: bytes) -> None:
@@ -176,7 +182,7 @@ class Containers:
         container_files.write(self.api, container, path, content)
 
     def glance(self, environment: str) -> dict[str, tuple[str, str]]:
-        """Return service and state of everything with the environment's label, by id, with one call of the engine."""
+        """Return the service and the state of each container with the environment's label, by id, in one call."""
         with translated("listing containers"):
             rows = self.api.containers(all=True, filters={"label": f"{labels.ENV}={environment}"})
         return {
@@ -185,7 +191,7 @@ class Containers:
         }
 
     def used_memory(self, instance: Instance) -> int:
-        """Return the bytes of memory that count against its limit, without reclaimable cache; 0 if it does not run."""
+        """Return the memory in bytes that the container uses, without reclaimable cache; 0 if it does not run."""
         return self.usage(instance).memory
 
     def strangers(self, _instances: Sequence[Instance]) -> dict[str, Holder]:
@@ -193,14 +199,15 @@ class Containers:
         return {}
 
     def usage(self, instance: Instance) -> Usage:
-        """Return memory and processor time, sampled once: by default engines wait a second for a second sample."""
+        """Return the memory and the processor time that the container uses."""
         with translated(f"measuring {instance.name}"):
             return self.measured(instance.id)
 
     def measured(self, container: str) -> Usage:
-        """Return the resource usage of a container, sampled once.
+        """Return the memory and the processor time that a container uses.
 
-        With an older engine this takes a second, for two samples.
+        This asks for one sample, because for two samples engines wait a second between them. An engine older than API
+        version 1.41 always takes two samples.
         """
         from docker.errors import APIError
 
@@ -212,7 +219,7 @@ class Containers:
             return of_stats(self.api.stats(container, stream=False))
 
     def rewrite(self, container: str, path: str, content: bytes) -> bool:
-        """Replace a file's content and keep its owner and mode; return whether it changed.
+        """Replace the content of a file and keep its owner and mode; return whether the content changed.
 
         Returns False if the container or the file does not exist.
         """
@@ -224,24 +231,24 @@ class Containers:
         return container_files.rewrite(self.api, container, path, content, check)
 
     def ports_beside(self, _instance: Instance) -> Mapping[int, int]:
-        """Return an empty dict: inside the network a service has its own ports."""
+        """Return an empty dict: a client in the same network uses the service's own ports."""
         return {}
 
     def way_in(
         self, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
         environ: Mapping[str, str], *, tty: bool,
     ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
-        """Return a `docker exec` or `podman exec` command and its variables.
+        """Return a `docker exec` or `podman exec` command and the variables to set for it.
 
-        The engine's client can attach a terminal. The command names the variables without their values, because other
-        users can read the arguments of a process.
+        It uses the engine's command line because that can attach a terminal. The arguments contain only the names of
+        the variables, because other users can read the arguments of a process.
         """
         from envkit.drivers.runtimes.entering import inside
 
         return inside(self.endpoint, instance, client, variables, argv, environ, tty=tty)
 
     def silence(self) -> str:
-        """Ask the engine again, within a few seconds; return why it does not answer, or an empty string."""
+        """Ask the engine again, for a few seconds at most; return why it does not answer, or an empty string."""
         from envkit.drivers.engine.discovery import ask
 
         try:
@@ -251,7 +258,7 @@ class Containers:
         return ""
 
     def published(self) -> dict[int, Holder]:
-        """Return the host ports that running containers of this engine publish, with container and environment."""
+        """Return the host ports that this engine's running containers publish, with container and environment."""
         with translated("listing containers"):
             rows = self.api.containers()
         return held_ports(rows)
@@ -259,7 +266,10 @@ class Containers:
     # Private methods
 
     def _clear_namesake(self, name: str, environment: str) -> None:
-        """Remove our container of that name, left by an interrupted start; raise `EngineError` for any other one."""
+        """Remove this environment's container of that name, which an interrupted start left behind.
+
+        Raises `EngineError` if the container of that name does not belong to this environment.
+        """
         there = self._inspect(name)
         if there is None:
             return
@@ -288,7 +298,7 @@ class Containers:
                 raise
 
     def _explain_ports(self, unit: Unit, error: EngineError) -> None:
-        """Raise `PortTaken` if another program holds a port of the unit; engines report this in different words."""
+        """Raise `PortTaken` if a program holds a port of the unit, because engines' own messages about this differ."""
         wanted = [outer for outer in unit.host_ports.values() if outer]
         taken = holders(wanted, self.published())
         if taken:

@@ -1,4 +1,4 @@
-"""Ends processes: sends the stop signal, waits for the grace period, kills, and waits until the last one is gone."""
+"""Ends processes: sends a stop signal, waits for the grace period, sends SIGKILL, and waits until all have ended."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from envkit.drivers.runtimes.process_table import alive
 from envkit.drivers.runtimes.spawning import launch_of
 
 FOUND = 5.0
-"""Seconds to wait until killed processes have ended."""
+"""The longest wait in seconds until killed processes have ended."""
 
 TIDY = 3.0
-"""Shortest wait in seconds after a stop signal other than SIGTERM: a killed PostgreSQL leaves shared memory behind."""
+"""The shortest grace period in seconds for a service with another stop signal than SIGTERM, such as PostgreSQL: a
+killed PostgreSQL leaves shared memory behind."""
 
 
 def stop_of(folder: Path, grace: float) -> tuple[signal.Signals, float]:
-    """Return the stop signal of the service in `folder`, and the seconds to wait for it to end."""
+    """Return the stop signal of the service in `folder`, and the seconds that the service has to end after it.
+
+    Returns SIGTERM and `grace` if the stored launch cannot be read.
+    """
     try:
         launch = launch_of(folder)
         stop = signal.Signals[f"SIG{launch.stop_signal}"]
@@ -35,10 +39,11 @@ def end(
     leader: int, began: float | None, stop: signal.Signals, grace: float,
     find: Callable[[], set[int]], in_a_hurry: Collection[int],
 ) -> bool:  # fmt: skip
-    """End every process that `find` returns: `stop` to the leader's session, then after `grace` seconds SIGKILL to all.
+    """End every process that `find` returns.
 
-    Processes in `in_a_hurry` get SIGQUIT first: PostgreSQL then ends without writing data that envkit removes anyway.
-    Returns False if a killed process still exists after `FOUND` seconds.
+    Sends `stop` to the leader's session and, after `grace` seconds, SIGKILL to all processes that still run. If `grace`
+    is 0, sends SIGKILL at once. Processes in `in_a_hurry` get SIGQUIT before `stop`: PostgreSQL then ends without
+    writing data, which envkit removes anyway. Returns False if a killed process still exists after `FOUND` seconds.
     """
     everything = find()
     if grace:

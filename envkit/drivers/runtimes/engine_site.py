@@ -1,4 +1,4 @@
-"""A container engine as a site: its containers, networks and nodes of every environment."""
+"""A container engine as a site: finds the containers, networks and nodes of every environment on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from envkit.planning.facts import Instance
 
 @dataclass(frozen=True)
 class EngineSite:
-    """See `sites.Site`."""
+    """A container engine, for `down` and `list`; implements `sites.Site`."""
 
     endpoint: Endpoint
     grace: float = 0.0
@@ -36,7 +36,7 @@ class EngineSite:
         return self.endpoint.url
 
     def traces(self, node_labels: Sequence[str]) -> Iterator[Trace]:
-        """Yield containers and networks with envkit's label, and clusters' nodes in such networks."""
+        """Yield the networks and containers with envkit's label, and the nodes of clusters in these networks."""
         from envkit.drivers.engine.sdk import connect, translated
 
         api = connect(self.endpoint)
@@ -60,7 +60,7 @@ class EngineSite:
 
     @contextmanager
     def open(self, _paths: Paths, claim: Claim) -> Iterator[Opened]:
-        """Open the runtime on this engine; its client is closed at the end."""
+        """Yield the runtime on this engine, and close its client at the end."""
         from envkit.drivers.runtimes.containers import Containers
         from envkit.drivers.runtimes.networks import Networks
 
@@ -71,10 +71,10 @@ class EngineSite:
             runtime.api.close()
 
     def is_at(self, address: str, home: Path) -> bool:
-        """Return whether the address is this engine's.
+        """Return whether `address` is the address of this engine.
 
-        A Podman service that envkit started for a command has its socket in the state directory. Every other API of
-        that Podman shows the same containers.
+        An address in the state directory `home` belongs to a Podman service that envkit started for one command.
+        For it the result is true on every Podman engine, because all API services of Podman show the same containers.
         """
         if place(address) == place(f"unix://{home / 'podman.sock'}"):
             return self.endpoint.engine == "podman"
@@ -105,8 +105,8 @@ class EngineSite:
 def find(search: Search) -> Sites:
     """Return the engines that answer.
 
-    If the environment's files say that no engine has anything of it, only engines with its label are returned: the
-    files may be older than what runs.
+    If the environment's files name no engine (`search.known` is empty), returns only engines that have a container or
+    network with the environment's label. There can be such engines, because the files can be out of date.
     """
     if search.known is None or search.known:
         endpoints, silent = find_all(search.engine, search.environ)
@@ -117,7 +117,7 @@ def find(search: Search) -> Sites:
 
 @contextmanager
 def reopen(recorded: Recorded) -> Iterator[Renewing]:
-    """Open the runtime on the recorded engine. If Podman's API does not run, start it for this time."""
+    """Yield the runtime on the recorded engine. If Podman's API does not run, run it while this context is open."""
     from envkit.base.events import Stream
     from envkit.drivers.engine.podman_service import serving
     from envkit.drivers.runtimes.containers import Containers

@@ -1,4 +1,4 @@
-"""Builds the command that runs a program inside a service: with an engine's client, or directly on this host."""
+"""Builds the command that runs a program in a service's container, or on this host with the service's variables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from envkit.drivers.runtimes.spawning import Launch
 from envkit.planning.facts import Instance
 
 CLIENTS = {"psql": "Debian: postgresql-client", "redis-cli": "Debian: redis-tools"}
-"""The package that contains each client, for the hint of `ToolMissing`."""
+"""Maps each client to the package that contains it, for the hint of `ToolMissing`."""
 
 Entered = tuple[tuple[str, ...], dict[str, str]]
 
@@ -23,9 +23,10 @@ def inside(
     endpoint: Endpoint, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
     environ: Mapping[str, str], *, tty: bool,
 ) -> Entered:  # fmt: skip
-    """Return a `docker exec` or `podman exec` command and its variables.
+    """Return a `docker exec` or `podman exec` command and the variables to set for it.
 
-    Raises `ToolMissing` if the client is missing.
+    It runs `argv` or `client`, see `addressed`, or `sh` if both are empty. Raises `ToolMissing` if the engine's command
+    line is not on PATH.
     """
     program = shutil.which(endpoint.engine, path=environ.get("PATH"))
     if not program:
@@ -43,7 +44,11 @@ def beside(
     launch: Launch, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
     environ: Mapping[str, str],
 ) -> Entered:  # fmt: skip
-    """Return a command on this host and the service's variables. Raises `ToolMissing`."""
+    """Return a command for this host, and the service's variables without envkit's markers.
+
+    It runs `argv` or `client`, see `addressed`, or the user's shell if both are empty. Raises `ToolMissing` if the
+    program is not installed.
+    """
     marks = (labels.MARKER, SERVICE, labels.STATE_MARKER)
     own = {name: value for name, value in launch.env.items() if name not in (*marks, "HOME")}
     path = ":".join([str(Path(launch.argv[0]).parent), environ.get("PATH", "")])

@@ -1,8 +1,9 @@
-"""A fake engine in memory for tests: it needs milliseconds where a real engine needs seconds.
+"""A fake engine in memory for tests: its calls take milliseconds, and a real engine's calls take seconds.
 
 `tests/contract` runs the same tests on it and on real engines. Published ports are real listening sockets on
 127.0.0.1, so TCP probes, checks for taken ports and `env` work as usual. A `Script` defines how a service behaves.
-Without a script, the fake runs the service's command if `fake_world` has that program; else the service never ends.
+Without a script, the fake runs the service's command if `fake_world` has its program, and fails to start any other
+command. A service with neither a script nor a command never ends.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ ENDPOINT = Endpoint("docker", "unix:///nowhere/fake.sock", "0", "a fake")
 
 @dataclass
 class FakeEngine:
-    """The fake runtime with its `networks` and `images`. `calls` lists all calls in order.
+    """The fake runtime, with its `networks` and `images`. `calls` contains all calls of methods in order.
 
     If `broken` is not empty, every call raises `EngineError` with that text, like a stopped engine.
     """
@@ -47,7 +48,7 @@ class FakeEngine:
     volumes: set[str] = field(default_factory=set)
     endpoint: Endpoint = ENDPOINT
     claim: Claim = NOBODY
-    """The claim of the current command; `opened` sets it to the session's claim."""
+    """The claim of the current command. `opened` sets this attribute to the session's claim."""
     _containers: dict[str, Container] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -57,7 +58,7 @@ class FakeEngine:
         self.images.call = self._call
 
     def whose(self, instance: Instance) -> Verdict:
-        """Return the claim's verdict on the container's owner."""
+        """Return whether the claim accepts the container's owner, and the reason if not."""
         return self.claim.on(instance.owner)
 
     def _mine(self, instance: Instance) -> None:
@@ -67,7 +68,7 @@ class FakeEngine:
     # Runtime
 
     def observe(self, environment: str) -> list[Instance]:
-        """Return everything that carries the environment's label."""
+        """Return every container with the environment's label."""
         with self._called("observe", environment):
             owned = [found for found in self._containers.values() if found.environment == environment]
             return [self._now(found) for found in owned]
@@ -96,19 +97,19 @@ class FakeEngine:
             return self._now(found) if found else replace(instance, state="dead", published={})
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """Return the script's log; with timestamps if `tail` is None, like real engines."""
+        """Return the last `tail` lines of the script's log; all lines, with timestamps, if `tail` is None or 0."""
         with self._called("logs", instance.service):
             lines = self._there(instance).script.log.splitlines(keepends=True)
             return "".join(lines[-tail:]) if tail else "".join(f"1970-01-01T00:00:00Z {line}" for line in lines)
 
     def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:  # noqa: ARG002  real runtimes use it
-        """Yield the script's log, and end when the service has died."""
+        """Yield the last `tail` lines of the script's log (1000 if None), then wait until the service ends."""
         yield from self.logs(instance, tail or 1000).splitlines()
         while self.look(instance).running:
             time.sleep(0.01)
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:  # noqa: ARG002  a fake container ends at once
-        """Remove it with its anonymous volumes; does nothing if it no longer exists."""
+        """Remove the container with its anonymous volumes; do nothing if it no longer exists."""
         with self._called("remove", instance.service or instance.name):
             self._mine(instance)
             if instance.id in self._containers:
@@ -117,7 +118,10 @@ class FakeEngine:
     # What only an engine can do
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
-        """Return the script's answer, else the answer of a known program, else 0 once the service is ready."""
+        """Return the exit code and the output: from the script's `answers`, else from a known program.
+
+        For any other command, returns the exit code 0 if the service is ready and 1 if not.
+        """
         with self._called("execute", " ".join(argv)):
             found = self._there(instance)
             if not self._now(found).running:
@@ -138,7 +142,7 @@ class FakeEngine:
         return {}
 
     def usage(self, instance: Instance) -> Usage:
-        """Return one mebibyte, and one second of processor time for each second since the start."""
+        """Return 1 MiB of memory, and one second of processor time for each second since the start."""
         with self._called("usage", instance.service):
             return Usage(2**20, self.clock() - self._there(instance).began)
 
@@ -158,7 +162,7 @@ class FakeEngine:
             return self._now(found)
 
     def restart(self, instance: Instance, grace: float) -> Instance:  # noqa: ARG002  real runtimes use it
-        """Start the same container again and return it."""
+        """Start the same container again, with the current script of its service, and return it."""
         with self._called("restart", instance.service):
             self._mine(instance)
             found = self._there(instance)
@@ -169,7 +173,7 @@ class FakeEngine:
             return self._now(found)
 
     def used_memory(self, instance: Instance) -> int:
-        """Return the memory of `usage`."""
+        """Return the memory in bytes that `usage` returns."""
         return self.usage(instance).memory
 
     def ports_beside(self, _instance: Instance) -> Mapping[int, int]:
@@ -180,7 +184,7 @@ class FakeEngine:
         self, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
         environ: Mapping[str, str], *, tty: bool,
     ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
-        """Return the command that a real engine would need."""
+        """Return the command for a real engine, and the variables to set for it."""
         from envkit.drivers.runtimes.entering import inside
 
         return inside(self.endpoint, instance, client, variables, argv, environ, tty=tty)
@@ -196,7 +200,7 @@ class FakeEngine:
             return {port: Holder(port, container=it.name) for it in running for port in it.published.values()}
 
     def rewrite(self, container: str, path: str, content: bytes) -> bool:
-        """Replace a file's content; return whether it changed."""
+        """Replace the content of a file; return whether the content changed."""
         self._call("rewrite", f"{container}:{path}")
         found = next((it for it in self._containers.values() if it.instance.name == container and it.unit), None)
         return found is not None and found.rewrite(path, content)

@@ -1,4 +1,4 @@
-"""A container of the fake engine: a script replaces its program, and real sockets replace its published ports."""
+"""A container of the fake engine: a script defines what it does, and its published ports are real sockets."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from envkit.planning.facts import Instance
 
 @dataclass(frozen=True)
 class Script:
-    """How a service behaves. Times are in seconds since its start; `math.inf` means never.
+    """How a fake service behaves. `ready` and `dies` are in seconds after its start; `math.inf` means never.
 
-    If `refuses` is set, the start fails with that text. `answers` maps a command in the container to exit code and
-    output.
+    The start itself takes `takes` seconds. If `refuses` is not empty, the start fails with that text. `answers` maps a
+    command in the container to its exit code and output.
     """
 
     log: str = ""
@@ -43,17 +43,17 @@ class Container:
 
     @property
     def environment(self) -> str:
-        """Return the name of its environment; empty for a container that is not envkit's."""
+        """The name of the container's environment; empty for a container that is not envkit's."""
         return self.unit.environment if self.unit else ""
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Return its entrypoint and command."""
+        """The entrypoint and the command of the container's service."""
         service = self.unit.service if self.unit else None
         return (*(service.entrypoint or ()), *(service.command or ())) if service else ()
 
     def now(self, moment: float) -> Instance:
-        """Return its state at `moment`: dead or ready, as its script defines."""
+        """Return the instance as it is at `moment`: exited or listening, as the script defines."""
         age, script = moment - self.began, self.script
         if self.instance.state == "running" and age >= script.dies:
             self.close()
@@ -66,7 +66,7 @@ class Container:
         return self.instance
 
     def rewrite(self, path: str, content: bytes) -> bool:
-        """Replace a file's content; return whether it changed."""
+        """Replace the content of a file; return whether it changed. Returns False if the file does not exist."""
         files = self.unit.service.files if self.unit else ()
         old = next((file for file in files if file.path == path), None)
         if self.unit is None or old is None or old.content == content.decode():
@@ -77,7 +77,7 @@ class Container:
         return True
 
     def close(self) -> None:
-        """Close its sockets."""
+        """Close the container's sockets."""
         for listener in self.sockets.values():
             listener.close()
 

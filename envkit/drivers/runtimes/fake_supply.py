@@ -1,4 +1,4 @@
-"""Networks and images of the fake engine."""
+"""The networks and images of the fake engine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Call = Callable[[str, str], None]
 
 
 class FakeNetworks:
-    """Networks of the fake engine, by name.
+    """The networks of the fake engine.
 
-    `there` maps each to the environment in its label; empty if it is not envkit's.
+    `there` maps the name of each network to the environment in its label, or to an empty
+    string if envkit did not make the network.
     """
 
     def __init__(self, call: Call, claim: Callable[[], Claim]) -> None:
@@ -31,7 +32,10 @@ class FakeNetworks:
         self.owners: dict[str, Owner] = {}
 
     def exists(self, environment: str) -> bool:
-        """Return whether the environment's network exists. Raises `EngineError` if a foreign network has its name."""
+        """Return whether the environment's network exists.
+
+        Raises `EngineError` if a network of that name lacks the environment's label.
+        """
         self._call("network exists", environment)
         owner = self.there.get(labels.resource_name(environment))
         if owner is not None and owner != environment:
@@ -39,7 +43,7 @@ class FakeNetworks:
         return owner is not None
 
     def gateway(self, environment: str) -> str:
-        """Return this host's address in the network."""
+        """Return this host's address in the network, or an empty string if there is no network."""
         return "172.18.0.1" if labels.resource_name(environment) in self.there else ""
 
     def owner(self, environment: str) -> Owner | None:
@@ -47,7 +51,7 @@ class FakeNetworks:
         return self.owners.get(environment)
 
     def create(self, environment: str, owner: Owner, **_marks: str) -> None:
-        """Create the network; does nothing if it exists and is ours."""
+        """Create the network; do nothing if it exists and is ours. Raises `HolderError` if it has another owner."""
         if self.exists(environment):
             self._check(environment)
             return
@@ -56,7 +60,10 @@ class FakeNetworks:
         self.owners[environment] = owner
 
     def remove_all(self, environment: str) -> list[str]:
-        """Remove every network with the environment's label; return their names."""
+        """Remove every network with the environment's label; return their names.
+
+        Raises `HolderError` if the networks have another owner.
+        """
         self._call("network remove", environment)
         self._check(environment)
         gone = [name for name, owner in self.there.items() if owner == environment]
@@ -72,9 +79,10 @@ class FakeNetworks:
 
 @dataclass
 class FakeImages:
-    """Images of the fake engine, by name.
+    """The images of the fake engine.
 
-    `registry` has those that can be pulled; `declares` has the volumes of each image.
+    `there` contains the id of each local image, and `registry` contains the id of each image that can be pulled.
+    `declares` contains the volumes of each image, and `files` contains the files of each built image.
     """
 
     there: dict[str, str] = field(default_factory=dict)
@@ -84,7 +92,7 @@ class FakeImages:
     call: Call = lambda _what, _which: None
 
     def ids(self, references: Sequence[str]) -> dict[str, str]:
-        """Return the id of each image that is present."""
+        """Return the id of each of the images that is present, by its name."""
         return {reference: self.id_of(reference) for reference in references if self.id_of(reference)}
 
     def id_of(self, reference: str) -> str:
@@ -103,7 +111,7 @@ class FakeImages:
         report: Callable[[str], None],
         cancel: Cancel,
     ) -> str:
-        """Pull and return the first candidate that the registry has."""
+        """Pull the first candidate in the registry; return its name. Raises `ImageUnavailable` if all are missing."""
         for reference in candidates:
             cancel.check()
             report(f"pulling {reference}")
@@ -115,7 +123,10 @@ class FakeImages:
         raise ImageUnavailable(f"the image cannot be had:\n{reasons}", hint="check the name and the registry")
 
     def build(self, recipe: Recipe, labels: Mapping[str, str], report: Callable[[str], None], cancel: Cancel) -> str:  # noqa: ARG002  real images use it
-        """Build the image: the files that its Dockerfile copies with `COPY . FOLDER` can be read in the container."""
+        """Build the image and return its name.
+
+        Containers of the image can read the files that its Dockerfile copies with `COPY . FOLDER`.
+        """
         self.call("build", recipe.tag)
         with tarfile.open(fileobj=recipe.open_context(report, cancel)) as tar:
             content = {it.name: opened.read() for it in tar if (opened := tar.extractfile(it))}

@@ -1,4 +1,4 @@
-"""The few programs that a container of the fake engine can run; tests use them to inspect containers."""
+"""The few programs that a container of the fake engine can run. Tests inspect containers with these programs."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _LIMITS = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 
 def known(argv: Sequence[str]) -> bool:
-    """Return whether the fake can run the command."""
+    """Return whether the fake engine has the command's program."""
     return bool(argv) and argv[0] in NAMES
 
 
 @dataclass(frozen=True)
 class Program:
-    """What programs in one container can read: its unit, its image's files, and the names of other services."""
+    """Runs programs in one container. They can read its unit, its image's files, and the names of all services."""
 
     unit: Unit
     image: Mapping[str, bytes]
     mates: Collection[str]
 
     def run(self, argv: Sequence[str]) -> tuple[int, str]:
-        """Run the command; return its exit code and output."""
+        """Run the command; return its exit code and output. Unknown arguments end with exit code 1."""
         match list(argv):
             case ["cat", path]:
                 return self._cat(path)

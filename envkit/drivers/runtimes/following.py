@@ -13,14 +13,15 @@ from datetime import datetime
 from pathlib import Path
 
 LOOK = 0.1
-"""Seconds between two reads of a file that does not grow."""
+"""The seconds between two reads of a file that does not grow."""
 
 STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
-"""The timestamp that engines write before each piece of a log. Docker divides lines of more than 16 KiB into pieces."""
+"""The timestamp that engines write before each piece of a log. A piece is a line; Docker divides a line of more than
+16 KiB into several pieces."""
 
 
 def lines_of(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield whole lines from pieces of any size; the last line may lack its newline."""
+    """Yield whole lines from pieces of any size; the last line need not end with a newline."""
     decode, rest = codecs.getincrementaldecoder("utf-8")("replace").decode, ""
     for piece in pieces:
         rest += decode(piece)
@@ -32,22 +33,23 @@ def lines_of(pieces: Iterable[bytes]) -> Iterator[str]:
 
 @dataclass
 class Place:
-    """How far a log was read, so that another read can continue there. A new `Place` is the beginning of the log."""
+    """The position in a log after a read, so that the next read can continue there. A new `Place` is the start."""
 
     moment: int = 0
-    """Timestamp of the last piece in nanoseconds since 1970; 0 without timestamps. Podman writes whole seconds."""
+    """The timestamp of the last piece in nanoseconds since 1970; 0 if pieces have no timestamps. Podman writes seconds
+without a fraction."""
     count: int = 0
-    """The number of pieces read with that timestamp."""
+    """The number of pieces with the timestamp `moment` that were read."""
     inode: int = -1
     offset: int = 0
-    """The position in a file, in bytes."""
+    """The position in the file `inode`, in bytes."""
 
 
 def unread(pieces: Iterable[bytes], place: Place) -> Iterator[tuple[bytes, bytes]]:
-    """Yield timestamp and text of each piece after `place`, and update `place`.
+    """Yield the timestamp and the text of each piece after `place`, and update `place`.
 
-    The stream of a stopped container may end only after its restart. Going on from the time of that end would lose the
-    output written in between, so `place` has the timestamp of the last piece.
+    The stream of a stopped container sometimes ends only after the container's restart. A caller that continued from
+    the time of this end would lose the output since the restart, so `place` has the timestamp of the last piece.
     """
     before, known = place.moment, place.count
     for piece in pieces:
@@ -61,7 +63,10 @@ def unread(pieces: Iterable[bytes], place: Place) -> Iterator[tuple[bytes, bytes
 
 
 def moment_of(piece: bytes) -> tuple[int, int]:
-    """Return the timestamp at the start of a piece, in nanoseconds since 1970, and its length, or two zeros."""
+    """Return the timestamp at the start of a piece in nanoseconds since 1970, and the length of its text in bytes.
+
+    Returns two zeros for a piece without a timestamp.
+    """
     head = STAMP.match(piece)
     if not head:
         return 0, 0
@@ -73,9 +78,10 @@ def growing(
     path: Path, goes_on: Callable[[], bool], tail: int | None = None, place: Place | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[str]:  # fmt: skip
-    """Yield the file's last `tail` lines and all later ones, until `goes_on` returns false.
+    """Yield the file's last `tail` lines (all if None) and each later line, until `goes_on` returns false.
 
-    If another file replaces this one under the same name, the new file is read from its beginning.
+    If `place` is not new, continues from there instead. If a new file replaces the file under the same name, this reads
+    the new file from its beginning.
     """
     place = place or Place()
     while True:
@@ -101,7 +107,7 @@ def growing(
 def _pieces(
     read: Callable[[int], bytes], goes_on: Callable[[], bool], sleep: Callable[[float], None]
 ) -> Iterator[bytes]:
-    """Yield what `read` returns, until `goes_on` is false and there is no more to read."""
+    """Yield the pieces that `read` returns, until `goes_on` returns false and `read` returns nothing more."""
     while True:
         last = not goes_on()
         while piece := read(65536):
@@ -116,7 +122,7 @@ def _while(path: Path, inode: int, goes_on: Callable[[], bool]) -> Callable[[], 
 
 
 def _is(path: Path, inode: int) -> bool:
-    """Return whether the path still leads to that file; true as well if no file of that name exists now."""
+    """Return whether the path leads to the file with that inode, or to no file."""
     try:
         return path.stat().st_ino == inode
     except FileNotFoundError:

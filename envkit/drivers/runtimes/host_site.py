@@ -1,4 +1,4 @@
-"""This host as a site: the processes of every environment, found by their marker."""
+"""This host as a site: finds the processes of every environment by their marker variable."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from envkit.planning.facts import Instance
 
 @dataclass(frozen=True)
 class HostSite:
-    """See `sites.Site`."""
+    """This host, for `down` and `list`; implements `sites.Site`."""
 
     where: str = "processes"
     address: str = ""
     grace: float = 3.0
-    """The data of a test environment does not justify a longer wait."""
+    """Seconds between the stop signal and SIGKILL. The data of a test environment does not justify a longer wait."""
 
     def traces(self, _node_labels: Sequence[str]) -> Iterator[Trace]:
-        """Yield the session leaders with the marker in their environment, if this user may read that environment."""
+        """Yield each process that leads a session and has the marker variable, if this user can read its variables."""
         import psutil
 
         for pid, environ in carrying(labels.MARKER):
@@ -47,7 +47,7 @@ class HostSite:
 
     @contextmanager
     def open(self, paths: Paths, claim: Claim) -> Iterator[Opened]:
-        """Open the runtime on the environment's folder of services."""
+        """Yield the runtime on the environment's folder of services, without the ability to start services."""
         from envkit.drivers.runtimes import limits
         from envkit.drivers.runtimes.processes import Processes, never
 
@@ -57,22 +57,22 @@ class HostSite:
         yield Opened(Processes(paths.services, never, claim), tidy)
 
     def is_at(self, address: str, _home: Path) -> bool:
-        """Return whether the record names no engine."""
+        """Return whether the state record has an empty address, which means this host."""
         return not address
 
     def describe(self, instance: Instance) -> str:
-        """Return the service's name with its process."""
+        """Return the instance's name with the pid of its process."""
         return f"{instance.name} (process {instance.id})"
 
 
 def find(_search: Search) -> Sites:
-    """Return this host."""
+    """Return this host as the only site; it always answers."""
     return Sites([HostSite()])
 
 
 @contextmanager
 def reopen(recorded: Recorded) -> Iterator[Renewing]:
-    """Open the runtime on the environment's folder of services."""
+    """Yield the runtime on the environment's folder of services, without the ability to start services."""
     from envkit.drivers.runtimes.processes import Processes, never
 
     yield Processes(recorded.paths.services, never, recorded.claim)

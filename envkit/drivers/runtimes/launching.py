@@ -1,4 +1,4 @@
-"""Prepares the start of a process: finds its program, copies its files, fills its data directory, chooses its user."""
+"""Prepares the start of a service: finds its program, copies its files, fills its data directory, chooses its user."""
 
 from __future__ import annotations
 
@@ -27,24 +27,27 @@ if TYPE_CHECKING:
     from envkit.drivers.supply.programs import Program, Programs
 
 BECOMES_ITS_USER = {"datastorage": "ENVKIT_DATASTORAGE_USER"}
-"""Supplies of programs that start as root and then change to the service's user themselves. The value is the variable
-with which envkit passes `UID:GID`."""
+"""Maps each supply whose program starts as root and then changes to the service's user itself, to the variable in which
+envkit passes `UID:GID` to the program."""
 
 
 @dataclass(frozen=True)
 class Launching:
     """Prepares units for their start; `programs` finds their programs.
 
-    If envkit is root, programs of a supply run as an unused uid, one for each service. Commands in the configuration
-    run as envkit's user, because they are often in a checkout that no other user can read; `own_user` changes this for
-    a service.
+    If envkit is root, a program of a supply runs as an unused uid, one for each service. A command in the configuration
+    runs as envkit's user, because it is often in a checkout that no other user can read. With `own_user`, the command
+    of a service runs as an unused uid too.
     """
 
     programs: Programs
     cache: Path
 
     def __call__(self, unit: Unit, folder: Path) -> Launch:
-        """Copy the files, make the data directory, find the program; return the launch. Raises `EnvironmentFailed`."""
+        """Copy the files, make the data directory and find the program; return how to start the unit.
+
+        Raises `EnvironmentFailed` if a program is missing, no uid is free or initdb fails.
+        """
         process = unit.service.process
         assert process is not None
         program = self.programs.found(unit.image)
@@ -77,7 +80,7 @@ class Launching:
 
 
 def marks(unit: Unit) -> dict[str, str]:
-    """Return the marker variables of every process of the service, including those that prepare its data.
+    """Return the marker variables of the service's processes and of the processes that prepare its data.
 
     `down` finds processes by these variables.
     """
@@ -85,14 +88,14 @@ def marks(unit: Unit) -> dict[str, str]:
 
 
 def _open_for(folder: Path, account: Account | None) -> None:
-    """Let the service's account enter the folder, but not list or write it; no other user may enter."""
+    """Let the service's account enter the folder, but not list or change it. Other users cannot enter it."""
     if account:
         os.chown(folder, -1, account.gid)
     folder.chmod(0o710 if account else 0o700)
 
 
 def _executable(argv: tuple[str, ...], folder: Path, account: Account | None) -> tuple[str, ...]:
-    """Return the command, with a copy of the program if its file's mode lets only envkit's user execute it."""
+    """Return the command. If the account cannot execute the program's file, the command names a copy."""
     program, *rest = argv
     if account is None or Path(program).stat().st_mode & stat.S_IXOTH:
         return argv
@@ -118,9 +121,10 @@ def _home(account: Account | None) -> dict[str, str]:
 
 
 def copy_files(files: Sequence[File], root: Path, account: Account | None = None) -> None:
-    """Copy the service's files below `root` with their modes; envkit's user owns them.
+    """Copy the service's files below `root` with their modes; envkit's user owns the copies.
 
-    The account may also read files that only their owner may read: it is the only member of its group.
+    The account can also read copies whose mode lets only the owner read, because they get the same rights for the
+    account's group. This group has no other member.
     """
     gid = account.gid if account else -1
     make_folder(root.parent)
@@ -135,7 +139,7 @@ def copy_files(files: Sequence[File], root: Path, account: Account | None = None
 
 
 def _folders(folder: Path, gid: int) -> None:
-    """Make the folder and all missing folders above it."""
+    """Make the folder and all missing folders above it, readable for the group `gid` if it is not negative."""
     if not folder.exists():
         _folders(folder.parent, gid)
         folder.mkdir(mode=0o700)

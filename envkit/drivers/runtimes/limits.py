@@ -1,4 +1,4 @@
-"""Memory limits: reads them inside containers, and sets them for processes if this user may make control groups."""
+"""Reads memory limits inside containers, and sets them for processes if this user is allowed to make control groups."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from envkit.base import labels
 from envkit.base.waiting import within
 
 LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""The files in which a container can read its own memory limit: cgroup v2, then v1."""
+"""The files in which a container can read its own memory limit: first for cgroup v2, then for v1."""
 
 HELD = 2.0
-"""Seconds to wait while a process that has just ended still occupies its control group."""
+"""The longest wait in seconds while a process that has just ended still occupies its control group."""
 
 _V1 = Path("/sys/fs/cgroup/memory")
 _V2 = Path("/sys/fs/cgroup")
@@ -31,17 +31,18 @@ def inside(execute: Callable[[Sequence[str]], tuple[int, str]]) -> str | None:
 
 
 def group(environment: str, service: str, key: str) -> Path | None:
-    """Return the path of the control group for a service's process, None if this user may not make one. Linux only.
+    """Return the path for the control group of a service's processes; None if this user is not allowed to make groups.
 
-    Names of environments and services contain no dot, so the path is unambiguous. `key` is `Owner.key`: a control group
-    has no labels, and another owner's environment of the same name needs other groups.
+    Control groups exist on Linux only. Names of environments and services contain no dot, so each path belongs to one
+    service. `key` is `Owner.key`: it is in the path because a control group has no labels, and two owners can have an
+    environment of the same name.
     """
     home = _home()
     return home / f"{labels.resource_name(environment)}.{service}.{key}" if home else None
 
 
 def groups(environment: str, key: str) -> list[Path]:
-    """Return every existing control group of the environment of this owner."""
+    """Return the existing control groups of this owner's environment; `key` is `Owner.key`."""
     home = _home()
     return sorted(home.glob(f"{labels.resource_name(environment)}.*.{key}")) if home else []
 
@@ -53,7 +54,7 @@ def _home() -> Path | None:
 
 
 def _delegated() -> Path | None:
-    """Return this process's own group (cgroup v2) if this user may make groups with a memory limit in it."""
+    """Return this process's own group (cgroup v2), or None if this user cannot make groups with a limit in it."""
     with suppress(OSError):
         own = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
         folder = _V2 / own
@@ -66,7 +67,8 @@ def _delegated() -> Path | None:
 def confine(folder: Path, pid: int, memory: int) -> bool:
     """Put the process into the group `folder` with a limit of `memory` bytes and no swap; return whether that worked.
 
-    Call it before the process starts its program: existing children of the process are not moved.
+    Call this function before the process starts its program, because the process's existing children stay
+    outside of the group.
     """
     try:
         remove(folder)  # an existing group has the counters of an earlier process
@@ -87,7 +89,7 @@ def confine(folder: Path, pid: int, memory: int) -> bool:
 
 
 def confined(folder: Path) -> str | None:
-    """Return the limit of the group, None if there is none."""
+    """Return the group's memory limit as text, or None if the group does not exist or has no limit file."""
     for name in ("memory.max", "memory.limit_in_bytes"):
         with suppress(OSError):
             return (folder / name).read_text().strip()
@@ -95,7 +97,7 @@ def confined(folder: Path) -> str | None:
 
 
 def used(folder: Path) -> int:
-    """Return the bytes that count against the group's limit, without reclaimable cache; 0 if there is no group."""
+    """Return the bytes that count against the group's limit, without reclaimable cache; 0 if they cannot be read."""
     with suppress(OSError, ValueError):
         words = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
         for name in ("memory.current", "memory.usage_in_bytes"):
@@ -106,7 +108,7 @@ def used(folder: Path) -> int:
 
 
 def ran_out(folder: Path) -> bool:
-    """Return whether the kernel killed a process in the group because memory ran out."""
+    """Return whether the kernel has killed a process in the group because it reached the memory limit."""
     for name in ("memory.events", "memory.oom_control"):
         with suppress(OSError):
             words = dict(line.split() for line in (folder / name).read_text().splitlines())
@@ -115,9 +117,9 @@ def ran_out(folder: Path) -> bool:
 
 
 def remove(folder: Path) -> bool:
-    """Remove an empty group; return whether it is gone.
+    """Remove an empty group; return whether the group no longer exists.
 
-    A process that has just ended occupies its group for a moment.
+    Waits up to `HELD` seconds, because a process that has just ended still occupies its group.
     """
 
     def gone() -> bool:

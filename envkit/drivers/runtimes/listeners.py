@@ -1,7 +1,7 @@
-"""Checks who listens on a service's port: a probe that passes only proves that some program answers.
+"""Checks that a service itself listens on its port: a probe that passes only proves that some program answers.
 
-Another program may bind a service's port after envkit's check and before the service starts. So the listener must
-belong to the service: it has the service's own uid, or one of the service's processes holds the socket.
+Another program can bind the port after envkit has checked that it is free and before the service starts. A listening
+socket belongs to the service if it has the service's own uid, or if one of the service's processes holds it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _RANKS = {
     "00000000": 1,
     "0" * 32: 2,
 }
-"""Addresses on which a connection to 127.0.0.1 may arrive, as the kernel writes them on machines of both byte
-orders. The connection goes to the lowest rank: a listener on 127.0.0.1 takes precedence over one on all IPv6
-addresses."""
+"""Maps each address that accepts connections to 127.0.0.1 to its rank. The kernel writes addresses in the machine's
+byte order, so the mapping contains both orders. The socket with the lowest rank gets the connection: first a socket on
+127.0.0.1, then a socket on all IPv4 addresses, then a socket on all IPv6 addresses."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A listening socket and the user who made it."""
+    """A listening socket: its inode, and the uid of the user who made it."""
 
     inode: str
     uid: int
@@ -40,11 +40,11 @@ class Listener:
 def strangers(
     instances: Sequence[Instance], users: Mapping[str, int], members: Callable[[Instance, bool], Collection[int]]
 ) -> dict[str, int]:
-    """Return for each service its first port on which another program listens, by the service's name.
+    """Return the first port of each service on which another program listens, by the service's name.
 
-    `users` maps services to the uid that only they use, if they have one. `members` returns the processes of a service:
-    those of its session, or with `True` also those that have left the session, which takes longer. A port without a
-    listener is left out.
+    The result leaves out services without such a port. `users` maps a service to its own uid, if it has one. `members`
+    returns the processes of a service: the processes of its session, or with `True` also processes that have left the
+    session, which takes longer.
     """
     ports = {port for instance in instances for port in instance.published.values()}
     if not ports:
@@ -63,7 +63,11 @@ def strangers(
 
 
 def _listening(ports: Collection[int]) -> dict[int, list[Listener]]:
-    """Return the listening sockets by port. The kernel lists them first, so the rest of each table is not read."""
+    """Return for each of the ports the listening sockets that get connections to 127.0.0.1.
+
+    In the kernel's two files of TCP sockets (IPv4 and IPv6) listening sockets come first, so this stops at the first
+    other socket of each file.
+    """
     found: dict[int, dict[int, list[Listener]]] = {}
     for table in _TABLES:
         with suppress(OSError), Path(table).open() as lines:
@@ -81,7 +85,7 @@ def _listening(ports: Collection[int]) -> dict[int, list[Listener]]:
 
 
 def _owned(listeners: Sequence[Listener], members: Callable[[bool], Collection[int]]) -> bool:
-    """Return whether the processes hold all of these sockets."""
+    """Return whether the service's processes hold all of these sockets."""
     wanted = {f"socket:[{one.inode}]" for one in listeners}
     for thorough in (False, True):
         for pid in members(thorough):
@@ -101,9 +105,9 @@ def _descriptors(pid: int) -> Iterator[str]:
 def _elsewhere(
     instances: Sequence[Instance], members: Callable[[Instance, bool], Collection[int]]
 ) -> Iterator[tuple[str, int]]:
-    """Yield what `strangers` returns, where there is no /proc.
+    """Yield the service and port pairs of `strangers` on systems without /proc.
 
-    A port counts if it accepts connections and no process of the service listens on it.
+    Another program listens on a port if the port accepts connections and no process of the service listens on it.
     """
     import psutil
 
@@ -114,7 +118,7 @@ def _elsewhere(
         for pid in members(instance, True):
             with suppress(psutil.Error):
                 process = psutil.Process(pid)
-                rows = getattr(process, "net_connections", process.connections)("tcp")  # its name before psutil 6
+                rows = getattr(process, "net_connections", process.connections)("tcp")  # the old name before psutil 6
                 own |= {row.laddr.port for row in rows if row.status == psutil.CONN_LISTEN}
         for port in instance.published.values():
             if port not in own and accepts(port):

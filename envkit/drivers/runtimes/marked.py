@@ -1,4 +1,4 @@
-"""Finds processes that carry an environment's marker, and all processes of one service."""
+"""Finds the processes of an environment by their marker variable, and all processes of one service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envkit.base.waiting import within
 from envkit.drivers.runtimes.process_table import is_stranger, pids, stat_of
 
 SERVICE = "ENVKIT_SERVICE"
-"""The variable, beside the marker, that contains the name of the process's service."""
+"""A second variable of each process with the marker: it contains the name of the service."""
 
 ENGINES_OWN = frozenset({
     "aardvark-dns", "catatonit", "conmon", "fuse-overlayfs", "netavark", "pasta", "pasta.avx2", "podman pause",
@@ -25,15 +25,16 @@ ENGINES_OWN = frozenset({
 variables of the command that started them, for example kind. envkit must not end them."""
 
 EXEC = 0.5
-"""Seconds that a process may be in exec before envkit treats its variables as missing. Measured: 0.4 ms at most."""
+"""The longest wait in seconds for a process that is in exec, before envkit reads its variables as they are. The longest
+measured exec was 0.4 ms."""
 
 KERNEL_THREAD = 0x00200000
-"""PF_KTHREAD, a bit of the flags in /proc/PID/stat: include/linux/sched.h."""
+"""PF_KTHREAD, a bit of the flags in /proc/PID/stat, from Linux' include/linux/sched.h."""
 
 
 @dataclass(frozen=True)
 class Marked:
-    """A process of an environment; `leader` is true for the first process of its session."""
+    """A process with the marker of an environment; `leader` is true if the process leads its session."""
 
     pid: int
     environment: str
@@ -46,7 +47,7 @@ class Marked:
 
 
 def marked_processes(environment: str) -> Iterator[Marked]:
-    """Yield every process with the environment's marker that this user may read, of any owner."""
+    """Yield every process with the environment's marker whose variables this user can read, of any owner."""
     for pid, environ in carrying(labels.MARKER):
         if environ[labels.MARKER] == environment:
             with suppress(OSError):
@@ -55,14 +56,14 @@ def marked_processes(environment: str) -> Iterator[Marked]:
 
 
 def ours(environment: str, claim: Claim) -> Iterator[Marked]:
-    """Yield the processes with the environment's marker that this claim may end."""
+    """Yield the processes with the environment's marker that the claim allows envkit to end."""
     return (it for it in marked_processes(environment) if claim.on(it.owner, process=True).ours)
 
 
 def owner_of(pid: int, environ: Mapping[str, str]) -> Owner:
     """Return the owner of a process, from its user, namespaces and variables.
 
-    Raises `OSError` if it no longer exists.
+    Raises `OSError` if the process no longer exists.
     """
     if sys.platform == "linux":
         user = Path(f"/proc/{pid}").stat().st_uid
@@ -87,10 +88,10 @@ def program_of(pid: int) -> str:
 
 
 def carrying(variable: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Yield pid and variables of every process with this variable that this user may read, except `ENGINES_OWN`.
+    """Yield the pid and the variables of every process that has this variable, except the programs in `ENGINES_OWN`.
 
-    On Linux this reads /proc directly: psutil makes four system calls for each process, and an `up` with nothing to do
-    reads all processes.
+    Skips processes whose variables this user cannot read. On Linux this reads /proc directly, because psutil makes four
+    system calls for each process, and even an `up` with nothing to do reads all processes.
     """
     if sys.platform != "linux":
         import psutil
@@ -99,7 +100,7 @@ def carrying(variable: str) -> Iterator[tuple[int, Mapping[str, str]]]:
             with suppress(psutil.Error, OSError):
                 if variable in (environ := process.environ()):
                     yield process.pid, environ
-        return  # no helpers to leave out: other systems run engines in a virtual machine
+        return  # `ENGINES_OWN` run on Linux only: elsewhere the engine is in a virtual machine
     empty = []
     for pid in pids():
         with suppress(OSError):
@@ -125,11 +126,11 @@ def _if_carrying(variable: str, pid: int, said: bytes) -> Iterator[tuple[int, Ma
 
 
 def _environ_after_exec(pid: int) -> bytes:
-    """Return the variables of a process that appeared to have none; wait up to `EXEC` while it is in exec.
+    """Return the variables of a process whose `environ` was empty; wait up to `EXEC` seconds while it is in exec.
 
     During exec, Linux closes files and wakes the parent before it records where the new program's variables are. Until
-    then `environ` is empty: usually for 0.05 ms, on a busy machine until the kernel runs the process again. Kernel
-    threads, zombies and processes without variables always have an empty `environ`.
+    then the file `environ` in /proc is empty: usually for 0.05 ms, and on a busy machine until the kernel runs the
+    process again. The `environ` of kernel threads, zombies and processes without variables is always empty.
     """
     if _in_exec(pid):
         within(EXEC, lambda: not _in_exec(pid), every=0.0005)
@@ -137,7 +138,7 @@ def _environ_after_exec(pid: int) -> bytes:
 
 
 def _in_exec(pid: int) -> bool:
-    """Return whether the kernel has not recorded yet where the process's variables end."""
+    """Return whether the process is in exec: the kernel has not recorded yet where its variables end."""
     stat = stat_of(pid)
     return stat is not None and stat.state not in "ZX" and not stat.flags & KERNEL_THREAD and stat.variables_end == 0
 
@@ -149,7 +150,7 @@ def _is_engines_own(pid: int) -> bool:
 
 
 def sessions() -> dict[int, set[int]]:
-    """Return every session of this machine with its processes, by the pid of its leader."""
+    """Return the processes of every session of this machine, by the pid of the session's leader."""
     found: dict[int, set[int]] = {}
     for pid in pids():
         with suppress(OSError):
@@ -158,10 +159,10 @@ def sessions() -> dict[int, set[int]]:
 
 
 def session(leader: int, began: float | None) -> set[int]:
-    """Return every process of that session; empty if the leader's pid belongs to another process now.
+    """Return every process of the session of `leader`; empty if the leader's pid belongs to another process now.
 
-    Membership depends on the session alone, because programs such as Redis and PostgreSQL overwrite the memory that
-    contains their variables. The kernel does not reuse the session's number while one member lives.
+    This does not check the marker variable, because programs such as Redis and PostgreSQL overwrite the memory that
+    contains their variables. The kernel does not reuse the session's number while one of its processes exists.
     """
     if is_stranger(leader, began):
         return set()
@@ -171,8 +172,9 @@ def session(leader: int, began: float | None) -> set[int]:
 def tree(leader: int, began: float | None, environment: str, service: str, claim: Claim) -> set[int]:
     """Return all processes of a service: its session, their children in other sessions, and processes with its marker.
 
-    A marker counts only on processes that the claim covers. Children are included because each child of PostgreSQL
-    leads a separate session. Marked processes are included because a program in the background has lost its parent.
+    Children are included because each child of PostgreSQL leads a separate session. Processes with the marker are
+    included because a program in the background has lost its parent; the claim must accept their owner. Never includes
+    this process and its parents.
     """
     import psutil
 

@@ -1,4 +1,4 @@
-"""The environment's own network: labelled, and shared by services and cluster, so that they find each other by name."""
+"""Creates and removes an environment's own network, in which services and cluster nodes find each other by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Networks:
-    """The networks of one engine, found by label. The claim decides which of them may be removed."""
+    """The environments' networks on one engine. The claim decides which of them envkit is allowed to remove."""
 
     def __init__(self, api: APIClient, claim: Claim) -> None:
         self._api = api
@@ -24,7 +24,10 @@ class Networks:
         self._owners: dict[str, Owner] = {}
 
     def exists(self, environment: str) -> bool:
-        """Return whether the environment's network exists. Raises `EngineError` if a foreign network has its name."""
+        """Return whether the environment's network exists.
+
+        Raises `EngineError` if a network of that name lacks the environment's label.
+        """
         name = labels.resource_name(environment)
         with translated("listing networks"):
             rows = [row for row in self._api.networks(names=[name]) if row["Name"] == name]
@@ -52,7 +55,10 @@ class Networks:
         return self._gateways.get(environment, "")
 
     def create(self, environment: str, owner: Owner, /, **marks: str) -> None:
-        """Create the network with `marks` among its labels; does nothing if it exists and is ours."""
+        """Create the network with `marks` among its labels; do nothing if it exists and is ours.
+
+        Raises `HolderError` if it exists and has another owner.
+        """
         if self.exists(environment):
             self._claim.check(self._owners[environment], f"the network {labels.resource_name(environment)}")
             return
@@ -63,7 +69,7 @@ class Networks:
     def remove_all(self, environment: str) -> list[str]:
         """Remove every network with the environment's label; return their names.
 
-        Raises `HolderError` if one is not ours.
+        Raises `HolderError`, and removes nothing, if one of them has another owner.
         """
         from docker.errors import NotFound
 
@@ -84,14 +90,14 @@ class Networks:
 
 
 def _gateway(row: Mapping[str, Any]) -> str:
-    """Return the gateway of the network's IPv4 range; both engines answer in the same form."""
+    """Return the gateway of the network's IPv4 range, or an empty string. Both engines answer in the same form."""
     ranges = (row.get("IPAM") or {}).get("Config") or []
     gateways = (str(each.get("Gateway") or "").partition("/")[0] for each in ranges)
     return next((gateway for gateway in gateways if "." in gateway), "")
 
 
 class NoNetworks:
-    """The networks of processes: they use the host's network, so envkit makes and removes none."""
+    """The networks for the runtime `processes`: processes use the host's network, so envkit makes no network."""
 
     def exists(self, _environment: str) -> bool:
         """Return False: envkit makes no network for processes."""

@@ -1,4 +1,4 @@
-"""The runtime `containers`: Docker or Podman, with its networks and images."""
+"""The runtime `containers`: services run as containers of Docker or Podman."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class EngineBackend:
         reach.check(self.endpoint)
 
     def this_host(self) -> ThisHost:
-        """Return the address at which containers reach this host."""
+        """Return the address at which containers reach this host, and the address on which to listen for them."""
         from envkit.drivers.runtimes.this_host import this_host
 
         return this_host(self.endpoint, lambda: self.networks.gateway(self.opening.environment.name))
@@ -102,7 +102,7 @@ class EngineBackend:
 def entered(
     environment: Environment, environ: Mapping[str, str], paths: Paths, stream: Stream
 ) -> Iterator[Endpoint]:  # fmt: skip
-    """Find the engine that the environment requests and yield its address. Raises `EngineError`."""
+    """Find the engine that the environment requests and yield its address. Raises `EngineError` if that fails."""
     from envkit.drivers.engine.podman_service import engine
 
     with engine(environment.engine, environ, paths, stream) as endpoint:
@@ -117,7 +117,7 @@ def sites(search: Search) -> Sites:
 
 
 def reopened(recorded: Recorded) -> AbstractContextManager[Renewing]:
-    """Return a context with the runtime on the recorded engine."""
+    """Return a context that yields the runtime on the recorded engine."""
     from envkit.drivers.runtimes.engine_site import reopen
 
     return reopen(recorded)

@@ -42,7 +42,7 @@ class HostBackend:
 
     @cached_property
     def networks(self) -> NoNetworks:
-        """No networks: processes use the host's."""
+        """The networks; their methods do nothing, because processes use the host's network."""
         return NoNetworks()
 
     @cached_property
@@ -53,10 +53,10 @@ class HostBackend:
         return Programs(self.opening.environment.services, self.opening.environ, self.opening.cache)
 
     def check(self) -> None:
-        """Do nothing: no engine stands between this host and the ports."""
+        """Do nothing: processes open their ports on this host directly."""
 
     def this_host(self) -> ThisHost:
-        """Return 127.0.0.1: processes run on this host."""
+        """Return 127.0.0.1 for both addresses, because processes run on this host."""
         from envkit.drivers.runtimes.this_host import this_host
 
         return this_host(None, str)
@@ -69,19 +69,19 @@ class HostBackend:
 def entered(
     _environment: Environment, _environ: Mapping[str, str], _paths: Paths, _stream: Stream
 ) -> AbstractContextManager[None]:  # fmt: skip
-    """Return an empty context: processes need no engine."""
+    """Return a context that yields None, because processes need no engine."""
     return nullcontext()
 
 
 def sites(search: Search) -> Sites:
-    """Return this host."""
+    """Return this host as the only site."""
     from envkit.drivers.runtimes.host_site import find
 
     return find(search)
 
 
 def reopened(recorded: Recorded) -> AbstractContextManager[Renewing]:
-    """Return a context with the runtime on the recorded environment's processes."""
+    """Return a context that yields the runtime on the recorded environment's processes."""
     from envkit.drivers.runtimes.host_site import reopen
 
     return reopen(recorded)

@@ -1,4 +1,4 @@
-"""PostgreSQL's data directory for a process: copies a template that initdb made once in the cache, which is faster."""
+"""Fills PostgreSQL's data directory for a process: copies a template from the cache, which is faster than initdb."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from envkit.drivers.accounts import Account
 from envkit.drivers.runtimes.spawning import as_user
 
 SECONDS = 60.0
-"""Timeout in seconds for initdb and for creating the database; both took 1.0 s on an idle two-core machine."""
+"""The timeout in seconds for initdb, and again for the creation of the database. Both took 1.0 s on an idle two-core
+machine."""
 
 TOLD = ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
 """The variables that determine the contents of the data directory, as in PostgreSQL's own images."""
@@ -34,7 +35,7 @@ def fill(
 ) -> None:  # fmt: skip
     """Make a data directory with the user, password and database of `POSTGRES_*`, owned by `account`, mode 0700.
 
-    The user is no superuser unless the variables request it. Raises `EnvironmentFailed` with initdb's output.
+    The user is a superuser only if the variables request it. Raises `EnvironmentFailed` with initdb's output.
     """
     from filelock import FileLock
 
@@ -54,7 +55,7 @@ def fill(
 
 
 def own(folder: Path, account: Account | None) -> None:
-    """Give the folder and all files in it to the account; the folder's mode becomes 0700."""
+    """Set the folder's mode to 0700, and make the account the owner of the folder and everything in it."""
     folder.chmod(0o700)
     if account is None:
         return
@@ -63,7 +64,7 @@ def own(folder: Path, account: Account | None) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove incomplete templates of a killed envkit. A template that is being copied now has a locked lock file."""
+    """Remove incomplete templates of a killed envkit. Keep a template while another process holds its lock."""
     from filelock import FileLock, Timeout
 
     for left in folder.glob(".*.new"):
@@ -76,7 +77,7 @@ def _make(
     scratch: tuple[Path, Account | None], template: Path, programs: Mapping[str, Path], variables: Mapping[str, str],
     environ: Mapping[str, str],
 ) -> None:  # fmt: skip
-    """Run initdb and CREATE DATABASE in the scratch folder, then rename the result, so no template is incomplete."""
+    """Make the data in the scratch folder and copy it; rename the copy at the end, so no template is incomplete."""
     folder, account = scratch
     write_private(folder / "password", variables.get("POSTGRES_PASSWORD", ""))
     own(folder, account)
@@ -92,7 +93,7 @@ def _with_limited_rights(
     folder: Path, programs: Mapping[str, Path], variables: Mapping[str, str], environ: Mapping[str, str],
     account: Account | None,
 ) -> None:  # fmt: skip
-    """Run the container's initdb program: it makes envkit's superuser, who cannot log in here, and the user's role."""
+    """Run the initdb script that containers use too. It makes the user's role, and a superuser who cannot log in."""
     user, database = _user(variables), _database(variables)
     login = [f"--username={user}", "--auth-local=reject"]
     login += [f"--pwfile={folder / 'password'}"] if variables.get("POSTGRES_PASSWORD") else ["--auth-host=trust"]
@@ -110,7 +111,7 @@ def _with_all_rights(
     folder: Path, programs: Mapping[str, Path], variables: Mapping[str, str], environ: Mapping[str, str],
     account: Account | None,
 ) -> None:  # fmt: skip
-    """Run initdb as PostgreSQL's own images do: the user is the superuser."""
+    """Run initdb and create the database as PostgreSQL's own images do: the user is the superuser."""
     data, database = folder / "data", _database(variables)
     initdb = [str(programs["initdb"]), "-D", str(data), "-U", _user(variables), *INITDB]
     if variables.get("POSTGRES_PASSWORD"):
@@ -132,10 +133,10 @@ def _database(variables: Mapping[str, str]) -> str:
 
 @contextmanager
 def _scratch(folder: Path, account: Account | None) -> Iterator[tuple[Path, Account | None]]:
-    """Yield a folder for initdb inside the service's folder, and the user for initdb.
+    """Yield a folder for initdb inside the service's folder, and the account for initdb; then remove the folder.
 
-    The folder is removed with the service even if envkit is killed. initdb needs a user with a name. This user can
-    enter the service's folder because it gets the group of the service's account.
+    If envkit is killed, the folder is removed with the service. initdb needs a user with a name, so this
+    account has another uid than the service's account. It has the same gid, so it can enter the service's folder.
     """
     user = Account(accounts.named().uid, account.gid) if account else None
     folder.mkdir(mode=0o700)
@@ -146,7 +147,10 @@ def _scratch(folder: Path, account: Account | None) -> Iterator[tuple[Path, Acco
 
 
 def _run(argv: list[str], environ: Mapping[str, str], account: Account | None, text: str = "") -> None:
-    """Run the command in a new session and wait for it. Kills the session on timeout or when envkit is interrupted."""
+    """Run the command in a new session and wait for its end. On timeout or interruption, kill its process group.
+
+    Raises `EnvironmentFailed` with the output if the command fails.
+    """
     process = subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
         start_new_session=True, env={**os.environ, **environ, "LC_ALL": "C"}, **as_user(account),

@@ -1,4 +1,4 @@
-"""Records of services that run as processes: each service's folder has its record in `instance.json`."""
+"""Reads the records of services that run as processes. A record is the file `instance.json` in the service's folder."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ NEVER = -1.0
 
 @dataclass(frozen=True)
 class Records:
-    """The records below `home`, the folder of an environment's services."""
+    """The records of one environment's services; each service has a folder in `home`."""
 
     home: Path
     claim: Claim
 
     def names(self) -> list[str]:
-        """Return the services that have a record; empty if another user owns the folder."""
+        """Return the names of the services that have a record; empty if another user owns `home`."""
         return sorted(path.parent.name for path in self.home.glob(f"*/{RECORD}")) if self.are_ours() else []
 
     def are_ours(self) -> bool:
-        """Return whether this user owns the folder. Otherwise envkit would end processes that another user recorded."""
+        """Return whether this user owns `home`. If not, envkit must not end the processes that the records name."""
         try:
             found = self.home.lstat()
         except OSError:
@@ -46,9 +46,9 @@ class Records:
         return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
     def make_home(self) -> None:
-        """Make the folder, writable by this user only.
+        """Make the folder `home`, which only this user can write.
 
-        Below `/var/tmp` another user could have made it: then raise `EngineError`.
+        Raises `EngineError` if another user has made it, which is possible below `/var/tmp`.
         """
         if not os.path.lexists(self.home):
             make_folder(self.home.parent)
@@ -57,10 +57,10 @@ class Records:
             raise EngineError(f"{self.home} belongs to somebody else", hint="remove it, or use another --name")
 
     def began(self, instance: Instance) -> float | None:
-        """Return the recorded start time of its leader, or None if the record is lost.
+        """Return the recorded start time of the instance's leader, or None if there is no record of this process.
 
-        Without a record only the marker identifies the process. Returns `NEVER` for a pid of an earlier boot or of
-        another PID namespace.
+        A process without a record is identified by its marker only. Returns `NEVER` if the pid is from an earlier boot
+        or from another PID namespace.
         """
         try:
             raw = json.loads((self.home / instance.service / RECORD).read_text())
@@ -72,12 +72,12 @@ class Records:
         return stamp.began if stamp.means_something else NEVER
 
     def group_of(self, instance: Instance) -> Path | None:
-        """Return its control group; None if this user may make none."""
+        """Return the path of the instance's control group; None if this user is not allowed to make groups."""
         owner = instance.owner if instance.owner.home else self.claim.owner
         return limits.group(environment_of(instance), instance.service, owner.key)
 
     def read(self, name: str) -> Instance | None:
-        """Return the service with its state now, or None if there is no record that this version of envkit can read."""
+        """Return the service with its state now; None if it has no record that this version of envkit can read."""
         found = _recorded(self.home / name)
         if found is None:
             return None
@@ -95,7 +95,7 @@ class Records:
 
 
 def record_of(instance: Instance, leader: int) -> str:
-    """Return the text of a record; `leader` is the pid of the running process."""
+    """Return the text of a record; `leader` is the pid of the process that leads the service's session."""
     return json.dumps({**asdict(instance), "began": start_time(leader), "boot": boot()})
 
 
@@ -105,9 +105,10 @@ def environment_of(instance: Instance) -> str:
 
 
 def _recorded(folder: Path) -> tuple[Instance, Stamp] | None:
-    """Return the record's contents and the stamp of its leader.
+    """Return the instance in the record, and the stamp (pid, start time, boot) of its leader.
 
-    Returns None for the record of another version of envkit; its processes are found by their marker.
+    Returns None if there is no record, or if another version of envkit wrote it in another form. envkit then finds the
+    processes by their marker.
     """
     try:
         raw = json.loads((folder / RECORD).read_text())
@@ -120,7 +121,7 @@ def _recorded(folder: Path) -> tuple[Instance, Stamp] | None:
         instance = Instance(**raw)
     except (OSError, TypeError, KeyError, ValueError, AttributeError):
         return None
-    if stamp.boot not in ("", boot()):  # after a reboot namespaces have other numbers
+    if stamp.boot not in ("", boot()):  # namespaces have other numbers after a reboot
         instance = replace(instance, owner=replace(instance.owner, mount="", pids=""))
     return instance, replace(stamp, pids=instance.owner.pids)
 
@@ -138,9 +139,9 @@ def _lingers(stamp: Stamp) -> bool:
 
 
 def _owner_in(raw: dict[str, Any], folder: Path) -> Owner:
-    """Return the owner in a record, with the user who owns the record's file.
+    """Return the owner from a record; its user is the owner of the record's file.
 
-    Records of earlier versions contain only the checkout.
+    Records of earlier versions contain only the owner's checkout.
     """
     checkout = raw.pop("root", None)
     if "owner" in raw:

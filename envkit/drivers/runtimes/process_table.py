@@ -13,12 +13,13 @@ from pathlib import Path
 from envkit.base.owner import namespace
 
 CLOSE = 0.005
-"""Start times that differ by less than this, in seconds, are the same process: kernels count in ticks of 0.01 s."""
+"""Two start times of one pid that differ by less than this many seconds mean the same process. Linux counts start times
+in ticks, usually of 0.01 s."""
 
 
 @dataclass(frozen=True)
 class Stat:
-    """What Linux reports about a process: the letter of its state, its number of threads, its start time in ticks."""
+    """Facts that Linux reports about a process: the letter of its state, its number of threads, its start in ticks."""
 
     state: str
     threads: int
@@ -28,9 +29,9 @@ class Stat:
 
 
 def stat_of(pid: int) -> Stat | None:
-    """Return what Linux reports about the process; None if it no longer exists.
+    """Return the facts that Linux reports about the process; None if it no longer exists.
 
-    This reads /proc directly: importing psutil takes 0.02 s, and an `up` with nothing to do would wait for it.
+    This reads /proc directly, because importing psutil takes 0.02 s, too long for an `up` with nothing to do.
     """
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -49,9 +50,9 @@ def pids() -> list[int]:
 
 
 def start_time(pid: int) -> float:
-    """Return when the process began, in seconds; 0 if it no longer exists. Use it only for comparisons.
+    """Return the start time of the process in seconds; 0 if it no longer exists. Use the result only for comparisons.
 
-    On Linux the time counts from the boot: psutil's value changes when the clock is set.
+    On Linux these are seconds since the boot, because psutil's value changes when somebody sets the clock.
     """
     if sys.platform == "linux":
         stat = stat_of(pid)
@@ -82,7 +83,7 @@ class Stamp:
     pid: int
     began: float
     boot: str = ""
-    """Empty in records of earlier versions."""
+    """The id that `boot` returned; empty in records of earlier versions of envkit."""
     pids: str = ""
 
     @classmethod
@@ -92,7 +93,7 @@ class Stamp:
 
     @classmethod
     def read(cls, raw: object) -> Stamp | None:
-        """Return the stamp from the result of `written`, or None if a file contains something else."""
+        """Return the stamp from the list that `written` returned, or None if `raw` is something else."""
         if not isinstance(raw, Sequence) or isinstance(raw, str) or len(raw) not in (2, 4):
             return None
         with suppress(TypeError, ValueError):
@@ -105,17 +106,17 @@ class Stamp:
 
     @property
     def means_something(self) -> bool:
-        """Return whether the pid belongs to this boot and this PID namespace."""
+        """Whether the pid comes from this boot and this PID namespace. Only such a pid identifies a process."""
         return self.boot in ("", boot()) and self.pids in ("", namespace("pid"))
 
     @property
     def alive(self) -> bool:
-        """Return whether the process runs, as far as this process can see it."""
+        """Whether the process runs; false if its pid comes from another boot or PID namespace."""
         return self.means_something and alive(self.pid, self.began)
 
     @property
     def gone(self) -> bool:
-        """Return whether the process has certainly ended. In another PID namespace it may run without being visible."""
+        """Whether the process has certainly ended; false if its pid comes from another PID namespace of this boot."""
         if self.boot not in ("", boot()):
             return True
         return self.means_something and not alive(self.pid, self.began)
@@ -124,7 +125,7 @@ class Stamp:
 def alive(pid: int, began: float | None = None) -> bool:
     """Return whether the process runs and, if `began` is given, began at that time.
 
-    A zombie does not run. But if the first thread ends before the others, the process appears to be a zombie while the
+    A zombie with one thread does not run. A zombie with more threads does: only its first thread has ended, and the
     other threads still hold its ports.
     """
     if sys.platform == "linux":
@@ -155,6 +156,6 @@ def is_stopped(pid: int) -> bool:
 
 
 def is_stranger(pid: int, began: float | None) -> bool:
-    """Return whether the pid now belongs to another process than the one that began at `began`."""
+    """Return whether the pid now belongs to a process that did not begin at `began`; false if `began` is None."""
     now = start_time(pid)
     return began is not None and now > 0 and abs(now - began) >= CLOSE

@@ -1,12 +1,13 @@
 """Runs services as ordinary processes of the user, without an engine: each has a folder and a marker variable.
 
-Each service runs in a separate session. A small shell leads the session: it waits until envkit has recorded and limited
-it, starts the program, and writes its exit code. The folder contains `instance.json` (the record), `log`, `exit`,
-`root/` (its files) and `data/` (its data, mode 0700). envkit finds a process by its folder, or by the marker if the
-folder is lost. The start time in the record detects a reused pid.
+Each service runs in a separate session. A small shell leads the session. It waits until envkit has recorded the shell's
+pid and set the memory limit, starts the program, and writes the program's exit code. The folder contains
+`instance.json` (the record), `launch.json` (how to start it again), `log`, `exit` (the exit code), `root/` (the
+service's files) and `data/` (its data, mode 0700). envkit finds a process by the folder, or by the marker if the folder
+is lost. The start time in the record shows whether the kernel has given the pid to another process.
 
-If envkit is root, a service may run as an unused uid. That user owns `data/` and reads `root/`. Root owns everything
-that envkit executes or reads back, in a folder that the service's user cannot write.
+If envkit is root, a service can run as an unused uid. This uid owns `data/` and can read `root/`. Root owns everything
+that envkit executes or reads back, in a folder that the service's uid cannot write.
 """
 
 from __future__ import annotations
@@ -39,25 +40,22 @@ from envkit.drivers.runtimes.usage import Usage, of_processes
 from envkit.planning.facts import Instance
 
 Prepare = Callable[[Unit, Path], Launch]
-"""Prepares a unit in its folder: finds the program and fills the data directory."""
+"""Prepares a unit in its folder (finds the program, fills the data directory) and returns how to start it."""
 
 
 def never(_unit: Unit, _folder: Path) -> Launch:
-    """Raise `EngineError`.
-
-    A runtime gets this function as `prepare` if it must not start services, for example in `down`.
-    """
+    """Raise `EngineError`. A runtime that must not start services, as in `down`, gets this function as `prepare`."""
     raise EngineError("this runtime cannot start services")
 
 
 class Processes:
     """The runtime `processes`.
 
-    It ends and changes what its claim covers; for other processes it raises `HolderError`.
+    It ends and changes only processes whose owner its claim accepts; for others these calls raise `HolderError`.
     """
 
     def __init__(self, home: Path, prepare: Prepare, claim: Claim) -> None:
-        """Keep services below the folder `home`; `prepare` finds a unit's program and fills its data directory."""
+        """Keep the folders of services in the folder `home`; call `prepare` before a unit's first start."""
         self.home = home
         self.claim = claim
         self.records = Records(home, claim)
@@ -83,7 +81,7 @@ class Processes:
         return found
 
     def whose(self, instance: Instance) -> Verdict:
-        """Return the claim's verdict on the owner of the process, from its record or its variables."""
+        """Return whether the claim accepts the owner of the process, and the reason if not."""
         return self.claim.on(instance.owner, process=True)
 
     def _check(self, instance: Instance) -> None:
@@ -92,7 +90,8 @@ class Processes:
     def start(self, unit: Unit) -> Instance:
         """Start the service in its own session.
 
-        Removes an earlier one first, and writes the record before the program starts.
+        Removes an earlier instance of the service first, and writes the record before the program starts. Raises
+        `PortTaken` if another program listens on one of its ports. A failed start leaves nothing behind.
         """
         if os.path.lexists(self.home):
             self.records.make_home()
@@ -143,7 +142,7 @@ class Processes:
                 write_private(folder / RECORD, record_of(instance, child.pid))
                 if instance.memory and (group := self.records.group_of(instance)):
                     limits.confine(group, child.pid, instance.memory)
-                with suppress(BrokenPipeError):  # killed already: the next `look` reports it
+                with suppress(BrokenPipeError):  # the shell was killed already: the next `look` reports this
                     go.write(b"\n")
         except BaseException:
             child.kill()
@@ -153,11 +152,11 @@ class Processes:
         return instance
 
     def look(self, instance: Instance) -> Instance:
-        """Return the process with its state now; the state is `dead` if it has no record any more."""
+        """Return the instance with its state now; the state is `dead` if the service has no record any more."""
         return self.records.read(instance.service) or replace(instance, state="dead")
 
     def logs(self, instance: Instance, tail: int | None = None) -> str:
-        """Return its output so far, or the last `tail` lines."""
+        """Return the service's output so far, or the last `tail` lines of it."""
         try:
             text = (self.home / instance.service / "log").read_text(errors="replace")
         except FileNotFoundError:
@@ -165,12 +164,15 @@ class Processes:
         return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:])
 
     def follow(self, instance: Instance, tail: int | None = None, place: Place | None = None) -> Iterator[str]:
-        """Yield its last `tail` lines and each new one, until it ends. A restart continues the same log file."""
+        """Yield the last `tail` lines and each new line, until the service ends. The log continues after a restart."""
         path = self.home / instance.service / "log"
         return growing(path, lambda: self.look(instance).state in ("running", "paused"), tail, place)
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
-        """End the whole tree (stop signal, `grace` seconds, SIGKILL); then remove its folder, uid and control group."""
+        """End all processes of the service, then remove its folder, its uid and its control group.
+
+        The processes get the stop signal, `grace` seconds to end, and SIGKILL.
+        """
         self._check(instance)
         folder = self.home / instance.service
         self._end(instance, grace, in_a_hurry=shared_memory.owner(folder / "data"))
@@ -182,7 +184,7 @@ class Processes:
             limits.remove(group)
 
     def pause(self, instance: Instance) -> None:
-        """Stop the whole tree with SIGSTOP, the leader first, because `look` checks the leader."""
+        """Stop all processes of the service with SIGSTOP, the leader first, because `look` checks only the leader."""
         self._check(instance)
         send([int(instance.id)], signal.SIGSTOP)
         held: set[int] = set()
@@ -191,7 +193,7 @@ class Processes:
             held |= fresh
 
     def resume(self, instance: Instance) -> Instance:
-        """Continue the tree, the leader last: if this is interrupted, `look` still reports it as paused."""
+        """Continue all processes of the service, the leader last: after an interruption `look` returns `paused`."""
         self._check(instance)
         leader = int(instance.id)
         send(self._tree(instance) - {leader}, signal.SIGCONT)
@@ -199,14 +201,14 @@ class Processes:
         return replace(instance, state="running")
 
     def usage(self, instance: Instance) -> Usage:
-        """Return memory and processor time of the whole tree."""
+        """Return the memory and the processor time of all processes of the service."""
         return of_processes(self._tree(instance))
 
     def _tree(self, instance: Instance) -> set[int]:
         return self._everything(instance, int(instance.id), self.records.began(instance))
 
     def _everything(self, instance: Instance, leader: int, began: float | None) -> set[int]:
-        """Return what `tree` finds, and all processes with the service's own uid."""
+        """Return the processes that `tree` returns, and all processes with the service's own uid."""
         found = tree(leader, began, environment_of(instance), instance.service, self.claim)
         return found | (accounts.processes_of(self.home / instance.service) if self.records.are_ours() else set())
 
@@ -227,7 +229,10 @@ class Processes:
             return None
 
     def execute(self, instance: Instance, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command beside the service, with its variables and as its user; return exit code and output."""
+        """Run a command on this host with the service's variables, as its user; return the exit code and the output.
+
+        Returns the exit code 127 if the command cannot be started or takes longer than 10 s.
+        """
         if not self.look(instance).running:
             raise EngineError(f"{instance.name} is not running, so no command can run beside it")
         folder = self.home / instance.service
@@ -242,7 +247,7 @@ class Processes:
         return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
     def limit_of(self, instance: Instance) -> str | None:
-        """Return the limit of its control group; None if this user may make no control group."""
+        """Return the memory limit of the service's control group; None if there is no such group."""
         group = self.records.group_of(instance)
         return limits.confined(group) if group else None
 
@@ -257,9 +262,9 @@ class Processes:
         return self._begin(folder, again, launch)
 
     def rewrite(self, name: str, path: str, content: bytes) -> bool:
-        """Replace a file's content and keep its owner and mode; return whether it changed.
+        """Replace the content of a file and keep its owner and mode; return whether the content changed.
 
-        `name` is the name of the instance.
+        `name` is the name of the instance. Returns False if the instance or the file does not exist.
         """
         found = next((it for it in map(self.records.read, self.records.names()) if it and it.name == name), None)
         target = self.home / found.service / "root" / path.lstrip("/") if found else None
@@ -269,7 +274,7 @@ class Processes:
         return True
 
     def used_memory(self, instance: Instance) -> int:
-        """Return the bytes of memory that its control group counts, 0 if it has none."""
+        """Return the bytes of memory that the service's control group counts; 0 if there is no such group."""
         group = self.records.group_of(instance)
         return limits.used(group) if group else 0
 
@@ -287,14 +292,17 @@ class Processes:
         return False
 
     def ports_beside(self, instance: Instance) -> Mapping[int, int]:
-        """Return its published ports: a client beside it uses the same ports of this host."""
+        """Return for each of the service's own ports the port of this host that a client on this host uses."""
         return instance.published
 
     def way_in(
         self, instance: Instance, client: Sequence[str], variables: Mapping[str, str], argv: Sequence[str],
         environ: Mapping[str, str], *, tty: bool,
     ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
-        """Return a command on this host and its variables: the service's own, PATH with its program, but no marker."""
+        """Return a command for this host and the variables to set for it.
+
+        The variables are the service's, without envkit's markers; PATH begins with the folder of the service's program.
+        """
         from envkit.drivers.runtimes.entering import beside
 
         del tty  # the command uses this terminal
@@ -317,18 +325,18 @@ class Processes:
         if not ended:
             raise EngineError(f"{instance.name} (pid {leader}) does not end", hint=f"kill -9 {leader}")
         for pid, child in tuple(self._children.items()):
-            if child.poll() is not None:  # reap it, otherwise it would remain a zombie
+            if child.poll() is not None:  # `poll` reaps the child, which would remain a zombie
                 self._children.pop(pid, None)
 
 
 def _reason(error: OSError) -> str:
-    """Return the reason for one file: an error of `shutil.copytree` on a full disk lists every file."""
+    """Return the reason for one file, because an error of `shutil.copytree` on a full disk lists every file."""
     if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
         return str(error.args[0][0][-1])
     return f"{error.strerror or error} ({error.filename})" if error.filename else str(error.strerror or error)
 
 
 def _lost(marked: Marked) -> Instance:
-    """Return an instance for a process whose folder is lost; its state `other` makes envkit replace or remove it."""
+    """Return an instance for a process whose folder is lost. Its state is `other`, so envkit replaces or removes it."""
     name = labels.resource_name(marked.environment, marked.service)
     return Instance(str(marked.pid), name, marked.service, "other", fingerprint="", owner=marked.owner)

@@ -1,4 +1,4 @@
-"""The places where a runtime keeps what it runs: each engine that answers, or this host. `down` and `list` use them."""
+"""The places where a runtime runs services: each engine that answers, or this host. `down` and `list` use them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Trace:
 class Search:
     """What to search for. An empty `environment` means every environment of this machine.
 
-    `engine` is the wanted engine. `known` are the engines that the environment's files name; None if they name nothing.
+    `engine` is the requested engine. `known` contains the engines that the environment's files name; it is None if
+    there are no such files.
     """
 
     environ: Mapping[str, str]
@@ -48,20 +49,21 @@ class Removable(Protocol):
     """A runtime from which services can be removed."""
 
     def observe(self, environment: str) -> Sequence[Instance]:
-        """Return everything with the environment's label."""
+        """Return every instance (container or process) that is labelled with the environment's name."""
 
     def whose(self, instance: Instance) -> Verdict:
-        """Return the claim's verdict on the instance's owner."""
+        """Return whether the claim accepts the owner of the instance, and the reason if not."""
 
     def remove(self, instance: Instance, grace: float = 0.0) -> None:
-        """Stop and remove it. Raises `HolderError` if the claim does not cover it."""
+        """Stop and remove the instance. Raises `HolderError` if the claim does not accept its owner."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A site opened to remove an environment.
+    """A site that is open for the removal of one environment.
 
-    `tidy` removes what is left when no service is there any more, such as the network, and returns the names.
+    Call `tidy` with the environment's name after all its services are removed: it removes the rest, such as the
+    network, and returns the names of what it removed.
     """
 
     runtime: Removable
@@ -69,36 +71,36 @@ class Opened:
 
 
 class Site(Protocol):
-    """One place where a runtime keeps what it runs."""
+    """One place where a runtime runs services: a container engine, or this host."""
 
     @property
     def where(self) -> str:
-        """The place as messages name it: `docker`, `processes`."""
+        """The name of the place in messages: `docker`, `podman` or `processes`."""
 
     @property
     def address(self) -> str:
         """The engine's address, or "" for this host."""
 
     def traces(self, node_labels: Sequence[str]) -> Iterator[Trace]:
-        """Yield the parts of all environments. `node_labels` mark nodes of clusters. Raises `EngineError`."""
+        """Yield the parts of all environments. `node_labels` are the labels of cluster nodes. Raises `EngineError`."""
 
     def open(self, paths: Paths, claim: Claim) -> AbstractContextManager[Opened]:
-        """Open it for one environment. The claim decides what may be removed."""
+        """Open the site for one environment. The claim decides which instances the caller is allowed to remove."""
 
     def is_at(self, address: str, home: Path) -> bool:
-        """Return whether a recorded address means this site. `home` is the state directory of the record."""
+        """Return whether the address in a state record means this site; `home` is the record's state directory."""
 
     def describe(self, instance: Instance) -> str:
-        """Return the instance as messages name it."""
+        """Return the text with which messages name the instance."""
 
     @property
     def grace(self) -> float:
-        """Seconds that a service has to end by itself at `down`."""
+        """The seconds that a service has at `down` to end after the stop signal; 0 means SIGKILL at once."""
 
 
 @dataclass(frozen=True)
 class Sites:
-    """The sites that answer, and the reason why each of the others does not, by address."""
+    """`found` contains the sites that answer; `silent` maps the address of each silent engine to its error."""
 
     found: Sequence[Site] = ()
     silent: Mapping[str, str] = field(default_factory=dict)
@@ -106,7 +108,7 @@ class Sites:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A runtime as the state record names it: for who has not opened the environment."""
+    """The runtime that a state record names, for callers that have not opened the environment."""
 
     engine: str
     engine_url: str

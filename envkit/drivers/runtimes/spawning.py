@@ -1,4 +1,4 @@
-"""Starts a service's program: stores how it was started, and runs it under a small shell that leads its session."""
+"""Starts a service's program under a small shell that leads a session, and stores how to start it again."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _SHIM = (
     "read -r _ || exit 125; exec </dev/null; exit_file=$1; shift; "
     '"$@"; code=$?; (umask 077; printf %s "$code" >"$exit_file"); exit "$code"'
 )
-"""A shell script that waits for a line, runs the program as its child, and writes the exit code into a file, because
-envkit may have ended by then.
+"""A shell script that waits for a line, runs the program as a child, and writes the exit code into a file.
 
-The program therefore starts only after envkit has recorded and limited it, and not at all if envkit dies first. The
-shell runs as envkit's user: a program with another uid can neither signal the shell nor write the file."""
+The shell writes the exit code because envkit has often ended by then. The program starts only after envkit has written
+the record and set the memory limit, and it does not start if envkit dies first. The shell runs as envkit's user, so a
+program with another uid can neither send signals to the shell nor write the file."""
 
 _DROP = """
 import os, signal, sys
@@ -46,48 +46,48 @@ except OSError as error:
     print(f"{words[0]} cannot be run as uid {uid}: {error.strerror}", file=sys.stderr)
     sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
 """
-"""A Python program that changes to the service's user and then executes the service's program. Root opens the program
-first, so it may be in a folder that only root can enter.
+"""A Python program that changes to the service's user and then executes the service's program.
 
-setpriv would be faster (1 ms instead of Python's 10 ms), but BusyBox's version cannot do this, and macOS has none."""
+Root opens the service's program before the change, so the program can be in a folder that only root can enter. setpriv
+would be faster (1 ms instead of Python's 10 ms), but BusyBox's setpriv cannot do this, and macOS has no setpriv."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start a unit: arguments with the program's real path, variables, user, and an id of the program."""
+    """The facts for starting a unit: arguments with the program's real path, variables, user, an id of the program."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     account: Account | None = None
     drops: bool = False
-    """Whether the program itself changes to the account's user after its start; a variable contains uid and gid."""
+    """Whether the program itself changes to the account's user. A variable then contains the uid and gid."""
     identity: str = ""
     stop_signal: str = "TERM"
     patience: float = 10.0
-    """The longest wait in seconds after the stop signal, for any caller."""
+    """The longest grace period in seconds after the stop signal; it limits the `grace` of every caller."""
 
 
 def launch_of(folder: Path) -> Launch:
-    """Return how the service in `folder` was started. Raises `OSError` or `ValueError`."""
+    """Return the stored launch of the service in `folder`. Raises `OSError` or `ValueError` if it cannot be read."""
     raw = json.loads((folder / "launch.json").read_text())
     account = Account(**raw["account"]) if raw["account"] else None
     return Launch(**{**raw, "argv": tuple(raw["argv"]), "account": account})
 
 
 def environ_of(launch: Launch) -> dict[str, str]:
-    """Return the service's variables and PATH, without any other variable of the caller."""
+    """Return the service's variables, and envkit's PATH if they contain no PATH. No other variable is added."""
     return {"PATH": os.environ.get("PATH", os.defpath), **launch.env}
 
 
 def as_user(account: Account | None) -> dict[str, Any]:
-    """Return the arguments that make `subprocess` run a program as the account."""
+    """Return the arguments of `subprocess` for running a program as the account; empty if the account is None."""
     return {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
 
 
 def spawn(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
     """Start the shell that leads a new session and waits for a line; store the launch in `folder` for a restart.
 
-    envkit's user owns all of these files, in a folder that the service's account cannot write.
+    envkit's user owns the files of the launch and of the log; the service's account cannot write `folder`.
     """
     write_private(folder / "launch.json", json.dumps(asdict(launch)))
     log = append_private(folder / "log")
@@ -101,7 +101,10 @@ def spawn(folder: Path, launch: Launch) -> subprocess.Popen[bytes]:
 
 
 def _dropping(launch: Launch) -> list[str]:
-    """Return the words to put before the command so that it runs as its account; empty if none are needed."""
+    """Return the arguments to put before the command so that it runs as its account.
+
+    The list is empty if envkit does not change the user.
+    """
     account = launch.account
     if account is None or launch.drops:
         return []

@@ -10,21 +10,23 @@ from envkit.drivers.engine.endpoint import Endpoint
 from envkit.planning.values import ThisHost
 
 ALIAS = "host.docker.internal"
-"""The name of the host in Docker Desktop's name server. envkit adds it to its containers on every engine."""
+"""The name of this host in Docker Desktop's name server. envkit gives its containers this name on every engine."""
 
 PODMAN_ALIAS = "host.containers.internal"
 
 ELSEWHERE = ("192.0.2.1", 9)
-"""A reserved address (RFC 5737). Connecting a datagram socket to it sends nothing, but selects the local address."""
+"""A reserved address (RFC 5737) and a port. To connect a datagram socket to it sends nothing, but makes the kernel
+choose the local address."""
 
 
 def this_host(endpoint: Endpoint | None, gateway: Callable[[], str]) -> ThisHost:
-    """Return the address for services and the address on which to listen; `gateway` returns the network's gateway.
+    """Return the address at which services reach this host, and the address on which to listen for them.
 
+    `gateway` returns the gateway of the environment's network. Both are empty for an engine on another machine.
     Processes use 127.0.0.1. Containers of an engine on this kernel use the network's gateway: an address of this host
     that other hosts cannot reach. Containers in a virtual machine (Docker Desktop, podman machine, Colima) use a host
-    name that leads to this host's 127.0.0.1. Containers of a rootless engine use this host's outgoing address, because
-    their network reaches no other address of this host.
+    name that leads to this host's 127.0.0.1. Containers of a rootless engine use this host's outgoing address or, with
+    Podman, a name for it, because their network reaches no other address of this host.
     """
     if endpoint is None:
         return ThisHost(LOOPBACK, LOOPBACK)
@@ -41,7 +43,7 @@ def this_host(endpoint: Endpoint | None, gateway: Callable[[], str]) -> ThisHost
 
 
 def outward() -> str:
-    """Return the address from which this host connects to others; empty if it has no route to them."""
+    """Return the address from which this host connects to other hosts; empty if it has no route to them."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(ELSEWHERE)

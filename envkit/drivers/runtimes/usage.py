@@ -1,4 +1,4 @@
-"""The resources that a service uses: memory now, and processor time since its start."""
+"""Measures the resources that a service uses: memory now, and processor time since the start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Usage:
-    """`memory` in bytes, without reclaimable cache; `cpu` in seconds of one processor."""
+    """The resources in use: `memory` in bytes, `cpu` in seconds of one processor."""
 
     memory: int = 0
     cpu: float = 0.0
@@ -20,7 +20,10 @@ class Usage:
 
 
 def of_stats(said: Mapping[str, Any]) -> Usage:
-    """Return the usage from an engine's answer to a request for stats; zeros for a container that does not run."""
+    """Return the usage from an engine's answer about a container's statistics; zeros for a container that does not run.
+
+    The memory does not include reclaimable cache.
+    """
     memory = said.get("memory_stats") or {}
     known = memory.get("stats") or {}
     given_back = int(known.get("total_inactive_file", known.get("inactive_file", 0)))
@@ -29,7 +32,7 @@ def of_stats(said: Mapping[str, Any]) -> Usage:
 
 
 def of_processes(pids: Iterable[int]) -> Usage:
-    """Return the usage of all processes together. Linux divides shared memory among them, so it counts once."""
+    """Return the usage of all processes together. On Linux, memory that they share counts only once."""
     import psutil
 
     total = Usage()
