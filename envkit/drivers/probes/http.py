@@ -14,7 +14,7 @@ Path = Annotated[str, Field(pattern=HTTP_PATH)]
 
 
 class HttpProbe(ProbeModel):
-    """Passes if http://127.0.0.1:PORT/path answers with `status`."""
+    """Passes if `path` on the port answers with the expected `status`."""
 
     type: Literal["http"] = Field(description="the kind of probe")
     port: str = Field(default="", description="name of the port; if empty, the service's first port")
@@ -24,7 +24,7 @@ class HttpProbe(ProbeModel):
     scheme: Literal["http", "https"] = Field(default="http", description="`https` accepts any certificate")
 
     def attempt(self, target: Target) -> str | None:
-        """Request the path; return None if it answers with the expected status, else the answer or the error."""
+        """Request the path; return None if the status is the expected one, or else the answer or the error."""
         status, body = request(
             "GET", self.path, target.port(self.port), self.scheme, target, headers=dict(self.headers)
         )

