@@ -28,7 +28,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
-    """Write all logs of the process to ``stream`` as JSON lines; those of libraries only from WARNING on."""
+    """Write the service's logs from ``level`` on, and libraries' logs from WARNING on, to ``stream`` as JSON lines."""
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)

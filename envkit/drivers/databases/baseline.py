@@ -2,8 +2,8 @@
 
 The reset is usually quick and keeps all connections: it empties tables that tests filled, restores the rows that
 migrations inserted, and sets sequences back. If the schema has changed, or the user has no right to restore rows, it
-creates the database again from the copy. This ends the connections to the database. The copy's comment has the digest of the
-copy's schema, the digests of its rows, and the values of its sequences. So one connection is enough to find the
+creates the database again from the copy. This ends the connections to the database. The copy's comment has the digest
+of the copy's schema, the digests of its rows, and the values of its sequences. So one connection is enough to find the
 differences.
 """
 

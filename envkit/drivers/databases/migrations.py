@@ -113,7 +113,7 @@ def parse(name: str, text: str) -> Migration:
 def migrate(
     folder: Path, login: Login, host: str, port: int, end: Deadline, report: Callable[[str], None]
 ) -> list[str]:
-    """Apply the migrations that the database lacks, and return the names of their files; `end` is the time limit for all.
+    """Apply the migrations that the database lacks, and return the names of their files; `end` limits all of them.
 
     Raises `ConfigError` if a file is not valid, `ServiceDied` with the name of the file that failed, and `Cancelled`.
     """

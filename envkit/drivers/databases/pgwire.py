@@ -1,7 +1,7 @@
 """A minimal client of PostgreSQL's protocol (version 3) for probes: logs in, sends one query, reads the answer.
 
-All other code uses pg8000. Importing pg8000 takes 0.1 s. This is a sixth of the time limit for an `up` with nothing to do.
-If a server requires something that this client lacks, the probe uses pg8000.
+All other code uses pg8000. Importing pg8000 takes 0.1 s. This is a sixth of the time limit for an `up` with nothing to
+do. If a server requires something that this client lacks, the probe uses pg8000.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Finds a container engine that answers. It tries addresses in the order of the user's tools, and notes their source."""
+"""Finds a container engine that answers, and where its address comes from.
+
+It tries addresses in the order in which the user's tools try them.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ LARGEST = 1 << 26
 
 @dataclass(frozen=True)
 class Candidate:
-    """An address where an engine can answer. If `explicit` is true, the user has set it, and an engine must answer there."""
+    """An address where an engine can answer. If `explicit` is true, the user has set it, so one must answer."""
 
     url: str
     source: str
@@ -46,8 +49,8 @@ class Candidate:
 def ask(url: str) -> dict[str, Any]:
     """Return the answer of the engine at `url` to `/version`. Raises `OSError` or `ValueError` if no engine answers.
 
-    For Podman on this Linux host it makes the answer from the headers of `/_ping`. Podman 4.3 takes 0.45 s for `/version`,
-    because it runs dpkg or rpm to find the packages of its helpers.
+    For Podman on this Linux host it makes the answer from the headers of `/_ping`. Podman 4.3 takes 0.45 s for
+    `/version`, because it runs dpkg or rpm to find the packages of its helpers.
     """
     parts = urlsplit(url)
     if parts.scheme != "unix":
@@ -77,7 +80,7 @@ def _get(socket_path: str, path: str) -> Any:
 def _request(socket_path: str, path: str) -> tuple[Message, int, bytes]:
     """Return the headers, the status and the body of the answer to a GET.
 
-    It does not use the SDK, because its import takes 0.14 s. Raises `OSError`, or `ValueError` if the answer is not HTTP.
+    It does not use the SDK, because its import takes 0.14 s. Raises `OSError`, or `ValueError` if it gets no HTTP.
     """
     connection = UnixConnection(socket_path, Deadline(ASK_SECONDS))
     try:
@@ -177,7 +180,7 @@ def find(engine: str, environ: Mapping[str, str]) -> Endpoint:
     """Return the first engine of the wanted kind (`docker`, `podman`, `auto`) that answers.
 
     Raises `EngineError` with every address that was tried and the answer from it. Raises it at once if an address that
-    the user has set does not answer.
+    the user has set for this kind does not answer.
     """
     asked: list[str] = []
     for candidate in (*candidates(environ), *_machine(environ)):

@@ -75,7 +75,7 @@ def own_container(mounts: Path = MOUNTS) -> str:
 
 
 def _network(endpoint: Endpoint, container: str) -> str:
-    """Return the network of a container. Returns `host` as well if the engine has no such container or does not answer."""
+    """Return the network of a container, or `host` if the engine has no such container or does not answer."""
     for _ in range(HOPS):
         found = _inspected(endpoint, container)
         mode = str((found.get("HostConfig") or {}).get("NetworkMode") or "host")

@@ -26,7 +26,7 @@ CALL_SECONDS = 60
 """Time limit for one call of the engine's API; in the streams of pulls and builds, for each wait for data."""
 
 API_VERSION = "1.40"
-"""API version of Docker >= 19.03 and Podman >= 3; a fixed version saves one request. Docker 29 refuses versions below 1.44."""
+"""API version of Docker >= 19.03 and Podman >= 3; a fixed version saves one request. Docker 29 refuses this one."""
 
 
 def connect(
@@ -65,7 +65,7 @@ def executed(api: Any, container: str, argv: Sequence[str]) -> tuple[int, str]:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn the SDK's errors into `EngineError`. Its message has the operation (`doing`) and the engine's answer or error."""
+    """Turn the SDK's errors into `EngineError`; the message has the operation (`doing`) and the engine's answer."""
     import requests
     from docker.errors import APIError, DockerException
 
@@ -141,8 +141,8 @@ def unpack_with_head(stream: Iterator[bytes]) -> tuple[bytes, tarfile.TarInfo]:
 def stepwise(rows: Iterator[dict[str, Any]], cancel: Cancel) -> Iterator[dict[str, Any]]:
     """Yield the rows of a pull or build as they arrive; stop when cancelled, even while the engine sends nothing.
 
-    A separate thread reads the stream. After a cancellation the thread continues until envkit ends; then the engine stops
-    the pull or build.
+    A separate thread reads the stream. After a cancellation the thread continues until envkit ends; then the engine
+    stops the pull or build.
     """
     end = object()
     received: queue.Queue[Any] = queue.Queue()

@@ -27,8 +27,10 @@ Executor = Callable[[tuple[str, ...]], tuple[int, str]]
 
 @dataclass(frozen=True)
 class Target:
-    """The address at which the host reaches a service. `execute` runs a command in the service's container or process
-    environment; `cancel` ends an attempt."""
+    """The address at which the host reaches a service.
+
+    `execute` runs a command beside the service, for example in its container; `cancel` ends an attempt.
+    """
 
     port: Callable[[str], int]
     execute: Executor

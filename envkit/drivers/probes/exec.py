@@ -16,7 +16,7 @@ class ExecProbe(ProbeModel):
     command: Command = Field(description="program and arguments")
 
     def attempt(self, target: Target) -> str | None:
-        """Run the command in the container; return None if it ends with exit code 0, or else the code and the output."""
+        """Run the command in the container; return None if it ends with exit code 0, else the code and the output."""
         code, output = target.execute(self.command)
         return None if code == 0 else f"{self.command[0]} ended with {code}: {output.strip()[-200:]}"
 

@@ -26,7 +26,7 @@ class RedisProbe(ProbeModel):
     limited: bool = Field(default=False, description="expect CONFIG SET of the folder to be refused")
 
     def attempt(self, target: Target) -> str | None:
-        """Send PING and check the settings that the server reports; return None if all is as expected, or else the reason.
+        """Send PING and check the settings that the server reports; return None if all is as expected, else the reason.
 
         The server's command line does not prove which settings it uses.
         """

@@ -37,14 +37,14 @@ class Store(Protocol):
     """Whether the store limits its own memory; its samples then have `used_memory`."""
 
     def reset(self, probe: Any, address: Address, *, thoroughly: bool) -> str:
-        """Restore the state before the first test; return a text about the changes, or an empty string if it did nothing.
+        """Restore the state before the first test; return a text about the changes, or an empty string without any.
 
         Without `thoroughly` it does only work that takes less than a second, because every `run` begins with this call.
         Raises `EnvironmentFailed`.
         """
 
     def client(self, probe: Any, port: int) -> tuple[list[str], dict[str, str]]:
-        """Return the command line of the store's client for 127.0.0.1 and the port, and environment variables to log in."""
+        """Return the command line of the store's client for 127.0.0.1 and the port, and variables for the login."""
 
     def sampler(self, probe: Any, address: Callable[[], Address]) -> Sampler:
         """Return a sampler of the store, which calls `address` for each new connection."""

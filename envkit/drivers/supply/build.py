@@ -31,7 +31,7 @@ Folders = Callable[[Callable[[str], None], Cancel], Iterator[tuple[str, Path]]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """The input of a build. When the build begins, `entries` yields the name and the path of each file in the context."""
+    """The input of a build. When the build begins, `entries` yields the name and the path of each context file."""
 
     tag: str
     dockerfile: str
@@ -43,7 +43,7 @@ class Recipe:
     """The base images that envkit can read from the Dockerfile; for others only the engine knows the arguments."""
 
     def open_context(self, report: Callable[[str], None], cancel: Cancel) -> IO[bytes]:
-        """Return the context as a tar archive without times and owners, so that equal content gives an equal archive."""
+        """Return the context as a tar archive without times and owners: equal content gives an equal archive."""
         import tarfile
 
         buffer = io.BytesIO()

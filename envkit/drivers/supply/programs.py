@@ -91,14 +91,14 @@ class Programs:
     _found: dict[str, Program] = field(default_factory=dict)
 
     def ids(self, references: Sequence[str]) -> Mapping[str, str]:
-        """Return the version and the path of the programs of each reference; omit references without programs on this host.
+        """Return the version and the path of each reference's programs; omit programs that this host lacks.
 
         The result searches for a program only when its reference is read: running services need no search.
         """
         return Ids(self.id_of, frozenset(references))
 
     def id_of(self, reference: str) -> str:
-        """Return the programs' version and a program's path, or an empty string if a fetch is still necessary or useful."""
+        """Return the programs' version and one program's path, or an empty string if a fetch is necessary or useful."""
         found = self._lookup(reference)
         return f"{found.version} {next(iter(found.paths.values()))}" if found and not found.unfinished else ""
 
@@ -108,7 +108,7 @@ class Programs:
         return f"{found.version} from {found.source}".strip() if found else ""
 
     def lacking(self, service: Service) -> str:
-        """Return the name of the service's program if this host has the other programs of its set, but no source has it.
+        """Return the name of the service's program if this host has its set without it, and no source has it.
 
         Returns an empty string in every other case.
         """
@@ -175,7 +175,7 @@ class Programs:
             return self._own_here()
         wanted = self._wanted(reference)
         if wanted:
-            from envkit.drivers.supply.binaries import find, unfinished  # imported late: running services do not need these functions
+            from envkit.drivers.supply.binaries import find, unfinished  # late: running services need neither
 
             found = find(wanted, self.environ, self.cache)
             more = bool(found and unfinished(wanted, self.environ, self.cache, found))

@@ -1,8 +1,9 @@
 """Stores the SHA-256 of every file in a folder when envkit makes the folder, and checks the files later.
 
-Hashing Kubernetes' API server takes 0.1 to 0.3 s. This is too long for every `up`. So envkit stores the result of the check with the
-inode, size, times, owner and mode of every file. While these are unchanged, it does not read the files again. The
-kernel updates a file's ctime at each change of the content, and a user cannot set the ctime to a chosen time.
+Hashing Kubernetes' API server takes 0.1 to 0.3 s. This is too long for every `up`. So envkit stores the result of the
+check with the inode, size, times, owner and mode of every file. While these are unchanged, it does not read the files
+again. The kernel updates a file's ctime at each change of the content, and a user cannot set the ctime to a chosen
+time.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def contents(folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, str]:
 
 
 def must_be_intact(folder: Path, record: Contents, memo: Path, *, without: tuple[str, ...] = ()) -> None:
-    """Raise `Altered` if the folder differs from its record, or if another user owns or is allowed to write a file in it.
+    """Raise `Altered` if the folder differs from its record, or another user owns or is allowed to write a file in it.
 
     `memo` is the file for the result of the last comparison; only the file's owner can read or write it.
     """
@@ -64,7 +65,7 @@ def record(folder: Path) -> None:
 
 
 def is_intact(folder: Path) -> bool:
-    """Return whether the folder exists, is unchanged since `record` was called, and no other user can change it."""
+    """Return whether the folder exists, and neither changed since `record` was called nor is open to other users' writes."""
     try:
         beside = _beside(folder)
         if why_not_ours(folder.parent.stat()) or why_not_ours(beside.lstat()):
@@ -93,8 +94,8 @@ def open_to_all(folder: Path) -> None:
 def _files(folder: Path) -> list[tuple[str, str, os.stat_result]]:
     """Return the relative name, the path and the `lstat` result of each file and link below the folder.
 
-    Raises `Altered` at the first file or folder that another user owns or is allowed to write. It uses plain strings and one loop for
-    speed: every `up` checks PostgreSQL's 800 files.
+    Raises `Altered` at the first file or folder that another user owns or is allowed to write. It uses plain strings
+    and one loop for speed: every `up` checks PostgreSQL's 800 files.
     """
     found: list[tuple[str, str, os.stat_result]] = []
     folders = [("", str(folder))]

@@ -45,8 +45,8 @@ class Installation:
     ) -> None:  # fmt: skip
         """Unpack the wheels that the requirements file names into the folder.
 
-        Raises `ToolMissing` if neither pip nor uv is installed, `CommandFailed` with the tool's output, `NotReady` after
-        `SECONDS`, and `Cancelled`.
+        Raises `ToolMissing` if neither pip nor uv is installed, `CommandFailed` with the tool's output, `NotReady`
+        after `SECONDS`, and `Cancelled`.
         """
         checked = ["--require-hashes", "--target", str(target), "-r", str(requirements)]
         run([*self.program(environ), *checked], seconds=SECONDS, env=environ, cancel=cancel)

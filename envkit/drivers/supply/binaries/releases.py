@@ -1,9 +1,9 @@
 """Fetches official releases: etcd's archives, Kubernetes' binaries, and for macOS the archives made for envtest.
 
 Redis and PostgreSQL publish only source code. `ENVKIT_MIRROR_ETCD`, `ENVKIT_MIRROR_KUBERNETES` and
-`ENVKIT_MIRROR_ENVTEST` replace the addresses below with a mirror of the same layout. A mirror may use https, http or file, because envkit
-compares each file with a digest from the repository or the user (see `pins`). The parts for macOS and arm64 follow the
-projects' documentation and have never run on such a machine.
+`ENVKIT_MIRROR_ENVTEST` replace the addresses below with a mirror of the same layout. A mirror is allowed to use https,
+http or file, because envkit compares each file with a digest from the repository or the user (see `pins`). The parts
+for macOS and arm64 follow the projects' documentation and have never run on such a host.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def _worth_completing(search: Search, found: Found) -> bool:
 def _worth_replacing(search: Search, found: Found) -> bool:
     """Return whether to replace programs from envkit's cache.
 
-    True if they are older than the preferred version, and no earlier attempt to replace them failed for good.
+    True if they are older than the preferred version, and no source has rejected an earlier attempt to replace them.
     """
     preferred = search.supply.preferred
     if not preferred or search.wanted.version or found.version.at_least(preferred) or search.host.os == "darwin":

@@ -33,7 +33,7 @@ class Job:
 
     @property
     def suffix(self) -> str:
-        """The end of the key in the cache: `-rest` if the job fetches only the missing programs of a set, or else empty."""
+        """The end of the key in the cache: `-rest` if the job fetches only a set's missing programs, else empty."""
         return "" if self.programs == self.supply.programs else "-rest"
 
 

@@ -9,9 +9,9 @@ Each entry is a folder with the programs of one fetch. envkit fills it under a t
 <cache>/binaries/.versions/                    the versions that programs printed
 <cache>/binaries/.verified/                    the state of each entry at its last comparison with the manifest
 
-The manifest has the SHA-256 of every file, computed when the entry was made. envkit compares the files with them when it
-uses the entry (see `sealed`). All folders get fixed modes, whatever the umask is. envkit does not use an entry that
-another user owns or is allowed to write.
+The manifest has the SHA-256 of every file, computed when the entry was made. When envkit uses the entry, it compares
+the files with the manifest (see `sealed`). All folders get fixed modes, whatever the umask is. envkit does not use an
+entry that another user owns or is allowed to write.
 """
 
 from __future__ import annotations

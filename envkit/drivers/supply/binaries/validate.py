@@ -69,7 +69,7 @@ def _must_go_with(
 
 
 def must_suit(wanted: Wanted, version: Version, subject: str) -> None:
-    """Raise `Rejected` if the version's first two numbers are not the requested ones, or it is older than the minimum."""
+    """Raise `Rejected` if the version is older than the minimum, or its first two numbers are not as requested."""
     if wanted.minimum and not version.at_least(wanted.minimum):
         raise Rejected(
             f"{subject} is {version}, older than {wanted.minimum}, the minimum that the configuration states"
