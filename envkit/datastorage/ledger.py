@@ -2,7 +2,6 @@
 
 An event stays in the record until the service knows that the event is stored, parked or lost.
 
-
 The Redis of a test suite stores nothing on disk, and can evict the stream if its memory is full. A promised event that
 is then neither in the stream nor in PostgreSQL is lost, and only this record shows that. With a file, the record also
 survives the end of the process.

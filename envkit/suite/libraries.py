@@ -12,7 +12,7 @@ EXTRA = "suite"
 
 
 def needed(module: str, fixture: str) -> Any:
-    """Import `module` and return it. Raises `SuiteError` with the fixture and the extra if it is not installed."""
+    """Import `module` and return it. Raises `SuiteError` if it is not installed; the error names the fixture."""
     try:
         return import_module(module)
     except ImportError as error:

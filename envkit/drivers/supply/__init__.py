@@ -1,4 +1,4 @@
 """Supplies images (present, pulled, or built on this host) and programs (see `binaries`).
 
-envkit runs no downloaded program without a known digest.
+envkit runs a downloaded program only if it knows the digest of the file.
 """

@@ -91,8 +91,8 @@ def written(path: Path, report: Report, cancel: Cancel) -> Iterator[Writer]:
 class Archive:
     """An existing archive.
 
-    Raises `UsageError` if the file cannot be read, is not such an archive, or has another schema, and
-    `EnvironmentFailed` if the archive is damaged.
+    Raises `UsageError` if the file cannot be read, is not an archive of `images save`, or has another
+    schema, and `EnvironmentFailed` if the archive is damaged.
     """
 
     def __init__(self, path: Path) -> None:

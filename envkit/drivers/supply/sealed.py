@@ -65,7 +65,10 @@ def record(folder: Path) -> None:
 
 
 def is_intact(folder: Path) -> bool:
-    """Return whether the folder exists, and neither changed since `record` was called nor is open to other users' writes."""
+    """Return whether the folder exists and is unchanged since `record` was called.
+
+    Returns False as well if another user owns the folder or its record, or is allowed to write there.
+    """
     try:
         beside = _beside(folder)
         if why_not_ours(folder.parent.stat()) or why_not_ours(beside.lstat()):

@@ -43,7 +43,7 @@ class Installation:
     def run(
         self, requirements: Path, target: Path, cancel: Cancel, environ: Mapping[str, str] | None = None
     ) -> None:  # fmt: skip
-        """Unpack the wheels that the requirements file names into the folder.
+        """Unpack the wheels of the requirements file into the folder `target`.
 
         Raises `ToolMissing` if neither pip nor uv is installed, `CommandFailed` with the tool's output, `NotReady`
         after `SECONDS`, and `Cancelled`.

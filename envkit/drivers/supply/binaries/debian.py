@@ -16,7 +16,7 @@ class FromPackages:
     source = "Debian packages"
 
     def key(self, job: Job) -> str:
-        """Return the key of the folder in envkit's cache. Raises `Rejected` if one of apt's tools is missing."""
+        """Return the key of the programs in envkit's cache. Raises `Rejected` if one of apt's tools is missing."""
         missing = Apt(job).missing()
         if missing:
             raise Rejected(f"this system has no {missing}")

@@ -44,7 +44,7 @@ class FromSource:
     source = "built from Debian's source package"
 
     def key(self, job: Job) -> str:
-        """Return the key of the folder in envkit's cache.
+        """Return the key of the programs in envkit's cache.
 
         Raises `Rejected` if another version is requested, if this host does not run Linux, or if one of apt's tools is
         missing.

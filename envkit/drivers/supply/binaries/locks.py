@@ -1,4 +1,7 @@
-"""File locks. The kernel releases a lock when its process ends. A wait has a time limit and stops when cancelled."""
+"""File locks. A wait for a lock has a time limit and stops when cancelled.
+
+The kernel releases a lock when the process that holds it ends.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Release:
         return chosen
 
     def key(self, job: Job) -> str:
-        """Return the key of the folder in envkit's cache: the version, and `-rest` if the job completes a set."""
+        """Return the key of the programs in envkit's cache: the version, and `-rest` if the job completes a set."""
         return f"release-{self.version(job)}{job.suffix}"
 
 

@@ -43,7 +43,7 @@ class Fetcher(Protocol):
     source: str
 
     def key(self, job: Job) -> str:
-        """Return the key of the folder in envkit's cache.
+        """Return the key of the programs in envkit's cache: the name of their folder, without system and architecture.
 
         Raises `Rejected`, before any download, if this fetcher cannot supply the programs.
         """

@@ -31,7 +31,7 @@ class FromWheel:
         self.source = f"wheel {wheel.distribution} {wheel.version}"
 
     def key(self, job: Job) -> str:
-        """Return the key of the folder in envkit's cache; it has the wheel's name, version and folder of programs.
+        """Return the key of the programs in envkit's cache; it has the wheel's name, its version and a folder's name.
 
         Raises `Rejected` if no version in the wheel suits, or if there is neither pip nor uv.
         """
