@@ -47,7 +47,7 @@ class Page:
 
 
 class Database:
-    """The table of audit events. Each method raises DatabaseUnavailable if PostgreSQL fails or its deadline passes."""
+    """The table of audit events. Each method raises DatabaseUnavailable if PostgreSQL fails or is too slow."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

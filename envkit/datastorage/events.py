@@ -21,7 +21,7 @@ _MANY = TypeAdapter(list[AuditEvent])
 
 
 class Invalid(Exception):
-    """The body breaks the contract; ``field_errors`` maps each wrong field to a message."""
+    """The body does not match the contract; ``field_errors`` maps each wrong field to a message."""
 
     def __init__(self, detail: str, field_errors: Mapping[str, str]) -> None:
         self.detail = detail

@@ -42,7 +42,7 @@ class Ledger:
         self._append(f"+{event_id} {_one_line(correlation)}" for event_id, correlation in new.items())
 
     def settled(self, event_ids: Iterable[str]) -> None:
-        """Remove these events: they are stored, parked or known to be lost."""
+        """Remove events that are stored, parked or known to be lost."""
         known = [event_id for event_id in event_ids if self._outstanding.pop(event_id, None) is not None]
         self._append(f"-{event_id}" for event_id in known)
         if self._lines > SETTLED_LINES + len(self._outstanding) or (known and not self._outstanding):

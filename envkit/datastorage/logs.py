@@ -33,4 +33,4 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)
     logging.getLogger("envkit.datastorage").setLevel(level)
-    logging.getLogger("psycopg.pool").setLevel("ERROR")  # it repeats each failure; the service logs it once
+    logging.getLogger("psycopg.pool").setLevel("ERROR")  # psycopg.pool repeats each failure; the service logs it once

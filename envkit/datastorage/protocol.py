@@ -21,7 +21,7 @@ _TIMED_OUT = (
 class Protocol(HttpToolsProtocol):
     """One connection of a port.
 
-    ``seconds`` is the time for headers and ``most`` the maximum number of connections. ``idle`` has the connections
+    ``seconds`` is the time for headers, and ``most`` is the maximum number of connections. ``idle`` has the connections
     without a request in progress; the one that has been idle longest is first.
     """
 

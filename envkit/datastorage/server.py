@@ -20,7 +20,7 @@ from envkit.datastorage.settings import Settings
 
 LOG = logging.getLogger(__name__)
 BACKLOG = 1024
-MAX_CONNECTIONS = 4096  # per port; above it the connection idle longest ends, or else uvicorn answers 503
+MAX_CONNECTIONS = 4096  # per port; a new one ends the longest idle one, or gets 503 if none is idle
 IDLE_SECONDS = 30  # until an idle keep-alive connection is closed
 
 
@@ -60,7 +60,7 @@ class Runner:
             await self._until(stopping, service)
 
     def stop(self) -> None:
-        """End ``run`` as SIGTERM does. Any thread may call this."""
+        """End ``run`` as SIGTERM does. Any thread is allowed to call this."""
         if self._stop is not None:
             self._stop()
 

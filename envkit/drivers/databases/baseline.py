@@ -123,7 +123,7 @@ def restore(place: Place) -> str:
                 return _emptied(connection, place, baseline)
             why = "its schema had been changed"
     except SqlError as error:
-        # Before PostgreSQL 15 only a superuser may fill tables without their triggers.
+        # Before PostgreSQL 15 only a superuser is allowed to fill tables without their triggers.
         if error.code != NO_RIGHT and "does not exist" not in str(error) and "lock timeout" not in str(error):
             raise
         why = str(error)
@@ -155,7 +155,7 @@ def _known(connection: Connection, place: Place) -> Baseline | None:
 
 
 def _emptied(connection: Connection, place: Place, baseline: Baseline | None) -> str:
-    """Reset rows and sequences of a database with an unchanged schema; return a text about the changes."""
+    """Reset the rows and sequences of a database without a change of its schema; return a text about the changes."""
     tables = {name: (quoted, oid) for name, quoted, oid in connection.run(_TABLES) or []}
     seeded = baseline.seeded if baseline else {}
     dirty = {name for name, (quoted, _) in tables.items() if _is_dirty(connection, name, quoted, seeded)}
@@ -184,7 +184,7 @@ def _is_dirty(connection: Connection, name: str, quoted: str, seeded: Mapping[st
 
 
 def _referring(connection: Connection, dirty: Iterable[str], names: Mapping[int, str]) -> set[str]:
-    """Return the dirty tables and all tables that refer to them: TRUNCATE must name the referring tables as well."""
+    """Return the changed tables (`dirty`) and all tables that refer to them, which TRUNCATE must name as well."""
     pairs = [(names.get(to), names.get(by)) for to, by in connection.run(_REFERENCES) or []]
     found, grown = set(dirty), True
     while grown:

@@ -140,7 +140,7 @@ def migrate(
 
 
 def versions(connection: Connection) -> set[int]:
-    """Return the versions that are applied according to their latest record."""
+    """Return the versions of the migrations that are applied, by each version's latest row in `goose_db_version`."""
     rows = connection.run(
         "SELECT DISTINCT ON (version_id) version_id, is_applied FROM goose_db_version ORDER BY version_id, id DESC"
     )

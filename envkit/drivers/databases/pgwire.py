@@ -121,7 +121,7 @@ class _Secret:
         return f"{final},p={b64encode(proof).decode()}".encode()
 
     def check(self, final: str) -> None:
-        """Raise `SqlError` if the server's final message does not prove that it has the password."""
+        """Raise `SqlError` if the server's final message does not prove that the server has the password."""
         import hmac
 
         if not hmac.compare_digest(b64decode(_fields(final).get("v", "")), self._expected):

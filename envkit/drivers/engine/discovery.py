@@ -289,7 +289,7 @@ def _nothing(engine: str, asked: list[str]) -> str:
 
 
 def can_start(engine: str, environ: Mapping[str, str]) -> bool:
-    """Return whether this host has an engine, running or not, or the user has requested one.
+    """Return whether this host has an engine, running or not, or the user has named a kind of engine.
 
     An address in a variable, a socket and an installed daemon count. An installed client alone does not count.
     """

@@ -28,7 +28,7 @@ OWN = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 """Files that engines mount into each container, from a folder on the host whose path has the container's id."""
 
 HOPS = 3
-"""Number of containers to follow, if each shares the network of the next one."""
+"""Largest number of containers to inspect in a chain in which each container shares the network of the next one."""
 
 EMBEDDED = "--lane embedded runs everything as processes beside this one, and needs no engine"
 

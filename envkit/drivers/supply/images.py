@@ -67,7 +67,7 @@ class Images:
         for reference in candidates:
             cancel.check()
             if reference.startswith(KEPT):
-                continue  # a local name of the image before it in the list
+                continue  # this is the local name of the image before it in the list
             if reference.startswith(LOCAL):
                 reasons.append(f"{reference}: is not here, and localhost is no registry: load it or build it")
                 continue

@@ -108,7 +108,7 @@ class Programs:
         return f"{found.version} from {found.source}".strip() if found else ""
 
     def lacking(self, service: Service) -> str:
-        """Return the name of the service's program if this host has its set without it, and no source has it.
+        """Return the name of the service's program if no source has it, although this host has the rest of its set.
 
         Returns an empty string in every other case.
         """
@@ -203,7 +203,7 @@ class Programs:
     def _own_here(self) -> Program | None:
         """Return this Python if it or the cache has the packages that the service needs, or else None."""
         if all(find_spec(name) for name in NEEDED):
-            # The packages may come from the caller's PYTHONPATH.
+            # The packages can come from the caller's PYTHONPATH.
             folders = ":".join(filter(None, (str(PACKAGES), self.environ.get("PYTHONPATH"))))
             return self._python({"PYTHONPATH": folders}, "this Python (extra datastorage)")
         from envkit.drivers.supply.sealed import is_intact

@@ -48,7 +48,7 @@ class Deb:
 
 
 def is_needed(name: str, wanted: Sequence[str]) -> bool:
-    """Return whether to unpack a package: it is one of `wanted`, or it contains a shared library."""
+    """Return whether to unpack a package: it is one of `wanted`, or a shared library outside `_NEVER`."""
     return name in wanted or (name.startswith(("lib", "lua-")) and not _NEVER.search(name))
 
 
@@ -182,7 +182,7 @@ class Apt:
         listed = sources(self._run("apt-cache", "showsrc", "--only-source", package).output)
         archives = [one for one in listed if ".orig.tar." in one.file and not one.file.endswith(".asc")]
         for one in archives:
-            if re.findall(r"\d+\.\d+\.\d+", one.file)[-1:] == [str(upstream)]:  # 1.20.5+really1.20.2 is 1.20.2
+            if re.findall(r"\d+\.\d+\.\d+", one.file)[-1:] == [str(upstream)]:  # 1.20.5+really1.20.2 means 1.20.2
                 return one
         names = ", ".join(one.file for one in archives) or "none"
         raise Rejected(f"envkit can build only {upstream}, and the package lists have {names}")

@@ -79,7 +79,7 @@ class _Tree:
         self._goroot = self._tools / "usr" / "lib" / f"go-{GO}"
 
     def prepare(self) -> None:
-        """Fetch, unpack and patch the source. It does nothing if an earlier run completed this."""
+        """Fetch, unpack and patch the source. It does nothing if an earlier run completed these steps."""
         prepared = self._work / "prepared"
         if prepared.exists():
             return

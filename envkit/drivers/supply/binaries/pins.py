@@ -93,7 +93,10 @@ def _digest(line: str, path: Path) -> tuple[str, Digest]:
 
 
 def requirement(distribution: str, version: str, lock: Path = WHEELS) -> str:
-    """Return the lines of the lock file for one wheel, with its hashes. Raises `Rejected` if there are none."""
+    """Return the lines of the lock file for one wheel, with the wheel's hashes.
+
+    Raises `Rejected` if the file has no hash of the wheel.
+    """
     wanted = f"{distribution}=={version}"
     for block in re.split(r"\n(?=\S)", lock.read_text()):
         if block.split(" ")[0] == wanted and "--hash=sha256:" in block:

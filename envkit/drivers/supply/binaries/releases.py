@@ -39,7 +39,7 @@ def mirror(variable: str, environ: Mapping[str, str]) -> str:
 
 
 class Release:
-    """Common base of the releases: selects the version, names the folder in the cache, downloads a file."""
+    """Base class of the releases: selects the version, names the folder in the cache, downloads a file."""
 
     source = SOURCE
 
@@ -81,7 +81,7 @@ class EtcdRelease(Release):
     """Fetches etcd's archive."""
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Download the archive and put its programs into the folder."""
+        """Download the archive and extract the archive's programs into the folder."""
         version = self.version(job)
         name = f"etcd-v{version}-{job.host}.{'zip' if job.host.os == 'darwin' else 'tar.gz'}"
         archive = self.get(job, "ENVKIT_MIRROR_ETCD", f"v{version}/{name}", f"etcd {version}")
@@ -133,7 +133,7 @@ def _path(version: Version | str, job: Job, program: str) -> str:
 
 
 def unpack(archive: Path, programs: tuple[str, ...], folder: Path, *, zipped: bool = False) -> None:
-    """Extract the programs from the archive into the folder, whatever folders of the archive they are in."""
+    """Extract the programs into the folder. They can be in any folder of the archive."""
     if zipped:
         with zipfile.ZipFile(archive) as bundle:
             for member in bundle.namelist():

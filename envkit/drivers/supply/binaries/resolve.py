@@ -151,7 +151,10 @@ def _note(search: Search, found: Found) -> Path:
 
 
 def _worth_completing(search: Search, found: Found) -> bool:
-    """Return whether to download a missing essential program: not if an attempt failed in the last hour."""
+    """Return whether to download a missing essential program.
+
+    False on macOS, and if an attempt failed in the last hour.
+    """
     if not _lacks(search.supply, found) or search.host.os == "darwin":
         return False
     try:

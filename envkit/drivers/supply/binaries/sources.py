@@ -49,4 +49,4 @@ class Fetcher(Protocol):
         """
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Put the programs into the folder and return their paths. Raises `Rejected` with the reason of a failure."""
+        """Put the programs into the folder and return the programs' paths. Raises `Rejected` with the reason."""

