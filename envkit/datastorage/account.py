@@ -1,4 +1,6 @@
-"""Changes the user of the service's process. If envkit runs as root, it starts the service as root and sets `VARIABLE`.
+"""Changes the user of the service's process.
+
+If envkit runs as root, it starts the service as root, and names the new user in an environment variable (`VARIABLE`).
 
 The service changes its user itself, after it has loaded all modules, because perhaps only root can read the
 modules and the Python that runs them.

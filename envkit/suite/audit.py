@@ -118,7 +118,7 @@ class AuditStore:
             self._hurry.clear()
 
     def close(self, seconds: float = DRAIN_SECONDS) -> list[Lost]:
-        """Send all buffered events, stop the thread and return all lost events; this includes events not sent in time."""
+        """Send all buffered events, stop the thread and return all lost events, and also those not sent in time."""
         try:
             self.drain(seconds)
         except SuiteError as error:

@@ -34,7 +34,7 @@ Without network each attempt delays the start.
 def find(
     wanted: Wanted, environ: Mapping[str, str], cache: Path, *, host: Host | None = None, root: Path = Path("/")
 ) -> Found | None:
-    """Return programs that this host has, or None if they do not suit. Uses no network and no lock.
+    """Return the first programs on this host that suit the request, or None. Uses no network and no lock.
 
     It starts a program once to read the version; later calls only check that the program's file is unchanged. Raises
     `BinaryUnavailable` if the main program is not at the configured path.
