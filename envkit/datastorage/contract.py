@@ -78,7 +78,7 @@ Days = Annotated[int, Field(ge=1, le=36_500), BeforeValidator(_whole_number)]
 
 
 class AuditEvent(TypedDict):
-    """One audit event as a client sends it. The service ignores other keys."""
+    """One audit event as a client sends it. Other keys are ignored."""
 
     __pydantic_config__ = ConfigDict(strict=True, extra="ignore")  # type: ignore[misc]  # pydantic expects this name
 

@@ -83,9 +83,9 @@ class Drain:
         return bool(entries)
 
     async def _take_back(self, entries: Sequence[Entry]) -> None:
-        """Remove events that the service refused with 503 from PostgreSQL, and the given entries from the queue.
+        """Remove all refused events from PostgreSQL, and the given entries from the queue.
 
-        PostgreSQL or Redis wrote these events after the client had got 503.
+        The service had refused these events with 503 before PostgreSQL or Redis wrote them.
         """
         if not (refused := self._withdrawals.ids()):
             return

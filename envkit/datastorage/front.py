@@ -36,7 +36,7 @@ class Front:
         self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse the request if it exceeds the limits or has no valid token; or else pass it to the application."""
+        """Refuse the request if it exceeds a limit or the gate refuses the caller; else pass it to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

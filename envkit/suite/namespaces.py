@@ -15,7 +15,7 @@ from envkit.drivers.clusters.api import Api, ApiError, Busy
 from envkit.suite.objects import Objects, Report, admin
 
 ACTIVE_SECONDS = 10.0
-"""Time limit in seconds for the creation of a namespace with retries. The wait until it is Active has the same limit."""
+"""Time limit in seconds for the creation of a namespace with retries. The wait until it is Active has it as well."""
 
 LABEL = "envkit.suite"
 """The label of every namespace that this module creates, with the value `namespace`.

@@ -162,7 +162,7 @@ def _context(environ: Mapping[str, str], home: Path) -> Iterator[Candidate]:
 
 
 def _machine(environ: Mapping[str, str]) -> Iterator[Candidate]:
-    """Yield the sockets of running machines of `podman machine` (macOS, Windows)."""
+    """Yield the sockets of the virtual machines that `podman machine inspect` shows (macOS, Windows)."""
     podman = shutil.which("podman", path=environ.get("PATH"))
     if not podman:
         return

@@ -26,7 +26,7 @@ Path = Annotated[str, Field(pattern=HTTP_PATH)]
 
 
 class AuditProbe(ProbeModel):
-    """Passes if an audit event can be written and read back, as a client does. envkit uses it once, at creation."""
+    """Passes if an audit event can be written and read back, as a client does it; used once, at creation."""
 
     type: Literal["audit"] = Field(description="the kind of probe")
     port: str = Field(default="", description="name of the port; if empty, the service's first port")

@@ -14,7 +14,7 @@ Path = Annotated[str, Field(pattern=HTTP_PATH)]
 
 
 class HttpProbe(ProbeModel):
-    """Passes if `path` on the port answers with the expected `status`."""
+    """Passes if http://127.0.0.1:PORT/path answers with `status`."""
 
     type: Literal["http"] = Field(description="the kind of probe")
     port: str = Field(default="", description="name of the port; if empty, the service's first port")

@@ -10,7 +10,7 @@ from envkit.drivers.probes import LIMITED
 
 
 class PostgresProbe(ProbeModel):
-    """Passes if the server answers a query over TCP, and the user is a superuser or not, as expected."""
+    """Passes if the server answers a query that the host sends over TCP."""
 
     costly: ClassVar[bool] = True
     takes_migrations: ClassVar[bool] = True

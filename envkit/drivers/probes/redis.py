@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RedisProbe(ProbeModel):
-    """Passes if the server answers PING and has the expected memory limit, policy, allocator settings and rights."""
+    """Passes if the server answers PING and has the expected memory limit, policy and allocator settings."""
 
     type: Literal["redis"] = Field(description="the kind of probe")
     port: str = Field(default="", description="name of the port; if empty, the service's first port")

@@ -8,10 +8,7 @@ from envkit.config.probes import ProbeModel, Target
 
 
 class TcpProbe(ProbeModel):
-    """Passes if the port accepts a connection.
-
-    This is a weak check: an engine's published port accepts connections before the service listens.
-    """
+    """Passes if the port accepts a connection. Weak: a published port accepts before the process behind it listens."""
 
     type: Literal["tcp"] = Field(description="the kind of probe")
     port: str = Field(default="", description="name of the port; if empty, the service's first port")
