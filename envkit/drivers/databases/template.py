@@ -19,7 +19,7 @@ MAINTENANCE = "postgres"
 
 
 def template_of(database: str) -> str:
-    """Return the copy's name, with the database's name cut: PostgreSQL allows 63 bytes for a name."""
+    """Return the copy's name. It has only 47 letters of the database's name, because PostgreSQL allows 63 bytes."""
     return f"{database[:47]}_envkit_template"
 
 

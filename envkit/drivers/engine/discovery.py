@@ -1,7 +1,4 @@
-"""Finds a container engine that answers, and where its address comes from.
-
-It tries addresses in the order in which the user's tools try them.
-"""
+"""Finds a container engine that answers. It tries addresses in the order in which the user's tools try them."""
 
 from __future__ import annotations
 
@@ -67,10 +64,7 @@ def ask(url: str) -> dict[str, Any]:
 
 
 def _get(socket_path: str, path: str) -> Any:
-    """Return the JSON answer to a GET on a unix socket.
-
-    Raises `OSError` if there is no answer, and `ValueError` if the status is not 200 or the body is not JSON.
-    """
+    """Return the JSON answer to a GET on a unix socket. Raises `OSError`, or `ValueError` for every other answer."""
     _, status, body = _request(socket_path, path)
     if status != http.HTTPStatus.OK:
         raise ValueError(f"not an engine's answer to {path}: HTTP {status}")
@@ -143,10 +137,7 @@ def candidates(environ: Mapping[str, str]) -> Iterator[Candidate]:
 
 
 def _context(environ: Mapping[str, str], home: Path) -> Iterator[Candidate]:
-    """Yield the address of Docker's current context, from the files of `docker context`, if it is not `default`.
-
-    Raises `EngineError` if DOCKER_CONTEXT names a context that does not exist.
-    """
+    """Yield the address of Docker's current context. Raises `EngineError` if DOCKER_CONTEXT names a missing one."""
     folder = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
     name = environ.get("DOCKER_CONTEXT", "")
     try:
@@ -209,10 +200,7 @@ def place(url: str) -> str:
 
 
 def find_all(engine: str, environ: Mapping[str, str]) -> tuple[list[Endpoint], dict[str, str]]:
-    """Return every engine of the wanted kind that answers, and the error of each address without an answer.
-
-    An engine with several addresses is in the result only once.
-    """
+    """Return each engine of the wanted kind that answers, once, and the errors of the addresses without answer."""
     found: dict[str, Endpoint] = {}
     silent: dict[str, str] = {}
     for candidate in (*candidates(environ), *_machine(environ)):
@@ -273,10 +261,7 @@ def remembered(engine: EngineName, url: str) -> Endpoint:
 
 
 def in_machine(version: Mapping[str, Any], platform: str) -> bool:
-    """Return whether a local engine runs in a virtual machine.
-
-    On Linux only Docker Desktop does; on other systems every engine does.
-    """
+    """Return whether a local engine runs in a virtual machine: on Linux only Docker Desktop does, elsewhere all do."""
     return platform != "linux" or "Docker Desktop" in str((version.get("Platform") or {}).get("Name", ""))
 
 

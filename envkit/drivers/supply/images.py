@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from envkit.drivers.supply.build import Recipe
 
 LOCAL = "localhost/"
-"""Start of the names of images that were built or loaded on this host; a local registry's name also has a port."""
+"""Start of the names of images that were built or loaded on this host; a local registry is `localhost:PORT/`."""
 
 
 class Images:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 PULL_SECONDS = 1800
-"""Seconds without output after which a pull by Podman fails.
+"""Seconds without output after which a pull through Podman's own API fails.
 
 Podman reports the start of each layer of an image, but not the progress within a layer.
 """
