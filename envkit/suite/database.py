@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 PREFIX = "envkit_suite_"
-"""Prefix of the name of every database that this module creates. `sweep` drops them after their owners have ended."""
+"""Prefix of the names of all databases that this module creates; `sweep` drops those whose owners have ended."""
 
 MAINTENANCE = "postgres"
 """The database that this module connects to for CREATE and DROP DATABASE and for locks; every PostgreSQL has it."""

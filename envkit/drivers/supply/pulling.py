@@ -90,9 +90,9 @@ class Puller:
         return rows
 
     def _rows_of_podman(self, reference: str, platform: str | None) -> Iterator[dict[str, Any]]:
-        """Pull without TLS through Podman's own API, and yield its messages: Docker's API has no parameter for that.
+        """Pull without TLS through Podman's own API and return the messages: Docker's API has no parameter for TLS.
 
-        Docker does not need one: it uses no TLS for registries on its loopback address.
+        Docker does not need the parameter, because it uses no TLS for registries on its loopback address.
         """
         from docker.auth import get_config_header, resolve_repository_name
 

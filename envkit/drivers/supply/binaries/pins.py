@@ -1,8 +1,8 @@
-"""The digests of all files that envkit downloads and runs. They are in the repository, so envkit trusts no server.
+"""The digests of the wheels and releases that envkit downloads. They are in the repository: envkit trusts no server.
 
 `wheels.txt` is a requirements file with hashes, which pip and uv check. `releases.txt` has lines in the format of
-`sha256sum`. For a version that is not in `releases.txt`, the user must write such a line into a
-file and set `ENVKIT_DIGESTS` to the file's path.
+`sha256sum`. For a version that is not in `releases.txt`, the user must write such a line into a file and set
+`ENVKIT_DIGESTS` to the file's path.
 
 After a change of a version in the catalogue, renew both files with
 `./.venv/bin/python -m envkit.drivers.supply.binaries.renewing`. It needs uv, a package index and the servers of the
