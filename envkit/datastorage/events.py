@@ -1,4 +1,4 @@
-"""Parses and validates request bodies, so that PostgreSQL can store each event. An error has all faults found."""
+"""Parses and validates request bodies, so that PostgreSQL can store each event. An error lists all faults."""
 
 import os
 import time

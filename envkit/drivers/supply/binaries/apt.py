@@ -143,7 +143,7 @@ class Apt:
         return debs
 
     def unpack_alone(self, names: Sequence[str], folder: Path) -> None:
-        """Unpack only the named packages into the folder, without dependencies; it does not matter if the system has them."""
+        """Unpack only the named packages into the folder, without dependencies, even if the system has them."""
         shown = self._run("apt-cache", "show", "--no-all-versions", *names).output
         self._download([Deb(one.package, one.version) for one in packages(shown)], folder)
 

@@ -106,7 +106,7 @@ class KubernetesRelease(Release):
         return _made(folder, job)
 
     def _whole(self, job: Job) -> Version:
-        """Return the version to download with three numbers: for `1.34`, the newest patch version that has a digest."""
+        """Return the version to download, always with three numbers: for `1.34`, the newest patch that has a digest."""
         version = self.version(job)
         if len(version.parts) == 3:
             return version
