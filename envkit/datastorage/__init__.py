@@ -1,7 +1,7 @@
-"""The reference DataStorage service: it takes audit events over HTTP and stores them in PostgreSQL.
+"""The reference DataStorage service: it receives audit events over HTTP and stores them in PostgreSQL.
 
-It queues events in Redis while PostgreSQL fails. envkit copies this folder into a container image and starts it by
-``python -m envkit.datastorage``, so nothing in it imports any other part of envkit. A write takes this way:
+It queues events in Redis while PostgreSQL fails. envkit copies this folder into a container image and starts it with
+``python -m envkit.datastorage``, so no module in it imports another part of envkit. A write passes these modules:
 
     api -> events (parse, validate) -> recorder -> database            201: committed
                                             |____> deadletter -> drain  202: queued, written later, once by event id

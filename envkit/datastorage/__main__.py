@@ -1,4 +1,4 @@
-"""The program ``python -m envkit.datastorage``: it reads the environment and serves until SIGTERM.
+"""The program ``python -m envkit.datastorage``: it reads its settings and serves until SIGTERM or SIGINT.
 
 It exits with code 2 if the configuration is wrong.
 """
@@ -24,7 +24,7 @@ def main() -> int:
         account.become(os.environ)
         runner = Runner(settings)
         gc.collect()
-        gc.freeze()  # loaded objects stay: each full collection of them would block all requests for 35 ms
+        gc.freeze()  # exempts loaded objects: a full garbage collection with them would block all requests for 35 ms
         runner.run()
     except ConfigurationError as exc:
         sys.stderr.write(f"{exc}\n")

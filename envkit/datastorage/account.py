@@ -1,6 +1,8 @@
-"""Changes the user of the service's process. If envkit is root, it starts the service as root and names that user.
+"""Changes the user of the service's process.
 
-The service changes its user itself, after it has loaded all modules, because only root may be able to read the
+If envkit runs as root, it starts the service as root, and names the new user in an environment variable (`VARIABLE`).
+
+The service changes its user itself, after it has loaded all modules, because perhaps only root can read the
 modules and the Python that runs them.
 """
 
@@ -10,7 +12,7 @@ from contextlib import suppress
 from importlib import import_module
 
 VARIABLE = "ENVKIT_DATASTORAGE_USER"
-"""The environment variable with the user to become, as `UID:GID`."""
+"""The environment variable with the user to change to, as `UID:GID`."""
 
 LATE = (
     "encodings.idna",
@@ -21,11 +23,14 @@ LATE = (
     "uvloop",
     "yaml",
 )
-"""Modules that libraries import only at first use. A module that is not installed is not needed."""
+"""Modules that libraries import only at first use; the service imports them before it changes the user.
+
+A module that is not installed is not needed.
+"""
 
 
 def become(environ: Mapping[str, str]) -> None:
-    """Change the process's user to the one that ``environ`` names; do nothing if it names none.
+    """Change the process's user to the one that ``environ`` names; do nothing if it does not name a user.
 
     Raises ``OSError`` if the system does not allow the change, ``ValueError`` if the variable is not two numbers.
     """

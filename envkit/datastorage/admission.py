@@ -1,4 +1,4 @@
-"""Limits the number of requests that one process handles at once, and the bytes of their bodies."""
+"""Limits the number of requests that one process handles at the same time, and the total bytes of their bodies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from envkit.datastorage.errors import Overloaded
 
 
 class Admission:
-    """Counts the requests in flight and their bytes. Only one event loop uses it, so it needs no lock."""
+    """Counts the requests that are in progress and their bytes. Only one event loop uses it, so it needs no lock."""
 
     def __init__(self, *, max_requests: int, max_bytes: int) -> None:
         self._max_requests = max_requests
@@ -17,7 +17,7 @@ class Admission:
 
     @contextmanager
     def ticket(self) -> Iterator["Ticket"]:
-        """Count one request until the context ends. Raises Overloaded if ``max_requests`` are in flight."""
+        """Count one request until the context ends. Raises Overloaded if ``max_requests`` are in progress."""
         if self.requests >= self._max_requests:
             raise Overloaded(f"the service handles {self._max_requests} requests already")
         ticket = Ticket(self)
@@ -36,13 +36,13 @@ class Admission:
 
 
 class Ticket:
-    """The share of one request in the limits."""
+    """The bytes of one request that count towards the limit of all requests."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self.bytes = 0
 
     def hold(self, count: int) -> None:
-        """Add ``count`` bytes to this request's share. Raises Overloaded if all requests then exceed the limit."""
+        """Add ``count`` bytes to this request's bytes. Raises Overloaded if all requests together exceed the limit."""
         self._admission.hold(count)
         self.bytes += count

@@ -29,7 +29,7 @@ _MESSAGE = {
     Kept.STORED: "Audit event{s} stored",
     Kept.QUEUED: "PostgreSQL failed: audit event{s} queued; the service writes them later",
 }
-_RETRY = {"Retry-After": "1"}  # seconds; the drain tries PostgreSQL more often than that
+_RETRY = {"Retry-After": "1"}  # seconds; the drain tries PostgreSQL more often than once per second
 
 
 class Api:
@@ -118,7 +118,7 @@ def _common_correlation(batch: list[events.Stored]) -> str:
 
 
 def _rendered(page: Page, query: queries.EventQuery) -> bytes:
-    """Return the page as JSON. event_data is JSON text already, so it is inserted unchanged."""
+    """Return the page as JSON. event_data is already JSON text, so the function inserts it unchanged."""
     data = b",".join(_with_data(row) for row in page.rows)
     pagination = {
         "limit": query.limit,

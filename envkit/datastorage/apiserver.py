@@ -1,7 +1,8 @@
-"""A small client of the environment's Kubernetes API server: its address, credentials and one POST call.
+"""A small client of the environment's Kubernetes API server, with the server's address, credentials and one POST call.
 
-Address and credentials come from the kubeconfig that KUBECONFIG names, else from the files that Kubernetes mounts
-into a pod. The standard library is enough, because the service sends only two kinds of POST requests.
+The address and the credentials come from the kubeconfig that KUBECONFIG names. Without it they come from environment
+variables and files that Kubernetes gives to each pod. The standard library is enough, because the service sends only
+two kinds of POST requests.
 """
 
 import base64
@@ -34,7 +35,7 @@ class ApiServerError(Exception):
 
 @dataclass(frozen=True)
 class ApiServer:
-    """One API server, and the credentials of one user there.
+    """One API server, and the credentials of one of its users.
 
     Every call reads ``token_file`` again, because Kubernetes renews the token in the same file.
     """
@@ -45,7 +46,7 @@ class ApiServer:
     token_file: Path | None = None
 
     def create(self, path: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
-        """POST ``body`` and return the object that the API server sends back.
+        """POST ``body`` and return the object in the API server's answer.
 
         Blocks for at most about ``seconds``. Raises ApiServerError if the call fails or takes longer.
         """
@@ -77,7 +78,10 @@ class ApiServer:
 
 @contextmanager
 def _severed(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
-    """Shut the connection down after ``seconds``. A socket's own timeout is too weak: it restarts with each byte."""
+    """Shut the connection down if the context lasts longer than ``seconds``, and raise TimeoutError then.
+
+    A socket's own timeout is not enough, because it restarts with each byte.
+    """
     cut = threading.Event()
 
     def sever() -> None:
@@ -103,7 +107,7 @@ def _severed(connection: http.client.HTTPConnection, seconds: float) -> Iterator
 def find(kubeconfig: Path | None, host: str, port: int) -> ApiServer:
     """Return the API server from ``kubeconfig``, or else from ``host`` and ``port`` and the files of a pod.
 
-    Raises ConfigurationError if neither can be used; its text says what is expected.
+    Raises ConfigurationError if none can be used; the error's text has the reason.
     """
     try:
         if kubeconfig is not None:

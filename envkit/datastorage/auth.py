@@ -16,22 +16,25 @@ from envkit.datastorage.problems import Problem
 LOG = logging.getLogger(__name__)
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create"}
 REVIEWS_AT_ONCE = 8
-MAX_REMEMBERED = 1_000  # verdicts; the gate drops the oldest first
+MAX_REMEMBERED = 1_000  # results of checks; the gate drops the oldest first
 _AUTHENTICATION = "/apis/authentication.k8s.io/v1/tokenreviews"
 _AUTHORIZATION = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 
 class Reviewer(Protocol):
-    """The one method of the API server's client that the gate uses."""
+    """The only method of the API server's client that the gate uses."""
 
     def create(self, path: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
-        """POST ``body`` and return the object in the answer. Raises ApiServerError after about ``seconds`` at most."""
+        """POST ``body`` and return the object in the answer.
+
+        Raises ApiServerError if the call fails or takes longer than about ``seconds``.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Target:
-    """The Kubernetes Service that stands for DataStorage in RBAC: the caller needs the right to use this object."""
+    """The Kubernetes Service that represents DataStorage in RBAC: a caller needs the right to get or create it."""
 
     namespace: str
     name: str
@@ -47,8 +50,8 @@ class _Verdict:
 class Gate:
     """Checks the bearer token of each request against the API server.
 
-    It caches each verdict for ``remember`` seconds, so a revoked right stays valid for at most that time. One check
-    takes at most ``timeout`` seconds.
+    It caches the result of each check for ``remember`` seconds, so a revoked right stays valid for at most that time.
+    One check takes at most ``timeout`` seconds.
     """
 
     def __init__(
@@ -72,7 +75,8 @@ class Gate:
     async def admit(self, authorization: str | None, method: str) -> str:
         """Return the caller's user name.
 
-        Raises Problem: 401 without a valid token, 403 without the right, 503 if the API server does not answer.
+        Raises Problem with status 401 if the token is missing or not valid, 403 if the caller has no right, and 503 if
+        the API server does not answer.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
@@ -94,7 +98,7 @@ class Gate:
         found = self._verdicts.get(key)
         if found is not None and self._clock() < found.until:
             return found
-        if key not in self._asking:  # callers with the same token share one review
+        if key not in self._asking:  # parallel requests with the same token share one check
             self._asking[key] = asyncio.create_task(self._ask(token, verb))
             self._asking[key].add_done_callback(lambda _: self._asking.pop(key, None))
         verdict = await asyncio.shield(self._asking[key])

@@ -1,4 +1,4 @@
-"""Reads a request's body within three limits: its bytes, its seconds, and the bytes of all requests together."""
+"""Reads a request's body within three limits: the body's bytes, the seconds, and the bytes of all requests together."""
 
 import asyncio
 from http import HTTPStatus

@@ -1,7 +1,8 @@
 """Reads the YAML file at CONFIG_PATH, which has the format of kubernaut's own DataStorage.
 
 The sections are ``server``, ``logging``, ``database`` and ``redis``. Each password is in ``secretsFile`` (YAML or
-JSON) under ``passwordKey``. Keys may be camelCase or snake_case. Unknown keys are ignored, as in kubernaut's own.
+JSON) under ``passwordKey``. Keys can be camelCase or snake_case. The service ignores unknown keys, as kubernaut's own
+DataStorage does.
 """
 
 from pathlib import Path
@@ -27,7 +28,7 @@ _REDIS = {"dlqmaxlen": "queue_max_length", "dlqstreamname": "queue_key"}
 
 
 def read(path: str) -> tuple[Values, list[str]]:
-    """Return the settings in the file, and all its faults. A fault names its key and says what is expected."""
+    """Return the settings in the file, and a text for each fault. The text names the key and says what is wrong."""
     document, faults = _mapping(Path(path), "CONFIG_PATH")
     if faults:
         return {}, faults
@@ -49,7 +50,7 @@ def _database(document: Values, path: str, faults: list[str]) -> Values:
     required = {key: section.get(key) for key in ("host", "port", "name")} | {"user": user}
     faults += [f"{path}: database.{key}: is missing" for key, value in required.items() if value in (None, "")]
     if len(faults) > before:
-        return {"database_url": "postgresql://"}  # valid, so that this fault is not reported again as a missing URL
+        return {"database_url": "postgresql://"}  # a valid URL, so that load does not also report it as missing
     url = postgres_url(
         host=str(section["host"]),
         port=section["port"],
@@ -73,7 +74,10 @@ def _redis(document: Values, path: str, faults: list[str]) -> Values:
 
 
 def _credentials(section: Values, where: str, faults: list[str]) -> tuple[object, str]:
-    """Return user name and password. The secrets file's user name (``usernameKey``) takes precedence over ``user``."""
+    """Return the user name and the password; add faults to ``faults``.
+
+    The user name in the secrets file (``usernameKey``) takes precedence over ``user``.
+    """
     file, key = section.get("secretsfile"), section.get("passwordkey")
     if not file or not key:
         missing = "secretsFile" if not file else "passwordKey"

@@ -1,8 +1,8 @@
-"""Connections to PostgreSQL: a bounded pool, a deadline that also holds for a stopped server, and a circuit breaker.
+"""Connections to PostgreSQL: a pool with a maximum size, a deadline for each operation, and a circuit breaker.
 
-Cancelling a coroutine that waits for a stopped server (SIGSTOP, paused container) is not enough: psycopg then sends
-a cancel request to the same server and waits for it again. So the deadline shuts the socket down, which ends the
-wait.
+The deadline also works if the server is stopped (SIGSTOP, paused container). In this case cancelling the waiting
+coroutine is not enough: psycopg then sends a cancel request to the same server and waits again. So the deadline shuts
+the socket down, which ends the wait.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ Work = Callable[[AsyncConnection], Awaitable[Result]]
 LOG = logging.getLogger(__name__)
 CONNECT_SECONDS = 2  # the minimum that libpq accepts
 
-# 201 means committed. So synchronous_commit is on, even if the database is configured to answer before its WAL is
-# written.
+# 201 means committed. So synchronous_commit is on, even if the database's configuration lets PostgreSQL answer before
+# the WAL is on disk.
 _SESSION = "-c synchronous_commit=on -c timezone=UTC -c statement_timeout={statement} -c lock_timeout={lock}"
 _SCHEMA_ERRORS = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
 
 
 class Connections:
-    """A pool with a circuit breaker: after a failure, ``run`` fails at once until ``probe`` succeeds.
+    """A pool with a circuit breaker: after a failure, ``run`` fails immediately until ``probe`` succeeds.
 
-    ``fault`` is the text of that failure, or None.
+    ``fault`` is the text of the failure, or None if there is no failure.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -62,7 +62,7 @@ class Connections:
         self.fault: str | None = None
 
     async def open(self) -> None:
-        """Start to connect in the background."""
+        """Start to open connections in the background, and return at once."""
         await self._pool.open(wait=False)
 
     async def close(self) -> None:
@@ -78,7 +78,7 @@ class Connections:
         """Run ``work`` on a connection of the pool and return its result.
 
         ``work`` must be safe to repeat: if a pooled connection is dead, ``run`` tries again on another one. Raises
-        EventRefused if PostgreSQL refuses the data, and DatabaseUnavailable after ``seconds`` at most.
+        EventRefused if PostgreSQL refuses the data, and DatabaseUnavailable if PostgreSQL fails or ``seconds`` pass.
         """
         if self.fault is not None:
             raise DatabaseUnavailable(self.fault)
@@ -92,7 +92,7 @@ class Connections:
         raise self._broken(DatabaseUnavailable(reason))
 
     async def probe(self, work: Work[None], seconds: float) -> None:
-        """Run ``work`` on a new connection; if it succeeds, ``run`` works again. Raises DatabaseUnavailable if not."""
+        """Run ``work`` on a new connection; if that succeeds, ``run`` works again, else raise DatabaseUnavailable."""
         try:
             connection = await _Connection.connect(self._conninfo, **self._options)
             async with connection, _deadline(connection, asyncio.get_running_loop().time() + seconds):
@@ -147,7 +147,7 @@ class _Connection(AsyncConnection):
 
 
 class _ConnectionLost(Exception):
-    """The connection died before the deadline: another connection may still work."""
+    """The connection ended before the deadline: another connection can still work."""
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The type of an audit event: names, types and limits. The OpenAPI document is generated from it."""
+"""The type of an audit event: names, types and limits. The service generates its OpenAPI document from this type."""
 
 import re
 from datetime import date, datetime
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic needs this TypedDict before Python 3.12
 
-# PostgreSQL refuses a zone that is 16 hours or more from UTC. Go writes up to nine digits of a second's fraction.
+# PostgreSQL refuses a time zone that is 16 hours or more from UTC. Go writes up to nine digits of a second's fraction.
 RFC3339 = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])$"
@@ -58,7 +58,7 @@ def _real_day(text: str) -> str:
 
 
 def _whole_number(value: object) -> object:
-    """Return a float such as 3.0 as an int, any other value unchanged: JSON does not tell 3.0 and 3 apart."""
+    """Return a float such as 3.0 as an int, and any other value unchanged: in JSON, 3.0 and 3 are the same number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

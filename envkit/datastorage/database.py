@@ -20,7 +20,7 @@ _TYPES = {
     "retention_days": "integer",
     "is_sensitive": "boolean",
 }
-# json_to_recordset turns JSON null into SQL NULL. In event_data JSON null is a valid value, so coalesce restores it.
+# json_to_recordset turns JSON null into SQL NULL. In event_data, JSON null is a valid value; coalesce restores it.
 _INSERT = f"""
 INSERT INTO audit_events (event_id, event_timestamp, event_timestamp_given, {", ".join(FIELDS[:2] + FIELDS[3:])})
 SELECT event_id, event_timestamp::timestamptz, event_timestamp,
@@ -47,7 +47,7 @@ class Page:
 
 
 class Database:
-    """The table of audit events. Each method raises DatabaseUnavailable if PostgreSQL fails or its deadline passes."""
+    """The table of audit events. Each method raises DatabaseUnavailable if PostgreSQL fails or is too slow."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -56,7 +56,7 @@ class Database:
     async def insert(self, document_array: bytes) -> int:
         """Insert the events of a JSON array in one transaction and return how many were new.
 
-        Events that are stored already are skipped. Raises EventRefused if PostgreSQL can never store one of them.
+        It skips events that are already stored. Raises EventRefused if PostgreSQL can never store one of them.
         """
         try:
             text = document_array.decode()
@@ -69,7 +69,7 @@ class Database:
         return await self.connections.run(work, self._settings.database_timeout)
 
     async def select(self, query: EventQuery) -> Page:
-        """Return the page that ``query`` asks for. It has no rows if its event_data exceeds ``max_page_bytes``."""
+        """Return the page that ``query`` describes, without rows if its event_data exceeds ``max_page_bytes``."""
         parameters = query.parameters(self._settings.max_page_bytes)
 
         async def work(connection: AsyncConnection) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ class Database:
         return Page([_event(row) for row in rows if row["event_id"]], rows[0]["total"], int(rows[0]["bytes"]))
 
     async def stored(self, event_ids: Collection[str]) -> set[str]:
-        """Return the ids out of ``event_ids`` that are stored."""
+        """Return those ids of ``event_ids`` whose events are stored."""
 
         async def work(connection: AsyncConnection) -> set[str]:
             rows = await (await connection.execute(_STORED, [list(event_ids)])).fetchall()
@@ -90,7 +90,7 @@ class Database:
         return await self.connections.run(work, self._settings.query_timeout)
 
     async def withdraw(self, event_ids: Collection[str]) -> int:
-        """Delete events that the service refused with 503, and return how many were stored."""
+        """Delete events that the service refused with 503, and return the number of deleted events."""
 
         async def work(connection: AsyncConnection) -> int:
             return (await connection.execute(_WITHDRAW, [list(event_ids)])).rowcount
@@ -98,11 +98,11 @@ class Database:
         return await self.connections.run(work, self._settings.query_timeout)
 
     async def check(self) -> None:
-        """Raise DatabaseUnavailable if writes would fail now, SchemaMissing if the migrations are not applied."""
+        """Raise DatabaseUnavailable if writes would fail now, and SchemaMissing if the migrations are not applied."""
         await self.connections.run(_check_schema, self._settings.redis_timeout)
 
     async def recover(self) -> None:
-        """Check on a new connection whether PostgreSQL works; if so, allow writes again. Raises DatabaseUnavailable."""
+        """Allow writes again if PostgreSQL works on a new connection, or else raise DatabaseUnavailable."""
         await self.connections.probe(_check_schema, self._settings.database_timeout)
 
 

@@ -1,8 +1,8 @@
 """The dead-letter queue: a Redis stream of events that PostgreSQL could not store.
 
-It uses no consumer group. The drain removes an entry after PostgreSQL has committed it, and reads it again until
-then. After a crash between commit and removal, the insert is repeated; it changes nothing, because the event id is
-the key.
+It uses no consumer group. The drain reads an entry again and again until PostgreSQL has committed the event, and then
+removes the entry. After a crash between commit and removal, the drain repeats the insert. The repeated insert changes
+nothing, because the event id is the key.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from envkit.datastorage.errors import QueueFull, QueueUnavailable
 from envkit.datastorage.settings import Settings
 
 MAX_CONNECTIONS = 16
-MAX_PARKED = 1_000  # entries; the oldest are dropped first, but the metric still counts them
+MAX_PARKED = 1_000  # entries; Redis drops the oldest first, but a counter in the metrics still includes them
 
 # The script checks the limits and appends in one step, so concurrent writers cannot exceed the limits together, and
 # a batch is queued completely or not at all. ARGV: maximum entries, maximum bytes, then pairs of event id, document.
@@ -34,7 +34,7 @@ return length
 
 @dataclass(frozen=True)
 class Entry:
-    """One queued event. ``place`` is its stream id. Other fields are empty if another program wrote the entry."""
+    """One queued event. ``place`` is the entry's id in the stream. A field that the entry lacks is empty."""
 
     place: bytes
     event_id: str
@@ -42,7 +42,7 @@ class Entry:
 
 
 class DeadLetterQueue:
-    """The stream of queued events, and a second stream of parked entries: those that can never be written.
+    """The stream of queued events, and a second stream of parked entries, which PostgreSQL can never store.
 
     Each method raises QueueUnavailable if Redis fails.
     """
@@ -67,7 +67,7 @@ class DeadLetterQueue:
         await self._redis.aclose()
 
     async def enqueue(self, event_ids: Sequence[str], documents: Sequence[bytes]) -> None:
-        """Append all the events or none. Raises QueueFull if they exceed a limit of the queue."""
+        """Append all the events, or not any of them and raise QueueFull if they exceed a limit of the queue."""
         arguments: list[Any] = [self._settings.queue_max_length, self._settings.queue_max_bytes]
         for event_id, document in zip(event_ids, documents, strict=True):
             arguments += [event_id, document]
@@ -88,7 +88,7 @@ class DeadLetterQueue:
         await self._ask(self._redis.xdel(self._key, *(entry.place for entry in entries)))
 
     async def park(self, entry: Entry, reason: str) -> None:
-        """Move an entry that can never be written to the parked stream, in one transaction."""
+        """Move an entry that PostgreSQL can never store to the parked stream, in one transaction."""
         transaction = self._redis.pipeline(transaction=True)
         fields: dict[Any, Any] = {"event_id": entry.event_id, "document": entry.document, "reason": reason}
         transaction.xadd(self._parked_key, fields, maxlen=MAX_PARKED, approximate=False)

@@ -1,4 +1,4 @@
-"""Writes queued events to PostgreSQL as soon as it works again, and finds events that the queue has lost."""
+"""Writes queued events to PostgreSQL as soon as PostgreSQL works again, and finds events that the queue has lost."""
 
 import asyncio
 import contextlib
@@ -13,13 +13,13 @@ from envkit.datastorage.metrics import Metrics
 from envkit.datastorage.withdrawals import Withdrawals
 
 LOG = logging.getLogger(__name__)
-ENTRIES_AT_ONCE = 32  # each may be as large as a body, 5 MiB
+ENTRIES_AT_ONCE = 32  # each can be as large as a request's body, 5 MiB
 
 
 class Drain:
     """The worker that empties the queue.
 
-    Workers of several processes may share one queue, because PostgreSQL stores an event only once.
+    Workers of several processes can share one queue, because PostgreSQL stores an event only once.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Drain:
         self._stopping = asyncio.Event()
 
     async def run(self, interval: float) -> None:
-        """Call ``step`` until ``stop`` is called: at once while there is work, else every ``interval`` seconds."""
+        """Call ``step`` until ``stop`` is called; pause ``interval`` seconds after a step that returns False."""
         while not self._stopping.is_set():
             if not await self.step():
                 with contextlib.suppress(TimeoutError):
@@ -50,7 +50,7 @@ class Drain:
         self._stopping.set()
 
     async def step(self) -> bool:
-        """Write the oldest entries. Return False if the queue is empty, or PostgreSQL or Redis does not work."""
+        """Write the oldest entries to PostgreSQL. Return False if the queue is empty, or if the step fails."""
         try:
             if self._database.connections.fault is not None:
                 await self._recover()
@@ -70,7 +70,7 @@ class Drain:
             raise
 
     async def _advance(self) -> bool:
-        # Copied before the read: the entries may lack a later promise although it is not lost.
+        # Copied before the queue is read: a promise after that can be missing from the entries without being lost.
         promised = self._ledger.outstanding()
         entries = await self._queue.oldest(ENTRIES_AT_ONCE)
         await self._take_back([entry for entry in entries if entry.event_id in self._withdrawals])
@@ -83,7 +83,10 @@ class Drain:
         return bool(entries)
 
     async def _take_back(self, entries: Sequence[Entry]) -> None:
-        """Remove late writes of events that were refused with 503, from the queue and from PostgreSQL."""
+        """Remove all refused events from PostgreSQL, and the given entries from the queue.
+
+        The service had refused these events with 503 before PostgreSQL or Redis wrote them.
+        """
         if not (refused := self._withdrawals.ids()):
             return
         written = await self._database.withdraw(refused)
@@ -118,7 +121,7 @@ class Drain:
         self._ledger.settled(entry.event_id for entry in entries)
 
     async def _find_lost(self, promised: Mapping[str, str]) -> None:
-        """Count and log each promised event that Redis lost: it is not queued, not stored and not parked."""
+        """Count and log each promised event that Redis lost: an event that is neither queued nor stored nor parked."""
         gone = promised.keys() - await self._database.stored(promised.keys())
         lost = gone - await self._queue.parked() if gone else gone
         self._ledger.settled(promised)

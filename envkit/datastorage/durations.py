@@ -1,4 +1,4 @@
-"""Parses durations in Go's format (``24h``, ``1m30s``, ``500ms``), for the configuration and for ``since``."""
+"""Parses durations (``7d``, ``24h``, ``1m30s``, ``500ms``) of the settings and of the parameters since and until."""
 
 import re
 

@@ -3,7 +3,7 @@
 DataStorageError
 ├── ConfigurationError      the settings are wrong; the text lists all faults
 ├── EventRefused            PostgreSQL can never store this event: do not retry
-├── DatabaseUnavailable     PostgreSQL did not confirm the work; it may still do it later
+├── DatabaseUnavailable     PostgreSQL did not confirm the work; it can still do the work later
 │   └── SchemaMissing       PostgreSQL answers, but the migrations are not applied
 ├── QueueUnavailable        Redis did not confirm the work
 │   └── QueueFull           Redis answers, but the queue has reached its limit
@@ -30,7 +30,7 @@ class EventRefused(DataStorageError):
 
 
 class DatabaseUnavailable(DataStorageError):
-    """PostgreSQL did not confirm the work in time."""
+    """PostgreSQL did not confirm the work: it failed, or did not answer in time."""
 
 
 class SchemaMissing(DatabaseUnavailable):
@@ -38,7 +38,7 @@ class SchemaMissing(DatabaseUnavailable):
 
 
 class QueueUnavailable(DataStorageError):
-    """Redis did not confirm the work in time."""
+    """Redis did not confirm the work: it refused, or did not answer in time."""
 
 
 class QueueFull(QueueUnavailable):

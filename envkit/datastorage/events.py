@@ -1,4 +1,4 @@
-"""Parses and validates request bodies, so that PostgreSQL can store each event; reports all faults together."""
+"""Parses and validates request bodies, so that PostgreSQL can store each event. An error lists all faults."""
 
 import os
 import time
@@ -21,7 +21,7 @@ _MANY = TypeAdapter(list[AuditEvent])
 
 
 class Invalid(Exception):
-    """The body breaks the contract; ``field_errors`` maps each wrong field to a message."""
+    """The body does not match the contract; ``field_errors`` maps each wrong field to a message."""
 
     def __init__(self, detail: str, field_errors: Mapping[str, str]) -> None:
         self.detail = detail
@@ -30,7 +30,7 @@ class Invalid(Exception):
 
 
 def parse_one(body: bytes, *, max_depth: int) -> Stored:
-    """Return the event in ``body`` with a new event_id. Raises Invalid with all faults."""
+    """Return the event in ``body`` with a new event_id. Raises Invalid if the event has a fault."""
     event: Stored = _validated(_ONE, _parsed(body))
     _refuse_unstorable([("", event)], max_depth)
     return {"event_id": new_event_id()} | event
@@ -59,7 +59,7 @@ def document_array(events: Sequence[Stored]) -> bytes:
 
 
 def new_event_id() -> str:
-    """Return a version 7 UUID (RFC 9562). It is ordered by time, so inserts touch only one end of the index."""
+    """Return a version 7 UUID (RFC 9562). Such ids are ordered by time, so inserts change only one end of the index."""
     stamp = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10), "big")
     high = (stamp << 16) | 0x7000 | (random >> 68)
@@ -103,9 +103,9 @@ def _invalid(faults: Sequence[tuple[str, str]]) -> Invalid:
 
 
 def _refuse_unstorable(events: Sequence[tuple[str, Mapping[str, Any]]], max_depth: int) -> None:
-    """Raise Invalid for JSON that no jsonb column can hold.
+    """Raise Invalid for JSON that a jsonb column cannot store.
 
-    Without this check, the service could queue such an event and answer 202, although it can never be written.
+    Without this check, the service could queue such an event and answer 202, although PostgreSQL can never store it.
     """
     faults = [
         (prefix + field, fault)
@@ -119,7 +119,7 @@ def _refuse_unstorable(events: Sequence[tuple[str, Mapping[str, Any]]], max_dept
 
 
 def _fault_within(container: object, max_depth: int) -> str | None:
-    """Return the first fault in ``container`` that jsonb cannot hold, or None.
+    """Return a text about the first value in ``container`` that jsonb cannot store, or None.
 
     The search goes level by level, without recursion, so deep nesting cannot exhaust the stack.
     """

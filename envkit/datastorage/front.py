@@ -36,7 +36,7 @@ class Front:
         self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse the request if the limits or the gate require it; else pass it to the application."""
+        """Refuse the request if it exceeds a limit or the gate refuses the caller; else pass it to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -76,7 +76,7 @@ class Front:
 
 
 def too_much(exc: Overloaded) -> Problem:
-    """Return the answer 429 for a request that exceeds the limits. Its client may retry after 1 second."""
+    """Return the answer 429 for a request that exceeds the limits; it tells the client to retry after 1 second."""
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, "overloaded", str(exc), headers={"Retry-After": "1"})
 
 

@@ -19,7 +19,7 @@ from envkit.datastorage.metrics import Metrics
 
 
 class Health:
-    """The handlers of `/healthz` (the process), `/readyz` (its dependencies too) and `/drained` (the queue)."""
+    """The handlers of `/healthz` (the process), `/readyz` (PostgreSQL and Redis as well) and `/drained` (the queue)."""
 
     def __init__(self, database: Database, queue: DeadLetterQueue, ledger: Ledger) -> None:
         self._database = database
@@ -32,7 +32,7 @@ class Health:
         return JSONResponse({"status": "alive"})
 
     async def ready(self, _request: Request) -> Response:
-        """Return 200 if PostgreSQL, its schema and Redis work and no shutdown has begun; else 503 with the reasons."""
+        """Return 200 if PostgreSQL, the schema and Redis work and no shutdown has begun; else 503 with the reasons."""
         postgresql, redis = await asyncio.gather(_state(self._database.check()), _state(self._queue.check()))
         checks = {"postgresql": postgresql, "redis": redis}
         if self.shutting_down:
@@ -42,9 +42,9 @@ class Health:
         return JSONResponse({"status": "not ready", "checks": checks}, HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def drained(self, _request: Request) -> Response:
-        """Return 200 if the queue is empty and the end of every promised event is known; else 503.
+        """Return 200 if the queue is empty and every event answered with 202 is stored, parked or lost; else 503.
 
-        After 200, Redis may be flushed without losing an event.
+        After 200, a flush of Redis does not lose an event.
         """
         try:
             waiting, parked = await self._queue.lengths()

@@ -1,7 +1,9 @@
-"""Records the promised events: answered with 202 (queued), and not yet known to be stored, parked or lost.
+"""Records the promised events, which the service answered with 202 (queued).
 
-The Redis of a test suite keeps nothing on disk and may evict the stream under memory pressure. A promised event that
-is then neither in the stream nor in PostgreSQL is lost, and only this record shows it. With a file, the record also
+An event stays in the record until the service knows that the event is stored, parked or lost.
+
+The Redis of a test suite stores nothing on disk, and can evict the stream if its memory is full. A promised event that
+is then neither in the stream nor in PostgreSQL is lost, and only this record shows that. With a file, the record also
 survives the end of the process.
 """
 
@@ -12,15 +14,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 LOG = logging.getLogger(__name__)
-SETTLED_LINES = 10_000  # lines of settled events that the file may have before it is rewritten
+SETTLED_LINES = 10_000  # if the file has more lines than this about settled events, it is rewritten
 
 
 class Ledger:
-    """Maps the event id of each promised event to its correlation id. The limits of the queue bound its size too.
+    """Maps the event id of each promised event to its correlation id. The queue's limits also limit the ledger's size.
 
-    The file at ``path`` has a line ``+ID CORRELATION`` for each promise and ``-ID`` for each settled event. It is
-    flushed but not synced: it must survive the process, not the machine. If it cannot be written, the ledger goes on in
-    memory.
+    The file at ``path`` has a line ``+ID CORRELATION`` for each promise and ``-ID`` for each settled event. The
+    ledger flushes the file but does not sync it: the file must survive the process, not a crash of the host. If the
+    file cannot be written, the ledger continues in memory.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -40,14 +42,14 @@ class Ledger:
         self._append(f"+{event_id} {_one_line(correlation)}" for event_id, correlation in new.items())
 
     def settled(self, event_ids: Iterable[str]) -> None:
-        """Remove these events: they are stored, parked or known to be lost."""
+        """Remove events that are stored, parked or known to be lost."""
         known = [event_id for event_id in event_ids if self._outstanding.pop(event_id, None) is not None]
         self._append(f"-{event_id}" for event_id in known)
         if self._lines > SETTLED_LINES + len(self._outstanding) or (known and not self._outstanding):
             self._rewrite()
 
     def outstanding(self) -> dict[str, str]:
-        """Return a copy of the unsettled promises, event id to correlation id."""
+        """Return a copy of the mapping from event id to correlation id, for all events that are still promised."""
         return dict(self._outstanding)
 
     def close(self) -> None:
@@ -94,7 +96,7 @@ def _one_line(correlation: str) -> str:
 def _read(path: Path) -> dict[str, str]:
     """Return the unsettled promises of an earlier process.
 
-    If that process was killed while it wrote, the last line is incomplete and is ignored.
+    If that process was killed while it wrote, the last line can be incomplete. It is ignored if its id is too short.
     """
     found: dict[str, str] = {}
     with contextlib.suppress(OSError):

@@ -28,9 +28,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
-    """Write all logs of the process to ``stream`` as JSON lines; those of libraries only from WARNING on."""
+    """Write the service's logs from ``level`` on, and libraries' logs from WARNING on, to ``stream`` as JSON lines."""
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)
     logging.getLogger("envkit.datastorage").setLevel(level)
-    logging.getLogger("psycopg.pool").setLevel("ERROR")  # it repeats each failure; the service logs it once
+    logging.getLogger("psycopg.pool").setLevel("ERROR")  # psycopg.pool repeats each failure; the service logs it once

@@ -1,4 +1,7 @@
-"""The service's Prometheus metrics. The caller passes the registry, so services in one process can have their own."""
+"""The service's Prometheus metrics.
+
+The caller passes the registry, so several services in one process can each have a registry.
+"""
 
 import math
 
@@ -42,6 +45,6 @@ class Metrics:
         self.lost = counter("deadletter_lost", "Events answered with 202 that Redis lost or evicted.")
         self.events = counter("events", "Events received, by outcome.", "outcome")
         for unknown in (self.queue_depth, self.queue_parked, self.queue_missing):
-            unknown.set(math.nan)  # until the first measurement: an earlier process may have left events there
+            unknown.set(math.nan)  # until the first measurement: an earlier process can have left events in Redis
         for outcome in OUTCOMES:
             self.events.labels(outcome)

@@ -1,4 +1,4 @@
-"""Builds the OpenAPI document. Its event schema comes from the type that validates requests."""
+"""Builds the OpenAPI document. The schema of an event comes from the type with which the service validates requests."""
 
 from functools import cache
 from typing import Any

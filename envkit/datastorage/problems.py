@@ -10,7 +10,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """Ends a request with a problem document; ``kind`` is the last part of its type."""
+    """Ends a request with a problem document; ``kind`` is the last part of the document's ``type``."""
 
     def __init__(
         self,

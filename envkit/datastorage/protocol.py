@@ -1,9 +1,9 @@
 """An HTTP protocol with time limits: for incomplete headers, for clients that do not read, and for unread bodies.
 
 uvicorn waits forever for the rest of a request's headers. After an early answer it closes the connection while the
-client still sends; the TCP reset may then destroy the answer before the client reads it. This protocol waits
+client still sends; the TCP reset can then destroy the answer before the client reads the answer. This protocol waits
 ``seconds`` for headers. After an early answer it reads and drops data for the same time. If the port has its maximum
-number of connections, it aborts the one that has been idle longest.
+number of connections, it aborts the connection that has been idle longest.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-WRITE_SECONDS = 30.0  # that a client may go without reading the answer
+WRITE_SECONDS = 30.0  # longest time in which a client does not read the answer
 _TIMED_OUT = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 33\r\n"
     b"connection: close\r\n\r\nThe headers did not come in time."
@@ -21,7 +21,7 @@ _TIMED_OUT = (
 class Protocol(HttpToolsProtocol):
     """One connection of a port.
 
-    ``seconds`` is the time for headers and ``most`` the maximum number of connections. ``idle`` has the connections
+    ``seconds`` is the time for headers, and ``most`` is the maximum number of connections. ``idle`` has the connections
     without a request in progress; the one that has been idle longest is first.
     """
 
@@ -77,7 +77,7 @@ class Protocol(HttpToolsProtocol):
             self.idle[self] = None
 
     def pause_writing(self) -> None:
-        """Abort the connection if the client, which does not read now, does not read within ``WRITE_SECONDS``."""
+        """Start a timer that aborts the connection if the client does not read within ``WRITE_SECONDS``."""
         super().pause_writing()
         if self._reading_ends is None:
             self._reading_ends = self.loop.call_later(WRITE_SECONDS, self.transport.abort)

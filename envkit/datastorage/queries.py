@@ -20,7 +20,7 @@ _COLUMNS = ", ".join(
     {"event_timestamp": "event_timestamp_given", "event_data": "event_data::text AS event_data"}.get(name, name)
     for name in FIELDS
 )
-# One statement has one snapshot, so total and page agree. It adds up the bytes of the page before it sends any row.
+# One statement has one snapshot, so the total and the page agree. It adds up the page's bytes before it sends a row.
 _PAGE = """
 WITH page AS (
     SELECT event_timestamp AS instant, event_id, {columns} FROM audit_events WHERE {where}
@@ -44,19 +44,19 @@ class EventQuery:
     offset: int
 
     def statement(self) -> str:
-        """Return the SQL text; ``parameters`` has its values."""
+        """Return the SQL text; ``parameters`` returns the values for it."""
         return _PAGE.format(columns=_COLUMNS, where=self.where)
 
     def parameters(self, max_bytes: int) -> dict[str, object]:
-        """Return the values of the statement. If the page has more than ``max_bytes`` of event_data, it has no rows."""
+        """Return the values of the statement, which returns no rows for more than ``max_bytes`` of event_data."""
         return {**self.values, "limit": self.limit, "offset": self.offset, "max_bytes": max_bytes}
 
 
 def parse(given: Mapping[str, str], now: datetime | None = None) -> EventQuery:
     """Return the query that the parameters describe. Raises Invalid with all faults.
 
-    An empty filter counts as absent. ``since`` and ``until`` take a time with its zone, or a duration before ``now``,
-    such as 24h.
+    An empty filter such as ``event_type=`` counts as absent. ``since`` and ``until`` accept a time with its zone, or a
+    duration before ``now``, such as 24h.
     """
     faults = {name: "contains U+0000" for name, value in given.items() if "\0" in value}
     values: dict[str, object] = {name: given[name] for name in EQUAL_TO if given.get(name)}
@@ -108,7 +108,7 @@ def _integer(name: str, given: Mapping[str, str], default: int, least: int, most
 def _moment(name: str, text: str, now: datetime, faults: dict[str, str]) -> datetime:
     """Return the instant that ``text`` names, or add a fault and return ``now``.
 
-    A plus sign that was not percent-encoded arrives as a space; it is accepted.
+    A plus sign that was not percent-encoded arrives as a space; the function accepts the space.
     """
     text = re.sub(r" (?=[0-9]{2}:[0-9]{2}$)", "+", text)
     try:

@@ -1,4 +1,7 @@
-"""Stores events in PostgreSQL (status 201), else in the queue (202); any other status means that neither has them."""
+"""Stores events in PostgreSQL (status 201), or else in the queue (202).
+
+Any other status means that neither has the events.
+"""
 
 import enum
 import logging
@@ -46,7 +49,10 @@ class Recorder:
         self._metrics = metrics
 
     async def keep(self, events: Sequence[Stored]) -> Kept:
-        """Store all of ``events`` in one place and return it. Raises EventRefused or NotKept if no place takes them."""
+        """Store all of ``events`` in one place and return the place.
+
+        Raises EventRefused if PostgreSQL can never store one of them, and NotKept if neither place stores them.
+        """
         try:
             kept = await self._keep(events)
         except EventRefused:

@@ -20,7 +20,7 @@ from envkit.datastorage.settings import Settings
 
 LOG = logging.getLogger(__name__)
 BACKLOG = 1024
-MAX_CONNECTIONS = 4096  # per port; a new one replaces the longest idle one; if none is idle, uvicorn answers 503
+MAX_CONNECTIONS = 4096  # per port; a new one ends the longest idle one, or gets 503 if none is idle
 IDLE_SECONDS = 30  # until an idle keep-alive connection is closed
 
 
@@ -33,7 +33,7 @@ class _Server(uvicorn.Server):
 
 
 class Runner:
-    """Serves one service. The constructor opens the sockets, so ``ports`` has the real numbers even for port 0."""
+    """Serves one service. The constructor opens the sockets, so ``ports`` has the real port numbers even for port 0."""
 
     def __init__(self, settings: Settings, registry: CollectorRegistry | None = None) -> None:
         self._settings = settings
@@ -48,24 +48,24 @@ class Runner:
             runner.run(self.serve())
 
     async def serve(self) -> None:
-        """Do the same as ``run``, inside a running event loop."""
+        """Serve like ``run``, inside a running event loop."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._stop = partial(loop.call_soon_threadsafe, stopping.set)
         for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(ValueError, RuntimeError):  # only the main thread may handle signals
+            with contextlib.suppress(ValueError, RuntimeError):  # only the main thread can handle signals
                 loop.add_signal_handler(number, stopping.set)
         service = create_service(self._settings, self._registry)
         async with service.running():
             await self._until(stopping, service)
 
     def stop(self) -> None:
-        """End ``run`` as SIGTERM does. Any thread may call this."""
+        """End ``run`` as SIGTERM does. Any thread is allowed to call this."""
         if self._stop is not None:
             self._stop()
 
     def close(self) -> None:
-        """Close the sockets of a service that was never run."""
+        """Close the sockets; a caller that never calls ``run`` needs this."""
         for listener in self._sockets.values():
             listener.close()
 
@@ -100,7 +100,10 @@ class Runner:
 
 
 def _most_connections() -> int:
-    """Return the maximum connections per port: a third of the allowed open files, less 256 for the service itself."""
+    """Return the maximum number of connections per port, from 64 to 4,096.
+
+    It is a third of the process's open files, after 256 are reserved for the service itself.
+    """
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if allowed == resource.RLIM_INFINITY else max(64, min(MAX_CONNECTIONS, (allowed - 256) // 3))
 

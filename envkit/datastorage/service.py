@@ -1,4 +1,4 @@
-"""Assembles one service from settings and a registry. It has no global state, so a process can run several."""
+"""Assembles one service from settings and a registry. There is no global state: a process can run several services."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass
 class Service:
-    """The three ASGI applications of the service and their parts. They work only inside ``running()``."""
+    """The service's three ASGI applications, and the objects that they use. They work only inside ``running()``."""
 
     settings: Settings
     api: ASGIApp
@@ -71,7 +71,7 @@ class Service:
 def create_service(settings: Settings, registry: CollectorRegistry) -> Service:
     """Return a service with its metrics in ``registry``; it opens no connection yet.
 
-    Raises ConfigurationError if authentication is on and no API server is configured.
+    Raises ConfigurationError if authentication is on and no usable API server is configured.
     """
     metrics = Metrics(registry)
     database, queue = Database(settings), DeadLetterQueue(settings)

@@ -1,8 +1,8 @@
 """The service's settings: one frozen object that is read once. All faults are reported together.
 
-There are three sources; later ones override earlier ones: the defaults, the YAML file at CONFIG_PATH (see
-``config_file``), and environment variables. A variable is its field's name in capitals. PostgreSQL and Redis are
-given as DATABASE_URL and REDIS_URL, or in parts.
+There are three sources: the defaults, the YAML file at CONFIG_PATH (see ``config_file``), and environment variables.
+Later sources override earlier sources. The name of a variable is the name of its field in capitals. The addresses of
+PostgreSQL and Redis are in DATABASE_URL and REDIS_URL, or in one variable for each part.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ REDIS_FORM = "redis://[:PASSWORD@]HOST:PORT/NUMBER"
 
 
 def _as_seconds(value: object) -> object:
-    """Return a duration such as 1m30s in seconds, and any other value unchanged: pydantic parses it as a number."""
+    """Return a duration such as 1m30s in seconds, or any other value unchanged; pydantic parses it as a number."""
     try:
         return durations.seconds(value) if isinstance(value, str) else value
     except ValueError:
@@ -60,7 +60,7 @@ Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(
 
 
 class Settings(BaseModel):
-    """All settings. Port 0 means any free port. Times are in seconds, sizes in bytes."""
+    """All settings. Port 0 means any free port. Times are in seconds, and sizes are in bytes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -93,7 +93,7 @@ class Settings(BaseModel):
     drain_interval: Seconds = 0.25
     auth_enabled: bool = False
     kubeconfig: Path | None = None  # None: use the files that Kubernetes mounts into a pod
-    kubernetes_service_host: str = ""  # Kubernetes sets this and the next in every pod
+    kubernetes_service_host: str = ""  # Kubernetes sets this variable and the next one in every pod
     kubernetes_service_port: int = Field(443, ge=1, le=65535)
     pod_namespace: str = "default"
     auth_service_name: str = "data-storage-service"  # callers need the right to get or create this Service

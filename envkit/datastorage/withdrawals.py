@@ -1,17 +1,18 @@
-"""Records events that were refused with 503 and that PostgreSQL or Redis may still write late.
+"""Records events that the service refused with 503, but that PostgreSQL or Redis can still write later.
 
-A stopped server still has the write in its socket buffer and executes it when it continues. By then the client has
-got 503 and may have sent the event again. So the drain removes late writes as soon as both servers work again.
+A stopped server still has the write in its socket buffer and executes the write when the server continues. At that
+time the client has got 503, and has perhaps sent the event again. So the drain removes such late writes as soon as
+both servers work again.
 """
 
 from collections.abc import Callable, Iterable
 
 MAX_REMEMBERED = 10_000  # events; the oldest are dropped first
-GRACE_SECONDS = 5.0  # after both servers have worked this long, no late write is expected
+GRACE_SECONDS = 5.0  # after both servers have worked for this time, no late write is expected
 
 
 class Withdrawals:
-    """The ids of refused events that may still be written late. ``clock`` returns monotonic seconds."""
+    """The ids of refused events that PostgreSQL or Redis can still write. ``clock`` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -26,7 +27,7 @@ class Withdrawals:
             del self._refused[event_id]
 
     def ids(self) -> frozenset[str]:
-        """Return the ids of the events that may still be written late."""
+        """Return the ids of the refused events that PostgreSQL or Redis can still write."""
         return frozenset(self._refused)
 
     def __contains__(self, event_id: str) -> bool:
@@ -37,7 +38,10 @@ class Withdrawals:
         self._well_since = None
 
     def well(self) -> None:
-        """Record that both servers work now; drop an id after both have worked ``GRACE_SECONDS`` since its refusal."""
+        """Record that both servers work now.
+
+        It drops the id of an event after both servers have worked for ``GRACE_SECONDS`` since the refusal.
+        """
         now = self._clock()
         if self._well_since is None:
             self._well_since = now

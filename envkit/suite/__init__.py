@@ -1,7 +1,7 @@
 """Helpers for test suites: plain functions, and a pytest plugin (`-p envkit.suite`) with fixtures named `envkit_...`.
 
-Each module imports redis, psycopg or prometheus_client only when it uses it. The extra `envkit-orchestrator[suite]`
-installs them.
+A module imports redis, psycopg or prometheus_client only when it uses the library. The extra
+`envkit-orchestrator[suite]` installs these libraries.
 """
 
 from envkit.base.errors import SuiteError
@@ -30,4 +30,4 @@ __all__ = [
 ]
 
 pytest_plugins = ("envkit.suite.plugin",)
-"""The plugins that pytest loads when this module is given to `-p`."""
+"""The plugins that pytest loads for the option `-p envkit.suite`."""

@@ -1,6 +1,7 @@
 """Sends audit events to DataStorage: one store per process, with a bounded buffer and a thread that sends batches.
 
-The store is drained at the end of the process. A store per test would lose its buffered events with the test.
+At the end of the process the store sends all buffered events. A store per test would lose its buffered events at the
+end of the test.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from envkit.suite.eventually import eventually
 Event = Mapping[str, Any]
 
 CAPACITY = 10_000
-"""Maximum number of buffered events. If the buffer is full, `record` waits."""
+"""Maximum number of events in the buffer. If the buffer is full, `record` waits."""
 
 BUFFER_BYTES = 64 * 2**20
 FULL_SECONDS = 10.0
-"""Time that `record` waits for room in the buffer before it counts the event as lost."""
+"""Seconds for which `record` waits for room in the buffer before it counts the event as lost."""
 
 IDLE_SECONDS = 0.05
-"""Delay before a batch is sent, so that events in quick succession share a batch."""
+"""Seconds before a batch is sent, so that events in quick succession share a batch."""
 
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between attempts to send a batch; the last value repeats."""
 
 GIVE_UP_SECONDS = 60.0
-"""Time to try to send one batch before its events count as lost."""
+"""Seconds for all attempts to send one batch; after that its events count as lost."""
 
 DRAIN_SECONDS = 30.0
-"""Time to send all buffered events at the end of the process."""
+"""Seconds to send all buffered events at the end of the process."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Lost:
 
 @dataclass
 class AuditStore:
-    """A thread-safe buffer of audit events that a background thread sends. Each event is sent at least once.
+    """A thread-safe buffer of audit events, which a background thread sends. An event can be sent more than once.
 
     `record` returns at once unless the buffer is full; `drain` and `close` wait.
     """
@@ -75,7 +76,7 @@ class AuditStore:
     def _begin(self) -> None:
         """Reset to an empty buffer without a thread.
 
-        A forked child also calls this, because its parent sends the events that were buffered before the fork.
+        A forked child process also calls this, because its parent sends the events that were buffered before the fork.
         """
         self._waiting: deque[tuple[Event, bytes]] = deque()
         self._bytes = self._sending = 0
@@ -84,9 +85,9 @@ class AuditStore:
         self._thread: threading.Thread | None = None
 
     def record(self, event: Event) -> None:
-        """Buffer an event for the background thread. Never raises: an event that cannot be buffered is added to `lost`.
+        """Buffer an event for the background thread; add an event that cannot be buffered to `lost`.
 
-        So a fault of the audit trail fails the test run at its end, but not the service under test.
+        It raises no error. So a fault of the audit trail fails the test run at the end, but not the service under test.
         """
         try:
             body = encoded(event)
@@ -117,7 +118,7 @@ class AuditStore:
             self._hurry.clear()
 
     def close(self, seconds: float = DRAIN_SECONDS) -> list[Lost]:
-        """Drain the buffer, stop the thread and return all lost events; unsent events count as lost."""
+        """Send all buffered events, stop the thread and return all lost events, and also those not sent in time."""
         try:
             self.drain(seconds)
         except SuiteError as error:
@@ -164,7 +165,7 @@ class AuditStore:
             batch = self._take()
             try:
                 self._send(batch)
-            except Exception as error:  # noqa: BLE001  the thread must survive, or all later events are lost
+            except Exception as error:  # noqa: BLE001  the thread must continue, or all later events are lost
                 self._lose([event for event, _ in batch], f"{type(error).__name__}: {error}")
             with self._changed:
                 self._sending = 0
@@ -220,7 +221,7 @@ _sharing = threading.Lock()
 
 
 def shared(environment: Environment | None = None) -> AuditStore:
-    """Return the store of this process. The first call creates it; it is drained when the process ends."""
+    """Return the store of this process. The first call creates the store; it is closed when the process ends."""
     global _shared  # exactly one store per process
     with _sharing:
         if _shared is None:

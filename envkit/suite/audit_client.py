@@ -30,7 +30,8 @@ TOKEN = "DATA_STORAGE_TOKEN"  # noqa: S105  the name of a variable, not a secret
 class Refused(EnvkitError):
     """DataStorage refused the request, and a retry would not help.
 
-    `some_event` is true if single events or their number can be the reason, so a smaller batch may be accepted.
+    `some_event` is true if single events or their number can be the reason; DataStorage can then accept a smaller
+    batch.
     """
 
     def __init__(self, message: str, some_event: bool) -> None:
@@ -39,7 +40,7 @@ class Refused(EnvkitError):
 
 
 class Unanswered(TryAgain):
-    """DataStorage did not accept the request now; a retry may help. `after` is its Retry-After in seconds, or 0."""
+    """DataStorage did not accept the request now; a retry can help. `after` is Retry-After in seconds, or 0."""
 
 
 def encoded(event: Mapping[str, Any]) -> bytes:
@@ -53,7 +54,7 @@ def fits(size: int, following: bytes) -> bool:
 
 
 class Client:
-    """A client of one DataStorage. It sends the token that the environment exports for DataStorage, if any."""
+    """A client of one DataStorage service. It sends a token if the environment exports one for DataStorage."""
 
     def __init__(self, environment: Environment, url: str = "") -> None:
         self.url = url or environment.data_storage_url
@@ -62,11 +63,14 @@ class Client:
         self._made: PoolManager | None = None
 
     def store(self, events: Sequence[bytes]) -> None:
-        """Store all events. Raises `Refused` if DataStorage stored none; after `Unanswered` it may have stored them."""
+        """Store all events.
+
+        Raises `Refused` if DataStorage did not store any, and `Unanswered` if it is not known whether it stored them.
+        """
         self._ask("POST", f"{EVENTS}/batch", b"[" + b",".join(events) + b"]")
 
     def find(self, correlation_id: str, **query: str) -> list[dict[str, Any]]:
-        """Return all events of a correlation id, oldest first. Raises `Unanswered` or `Refused`."""
+        """Return all events of a correlation id, oldest first; `query` adds filters. Raises `Unanswered`, `Refused`."""
         found: list[dict[str, Any]] = []
         while True:
             words = {"correlation_id": correlation_id, "limit": PAGE, "offset": len(found), **query}

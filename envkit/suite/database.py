@@ -1,4 +1,4 @@
-"""Gives each pytest worker its own database, cloned from the migrated one and dropped afterwards.
+"""Gives each pytest worker its own database, cloned from the migrated database and dropped afterwards.
 
 If a worker crashes, the next run drops its database.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 PREFIX = "envkit_suite_"
-"""Prefix of the name of every database that this module creates. `sweep` drops those whose owner has ended."""
+"""Prefix of the names of all databases that this module creates; `sweep` drops those whose owners have ended."""
 
 MAINTENANCE = "postgres"
 """The database that this module connects to for CREATE and DROP DATABASE and for locks; every PostgreSQL has it."""
@@ -52,8 +52,8 @@ class Database:
 def database(environment: Environment | None = None, worker: str = "") -> Iterator[Database]:
     """Create a database with the result of the migrations and no other data; drop it when the context ends.
 
-    First it drops the databases of earlier runs: each owner holds a lock, and PostgreSQL releases it when the owner
-    ends. Raises `SuiteError` if it cannot connect or clone.
+    First it drops databases that ended runs left behind. It finds them by their locks: PostgreSQL releases the lock of
+    a database when its owner ends. Raises `SuiteError` if it cannot connect or clone.
     """
     environment = environment or Environment()
     url = environment.database_url
@@ -104,7 +104,10 @@ def _maintaining(library: Any, url: str) -> Iterator[Connection[Any]]:
 
 
 def _source(keeper: Connection[Any], database: str) -> str:
-    """Return the template of `database`, which has no connections, or `database` itself if it has no template."""
+    """Return the name of the template of `database`, or `database` if there is no template.
+
+    Clients connect to a database, but not to its template, so PostgreSQL can clone a template at any time.
+    """
     template = template_of(database)
     there = _one(keeper, "SELECT count(*) FROM pg_database WHERE datname = %s", template)
     return template if there else database

@@ -1,4 +1,4 @@
-"""The variables of the running environment, for test suites. A missing variable is an error: there are no defaults."""
+"""The variables of the running environment, for test suites. There are no defaults: a missing variable is an error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Environment:
         self._environ = os.environ if environ is None else environ
 
     def __getitem__(self, name: str) -> str:
-        """Return the variable. Raises `SuiteError` if it is unset or empty: a default could name another service."""
+        """Return the value. Raises `SuiteError` if it is unset or empty: a default could name another service."""
         value = self._environ.get(name)
         if not value:
             state = "is not set" if value is None else "is empty"
@@ -33,7 +33,7 @@ class Environment:
         return value
 
     def get(self, name: str) -> str | None:
-        """Return the variable, or None if it is unset or empty. Use this for variables that an environment may lack."""
+        """Return the variable's value, or None if it is unset or empty. Use this for variables that are optional."""
         return self._environ.get(name) or None
 
     def ending(self, suffix: str) -> list[str]:
@@ -65,7 +65,7 @@ class Environment:
 
     @property
     def database_url(self) -> str:
-        """The URL of the migrated database. Tests do not write to it but to a clone: see `envkit_database`."""
+        """The URL of the migrated database. Tests write to a clone of it, not to it: see `envkit_database`."""
         return self["DATABASE_URL"]
 
     @property
@@ -75,12 +75,12 @@ class Environment:
 
     @property
     def host_listen(self) -> str:
-        """The address that a listener on this host binds, so that `host_address` reaches it."""
+        """The address to which a server on this host must bind, so that clients at `host_address` reach it."""
         return self["ENVKIT_HOST_LISTEN"]
 
     @property
     def host_certificates(self) -> Path:
-        """The folder with tls.crt and tls.key for a listener at `host_address`, and ca.crt for its clients."""
+        """The folder with tls.crt and tls.key for a server at `host_address`, and ca.crt for the server's clients."""
         return Path(self["ENVKIT_HOST_CERTIFICATES"])
 
     @property

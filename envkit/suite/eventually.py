@@ -27,8 +27,9 @@ def eventually(
 ) -> T:
     """Call `check` until it returns a true value, and return that value.
 
-    After an exception of `tries_again`, it tries again. Any other exception ends the wait. Raises `NotWithin` after
-    `seconds`. The deadline does not interrupt `check`, so clients that `check` uses need their own timeouts.
+    After an exception whose type is in `tries_again`, it tries again. Any other exception ends the wait. Raises
+    `NotWithin` after `seconds`. The deadline does not interrupt `check`, so clients that `check` uses need their own
+    timeouts.
     """
     found: list[T] = []
     name = str(what or getattr(check, "__doc__", None) or getattr(check, "__name__", repr(check)))

@@ -1,4 +1,4 @@
-"""Imports client libraries that only some fixtures need, and reports a missing one by name."""
+"""Imports client libraries that only some fixtures need; the error names a missing library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXTRA = "suite"
 
 
 def needed(module: str, fixture: str) -> Any:
-    """Import `module` and return it. If it is not installed, raises `SuiteError` with the fixture and the extra."""
+    """Import `module` and return it. Raises `SuiteError` if it is not installed; the error names the fixture."""
     try:
         return import_module(module)
     except ImportError as error:

@@ -17,7 +17,7 @@ C = TypeVar("C")
 
 
 class Registries:
-    """Chooses the registry: Prometheus' global one in production mode, a private one in test mode. Thread-safe."""
+    """Chooses the registry: Prometheus' global one in production mode, or a private one in test mode. Thread-safe."""
 
     def __init__(self, *, test: bool = False) -> None:
         self._lock = threading.RLock()
@@ -31,7 +31,7 @@ class Registries:
 
     @property
     def registry(self) -> CollectorRegistry:
-        """The registry that takes new collectors now."""
+        """The registry in which `safe_register` registers collectors now."""
         own = self._registry
         if own is not None:
             return own
@@ -41,8 +41,8 @@ class Registries:
     def safe_register(self, component: str, collector: C) -> C:
         """Register a collector (created with `registry=None`) for a component, and return the collector to use.
 
-        If the component has registered these names before, this is the earlier collector. Raises `SuiteError` if
-        another component has metrics with these names.
+        If the component has registered these names before, it returns the earlier collector. Raises `SuiteError` if
+        that collector has another type, or if another component has metrics with these names.
         """
         names = _names(collector)
         with self._lock:
@@ -60,7 +60,7 @@ class Registries:
             return collector
 
     def reset(self) -> None:
-        """Unregister all collectors that `safe_register` registered; other collectors in the global registry stay."""
+        """Unregister all collectors that `safe_register` registered, but no other collectors of the global registry."""
         with self._lock:
             if self._registry is not None:
                 self._registry = fresh()

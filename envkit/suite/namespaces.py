@@ -15,12 +15,12 @@ from envkit.drivers.clusters.api import Api, ApiError, Busy
 from envkit.suite.objects import Objects, Report, admin
 
 ACTIVE_SECONDS = 10.0
-"""Time for a namespace to become Active, with its creation and retries."""
+"""Time limit in seconds for the creation of a namespace with retries. The wait until it is Active has it as well."""
 
 LABEL = "envkit.suite"
 """The label of every namespace that this module creates, with the value `namespace`.
 
-It finds the namespaces that a killed suite left behind.
+With this label a user can find the namespaces that a killed suite left behind.
 """
 
 SLOWEST_POLL = 0.1
@@ -33,8 +33,8 @@ def create_namespace(
     """Create a namespace, wait until it is Active, and return its name.
 
     The name has the prefix, the name of the pytest worker if there is one, and 40 random bits. So it never collides
-    with an older namespace that is still Terminating. Retries after 429, 5xx and timeouts. Raises `SuiteError` after
-    `seconds`.
+    with an older namespace that is still Terminating. Retries after 429, 5xx and timeouts. Raises `SuiteError` if
+    the API server refuses, or if the creation or the wait takes longer than `seconds`.
     """
     api = api or admin()
     name = unique_name(prefix)
@@ -64,9 +64,9 @@ def wait_until_active(name: str, *, api: Api | None = None, seconds: float = ACT
 
 
 def delete_namespace(name: str, *, api: Api | None = None) -> None:
-    """Request the deletion of the namespace without waiting for it: its name is never used again.
+    """Request the deletion of the namespace without waiting for its end: the name is never used again.
 
-    Ignores an API server that does not answer, because `down` removes the cluster with all namespaces.
+    Ignores errors of the API server, because `down` removes the cluster with all namespaces.
     """
     with suppress(Busy, ApiError):
         (api or admin()).request("DELETE", f"/api/v1/namespaces/{name}")
@@ -74,7 +74,7 @@ def delete_namespace(name: str, *, api: Api | None = None) -> None:
 
 @contextmanager
 def namespace(prefix: str = "test", **options: Any) -> Iterator[str]:
-    """Create a namespace with `create_namespace`, and delete it when the context ends."""
+    """Create a namespace with `create_namespace` and yield its name; delete the namespace when the context ends."""
     name = create_namespace(prefix, **options)
     try:
         yield name

@@ -1,4 +1,4 @@
-"""Creates and applies Kubernetes objects of any kind; retries when the API server throttles or does not answer."""
+"""Creates and applies Kubernetes objects of any kind; retries if the API server is overloaded or does not answer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ T = TypeVar("T")
 Report = Callable[[str], None]
 
 SECONDS = 30.0
-"""Time for one object, retries included. Without this limit, the setup of a suite once hung forever."""
+"""Seconds for one object, with retries. Without this limit, the setup of a suite once waited for ever."""
 
 
 def apply(body: Mapping[str, Any], *, api: Api | None = None, seconds: float = SECONDS) -> dict[str, Any]:
-    """Create the object or change it to match `body` (server-side apply), and return it.
+    """Create the object or change it to match `body` (server-side apply), and return the object.
 
     Retries after 429, 5xx and timeouts, with pauses of 1, 2, 4 s. Raises `SuiteError` after `seconds`, or if the API
     server refuses the object.
@@ -34,15 +34,15 @@ def apply(body: Mapping[str, Any], *, api: Api | None = None, seconds: float = S
 def create_with_retry(body: Mapping[str, Any], *, api: Api | None = None, seconds: float = SECONDS) -> dict[str, Any]:
     """Create the object and return it; retry in the same cases as `apply`.
 
-    If the answer to an attempt was lost and the next attempt gets "exists already", the existing object is returned if
-    the lost attempt created it. Raises `SuiteError`. If the API server refused the object, its `__cause__` is an
-    `ApiError` with the HTTP status.
+    If the answer to an attempt was lost, and the next attempt gets "already exists", it returns the existing object if
+    the earlier attempt created it. Raises `SuiteError`. If the API server refused the object, the error's `__cause__`
+    is an `ApiError` with the HTTP status.
     """
     return Objects(api).create(body, seconds=seconds)
 
 
 class Objects:
-    """Creates and applies objects in one API server; by default as the administrator, from KUBECONFIG."""
+    """Creates and applies objects in one API server; by default as the administrator, with the file in KUBECONFIG."""
 
     def __init__(self, api: Api | None = None, report: Report = lambda _line: None) -> None:
         self.api = api or admin()
@@ -58,7 +58,7 @@ class Objects:
             try:
                 return self.api.apply(f"{self.place(body)}/{_name(body)}", body)
             except ApiError as error:
-                if error.status == 409:  # another worker applied it at the same moment
+                if error.status == 409:  # another worker applied the object at the same moment
                     raise Busy(error.message) from error
                 raise
 
@@ -87,7 +87,7 @@ class Objects:
         return _reason("creating", body, partial(steps.ask, call))
 
     def place(self, body: Mapping[str, Any]) -> str:
-        """Return the URL path of the collection that the object belongs to. Raises `Busy` if its kind is not served."""
+        """Return the URL path of the object's collection. Raises `Busy` if the API server does not serve the kind."""
         version, kind = str(body["apiVersion"]), str(body["kind"])
         plural, namespaced = self._discovered(version, kind)
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"
@@ -98,7 +98,7 @@ class Objects:
     def _discovered(self, version: str, kind: str) -> tuple[str, bool]:
         """Return the plural name of a kind, and whether it is namespaced.
 
-        Raises `Busy` if the API server does not serve the kind, because it may serve it in a moment.
+        Raises `Busy` if the API server does not serve the kind, because it can serve a new kind a moment later.
         """
         with self._lock:
             known = self._kinds.get((version, kind))
@@ -116,7 +116,7 @@ class Objects:
 
 
 def _reason(doing: str, body: Mapping[str, Any], work: Callable[[], T]) -> T:
-    """Return the result of `work`. Raises `SuiteError` that names the action and the object if it fails."""
+    """Return the result of `work`. If `work` fails, raise a `SuiteError` that names the action and the object."""
     try:
         return work()
     except Busy as error:
@@ -131,7 +131,8 @@ def _reason(doing: str, body: Mapping[str, Any], work: Callable[[], T]) -> T:
 def _is_ours(found: Mapping[str, Any], author: str, body: Mapping[str, Any]) -> bool:
     """Return whether the field manager `author` created the object.
 
-    The API server records no field manager for an object without content. Such an object counts as created by `author`.
+    The API server records no field manager for an object without content. Such an object
+    counts as created by `author`.
     """
     entries = found["metadata"].get("managedFields") or []
     nothing = set(body) <= {"apiVersion", "kind", "metadata"} and set(body["metadata"]) <= {"name", "namespace"}
@@ -158,5 +159,5 @@ def admin() -> Api:
 
 @lru_cache(maxsize=4)
 def _client(path: Path, _written: int) -> Api:
-    """Return a cached client for each version of a kubeconfig, so that its open connections are reused."""
+    """Return a client, cached for each version of a kubeconfig, so that calls reuse the client's open connections."""
     return Api.of(path)

@@ -1,4 +1,4 @@
-"""Runs work in one of several processes while the others wait for its result, as for pytest-xdist's workers."""
+"""Runs work in one of several processes, such as pytest-xdist's workers, while the others wait for the result."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from envkit.base.errors import SuiteError
 from envkit.base.paths import make_folder, write_private
 
 SECONDS = 60.0
-"""Maximum time that the other processes wait."""
+"""Maximum seconds for which the other processes wait."""
 
 
 def once(folder: Path, name: str, work: Callable[[], str], seconds: float = SECONDS) -> str:
-    """Return the result of `work`. Only the first of the processes that share `folder` runs it.
+    """Return the result of `work`. Only the first of the processes that share `folder` runs `work`.
 
-    A failure is recorded too, so that twelve workers do not repeat it twelve times. If the process that runs `work`
-    dies, its lock is released and the next process runs it. Raises `SuiteError` if `work` failed in another process, or
-    takes longer than `seconds`.
+    It also stores a failure, so that twelve workers do not repeat the failing work twelve times. If the process that
+    runs `work` is killed, the kernel releases the lock and the next process runs `work`. Raises `SuiteError` if `work`
+    failed in another process, or takes longer than `seconds` there. Raises errors of `work` in this process unchanged.
     """
     from filelock import FileLock, Timeout
 

@@ -1,4 +1,4 @@
-"""The pytest fixtures. With pytest-xdist, one worker does the work that a suite needs once; the others wait."""
+"""The pytest fixtures. With pytest-xdist, one worker does work that a suite needs only once; the other workers wait."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ OUTPUT = "envkit_suite"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the plugin's settings to pytest's."""
+    """Add the plugin's settings to pytest's settings."""
     words = "empty the environment's Redis once, before the first test that uses envkit_redis"
     parser.addini("envkit_redis_flush", words, type="bool", default=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Create empty lists for lost events and Redis' memory use."""
+    """Create empty lists for lost audit events and for Redis' memory use."""
     config.stash[LOST], config.stash[USES] = [], []
 
 
@@ -51,14 +51,14 @@ def envkit_admin(envkit_environment: Environment) -> Api:
 
 @pytest.fixture
 def envkit_namespace(envkit_admin: Api) -> Iterator[str]:
-    """The name of a new, Active namespace for this test; deleted after the test, without waiting."""
+    """The name of a new, Active namespace for this test. Its deletion is requested after the test, without a wait."""
     with namespaces.namespace(api=envkit_admin) as name:
         yield name
 
 
 @pytest.fixture(scope="session")
 def envkit_tokens(envkit_environment: Environment) -> Tokens:
-    """The tokens `.authorized`, `.unauthorized` and any other by its variable. Read them again for each request."""
+    """The tokens: `.authorized`, `.unauthorized`, or by variable (`["NAME"]`). Read a token again for each request."""
     return Tokens(envkit_environment)
 
 
@@ -78,7 +78,7 @@ def envkit_redis_client(
 
 @pytest.fixture(scope="module")
 def envkit_redis(envkit_redis_client: Redis, request: pytest.FixtureRequest) -> Iterator[Redis]:
-    """A client of Redis, which is flushed once before the suite. The report shows Redis' memory by module."""
+    """A client of Redis. envkit flushes Redis once before the suite, and the report shows Redis' memory by module."""
     before = redis.Memory.of(envkit_redis_client)
     yield envkit_redis_client
     use = redis.Use(request.node.nodeid, _worker(request.config), before, redis.Memory.of(envkit_redis_client))
@@ -87,14 +87,14 @@ def envkit_redis(envkit_redis_client: Redis, request: pytest.FixtureRequest) -> 
 
 @pytest.fixture(scope="session")
 def envkit_database(envkit_environment: Environment, pytestconfig: pytest.Config) -> Iterator[database.Database]:
-    """A database for this worker, with the result of the migrations."""
+    """A database for this worker, with the result of the migrations and no other data."""
     with database.database(envkit_environment, _worker(pytestconfig)) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def envkit_audit(envkit_environment: Environment) -> audit.AuditStore:
-    """The audit store of this process. It is drained at the end of the run; the run fails if an event was lost."""
+    """The audit store of this process. It sends all events before the run ends; the run fails if an event was lost."""
     return audit.shared(envkit_environment)
 
 
@@ -116,7 +116,7 @@ def envkit_shared_folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig:
 
 @pytest.fixture(scope="session")
 def envkit_once(envkit_shared_folder: Path) -> Callable[[str, Callable[[], str]], str]:
-    """The function `envkit_once(name, work)`: one worker runs `work`, the others wait; it returns the result to all."""
+    """The function `envkit_once(name, work)`: one worker runs `work`, the others wait, and all get the result."""
     return lambda name, work: once(envkit_shared_folder, name, work)
 
 
@@ -125,7 +125,7 @@ def envkit_once(envkit_shared_folder: Path) -> Callable[[str, Callable[[], str]]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Drain the audit store and fail the run if an event was lost. Workers send their results to the controller."""
+    """Close the audit store and fail the run if an event was lost. A worker sends its results to the controller."""
     config = session.config
     worker = _worker(config)
     config.stash[LOST] += [f"{lost}{f' ({worker})' if worker else ''}" for lost in audit.close_shared()]
@@ -138,7 +138,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ARG001  pytest fixes the names of a hook's arguments
-    """Add the results of a worker to those of the controller."""
+    """Add the results of a worker to the results of the controller."""
     found = getattr(node, "workeroutput", {}).get(OUTPUT) or {"lost": [], "uses": []}
     node.config.stash[LOST] += found["lost"]
     node.config.stash[USES] += [redis.Use.read(plain) for plain in found["uses"]]

@@ -1,4 +1,4 @@
-"""Redis for a test suite: checks that it belongs to this environment, flushes it once, and reports its memory."""
+"""Redis for a test suite: checks that the server belongs to this environment, flushes it, and reports its memory."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ SECONDS = 5.0
 """Time limit of one command."""
 
 DRAIN_SECONDS = 15.0
-"""Time for DataStorage to write its dead-letter queue, which is in Redis, to the database."""
+"""Seconds for DataStorage to write its dead-letter queue, which is in Redis, to the database."""
 
 MARKER = "syslog-ident"
 """The Redis setting that has the environment's marker. envkit's preset starts the server with it.
 
-It is free text without another use. CONFIG GET returns it, a running server cannot change it, and FLUSHALL keeps it.
+The setting is free text and has no other use here. CONFIG GET returns it, CONFIG SET cannot change it, and FLUSHALL
+keeps it.
 """
 
 
 def connect(environment: Environment | None = None, **options: Any) -> Redis:
-    """Return a client of the environment's Redis. Each command has 5 s unless `options` set another limit."""
+    """Return a client of the environment's Redis. Each command has a time limit of 5 s, or the limit in `options`."""
     library = needed("redis", "envkit_redis")
     bounds = {"socket_timeout": SECONDS, "socket_connect_timeout": SECONDS, "health_check_interval": 30}
     client: Redis = library.Redis.from_url((environment or Environment()).redis_url, **{**bounds, **options})
@@ -37,9 +38,9 @@ def connect(environment: Environment | None = None, **options: Any) -> Redis:
 
 
 def flush(client: Redis, environment: Environment | None = None) -> str:
-    """Wait until DataStorage's queue is empty, then flush the server. Return a text that says how much was removed.
+    """Wait until DataStorage's queue is empty, then flush the server; return a text about the removed keys and bytes.
 
-    Raises `SuiteError` if the server does not have this environment's marker, or if the queue does not drain.
+    Raises `SuiteError` if the server does not have this environment's marker, or if the queue does not become empty.
     """
     environment = environment or Environment()
     whose = marker(client)
@@ -81,7 +82,7 @@ def _drained(environment: Environment) -> None:
     def empty() -> bool:
         answer = pool.request("GET", url, timeout=SECONDS, retries=False)
         if answer.status == 404:
-            return True  # only envkit's reference DataStorage has this endpoint
+            return True  # the service is not envkit's reference DataStorage, which alone has this endpoint
         assert answer.status == 200, f"{url}: {answer.status} {answer.data[:200]!r}"
         return True
 
@@ -94,7 +95,7 @@ def _drained(environment: Environment) -> None:
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of the whole server in bytes, and numbers of keys. Keys of all workers are included."""
+    """Memory of the whole server in bytes, and numbers of evicted and stored keys, with the keys of all workers."""
 
     used: int
     peak: int
@@ -128,12 +129,12 @@ class Use:
 
     @classmethod
     def read(cls, plain: dict[str, Any]) -> Use:
-        """Return the `Use` that `plain` was made from."""
+        """Return the `Use` from which `plain` was made."""
         return cls(plain["module"], plain["worker"], Memory(**plain["before"]), Memory(**plain["after"]))
 
 
 def lines(uses: Sequence[Use]) -> Iterator[str]:
-    """Return one line per module for the report, over all workers that ran its tests."""
+    """Yield one line for each module for the report; the line covers all workers that ran the module's tests."""
     for module in sorted({use.module for use in uses}):
         own = [use for use in uses if use.module == module]
         first, last = min(use.before.used for use in own), max(use.after.used for use in own)

@@ -1,4 +1,4 @@
-"""Bearer tokens that are valid when they are read; they are renewed before they expire."""
+"""Bearer tokens that are valid when they are read; this module renews a token before it expires."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
     from envkit.drivers.clusters.api import Api
 
 LAST_PART = 0.25
-"""Share of a token's lifetime. With less than this left, the token is renewed; `env` and `run` use the same share."""
+"""Share of a token's lifetime. A token with less time left is renewed; `env` and `run` use the same share."""
 
 RENEW_SECONDS = 15.0
 AUTHORIZED, UNAUTHORIZED = "_AUTHORIZED_TOKEN", "_UNAUTHORIZED_TOKEN"
-"""How the variables of the two usual tokens end; the profile chooses what they begin with."""
+"""Ends of the names of the variables with the two usual tokens; the profile chooses how the names begin."""
 
 
 class Tokens:
-    """The exported tokens, by the variable that exports them.
+    """The tokens that the environment exports, by the name of the variable.
 
-    `tokens.authorized` is a string to send now; do not keep it. The file that `..._TOKEN_FILE` names takes precedence
-    over the variable, because envkit renews the file while a suite runs. If a token is about to expire, a new one is
-    requested with the administrator's kubeconfig and written to the file, so that other processes get it too.
+    `tokens.authorized` is a string to send now; do not store it, because it expires. The file that `..._TOKEN_FILE`
+    names takes precedence over the variable, because envkit renews the file while a suite runs. If a token is about to
+    expire, this class requests a new token with the administrator's kubeconfig and writes it to the file, so that other
+    processes get it too.
     """
 
     def __init__(self, environment: Environment | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -42,16 +43,19 @@ class Tokens:
 
     @property
     def authorized(self) -> str:
-        """The token of an account with the rights of the service under test: that of the `..._AUTHORIZED_TOKEN`."""
+        """The token in the variable `..._AUTHORIZED_TOKEN`: its account has the rights of the service under test."""
         return self._only(AUTHORIZED)
 
     @property
     def unauthorized(self) -> str:
-        """The token of an account without rights: that of the `..._UNAUTHORIZED_TOKEN`."""
+        """The token in the variable `..._UNAUTHORIZED_TOKEN`: its account has no rights."""
         return self._only(UNAUTHORIZED)
 
     def _only(self, suffix: str) -> str:
-        """Return the token of the one variable that ends so. Raises `SuiteError` when there is none or several."""
+        """Return the token in the variable whose name ends with `suffix`.
+
+        Raises `SuiteError` if there is no such variable, or more than one.
+        """
         found = self._environment.ending(suffix)
         if len(found) > 1:
             raise SuiteError(
@@ -60,7 +64,10 @@ class Tokens:
         return self[found[0] if found else f"...{suffix}"]
 
     def __getitem__(self, variable: str) -> str:
-        """Return a valid token. Raises `SuiteError` if there is none, or if it expires soon and cannot be renewed."""
+        """Return the variable's token, valid now.
+
+        Raises `SuiteError` if there is no token, or if it expires soon and cannot be renewed.
+        """
         text = self._newest(variable)
         if not self._ends(text):
             return text
@@ -95,7 +102,7 @@ class Tokens:
         self._renewed[variable] = text
         name = self._environment.get(f"{variable}_FILE")
         if name:
-            with suppress(OSError):  # without the right to write it, only this process has the new token
+            with suppress(OSError):  # if the file cannot be written, only this process has the new token
                 write_private(Path(name), text)
         return text
 
@@ -105,7 +112,7 @@ def issue_token(
 ) -> str:
     """Request a new token of a ServiceAccount, as the administrator, and return it.
 
-    It is valid for about `seconds`. Raises `SuiteError` if the API server refuses or does not answer.
+    The token is valid for about `seconds`. Raises `SuiteError` if the API server refuses or does not answer.
     """
     from envkit.base.waiting import Cancel
     from envkit.drivers.clusters.api import ApiError, Busy
@@ -146,9 +153,9 @@ def _account(variable: str, token: str) -> tuple[str, str, int, tuple[str, ...]]
 
 
 def _lock_of(variable: str, file: str) -> str:
-    """Return the path of the lock: beside the token's file, which `down` removes, else in the temporary folder.
+    """Return the path of the lock for the renewal of a token; all workers of this user get the same path.
 
-    All workers of this user get the same path.
+    The lock is in the folder of the token's file, which `down` removes. Without a file it is in the temporary folder.
     """
     if file:
         return f"{file}.lock"

@@ -1,9 +1,10 @@
-"""Resets a database to its migrated state; `template` keeps a copy of that state beside the database.
+"""Resets a database to its state after the migrations; `template` keeps a copy of that state on the same server.
 
-The reset is mostly quick and keeps all connections: it empties tables that tests filled, restores the rows that
-migrations inserted, and sets sequences back. Only if the schema has changed, it creates the database again from the
-copy, and that ends the connections to it. The copy's comment has the digest of its schema, the digests of its rows and
-its sequences. So one connection is enough to find out that there is little to do.
+The reset is usually quick and keeps all connections: it empties tables that tests filled, restores the rows that
+migrations inserted, and sets sequences back. If the schema has changed, or the user has no right to restore rows, it
+creates the database again from the copy. This ends the connections to the database. The copy's comment has the digest
+of the copy's schema, the digests of its rows, and the values of its sequences. So one connection is enough to find the
+differences.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SECONDS = 5.0
 """Time limit for each statement, and for the wait until no other connection uses the copied database."""
 
 LEDGER = "public.goose_db_version"
-"""The table that records migrations; it is never emptied."""
+"""The table in which goose records migrations; a reset without a known state of the copy never empties it."""
 
 _USERS_OWN = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 
@@ -66,7 +67,10 @@ SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
 
 @dataclass(frozen=True)
 class Baseline:
-    """The migrated state: digests of the schema and of the rows of filled tables, and the last values of sequences."""
+    """The state after the migrations.
+
+    It has digests of the schema and of the rows of each table that is not empty, and the last values of sequences.
+    """
 
     schema: str
     seeded: Mapping[str, str] = field(default_factory=dict)
@@ -92,14 +96,14 @@ class Place:
         return connect(login, self.host, self.port, SECONDS)
 
     def beside(self) -> Any:
-        """Return a connection to a maintenance database, so that it does not block changes of the login's database."""
+        """Return a connection to a maintenance database: such a connection does not block DROP or CREATE DATABASE."""
         return self.connect("template1" if self.login.database == MAINTENANCE else MAINTENANCE)
 
 
 def note(place: Place, report: Callable[[str], None]) -> None:
-    """Write the state of the copy into its comment.
+    """Write the state of the copy into the comment of the copy.
 
-    Only `reset` needs it, so an error does not stop `up`: it goes to `report`.
+    Only `reset` needs the comment, so an error does not stop `up`; envkit passes it to `report`.
     """
     try:
         with place.connect(place.copy) as connection:
@@ -110,7 +114,7 @@ def note(place: Place, report: Callable[[str], None]) -> None:
 
 
 def restore(place: Place) -> str:
-    """Reset the database to its migrated state; return a text about the changes. Raises `SqlError`."""
+    """Reset the database to its state after the migrations; return a text about the changes. Raises `SqlError`."""
     try:
         with place.connect() as connection:
             baseline = _known(connection, place)
@@ -119,7 +123,7 @@ def restore(place: Place) -> str:
                 return _emptied(connection, place, baseline)
             why = "its schema had been changed"
     except SqlError as error:
-        # Before PostgreSQL 15 only a superuser may fill tables without their triggers.
+        # Before PostgreSQL 15 only a superuser is allowed to fill tables without their triggers.
         if error.code != NO_RIGHT and "does not exist" not in str(error) and "lock timeout" not in str(error):
             raise
         why = str(error)
@@ -135,7 +139,7 @@ def _describe(connection: Connection) -> Baseline:
 
 
 def _digest(connection: Connection, table: str) -> str:
-    """Return a digest of all rows of a table, or an empty string if it has none."""
+    """Return a digest of all rows of a table, or an empty string if the table has no rows."""
     rows = connection.run(f"SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {table} t")  # noqa: S608  quoted
     return str((rows or [[None]])[0][0] or "")
 
@@ -151,7 +155,7 @@ def _known(connection: Connection, place: Place) -> Baseline | None:
 
 
 def _emptied(connection: Connection, place: Place, baseline: Baseline | None) -> str:
-    """Reset rows and sequences of a database with an unchanged schema; return a text about the changes."""
+    """Reset the rows and sequences of a database without a change of its schema; return a text about the changes."""
     tables = {name: (quoted, oid) for name, quoted, oid in connection.run(_TABLES) or []}
     seeded = baseline.seeded if baseline else {}
     dirty = {name for name, (quoted, _) in tables.items() if _is_dirty(connection, name, quoted, seeded)}
@@ -180,7 +184,7 @@ def _is_dirty(connection: Connection, name: str, quoted: str, seeded: Mapping[st
 
 
 def _referring(connection: Connection, dirty: Iterable[str], names: Mapping[int, str]) -> set[str]:
-    """Return the dirty tables and all tables that refer to them: TRUNCATE needs these as well."""
+    """Return the changed tables (`dirty`) and all tables that refer to them, which TRUNCATE must name as well."""
     pairs = [(names.get(to), names.get(by)) for to, by in connection.run(_REFERENCES) or []]
     found, grown = set(dirty), True
     while grown:
@@ -211,7 +215,7 @@ def _wind_back(connection: Connection, baseline: Baseline | None) -> None:
 
 
 def _made_anew(place: Place) -> str:
-    """Drop the database and create it again from the copy; return a text about that. Raises `SqlError`."""
+    """Drop the database, create it again from the copy, and return a text about that. Raises `SqlError`."""
     with place.beside() as connection:
         if _known(connection, place) is None:
             raise SqlError("the schema was changed, and there is no copy of the migrated database to go back to")
@@ -221,7 +225,7 @@ def _made_anew(place: Place) -> str:
 
 
 def _patiently(connection: Connection, statement: str) -> None:
-    """Run a statement that copies a database; retry while others, such as a probe, are connected to the database."""
+    """Run a statement that copies a database; retry while another program, such as a probe, is connected to it."""
 
     def pause(error: BaseException, _tries: int) -> float | None:
         return FIRST_POLL if "being accessed by other users" in str(error) else None

@@ -22,7 +22,7 @@ _FILE = re.compile(r"^(\d+)_.*\.sql$")
 _ANNOTATION = re.compile(r"^\s*--\s*\+goose\s+(.*?)\s*$", re.IGNORECASE)
 
 LOCK = 5887940537704921958
-"""Key of the advisory lock, the same that goose's session locker uses: of two parallel runs only one migrates."""
+"""Key of the advisory lock. goose's session locker uses the same key, so two parallel runs do not both migrate."""
 
 MORE_RIGHTS = (
     "give the preset postgres `options: {extensions: [NAME]}` for an extension that only a superuser may create, "
@@ -52,7 +52,10 @@ class Migration:
 
 
 def read(folder: Path) -> list[Migration]:
-    """Return all migrations of a folder, in order. Raises `ConfigError` with every file that has another format."""
+    """Return all migrations of a folder, in order of their versions.
+
+    Raises `ConfigError` with every file that is not valid, and if the folder has no migration.
+    """
     found, faults = [], []
     for path in sorted(folder.glob("*.sql")):
         try:
@@ -73,7 +76,7 @@ def read(folder: Path) -> list[Migration]:
 
 
 def parse(name: str, text: str) -> Migration:
-    """Parse the text of a migration file. Raises `ValueError` with the expected format."""
+    """Parse the text of a migration file and return the migration. Raises `ValueError` with the expected format."""
     named = _FILE.match(name)
     if not named:
         raise ValueError("expected a name such as 001_name.sql")
@@ -110,9 +113,9 @@ def parse(name: str, text: str) -> Migration:
 def migrate(
     folder: Path, login: Login, host: str, port: int, end: Deadline, report: Callable[[str], None]
 ) -> list[str]:
-    """Apply the migrations that the database lacks, all of them before `end`; return the names of their files.
+    """Apply the migrations that the database lacks, and return the names of their files; `end` limits all of them.
 
-    Raises `ServiceDied` with the name of the file that failed, and `Cancelled`.
+    Raises `ConfigError` if a file is not valid, `ServiceDied` with the name of the file that failed, and `Cancelled`.
     """
     migrations = read(folder)
     current = "the connection"
@@ -137,7 +140,7 @@ def migrate(
 
 
 def versions(connection: Connection) -> set[int]:
-    """Return the versions that are applied according to their latest record."""
+    """Return the versions of the migrations that are applied, by each version's latest row in `goose_db_version`."""
     rows = connection.run(
         "SELECT DISTINCT ON (version_id) version_id, is_applied FROM goose_db_version ORDER BY version_id, id DESC"
     )

@@ -1,7 +1,7 @@
-"""A minimal client of PostgreSQL's protocol (version 3) for probes: logs in, sends one query, reads its result.
+"""A minimal client of PostgreSQL's protocol (version 3) for probes: logs in, sends one query, reads the answer.
 
-All other code uses pg8000. Importing pg8000 takes 0.1 s, a sixth of the time that an `up` with nothing to do may take.
-If a server requires something that this client lacks, the probe uses pg8000.
+All other code uses pg8000. Importing pg8000 takes 0.1 s. This is a sixth of the time limit for an `up` with nothing to
+do. If a server requires something that this client lacks, the probe uses pg8000.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from envkit.drivers.databases.login import Login
 from envkit.drivers.databases.sql import OURS, SqlError, encrypted, sentence
 
 LONGEST = 1 << 24
-"""Longest message in bytes; a longer one means that the server speaks another protocol."""
+"""Longest message in bytes; a longer message means that the server uses another protocol."""
 
 MOST_ROUNDS = 1_000_000
-"""Most rounds of SCRAM, which take 0.3 s: no deadline can stop the computation. PostgreSQL's default is 4,096."""
+"""Largest number of SCRAM rounds that the client accepts; PostgreSQL's default is 4,096.
+
+So many rounds take 0.3 s, and a deadline cannot stop the computation.
+"""
 
 OK, PASSWORD, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 10, 11, 12
 """Kinds of authentication messages; see https://www.postgresql.org/docs/current/protocol-message-formats.html."""
@@ -27,11 +30,11 @@ SCRAM = "SCRAM-SHA-256"
 
 
 class Unsupported(Exception):
-    """The server requires something that this client lacks and pg8000 may have."""
+    """The server requires something that this client lacks; pg8000 can perhaps do it."""
 
 
 def ask(login: Login, host: str, port: int, deadline: Deadline) -> bool:
-    """Log in, run the probe's query, and return whether the user is a superuser; all of it within the deadline.
+    """Log in, run the probe's query, and return whether the user is a superuser; the deadline limits all of this.
 
     Raises `Unsupported` if the server requires another kind of login, and `SqlError` for every other error.
     """
@@ -65,7 +68,7 @@ def _log_in(stream: IO[bytes], login: Login) -> bool:
 
 
 def _authentication(secret: _Secret, body: bytes) -> bytes | None:
-    """Return the answer to an authentication message, or None if the server expects none."""
+    """Return the answer to an authentication message, or None if the server does not expect an answer."""
     way, rest = struct.unpack("!i", body[:4])[0], body[4:]
     if way == OK:
         return None
@@ -83,7 +86,7 @@ def _authentication(secret: _Secret, body: bytes) -> bytes | None:
 
 
 class _Secret:
-    """The client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677); the server must also prove that it has the password."""
+    """The client's part of SCRAM-SHA-256 (RFC 5802, RFC 7677); the server must also prove that it has the password."""
 
     def __init__(self, password: str) -> None:
         self.password = password
@@ -91,7 +94,7 @@ class _Secret:
         self._expected = b""
 
     def first(self) -> bytes:
-        """Return the first message, a random nonce; it has no user, because PostgreSQL already has the name."""
+        """Return the first message, a random nonce. It has no user name, because PostgreSQL already has the name."""
         import secrets
 
         self._bare = f"n=,r={secrets.token_urlsafe(18)}"
@@ -118,7 +121,7 @@ class _Secret:
         return f"{final},p={b64encode(proof).decode()}".encode()
 
     def check(self, final: str) -> None:
-        """Raise `SqlError` if the server's final message does not prove that it has the password."""
+        """Raise `SqlError` if the server's final message does not prove that the server has the password."""
         import hmac
 
         if not hmac.compare_digest(b64decode(_fields(final).get("v", "")), self._expected):
@@ -141,7 +144,10 @@ def _send(stream: IO[bytes], kind: bytes, body: bytes) -> None:
 
 
 def _message(stream: IO[bytes]) -> tuple[bytes, bytes]:
-    """Return kind and content of the next message. Raises `SqlError` if the server reports an error."""
+    """Return the kind and the content of the next message.
+
+    Raises `SqlError` if the server reports an error, closes the connection, or uses another protocol.
+    """
     head = _exactly(stream, 5)
     kind, length = head[:1], int(struct.unpack("!i", head[1:])[0]) - 4
     if not 0 <= length <= LONGEST:

@@ -1,7 +1,7 @@
 """A minimal client of Redis' protocol (RESP2) over TCP, for probes and stores.
 
-Importing redis-py takes 0.15 s, as it also imports its asyncio part. That is a sixth of the time that an `up` with
-nothing to do may take.
+Importing redis-py takes 0.15 s, because that also imports its asyncio part. This is a sixth of the time limit for an
+`up` with nothing to do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import IO, cast
 from envkit.base.deadline import Deadline, dial
 
 LONGEST = 1 << 24
-"""Longest reply in bytes; a longer one means another protocol or a faulty server."""
+"""Longest reply in bytes; a longer reply means another protocol or a faulty server."""
 
 
 class RedisError(Exception):
@@ -21,13 +21,13 @@ class RedisError(Exception):
 
 
 class Redis:
-    """One connection; all its calls together share the deadline that it was opened with."""
+    """One connection. All calls on it together share the deadline that `connect` got."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
 
     def call(self, *words: str) -> str:
-        """Send a command and return its reply, which must be a string or a status."""
+        """Send a command and return the reply, which must be a string, a status or an integer. Raises `RedisError`."""
         parts = [f"*{len(words)}\r\n".encode()]
         parts += [b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words]
         self._stream.write(b"".join(parts))
@@ -35,7 +35,7 @@ class Redis:
         return self._reply()
 
     def info(self, section: str) -> dict[str, str]:
-        """Return the fields of a section of INFO."""
+        """Return the fields of a section of INFO, by name. Raises `RedisError`."""
         rows = (line.partition(":") for line in self.call("INFO", section).splitlines() if ":" in line)
         return {name: value for name, _, value in rows}
 
@@ -63,7 +63,7 @@ class Redis:
 
 @contextmanager
 def connect(host: str, port: int, password: str, end: Deadline | float) -> Iterator[Redis]:
-    """Open a connection, log in if there is a password, and close it afterwards; `end` limits all of its calls.
+    """Open a connection, log in if there is a password, and close the connection afterwards; `end` limits all calls.
 
     Raises `RedisError` for every error.
     """

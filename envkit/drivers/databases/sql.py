@@ -1,4 +1,4 @@
-"""Connects to PostgreSQL over TCP with pg8000. It is pure Python, so it installs on every platform."""
+"""Connects to PostgreSQL over TCP with pg8000, which is pure Python and so installs on every platform."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from envkit.base.deadline_tls import TlsPlug
 
 OURS = "envkit"
-"""The `application_name` of envkit's connections, which are not counted among the connections of a suite."""
+"""The `application_name` of envkit's connections; samples do not count these connections."""
 
 CLOSING_SECONDS = 1.0
-"""Time limit for closing a connection; the server sends nothing useful then."""
+"""Time limit for closing a connection; the server sends nothing useful at that time."""
 
 NO_RIGHT = "42501"
 """SQLSTATE `insufficient_privilege`."""
@@ -28,7 +28,10 @@ SSL_REQUEST = 80877103
 
 
 class SqlError(Exception):
-    """The server refused, did not answer, or cannot be reached; `code` is the server's SQLSTATE or an empty string."""
+    """The server refused the request, did not answer, or cannot be reached.
+
+    `code` is the server's SQLSTATE or an empty string.
+    """
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -39,7 +42,7 @@ class Connection(Protocol):
     """The methods of a connection that envkit uses."""
 
     def run(self, sql: str, **parameters: Any) -> list[list[Any]] | None:
-        """Run a statement and return its rows, or None if it has no result.
+        """Run a statement and return the rows, or None if the statement has no result.
 
         Without parameters it accepts several statements at once.
         """
@@ -56,7 +59,7 @@ def connect(login: Login, host: str, port: int, end: Deadline | float) -> Iterat
 
     deadline = Deadline.of(end)
     try:
-        # If pg8000 opened the socket, it would leave it open when the server accepts and then sends nothing.
+        # If pg8000 opened the socket, the socket would stay open when the server accepts and then sends nothing.
         with sockets.dial(host, port, deadline) as plain, encrypted(plain) as plug:
             connection = pg8000.native.Connection(
                 login.user, sock=plug, database=login.database, password=login.password,
@@ -79,16 +82,16 @@ class _Each:
         self._connection, self._deadline = connection, deadline
 
     def run(self, sql: str, **parameters: Any) -> list[list[Any]] | None:
-        """Run a statement and return its rows, within the seconds that the connection was opened with."""
+        """Run a statement within the seconds that `connect` got, and return the rows."""
         self._deadline.renew()
         return self._connection.run(sql, **parameters)
 
 
 def encrypted(plug: Plug) -> Plug | TlsPlug:
-    """Return the connection with TLS if the server offers it, or else without, as with `sslmode=prefer`.
+    """Return the connection with TLS if the server offers TLS, or else without TLS, as with `sslmode=prefer`.
 
-    It does not verify the server's certificate. pg8000 would first read all of the system's certificates, which takes
-    0.03 s, and then use none.
+    It does not verify the server's certificate. pg8000's own TLS would first read all of the system's certificates,
+    which takes 0.03 s, and then not use them.
     """
     plug.sendall(struct.pack("!ii", 8, SSL_REQUEST))
     answer = plug.recv(1)

@@ -1,7 +1,7 @@
 """Keeps a copy of the migrated database without connections; tests clone their databases from it.
 
-PostgreSQL cannot copy a database that has connections, and a service keeps some to the migrated database while it runs.
-So envkit makes the copy after the migrations and before the services that need them start.
+PostgreSQL cannot copy a database that has connections, and a running service keeps connections to its database.
+So envkit makes the copy after the migrations, before it starts the services that need the database.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAINTENANCE = "postgres"
 
 
 def template_of(database: str) -> str:
-    """Return the copy's name, shortened because PostgreSQL's names have at most 63 bytes."""
+    """Return the copy's name. It has only 47 letters of the database's name, because PostgreSQL allows 63 bytes."""
     return f"{database[:47]}_envkit_template"
 
 
@@ -29,8 +29,8 @@ def keep(
 ) -> None:  # fmt: skip
     """Create the copy if it is missing and the database is `fresh`; apply the folder's migrations to an existing copy.
 
-    It raises none of these errors, so that `up` can go on without the copy: they go to `report`. A suite that needs the
-    copy gets an error later.
+    It does not raise errors of the database or of the migrations, but passes them to `report`, so that `up` can go on
+    without the copy. A suite that needs the copy gets an error later.
     """
     from envkit.base.errors import EnvkitError
     from envkit.drivers.databases.migrations import migrate

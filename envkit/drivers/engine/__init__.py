@@ -1,1 +1,1 @@
-"""Finds Docker and Podman, and calls both with the Docker SDK; each call has a deadline."""
+"""Finds Docker and Podman, and calls both through the Docker SDK. Each call has a deadline."""

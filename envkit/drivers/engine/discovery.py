@@ -1,4 +1,4 @@
-"""Finds a container engine that answers, in the same order as the user's tools, and records where it found it."""
+"""Finds a container engine that answers. It tries addresses in the order in which the user's tools try them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LARGEST = 1 << 26
 
 @dataclass(frozen=True)
 class Candidate:
-    """An address where an engine may answer. If it is `explicit`, the user has set it, and an engine must answer."""
+    """An address where an engine can answer. If `explicit` is true, the user has set it, so one must answer."""
 
     url: str
     source: str
@@ -46,8 +46,8 @@ class Candidate:
 def ask(url: str) -> dict[str, Any]:
     """Return the answer of the engine at `url` to `/version`. Raises `OSError` or `ValueError` if no engine answers.
 
-    For Podman on this host it makes up the answer from the headers of `/_ping`. Podman 4.3 takes 0.45 s for `/version`,
-    because it runs dpkg or rpm to find the packages of its helpers.
+    For Podman on this Linux host it makes the answer from the headers of `/_ping`. Podman 4.3 takes 0.45 s for
+    `/version`, because it runs dpkg or rpm to find the packages of its helpers.
     """
     parts = urlsplit(url)
     if parts.scheme != "unix":
@@ -64,7 +64,7 @@ def ask(url: str) -> dict[str, Any]:
 
 
 def _get(socket_path: str, path: str) -> Any:
-    """Return the JSON answer to a GET on a unix socket. Raises `OSError`, or `ValueError` for any other answer."""
+    """Return the JSON answer to a GET on a unix socket. Raises `OSError`, or `ValueError` for every other answer."""
     _, status, body = _request(socket_path, path)
     if status != http.HTTPStatus.OK:
         raise ValueError(f"not an engine's answer to {path}: HTTP {status}")
@@ -72,9 +72,9 @@ def _get(socket_path: str, path: str) -> Any:
 
 
 def _request(socket_path: str, path: str) -> tuple[Message, int, bytes]:
-    """Return headers, status and body of a GET, without the SDK, whose import takes 0.14 s.
+    """Return the headers, the status and the body of the answer to a GET.
 
-    Raises `OSError`, or `ValueError` if the answer is no HTTP.
+    It does not use the SDK, because its import takes 0.14 s. Raises `OSError`, or `ValueError` if it gets no HTTP.
     """
     connection = UnixConnection(socket_path, Deadline(ASK_SECONDS))
     try:
@@ -87,7 +87,7 @@ def _request(socket_path: str, path: str) -> tuple[Message, int, bytes]:
 
 
 def _ask_with_sdk(url: str) -> dict[str, Any]:
-    """Return the answer to `/version` over TCP with TLS, ssh or a named pipe of Windows. Raises `OSError`."""
+    """Return the answer to `/version` over TCP, ssh or a named pipe of Windows. Raises `OSError`."""
     from envkit.drivers.engine.sdk import connect, translated
 
     try:
@@ -103,7 +103,7 @@ def _ask_with_sdk(url: str) -> dict[str, Any]:
 
 
 def engine_of(version: Mapping[str, Any]) -> EngineName:
-    """Return which engine gave this answer to `/version`: at the address DOCKER_HOST there may be Podman."""
+    """Return which engine gave this answer to `/version`: DOCKER_HOST can be the address of Podman."""
     components = [str(part.get("Name", "")) for part in version.get("Components") or []]
     return "podman" if any("Podman" in name for name in components) else "docker"
 
@@ -137,7 +137,7 @@ def candidates(environ: Mapping[str, str]) -> Iterator[Candidate]:
 
 
 def _context(environ: Mapping[str, str], home: Path) -> Iterator[Candidate]:
-    """Yield the address of Docker's current context, from the files of `docker context`. Raises `EngineError`."""
+    """Yield the address of Docker's current context. Raises `EngineError` if DOCKER_CONTEXT names a missing one."""
     folder = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
     name = environ.get("DOCKER_CONTEXT", "")
     try:
@@ -153,7 +153,7 @@ def _context(environ: Mapping[str, str], home: Path) -> Iterator[Candidate]:
 
 
 def _machine(environ: Mapping[str, str]) -> Iterator[Candidate]:
-    """Yield the sockets of running machines of `podman machine` (macOS, Windows)."""
+    """Yield the sockets of the virtual machines that `podman machine inspect` shows (macOS, Windows)."""
     podman = shutil.which("podman", path=environ.get("PATH"))
     if not podman:
         return
@@ -170,7 +170,8 @@ def _machine(environ: Mapping[str, str]) -> Iterator[Candidate]:
 def find(engine: str, environ: Mapping[str, str]) -> Endpoint:
     """Return the first engine of the wanted kind (`docker`, `podman`, `auto`) that answers.
 
-    Raises `EngineError` with every address that was tried and its answer.
+    Raises `EngineError` with every address that was tried and the answer from it. Raises it at once if an address that
+    the user has set for this kind does not answer.
     """
     asked: list[str] = []
     for candidate in (*candidates(environ), *_machine(environ)):
@@ -193,13 +194,13 @@ def find(engine: str, environ: Mapping[str, str]) -> Endpoint:
 
 
 def place(url: str) -> str:
-    """Return a key of the address that is equal for all paths of one socket: `/var/run` may be a link to `/run`."""
+    """Return a key of the address that is equal for all paths of one socket: `/var/run` can be a link to `/run`."""
     parts = urlsplit(url)
     return str(Path(parts.path).resolve()) if parts.scheme == "unix" else url
 
 
 def find_all(engine: str, environ: Mapping[str, str]) -> tuple[list[Endpoint], dict[str, str]]:
-    """Return every engine of the wanted kind that answers, once each, and the errors of the others by address."""
+    """Return each engine of the wanted kind that answers, once, and the errors of the addresses without answer."""
     found: dict[str, Endpoint] = {}
     silent: dict[str, str] = {}
     for candidate in (*candidates(environ), *_machine(environ)):
@@ -220,7 +221,7 @@ def find_all(engine: str, environ: Mapping[str, str]) -> tuple[list[Endpoint], d
 def holding(label: str, environ: Mapping[str, str]) -> list[Endpoint]:
     """Return the engines of this host that have a container or network with this label (`key=value`).
 
-    To be quick, it calls only unix sockets, and ignores one that does not answer.
+    To save time, it calls only unix sockets, and ignores a socket that does not answer.
     """
     found: dict[str, Endpoint] = {}
     wanted = quote(json.dumps({"label": [label]}))
@@ -248,7 +249,10 @@ def _endpoint(candidate: Candidate, version: Mapping[str, Any], kind: EngineName
 
 
 def remembered(engine: EngineName, url: str) -> Endpoint:
-    """Return the engine at a recorded address; if it does not answer now, a later call reports that."""
+    """Return the engine at an address that envkit stored earlier.
+
+    It does not fail if the engine does not answer now; a later call to the engine reports that.
+    """
     candidate = Candidate(url, "the record")
     try:
         return _endpoint(candidate, ask(url), engine)
@@ -257,7 +261,7 @@ def remembered(engine: EngineName, url: str) -> Endpoint:
 
 
 def in_machine(version: Mapping[str, Any], platform: str) -> bool:
-    """Return whether a local engine runs in a virtual machine: on Linux only Docker Desktop, elsewhere every engine."""
+    """Return whether a local engine runs in a virtual machine: on Linux only Docker Desktop does, elsewhere all do."""
     return platform != "linux" or "Docker Desktop" in str((version.get("Platform") or {}).get("Name", ""))
 
 
@@ -270,9 +274,9 @@ def _nothing(engine: str, asked: list[str]) -> str:
 
 
 def can_start(engine: str, environ: Mapping[str, str]) -> bool:
-    """Return whether this host has an engine, running or not: a set address, a socket, or an installed daemon.
+    """Return whether this host has an engine, running or not, or the user has named a kind of engine.
 
-    An installed client alone does not count.
+    An address in a variable, a socket and an installed daemon count. An installed client alone does not count.
     """
     if engine != "auto" or any(True for _ in candidates(environ)):
         return True
@@ -283,7 +287,7 @@ def can_start(engine: str, environ: Mapping[str, str]) -> bool:
 
 
 def remedy(engine: str, environ: Mapping[str, str]) -> str:
-    """Return a hint for the user to start or install an engine, depending on the programs of this host."""
+    """Return a hint that says how to start an engine, if one is installed on this host, or how to install one."""
     path = environ.get("PATH")
     if engine in ("auto", "docker") and shutil.which("dockerd", path=path):
         return "Docker is installed but not running: `sudo systemctl start docker`, or `sudo service docker start`"

@@ -25,7 +25,7 @@ class Endpoint:
     arch: str = "amd64"
     machine: bool = False
     oldest_api: str = ""
-    """The oldest version of Docker's API that it accepts (1.44 for Docker 29), or an empty string if unknown."""
+    """The oldest version of Docker's API that the engine accepts (1.44 for Docker 29); empty if unknown."""
 
     @property
     def local(self) -> bool:

@@ -1,8 +1,8 @@
-"""Gives each call of the Docker SDK a deadline on its sockets, so that a hanging engine cannot block a call for ever.
+"""Gives each call of the Docker SDK a deadline, so that an engine without an answer cannot block the call for ever.
 
-The client's seconds limit the whole call. For streams that may last (pulls, builds, a followed log) they limit each
-wait for data. A signal ends a call that only reads at once, if `Cancel.cutting` allows that. A call that changes
-something gets `GRACE` seconds more: envkit must learn its result to undo it.
+The client's time limit applies to the whole call. For long streams (pulls, builds, a followed log) it applies to each
+wait for data. A signal immediately ends a call that only reads data, if `Cancel.cutting` allows that. A call that
+changes something gets `GRACE` seconds more, because envkit needs the result of the call to undo the change.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ LASTING = re.compile(r"/(images/(create|load|get|pull|[^?]*/push)|build|events)\
 """Matches the paths of calls that return a stream of unlimited duration."""
 
 GRACE = 5.0
-"""Seconds that a modifying call may still take after a signal: to create and start a container takes one second."""
+"""Seconds that a modifying call can still take after a signal. Creating and starting a container takes one second."""
 
 _NOW = threading.local()
 
 
 class _Heard:
-    """Applies a `Cancel` to one call, with the grace time of this call."""
+    """Applies a `Cancel` to one call, after the call's extra time (`GRACE`, or 0 for a call that only reads)."""
 
     def __init__(self, cancel: Cancel, grace: float) -> None:
         self._cancel, self._grace, self._since = cancel, grace, 0.0
 
     def check(self) -> None:
-        """Raise the error of `Cancel.check` once the grace time is over."""
+        """Raise the error of `Cancel.check` if the call is cancelled and its extra time is over."""
         if not self._cancel.cuts or not self._cancel.event.is_set():
             return
         if self._grace:
@@ -86,7 +86,7 @@ class _UnixAdapter(UnixHTTPAdapter):
 
 
 def keep_time(api: Any, cancel: Cancel | None = None) -> APIClient:
-    """Return the client, changed so that each call has a deadline; named pipes and ssh stay unchanged."""
+    """Change the client so that each call has a deadline, and return it; its named pipes and ssh stay unchanged."""
     if isinstance(getattr(api, "_custom_adapter", None), UnixHTTPAdapter):
         old: Any = api._custom_adapter
         new = _UnixAdapter(f"http+unix://{old.socket_path}", old.timeout, max_pool_size=old.max_pool_size)

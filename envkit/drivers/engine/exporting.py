@@ -1,4 +1,4 @@
-"""Exports images from an engine, and imports them into one, as archives."""
+"""Exports images from an engine as an archive, and imports such an archive into an engine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Report = Callable[[str], None]
 
 
 def exported(api: Any, images: Sequence[str]) -> Iterator[bytes]:
-    """Return the chunks of an archive of the images for one platform; the images share their layers.
+    """Return the chunks of an archive of the images for one platform; images in it share their layers.
 
-    Without a platform, Docker with containerd's image store saves all platforms of an image's index, although it has
-    the layers of only one.
+    If the request names no platform, Docker with containerd's image store saves all platforms of an image's index,
+    although it has the layers of only one platform.
     """
     from docker.utils import version_lt
 
@@ -37,7 +37,7 @@ def exported(api: Any, images: Sequence[str]) -> Iterator[bytes]:
 
 
 class _Counted:
-    """Iterates over a file's chunks; reports how much was read, and stops when cancelled."""
+    """Iterates over a file's chunks, reports how many MiB it has read, and stops when cancelled."""
 
     def __init__(self, file: IO[bytes], size: int, report: Report, cancel: Cancel) -> None:
         self._file, self._size, self._report, self._cancel = file, size, report, cancel

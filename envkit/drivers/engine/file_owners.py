@@ -1,4 +1,4 @@
-"""Finds the default owner of files that are copied into a container: the user that the container runs as."""
+"""Finds the default owner of files that envkit copies into a container: the user as whom the container runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ ROOT = "0"
 
 
 def numbered(user: str, passwd: Callable[[], str]) -> str:
-    """Return a user as uid or uid:gid; look a name up in the container's /etc/passwd, and use root if it is missing."""
+    """Return a user as uid or uid:gid.
+
+    It searches the container's /etc/passwd for a name, and returns root if the name is not in the file.
+    """
     name, _, group = user.partition(":")
     if name.isdecimal() and (not group or group.isdecimal()):
         return user
@@ -21,6 +24,6 @@ def numbered(user: str, passwd: Callable[[], str]) -> str:
 
 
 def ids(owner: str) -> tuple[int, int]:
-    """Return uid and gid; without a gid the uid serves as both, as in most images that create a user."""
+    """Return the uid and the gid. Without a gid, it uses the uid as gid, as most images that create a user do."""
     uid, _, gid = owner.partition(":")
     return int(uid), int(gid or uid)

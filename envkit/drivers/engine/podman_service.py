@@ -1,4 +1,4 @@
-"""Provides the engine for one command; if only Podman's command line is installed, starts its API for the command."""
+"""Provides the engine for one command of envkit. If necessary, it starts Podman's API service for this command."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from envkit.drivers.engine.discovery import ask, find, find_all
 from envkit.drivers.engine.endpoint import Endpoint
 
 IDLE_SECONDS = 600
-"""Seconds without a call after which the service ends by itself, in case envkit is killed and cannot end it."""
+"""Seconds without a call after which the service ends by itself, in case envkit was killed and could not end it."""
 
 START_SECONDS = 15.0
 
 
 @contextmanager
 def engine(wanted: str, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[Endpoint]:
-    """Yield an engine that answers. Raises `EngineError` with every address that was tried if there is none."""
+    """Yield an engine that answers; start Podman's API service if no other engine answers.
+
+    Raises `EngineError` with every address that was tried if there is no engine.
+    """
     try:
         endpoint = find(wanted, environ)
     except EngineError as error:
@@ -42,7 +45,11 @@ def engine(wanted: str, environ: Mapping[str, str], paths: Paths, stream: Stream
 
 @contextmanager
 def serving(wanted: str, environ: Mapping[str, str], paths: Paths, stream: Stream) -> Iterator[Mapping[str, str]]:
-    """Yield the environment variables to find all engines; start Podman's API first if only its CLI is installed."""
+    """Yield the environment variables with which envkit finds all engines.
+
+    If no Podman answers and its command line is installed, it first starts Podman's API service, unless `wanted` is
+    docker.
+    """
     endpoints, _ = find_all("podman", environ)
     podman = startable("podman", environ)
     if endpoints or podman is None or wanted == "docker":
@@ -53,9 +60,10 @@ def serving(wanted: str, environ: Mapping[str, str], paths: Paths, stream: Strea
 
 
 def startable(wanted: str, environ: Mapping[str, str]) -> str | None:
-    """Return the path of Podman's command line if it can serve the API on this machine, or None.
+    """Return the path of Podman's command line if it can serve the API on this host, or else None.
 
-    It can only on Linux; on other systems it is a client of a virtual machine.
+    It can serve the API only on Linux; on other systems Podman's command line is a client of a virtual machine. Returns
+    None as well if the user wants Docker, or wants `auto` and has set an engine's address.
     """
     import sys
 
@@ -73,7 +81,7 @@ def _service(podman: str, socket: Path, stream: Stream, error: EngineError) -> I
     argv = [podman, "system", "service", f"--time={IDLE_SECONDS}", url]
     process = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
-        cwd=socket.parent,  # conmon drops an empty file `oom` there when a container runs out of memory
+        cwd=socket.parent,  # conmon writes an empty file `oom` there when a container runs out of memory
     )  # fmt: skip
 
     def attempt() -> str | None:

@@ -1,9 +1,10 @@
 """Checks whether the ports that an engine publishes on 127.0.0.1 can be reached on the 127.0.0.1 of this process.
 
 A job in a container cannot reach them if the engine is a Docker service (`DOCKER_HOST=tcp://docker:2375`) or if the
-host's socket is mounted. `check` raises an error in two cases only. Either the engine's address is no address of this
-machine, or the engine reports that this process runs in one of its containers, without the host's network. A dev
-container with the host's network, Docker Desktop, WSL 2, rootless engines and a tunnel to 127.0.0.1 are neither case.
+host's socket is mounted. `check` raises an error in two cases only. Either the engine's address is not an address of
+this host, or the engine reports that this process runs in one of its containers, without the host's network. `check`
+raises no error for a dev container with the host's network, Docker Desktop, WSL 2, rootless engines and a tunnel to
+127.0.0.1.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ OWN = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 """Files that engines mount into each container, from a folder on the host whose path has the container's id."""
 
 HOPS = 3
-"""Longest chain to follow of containers that share the network of the next container."""
+"""Largest number of containers to inspect in a chain in which each container shares the network of the next one."""
 
 EMBEDDED = "--lane embedded runs everything as processes beside this one, and needs no engine"
 
@@ -59,7 +60,7 @@ def _check_own_container(endpoint: Endpoint) -> None:
 def own_container(mounts: Path = MOUNTS) -> str:
     """Return the id of the Docker or Podman container in which this process runs, or an empty string.
 
-    It checks the mount points too: the mounts of a host that runs containers also have their ids.
+    It also compares the mount points with `OWN`: on a host that runs containers, other mounts have their ids as well.
     """
     try:
         lines = mounts.read_text().splitlines()
@@ -74,7 +75,7 @@ def own_container(mounts: Path = MOUNTS) -> str:
 
 
 def _network(endpoint: Endpoint, container: str) -> str:
-    """Return the network of a container; `host` also if the engine has no such container or gives no answer."""
+    """Return the network of a container, or `host` if the engine has no such container or does not answer."""
     for _ in range(HOPS):
         found = _inspected(endpoint, container)
         mode = str((found.get("HostConfig") or {}).get("NetworkMode") or "host")
@@ -97,10 +98,10 @@ def _inspected(endpoint: Endpoint, container: str) -> dict[str, Any]:
 
 
 def _here(url: str) -> bool:
-    """Return whether the URL leads to this machine.
+    """Return whether the URL leads to this host.
 
-    A host name that does not resolve counts as this machine, because nothing proves the opposite. With ssh it counts as
-    another machine, because ssh's configuration may define the name.
+    A host name that does not resolve counts as this host, because nothing proves the opposite. In an ssh URL it counts
+    as another host, because ssh's configuration can define the name.
     """
     import psutil
 

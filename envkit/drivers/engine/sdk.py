@@ -23,19 +23,21 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 CALL_SECONDS = 60
-"""Time limit for one call of the engine's API; for the streams of pulls and builds it limits each wait."""
+"""Time limit for one call of the engine's API; in the streams of pulls and builds, for each wait for data."""
 
 API_VERSION = "1.40"
-"""API version of Docker >= 19.03 and Podman >= 3; a fixed version saves one request. Docker 29 refuses below 1.44."""
+"""API version of Docker >= 19.03 and Podman >= 3; a fixed version saves one request. Docker 29 refuses this one."""
 
 
 def connect(
     endpoint: Endpoint, seconds: int = CALL_SECONDS, version: str = API_VERSION, cancel: Cancel | None = None
 ) -> APIClient:
-    """Return a client of the engine that uses this API version, or the oldest that the engine accepts if it is newer.
+    """Return a client of the engine.
 
-    The client uses certificates and ssh like the docker command line. Each call may take `seconds` and stops when
-    cancelled; see `engine_sockets`.
+    The client uses the API version `version`, or the oldest version that the engine accepts, if that is newer.
+
+    The client uses certificates and ssh like the docker command line. Each call has a time limit of `seconds` and stops
+    when cancelled; see `engine_sockets`. Raises `EngineError`.
     """
     from docker import APIClient
     from docker.utils import version_lt
@@ -51,9 +53,9 @@ def connect(
 
 
 def executed(api: Any, container: str, argv: Sequence[str]) -> tuple[int, str]:
-    """Run a command in a container within the client's seconds; return exit code and output.
+    """Run a command in a container within the client's time limit; return the exit code and the output.
 
-    The SDK's `exec_start` would wait for output without a time limit.
+    It does not use the SDK's `exec_start`, because that waits for output without a time limit.
     """
     made = api.exec_create(container, list(argv))
     answer = api._post_json(api._url("/exec/{0}/start", made["Id"]), data={"Tty": False, "Detach": False})
@@ -63,7 +65,7 @@ def executed(api: Any, container: str, argv: Sequence[str]) -> tuple[int, str]:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn the SDK's errors into `EngineError`; its message has the operation (`doing`) and the engine's answer."""
+    """Turn the SDK's errors into `EngineError`; the message has the operation (`doing`) and the engine's answer."""
     import requests
     from docker.errors import APIError, DockerException
 
@@ -80,7 +82,7 @@ def translated(doing: str) -> Iterator[None]:
 def pack(files: Sequence[File], owner: str = ROOT) -> bytes:
     """Return a tar archive of the files, relative to a container's root.
 
-    `owner` (uid, or uid:gid) owns the files that name no owner.
+    `owner` (uid, or uid:gid) is the owner of each file that does not name an owner.
     """
     members = []
     for file in files:
@@ -95,8 +97,8 @@ def pack(files: Sequence[File], owner: str = ROOT) -> bytes:
 def pack_in_place(path: str, content: bytes, like: tarfile.TarInfo) -> bytes:
     """Return an archive that replaces a file of a running container; owner and mode come from the old file.
 
-    It first writes the new file under another name, and then makes the old name a hard link to it. So a reader gets the
-    old text, the new text, or for an instant no file, but never a part of the text.
+    It first writes the new file under another name, and then makes the old name a hard link to it. So a program
+    that reads the file gets the old text, the new text, or for an instant no file, but never only a part of the text.
     """
     folder, _, name = path.lstrip("/").rpartition("/")
     whole, link = tarfile.TarInfo(f"{folder}/.{name}.envkit"), tarfile.TarInfo(f"{folder}/{name}")
@@ -139,8 +141,8 @@ def unpack_with_head(stream: Iterator[bytes]) -> tuple[bytes, tarfile.TarInfo]:
 def stepwise(rows: Iterator[dict[str, Any]], cancel: Cancel) -> Iterator[dict[str, Any]]:
     """Yield the rows of a pull or build as they arrive; stop when cancelled, even while the engine sends nothing.
 
-    A separate thread reads the stream. After a cancellation it goes on until envkit ends; then the engine stops the
-    pull or build.
+    A separate thread reads the stream. After a cancellation the thread continues until envkit ends; then the engine
+    stops the pull or build.
     """
     end = object()
     received: queue.Queue[Any] = queue.Queue()
@@ -168,12 +170,15 @@ def stepwise(rows: Iterator[dict[str, Any]], cancel: Cancel) -> Iterator[dict[st
 
 
 def text(raw: Any) -> str:
-    """Return the engine's output as text; bytes that are not UTF-8 are replaced."""
+    """Return the engine's output as text; replace bytes that are not UTF-8."""
     return raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw or "")
 
 
 def tls_of(url: str) -> Any:
-    """Return the certificates of DOCKER_CERT_PATH for a tcp endpoint, or False if DOCKER_TLS_VERIFY is not set."""
+    """Return the TLS settings with the certificates of DOCKER_CERT_PATH, or False.
+
+    Returns False if the address is not tcp, or DOCKER_TLS_VERIFY is not set.
+    """
     if not url.startswith("tcp://") or not os.environ.get("DOCKER_TLS_VERIFY"):
         return False
     import docker

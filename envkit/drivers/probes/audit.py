@@ -1,4 +1,4 @@
-"""The probe `audit` of DataStorage: it writes an audit event and reads it back."""
+"""The probe `audit` for the DataStorage service: it writes an audit event and reads the event back."""
 
 import json
 import uuid
@@ -20,7 +20,7 @@ EVENT = {
     "event_outcome": "success",
     "event_data": {"probe": "envkit"},
 }
-"""Fields of the event that the probe writes; `event` in the configuration replaces or adds some."""
+"""Fields of the event that the probe writes; `event` in the configuration can replace and add fields."""
 
 Path = Annotated[str, Field(pattern=HTTP_PATH)]
 
@@ -38,7 +38,7 @@ class AuditProbe(ProbeModel):
     )
 
     def attempt(self, target: Target) -> str | None:
-        """Write one event and read it back by its correlation id, as a test suite does."""
+        """Write one event and read it back by its correlation id; return None if both succeed, or else the reason."""
         where = target.port(self.port), self.scheme
         correlation = f"envkit-ready-{uuid.uuid4()}"
         event = {

@@ -9,7 +9,7 @@ from envkit.config.probes import ProbeModel, Target
 from envkit.drivers import probes
 
 GRACE = 0.5
-"""Seconds between SIGTERM and SIGKILL for a command that did not end with its attempt."""
+"""Seconds between SIGTERM and SIGKILL for a command that runs longer than its attempt."""
 
 
 class CommandProbe(ProbeModel):
@@ -20,7 +20,10 @@ class CommandProbe(ProbeModel):
     command: Command = Field(description="program and arguments")
 
     def attempt(self, target: Target) -> str | None:
-        """Run the command; end its whole process group with the attempt, also children that keep the output open."""
+        """Run the command; return None if it ends with exit code 0, or else the reason.
+
+        At the end of the attempt it ends the command's whole process group, with children that keep the output open.
+        """
         from envkit.base.commands import run
         from envkit.base.errors import NotReady, ToolMissing
 

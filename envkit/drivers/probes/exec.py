@@ -1,4 +1,4 @@
-"""The probe `exec`: a command in the container must end with exit code 0."""
+"""The probe `exec`: a command in the container, or beside the process, must end with exit code 0."""
 
 from typing import ClassVar, Literal
 
@@ -16,7 +16,7 @@ class ExecProbe(ProbeModel):
     command: Command = Field(description="program and arguments")
 
     def attempt(self, target: Target) -> str | None:
-        """Run the command in the container; return None if it ends with 0, else its exit code and output."""
+        """Run the command beside the service; return None if it ends with exit code 0, else the code and the output."""
         code, output = target.execute(self.command)
         return None if code == 0 else f"{self.command[0]} ended with {code}: {output.strip()[-200:]}"
 

@@ -24,7 +24,7 @@ class HttpProbe(ProbeModel):
     scheme: Literal["http", "https"] = Field(default="http", description="`https` accepts any certificate")
 
     def attempt(self, target: Target) -> str | None:
-        """Request the path; return None if it answers with the expected status, else the answer or the error."""
+        """Request the path; return None if the status is the expected one, or else the answer or the error."""
         status, body = request(
             "GET", self.path, target.port(self.port), self.scheme, target, headers=dict(self.headers)
         )

@@ -1,4 +1,4 @@
-"""Sends one HTTP request of a probe to the host port of a service."""
+"""Sends one HTTP request of a probe to the port at which the host reaches a service."""
 
 from envkit.config.probes import Target
 
@@ -7,13 +7,13 @@ def request(
     method: str, path: str, port: int, scheme: str, target: Target, *,
     body: str | None = None, headers: dict[str, str] | None = None,
 ) -> tuple[int, str]:  # fmt: skip
-    """Send the request; return the status and the text of the answer, or 0 and the reason if there was none."""
+    """Send the request; return the status and the text of the answer, or 0 and the reason if there was no answer."""
     import http.client
     import ssl
 
     from envkit.base.deadline_http import Connection, ask
 
-    # The certificate is not verified: the probe tests only whether this port answers.
+    # envkit does not verify the certificate: the probe tests only whether this port answers.
     unjudged = ssl._create_unverified_context() if scheme == "https" else None  # noqa: S323  see above
     connection = Connection(target.host, port, target.deadline(), unjudged)
     try:

@@ -23,7 +23,10 @@ class PostgresProbe(ProbeModel):
     superuser: bool | None = Field(default=None, description="whether the user is expected to be a superuser")
 
     def attempt(self, target: Target) -> str | None:
-        """Log in over TCP and run the query; the temporary server during initdb listens on the unix socket only."""
+        """Log in over TCP and run the query; return None if that succeeds, or else the reason.
+
+        TCP excludes the temporary server that an image runs during initdb: that server listens on a unix socket only.
+        """
         from envkit.drivers.databases import pgwire
         from envkit.drivers.databases.sql import SqlError, connect
 

@@ -26,7 +26,10 @@ class RedisProbe(ProbeModel):
     limited: bool = Field(default=False, description="expect CONFIG SET of the folder to be refused")
 
     def attempt(self, target: Target) -> str | None:
-        """Send PING, then check the settings that the server reports; flags on its command line would be no proof."""
+        """Send PING and check the settings that the server reports; return None if all is as expected, else the reason.
+
+        The server's command line does not prove which settings it uses.
+        """
         from envkit.drivers.databases.resp import RedisError, connect
 
         try:
@@ -56,7 +59,7 @@ def _redis_settings(probe: RedisProbe, client: "Redis") -> str | None:
 
 
 def _redis_rights(client: "Redis") -> str | None:
-    """Return a message if the server accepts CONFIG SET of its folder, or None if it refuses.
+    """Return a message if the server accepts CONFIG SET of its folder or does not answer, or None if it refuses.
 
     The command sets the folder that the server already has, so it changes nothing even if the server accepts it.
     """

@@ -14,7 +14,7 @@ class TcpProbe(ProbeModel):
     port: str = Field(default="", description="name of the port; if empty, the service's first port")
 
     def attempt(self, target: Target) -> str | None:
-        """Connect to the port; return None if that works, else the error."""
+        """Connect to the port; return None if that succeeds, or else the error."""
         from envkit.base.deadline import dial
 
         try:

@@ -15,7 +15,7 @@ Address = tuple[str, int]
 
 
 class NoAnswer(Exception):
-    """The store did not answer; the text has the reason."""
+    """The store did not answer, or has no such database; the text has the reason."""
 
 
 class Sampler(Protocol):
@@ -34,17 +34,17 @@ class Store(Protocol):
     pace: float
     """Seconds between two samples while a command runs."""
     limits_memory: bool
-    """Whether it has a memory limit of its own: its samples then have `used_memory`."""
+    """Whether the store limits its own memory; its samples then have `used_memory`."""
 
     def reset(self, probe: Any, address: Address, *, thoroughly: bool) -> str:
-        """Restore the state before the first test; return what was done, or an empty string for nothing.
+        """Restore the state before the first test; return a text about the changes, or an empty string without any.
 
-        Without `thoroughly` it does only what takes less than a second, as every `run` begins with it. Raises
-        `EnvironmentFailed`.
+        Without `thoroughly` it does only work that takes less than a second, because every `run` begins with this call.
+        Raises `EnvironmentFailed`.
         """
 
     def client(self, probe: Any, port: int) -> tuple[list[str], dict[str, str]]:
-        """Return the command line of the store's client for 127.0.0.1 and the port, and the variables for the login."""
+        """Return the command line of the store's client for 127.0.0.1 and the port, and variables for the login."""
 
     def sampler(self, probe: Any, address: Callable[[], Address]) -> Sampler:
         """Return a sampler of the store, which calls `address` for each new connection."""

@@ -49,20 +49,23 @@ QUERIES = {
 
 
 class Sampling:
-    """Reads connections (without envkit's), size, rollbacks and deadlocks of the login's database.
+    """Reads the server's number of connections, without envkit's, and size, rollbacks and deadlocks of one database.
 
-    It connects to the maintenance database if there is one, so that it does not block changes of the login's database.
-    It keeps its connection: a login takes fifty times as long as the query.
+    It connects to the maintenance database if that exists, so that it does not block DROP or CREATE DATABASE. It keeps
+    its connection, because a login takes fifty times as long as the query.
     """
 
     def __init__(self, login: Login, place: Callable[[], Address]) -> None:
-        """Store the login; each new connection calls `place` for host and port."""
+        """Store the login and `place`, which returns the host and the port for each new connection."""
         self._login, self._place = login, place
         self._stack = ExitStack()
         self._connection: sql.Connection | None = None
 
     def __call__(self) -> Values:
-        """Return the current numbers; if the kept connection fails, as after a restart, try once with a new one."""
+        """Return the current numbers. Raises `NoAnswer`.
+
+        If the kept connection fails, for example after a restart, it tries once with a new connection.
+        """
         kept = self._connection is not None
         try:
             return self._ask()
@@ -113,13 +116,13 @@ def values_of(rows: list[list[object]]) -> Values:
 
 
 class PostgresStore:
-    """The store; see `drivers.stores.Store` for its methods."""
+    """The store PostgreSQL; see `drivers.stores.Store` for its methods."""
 
     pace = 3.0
     limits_memory = False
 
     def reset(self, probe: PostgresProbe, address: Address, *, thoroughly: bool) -> str:
-        """Reset the database to its migrated state; without `thoroughly` do nothing."""
+        """Reset the database to its state after the migrations; without `thoroughly` do nothing."""
         if not thoroughly:
             return ""
         try:
@@ -128,7 +131,7 @@ class PostgresStore:
             raise EnvironmentFailed(str(error)) from error
 
     def client(self, probe: PostgresProbe, port: int) -> tuple[list[str], dict[str, str]]:
-        """Return the command line of psql for the port, and the variables for the login."""
+        """Return the command line of psql, and the environment variables with the address and the login."""
         settings = {"HOST": "127.0.0.1", "PORT": str(port), "USER": probe.user, "DATABASE": probe.database}
         return ["psql"], {f"PG{name}": value for name, value in {**settings, "PASSWORD": probe.password}.items()}
 

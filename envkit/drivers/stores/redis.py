@@ -20,7 +20,7 @@ NUMBERS = (
     "used_memory", "used_memory_peak", "maxmemory", "evicted_keys", "rejected_connections", "connected_clients",
     "uptime_in_seconds", "lazyfree_pending_objects",
 )  # fmt: skip
-"""Fields of INFO that each sample has."""
+"""Numeric fields of INFO that a sample has, if the server reports them."""
 
 REPORTED = (
     ("INFO",), ("INFO", "commandstats"), ("INFO", "errorstats"), ("CLIENT", "LIST"), ("MEMORY", "DOCTOR"),
@@ -36,7 +36,10 @@ class Sampling:
     address: Callable[[], Address]
 
     def __call__(self) -> Values:
-        """Return memory, evictions, refused writes (`refused_writes`), and `run_id`, which changes with each start."""
+        """Return the fields in `NUMBERS`, `refused_writes`, the memory policy, and `run_id`. Raises `NoAnswer`.
+
+        `run_id` changes with each start of the server.
+        """
         try:
             with resp.connect(*self.address(), self.probe.password, ATTEMPT_SECONDS) as client:
                 return values_of(client.info("default"))
@@ -48,7 +51,7 @@ class Sampling:
 
 
 def values_of(said: Mapping[str, str]) -> Values:
-    """Return the fields of INFO that a sample has."""
+    """Return a sample from the fields of INFO; `refused_writes` is the number of errors for lack of memory."""
     found: dict[str, float | str] = {name: float(said[name]) for name in NUMBERS if name in said}
     refused = re.search(r"count=(\d+)", said.get("errorstat_OOM", ""))
     found["refused_writes"] = float(refused[1]) if refused else 0.0
@@ -56,7 +59,7 @@ def values_of(said: Mapping[str, str]) -> Values:
 
 
 class RedisStore:
-    """The store; see `drivers.stores.Store` for its methods."""
+    """The store Redis; see `drivers.stores.Store` for its methods."""
 
     pace = 1.5
     limits_memory = True
@@ -73,7 +76,7 @@ class RedisStore:
         return f"flushed, {keys} keys" if keys else "flushed, it was empty"
 
     def client(self, probe: RedisProbe, port: int) -> tuple[list[str], dict[str, str]]:
-        """Return the command line of redis-cli for the port, and the variables for the login."""
+        """Return the command line of redis-cli for the port, and the environment variable with the password."""
         secret = {"REDISCLI_AUTH": probe.password} if probe.password else {}
         return ["redis-cli", "-h", "127.0.0.1", "-p", str(port)], secret
 

@@ -1,1 +1,4 @@
-"""Supplies images (present, pulled, or built here) and programs (`binaries`); the digest of each program is known."""
+"""Supplies images (present, pulled, or built on this host) and programs (see `binaries`).
+
+envkit runs a downloaded program only if it knows the digest of the file.
+"""

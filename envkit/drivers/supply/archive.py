@@ -1,4 +1,4 @@
-"""Writes and reads the archive of `images save`: a plain tar with a manifest as its last file.
+"""Writes and reads the archive of `images save`: an uncompressed tar file with a manifest as its last file.
 
 envkit.json          versions, platform, images with their ids, programs; size and SHA-256 of every other file
 images.tar           the images as the engine saved them; images share their layers
@@ -29,14 +29,14 @@ Report = Callable[[str], None]
 
 
 class Writer:
-    """Writes an archive member by member; the size of a member may be unknown until its end."""
+    """Writes an archive file by file; the size of a file can be unknown until all its data is written."""
 
     def __init__(self, file: IO[bytes], report: Report, cancel: Cancel) -> None:
         self._file, self._report, self._cancel = file, report, cancel
         self.members: dict[str, dict[str, Any]] = {}
 
     def add(self, name: str, chunks: Iterable[bytes]) -> None:
-        """Add a member; write its header again when its size is known."""
+        """Add a file to the archive, and write the file's header again when the size is known."""
         start, digest, size, told = self._file.tell(), hashlib.sha256(), 0, 0
         self._file.write(_head(name, 0))
         for chunk in chunks:
@@ -69,9 +69,9 @@ def _head(name: str, size: int) -> bytes:
 
 @contextmanager
 def written(path: Path, report: Report, cancel: Cancel) -> Iterator[Writer]:
-    """Yield the writer of a new archive; write it beside its place, and rename it when it is complete.
+    """Yield the writer of a new archive. It writes a temporary file in the same folder, and renames it at the end.
 
-    Raises `EnvironmentFailed` if it cannot be written.
+    Raises `EnvironmentFailed` if the archive cannot be written.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
@@ -89,7 +89,11 @@ def written(path: Path, report: Report, cancel: Cancel) -> Iterator[Writer]:
 
 
 class Archive:
-    """An existing archive. Raises `UsageError` if the file is no archive, `EnvironmentFailed` if it is damaged."""
+    """An existing archive.
+
+    Raises `UsageError` if the file cannot be read, is not an archive of `images save`, or has another
+    schema, and `EnvironmentFailed` if the archive is damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -110,7 +114,7 @@ class Archive:
         self._tar.close()
 
     def verify(self, report: Report, cancel: Cancel) -> None:
-        """Check the size and the SHA-256 of every file in the archive. Raises `EnvironmentFailed` for a difference."""
+        """Check the size and the SHA-256 of every file in the archive. Raises `EnvironmentFailed` if one differs."""
         for name, told in self.manifest["members"].items():
             report(f"checking {name}")
             digest, size = hashlib.sha256(), 0
@@ -123,7 +127,7 @@ class Archive:
                 raise self._damaged(f"{name} has changed since it was saved")
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file of the archive for reading. Raises `EnvironmentFailed` if it is missing."""
+        """Open a file of the archive for reading. Raises `EnvironmentFailed` if the file is missing."""
         try:
             found = self._tar.extractfile(name)
         except KeyError:
@@ -160,7 +164,7 @@ class Archive:
 
 
 def packed(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
-    """Yield the chunks of a tar archive of files and links; it keeps their modes and omits their owners."""
+    """Yield the chunks of a tar archive of files and links. The archive keeps their modes and omits their owners."""
     buffer = _Passing()
     with tarfile.open(fileobj=buffer, mode="w|", format=tarfile.GNU_FORMAT) as tar:
         for name, path in files:

@@ -17,10 +17,10 @@ class Supply(Protocol):
     """Provides the images of an engine, or the programs of the host, from which envkit starts services."""
 
     def ids(self, references: Sequence[str]) -> Mapping[str, str]:
-        """Return the identity of each reference that is here; leave out the others."""
+        """Return the identity of each image or program that this host has; leave out the others."""
 
     def id_of(self, reference: str) -> str:
-        """Return the identity of the image or program, or an empty string if it is not here."""
+        """Return the identity of the image or program, or an empty string if this host does not have it."""
 
     def lacks(self, service: Service, reference: str) -> str:
         """Return why the service cannot be started from this image or program, or an empty string if it can."""
@@ -28,33 +28,36 @@ class Supply(Protocol):
     def pull_first(
         self, candidates: Sequence[str], platform: str | None, report: Callable[[str], None], cancel: Cancel
     ) -> str:
-        """Pull or fetch the first candidate that is available; return its local name. Raises `ImageUnavailable`."""
+        """Pull or fetch the first available candidate and return the local name of that image or program.
+
+        Raises `ImageUnavailable` or another `EnvironmentFailed`.
+        """
 
     def details(self, reference: str) -> Details:
-        """Return the details of an image or program that is here."""
+        """Return the details of an image or program that this host has."""
 
 
 class BuildsImages(Protocol):
     """A supply that can build images."""
 
     def build(self, recipe: Any, marks: Mapping[str, str], report: Callable[[str], None], cancel: Cancel) -> str:
-        """Build the recipe's image and return its name. Raises `ImageUnavailable`."""
+        """Build the recipe's image and return the image's name. Raises `ImageUnavailable`."""
 
 
 class KnowsSources(Protocol):
     """A supply that can name the source of its programs."""
 
     def source_of(self, reference: str) -> str:
-        """Return version and source of the programs, or an empty string if they are not here."""
+        """Return the version and the source of the programs, or an empty string if this host does not have them."""
 
     def folders_of(self, reference: str) -> list[str]:
         """Return the folders of the programs."""
 
 
 class HasPrograms(Protocol):
-    """A supply of this host's programs."""
+    """A supply of programs that run on this host."""
 
     services: Mapping[str, Service]
 
     def found(self, reference: str) -> Program:
-        """Return the programs of the reference. Raises `EnvironmentFailed` if they are not here."""
+        """Return the programs of the reference. Raises `EnvironmentFailed` if this host does not have them."""

@@ -9,9 +9,9 @@ _LINE = re.compile(r"^\s*(ARG|FROM|COPY|RUN)\s+(.*)$", re.IGNORECASE)
 
 
 def base_images(dockerfile: str, args: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the images after FROM and `COPY --from=`, with arguments substituted.
+    """Return the images that FROM and `COPY --from=` name, with the values of build arguments substituted.
 
-    It leaves out the names of stages, and images that depend on an argument without a known value.
+    The result omits the names of build stages, and images that depend on an argument without a known value.
     """
     known: dict[str, str] = {}
     stages: set[str] = {"scratch"}

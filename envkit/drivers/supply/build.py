@@ -1,4 +1,7 @@
-"""Makes the recipes of images that envkit builds. The tag is a digest of all inputs: an existing image is current."""
+"""Makes the recipes of images that envkit builds.
+
+The tag is a digest of all inputs, so an image that exists under this tag is up to date.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ if TYPE_CHECKING:
     from envkit.config.models import Build, Environment
 
 OWN = "datastorage"
-"""The build context that means envkit's DataStorage service."""
+"""The value of `context` in the configuration that stands for envkit's own DataStorage service."""
 
 BUILT = "localhost/envkit/"
-"""Start of the names of images built here: `localhost` is no registry, so no engine tries to pull them."""
+"""Start of the names of images that envkit builds. `localhost` is not a registry, so engines do not pull them."""
 
 Folders = Callable[[Callable[[str], None], Cancel], Iterator[tuple[str, Path]]]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The input of a build; `entries` yields the context's files (name in the context, path) when the build begins."""
+    """The input of a build. When the build begins, `entries` yields the name and the path of each context file."""
 
     tag: str
     dockerfile: str
@@ -37,10 +40,10 @@ class Recipe:
     platform: str | None
     entries: Folders
     bases: tuple[str, ...] = ()
-    """The base images, except those that only the engine can determine."""
+    """The base images that envkit can read from the Dockerfile; for others only the engine knows the arguments."""
 
     def open_context(self, report: Callable[[str], None], cancel: Cancel) -> IO[bytes]:
-        """Return the context as a tar archive, without times and owners: equal content gives an equal archive."""
+        """Return the context as a tar archive without times and owners: equal content gives an equal archive."""
         import tarfile
 
         buffer = io.BytesIO()
@@ -71,7 +74,7 @@ def recipe(service: str, build: Build, args: Mapping[str, str], arch: str, cache
 
 
 def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recipe:
-    """Return the recipe of envkit's DataStorage service: its sources, and its dependencies, which this host fetches."""
+    """Return the recipe of envkit's DataStorage service, with its sources, and its dependencies from this host."""
     source = PACKAGE / "datastorage"
     requirements, dockerfile = source / "requirements.txt", source / "image" / "Dockerfile"
     base = args.get("BASE_IMAGE", "")
@@ -92,14 +95,14 @@ def _own(build: Build, args: Mapping[str, str], arch: str, cache: Path) -> Recip
 
 
 def _tree(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield name and path of the files below a folder, sorted, without byte code."""
+    """Yield the name and the path of each file below a folder, sorted; omit Python's byte code."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             yield path.relative_to(folder).as_posix(), path
 
 
 def _context(folder: Path, dockerfile: str) -> Iterator[tuple[str, Path]]:
-    """Yield the files of the user's context that the docker command line would send: it applies `.dockerignore`."""
+    """Yield the files of the user's build context, without the files that `.dockerignore` excludes."""
     from docker.utils.build import exclude_paths
 
     ignore = folder / ".dockerignore"
@@ -121,7 +124,7 @@ def _digest(files: list[tuple[str, Path]], build: Build, args: Mapping[str, str]
 
 
 def recipes(environment: Environment, arch: str, cache: Path) -> dict[str, Recipe]:
-    """Return the recipe of each service that is built here, with base images replaced by their stand-ins."""
+    """Return the recipe of each service that has `build`, with base images replaced by their stand-ins."""
     found = {}
     for name, service in environment.services.items():
         if service.build:
@@ -131,5 +134,5 @@ def recipes(environment: Environment, arch: str, cache: Path) -> dict[str, Recip
 
 
 def _stand_in(value: str, images: Mapping[str, str]) -> str:
-    """Return a build argument, or the stand-in if the argument names an image that has one."""
+    """Return a build argument, or the stand-in image if the argument names an image that has a stand-in."""
     return substitute(value, images) if "/" in value or ":" in value else value

@@ -1,4 +1,4 @@
-"""The details of an image or a program that is here."""
+"""The details of an image or a program on this host."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Details:
-    """The details of an image or a program: id or version, size in bytes, and its source if that is known."""
+    """The details of an image or a program. `id` is the image's id or the program's version; `size` is in bytes."""
 
     id: str
     size: int

@@ -1,6 +1,6 @@
-"""Pulls or builds the image of a service: it pulls a candidate if it can, and otherwise builds the image.
+"""Pulls or builds the image of a service: it builds the image if no candidate can be pulled.
 
-Before a build it pulls the base images.
+Before a build it pulls the base images that are missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def ensure_image(
     images: Supply, recipes: Mapping[str, Recipe], want: Want, report: Report, cancel: Cancel, *,
     rebuild: bool = False,
 ) -> tuple[str, str]:  # fmt: skip
-    """Pull or build the image of a service, or fetch its program; return its local name and how envkit got it.
+    """Pull or build the image of a service, or fetch the service's program.
+
+    Returns the local name of the image or program, and how envkit got it.
 
     Raises `ImageUnavailable` with the reason of every candidate.
     """
@@ -37,7 +39,7 @@ def ensure_image(
 
 
 def ensure_built(images: Supply, recipe: Recipe, report: Report, cancel: Cancel) -> str:
-    """Build the image of a service on this engine and return its tag. Raises `ImageUnavailable`."""
+    """Build the image of a service on this engine and return the image's tag. Raises `ImageUnavailable`."""
     builder = able(images, BuildsImages)
     assert builder is not None  # a service that runs as a process is never built
     marks = {labels.SCHEMA: labels.SCHEMA_VERSION, labels.ROLE: "image"}
@@ -46,7 +48,7 @@ def ensure_built(images: Supply, recipe: Recipe, report: Report, cancel: Cancel)
         try:
             if not images.id_of(base):
                 images.pull_first((base,), recipe.platform, report, cancel)
-        except ImageUnavailable as error:  # no failure yet: the build may skip the stage that needs this image
+        except ImageUnavailable as error:  # not an error yet: perhaps the build skips the stage that needs this image
             troubles.append(error.message)
     try:
         return builder.build(recipe, marks, report, cancel)
@@ -58,7 +60,10 @@ def ensure_built(images: Supply, recipe: Recipe, report: Report, cancel: Cancel)
 def _pulled_or_built(
     images: Supply, recipes: Mapping[str, Recipe], want: Want, report: Report, cancel: Cancel
 ) -> tuple[str, str]:  # fmt: skip
-    """Pull the first candidate that is available, or else build. Raises `ImageUnavailable` with all reasons."""
+    """Pull the first available candidate, or else use or build the local image.
+
+    Raises `ImageUnavailable` with all reasons.
+    """
     try:
         return images.pull_first(want.candidates, want.service.platform, report, cancel), "pulled"
     except ImageUnavailable as error:

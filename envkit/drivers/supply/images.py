@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from envkit.drivers.supply.build import Recipe
 
 LOCAL = "localhost/"
-"""Start of the names of images that were built or loaded here; a registry of this host has a port in its name."""
+"""Start of the names of images that were built or loaded on this host; a local registry is `localhost:PORT/`."""
 
 
 class Images:
-    """The images of one engine; it pulls an image from a mirror if `mirrors` has one for the image's registry."""
+    """The images of one engine. It pulls an image from a mirror if `mirrors` has a mirror for the image's registry."""
 
     def __init__(self, api: APIClient, engine: str = "docker", mirrors: Mapping[str, str] | None = None) -> None:
         self._api = api
         self._puller = Puller(api, engine, mirrors or {})
 
     def ids(self, references: Sequence[str]) -> dict[str, str]:
-        """Return the id of each image that is here."""
+        """Return the id of each image that the engine has; leave out the others."""
         found = {reference: self.id_of(reference) for reference in dict.fromkeys(references)}
         return {reference: identity for reference, identity in found.items() if identity}
 
     def id_of(self, reference: str) -> str:
-        """Return the image's id, or an empty string if it is not here."""
+        """Return the image's id, or an empty string if the engine does not have the image."""
         from docker.errors import NotFound
 
         try:
@@ -59,12 +59,15 @@ class Images:
     def pull_first(
         self, candidates: Sequence[str], platform: str | None, report: Callable[[str], None], cancel: Cancel
     ) -> str:
-        """Pull the first available candidate; return its local name. Raises `ImageUnavailable` with every reason."""
+        """Pull the first available candidate; return the image's local name.
+
+        Raises `ImageUnavailable` with the reason of every candidate.
+        """
         reasons = []
         for reference in candidates:
             cancel.check()
             if reference.startswith(KEPT):
-                continue  # a local name of the image before it in the list
+                continue  # this is the local name of the image before it in the list
             if reference.startswith(LOCAL):
                 reasons.append(f"{reference}: is not here, and localhost is no registry: load it or build it")
                 continue
@@ -79,7 +82,10 @@ class Images:
         )
 
     def build(self, recipe: Recipe, labels: Mapping[str, str], report: Callable[[str], None], cancel: Cancel) -> str:
-        """Build the recipe's image and return its tag. Raises `ImageUnavailable` with the last lines of the build."""
+        """Build the recipe's image and return the image's tag.
+
+        Raises `ImageUnavailable` with the last 25 lines of the build's output.
+        """
         report(f"building {recipe.tag}")
         lines: list[str] = []
         with translated(f"building {recipe.tag}"):

@@ -1,6 +1,7 @@
-"""Supplies programs for services that run as processes, with the same interface as images.
+"""Supplies the programs of services that run as processes. It has the same interface as the supply of images.
 
-A reference is `program:SUPPLY`, or `program:` and a name or path for a program that envkit does not supply.
+A reference names the programs of a service. It is `program:SUPPLY` for programs that envkit can fetch, and `program:`
+with a name or a path for any other program.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ NEEDED = (
 """The packages that the DataStorage service imports."""
 
 PACKAGES = PACKAGE.parent
-"""The folder that holds the package envkit."""
+"""The folder that contains the Python package `envkit`."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """The programs of one supply: version, paths by name, source, and the variables that they need."""
+    """The programs of one supply: version, paths by name, source, and the environment variables that they need."""
 
     version: str
     paths: Mapping[str, Path]
@@ -50,19 +51,19 @@ class Program:
     environ: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     unfinished: bool = False
-    """Whether a fetch could still add a missing program or a newer version."""
+    """Whether a fetch can still add a missing program or a newer version."""
 
     @classmethod
     def of(cls, found: Found, *, unfinished: bool = False) -> Program:
-        """Return the programs that `binaries` found."""
+        """Return the programs that a search of the package `binaries` found."""
         return cls(str(found.version), found.programs, found.source, found.environ, found.missing, unfinished)
 
 
 @dataclass(frozen=True)
 class Ids(Mapping[str, str]):
-    """Maps each reference that is here to its identity, and looks it up on access.
+    """Maps references to the identities of their programs; searches for a program when its reference is read.
 
-    `look` returns the identity of a reference, or an empty string if it is not here.
+    References without programs on this host are not in the mapping. For these, `look` returns an empty string.
     """
 
     look: Callable[[str], str]
@@ -90,24 +91,27 @@ class Programs:
     _found: dict[str, Program] = field(default_factory=dict)
 
     def ids(self, references: Sequence[str]) -> Mapping[str, str]:
-        """Return version and path of each reference that is here.
+        """Return the version and the path of each reference's programs; omit programs that this host lacks.
 
-        The result searches for a program only when it is read: services that already run need no search.
+        The result searches for a program only when its reference is read: running services need no search.
         """
         return Ids(self.id_of, frozenset(references))
 
     def id_of(self, reference: str) -> str:
-        """Return version and path, or an empty string if programs must still be fetched."""
+        """Return the programs' version and one program's path, or an empty string if a fetch is necessary or useful."""
         found = self._lookup(reference)
         return f"{found.version} {next(iter(found.paths.values()))}" if found and not found.unfinished else ""
 
     def source_of(self, reference: str) -> str:
-        """Return version and source as text for the user, or an empty string if the programs are not here."""
+        """Return the version and the source of the programs as text, or an empty string if this host lacks them."""
         found = self._lookup(reference)
         return f"{found.version} from {found.source}".strip() if found else ""
 
     def lacking(self, service: Service) -> str:
-        """Return the name of the service's program if its set is here without it, and no source has it; else ""."""
+        """Return the name of the service's program if no source has it, although this host has the rest of its set.
+
+        Returns an empty string in every other case.
+        """
         process = service.process
         found = self._lookup(process.reference) if process else None
         lacks = process and found and not found.unfinished and process.command[0] in found.missing
@@ -124,7 +128,7 @@ class Programs:
         return [str(path.parent) for path in self.found(reference).paths.values()]
 
     def lacks(self, service: Service, reference: str) -> str:
-        """Return why the service cannot be started from these programs, or an empty string if it can."""
+        """Return why the service cannot be started from the programs of the reference, or an empty string if it can."""
         found, process = self._lookup(reference), service.process
         if found is None or found.unfinished or process is None:
             return f"{reference} is not here any more"
@@ -135,7 +139,7 @@ class Programs:
     def pull_first(
         self, candidates: Sequence[str], _platform: str | None, report: Callable[[str], None], cancel: Cancel
     ) -> str:
-        """Fetch the first candidate's programs and return its name.
+        """Fetch the programs of the first candidate and return the candidate's reference.
 
         Raises `EnvironmentFailed` with every source that was tried, and the reason why it failed.
         """
@@ -151,7 +155,7 @@ class Programs:
         return name
 
     def found(self, reference: str) -> Program:
-        """Return the programs of the reference. Raises `EnvironmentFailed` if no earlier step has fetched them."""
+        """Return the programs of the reference. Raises `EnvironmentFailed` if this host does not have them."""
         found = self._lookup(reference)
         if found is None:
             raise EnvironmentFailed(f"{reference} is not here")
@@ -171,7 +175,7 @@ class Programs:
             return self._own_here()
         wanted = self._wanted(reference)
         if wanted:
-            from envkit.drivers.supply.binaries import find, unfinished  # imported late: running services need neither
+            from envkit.drivers.supply.binaries import find, unfinished  # late: running services need neither
 
             found = find(wanted, self.environ, self.cache)
             more = bool(found and unfinished(wanted, self.environ, self.cache, found))
@@ -180,7 +184,10 @@ class Programs:
         return Program("", {name: Path(path)}, "PATH") if path else None
 
     def _wanted(self, reference: str) -> Wanted | None:
-        """Return one request for all services of a supply, as they share the programs; None for other references."""
+        """Return one request for all services that share the reference.
+
+        Returns None if envkit does not fetch the programs through `binaries`.
+        """
         asked = [it.process for it in self.services.values() if it.process and it.process.reference == reference]
         supply = asked[0].supply if asked else None
         if supply is None or supply == "datastorage":
@@ -194,9 +201,9 @@ class Programs:
         return Wanted(supply, oldest, path, user=accounts.anybody())
 
     def _own_here(self) -> Program | None:
-        """Return this Python if it has the packages of the service, or if the cache has them; None otherwise."""
+        """Return this Python if it or the cache has the packages that the service needs, or else None."""
         if all(find_spec(name) for name in NEEDED):
-            # The packages may come from the caller's PYTHONPATH.
+            # The packages can come from the caller's PYTHONPATH.
             folders = ":".join(filter(None, (str(PACKAGES), self.environ.get("PYTHONPATH"))))
             return self._python({"PYTHONPATH": folders}, "this Python (extra datastorage)")
         from envkit.drivers.supply.sealed import is_intact

@@ -1,4 +1,4 @@
-"""Pulls one image from its registry or from a mirror, with retries, and gives it the requested name."""
+"""Pulls one image from its registry or from a mirror, with retries. A mirror's image gets the requested name."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 PULL_SECONDS = 1800
-"""Seconds that Podman may be silent during a pull: it reports the start of a layer, but no progress within it."""
+"""Seconds without output after which a pull through Podman's own API fails.
+
+Podman reports the start of each layer of an image, but not the progress within a layer.
+"""
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Puller:
-    """Pulls images with one engine. `mirrors` maps registries, or parts of them, to their mirrors."""
+    """Pulls images with one engine. `mirrors` maps a registry, or a part of a registry, to its mirror."""
 
     api: APIClient
     engine: str = "docker"
     mirrors: Mapping[str, str] = field(default_factory=dict)
 
     def pull(self, reference: str, platform: str | None, report: Report, cancel: Cancel) -> str:
-        """Pull the image and return its local name. Raises `EngineError` with the error of the last try."""
+        """Pull the image and return the image's local name. Raises `EngineError` with the error of the last try."""
         source = source_of(reference, self.mirrors)
         before = self._id(source.reference) if source.reference != reference else ""
         self._patiently(reference, source, platform, report, cancel)
@@ -87,9 +90,9 @@ class Puller:
         return rows
 
     def _rows_of_podman(self, reference: str, platform: str | None) -> Iterator[dict[str, Any]]:
-        """Pull without TLS through Podman's own API: Docker's API has no parameter for that.
+        """Pull without TLS through Podman's own API and return the messages: Docker's API has no parameter for TLS.
 
-        Docker needs none, as it uses no TLS for registries on its loopback address.
+        Docker does not need the parameter, because it uses no TLS for registries on its loopback address.
         """
         from docker.auth import get_config_header, resolve_repository_name
 
@@ -107,7 +110,7 @@ class Puller:
     def _named(self, reference: str, source: Source, *, had: bool) -> str:
         """Tag the image from a mirror with the requested name and return the new name.
 
-        The mirror's name is removed, unless the image was here before (`had`).
+        It removes the mirror's name, unless the engine had an image with this name before (`had`).
         """
         from docker.errors import APIError
 

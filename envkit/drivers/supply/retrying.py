@@ -1,4 +1,7 @@
-"""Decides whether and when to retry a failed pull. It reads the error's text: engines pass on no status code."""
+"""Decides whether and when to retry a failed pull.
+
+It reads the error's text, because engines do not report the registry's status code.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ OTHER_TRIES = 3
 """Number of tries after other errors, such as broken connections: most are temporary."""
 
 LONGEST_PAUSE = 60.0
-"""Longest pause in seconds: if the registry requires a longer one, envkit reports the error instead."""
+"""Longest pause in seconds: if the registry requires a longer pause, envkit reports the error instead."""
 
 _FINAL = re.compile(
     r"unauthorized|denied|authentication required|no basic auth|incorrect username|"  # 401, 403
@@ -30,8 +33,8 @@ def pause_before_next(said: str, tries: int) -> float | None:
     """Return the seconds to wait before the next try, or None if the failure is final.
 
     `said` is the error's text, `tries` the number of tries so far. 401, 403 and 404 are final. The pauses after 429 and
-    5xx are 1, 2, 4 and 8 seconds, or longer if the text has a longer `retry-after`; after a broken connection 1 and 2
-    seconds.
+    5xx are 1, 2, 4 and 8 seconds. After any other error that is not final they are 1 and 2 seconds. A longer
+    `retry-after` in the text makes a pause longer; if it exceeds `LONGEST_PAUSE`, the failure is final.
     """
     busy = _BUSY.search(said) is not None
     final = not busy and _FINAL.search(said) is not None

@@ -1,8 +1,9 @@
-"""Records the SHA-256 of every file in a folder when the folder is made, and checks them when it is used.
+"""Stores the SHA-256 of every file in a folder when envkit makes the folder, and checks the files later.
 
-Hashing the API server takes 0.1 to 0.3 s, too long for every `up`. So envkit stores the result of the check with the
-inode, size, times, owner and mode of every file. While these are unchanged, it does not read the files again. The
-kernel updates a file's ctime at each change of its content, and a user cannot set it to a chosen time.
+Hashing Kubernetes' API server takes 0.1 to 0.3 s. This is too long for every `up`. So envkit stores the result of the
+check with the inode, size, times, owner and mode of every file. While these are unchanged, it does not read the files
+again. The kernel updates a file's ctime at each change of the content, and a user cannot set the ctime to a chosen
+time.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from envkit.base.owned import own_folder, why_not_ours
 from envkit.base.paths import write_private
 
 BYTECODE = "__pycache__"
-"""Folders that Python writes while a program runs; the record leaves them out."""
+"""Name of the folders that Python writes while a program runs; the record of a folder omits them."""
 
 Contents = Mapping[str, str]
 """The record of a folder: maps relative paths to the SHA-256 of a file, or to `-> TARGET` for a link."""
 
 
 class Altered(Exception):
-    """The folder differs from its record; the text names the difference."""
+    """The folder differs from its record, or another user owns or is allowed to write a file; the text says which."""
 
 
 def contents(folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """Read every file below the folder and return the folder's record."""
+    """Read every file below the folder and return the folder's record, without the paths in `without`."""
     return {
         name: f"-> {Path(path).readlink()}" if stat.S_ISLNK(facts.st_mode) else digest(Path(path))
         for name, path, facts in _files(folder)
@@ -38,9 +39,9 @@ def contents(folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, str]:
 
 
 def must_be_intact(folder: Path, record: Contents, memo: Path, *, without: tuple[str, ...] = ()) -> None:
-    """Raise `Altered` if the folder differs from its record, or if another user owns or may write anything in it.
+    """Raise `Altered` if the folder differs from its record, or another user owns or is allowed to write a file in it.
 
-    `memo` is the file for the result of the last comparison; only its owner can read or write it.
+    `memo` is the file for the result of the last comparison; only the file's owner can read or write it.
     """
     _must_be_ours(folder, folder.lstat())
     identity = _identity(folder)
@@ -64,7 +65,10 @@ def record(folder: Path) -> None:
 
 
 def is_intact(folder: Path) -> bool:
-    """Return whether the folder exists and is unchanged since `record` was called."""
+    """Return whether the folder exists and is unchanged since `record` was called.
+
+    Returns False as well if another user owns the folder or its record, or is allowed to write there.
+    """
     try:
         beside = _beside(folder)
         if why_not_ours(folder.parent.stat()) or why_not_ours(beside.lstat()):
@@ -80,7 +84,10 @@ def _beside(folder: Path) -> Path:
 
 
 def open_to_all(folder: Path) -> None:
-    """Set the modes of all files, whatever the umask is: everyone may read and execute, only the owner may write."""
+    """Set the modes of all files and folders, whatever the umask is.
+
+    All users are allowed to read the files and to execute the programs; only the owner is allowed to write.
+    """
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode
@@ -88,10 +95,10 @@ def open_to_all(folder: Path) -> None:
 
 
 def _files(folder: Path) -> list[tuple[str, str, os.stat_result]]:
-    """Return name, path and facts of each file and link below the folder.
+    """Return the relative name, the path and the `lstat` result of each file and link below the folder.
 
-    Raises `Altered` at the first one that another user owns or may write. It uses plain strings and one loop for
-    speed: every `up` checks PostgreSQL's 800 files.
+    Raises `Altered` at the first file or folder that another user owns or is allowed to write. It uses plain strings
+    and one loop for speed: every `up` checks PostgreSQL's 800 files.
     """
     found: list[tuple[str, str, os.stat_result]] = []
     folders = [("", str(folder))]

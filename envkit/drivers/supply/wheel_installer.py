@@ -1,6 +1,7 @@
 """Installs wheels with pip if this Python has it, or else with uv, from the package index that the user configured.
 
-Both refuse a wheel if the requirements file does not have its SHA-256. Both only unpack wheels and run nothing of them.
+Both refuse a wheel if the requirements file does not have the wheel's SHA-256. Both only unpack wheels; they run no
+code of a wheel.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from envkit.base.errors import ToolMissing
 from envkit.base.waiting import Cancel
 
 SECONDS = 240.0
-"""Time limit for one installation: 15 MB for the DataStorage service, or one program of up to 25 MB."""
+"""Time limit for one installation, which downloads 15 MB for the DataStorage service, or up to 25 MB for programs."""
 
 PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
 """Platform tags of the wheels that an image with glibc 2.28 or newer can use."""
@@ -42,16 +43,19 @@ class Installation:
     def run(
         self, requirements: Path, target: Path, cancel: Cancel, environ: Mapping[str, str] | None = None
     ) -> None:  # fmt: skip
-        """Unpack the wheels that the requirements file names into the folder.
+        """Unpack the wheels of the requirements file into the folder `target`.
 
-        Raises `ToolMissing` if there is neither pip nor uv, `CommandFailed` with their output, `NotReady` and
-        `Cancelled`.
+        Raises `ToolMissing` if neither pip nor uv is installed, `CommandFailed` with the tool's output, `NotReady`
+        after `SECONDS`, and `Cancelled`.
         """
         checked = ["--require-hashes", "--target", str(target), "-r", str(requirements)]
         run([*self.program(environ), *checked], seconds=SECONDS, env=environ, cancel=cancel)
 
     def program(self, environ: Mapping[str, str] | None = None) -> list[str]:
-        """Return the command line of pip or uv, without the requirements. Raises `ToolMissing` if there is neither."""
+        """Return the command line of pip or uv, without the requirements.
+
+        Raises `ToolMissing` if neither is installed.
+        """
         common = [] if self.dependencies else ["--no-deps"]
         common += ["--python-version", self.python] if self.python else []
         return [*self._pip(), *common] if importlib.util.find_spec("pip") else [*self._uv(environ), *common]
@@ -80,7 +84,7 @@ class Installation:
 def reason(output: str) -> str:
     """Return one line with the reason why pip or uv failed.
 
-    pip reports an unreachable index as a warning, and then a missing package as the error.
+    If the index cannot be reached, pip reports this only as a warning, and reports a missing package as the error.
     """
     if re.search("DO NOT MATCH THE HASHES|Hash mismatch", output):
         found = re.search(r"(?:Got +|Computed:\s+sha256:)([0-9a-f]{64})", output)

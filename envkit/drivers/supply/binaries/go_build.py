@@ -1,9 +1,9 @@
 """Compiles Kubernetes from Debian's source package with Debian's Go compiler: the last source to try on Debian.
 
-It downloads and unpacks compiler and source, installs nothing and needs no root. The build takes about three minutes on
-two idle cores, and 2 GB in the cache while it runs. An interrupted build continues with the packages that it had
-compiled. If `ENVKIT_BUILD_CACHE` names a folder, the compiled packages stay there for the next build of the same
-source; `./dev` and tests/host share that folder.
+It downloads and unpacks the compiler and the source, installs nothing and does not need root's rights. The build takes
+about three minutes on two idle cores, and 2 GB in the cache while it runs. The next build after an interrupted one
+uses the packages that are already compiled. If `ENVKIT_BUILD_CACHE` names a folder, the compiled packages stay there
+for the next build of the same source; `./dev` and tests/host share that folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GO = "1.19"
 PACKAGES = (f"golang-{GO}-go", f"golang-{GO}-src", "golang-github-modern-go-reflect2-dev")
 
 SECONDS = 2100.0
-"""Time limit for the compilation: it takes 3 minutes on two idle cores, and ten times as long on busy ones."""
+"""Time limit for the compilation: it takes 3 minutes on two idle cores, and ten times as long on busy cores."""
 
 _ROOT = "k8s.io/kubernetes"
 _OPENAPI = f"{_ROOT}/pkg/generated/openapi"
@@ -44,7 +44,11 @@ class FromSource:
     source = "built from Debian's source package"
 
     def key(self, job: Job) -> str:
-        """Return the entry's name. Raises `Rejected` if another version is wanted, or if a tool of apt is missing."""
+        """Return the key of the programs in envkit's cache.
+
+        Raises `Rejected` if another version is requested, if this host does not run Linux, or if one of apt's tools is
+        missing.
+        """
         must_suit(job.wanted, KNOWN, "the package")
         if job.host.os != "linux":
             raise Rejected("works only on Debian and systems derived from it")
@@ -54,7 +58,7 @@ class FromSource:
         return f"debian-source-{KNOWN}{job.suffix}"
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Report the long wait, fetch compiler and source, prepare the source, and compile it into the folder."""
+        """Report the long wait, fetch the compiler and the source, and compile the programs into the folder."""
         job.report(f"no other source has Kubernetes: building {KNOWN} from Debian's source package, "
                    "which takes about 3 minutes, once")  # fmt: skip
         tree = _Tree(job)
@@ -65,7 +69,7 @@ class FromSource:
 
 
 class _Tree:
-    """The working tree: `gopath/src/k8s.io/kubernetes`, the unpacked compiler and its cache."""
+    """The folder of the build: the source in `gopath/src/k8s.io/kubernetes`, the unpacked compiler and its cache."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -75,7 +79,7 @@ class _Tree:
         self._goroot = self._tools / "usr" / "lib" / f"go-{GO}"
 
     def prepare(self) -> None:
-        """Fetch, unpack and patch the source. The file `prepared` shows that an earlier run completed this."""
+        """Fetch, unpack and patch the source. It does nothing if an earlier run completed these steps."""
         prepared = self._work / "prepared"
         if prepared.exists():
             return
@@ -119,7 +123,7 @@ class _Tree:
                 shutil.copy(path, vendored)
 
     def _generate_openapi(self) -> None:
-        """Generate the API server's OpenAPI definitions: upstream's makefile does that, and no archive has them."""
+        """Generate the API server's OpenAPI definitions, as upstream's makefile does: the source archive lacks them."""
         self._job.report("generating the OpenAPI definitions")
         generator = self._work / "openapi-gen"
         self._go("build", "-o", str(generator), "./vendor/k8s.io/kube-openapi/cmd/openapi-gen", seconds=600.0)
@@ -152,7 +156,7 @@ class _Tree:
         return done.output
 
     def _environ(self) -> dict[str, str]:
-        """Return the variables for Go: without the user's Go settings, cgo and module downloads."""
+        """Return the variables for Go; they omit the user's Go settings, and disable cgo and module downloads."""
         shared = self._job.environ.get("ENVKIT_BUILD_CACHE")
         compiled = own_folder(Path(shared).absolute(), 0o700) if shared else self._work / "gocache"
         kept = {name: value for name, value in self._job.environ.items() if not name.startswith(("GO", "CGO_"))}
@@ -175,7 +179,7 @@ def _without_first(bundle: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def openapi_packages(source: Path) -> list[str]:
-    """Return the import paths of the packages that have the marker for OpenAPI definitions."""
+    """Return the import paths of the Go packages that contain the marker `+k8s:openapi-gen=`."""
     found = set()
     for top in ("pkg", "staging/src/k8s.io"):
         for path in (source / top).rglob("*.go"):
@@ -190,7 +194,10 @@ def _import_path(folder: str) -> str:
 
 
 def version_flags(version: Version) -> str:
-    """Return linker flags that set the version: without them the API server reports v0.0.0, which clients refuse."""
+    """Return the linker flags that set the version in the programs.
+
+    Without them the API server reports version v0.0.0, and clients refuse it.
+    """
     major, minor = version.parts[:2]
     facts = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     packages = [

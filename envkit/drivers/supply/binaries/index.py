@@ -1,7 +1,7 @@
 """Reads versions, architectures, files and their SHA-256 from apt's signed package lists. Runs no command.
 
-apt checks the signature of the lists with its keyring when it fetches them, so the distribution vouches for these
-digests.
+apt checks the signature of the lists with its keyring when it fetches them, so these digests come from the
+distribution.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Listed:
     package: str
     version: str
     file: str
-    """The name under which apt downloads it, special characters decoded: `redis-tools_5:7.0.15-1_amd64.deb`."""
+    """The name of the downloaded file, with special characters decoded: `redis-tools_5:7.0.15-1_amd64.deb`."""
     sha256: str
 
     def must_match(self, path: Path) -> None:
-        """Raise `Rejected` if the file's digest differs from the lists."""
+        """Raise `Rejected` if the digest of the file at `path` differs from the package lists."""
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != self.sha256:
@@ -39,7 +39,7 @@ class Listed:
 def packages(shown: str) -> list[Listed]:
     """Return the packages in the output of `apt-cache show`.
 
-    A package that is installed but in no list has no digest, and is left out.
+    The result omits a package that is installed but not in any list, because it has no digest.
     """
     found = []
     for stanza in _stanzas(shown):
@@ -50,7 +50,7 @@ def packages(shown: str) -> list[Listed]:
 
 
 def sources(shown: str) -> list[Listed]:
-    """Return the files in the output of `apt-cache showsrc`: those of all listed versions that have a SHA-256."""
+    """Return the files in the output of `apt-cache showsrc`, for all listed versions; omit files without a SHA-256."""
     found = []
     for stanza in _stanzas(shown):
         for row in stanza.get("Checksums-Sha256", "").splitlines():
@@ -61,7 +61,7 @@ def sources(shown: str) -> list[Listed]:
 
 
 def downloaded(folder: Path) -> dict[str, Path]:
-    """Return the package files in the folder by their decoded names."""
+    """Return the package files (`*.deb`) in the folder; the keys are their names with special characters decoded."""
     return {unquote(path.name): path for path in sorted(folder.glob("*.deb"))}
 
 

@@ -1,4 +1,7 @@
-"""File locks that end with the process that holds them; a wait has a time limit and stops when cancelled."""
+"""File locks. A wait for a lock has a time limit and stops when cancelled.
+
+The kernel releases a lock when the process that holds it ends.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def held(path: Path, what: str, report: Callable[[str], None], cancel: Cancel, seconds: float) -> Iterator[None]:
-    """Hold the lock of a file; messages about the wait name `what`. Raises `NotReady`, `Cancelled`, `OSError`."""
+    """Hold the lock file at `path` while the `with` block runs; messages about the wait contain `what`.
+
+    Raises `NotReady` if another process holds the lock for longer than `seconds`, `Cancelled` and `OSError`.
+    """
     from filelock import FileLock, Timeout
 
     from envkit.base.waiting import until

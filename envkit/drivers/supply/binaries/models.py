@@ -40,7 +40,7 @@ class Version:
 
     @property
     def minor(self) -> Version:
-        """The first two numbers, which must be equal in all programs of Kubernetes that work together."""
+        """The version's first two numbers. All programs of one Kubernetes must have the same."""
         return Version(self.parts[:2])
 
     def __str__(self) -> str:
@@ -52,9 +52,9 @@ class Wanted:
     """A request for programs.
 
     `path` comes from the configuration: the folder of the programs, or the main program itself. `version` is the
-    version to download; a program that is already here suits if its minor version is the same. Programs older than
-    `minimum` are rejected. `user` is the uid that will run the programs; programs in folders that this user cannot
-    enter are rejected.
+    version to download; envkit also accepts a program on this host if its first two numbers are the same. envkit
+    rejects programs older than `minimum`. `user` is the uid of the user who will run the programs; envkit rejects
+    programs that this user has no right to reach, except etcd and Kubernetes, which root opens for the user.
     """
 
     name: Name
@@ -77,7 +77,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Programs that a source has, before validation; `version` is set if envkit need not start one to learn it."""
+    """Programs that a source has, before validation. `version` is set if it is known without starting a program."""
 
     source: str
     programs: Mapping[str, Path]
@@ -89,8 +89,9 @@ class Candidate:
 class Found:
     """Programs that passed validation.
 
-    `source` names where they come from, for `status`. `missing` names the optional programs of the set that were not
-    found. `environ` has the variables that the programs need. `refused` has the sources that were rejected before.
+    `source` names where the programs come from, for `status`. `missing` names the optional programs of the set that
+    were not found. `environ` has the environment variables that the programs need. `refused` has the sources that
+    envkit rejected before it found these programs, or while it completed the set.
     """
 
     name: Name
@@ -120,7 +121,7 @@ class Host:
 
 
 class Rejected(EnvkitError):
-    """A source cannot supply the programs; the message has the reason. Callers catch it and try the next source."""
+    """A source cannot supply the programs; the message has the reason. Callers then try the next source."""
 
 
 class BinaryUnavailable(EnvironmentFailed):

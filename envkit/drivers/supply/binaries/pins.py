@@ -1,11 +1,12 @@
-"""The digests of all files that envkit downloads and runs. They are in the repository, so envkit trusts no server.
+"""The digests of the wheels and releases that envkit downloads. They are in the repository: envkit trusts no server.
 
 `wheels.txt` is a requirements file with hashes, which pip and uv check. `releases.txt` has lines in the format of
-`sha256sum`. For a version that is not in `releases.txt`, the file that `ENVKIT_DIGESTS` names must have the line.
+`sha256sum`. For a version that is not in `releases.txt`, the user must write such a line into a file and set
+`ENVKIT_DIGESTS` to the file's path.
 
 After a change of a version in the catalogue, renew both files with
-`./.venv/bin/python -m envkit.drivers.supply.binaries.renewing`. It needs uv, a package index and the releases. Read the
-difference before you commit it.
+`./.venv/bin/python -m envkit.drivers.supply.binaries.renewing`. It needs uv, a package index and the servers of the
+releases. Read the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ _ALGORITHMS = {64: "sha256", 128: "sha512"}
 
 @dataclass(frozen=True)
 class Digests:
-    """Digests of released files by their path on the server; the repository's take precedence over the user's."""
+    """Digests of released files by their path on the server.
+
+    Digests from the repository (`known`) take precedence over digests from the user (`given`).
+    """
 
     known: Mapping[str, Digest]
     given: Mapping[str, Digest]
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Digests:
-        """Return the repository's digests and those in the file that `ENVKIT_DIGESTS` names.
+        """Return the digests from the repository, and the digests from the file that `ENVKIT_DIGESTS` names.
 
         Raises `Rejected` if the file cannot be read or has another format.
         """
@@ -44,7 +48,7 @@ class Digests:
     def of_file(self, path: str) -> Digest:
         """Return the digest of a path such as `v1.34.1/bin/linux/amd64/kubectl`.
 
-        Raises `Rejected` if none is known; the message tells the user how to supply it.
+        Raises `Rejected` if no digest is known; the message says how the user can supply one.
         """
         found = self.known.get(path) or self.given.get(path)
         if found is None:
@@ -57,7 +61,7 @@ class Digests:
     def newest(self, minor: Version, pattern: str) -> Version:
         """Return the newest patch version of `minor` that has a digest.
 
-        `pattern` is a path with `{}` in place of the version. Raises `Rejected` if there is none.
+        `pattern` is a path with `{}` in place of the version. Raises `Rejected` if no version has a digest.
         """
         parts = [re.escape(part) for part in pattern.split("{}")]
         form = re.compile(r"(\d+\.\d+\.\d+)".join(parts[:2]) + r"\1".join(["", *parts[2:]]))
@@ -72,7 +76,7 @@ class Digests:
 
 
 def read(path: Path) -> dict[str, Digest]:
-    """Read a file with digests; return each by the path of its download. Raises `Rejected` if the file is not valid."""
+    """Read a file of digests and return them by download path. Raises `Rejected` if the file is not valid."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -89,7 +93,10 @@ def _digest(line: str, path: Path) -> tuple[str, Digest]:
 
 
 def requirement(distribution: str, version: str, lock: Path = WHEELS) -> str:
-    """Return the lines of the lock file for one wheel, with its hashes. Raises `Rejected` if it has none."""
+    """Return the lines of the lock file for one wheel, with the wheel's hashes.
+
+    Raises `Rejected` if the file has no hash of the wheel.
+    """
     wanted = f"{distribution}=={version}"
     for block in re.split(r"\n(?=\S)", lock.read_text()):
         if block.split(" ")[0] == wanted and "--hash=sha256:" in block:

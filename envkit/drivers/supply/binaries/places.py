@@ -1,4 +1,4 @@
-"""Searches this machine for programs, place by place, in order of preference. Fetches nothing.
+"""Searches this host for programs, place by place, in order of preference. Fetches nothing.
 
 The folders for macOS and arm64 come from the documentation of setup-envtest and Homebrew; no test has run on such a
 machine.
@@ -19,7 +19,7 @@ from envkit.drivers.supply.binaries.models import Candidate, Host, Refusal, Reje
 from envkit.drivers.supply.binaries.store import Store
 
 Seen = Candidate | Refusal
-"""The programs of a place, or the reason why it has none."""
+"""The programs in a place, or the reason why envkit rejects the place."""
 
 CONFIGURED = "configured path"
 ASSETS = "KUBEBUILDER_ASSETS"
@@ -31,7 +31,7 @@ _TEST_ASSETS = {"kube-apiserver": "KUBE_APISERVER", "etcd": "ETCD", "kubectl": "
 
 @dataclass(frozen=True)
 class Search:
-    """The input of a search on this machine; `root` is `/` except in tests."""
+    """The input of a search on this host; `root` is `/` except in tests."""
 
     wanted: Wanted
     supply: Supply
@@ -42,7 +42,10 @@ class Search:
 
 
 def places(search: Search) -> Iterator[Seen]:
-    """Yield the programs of every place on this machine, the preferred place first."""
+    """Yield the programs or the refusal of every place on this host, the preferred place first.
+
+    Raises `Rejected` if the configured path does not have the main program.
+    """
     yield from configured(search)
     if search.wanted.name in ("etcd", "kubernetes"):
         yield from assets(search)
@@ -55,7 +58,7 @@ def places(search: Search) -> Iterator[Seen]:
 def programs_in(folder: Path, supply: Supply) -> dict[str, Path]:
     """Return the supply's programs in the folder.
 
-    If the main program is a link, this also takes programs from the folder that contains the link's target.
+    If the main program is a link, this also searches the folder that contains the link's target.
     """
     found = {name: folder / name for name in supply.programs if is_file(folder / name)}
     if supply.main in found and len(found) < len(supply.programs):
@@ -65,9 +68,9 @@ def programs_in(folder: Path, supply: Supply) -> dict[str, Path]:
 
 
 def configured(search: Search) -> Iterator[Seen]:
-    """Yield the programs at the configured path: a folder, or the main program in a folder with the others.
+    """Yield the programs at the configured path, which names a folder or the main program.
 
-    Raises `Rejected` if the main program is not there.
+    Yields nothing if the configuration has no path. Raises `Rejected` if the main program is not at the path.
     """
     if search.wanted.path is None:
         return
@@ -77,15 +80,15 @@ def configured(search: Search) -> Iterator[Seen]:
     else:
         programs = programs_in(path, search.supply) or programs_in(path / "bin", search.supply)
     if search.supply.main not in programs:
-        # Without this error envkit would silently use another place after a typing error in the path.
+        # Without this error, envkit would silently use programs from elsewhere if the path has a typing error.
         raise Rejected(f"the configuration names {path}, which has no {search.supply.main}")
     yield Candidate(CONFIGURED, programs)
 
 
 def assets(search: Search) -> Iterator[Seen]:
-    """Yield the programs in the folder `KUBEBUILDER_ASSETS`.
+    """Yield the programs in the folder that `KUBEBUILDER_ASSETS` names.
 
-    The variables `TEST_ASSET_*` name one program each, and take precedence, as in controller-runtime.
+    Each variable `TEST_ASSET_*` names one program, and takes precedence over the folder, as in controller-runtime.
     """
     single = {name: f"TEST_ASSET_{word}" for name, word in _TEST_ASSETS.items() if name in search.supply.programs}
     named = {name: Path(search.environ[variable]) for name, variable in single.items() if search.environ.get(variable)}
@@ -100,7 +103,7 @@ def assets(search: Search) -> Iterator[Seen]:
 def envtest_store(search: Search) -> Iterator[Seen]:
     """Yield the programs in setup-envtest's folders `<version>-<os>-<arch>`, the newest version first.
 
-    The version in the name is the version of the Kubernetes programs.
+    The version in the folder's name is the version of the Kubernetes programs.
     """
     folder = _envtest_home(search) / "k8s"
     found = []
@@ -128,11 +131,11 @@ def on_path(search: Search) -> Iterator[Seen]:
     folders = [Path(word) for word in search.environ.get("PATH", "").split(":") if word.startswith("/")]
     if search.wanted.name == "postgres":
         folders += _postgres_folders(search.root)
-    # The folder must have the main program, not only a client: Debian has psql on PATH and the server elsewhere.
+    # A folder with only a client does not count: Debian has psql on PATH and the server's programs elsewhere.
     must = search.supply.programs if search.supply.one_minor else (search.supply.main,)
     once: dict[str, Path] = {}
     for folder in folders:
-        once.setdefault(os.path.realpath(folder), folder)  # /bin is /usr/bin on most systems
+        once.setdefault(os.path.realpath(folder), folder)  # /bin is a link to /usr/bin on most systems
     found = [folder for folder in once.values() if any(is_file(folder / name) for name in must)]
     for folder in found:
         yield Candidate(PATH, programs_in(folder, search.supply))
@@ -141,7 +144,7 @@ def on_path(search: Search) -> Iterator[Seen]:
 
 
 def _postgres_folders(root: Path) -> list[Path]:
-    """Return the folders of PostgreSQL that exist, for each pattern the newest version first."""
+    """Return the existing folders with PostgreSQL's programs; for each pattern, the newest version comes first."""
     found: list[Path] = []
     for pattern in POSTGRES_FOLDERS:
         found += sorted(root.glob(pattern.lstrip("/")), key=_number_in, reverse=True)
@@ -153,7 +156,7 @@ def _number_in(path: Path) -> list[int]:
 
 
 def installed_wheel(search: Search) -> Iterator[Seen]:
-    """Yield programs from the supply's wheel if this Python has it installed; envkit does not import the package."""
+    """Yield programs from the supply's wheel if the wheel is installed in this Python. It does not import the wheel."""
     wheel = search.supply.wheel
     if wheel is None:
         return

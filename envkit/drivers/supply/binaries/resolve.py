@@ -1,4 +1,4 @@
-"""Finds programs on this machine (`find`), or also fetches the missing ones (`ensure`): source by source, in order.
+"""Finds programs on this host (`find`), or also fetches missing programs (`ensure`): source by source, in order.
 
 It records the reason for each source that it rejects.
 """
@@ -25,16 +25,19 @@ if TYPE_CHECKING:
     from envkit.base.waiting import Cancel
 
 INCOMPLETE_SECONDS = 3600.0
-"""Seconds until the next attempt to fetch a missing controller manager: offline, each attempt delays the start."""
+"""Seconds until the next attempt to fetch a missing controller manager.
+
+Without network each attempt delays the start.
+"""
 
 
 def find(
     wanted: Wanted, environ: Mapping[str, str], cache: Path, *, host: Host | None = None, root: Path = Path("/")
 ) -> Found | None:
-    """Return programs that this machine has, or None if none suit. Uses no network and no lock.
+    """Return the first programs on this host that suit the request, or None. Uses no network and no lock.
 
-    It starts a program once to read its version; later calls check only its file. Raises `BinaryUnavailable` if the
-    configured path has no such program.
+    It starts a program once to read the version; later calls only check that the program's file is unchanged. Raises
+    `BinaryUnavailable` if the main program is not at the configured path.
     """
     found, _ = _look(_search(wanted, environ, cache, host, root))
     return found
@@ -51,7 +54,7 @@ def ensure(
     host: Host | None = None,
     root: Path = Path("/"),
 ) -> Found:
-    """Return programs that this machine has, or else fetch or build them; parallel calls fetch only once.
+    """Return programs that this host has, or else fetch or build them; parallel calls fetch only once.
 
     Raises `BinaryUnavailable` with every source and its reason, `Cancelled`, and `NotReady` if another envkit holds the
     lock too long.
@@ -105,9 +108,9 @@ def _versions(search: Search) -> Versions:
 
 
 def _look(search: Search) -> tuple[Found | None, tuple[Refusal, ...]]:
-    """Return the first programs that pass validation, or None, and the rejected sources.
+    """Return a pair: the first programs that pass validation, or None; and the sources rejected before them.
 
-    If an essential program is missing, the following places may complete the set.
+    If an essential program is missing, it searches the following places for it.
     """
     found: Found | None = None
     refused: list[Refusal] = []
@@ -148,7 +151,10 @@ def _note(search: Search, found: Found) -> Path:
 
 
 def _worth_completing(search: Search, found: Found) -> bool:
-    """Return whether to download a missing essential program: not if an attempt failed in the last hour."""
+    """Return whether to download a missing essential program.
+
+    False on macOS, and if an attempt failed in the last hour.
+    """
     if not _lacks(search.supply, found) or search.host.os == "darwin":
         return False
     try:
@@ -158,7 +164,10 @@ def _worth_completing(search: Search, found: Found) -> bool:
 
 
 def _worth_replacing(search: Search, found: Found) -> bool:
-    """Return whether to replace programs that envkit fetched: they are older than preferred, and no one tried yet."""
+    """Return whether to replace programs from envkit's cache.
+
+    True if they are older than the preferred version, and no source has rejected an earlier attempt to replace them.
+    """
     preferred = search.supply.preferred
     if not preferred or search.wanted.version or found.version.at_least(preferred) or search.host.os == "darwin":
         return False
@@ -172,7 +181,7 @@ def _tried(search: Search) -> Path:
 def _replaced(
     search: Search, fetchers: Sequence[Fetcher], found: Found, report: Callable[[str], None], cancel: Cancel
 ) -> Found:
-    """Fetch the preferred version from the first source; return it, or the found programs if that fails.
+    """Fetch the programs from the first source; return the result, or the found programs if the fetch fails.
 
     If the source rejects the job, envkit does not try again: an offline machine must not wait at every start.
     """
@@ -195,10 +204,10 @@ def _job(
 
 
 def _fetch(search: Search, fetchers: Iterable[Fetcher], report: Callable[[str], None], cancel: Cancel) -> Found:
-    """Try the fetchers in order until one supplies the programs, and return these. The caller holds the lock.
+    """Try the fetchers in order until one supplies the programs; return the programs. The caller holds the lock.
 
-    It first looks again, because another process may have fetched them before this one got the lock. Raises
-    `BinaryUnavailable`.
+    It first searches again, because another process may have fetched the programs before this process got the lock. If
+    only optional programs are missing at the end, it returns the set without them. Raises `BinaryUnavailable`.
     """
     found, refused = _look(search)
     if found and not _lacks(search.supply, found):
@@ -223,7 +232,10 @@ def _fetch(search: Search, fetchers: Iterable[Fetcher], report: Callable[[str], 
 
 
 def _attempt(search: Search, job: Job, fetcher: Fetcher) -> list[Refusal]:
-    """Let the fetcher make its entry in the cache; return the reasons if that failed or the programs do not suit."""
+    """Let the fetcher make its folder in the cache.
+
+    Returns the reason if that fails or the programs do not suit, or else an empty list.
+    """
     main = job.supply.main
     try:
         key = fetcher.key(job)

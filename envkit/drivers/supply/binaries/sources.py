@@ -1,4 +1,4 @@
-"""The interface of a fetcher of programs: the job that it gets, and the methods that it must have."""
+"""The interface of fetchers of programs: the job that a fetcher gets, and the methods that it must have."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One fetch: the request, the folders for partial downloads, the function for progress, and the cancellation."""
+    """One fetch: the request, the folders for partial downloads, and the functions for progress and cancellation."""
 
     wanted: Wanted
     supply: Supply
     programs: tuple[str, ...]
-    """The programs to fetch: all of the supply, or only those that are missing from a set that is here."""
+    """The programs to fetch: all programs of the supply, or only the programs that this host's set lacks."""
     environ: Mapping[str, str]
     host: Host
     work: Path
     shared: Path
-    """A folder that fetches of other supplies may use at the same time."""
+    """A folder that all supplies share; fetches of other supplies can use it at the same time."""
     report: Callable[[str], None]
     cancel: Cancel
 
     @property
     def suffix(self) -> str:
-        """The end of the entry's key: `-rest` if the job fetches only the missing programs of a set."""
+        """The end of the key in the cache: `-rest` if the job fetches only a set's missing programs, else empty."""
         return "" if self.programs == self.supply.programs else "-rest"
 
 
@@ -43,7 +43,10 @@ class Fetcher(Protocol):
     source: str
 
     def key(self, job: Job) -> str:
-        """Return the entry's name in the cache. Raises `Rejected` before any download if it cannot be supplied."""
+        """Return the key of the programs in envkit's cache: the name of their folder, without system and architecture.
+
+        Raises `Rejected`, before any download, if this fetcher cannot supply the programs.
+        """
 
     def fetch(self, job: Job, folder: Path) -> Made:
-        """Put the programs into the folder and return their paths. Raises `Rejected` with the reason of a failure."""
+        """Put the programs into the folder and return the programs' paths. Raises `Rejected` with the reason."""

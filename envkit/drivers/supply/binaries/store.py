@@ -1,15 +1,17 @@
-"""Envkit's cache of programs. Each entry is a folder that is filled beside its place and then renamed.
+"""envkit's cache of programs.
+
+Each entry is a folder with the programs of one fetch. envkit fills it under a temporary name and then renames it.
 
 <cache>/binaries/<name>/<key>/manifest.json    an entry; the manifest is written last
-<cache>/binaries/<name>/.<key>.<pid>.new/      an entry in the making; the next holder of the lock removes remains
+<cache>/binaries/<name>/.<key>.<pid>.new/      an unfinished entry; the next process that gets the lock removes it
 <cache>/binaries/<name>/.work/                 partial downloads and compiled packages, for a fetch that continues
 <cache>/binaries/.shared/                      package lists
 <cache>/binaries/.versions/                    the versions that programs printed
 <cache>/binaries/.verified/                    the state of each entry at its last comparison with the manifest
 
-The manifest has the SHA-256 of every file, computed when the entry was made. envkit compares them when it uses the
-entry (see `sealed`). All folders get fixed modes, whatever the umask is. envkit does not use an entry that another user
-owns or may write.
+The manifest has the SHA-256 of every file, computed when the entry was made. When envkit uses the entry, it compares
+the files with the manifest (see `sealed`). All folders get fixed modes, whatever the umask is. envkit does not use an
+entry that another user owns or is allowed to write.
 """
 
 from __future__ import annotations
@@ -37,10 +39,14 @@ if TYPE_CHECKING:
 CACHE = "envkit's cache"
 MANIFEST = "manifest.json"
 SCHEMA = 2
-"""Version of the manifest's format. 2 added digests; envkit cannot check an entry of schema 1, and fetches it again."""
+"""Version of the manifest's format. Version 2 added digests; envkit cannot check entries of version 1, and fetches
+them again."""
 
 LOCK_SECONDS = 2400.0
-"""Time limit for the wait for another envkit that fetches the same: a build of Kubernetes may take almost as long."""
+"""Time limit in seconds for the wait until another envkit has fetched the same supply.
+
+A build of Kubernetes can take almost as long.
+"""
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,15 @@ class Made:
 
     programs: Mapping[str, str]
     libraries: tuple[str, ...] = ()
-    """Folders for LD_LIBRARY_PATH."""
+    """Folders for LD_LIBRARY_PATH, relative to the fetcher's folder."""
 
 
 def binaries_home(cache: Path, environ: Mapping[str, str], uid: int) -> Path:
-    """Return the folder for programs: below the cache, but for root a folder that other users can reach.
+    """Return the folder of all cached programs.
 
-    Services of root's environments run as other users, and these cannot enter root's home.
+    It is below the cache. For root without `ENVKIT_CACHE_DIR` it is a folder that other users can reach.
+
+    Services of root's environments run as other users, who cannot enter root's home.
     """
     if uid == 0 and not environ.get("ENVKIT_CACHE_DIR"):
         return Path("/var/cache/envkit/binaries")
@@ -64,7 +72,7 @@ def binaries_home(cache: Path, environ: Mapping[str, str], uid: int) -> Path:
 
 @dataclass(frozen=True)
 class Store:
-    """The entries of one supply, for one kind of machine."""
+    """The cached entries of one supply, for one system and architecture."""
 
     root: Path
     name: str
@@ -77,7 +85,7 @@ class Store:
 
     @property
     def shared(self) -> Path:
-        """The folder that the fetches of all supplies share; it has the package lists."""
+        """The folder that the fetches of all supplies share; it contains the package lists."""
         return self.root / ".shared"
 
     @property
@@ -86,11 +94,14 @@ class Store:
         return self.folder / ".work"
 
     def entry(self, key: str) -> Path:
-        """Return the path of an entry; its name has the kind of machine, as machines may share a home folder."""
+        """Return the path of an entry. Its name has the system and architecture: hosts can share a home folder."""
         return self.folder / f"{key}-{self.host}"
 
     def candidates(self) -> Iterator[Candidate | Refusal]:
-        """Yield the intact entries for this machine, the newest version first, then the damaged ones as refusals."""
+        """Yield the intact entries for this host, the newest version first, then a refusal for each damaged entry.
+
+        Yields one refusal if there are no entries.
+        """
         read = [self.read(path.parent) for path in sorted(self.folder.glob(f"*-{self.host}/{MANIFEST}"))]
         good = [seen for seen in read if isinstance(seen, Candidate)]
         yield from sorted(good, key=lambda seen: seen.version.parts if seen.version else (), reverse=True)
@@ -99,7 +110,7 @@ class Store:
             yield Refusal(CACHE, f"empty ({self.folder})")
 
     def read(self, entry: Path) -> Candidate | Refusal:
-        """Return the entry as its manifest describes it, or a refusal if its files have changed since it was made."""
+        """Return the entry's programs, or a refusal if the entry is incomplete or has changed since it was made."""
         try:
             self._must_be_ours()
             manifest = json.loads((entry / MANIFEST).read_text())
@@ -113,7 +124,7 @@ class Store:
         return candidate
 
     def _must_be_ours(self) -> None:
-        """Raise `Altered` if another user can add entries here."""
+        """Raise `Altered` if another user owns or can write a folder that holds the entries."""
         for folder in (self.root, self.folder):
             if reason := why_not_ours(folder.stat()):
                 raise Altered(f"{folder} {reason}")
@@ -121,7 +132,10 @@ class Store:
     def make(
         self, key: str, origin: str, main: str, versions: Versions, fetch: Callable[[Path], Made]
     ) -> Candidate | Refusal:
-        """Let `fetch` fill an entry, check that its programs run, and move it into place. The caller holds the lock."""
+        """Let `fetch` fill an entry, check that the programs run, and move the entry into place.
+
+        Returns the entry as `read` does. Raises `Rejected`. The caller must hold the lock.
+        """
         entry = self.entry(key)
         beside = self.folder / f".{entry.name}.{os.getpid()}.new"
         try:
@@ -154,7 +168,10 @@ class Store:
 
     @contextmanager
     def locked(self, report: Callable[[str], None], cancel: Cancel, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-        """Hold this supply's lock, which ends with the process; remove the unfinished entries of dead processes."""
+        """Hold this supply's lock while the `with` block runs; first remove unfinished entries of dead processes.
+
+        Raises `Rejected` if the folders cannot be written, `NotReady` after `seconds`, and `Cancelled`.
+        """
         try:
             for folder, mode in ((self.root, 0o755), (self.folder, 0o755), (self.work, 0o700), (self.shared, 0o700)):
                 own_folder(folder, mode)

@@ -1,4 +1,4 @@
-"""Validates programs: rejects sets that are incomplete, not executable, unreachable, too old, or of a wrong version."""
+"""Validates programs: rejects a set that is incomplete, not executable, not reachable, or of an unsuitable version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envkit.drivers.supply.binaries.versions import Versions
 
 
 def validate(wanted: Wanted, supply: Supply, candidate: Candidate, versions: Versions) -> Found:
-    """Return the candidate's programs if they suit the request. Raises `Rejected` with the reason if not."""
+    """Return the candidate's programs if they suit the request, or else raise `Rejected` with the reason."""
     absent = [name for name in supply.required if name not in candidate.programs]
     if absent:
         folder = next((path.parent for path in candidate.programs.values()), "it")
@@ -36,7 +36,10 @@ def validate(wanted: Wanted, supply: Supply, candidate: Candidate, versions: Ver
 
 
 def complete(wanted: Wanted, supply: Supply, found: Found, candidate: Candidate, versions: Versions) -> Found:
-    """Return the found set with missing programs added from the candidate; `refused` has those that do not match."""
+    """Return the found set with missing programs added from the candidate.
+
+    The result's `refused` has the reason for each program of the candidate that does not suit the set.
+    """
     programs, refused, source = dict(found.programs), list(found.refused), found.source
     for name in found.missing:
         if name not in candidate.programs:
@@ -66,7 +69,7 @@ def _must_go_with(
 
 
 def must_suit(wanted: Wanted, version: Version, subject: str) -> None:
-    """Raise `Rejected` if the version is not the requested one, or is older than the minimum."""
+    """Raise `Rejected` if the version is older than the minimum, or its first two numbers are not as requested."""
     if wanted.minimum and not version.at_least(wanted.minimum):
         raise Rejected(
             f"{subject} is {version}, older than {wanted.minimum}, the minimum that the configuration states"
@@ -76,7 +79,10 @@ def must_suit(wanted: Wanted, version: Version, subject: str) -> None:
 
 
 def _reader(wanted: Wanted, candidate: Candidate) -> int | None:
-    """Return the user who must be able to reach the program, or None if root can open the program for that user."""
+    """Return the user who must be able to reach the program, or None if that is not necessary.
+
+    It is not necessary for etcd and Kubernetes without extra libraries, because root can open them for the user.
+    """
     alone = wanted.name in ("etcd", "kubernetes") and not candidate.environ
     return None if alone else wanted.user
 
@@ -91,9 +97,10 @@ def _must_run(program: Path, user: int | None) -> None:
 
 
 def _must_reach(program: Path, user: int) -> None:
-    """Raise `Rejected` if the user cannot reach the program, by the rights of owners and of all users.
+    """Raise `Rejected` if the rights of owners and of all users do not let the user reach the program.
 
-    It ignores the rights of groups, so it may reject a program that the user could reach, but never the reverse.
+    It ignores the rights of groups. So it can reject a program that the user can reach, but it never accepts one that
+    the user cannot reach.
     """
     for path in (program, *program.parents):
         try:

@@ -1,4 +1,4 @@
-"""Reads the version of a program: starts it once, and caches the version as long as the file is unchanged."""
+"""Reads the version of a program: starts the program once, and caches the version while the file is unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from envkit.drivers.supply.binaries.catalog import VERSION_ARGV
 from envkit.drivers.supply.binaries.models import Rejected, Version
 
 SECONDS = 15.0
-"""Time limit for one `--version`: it takes 0.1 s, and some seconds on a busy machine with a cold disk cache."""
+"""Time limit for one `--version`: it takes 0.1 s, or some seconds on a busy host with a cold disk cache."""
 
 _NUMBERS = re.compile(r"(?<![\w.])v?=?v?(\d+\.\d+(?:\.\d+)?)")
 """Finds versions such as `v=7.0.15`, `(PostgreSQL) 16.14`, `Version: 3.4.23`, `Kubernetes v1.20.2`."""
@@ -38,7 +38,7 @@ class Versions:
     environ: Mapping[str, str]
 
     def of(self, program: Path, extra: Mapping[str, str]) -> Version:
-        """Return the version that the program prints with `extra` in its environment, from the cache if possible.
+        """Return the version that the program prints, from the cache if possible; `extra` adds variables.
 
         Raises `Rejected` if the program does not run or prints no version.
         """
@@ -51,7 +51,10 @@ class Versions:
         return version
 
     def ask(self, program: Path, extra: Mapping[str, str]) -> Version:
-        """Start the program and return the version that it prints, without the cache. Raises `Rejected`."""
+        """Start the program and return the version that it prints, without the cache.
+
+        Raises `Rejected` if the program does not run or prints no version.
+        """
         from envkit.base.commands import run
 
         argv = [str(program), *VERSION_ARGV.get(program.name, ("--version",))]

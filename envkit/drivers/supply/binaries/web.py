@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 CONNECT_SECONDS = 5.0
-"""Seconds after which a host that does not answer counts as unreachable; short, so that envkit reports it soon."""
+"""Seconds to wait for a connection to a host. The time is short, so that envkit soon reports an unreachable host."""
 
 READ_SECONDS = 30.0
 """Seconds without a byte after which the connection counts as broken."""
@@ -30,7 +30,8 @@ def opened(
 ) -> Iterator[BaseHTTPResponse]:
     """Open a URL and yield the response, which has status 200, 206 or 416; close it afterwards.
 
-    The deadline covers the whole exchange. Raises `TryAgain` after a temporary failure, `Rejected` after others.
+    The deadline covers the whole exchange. Raises `TryAgain` after a temporary failure, and `Rejected` after every
+    other failure.
     """
     from urllib3 import Retry, Timeout
 
@@ -77,7 +78,7 @@ def is_spared(host: str, no_proxy: str) -> bool:
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Turn urllib3's errors into `TryAgain` for a broken connection, and into `Rejected` for an unreachable host."""
+    """Turn urllib3's error for a broken connection into `TryAgain`, and every other urllib3 error into `Rejected`."""
     from urllib3 import exceptions as wrong
 
     host = urlsplit(url).hostname

