@@ -95,5 +95,5 @@ def normalize_argv(argv: Sequence[str]) -> list[str]:
 
 
 def verbatim(argv: Sequence[str]) -> list[str]:
-    """Return the words after the first `--` unchanged: invoke would join them with spaces."""
+    """Return the words after the first `--` unchanged, because invoke would join them with spaces."""
     return list(argv[argv.index("--") + 1 :]) if "--" in argv else []

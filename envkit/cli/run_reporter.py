@@ -1,4 +1,4 @@
-"""Reports the progress of `run` on standard error; the command has standard output for itself."""
+"""Reports the progress of `run` on standard error. Only the command writes to standard output."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RunReporter:
         self._out = out or sys.stderr
 
     def events(self, path: Path) -> EventFile:
-        """Return a sink that writes the events into a file, in addition to the one on the screen."""
+        """Return a sink that writes the events into a file, in addition to the sink that shows them."""
         return EventFile(path)
 
     def opened(self, target: Opened) -> None:
@@ -79,7 +79,7 @@ class RunReporter:
         )
 
     def report(self, lines: Sequence[tuple[str, str]]) -> None:
-        """Print for each service what it held before and after the command."""
+        """Print for each store how the command changed its contents."""
         width = max((len(name) for name, _ in lines), default=0)
         for name, line in lines:
             self._say(f"{name.ljust(width)}  {line}", {"event": "report", "service": name, "message": line})

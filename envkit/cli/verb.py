@@ -47,7 +47,7 @@ def verb(name: str) -> Verb:
 
 
 def every() -> dict[str, Verb]:
-    """Return all commands by name. It imports all of their modules."""
+    """Return all commands by name. This imports the modules of all commands."""
     return {name: verb(name) for name in registry.VERBS}
 
 

@@ -22,7 +22,7 @@ _NO_SECRET = re.compile(
     r"variable|audiences|version|quota|lifetime|ttl|budget|controller|mount|review|reviews|request)$",
     re.IGNORECASE,
 )
-"""Ends of names of values that describe a secret but are none, such as `TOKEN_FILE` and `secretName`."""
+"""Ends of names whose values describe a secret but are not secrets, such as `TOKEN_FILE` and `secretName`."""
 
 _HARMLESS = re.compile(
     r"(?:\*+|REDACTED|true|false|null|none|yes|no|not|nil|\d{1,5}|<[^>]*>|\$\{[^}]*\}|\$\w+|[\[{(|>]?)[,.;]?",
@@ -61,7 +61,7 @@ _SHORT = re.compile(
     rf"((?<![A-Za-z])(?:pass|pwd)\\*[\"']?\s{{0,9}}[=:]\s{{0,9}}|(?<![A-Za-z])(?:\w{{1,60}}_)?(?:PASS|PWD)\\*[\"']?=)"
     rf"({_QUOTED}|[^\s,;&}}\]\"']+)"
 )
-"""Short names of passwords in their usual spelling. It matches case, because go test prints `PASS: TestName`."""
+"""Short names of passwords in their usual spelling. Case matters, because go test prints `PASS: TestName`."""
 
 _CURL = re.compile(
     r"(\bcurl\b[^\n]{0,2000}?[\s\"'](?:-u|--user|--proxy-user)[\"'\s,=]{0,9}[^\s:\"',]{1,200}:)([^\s\"']+)",
@@ -101,7 +101,7 @@ def _pair(found: re.Match[str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return the replacement in the quotes of the value, so that JSON stays JSON."""
+    """Return the replacement in the same quotes as the value, so that JSON stays valid."""
     opening = re.match(r"\\*[\"']", value)
     return f"{opening[0]}{HIDDEN}{opening[0]}" if opening else HIDDEN
 

@@ -48,7 +48,7 @@ def engine_gone(found: Findings) -> Iterator[Hypothesis]:
     """Yield a hypothesis if the engine does not answer now, or did not answer for a while during the run."""
     if found.engine:
         reason = f"the container engine does not answer: {found.engine}"
-        sure: Confidence = "possible" if found.engine == NOT_IN_TIME else "certain"  # the machine may be busy
+        sure: Confidence = "possible" if found.engine == NOT_IN_TIME else "certain"  # the machine can be busy
         yield Hypothesis("environment", sure, reason, "is the engine still running?", proved=True)
     for happened in of(found, "error"):
         if happened.detail.get("class") == "EngineError" and not found.engine:

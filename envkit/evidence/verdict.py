@@ -20,7 +20,7 @@ NOTICED = 5.0
 class Verdict:
     """The result of the judgement: fault, reason, confidence, further evidence (`because`), and the next step.
 
-    Fault `none`: nothing failed. Fault `unknown`: something failed, and the findings do not show what.
+    The fault `none` means that nothing failed. `unknown` means that something failed, and its cause is not known.
     """
 
     fault: Fault
@@ -76,7 +76,7 @@ def _verdict(chosen: Hypothesis, others: Sequence[Hypothesis], findings: Finding
 
 
 def _nothing_failed(findings: Findings, found: Sequence[Hypothesis]) -> Verdict:
-    """Return the verdict if no command failed: no fault if it succeeded; without a command, the environment's state."""
+    """Return the verdict if the command succeeded or never ran. If it never ran, judge the environment's state."""
     told = tuple(dict.fromkeys(one.reason for one in found))
     if findings.code == 0:
         return Verdict("none", "the command succeeded", "certain", told)

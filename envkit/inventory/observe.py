@@ -185,8 +185,8 @@ def _unready(
 ) -> dict[str, str]:
     """Probe every running service; return the reason for each service that does not work.
 
-    A probe has `PATIENCE` seconds to pass, because a busy machine can delay a working service. A service that needs a
-    service that does not run is probed only once, for the report.
+    A probe has `PATIENCE` seconds to pass, because a busy machine can delay a working service. A service is
+    probed only once if another service that it needs does not run.
     """
     running = {
         name: instance
@@ -210,6 +210,6 @@ def _unready(
 
 
 def _strangers(runtime: FullRuntime, running: Mapping[str, Instance]) -> Iterable[tuple[str, Holder]]:
-    """Return each service whose port another program holds, with that program: a probe may pass there as well."""
+    """Return each service whose port another program holds, with that program. A probe can pass at such a port too."""
     found: Mapping[str, Holder] = runtime.strangers(list(running.values()))
     return found.items()

@@ -29,7 +29,7 @@ WIDEST = 2000
 """Largest distance that `step` tries; for an environment of 60 ports, `step` finds one below 200."""
 
 OUTGOING = range(32768, 61000)
-"""Ports that Linux gives to outgoing connections: a client could take the port of a service during its restart."""
+"""Ports that Linux gives to outgoing connections. Such a connection could take a service's port during a restart."""
 
 LARGEST, HIGHEST_PORT = 50000, 65535
 
@@ -43,7 +43,7 @@ KEPT = 64
 class Reserved:
     """The offset of one checkout's environment, and its ports at that offset.
 
-    `used` is the time of its last use, in seconds since 1970.
+    `used` is the time of the offset's last use, in seconds since 1970.
     """
 
     name: str
@@ -65,7 +65,7 @@ def proposed(paths: Paths, root: str, ports: Collection[int]) -> int:
 
 
 def reserve(paths: Paths, root: str, ports: Collection[int], cancel: Cancel, lost: Collection[int] = ()) -> int:
-    """Return the stored offset or a new one, and store it: no other environment then gets a port of it.
+    """Return the stored offset or a new one, and store it. No other environment then gets a port at this offset.
 
     `lost` are offsets at which a port was already taken. Raises `EnvironmentFailed` when no offset is free.
     """
@@ -84,7 +84,7 @@ def reserve(paths: Paths, root: str, ports: Collection[int], cancel: Cancel, los
 
 
 def step(ports: Collection[int]) -> int:
-    """Return the distance between offsets: the first number from `STEP` of which no two ports differ by a multiple.
+    """Return the distance between two offsets: the smallest number, from `STEP`, that divides no distance of two ports.
 
     Two environments of one configuration, each at a multiple of this distance, therefore never share a port. This holds
     even if one port (`metrics`) is 1000 above another port: no two offsets then differ by 1000.
@@ -136,7 +136,7 @@ def _begun(offsets: list[int], first: int, *, shuffled: bool) -> list[int]:
 
 
 def start(name: str, root: str) -> int:
-    """Return the number at which the search begins; users, checkouts and names seldom share the same number."""
+    """Return the number at which the search begins. Different users, checkouts and names seldom get the same number."""
     return int.from_bytes(hashlib.sha256(f"{os.getuid()}:{root}:{name}".encode()).digest()[:4], "big")
 
 
@@ -187,7 +187,7 @@ def _read(home: Path) -> list[Reserved]:
 
 @contextmanager
 def _alone(home: Path, cancel: Cancel) -> Iterator[None]:
-    """Hold the lock for choosing an offset. The kernel frees it when its process ends; it is held for milliseconds."""
+    """Hold the lock for choosing an offset, for some milliseconds. The kernel frees it if the process ends earlier."""
     from filelock import FileLock, Timeout
 
     path = home / ".locks/.offsets"

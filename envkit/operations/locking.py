@@ -15,8 +15,8 @@ from envkit.base.waiting import Cancel, until
 def locked(paths: Paths, seconds: float, stream: Stream, cancel: Cancel) -> Iterator[None]:
     """Hold the lock of the environment, so that no other envkit of this machine changes it.
 
-    The kernel frees the lock when its process ends. If another envkit holds the lock, this function reports that and
-    waits at most `seconds`; then it raises `EnvironmentFailed`.
+    The kernel frees the lock when the process that holds it ends. If another envkit holds the lock, this function
+    reports that and waits at most `seconds`. Then it raises `EnvironmentFailed`.
     """
     from filelock import FileLock, Timeout
 

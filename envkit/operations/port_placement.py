@@ -1,4 +1,4 @@
-"""Bring up an environment at a given port offset, or at one that envkit chooses.
+"""Bring up an environment at a given port offset, or at an offset that envkit chooses.
 
 If another program takes a port of a chosen offset first, envkit tries another offset.
 """
@@ -95,7 +95,7 @@ def ports_lost_as_error(environment: Environment, *, from_nothing: bool) -> Iter
 
 
 def lost_port(environment: Environment, error: BaseException) -> EnvkitError | None:
-    """Return the failure if envkit chose the offset and another program holds a port of it, else None."""
+    """Return the error if envkit chose the offset and the error says that a port is taken, else None."""
     if not environment.offset_auto or not isinstance(error, EnvkitError):
         return None
     errors = error.errors.values() if isinstance(error, StepsFailed) else [error]

@@ -22,7 +22,7 @@ Failed = Callable[[Environment, Drivers, Exception], None]
 
 
 def rollback(effects: Effects, keep: bool, error: Exception, failed: Failed | None) -> None:
-    """Collect evidence, then remove what this run made unless `keep` is true. Problems are reported.
+    """Collect evidence, then remove what this run made, unless `keep` is true. Report problems of the removal.
 
     If `failed` is given, this function calls it and does not collect evidence itself.
     """
@@ -70,7 +70,7 @@ def undo(effects: Effects) -> list[str]:
 def _made(effects: Effects) -> list[Instance]:
     """Return the instances that one `up` recorded, and those that carry the label and did not exist before.
 
-    A signal may end a step after the engine has made a container and before the step has recorded it.
+    A signal can end a step after the engine has made a container and before the step has recorded it.
     """
     before = {it.id for it in (*effects.facts.instances.values(), *effects.facts.strays)}
     made = {it.id: it for it in effects.made.values()}

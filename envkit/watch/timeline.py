@@ -26,7 +26,7 @@ Kind = Literal[
     "apiserver",  # unreachable or throttling; detail: seen, status, latency
     "evicting",  # Redis evicts keys; detail: evicted_keys
     "disk",  # nearly full; detail: path, free (bytes)
-    "error",  # an error of envkit's; detail: class, exit_code
+    "error",  # an error of envkit; detail: class, exit_code
     "note",
 ]  # fmt: skip
 
@@ -98,7 +98,7 @@ def parse(text: str, kind: type[T]) -> T | None:
 
 
 def read(path: Path, kind: type[T]) -> Iterator[T]:
-    """Yield every complete line of the file; nothing if there is no file."""
+    """Yield every complete line of the file, or nothing if the file does not exist."""
     try:
         with path.open(errors="replace") as file:
             for text in file:
@@ -109,7 +109,7 @@ def read(path: Path, kind: type[T]) -> Iterator[T]:
 
 
 class Writer:
-    """Appends lines to a file from any thread. Beyond `most` bytes it keeps only one line in `thin`."""
+    """Appends lines to a file from any thread. After `most` bytes it writes only one of every `thin` lines."""
 
     def __init__(self, path: Path, most: int = 8 << 20, thin: int = 20) -> None:
         self._file: IO[bytes] = os.fdopen(append_private(path), "ab", buffering=0)
@@ -118,7 +118,7 @@ class Writer:
         self._lock = threading.Lock()
 
     def __call__(self, line: Line) -> None:
-        """Write the line at once, because a SIGKILL may follow."""
+        """Write the line at once, because a SIGKILL can follow."""
         data = (render(line) + "\n").encode()
         with self._lock:
             if self._file.closed:

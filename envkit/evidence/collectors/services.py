@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from envkit.planning.facts import Instance
 
 LINES = 20_000
-"""Last lines of a container's log. If the log is longer, its beginning is read as well."""
+"""Number of lines that are read from the end of a container's log. Of a longer log the beginning is read as well."""
 
 MEMORY = " ".join(f"/sys/fs/cgroup/{name}" for name in (
     "memory.current", "memory.peak", "memory.max", "memory.events",
@@ -24,11 +24,11 @@ MEMORY = " ".join(f"/sys/fs/cgroup/{name}" for name in (
 """Files with a container's memory use: control groups v2, then v1. The engine would take 2 s to answer."""
 
 BEGINNING = 256 << 10
-"""Bytes that are read from the beginning of a long log."""
+"""Number of bytes that are read from the beginning of a long log."""
 
 
 def logs(scene: CollectionContext) -> None:
-    """Collect the log of each service into its own file. Lines that an engine keeps carry its timestamps."""
+    """Collect the log of each service into its own file. Lines from an engine begin with the engine's timestamp."""
     each(scene, scene.instances, lambda one: f"the log of {one.name}", lambda one: _log(scene, one))
 
 
