@@ -1,6 +1,6 @@
 """The words that shell completion offers. The shell's script asks the program, so the words are always current.
 
-The answer takes less time than `env`: configuration is read but not validated, and no engine is asked.
+The answer takes less time than `env`: configuration is read but not validated, and no engine is used.
 """
 
 from __future__ import annotations

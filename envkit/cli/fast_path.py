@@ -90,7 +90,7 @@ def _options(chosen: Command, given: list[tuple[str, Any]]) -> dict[str, Any] | 
 def try_fast_path(argv: Sequence[str], own: Mapping[str, Sequence[str]] | None = None) -> None:
     """Carry out a plain command line and exit; return if invoke must parse it.
 
-    `own` has the options of a repository's own tasks by name. The shell completes them as well.
+    `own` maps the names of a repository's own tasks to their options. The shell completes these options too.
     """
     gc.set_threshold(NEW_OBJECTS)
     forgiving()

@@ -70,7 +70,7 @@ class EnvkitProgram(Program):
 
 
 def _unknown(said: str, context: Any) -> str:
-    """Return a message that says whether x is an option, argument or command, for invoke's "No idea what 'x' is!"."""
+    """Return invoke's message. Replace "No idea what 'x' is!" by a text that calls x an option, argument or command."""
     found = re.match(r"No idea what '(.*)' is!", said)
     if not found:
         return said

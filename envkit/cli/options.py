@@ -80,8 +80,8 @@ def carried_out(function: Callable[..., int | None], given: dict[str, Any]) -> i
 def normalize_argv(argv: Sequence[str]) -> list[str]:
     """Return the words with `-f` of `logs` replaced by `--follow`, unless a file name follows.
 
-    Before a file name `-f` means `--file`, as in every command. Otherwise it means `--follow`, as in other `logs`
-    commands.
+    Before a file name `-f` means `--file`, as in every command of envkit. In other places it means `--follow`, as in
+    the `logs` commands of other programs.
     """
     words = list(argv)
     end = words.index("--") if "--" in words else len(words)

@@ -53,17 +53,17 @@ class RunReporter:
         return EventFile(path)
 
     def opened(self, target: Opened) -> None:
-        """Do nothing; `CiRunReporter` masks secrets here, before anything is brought up."""
+        """Do nothing. In `CiRunReporter` this method masks secrets, before anything is brought up."""
 
     def ready(self, environment: Environment, record: Record) -> None:
-        """Do nothing; `CiRunReporter` masks secrets here, when the environment is up."""
+        """Do nothing. In `CiRunReporter` this method masks secrets, when the environment is up."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002  for `CiRunReporter`
         """Return a context for a part of the run: up, reset, command, evidence, down."""
         return nullcontext()
 
     def row(self, row: Row) -> None:
-        """Do nothing; `CiRunReporter` keeps the result of the ended command."""
+        """Do nothing. In `CiRunReporter` this method keeps the result of a run of the command."""
 
     def note(self, text: str) -> None:
         """Print a note that concerns no service."""

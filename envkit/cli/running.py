@@ -86,7 +86,7 @@ def reporter_of(wish: RunOptions) -> RunReporter:
 
 
 def clear_orphan(flags: Flags) -> None:
-    """Remove the environment of a run that was killed together with its supervisor. No process uses its data."""
+    """Remove the environment of a run that was killed together with its supervisor. Nobody uses its data any more."""
     from envkit.watch.orphans import orphan_of
 
     run = orphan_of(flags.paths())
@@ -275,7 +275,7 @@ class RunCommand:
     # Down
 
     def _taken_down(self, code: int) -> int:
-        """Take down what was brought up, and return the exit code. A failure here replaces only an exit code of 0."""
+        """Take down what was brought up, and return the exit code. A failure of this changes only an exit code of 0."""
         try:
             run_down(self.wish.flags)
         except EnvkitError as error:

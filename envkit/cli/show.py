@@ -85,7 +85,7 @@ def _timings(flags: Flags) -> dict[str, Any] | None:
 
 
 def timeline(flags: Flags, out: Out) -> bool:
-    """Print the timeline of the last `up`. Return False if none is recorded."""
+    """Print the timeline of the last `up`. Return False if no timeline is recorded."""
     from envkit.inventory.timings import read
     from envkit.report.bars import Style, draw
 

@@ -1,4 +1,4 @@
-"""The commands as invoke tasks. Another repository's `tasks.py` imports all with
+"""The commands as invoke tasks. Another repository's `tasks.py` imports all of them with
 `from envkit.cli.tasks import namespace`.
 """
 

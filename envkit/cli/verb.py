@@ -41,7 +41,7 @@ class Verb:
 
 
 def verb(name: str) -> Verb:
-    """Return the command of that name. Raises `KeyError` if there is none."""
+    """Return the command of that name. Raises `KeyError` if there is no such command."""
     found: Verb = registry.module(registry.VERBS, name).VERB
     return found
 

@@ -70,7 +70,7 @@ class Bundle:
         self.text(name, yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))
 
     def copy(self, name: str, source: Path, each: int = EACH) -> None:
-        """Copy a file into the bundle; read only the beginning and the end of a large one."""
+        """Copy a file into the bundle. Of a large file, read only the beginning and the end."""
         size = source.stat().st_size
         with source.open("rb") as file:
             if size <= MARGIN * each:
@@ -87,7 +87,7 @@ class Bundle:
             self._closed = True
 
     def last(self, name: str, text: str) -> None:
-        """Write one more file after `close`. Do nothing if the disk is full by now."""
+        """Write one more file after `close`. Do nothing if it cannot be written, for example on a full disk."""
         with suppress(OSError):
             _private(self.folder, self.folder / name, self._redact(text).encode(errors="replace"))
 

@@ -56,7 +56,7 @@ class LogSign:
 class Findings:
     """All facts that a verdict can use. Times are seconds since 1970.
 
-    `code` is the command's exit code, or None if it never ran. `signum` is the signal that asked envkit to stop, or 0.
+    `code` is the command's exit code, or None if it never ran. `signum` is the signal that stopped envkit, or 0.
     `ports` maps the environment's host ports to what listens there (`redis.redis`). `services` is None if nothing of
     the environment existed.
     """

@@ -124,7 +124,7 @@ def _userinfo(found: re.Match[str]) -> str:
 
 
 def _in_lines(text: str, needles: tuple[str, ...], hide: Callable[[str], str]) -> str:
-    """Apply `hide` only to lines that contain a needle: the patterns are slow, and most lines contain none."""
+    """Apply `hide` only to lines that contain a needle, because the patterns are slow and most lines need no change."""
     lines = text.splitlines(keepends=True)
     return "".join(hide(line) if any(needle in line.lower() for needle in needles) else line for line in lines)
 

@@ -93,7 +93,7 @@ def short_of_memory(found: Findings) -> Iterator[Hypothesis]:
 def _by_kernel(happened: Happening, near: Happening | None) -> bool:
     """Return whether the kernel killed the service for its memory.
 
-    Not every engine reports this. A service that SIGKILL ended shortly after it came near its limit counts as well.
+    Not every engine reports this. It is therefore also True if SIGKILL ended the service after it came near its limit.
     """
     told = "by the kernel because" in happened.message
     after = near is not None and near.at <= happened.at and bool(happened.detail.get("oom"))
@@ -280,5 +280,5 @@ ENVIRONMENT: tuple[Rule, ...] = (
 
 
 def trouble_before(found: Findings) -> bool:
-    """Return whether the findings show a fault of the environment without the messages of failed tests."""
+    """Return whether the findings show a fault of the environment, even if the messages of failed tests are ignored."""
     return any(rule for rule in ENVIRONMENT[:-2] for _ in rule(found))

@@ -1,4 +1,4 @@
-"""Finds an environment's secrets: in its configuration, its variables, the user's variables and its generated files."""
+"""Finds an environment's secrets in its configuration, variables and generated files, and in the user's variables."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def telling(environment: Environment, paths: Paths) -> list[str]:
 
 def _configured(environment: Environment) -> Iterator[str]:
     yield from (secret.value for secret in environment.secrets.values() if secret.value)
-    # `credentials` names where passwords come from; it contains none.
+    # `credentials` names the sources of passwords; it contains no password.
     yield from _leaves(environment.model_dump(mode="json", exclude={"credentials"}), secret=False)
 
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Drivers:
     """The drivers that run an environment in its lane. Each opens at its first use, because its imports take time.
 
-    `address` is the value that `RuntimeKind.enter` returned: the engine, or whatever else the lane's runtime runs on.
-    `cancel` ends waits of the runtime.
+    `address` is the value that `RuntimeKind.enter` returned. It tells where the lane's runtime runs, for example on
+    which engine. `cancel` ends waits of the runtime.
     """
 
     environment: Environment

@@ -80,7 +80,7 @@ def _by_service(found: Sequence[Instance]) -> tuple[dict[str, Instance], list[In
 
 
 def image_wants(environment: Environment, paths: Paths, drivers: Drivers) -> dict[str, Want]:
-    """Return each desired service with its image, as if none of them were running."""
+    """Return the inputs of each service with its image. Services that run now have no influence on the result."""
     found = _wants(environment, paths, drivers, {}, drivers.supply.ids(_references(environment, drivers)))
     for name in left_out(environment, drivers, {}):
         del found[name]
@@ -147,7 +147,7 @@ def _cluster_health(
 ) -> ClusterFact:
     """Return `fact` with the reason why the cluster does not work, or with the missing parts of its bootstrap.
 
-    All requests share one connection of the small client: importing the SDK takes too long.
+    All requests share one connection of envkit's own client, because importing the Kubernetes SDK takes too long.
     """
     from envkit.base.abilities import able
     from envkit.config.names import CONTROLLERS

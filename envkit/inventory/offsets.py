@@ -116,7 +116,7 @@ def _search(paths: Paths, root: str, ports: list[int], others: Collection[Reserv
     order = [it for group in slots(ports) for it in _begun(group, first, shuffled=bool(lost))]
     recorded = _recorded(paths)
     up = [it for it in others if _is_up(paths.home, it)]
-    for reserved in (others, up):  # if none is free, take one that is stored for an environment that is not up
+    for reserved in (others, up):  # if no offset is free, take one of an environment that is not up
         for offset in order:
             moved = _moved(ports, offset)
             taken = offset in lost or not recorded.isdisjoint(moved) or _overlap(moved, reserved)
@@ -159,9 +159,9 @@ def _recorded(paths: Paths) -> set[int]:
 
 
 def _fresh(home: Path, entries: Iterable[Reserved]) -> list[Reserved]:
-    """Return the entries to keep: those of environments that are up, and the last `KEPT` used of the others.
+    """Return the stored offsets to keep: all of environments that are up, and the `KEPT` last used of the others.
 
-    Entries of deleted checkouts are dropped unless their environment is up.
+    Offsets of deleted checkouts are dropped, unless their environment is up.
     """
     up = [it for it in entries if _is_up(home, it)]
     down = [it for it in entries if it not in up and (not it.root or Path(it.root).is_dir())]
@@ -177,7 +177,7 @@ def _file(home: Path) -> Path:
 
 
 def _read(home: Path) -> list[Reserved]:
-    """Return the stored entries, or an empty list if the file is missing or broken."""
+    """Return the stored offsets, or an empty list if the file is missing or broken."""
     try:
         rows = json.loads(_file(home).read_text())
         return [Reserved(**{**row, "ports": tuple(map(int, row["ports"]))}) for row in rows]

@@ -18,7 +18,7 @@ from envkit.planning.origin import Inputs
 SCHEMA = 1
 
 PAUSED = "paused"
-"""The `status` of a record while the environment is paused; otherwise the status is `up`."""
+"""The `status` of a record while the environment is paused. If it is not paused, the status is `up`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ class Carried:
 
 @dataclass(frozen=True)
 class Record:
-    """What the last successful `up` brought up: `env` prints `variables`; each of `ports` must accept connections."""
+    """Facts about what the last successful `up` brought up.
+
+    `env` prints `variables`, and checks that each of `ports` accepts connections.
+    """
 
     name: str
     root: str
@@ -65,9 +68,9 @@ class Record:
     expires: float = 0.0
     carried: tuple[Carried, ...] = ()
     selected: tuple[str, ...] = ()
-    """Names of the requested services (`up redis`) and of what they need; empty if `up` was to start everything."""
+    """Names of the requested services (`up redis`) and of what they need; empty if the user requested everything."""
     parts: int = 0
-    """Number of all services, including the cluster; 0 if `up` was to start everything."""
+    """Number of all services, including the cluster; 0 if the user requested everything."""
     owner: Owner = UNKNOWN
     job: str = ""
     """The CI job for which `up` made the environment, or an empty string."""
@@ -106,7 +109,7 @@ def part(selected: Iterable[str], parts: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Begun:
-    """What an `up` writes before its first change: the owner, and the engine that may hold parts of the environment."""
+    """The facts that an `up` writes before its first change: the owner, and the engine on which it makes changes."""
 
     owner: Owner = UNKNOWN
     engine: str = ""

@@ -1,4 +1,4 @@
-"""Give a test suite what it needs so that services can call it: an address, an address to bind, and a certificate."""
+"""Make a test suite reachable for services: give it this host's address, the address to bind, and a certificate."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Found:
     record: records.Record | None = None
     homes: tuple[str, ...] = ()
     unseen: str = ""
-    """The reason why its engine could not be searched, or an empty string."""
+    """The reason why the environment's engine could not be searched, or an empty string."""
     running: str = ""
     """The `run` that uses it, or an empty string."""
 
@@ -138,7 +138,7 @@ def _sites(found: Iterable[Sites]) -> tuple[list[Site], dict[str, str]]:
 def verdict_of(
     name: str, traces: Iterable[Trace], home: Path, sites: Iterable[Site], silent: Mapping[str, str]
 ) -> Found:
-    """Return the environment that the traces of one name belong to.
+    """Return the environment `name`, to which all these traces belong.
 
     The record is read from the state directory that the traces name, or from `home` if they name none.
     """
@@ -167,7 +167,7 @@ def _state(traces: tuple[Trace, ...], record: records.Record | None, busy: bool,
 
 
 def _unseen(record: records.Record | None, home: Path, sites: Iterable[Site], silent: Mapping[str, str]) -> str:
-    """Return why the engine that the record names was not searched, or "" if it was, or if the record names none."""
+    """Return why the engine in the record was not searched; "" if it was searched, or if the record has no engine."""
     if record is None or not record.engine_url or any(site.is_at(record.engine_url, home) for site in sites):
         return ""
     return silent.get(record.engine_url, "it does not answer")

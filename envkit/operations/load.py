@@ -21,7 +21,7 @@ STEP = "load"
 
 @dataclass(frozen=True)
 class Brought:
-    """An image, its id on the engine, and the nodes into which it was copied: none if all nodes had it."""
+    """An image, its id on the engine, and the nodes into which it was copied. Nodes that had it are left out."""
 
     image: str
     id: str

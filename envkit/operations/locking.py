@@ -31,7 +31,7 @@ def locked(paths: Paths, seconds: float, stream: Stream, cancel: Cancel) -> Iter
             return None
         except Timeout:
             refused += 1
-            if refused == 2:  # at the first refusal a `list` may be checking the lock
+            if refused == 2:  # the first time, a `list` may be checking the lock
                 stream.note(f"another envkit is working on environment {paths.name}; waiting for it to finish")
             return "the lock is held"
 

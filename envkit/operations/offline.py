@@ -108,7 +108,7 @@ def _save_programs(
 
 
 def load(drivers: Drivers, control: Control, caller: Caller, path: Path) -> Loaded:
-    """Load each image and program of the archive that is not present. If loading fails, no new image stays.
+    """Load each image and program of the archive that is not present. If loading images fails, no new image stays.
 
     Raises `UsageError` if the archive is not for this machine, and `EnvironmentFailed` if it is damaged.
     """

@@ -35,11 +35,11 @@ class PortsLost(Exception):
 
 @dataclass(frozen=True)
 class Placement:
-    """How an environment gets its port offset.
+    """What `with_port_offset` needs to choose a port offset.
 
     `fixed_ports` are the host ports of the configuration, without an offset; envkit chooses an offset for them.
-    `settle` makes the environment's files for an offset, and returns the environment at that offset. If it is None, the
-    environment is used as it is.
+    `settle` is a function that writes the environment's files for an offset, and returns the environment at that
+    offset. If `settle` is None, the environment is used as it is.
     """
 
     fixed_ports: frozenset[int] = frozenset()

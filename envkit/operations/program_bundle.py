@@ -96,7 +96,7 @@ def _store(home: Home, name: str) -> Store:
 def _put(archive: Writer, name: str, version: str, room: str, entry: str, files: list[tuple[str, Path]]) -> Row:
     """Add files to the archive as one tar file; return its row for the manifest.
 
-    `room` and `entry` are the place in the cache into which `unpack` puts the files.
+    `room` (a part of the cache) and `entry` (a folder in it) tell `unpack` where to put the files.
     """
     member = f"programs/{name}.tar"
     archive.add(member, packed(files))

@@ -32,7 +32,7 @@ class PruneTarget:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed of one environment, or the problem that prevented it."""
+    """The parts of one environment that were removed, or the problem that prevented the removal."""
 
     name: str
     removed: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Pruned:
 def choose(environments: Iterable[Found], now: float | None = None) -> list[PruneTarget]:
     """Return the environments of this user that are expired or orphaned.
 
-    Environments that are in use are left out. Environments whose files this process cannot read are left out too.
+    Environments that are in use, or whose files this process cannot read, are left out.
     """
     moment = time.time() if now is None else now
     return [PruneTarget(found, reason) for found in environments if (reason := why(found, moment))]

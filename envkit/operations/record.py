@@ -1,4 +1,4 @@
-"""Write the record of an environment that is up: its variables, its ports, its tokens."""
+"""Write the record of an environment that is up: a file with its variables, ports and tokens."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Provenance:
     job: str = ""
     """The CI job for which the environment is made, or an empty string."""
     expires: float = 0.0
-    """The time in seconds since 1970 after which `prune` may remove the environment; 0 keeps an earlier value."""
+    """The time in seconds since 1970 after which `prune` removes the environment; 0 keeps an earlier value."""
 
 
 def write_record(
@@ -123,7 +123,7 @@ def _origin(
 
 
 def _api_port(environment: Environment, paths: Paths) -> dict[str, int]:
-    """Return the port of the API server on this host, or nothing if there is no API server.
+    """Return the port of the API server on this host under the name `cluster.api`, or {} without an API server.
 
     `env` checks that this port accepts connections, as it checks the ports of services.
     """

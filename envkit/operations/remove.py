@@ -40,9 +40,10 @@ def said(error: BaseException) -> str:
 
 
 def claim_of_lost_checkout(claim: Claim, held: Owner | None) -> Claim:
-    """Return the claim, with the recorded owner's checkout in it if that checkout was deleted.
+    """Return the claim. If the recorded owner's checkout was deleted, the returned claim names that checkout.
 
-    If the owner was in another mount namespace, the claim stays as it is, because the folder can exist there.
+    The user can then remove an environment whose checkout was deleted. If the owner was in another mount namespace, the
+    claim stays as it is, because the folder can exist there.
     """
     if held is None or claim.on(held).whose is not Relation.CHECKOUT:
         return claim
@@ -190,7 +191,7 @@ def _remove_folders(paths: Paths, sites: Iterable[Site], claim: Claim) -> tuple[
         if not is_own_folder(folder):
             problems.append(HolderError(f"{folder} is not a folder of this user's: somebody else made it"))
         elif folder == paths.services and _others_in(paths, sites, claim):
-            continue  # an earlier error names them
+            continue  # an earlier error names these services
         else:
             shutil.rmtree(folder)
             removed.append(str(folder))

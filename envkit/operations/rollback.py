@@ -81,7 +81,7 @@ def _made(effects: Effects) -> list[Instance]:
 
 
 def _forget(environment: Environment, paths: Paths, drivers: Drivers) -> None:
-    """Remove the network and the files of an environment if none of its services exists any more."""
+    """Remove the network and the files of an environment if it has no services any more."""
     if not drivers.runtime.observe(environment.name):
         drivers.networks.remove_all(environment.name)
         shutil.rmtree(paths.folder, ignore_errors=True)

@@ -121,7 +121,7 @@ def _forwarding(cancelled: Cancelled) -> Iterator[Callable[[subprocess.Popen[byt
     def hand_on(signum: int, _frame: FrameType | None) -> None:
         if signum == signal.SIGINT and from_terminal():
             cancelled.interrupted = True
-            return  # the terminal sends it to the command as well; the command decides whether to end
+            return  # the terminal sends it to the command too, which decides whether to end
         if signum in CANCELLING:
             cancelled.heard(signum)
         if not running:

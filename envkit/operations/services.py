@@ -42,7 +42,7 @@ def logs(
     tail: int | None,
     write: Callable[[str], None],
 ) -> None:
-    """Call `write` for each line of the services' logs. With several services, each line begins with the name."""
+    """Call `write` for each line of the services' logs. With several services, each begins with its service."""
     found = instances(environment, runtime, up_command, names)
     for name, line in _lines(runtime, found, tail):
         write(f"{name} | {line}" if len(found) > 1 else line)
@@ -92,7 +92,7 @@ def restart(
 
 
 def _remember(environment: Environment, paths: Paths, drivers: Drivers) -> None:
-    """Write the record again, because the engine may have chosen other ports."""
+    """Write the record again, because the engine can choose other ports at a restart."""
     record = state.read(paths)
     if record:
         found = {it.service: it for it in drivers.runtime.observe(environment.name)}

@@ -39,12 +39,12 @@ class Row:
     image: str = ""
     since: str = ""
     source: str = ""
-    """The version and the origin of its program; an empty string for a container."""
+    """The version and the origin of the service's program; an empty string for a container."""
     usage: Usage = field(default_factory=Usage)
     limit: int = 0
-    """Its memory limit in bytes; 0 means no limit."""
+    """The service's memory limit in bytes; 0 means no limit."""
     share: float | None = None
-    """Its share of one processor since the previous status (`--watch`); None in the first status."""
+    """The service's share of one processor since the previous status (`--watch`); None in the first status."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Status:
 
     @property
     def up(self) -> bool:
-        """Whether every row of `asked` is ready or done."""
+        """Whether every requested service is ready or done."""
         return bool(self.asked) and all(row.health in ("ready", "done") for row in self.asked)
 
     @property

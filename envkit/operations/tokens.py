@@ -85,7 +85,7 @@ def _filled(one: state.Carried, paths: Paths, new: Mapping[str, str]) -> str:
 
 
 def _claim(record: state.Record, paths: Paths) -> Claim:
-    """Return the claim of this user and state directory on the environment of the record."""
+    """Return the claim with which this user and state directory change the environment of the record."""
     held = record.held_by
     return claim(paths.home, held.checkout or "", record.root, held)
 

@@ -13,7 +13,7 @@ NEAR = 0.9
 """Use from this share of a limit is reported. The next report comes only after the use was below `CALM`."""
 
 CALM = 0.8
-"""When the use is below this share of a limit, the next use from `NEAR` is reported again."""
+"""Share of a limit: after the use was below it, a use from `NEAR` is reported again."""
 
 TWICE = 2
 """Number of probes in a row that must fail before a report. A busy machine can cause a single failure."""

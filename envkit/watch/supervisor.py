@@ -39,7 +39,7 @@ EVIDENCE_SECONDS = 3.0
 """Seconds for evidence if the wrapper is dead. CI gives about ten; the rest is for taking the environment down."""
 
 AFTERWARDS = (0.0, 0.7, 1.5, 1.5)
-"""Seconds before each attempt to take the environment down. An engine may finish the dead wrapper's last request late,
+"""Seconds before each attempt to take the environment down. An engine can finish the dead wrapper's last request late,
 so one attempt is not enough."""
 
 

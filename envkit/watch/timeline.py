@@ -1,7 +1,7 @@
 """The record of a run: happenings, samples and results of probes, as JSON lines.
 
-Each line is written with one call and is complete in itself. So the files can be read at any time, even after a
-SIGKILL of the writer: an incomplete last line is skipped.
+Each line is written with one call and can be read without the other lines. An incomplete last line is skipped.
+Therefore the files can be read at any time, even after a SIGKILL of the writer.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def render(line: Line) -> str:
 
 
 def parse(text: str, kind: type[T]) -> T | None:
-    """Return the line as that kind, or None if it is incomplete or another version wrote it."""
+    """Return the line as a value of the class `kind`; None if the line is incomplete or of another envkit version."""
     try:
         raw: dict[str, Any] = json.loads(text)
         return kind(**raw)

@@ -38,7 +38,7 @@ LOOK_SECONDS = 2.5
 """Longest time in seconds for a last check of everything."""
 
 ONCE = 5.0
-"""Seconds after the report of a restart or an error in which the same one is not reported again."""
+"""Seconds. After the report of a restart or an error, it is not reported again within this time."""
 
 Say = Callable[[Happening], None]
 

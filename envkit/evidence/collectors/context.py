@@ -94,7 +94,7 @@ def one_line(error: Exception) -> str:
 
 
 def each(scene: CollectionContext, things: Iterable[T], what: Callable[[T], str], collect: Callable[[T], None]) -> None:
-    """Collect from several things, at most `ABREAST` at a time. `what` names a thing for the note of a failure."""
+    """Call `collect` for each thing, in `ABREAST` threads. If a call fails, `what` names its thing in a note."""
     left = iter(tuple(things))
     lock = Lock()
 

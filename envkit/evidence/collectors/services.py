@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from envkit.planning.facts import Instance
 
 LINES = 20_000
-"""Number of lines that are read from the end of a container's log. Of a longer log the beginning is read as well."""
+"""Number of lines that are read from the end of a container's log. The beginning of a longer log is also read."""
 
 MEMORY = " ".join(f"/sys/fs/cgroup/{name}" for name in (
     "memory.current", "memory.peak", "memory.max", "memory.events",
@@ -46,7 +46,7 @@ def _log(scene: CollectionContext, instance: Instance) -> None:
 
 
 def _beginning(api: APIClient, instance: Instance) -> str:
-    """Return the first lines of the log, about `BEGINNING` bytes, and stop reading the stream there."""
+    """Return the first lines of the log, about `BEGINNING` bytes. The rest of the stream is not read."""
     from envkit.drivers.engine.sdk import text, translated
 
     read, size = [], 0

@@ -208,7 +208,7 @@ class Effects:
         return said
 
     def _resume(self, old: Instance, report: Report, cancel: Cancel) -> str:
-        """Resume a paused service and wait until its probe passes. Its first probe passed before the pause."""
+        """Resume a paused service and wait until its probe passes. The first probe is not run again."""
         instance = self.drivers.runtime.resume(old)
         with self._lock:
             self.instances[old.service] = instance
