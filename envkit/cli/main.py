@@ -24,7 +24,7 @@ from envkit.cli.verb import verb
 from envkit.version import __version__
 
 HELP_COLUMNS = 100
-"""Columns of a help text that does not go to a terminal."""
+"""Width in columns of a help text that does not go to a terminal."""
 
 
 class EnvkitProgram(Program):

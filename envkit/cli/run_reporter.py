@@ -59,7 +59,7 @@ class RunReporter:
         """Do nothing. In `CiRunReporter` this method masks secrets, when the environment is up."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002  for `CiRunReporter`
-        """Return a context for a part of the run: up, reset, command, evidence, down."""
+        """Return a context manager around a part of the run: up, reset, command, evidence, down."""
         return nullcontext()
 
     def row(self, row: Row) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 PIPE_WIDTH = 100
-"""Columns of drawings that do not go to a terminal."""
+"""Width in columns of drawings that do not go to a terminal."""
 
 LEAST_ROOM = 20
 """Minimum width of a table's last column. If less is left, the last cell moves to its own line."""

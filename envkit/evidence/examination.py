@@ -37,14 +37,14 @@ LOG_LINES = 500
 """Number of lines from the end of each service's log that are searched."""
 
 PATIENCE = 2.0
-"""Seconds in which a service must answer its probe."""
+"""Longest time in seconds until a service must pass its probe."""
 
 
 SPARE = 0.3
-"""Seconds before the deadline at which the wait for late services ends, so that the others' answers still count."""
+"""The wait for late services ends this many seconds before the deadline, so that the others' answers still count."""
 
 BRIEF = 0.5
-"""Seconds in which a service must answer if an error already reports what is wrong."""
+"""Longest time in seconds until a service must pass its probe if an error already reports what is wrong."""
 
 
 def examine(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NOT_IN_TIME = "no answer in time"
 
 FULL = 64 << 20
-"""Bytes; a disk with less free space than this counts as full."""
+"""Number of bytes. A disk with less free space than this counts as full."""
 
 
 @dataclass(frozen=True)

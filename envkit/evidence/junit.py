@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 32 << 20
-"""Bytes; a larger file is not read, only noted."""
+"""Largest size in bytes of a file that is read. A larger file becomes a note."""
 
 MOST_FILES = 50
 MOST_FAILURES = 200
@@ -195,7 +195,10 @@ class _Reader:
 
 
 def _telling(message: str) -> str:
-    """Return the message and the lines that pytest marks with E. The rest is source code and can contain any word."""
+    """Return the first line of the message and the lines that pytest marks with E, or all lines if none is marked.
+
+    The other lines of pytest's message are source code, which can contain any word.
+    """
     first, *lines = message.splitlines() or [""]
     marked = [line[1:].strip() for line in lines if line.startswith("E  ")]
     return "\n".join([first, *(marked or lines)])

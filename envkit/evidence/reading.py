@@ -1,4 +1,4 @@
-"""Helpers with which the rules read the findings. Pure."""
+"""Functions with which the rules read the findings. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 

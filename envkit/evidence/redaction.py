@@ -71,8 +71,8 @@ _PATH = re.compile(r"(?:~|\.{1,2})?/.*/|file:", re.DOTALL)
 _OPTION = re.compile(
     rf"(--?(?:{_WORD})[\w-]{{0,60}}(?:[\"']\s*,\s*[\"']|['\"]?\s+(?:- )?['\"]?))([^\s\"'-][^\s\"']*)", re.IGNORECASE
 )
-"""An option of a command line with a secret's name, and its value. In all these patterns repetitions that could begin
-anywhere are bounded, so that a hostile log does not take minutes."""
+"""Matches an option with a secret's name and its value on a command line. All these patterns limit repetitions that
+could begin anywhere, so that a hostile log does not take minutes."""
 
 
 class Redactor:

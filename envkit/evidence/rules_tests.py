@@ -103,4 +103,4 @@ def exit_code(found: Findings) -> Iterator[Hypothesis]:
 
 
 TESTS: tuple[Rule, ...] = (registered_twice, lacks_a_right, strange_address, assertions, exit_code)
-"""Rules for faults of the command, in order."""
+"""Rules for faults of the tests and of the command, in order."""

@@ -19,7 +19,7 @@ _ABOUT = re.compile(r"(_FILE|_PATH|_DIR|_NAME|File|Path|Key)$")
 """Names of values that tell where a secret is, or under which key. Such a value is not a secret itself."""
 
 LARGEST = 64 << 10
-"""Bytes; a larger file is not searched for secrets."""
+"""Largest size in bytes of a file that is searched for secrets."""
 
 OWN_SHORTEST = 8
 """Minimum length of a secret in the user's variables, because many of them have a secret's name and hold no secret."""

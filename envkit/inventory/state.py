@@ -83,7 +83,7 @@ class Record:
 
     @property
     def held_by(self) -> Owner:
-        """The owner who brought the environment up. Records of earlier versions contain only the folder."""
+        """The owner who brought the environment up. Records of earlier versions contain only the checkout."""
         return self.owner if self.owner.known else Owner(checkout=self.root)
 
     @property
@@ -102,7 +102,7 @@ def standing(count: int, parts: int) -> str:
 
 
 def part(selected: Iterable[str], parts: int) -> dict[str, Any]:
-    """Return the names and the number of the services that are up, and the number of all services, for JSON output."""
+    """Return which services are up and how many, and the number of all services, as data for JSON output."""
     names = sorted(selected)
     return {"up": len(names), "of": parts, "selected": names}
 

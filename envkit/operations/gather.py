@@ -53,7 +53,7 @@ def gather(
 ) -> Gathered:
     """Collect all evidence, judge it, and return its path and the verdict.
 
-    The evidence includes the last run. The verdict ignores a last run that succeeded, and describes the present state.
+    The evidence includes the last run. If the last run succeeded, the verdict describes only the present state.
     """
     run = latest(paths)
     failed = run if run and run.read_facts().get("code") != 0 else None

@@ -39,8 +39,8 @@ _PACKAGE = re.compile(r"^[A-Za-z0-9][\w.-]*")
 class Seen:
     """What envkit found in a repository's files.
 
-    `services` are in envkit's format, `remarks` are by service, `cluster` is a cluster type or empty, `sources` are the
-    files that were used, and `test` is the command that runs the tests.
+    `services` is configuration in envkit's format. `remarks` maps services to notes on them. `cluster` is a cluster
+    type or empty. `sources` are the files that were used, and `test` is the command that runs the tests.
     """
 
     services: dict[str, dict[str, Any]] = field(default_factory=dict)

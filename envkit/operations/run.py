@@ -106,7 +106,7 @@ def _insist(
 
 @contextmanager
 def _forwarding(cancelled: Cancelled) -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Pass signals on to the child process; a signal before its start is passed on at its start.
+    """Pass signals on to the child process. A signal that comes before the child's start is passed on at the start.
 
     Inside the `with` block, these signals do not end this process.
     """

@@ -42,7 +42,10 @@ def logs(
     tail: int | None,
     write: Callable[[str], None],
 ) -> None:
-    """Call `write` for each line of the services' logs. With several services, each begins with its service."""
+    """Call `write` for each line of the services' logs.
+
+    If there are several services, each line begins with the name of its service.
+    """
     found = instances(environment, runtime, up_command, names)
     for name, line in _lines(runtime, found, tail):
         write(f"{name} | {line}" if len(found) > 1 else line)

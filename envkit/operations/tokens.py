@@ -91,7 +91,7 @@ def _claim(record: state.Record, paths: Paths) -> Claim:
 
 
 def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> AbstractContextManager[Renewing]:
-    """Return a context with the runtime that the record names."""
+    """Return a context manager that opens the runtime in which the record's environment runs."""
     from envkit.drivers.runtimes.base import runtime_kind
     from envkit.drivers.runtimes.sites import Recorded
 

@@ -27,7 +27,7 @@ ANSWER_SECONDS = 4.0
 """Longest time in seconds to wait for an answer. A last check of everything takes less (`watch.LOOK_SECONDS`)."""
 
 END_SECONDS = 5.0
-"""Seconds in which the supervisor must exit after the message `done`."""
+"""Longest time in seconds until the supervisor must exit after the message `done`."""
 
 
 class Watcher:

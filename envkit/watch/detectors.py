@@ -13,16 +13,16 @@ NEAR = 0.9
 """Use from this share of a limit is reported. The next report comes only after the use was below `CALM`."""
 
 CALM = 0.8
-"""Share of a limit: after the use was below it, a use from `NEAR` is reported again."""
+"""Share of a limit. After the use was below this share, a use from `NEAR` is reported again."""
 
 TWICE = 2
 """Number of probes in a row that must fail before a report. A busy machine can cause a single failure."""
 
 SLOW = 1.0
-"""Seconds; a slower answer of the API server to `/readyz` is reported."""
+"""Number of seconds. If the API server takes longer to answer `/readyz`, this is reported."""
 
 SCARCE = 200 << 20
-"""Bytes; less free space on a disk is reported, because etcd and PostgreSQL stop soon after."""
+"""Number of bytes. Less free space on a disk is reported, because etcd and PostgreSQL then stop soon."""
 
 Values = Mapping[str, float | str]
 

@@ -13,7 +13,7 @@ from envkit.base.paths import append_private
 
 HEAD = 1 << 20
 TAIL = 2 << 20
-"""Bytes that are kept of a long log: `HEAD` from its beginning, `TAIL` from its end."""
+"""Numbers of bytes that are kept of a long log: `HEAD` from its beginning, `TAIL` from its end."""
 
 
 class Bounded:

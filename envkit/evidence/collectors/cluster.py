@@ -1,4 +1,4 @@
-"""Collects from the cluster: objects without the data of secrets, events, throttling, logs of pods, kind's export."""
+"""Collects facts about the cluster: objects without secret data, events, throttling, logs of pods, kind's export."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from envkit.drivers.clusters.api import Api, ApiError, Busy
 from envkit.evidence.collectors.context import CollectionContext, Collector, each
 
 LIMIT = 500
-"""Maximum number of objects of one kind."""
+"""Maximum number of objects that are collected of one kind."""
 
 LINES = 2000
 """Number of lines that are read from the end of a container's log."""

@@ -1,4 +1,4 @@
-"""Collects from this machine: memory, disks, load, limits, and which process listens on which port."""
+"""Collects facts about this machine: memory, disks, load, limits, and which process listens on which port."""
 
 from __future__ import annotations
 

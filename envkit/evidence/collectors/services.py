@@ -1,4 +1,4 @@
-"""Collects from the services: logs, facts from the engine or the kernel, and the current results of probes."""
+"""Collects facts about the services: logs, what the engine or the kernel reports, and current results of probes."""
 
 from __future__ import annotations
 
