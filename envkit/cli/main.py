@@ -43,7 +43,7 @@ class EnvkitProgram(Program):
             raise Exit(self._explain(error), code=USAGE) from error
 
     def print_help(self) -> None:
-        """Print envkit's help. Most of invoke's options have no effect in envkit, and `-e`, `-f`, `-p` differ."""
+        """Print envkit's help. Most options of invoke have no effect in envkit; `-e`, `-f`, `-p` mean other things."""
         tasks = {name: task.__doc__ or "" for name, task in self.collection.tasks.items()}
         sys.stdout.write(helptext.overview(program(), tasks, edge(os.environ) or HELP_COLUMNS))
 

@@ -55,7 +55,10 @@ def takes_next(word: str, known: Mapping[str, Any]) -> bool:
 def flags_of(
     *, set: Iterable[str] | None, overlay: Iterable[str] | None, port_offset: str | None, **rest: Any
 ) -> Flags:
-    """Return the common options as `Flags`. Raises `UsageError` for a blank choice or a faulty port offset."""
+    """Return the common options as `Flags`.
+
+    Raises `UsageError` if an option that selects the environment is blank, or if the port offset is faulty.
+    """
     from envkit.config.request import CHOOSING, reject_blank
 
     for key, (option, _) in CHOOSING.items():

@@ -134,7 +134,7 @@ class RunCommand:
         self.folder.write_facts(processes=both, keep=self.wish.keep)
 
     def go(self) -> int:
-        """Bring up, run the command as often as requested, take down what was brought up, and return the exit code."""
+        """Bring up the environment, run the command, take down what this run brought up, and return the exit code."""
         code = 0
         try:
             with opened(self.wish.flags) as target:

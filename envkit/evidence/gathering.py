@@ -79,7 +79,7 @@ def _opened(environment: Environment, paths: Paths, environ: Mapping[str, str], 
 
 
 def _takes_files(folder: Path) -> None:
-    """Write and remove a file of 1 MiB. Raises `OSError` if that fails: folders can be made even on a full disk."""
+    """Write and remove a file of 1 MiB, because a folder can be made even on a full disk. Raises `OSError` if it is."""
     probe = folder / ".room"
     probe.write_bytes(b"\0" * (1 << 20))
     probe.unlink()

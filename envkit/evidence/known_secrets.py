@@ -35,7 +35,7 @@ characters, xxd at 60, terminals anywhere."""
 
 
 def plain_words(public: Iterable[str]) -> frozenset[str]:
-    """Return the words, in lower case, that stay in texts even if a secret has the same value."""
+    """Return the words, in lower case, that are hidden only next to a secret's name, even if a secret equals them."""
     return COMMON | {word.lower() for word in public}
 
 

@@ -47,7 +47,7 @@ class Verdict:
 
 
 def judge(findings: Findings) -> Verdict:
-    """Return the verdict for the strongest hypothesis; among equals, the one of the earlier rule.
+    """Return the verdict for the strongest hypothesis. If several are equally strong, the first rule's is chosen.
 
     A fault of the environment counts less if no message of a failed test relates to it.
     """

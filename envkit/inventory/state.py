@@ -97,7 +97,7 @@ class Record:
 
 
 def standing(count: int, parts: int) -> str:
-    """Return the text for an environment with `count` of its `parts` services up because no others were requested."""
+    """Return the text for an environment of `parts` services, of which only `count` were requested and are up."""
     return f"up in part ({count} of {parts})"
 
 

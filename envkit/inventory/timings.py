@@ -67,7 +67,8 @@ class Timings:
     def critical(self) -> tuple[Span, ...]:
         """The critical path, first step first.
 
-        Its last step is the step that ended last. Before each step comes that needed step which ended last.
+        Its last step is the step that ended last. The step before a step S is, of the steps that S needed, the one that
+        ended last.
         """
         by_name = {span.step: span for span in self.spans if span.ran}
         chain: list[Span] = []

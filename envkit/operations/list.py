@@ -102,7 +102,7 @@ class Machine:
 
 
 def find_environments(home: Path, environ: Mapping[str, str]) -> Machine:
-    """Return the environments of every engine that answers, of all processes and of all files. Changes nothing."""
+    """Return the environments that exist on engines that answer, as processes, or as files. Changes nothing."""
     search = Search(environ)
     with ThreadPoolExecutor(8, thread_name_prefix="survey") as pool:
         sites, silent = _sites(pool.map(lambda kind: kind.sites(search), runtime_kinds()))

@@ -163,7 +163,7 @@ def _place(home: Home, row: Row) -> Path:
 
 
 def _unpacked(home: Home, archive: Archive, row: Row) -> str:
-    """Unpack one program into a new folder and rename the folder; return `loaded`, or `kept` if it was in the cache."""
+    """Unpack one program into a new folder and rename the folder; return `loaded`, or `kept` if it was present."""
     place = _place(home, row)
     if _is_whole(home, row, place):
         return "kept"

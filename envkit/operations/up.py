@@ -96,9 +96,9 @@ class Options:
 
     services: Sequence[str] = ()
     rebuild: bool = False
-    """Build the images of services that have a `build` again."""
+    """Whether to build again the images of services that have a `build`."""
     keep: bool = False
-    """Keep what a failed `up` made."""
+    """Whether a failed `up` keeps what it made."""
     intent: Intent | None = None
     consent: Consent | None = None
     """A function that is called with the differences if a part of the environment exists already."""

@@ -31,7 +31,7 @@ END_SECONDS = 5.0
 
 
 class Watcher:
-    """A running supervisor. If it has died, the methods do nothing, and the run goes on unwatched."""
+    """A running supervisor. If the supervisor has died, the methods do nothing, and the run goes on unwatched."""
 
     def __init__(
         self, module: str, folder: RunFolder, name: str, flags: Mapping[str, Any], *,

@@ -10,10 +10,10 @@ from envkit.planning.facts import Instance
 from envkit.watch.timeline import Happening, Scalar
 
 NEAR = 0.9
-"""Use from this share of a limit is reported. The next report comes only after the use was below `CALM`."""
+"""Share of a limit. If the use is at least this share, it is reported, and again only after it was below `CALM`."""
 
 CALM = 0.8
-"""Share of a limit. After the use was below this share, a use from `NEAR` is reported again."""
+"""Share of a limit. After the use was below this share, a use of at least `NEAR` is reported again."""
 
 TWICE = 2
 """Number of probes in a row that must fail before a report. A busy machine can cause a single failure."""
@@ -70,7 +70,7 @@ class Health:
 
 @dataclass
 class Level:
-    """Compares memory use with a limit. Use from `NEAR` is reported, and again only after the use was below `CALM`."""
+    """Compares memory use with a limit. It reports use from `NEAR` upwards, and again only after use below `CALM`."""
 
     service: str
     what: str
@@ -95,7 +95,7 @@ class Level:
 
 @dataclass
 class RedisSigns:
-    """Finds in the numbers of a Redis that its memory is nearly full, or that it evicts, refuses or was restarted."""
+    """Reports from the numbers of a Redis: little memory left, keys evicted, writes refused, the server restarted."""
 
     service: str
     last: Values = field(default_factory=dict)
@@ -134,7 +134,7 @@ class RedisSigns:
 
 @dataclass
 class PostgresSigns:
-    """Finds in the numbers of a PostgreSQL that few connections are left, or that the server was restarted."""
+    """Reports from the numbers of a PostgreSQL: few connections left, the server restarted."""
 
     service: str
     last: Values = field(default_factory=dict)
@@ -170,7 +170,7 @@ def of_store(kind: str, service: str) -> RedisSigns | PostgresSigns | NoSigns:
 
 @dataclass
 class ApiSigns:
-    """Finds that the API server is unreachable, is slow, or refuses requests because there are too many."""
+    """Reports that the API server is unreachable, is slow, or refuses requests because there are too many."""
 
     failures: int = 0
     said: bool = False
@@ -203,12 +203,12 @@ class ApiSigns:
 
 @dataclass
 class DiskSigns:
-    """Finds disks with little free space, among those that the environment writes to."""
+    """Reports disks with little free space, among the disks that the environment writes to."""
 
     said: set[str] = field(default_factory=set)
 
     def saw(self, at: float, path: str, free: int) -> Iterator[Happening]:
-        """Yield a report if less than `SCARCE` bytes are free, once until more than `2 * SCARCE` bytes are free."""
+        """Yield a report if less than `SCARCE` bytes are free; the next only after `2 * SCARCE` bytes were free."""
         if free < SCARCE and path not in self.said:
             self.said.add(path)
             text = f"{about(free)} free on the disk of {path}"

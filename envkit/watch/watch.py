@@ -38,7 +38,7 @@ LOOK_SECONDS = 2.5
 """Longest time in seconds for a last check of everything."""
 
 ONCE = 5.0
-"""Seconds. After the report of a restart or an error, it is not reported again within this time."""
+"""Number of seconds after a report of a restart or an error. In this time the same restart is not reported again."""
 
 Say = Callable[[Happening], None]
 

@@ -99,7 +99,7 @@ def disks(wanted: list[Path]) -> list[DiskFact]:
 
 
 def _killed() -> str:
-    """Return the kernel's messages about processes that it killed and disk errors. Some users cannot read them."""
+    """Return the kernel's messages about disk errors and killed processes. Not every user is allowed to read them."""
     import subprocess
 
     done = subprocess.run(["dmesg"], capture_output=True, timeout=5, check=False)

@@ -120,7 +120,7 @@ def engine_events(scene: CollectionContext) -> None:
 
 
 def probes(scene: CollectionContext) -> None:
-    """Run each service's probe once, and write the results."""
+    """Probe each service for at most 2 s, and write the results."""
     said: dict[str, str] = {}
 
     def ask(one: Instance) -> None:
