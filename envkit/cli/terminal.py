@@ -22,7 +22,7 @@ def width(environ: Mapping[str, str]) -> int:
 
 
 def edge(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
-    """Return the columns of the terminal behind `stream` (default: standard output); 0 if it is not one."""
+    """Return the columns of the terminal behind `stream` (default: standard output), or 0 for a pipe."""
     stream = stream or sys.stdout
     if not stream.isatty():
         return 0

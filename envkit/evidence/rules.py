@@ -280,5 +280,5 @@ ENVIRONMENT: tuple[Rule, ...] = (
 
 
 def trouble_before(found: Findings) -> bool:
-    """Return whether the findings show a fault of the environment, even if the messages of failed tests are ignored."""
+    """Return whether the findings show a fault of the environment, apart from the messages of failed tests."""
     return any(rule for rule in ENVIRONMENT[:-2] for _ in rule(found))

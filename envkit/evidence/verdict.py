@@ -63,7 +63,10 @@ def judge(findings: Findings) -> Verdict:
 
 
 def _verdict(chosen: Hypothesis, others: Sequence[Hypothesis], findings: Findings) -> Verdict:
-    """Return the verdict for the chosen hypothesis. Hypotheses for another fault lower its confidence."""
+    """Return the verdict for the chosen hypothesis.
+
+    If it says with certainty that the test is at fault, hypotheses for another fault make it one step less certain.
+    """
     against = [one for one in others if one.fault != chosen.fault and not one.plain]
     confidence = chosen.confidence
     if against and confidence == "certain" and chosen.fault == "test":

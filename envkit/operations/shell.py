@@ -44,7 +44,7 @@ def entry(
 ) -> Entry:
     """Return the command that runs `argv` in a service or with the cluster; without `argv` it runs a client or shell.
 
-    Raises `NotUp`, `UsageError` (the service does not run), or `ToolMissing` (the client is not installed).
+    Raises `NotUp`, `UsageError` (a one-shot on this host has no shell), or `ToolMissing` (the client is not installed).
     """
     prober = drivers.prober(cancel)
     if name == CLUSTER:
