@@ -1,1 +1,1 @@
-"""The command line: parses, calls, reports. Only this layer prints, exits and reads `os.environ`."""
+"""The command line. It parses options, calls operations, and prints results. Only it exits and reads `os.environ`."""

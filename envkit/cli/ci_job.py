@@ -27,7 +27,7 @@ def in_job(
     flags: Flags, verb: str, title: str = "", *, ci: bool = False, artifacts: str | None = None,
     junit: str | None = None, dotenv: str | None = None,
 ) -> Iterator[tuple[Flags, Job | None]]:  # fmt: skip
-    """Yield the flags for a CI job, and the job, or None outside a known CI service if no report is requested."""
+    """Yield the flags and the CI job. The job is None outside a known CI service, unless a report is requested."""
     name = platform(flags.environ, asked=ci)
     files = [Path(one).absolute() if one else None for one in (artifacts, junit, dotenv)]
     if not ci and name in (None, PLAIN) and not any(files):
@@ -78,7 +78,7 @@ def _note(text: str, as_json: bool) -> None:
 
 
 def _name(flags: Flags) -> str:
-    """Return the environment's name, or an empty string if the configuration has none: opening it reports the fault."""
+    """Return the environment's name, or "" if the configuration is faulty; opening it later reports the fault."""
     try:
         return flags.paths().name
     except EnvkitError:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from envkit.inventory.state import Record
 
 TITLES = {"up": ("envkit up", True), "command": ("the command", False), "down": ("envkit down", True)}
-"""Phases of a run with a title, and whether they are folded. The command's output stays open, because users read it."""
+"""For each phase of a run: its title, and whether it is folded. Users read the command's output, so it stays open."""
 
 
 class CiRunReporter(RunReporter):

@@ -41,7 +41,7 @@ class EnvkitTask(Task[Any]):
     """An invoke task. Its short options are the same in every command."""
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
-        """Return invoke's options for an argument, with the letter from `SHORT` instead of the first free one."""
+        """Return invoke's options for an argument, with the letter in `SHORT` in place of the first free letter."""
         options = super().arg_opts(name, default, taken_names)
         if name in SHORT:
             options["names"].append(SHORT[name])

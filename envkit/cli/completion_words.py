@@ -1,6 +1,6 @@
 """The words that shell completion offers. The shell's script asks the program, so the words are always current.
 
-The answer takes less time than `env`: configuration is read but not validated, and no engine is asked.
+The answer takes less time than `env`: configuration is read but not validated, and no engine is used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHOICES = {
 
 
 def complete(words: Sequence[str], own: Mapping[str, Sequence[str]]) -> int:
-    """Print the completions of the last word, one on each line; nothing if the shell is to complete files."""
+    """Print the completions of the last word, one on each line. Without any, the shell completes file names."""
     with suppress(Exception):  # a shell must not show errors while it completes
         sys.stdout.write("".join(f"{one}\n" for one in candidates(words or [""], own, dict(os.environ))))
     return 0
@@ -105,7 +105,7 @@ def _values(option: str, before: Sequence[str], environ: dict[str, str]) -> Sequ
 
 
 def services(before: Sequence[str], environ: dict[str, str]) -> list[str]:
-    """Return the services of the configuration that the words so far choose."""
+    """Return the services of the configuration that the words typed so far select."""
     from envkit.config.load import Request
     from envkit.config.sources import collect
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 DOWN_WAITS = 60.0
-"""Seconds `down` waits for an `up` of another terminal to end."""
+"""Longest time in seconds that `down` waits until an `up` in another terminal ends."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Opened:
     up_command: str = "up"
     """The command line that brings this environment up. Hints of errors show it."""
     asked: Mapping[str, str] = field(default_factory=dict)
-    """The options that chose the environment, as `config.request.Request.asked` returns them."""
+    """The options that selected the environment, as `config.request.Request.asked` returns them."""
 
     @property
     def caller(self) -> Caller:
@@ -53,7 +53,7 @@ class Opened:
 
 @contextmanager
 def opened(flags: Flags, *, alone: bool = False) -> Iterator[Opened]:
-    """Yield an environment that is opened for one command. At the end, close its live view and end its helpers.
+    """Yield an environment that is opened for one command. At the end, close the live view and end helper processes.
 
     With `alone`, show no events and do not handle signals. The supervisor of a run uses it.
     """
@@ -95,7 +95,7 @@ def opened(flags: Flags, *, alone: bool = False) -> Iterator[Opened]:
 def opened_if_possible(flags: Flags) -> Iterator[tuple[Opened, EnvironmentFailed | None]]:
     """Yield an opened environment and None. If the engine or a tool is missing, yield the error instead of None.
 
-    The drivers of the environment then run nothing.
+    In the case of an error, the drivers of the environment cannot run anything.
     """
     from envkit.base.caller import Caller
     from envkit.base.control import Control
@@ -126,10 +126,10 @@ def opened_if_possible(flags: Flags) -> Iterator[tuple[Opened, EnvironmentFailed
 
 
 def keep_recorded_choices(environment: Environment, paths: Paths, *, moved: bool) -> Environment:
-    """Return the environment with the recorded lane, engine and port offset, where the user has chosen none.
+    """Return the environment with the recorded lane, engine and port offset, unless the user has chosen others.
 
-    So users need not repeat the options of the last `up`. Raises `HolderError` if it is up in another place than the
-    requested one.
+    Users therefore do not have to repeat the options of the last `up`. Raises `HolderError` if the environment is up in
+    another place than the requested one.
     """
     from envkit.drivers.lanes import lane_fits
     from envkit.inventory import state
@@ -169,8 +169,8 @@ def offset_of(environment: Environment, paths: Paths, record: Record | None, *, 
 def run_down(flags: Flags, force: bool = False, *, alone: bool = False) -> tuple[str, list[str]]:
     """Remove the environment, and return its name and the names of what was removed.
 
-    It needs only the environment's name, so it works without an engine and with a broken configuration. A signal ends
-    the wait for another envkit, but not a removal that has begun.
+    This function needs only the environment's name, so it works without an engine and with a broken configuration. A
+    signal ends the wait for another envkit, but not a removal that has begun.
     """
     from envkit.base.events import Stream
     from envkit.base.owner import claim
@@ -258,7 +258,7 @@ def signals(cancel: Cancel) -> Iterator[None]:
 
 @contextmanager
 def opened_machine(flags: Flags) -> Iterator[tuple[Stream, Cancel, Mapping[str, str]]]:
-    """Yield events, cancellation and the variables for engines, for commands about the whole machine.
+    """Yield the event stream, the cancellation and the engines' variables, for commands about the whole machine.
 
     No configuration is loaded.
     """

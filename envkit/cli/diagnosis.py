@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from envkit.evidence import Verdict
 
 EVIDENCE_SECONDS, HURRIED_SECONDS = 30.0, 3.0
-"""Seconds for evidence, and after a cancellation. CI services send SIGKILL about ten seconds after they cancel."""
+"""Longest time in seconds for evidence of a failure, and of a cancelled run.
+
+CI services send SIGKILL about ten seconds after they cancel a job.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class DiagnosisTarget:
 
 @dataclass
 class Diagnosis:
-    """The diagnosis of one `run`. `cancelled` and `between` receive its signals."""
+    """The diagnosis of one `run`. `cancelled` and `between` receive the run's signals."""
 
     said: DiagnosisTarget
     cancelled: Cancelled
@@ -64,9 +67,9 @@ class Diagnosis:
         self, target: Opened, *, error: EnvkitError | None = None, code: int | None = None, signum: int = 0,
         seconds: float = EVIDENCE_SECONDS,
     ) -> Verdict | None:  # fmt: skip
-        """Examine, judge, collect and report once for each failure, and return the verdict.
+        """Examine and judge a failure, collect evidence and report it; return the verdict.
 
-        A second signal ends the wait for it; the verdict is then None if it is not ready.
+        Returns None if an error was explained before, or if a second signal ends the wait before the verdict is ready.
         """
         if error is not None and self._judged:
             return None

@@ -1,6 +1,7 @@
-"""The entry point. It parses plain command lines itself, because the import of invoke takes longer than `env` may.
+"""The entry point. It parses plain command lines itself, because the import of invoke alone takes too long for `env`.
 
-Invoke parses all others: help, lists, faulty command lines, tasks of another repository. Both have the same options.
+Invoke parses all other command lines: help, lists, faulty ones, tasks of another repository. Both parsers accept the
+same options.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from envkit.cli.terminal import forgiving
 
 NEW_OBJECTS = 200_000
 """Objects between two garbage collections; Python's default is 700. Imports make many objects that stay: an `up` with
-nothing to do makes 60,000, and each collection over 20,000 of them took 15 ms of its 600."""
+nothing to do makes 60,000, and each collection over 20,000 objects took 15 ms of its 600 ms."""
 
 ASKED = "__complete"
 """The command with which a shell's script asks for completions; see `completion_words`."""
@@ -55,7 +56,7 @@ def parse_plain(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[C
 
 
 def _option(word: str, words: list[str], flags: Collection[str]) -> tuple[str, Any] | None:
-    """Return name and value of `--name value`, `--name=value`, `-n value` or `--flag`, or None for other forms.
+    """Return the name and the value of `--name value`, `--name=value`, `-n value` or `--flag`; None for other forms.
 
     A separate value is removed from `words`.
     """
@@ -72,7 +73,7 @@ def _option(word: str, words: list[str], flags: Collection[str]) -> tuple[str, A
 
 
 def _options(chosen: Command, given: list[tuple[str, Any]]) -> dict[str, Any] | None:
-    """Return every option of the command, or None if a given one is unknown or was given twice."""
+    """Return every option of the command, or None if the user gave an unknown option or a single option twice."""
     own = list(inspect.signature(chosen).parameters.values())[1:]
     found: dict[str, Any] = {it.name: [] if it.name in REPEATED else it.default for it in own}
     found |= {name: [] if name in REPEATED else default for name, default in COMMON.items()}
@@ -89,7 +90,7 @@ def _options(chosen: Command, given: list[tuple[str, Any]]) -> dict[str, Any] | 
 def try_fast_path(argv: Sequence[str], own: Mapping[str, Sequence[str]] | None = None) -> None:
     """Carry out a plain command line and exit; return if invoke must parse it.
 
-    `own` has the options of a repository's own tasks by name. The shell completes them as well.
+    `own` maps the names of a repository's own tasks to their options. The shell completes these options too.
     """
     gc.set_threshold(NEW_OBJECTS)
     forgiving()

@@ -1,4 +1,4 @@
-"""Texts of the help: an overview of commands in groups, and each command's options and examples."""
+"""Makes the help texts: an overview of the commands in groups, and the options and examples of each command."""
 
 from __future__ import annotations
 

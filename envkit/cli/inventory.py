@@ -50,7 +50,7 @@ def _until(moment: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return the seconds as whole numbers of the largest unit that fits, such as `3h`."""
+    """Return the seconds as a whole number of the largest unit that fits, such as `3h`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{int(seconds // size)}{unit}"

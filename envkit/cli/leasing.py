@@ -1,4 +1,4 @@
-"""Leases of environments in CI jobs, and the removal of environments that earlier jobs of this user left."""
+"""Sets the lease (job and end of lifetime) of an environment, and removes environments that earlier CI jobs left."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def remove_expired(flags: Flags) -> None:
     """In a CI job, remove the expired environments that earlier jobs of this user left.
 
     Print each removal with its reason. An environment that a `run` uses or another envkit changes stays. An error is
-    printed and stops nothing, because this job does not need the removal.
+    printed and does not stop this job, because the job does not need the removal.
     """
     if identity(flags.environ) is None:
         return

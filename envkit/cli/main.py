@@ -24,14 +24,14 @@ from envkit.cli.verb import verb
 from envkit.version import __version__
 
 HELP_COLUMNS = 100
-"""Columns of a help text that does not go to a terminal."""
+"""Width in columns of a help text that does not go to a terminal."""
 
 
 class EnvkitProgram(Program):
     """Invoke's program with envkit's help texts and exit codes. Python keeps writing byte code."""
 
     def parse_core(self, argv: list[str] | None) -> None:
-        """Parse the core options, and turn byte code on again: without it every command would compile its imports."""
+        """Parse the core options, and let Python write byte code; otherwise every command would compile its imports."""
         super().parse_core(argv)
         sys.dont_write_bytecode = False
 
@@ -43,7 +43,7 @@ class EnvkitProgram(Program):
             raise Exit(self._explain(error), code=USAGE) from error
 
     def print_help(self) -> None:
-        """Print envkit's help: most of invoke's options have no effect here, and `-e`, `-f`, `-p` differ."""
+        """Print envkit's help. Most options of invoke have no effect in envkit; `-e`, `-f`, `-p` mean other things."""
         tasks = {name: task.__doc__ or "" for name, task in self.collection.tasks.items()}
         sys.stdout.write(helptext.overview(program(), tasks, edge(os.environ) or HELP_COLUMNS))
 
@@ -70,7 +70,7 @@ class EnvkitProgram(Program):
 
 
 def _unknown(said: str, context: Any) -> str:
-    """Return a clear message in place of invoke's "No idea what 'x' is!": x is an option, an argument or a command."""
+    """Return invoke's message. Replace "No idea what 'x' is!" by a text that calls x an option, argument or command."""
     found = re.match(r"No idea what '(.*)' is!", said)
     if not found:
         return said
@@ -102,7 +102,7 @@ def reorder_argv(argv: Sequence[str]) -> list[str]:
 
 
 def show_help(argv: list[str]) -> list[str]:
-    """Return `help` as `--help`, and `help up` as `up --help`."""
+    """Return the words with `help` replaced by `--help`, and `help up` by `up --help`."""
     if len(argv) < 2 or argv[1] != "help":
         return argv
     return [argv[0], *argv[2:3], "--help"]

@@ -55,7 +55,10 @@ def takes_next(word: str, known: Mapping[str, Any]) -> bool:
 def flags_of(
     *, set: Iterable[str] | None, overlay: Iterable[str] | None, port_offset: str | None, **rest: Any
 ) -> Flags:
-    """Return the common options as `Flags`. Raises `UsageError` for a blank choice or a faulty port offset."""
+    """Return the common options as `Flags`.
+
+    Raises `UsageError` if an option that selects the environment is blank, or if the port offset is faulty.
+    """
     from envkit.config.request import CHOOSING, reject_blank
 
     for key, (option, _) in CHOOSING.items():
@@ -80,8 +83,8 @@ def carried_out(function: Callable[..., int | None], given: dict[str, Any]) -> i
 def normalize_argv(argv: Sequence[str]) -> list[str]:
     """Return the words with `-f` of `logs` replaced by `--follow`, unless a file name follows.
 
-    Before a file name `-f` means `--file`, as in every command. Otherwise it means `--follow`, as in other `logs`
-    commands.
+    Before a file name `-f` means `--file`, as in every command of envkit. In other places it means `--follow`, as in
+    the `logs` commands of other programs.
     """
     words = list(argv)
     end = words.index("--") if "--" in words else len(words)
@@ -95,5 +98,5 @@ def normalize_argv(argv: Sequence[str]) -> list[str]:
 
 
 def verbatim(argv: Sequence[str]) -> list[str]:
-    """Return the words after the first `--` unchanged: invoke would join them with spaces."""
+    """Return the words after the first `--` unchanged, because invoke would join them with spaces."""
     return list(argv[argv.index("--") + 1 :]) if "--" in argv else []

@@ -58,7 +58,10 @@ def confirmed(question: str, yes: bool) -> bool:
 
 
 def expiry(ttl: str | None, option: str = "--ttl") -> float:
-    """Return when the environment expires (seconds since 1970), or 0 for never. Raises `UsageError`."""
+    """Return the time at which the environment expires (seconds since 1970); 0 means never.
+
+    Raises `UsageError` if `ttl` is not a duration.
+    """
     from envkit.config.units import parse_duration
 
     if ttl is None:

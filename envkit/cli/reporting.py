@@ -61,7 +61,7 @@ def exit_code_of(call: Callable[[], int | None], debug: bool, as_json: bool = Fa
 
 
 def reported(task: Callable[..., int | None]) -> Callable[..., None]:
-    """Return the task so that it ends with envkit's exit codes, both under `invoke` and under `envkit`."""
+    """Return a task that does the same and ends with envkit's exit codes, both under `invoke` and under `envkit`."""
 
     @functools.wraps(task)
     def wrapper(context: Any, *args: Any, **kwargs: Any) -> None:

@@ -19,14 +19,15 @@ ENVIRONMENT_FAILED = 125
 INTERRUPTED = 128 + signal.SIGINT
 
 HURT: frozenset[str] = frozenset({"died", "restarted", "oom"})
-"""Kinds of happenings that make a run unclean although its command succeeded: the next run might fail."""
+"""Kinds of events that make a run unclean even if its command succeeded, because the next run could fail."""
 
 
 @dataclass(frozen=True)
 class Gate:
     """Decides the results of one `run`.
 
-    With `repeat` above 1, a run is clean only if no service died, restarted or ran out of memory.
+    `run --repeat N` is a gate: it passes if N runs of the command are clean. A run is clean only if the command
+    succeeds and no service died, restarted or ran out of memory.
     """
 
     cancelled: Cancelled
@@ -45,7 +46,11 @@ class Gate:
         return Row(number, result, ended.code, ended.seconds, verdict.reason if verdict else described)
 
     def code(self, row: Row, ended: Ended) -> int:
-        """Return the exit code after this run: the command's exit code, or another one if a gate failed otherwise."""
+        """Return the exit code after this run: the command's exit code, except in a gate (`repeat` above 1).
+
+        In a gate it is 125 if the environment failed, and 128 + N if signal N cancelled a run whose command ended with
+        0.
+        """
         result = row.result if self.repeat > 1 else ""
         if result == "cancelled" and not ended.code:  # the command succeeded, but the gate was not passed
             return 128 + self.cancelled.signum

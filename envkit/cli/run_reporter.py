@@ -1,4 +1,4 @@
-"""Reports the progress of `run` on standard error; the command has standard output for itself."""
+"""Reports the progress of `run` on standard error. Only the command writes to standard output."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ class RunReporter:
         self._out = out or sys.stderr
 
     def events(self, path: Path) -> EventFile:
-        """Return a sink that writes the events into a file, in addition to the one on the screen."""
+        """Return a sink that writes the events into a file, in addition to the sink that shows them."""
         return EventFile(path)
 
     def opened(self, target: Opened) -> None:
-        """Do nothing; `CiRunReporter` masks secrets here, before anything is brought up."""
+        """Do nothing. In `CiRunReporter` this method masks secrets, before anything is brought up."""
 
     def ready(self, environment: Environment, record: Record) -> None:
-        """Do nothing; `CiRunReporter` masks secrets here, when the environment is up."""
+        """Do nothing. In `CiRunReporter` this method masks secrets, when the environment is up."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002  for `CiRunReporter`
-        """Return a context for a part of the run: up, reset, command, evidence, down."""
+        """Return a context manager around a part of the run: up, reset, command, evidence, down."""
         return nullcontext()
 
     def row(self, row: Row) -> None:
-        """Do nothing; `CiRunReporter` keeps the result of the ended command."""
+        """Do nothing. In `CiRunReporter` this method keeps the result of a run of the command."""
 
     def note(self, text: str) -> None:
         """Print a note that concerns no service."""
@@ -79,7 +79,7 @@ class RunReporter:
         )
 
     def report(self, lines: Sequence[tuple[str, str]]) -> None:
-        """Print for each service what it held before and after the command."""
+        """Print for each store how the command changed its contents."""
         width = max((len(name) for name, _ in lines), default=0)
         for name, line in lines:
             self._say(f"{name.ljust(width)}  {line}", {"event": "report", "service": name, "message": line})

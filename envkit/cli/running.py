@@ -1,4 +1,4 @@
-"""Carries out `run`: up if needed, the command under watch, the verdict if it fails, down."""
+"""Carries out `run`: bring up what is missing, run the command under watch, judge a failure, take down."""
 
 from __future__ import annotations
 
@@ -53,14 +53,17 @@ class RunOptions:
     repeat: int = 1
     artifacts: Path | None = None
     replace: bool = False
-    """Whether services that hold data may be replaced."""
+    """Whether envkit is allowed to replace services that hold data."""
     job: Job | None = None
     """The CI job, or None outside CI."""
     lease: Lease = field(default_factory=Lease)
 
 
 def run(wish: RunOptions) -> int:
-    """Bring up, run the command, take down, and return the exit code. Raises `EnvkitError` if the environment fails."""
+    """Bring up the environment, run the command, take down, and return the exit code.
+
+    Raises `EnvkitError` if the environment fails.
+    """
     clear_orphan(wish.flags)
     folder = new(wish.flags.paths())
     face = reporter_of(wish)
@@ -74,7 +77,7 @@ def run(wish: RunOptions) -> int:
 
 
 def reporter_of(wish: RunOptions) -> RunReporter:
-    """Return the reporter for the run: one for CI jobs if it runs in one."""
+    """Return the reporter for the run. In a CI job it is a `CiRunReporter`."""
     if wish.job is None:
         return RunReporter(wish.flags.json)
     from envkit.cli.ci_run_reporter import CiRunReporter
@@ -83,7 +86,7 @@ def reporter_of(wish: RunOptions) -> RunReporter:
 
 
 def clear_orphan(flags: Flags) -> None:
-    """Remove the environment of a run that was killed together with its supervisor. No process uses its data."""
+    """Remove the environment of a run that was killed together with its supervisor. Nobody uses its data any more."""
     from envkit.watch.orphans import orphan_of
 
     run = orphan_of(flags.paths())
@@ -131,7 +134,7 @@ class RunCommand:
         self.folder.write_facts(processes=both, keep=self.wish.keep)
 
     def go(self) -> int:
-        """Bring up, run the command as often as requested, take down what was brought up, and return the exit code."""
+        """Bring up the environment, run the command, take down what this run brought up, and return the exit code."""
         code = 0
         try:
             with opened(self.wish.flags) as target:
@@ -214,7 +217,7 @@ class RunCommand:
         try:
             for number in range(1, self.wish.repeat + 1):
                 with self.blame.judging(lambda: target):
-                    target.control.cancel.check()  # a signal may have come while the last run was examined
+                    target.control.cancel.check()  # a signal can come while the last run is examined
                     self._prepare(target, number)
                     target.control.cancel.check()
                 code = self._one(target, instances, variables, number)
@@ -241,7 +244,7 @@ class RunCommand:
     def _one(
         self, target: Opened, instances: Mapping[str, Instance], variables: Mapping[str, str], number: int
     ) -> int:  # fmt: skip
-        """Run the command once, and return its exit code, or `ENVIRONMENT_FAILED` if that ends the gate."""
+        """Run the command once, judge a failure, and return the exit code that `Gate.code` decides."""
         before = measure(target.environment, target.drivers, target.control.cancel, instances)
         self.log.sampled(before)
         seen = len(self.seen)
@@ -272,7 +275,7 @@ class RunCommand:
     # Down
 
     def _taken_down(self, code: int) -> int:
-        """Take down what was brought up, and return the exit code. A failure here replaces only an exit code of 0."""
+        """Take down what was brought up, and return the exit code. A failure of this changes only an exit code of 0."""
         try:
             run_down(self.wish.flags)
         except EnvkitError as error:

@@ -85,7 +85,7 @@ def _timings(flags: Flags) -> dict[str, Any] | None:
 
 
 def timeline(flags: Flags, out: Out) -> bool:
-    """Print the timeline of the last `up`. Return False if none is recorded."""
+    """Print the timeline of the last `up`. Return False if no timeline is recorded."""
     from envkit.inventory.timings import read
     from envkit.report.bars import Style, draw
 
@@ -203,7 +203,7 @@ def status(found: Status, flags: Flags, out: Out) -> None:
 
 
 def look(found: Status, flags: Flags, out: Out) -> None:
-    """Print one of several states: in place on a terminal, as one line of JSON, or as text after the one before."""
+    """Print one state for `status --watch`: in place on a terminal, else as text below the last one, or as JSON."""
     if flags.json:
         out(json.dumps(as_data(found)) + "\n")
         return
@@ -235,5 +235,5 @@ def _long(health: str) -> bool:
 
 
 def _brief(health: str) -> str:
-    """Return the health if it fits the column. A longer text stands below the table."""
+    """Return the health if it fits the column, else "see below": a longer text is printed below the table."""
     return "see below" if _long(health) else health

@@ -29,7 +29,7 @@ def main() -> None:
         signal.signal(signum, heard)
     first = sys.stdin.readline()
     if not first.endswith("\n"):
-        return  # the wrapper died before it sent or did anything
+        return  # the wrapper (`envkit run`) died before it did anything
     hello = json.loads(first)
     os.environ.clear()
     os.environ.update(hello["flags"]["environ"])
@@ -70,7 +70,7 @@ def _follow(hello: dict[str, Any]) -> None:
 
 
 def _prepare(*, engines: bool) -> None:
-    """Import modules in advance, while the environment comes up: after the wrapper's death there is little time."""
+    """Import modules in advance, while the environment comes up. There is little time after the wrapper is killed."""
     import envkit.config.load
     import envkit.operations.remove
     import envkit.watch.watch  # noqa: F401  imported in advance

@@ -1,4 +1,4 @@
-"""The commands as invoke tasks. Another repository's `tasks.py` imports all with
+"""The commands as invoke tasks. Another repository's `tasks.py` imports all of them with
 `from envkit.cli.tasks import namespace`.
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Return `namespace`, made at the first access: the import of invoke takes longer than `env` may take."""
+    """Return `namespace`. It is made at the first access, because the import of invoke takes too long for `env`."""
     if name != "namespace":
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from invoke.collection import Collection

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 PIPE_WIDTH = 100
-"""Columns of drawings that do not go to a terminal."""
+"""Width in columns of drawings that do not go to a terminal."""
 
 LEAST_ROOM = 20
-"""Minimum width of a table's last column; if less is left, it moves to its own line."""
+"""Minimum width of a table's last column. If less is left, the last cell moves to its own line."""
 
 
 def width(environ: Mapping[str, str]) -> int:
@@ -22,7 +22,7 @@ def width(environ: Mapping[str, str]) -> int:
 
 
 def edge(environ: Mapping[str, str], stream: TextIO | None = None) -> int:
-    """Return the columns of the terminal behind `stream` (default: standard output), or 0 if it is no terminal."""
+    """Return the columns of the terminal behind `stream` (default: standard output), or 0 for a pipe."""
     stream = stream or sys.stdout
     if not stream.isatty():
         return 0
@@ -74,8 +74,8 @@ def whole_letters() -> None:
 def table(rows: Sequence[Sequence[str]], columns: int = 0, *, headed: bool = False) -> str:
     """Return the rows as a table. Each column is as wide as its longest cell.
 
-    If the table is wider than `columns`, the last cell continues on the next line. With `headed`, each row then becomes
-    a paragraph in which each cell has its heading in front. 0 columns means no limit.
+    If the table is wider than `columns`, the last cell of a row continues on the next line. With `headed`, each row
+    becomes a paragraph instead, in which each cell has its heading in front. 0 columns means no limit.
     """
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     lines = [_line(row, widths) for row in rows]

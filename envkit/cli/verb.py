@@ -41,13 +41,13 @@ class Verb:
 
 
 def verb(name: str) -> Verb:
-    """Return the command of that name. Raises `KeyError` if there is none."""
+    """Return the command of that name. Raises `KeyError` if there is no such command."""
     found: Verb = registry.module(registry.VERBS, name).VERB
     return found
 
 
 def every() -> dict[str, Verb]:
-    """Return all commands by name. It imports all of their modules."""
+    """Return all commands by name. This imports the modules of all commands."""
     return {name: verb(name) for name in registry.VERBS}
 
 

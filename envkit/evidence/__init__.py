@@ -1,8 +1,8 @@
 """Judges whether the environment or the test caused a failure, and keeps the evidence.
 
 `examine(environment, paths, drivers, run_folder, ...) -> Findings` gathers facts, `judge(findings) -> Verdict` decides,
-and `collect(environment, paths, drivers, run_folder, ...) -> Path` keeps everything that may explain the failure.
-A broken environment makes none of the three raise. A cancellation stops none of them: each has its own deadline.
+and `collect(environment, paths, drivers, run_folder, ...) -> Path` keeps everything that can explain the failure.
+All three also work if the environment is broken. A cancellation does not stop them: each has its own deadline.
 """
 
 from envkit.evidence.examination import examine as examine

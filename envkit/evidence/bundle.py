@@ -24,10 +24,13 @@ MOST = 3000
 """Maximum number of files in one bundle."""
 
 LONGEST_NAME = 120
-"""Maximum length of a file's name. A longer name loses its middle, because the ends distinguish it from others."""
+"""Maximum length of a file's name. The middle of a longer name is left out, because names differ at their ends."""
 
 MARGIN = 4
-"""How many times its limit a text may be long while it is redacted. A cut before could divide a secret and hide it."""
+"""Maximum length of a text during redaction, as a multiple of its limit.
+
+The text is cut to its limit only after redaction. An earlier cut could divide a secret, and half a secret is not found.
+"""
 
 
 class Bundle:
@@ -49,7 +52,7 @@ class Bundle:
                 self.notes.append(self._redact(text))
 
     def text(self, name: str, text: str, each: int = EACH) -> None:
-        """Write a file without secrets. If it is longer than `each` bytes, leave out its middle."""
+        """Write the text to a file, without its secrets. If it is longer than `each` bytes, leave out its middle."""
         if not text:
             return
         rough, dropped = _cut(text, MARGIN * each)
@@ -67,7 +70,7 @@ class Bundle:
         self.text(name, yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))
 
     def copy(self, name: str, source: Path, each: int = EACH) -> None:
-        """Copy a file into the bundle; read only the beginning and the end of a large one."""
+        """Copy a file into the bundle. Of a large file, read only the beginning and the end."""
         size = source.stat().st_size
         with source.open("rb") as file:
             if size <= MARGIN * each:
@@ -84,7 +87,7 @@ class Bundle:
             self._closed = True
 
     def last(self, name: str, text: str) -> None:
-        """Write one more file after `close`. Do nothing if the disk is full by now."""
+        """Write one more file after `close`. Do nothing if it cannot be written, for example on a full disk."""
         with suppress(OSError):
             _private(self.folder, self.folder / name, self._redact(text).encode(errors="replace"))
 
@@ -115,9 +118,9 @@ def _private(top: Path, path: Path, data: bytes) -> None:
 
 
 def _cut(text: str, most: int) -> tuple[str, int]:
-    """Return the text, shortened to whole lines at both ends, and how many characters were cut.
+    """Return the text, or only whole lines from its beginning and its end, and how many characters were left out.
 
-    A character may take 4 bytes.
+    `most` is in bytes. A character can take 4 bytes.
     """
     if len(text) <= most and (len(text) * 4 <= most or len(text.encode(errors="replace")) <= most):
         return text, 0

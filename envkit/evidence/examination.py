@@ -34,27 +34,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOG_LINES = 500
-"""Last lines of each service's log that are searched."""
+"""Number of lines from the end of each service's log that are searched."""
 
 PATIENCE = 2.0
-"""Seconds in which a service must answer its probe."""
+"""Longest time in seconds until a service must pass its probe."""
 
 
 SPARE = 0.3
-"""Seconds before the deadline at which the wait for late services ends, so that the others' answers still count."""
+"""The wait for late services ends this many seconds before the deadline, so that the others' answers still count."""
 
 BRIEF = 0.5
-"""Seconds in which a service must answer if an error already reports what is wrong."""
+"""Longest time in seconds until a service must pass its probe if an error already reports what is wrong."""
 
 
 def examine(
     environment: Environment, paths: Paths, drivers: Drivers, run_folder: Path | None, *, seconds: float = 6.0,
     error: EnvkitError | None = None, code: int | None = None, signum: int = 0,
 ) -> Findings:  # fmt: skip
-    """Return the findings: read the run's folder, ask every service, find the reports.
+    """Return the findings from the run's folder, from a probe of every service, and from the tests' reports.
 
-    It never raises; it leaves out what it cannot read. If neither `code` nor `error` is given, the exit code comes from
-    the run's folder.
+    This function raises no error; it leaves out what it cannot read. If neither `code` nor `error` is given, the exit
+    code comes from the run's folder.
     """
     drivers = drivers.undisturbed()
     cancel, caller = Cancel(), drivers.caller
@@ -106,7 +106,7 @@ class BackgroundQuery(Generic[T]):
     def _ask(self) -> None:
         try:
             self._answers.append(self._question())
-        except Exception as error:  # noqa: BLE001  the environment may be broken in any way
+        except Exception as error:  # noqa: BLE001  the environment can be broken in any way
             self.error = error
 
     def within(self, deadline: float, otherwise: T) -> T:
@@ -159,7 +159,7 @@ def _fact(runtime: FullRuntime, prober: Prober, name: str, instance: Instance, p
 
 
 def _stopped(runtime: FullRuntime, instance: Instance) -> bool:
-    """Return whether one of its processes was stopped (SIGSTOP). An engine calls this state paused."""
+    """Return whether a process of the service was stopped (SIGSTOP). An engine calls this state paused."""
     logging = able(runtime, WritesLogFiles)
     return bool(logging and instance.running and logging.is_stopped(instance))
 
@@ -181,7 +181,7 @@ def _cluster(environment: Environment, paths: Paths, cancel: Cancel) -> str:
 def _redis(
     environment: Environment, runtime: FullRuntime, prober: Prober, run: RunFolder | None
 ) -> dict[str, dict[str, float | str]]:
-    """Return the newest values of each Redis, and the keys evicted and writes refused during the run."""
+    """Return the newest values of each Redis. `evicted` keys and `refused` writes are counted during the run only."""
     found: dict[str, dict[str, float | str]] = {}
     first: dict[str, Mapping[str, float | str]] = {}
     for sample in read(run.samples, Sample) if run else ():
@@ -202,7 +202,7 @@ def _redis(
 def _redis_now(
     environment: Environment, runtime: FullRuntime, prober: Prober
 ) -> Iterator[tuple[str, dict[str, float | str]]]:
-    """Yield the current values of each store that reports `used_memory`."""
+    """Yield the current values of each running store that can limit its memory."""
     for one in runtime.observe(environment.name):
         service = environment.services.get(one.service)
         store = store_of(service.probe) if service else None
@@ -232,7 +232,7 @@ def _logs(environment: Environment, runtime: FullRuntime, run: RunFolder | None)
 
 
 def _ports(environment: Environment, paths: Paths) -> dict[int, str]:
-    """Return the host ports of the environment with what listens there; chosen ports are included."""
+    """Return the environment's host ports, each with the name of what listens there. Chosen ports are included."""
     record = state.read(paths)
     ports = {port: name for name, port in record.ports.items()} if record else {}
     return {**environment.host_ports(), **ports}
@@ -245,7 +245,7 @@ def _redactor(environment: Environment, paths: Paths, environ: Mapping[str, str]
 
 
 def _redacted(found: Findings, redact: Redactor) -> Findings:
-    """Return the findings with secrets removed from all text that a verdict may quote."""
+    """Return the findings with secrets removed from all text that a verdict can quote."""
     tests = found.tests
     if tests:
         tests = replace(tests, failed=tuple(replace(it, message=redact(it.message)) for it in tests.failed))

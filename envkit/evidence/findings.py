@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NOT_IN_TIME = "no answer in time"
 
 FULL = 64 << 20
-"""Bytes; a disk with less free space than this counts as full."""
+"""Number of bytes. A disk with less free space than this counts as full."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class DiskFact:
 
     @property
     def full(self) -> bool:
-        """Return whether writes there are likely to fail."""
+        """Return whether writes to this file system are likely to fail."""
         return self.free < FULL or self.files == 0
 
 
@@ -54,9 +54,9 @@ class LogSign:
 
 @dataclass(frozen=True)
 class Findings:
-    """All facts that a verdict may use. Times are seconds since 1970.
+    """All facts that a verdict can use. Times are seconds since 1970.
 
-    `code` is the command's exit code, or None if it never ran. `signum` is the signal that asked envkit to stop, or 0.
+    `code` is the command's exit code, or None if it never ran. `signum` is the signal that stopped envkit, or 0.
     `ports` maps the environment's host ports to what listens there (`redis.redis`). `services` is None if nothing of
     the environment existed.
     """
@@ -69,12 +69,12 @@ class Findings:
     happenings: tuple[Happening, ...] = ()
     services: tuple[ServiceFact, ...] | None = None
     engine: str = ""
-    """Why the engine does not answer; empty if it answers or there is none."""
+    """The reason why the engine does not answer; empty if it answers or there is no engine."""
     cluster: str = ""
-    """What is wrong with the API server now; empty if it works or there is none."""
+    """The fault of the API server now; empty if it works or there is no API server."""
     disks: tuple[DiskFact, ...] = ()
     redis: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
-    """The newest values of each Redis, with `evicted` (keys evicted during the run) and `refused` (writes refused)."""
+    """The newest values of each Redis, and the numbers of keys `evicted` and of writes `refused` during the run."""
     logs: tuple[LogSign, ...] = ()
     tests: Report | None = None
     ports: Mapping[int, str] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from envkit.evidence.verdict import Verdict, judge
 from envkit.inventory.drivers import Drivers
 
 KEPT = 10
-"""How many folders of evidence the state folder keeps for one environment; older ones are removed."""
+"""Number of folders of evidence that the state folder keeps for one environment; older folders are removed."""
 
 CLOSING = 0.15
 """Share of the given time that is reserved for the index and the archive."""
@@ -79,7 +79,7 @@ def _opened(environment: Environment, paths: Paths, environ: Mapping[str, str], 
 
 
 def _takes_files(folder: Path) -> None:
-    """Write and remove a file of 1 MiB, because a full disk still makes folders. Raises `OSError` if that fails."""
+    """Write and remove a file of 1 MiB, because a folder can be made even on a full disk. Raises `OSError` if it is."""
     probe = folder / ".room"
     probe.write_bytes(b"\0" * (1 << 20))
     probe.unlink()

@@ -20,9 +20,9 @@ def weaker(confidence: Confidence) -> Confidence:
 class Hypothesis:
     """One possible cause of the failure, before the messages of failed tests are compared with it.
 
-    `at` is when it began (seconds since 1970), `over` whether it ended before the end of the run. `service` is the
-    service that it concerns. `kinds` are the kinds of failure messages (`log_patterns.SIGNS`) that it would cause in
-    tests. If `proved` is true, no test needs to confirm it.
+    `at` is the time at which the cause began (seconds since 1970). `over` tells whether it ended before the run ended.
+    `service` is the service that it concerns. `kinds` are the kinds of failure messages (`log_patterns.SIGNS`) that it
+    would cause in tests. If `proved` is true, no test needs to confirm the hypothesis.
     """
 
     fault: Fault
@@ -36,4 +36,4 @@ class Hypothesis:
     proved: bool = False
     because: tuple[str, ...] = ()
     plain: bool = False
-    """Whether it states only that the command failed."""
+    """Whether the hypothesis states only that the command failed."""

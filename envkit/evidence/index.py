@@ -13,7 +13,7 @@ from envkit.evidence.redaction import HIDDEN
 from envkit.evidence.verdict import Verdict
 
 LONGEST = 200
-"""Maximum number of lines of the timeline on the page. `run/timeline.jsonl` has the middle of a longer one."""
+"""Maximum number of lines of the timeline on the page. The whole of a longer timeline is in `run/timeline.jsonl`."""
 
 WHERE = {
     "index.md": "this page",
@@ -31,7 +31,7 @@ WHERE = {
     "engine-events.jsonl": "events that the engine reported",
     "versions.yaml": "versions of programs, libraries and images",
 }
-"""First part of a file's path -> what the file or folder contains."""
+"""Maps the first part of a file's path to a description of what the file or folder contains."""
 
 
 def write(bundle: Bundle, scene: CollectionContext, verdict: Verdict) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 32 << 20
-"""Bytes; a larger file is not read, only noted."""
+"""Largest size in bytes of a file that is read. A larger file becomes a note."""
 
 MOST_FILES = 50
 MOST_FAILURES = 200
 MESSAGE = 4000
-"""Characters of a failure's message that are kept."""
+"""Number of characters of a failure's message that are kept."""
 
 DEEPEST = 8
 MOST_LOOKED_AT = 50_000
@@ -30,12 +30,12 @@ OPTIONS = ("--junitxml", "--junit-xml", "--junitfile", "--junit-report", "-junit
 """Options of pytest, gotestsum and ginkgo that name the report's file."""
 
 EARLIER = 2.0
-"""Seconds by which a file may seem older than the command, because file systems store coarse times."""
+"""Number of seconds by which a new file can seem older than the command, because file systems store coarse times."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One failed test; `at` is when it ended (seconds since 1970), or None if the report has no time."""
+    """One failed test. `at` is the time of its end (seconds since 1970), or None if the report has no time."""
 
     test: str
     message: str = ""
@@ -61,7 +61,7 @@ class Report:
 
     @property
     def last_failure(self) -> float | None:
-        """Return when the last failed test ended, or None if the time of any failed test is missing."""
+        """Return the time at which the last failed test ended, or None if no test failed or a time is missing."""
         times = [failure.at for failure in self.failed]
         return None if not times or None in times else max(time for time in times if time is not None)
 
@@ -74,7 +74,7 @@ class Report:
 def reports(argv: Sequence[str], folder: Path, since: float) -> Report | None:
     """Return the sum of all reports written after `since`, or None if there are none.
 
-    It reads the files that the command line names and those below the folder.
+    The reports are the files that the command line names, and the JUnit files below the folder.
     """
     found = Report()
     for path in sorted({*_named(argv, folder), *_below(folder, since)})[:MOST_FILES]:
@@ -148,7 +148,7 @@ def _refuse(*_: Any) -> None:
 
 @dataclass
 class _Reader:
-    """Counts test cases. Suites may nest, and their own counts are ignored because they may be wrong."""
+    """Counts test cases. Suites can contain suites, and their own counts are ignored because they can be wrong."""
 
     written: float
     report: Report = Report()
@@ -195,7 +195,10 @@ class _Reader:
 
 
 def _telling(message: str) -> str:
-    """Return the message and the lines that pytest marks with E. The rest is source code and may contain any word."""
+    """Return the first line of the message and the lines that pytest marks with E, or all lines if none is marked.
+
+    The other lines of pytest's message are source code, which can contain any word.
+    """
     first, *lines = message.splitlines() or [""]
     marked = [line[1:].strip() for line in lines if line.startswith("E  ")]
     return "\n".join([first, *(marked or lines)])

@@ -35,12 +35,15 @@ characters, xxd at 60, terminals anywhere."""
 
 
 def plain_words(public: Iterable[str]) -> frozenset[str]:
-    """Return the words, in lower case, that are never hidden everywhere, even if a secret has the same value."""
+    """Return the words, in lower case, that are hidden only next to a secret's name, even if a secret equals them."""
     return COMMON | {word.lower() for word in public}
 
 
 def worth_hiding(secret: str, plain: frozenset[str]) -> Iterator[str]:
-    """Yield the secret unless it is a plain word, and its long lines: logs may put a prefix before each line."""
+    """Yield the secret, unless it is short or a plain word, and its long lines.
+
+    The lines are needed because logs can put a prefix before each line.
+    """
     if len(secret) >= SHORTEST and secret.lower() not in plain and not secret.startswith("${"):
         yield secret
     if "\n" in secret:
@@ -83,7 +86,7 @@ class _Joined:
         self._text = "".join((*parts, text[done:]))
 
     def find(self, secret: str) -> Iterator[tuple[int, int]]:
-        """Yield begin and end of each occurrence of the secret in the joined text."""
+        """Yield the begin and the end of each occurrence of the secret in the joined text."""
         at = self._text.find(secret)
         while at >= 0:
             end = at + len(secret)
@@ -92,7 +95,7 @@ class _Joined:
             at = self._text.find(secret, at + 1)
 
     def pieces(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield begin and end in the original text, one pair for each line."""
+        """Yield where a span of the joined text is in the original text: one pair of begin and end for each line."""
         for part in range(self._part(begin), self._part(end - 1) + 1):
             start = max(begin, self._starts[part])
             stop = min(end, self._starts[part + 1]) if part + 1 < len(self._starts) else end

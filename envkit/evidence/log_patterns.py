@@ -34,10 +34,10 @@ SIGNS: Mapping[str, re.Pattern[str]] = {
         TIMEOUT: r"i/o timeout|(context )?deadline exceeded|timed? ?out\b|\bETIMEDOUT\b|TimeoutError|ReadTimeout",
     }.items()
 }
-"""Kind of cause -> the wording of libraries in the usual languages. A text's kinds are reported in this order."""
+"""Maps each kind of cause to the wording of libraries in the usual languages. Kinds are reported in this order."""
 
 REACH = frozenset({CONNECTION, TIMEOUT, NAME})
-"""Kinds of a target that a test could not reach. The target decides whether the test or the environment is at fault."""
+"""Kinds that show that a test could not reach a target. The target shows whose fault it is: test or environment."""
 
 DECISIVE = frozenset({DISK, CLIENTS, FILES, MEMORY})
 """Kinds that a service logs only if the machine or its limits are at fault."""
@@ -57,7 +57,7 @@ class Complaint:
 
 
 def complaint(text: str) -> Complaint:
-    """Return the causes that a failure message shows; none for a plain assertion of the suite."""
+    """Return the causes that a failure message shows. A plain assertion of the suite shows no cause."""
     kinds = tuple(kind for kind, pattern in SIGNS.items() if pattern.search(text))
     ports = tuple(dict.fromkeys(int(port) for pattern in _PORTS for port in pattern.findall(text) if int(port) < 65536))
     return Complaint(kinds, ports if kinds else ())
@@ -67,7 +67,7 @@ _WHEN = re.compile(r"^\S{0,30}?(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)\S*( UTC| GM
 
 
 def before(line: str, moment: float) -> bool:
-    """Return whether the line's timestamp is before `moment`. A line without a timestamp returns False."""
+    """Return whether the line's timestamp is before `moment`. Without a timestamp the result is False."""
     found = _WHEN.match(line)
     if not found:
         return False

@@ -1,4 +1,4 @@
-"""Helpers with which the rules read the findings. Pure."""
+"""Functions with which the rules read the findings. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def clock(at: float) -> str:
 
 
 def complaining_of(one: Hypothesis, found: Findings) -> list[Failure]:
-    """Return the failed tests with a message about the hypothesis: its service's port, or one of its kinds."""
+    """Return the failed tests whose messages fit the hypothesis: they name its service's port, or show its kinds."""
     ports = {port for port, name in found.ports.items() if one.service and name.partition(".")[0] == one.service}
     hit = []
     for failure in failed(found):
@@ -45,7 +45,7 @@ def about(
 
 
 def of(found: Findings, *kinds: str) -> list[Happening]:
-    """Return the happenings of these kinds, the oldest first."""
+    """Return the recorded events of these kinds, the oldest first."""
     return [one for one in found.happenings if one.kind in kinds]
 
 

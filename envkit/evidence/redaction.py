@@ -22,7 +22,7 @@ _NO_SECRET = re.compile(
     r"variable|audiences|version|quota|lifetime|ttl|budget|controller|mount|review|reviews|request)$",
     re.IGNORECASE,
 )
-"""Ends of names of values that describe a secret but are none, such as `TOKEN_FILE` and `secretName`."""
+"""Ends of names whose values describe a secret but are not secrets, such as `TOKEN_FILE` and `secretName`."""
 
 _HARMLESS = re.compile(
     r"(?:\*+|REDACTED|true|false|null|none|yes|no|not|nil|\d{1,5}|<[^>]*>|\$\{[^}]*\}|\$\w+|[\[{(|>]?)[,.;]?",
@@ -61,7 +61,7 @@ _SHORT = re.compile(
     rf"((?<![A-Za-z])(?:pass|pwd)\\*[\"']?\s{{0,9}}[=:]\s{{0,9}}|(?<![A-Za-z])(?:\w{{1,60}}_)?(?:PASS|PWD)\\*[\"']?=)"
     rf"({_QUOTED}|[^\s,;&}}\]\"']+)"
 )
-"""Short names of passwords in their usual spelling. It matches case, because go test prints `PASS: TestName`."""
+"""Short names of passwords in their usual spelling. Case matters, because go test prints `PASS: TestName`."""
 
 _CURL = re.compile(
     r"(\bcurl\b[^\n]{0,2000}?[\s\"'](?:-u|--user|--proxy-user)[\"'\s,=]{0,9}[^\s:\"',]{1,200}:)([^\s\"']+)",
@@ -71,8 +71,8 @@ _PATH = re.compile(r"(?:~|\.{1,2})?/.*/|file:", re.DOTALL)
 _OPTION = re.compile(
     rf"(--?(?:{_WORD})[\w-]{{0,60}}(?:[\"']\s*,\s*[\"']|['\"]?\s+(?:- )?['\"]?))([^\s\"'-][^\s\"']*)", re.IGNORECASE
 )
-"""An option of a command line with a secret's name, and its value. In all these patterns repetitions that could begin
-anywhere are bounded, so that a hostile log does not take minutes."""
+"""Matches an option with a secret's name and its value on a command line. All these patterns limit repetitions that
+could begin anywhere, so that a hostile log does not take minutes."""
 
 
 class Redactor:
@@ -101,7 +101,7 @@ def _pair(found: re.Match[str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return the replacement in the quotes of the value, so that JSON stays JSON."""
+    """Return the replacement in the same quotes as the value, so that JSON stays valid."""
     opening = re.match(r"\\*[\"']", value)
     return f"{opening[0]}{HIDDEN}{opening[0]}" if opening else HIDDEN
 
@@ -124,7 +124,7 @@ def _userinfo(found: re.Match[str]) -> str:
 
 
 def _in_lines(text: str, needles: tuple[str, ...], hide: Callable[[str], str]) -> str:
-    """Apply `hide` only to lines that contain a needle: the patterns are slow, and most lines contain none."""
+    """Apply `hide` only to lines that contain a needle, because the patterns are slow and most lines need no change."""
     lines = text.splitlines(keepends=True)
     return "".join(hide(line) if any(needle in line.lower() for needle in needles) else line for line in lines)
 

@@ -48,7 +48,7 @@ def engine_gone(found: Findings) -> Iterator[Hypothesis]:
     """Yield a hypothesis if the engine does not answer now, or did not answer for a while during the run."""
     if found.engine:
         reason = f"the container engine does not answer: {found.engine}"
-        sure: Confidence = "possible" if found.engine == NOT_IN_TIME else "certain"  # the machine may be busy
+        sure: Confidence = "possible" if found.engine == NOT_IN_TIME else "certain"  # the machine can be busy
         yield Hypothesis("environment", sure, reason, "is the engine still running?", proved=True)
     for happened in of(found, "error"):
         if happened.detail.get("class") == "EngineError" and not found.engine:
@@ -93,7 +93,7 @@ def short_of_memory(found: Findings) -> Iterator[Hypothesis]:
 def _by_kernel(happened: Happening, near: Happening | None) -> bool:
     """Return whether the kernel killed the service for its memory.
 
-    Not every engine reports this. A service that SIGKILL ended shortly after it came near its limit counts as well.
+    Not every engine reports this. It is therefore also True if SIGKILL ended the service after it came near its limit.
     """
     told = "by the kernel because" in happened.message
     after = near is not None and near.at <= happened.at and bool(happened.detail.get("oom"))
@@ -280,5 +280,5 @@ ENVIRONMENT: tuple[Rule, ...] = (
 
 
 def trouble_before(found: Findings) -> bool:
-    """Return whether the findings show a fault of the environment without the messages of failed tests."""
+    """Return whether the findings show a fault of the environment, apart from the messages of failed tests."""
     return any(rule for rule in ENVIRONMENT[:-2] for _ in rule(found))

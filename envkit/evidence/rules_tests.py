@@ -32,7 +32,7 @@ def registered_twice(found: Findings) -> Iterator[Hypothesis]:
 
 
 def lacks_a_right(found: Findings) -> Iterator[Hypothesis]:
-    """Yield a hypothesis if failed tests needed superuser rights. The presets' users have none."""
+    """Yield a hypothesis if failed tests needed superuser rights. The users of the presets do not have such rights."""
     hit = [one for one in failed(found) if log_patterns.RIGHT in log_patterns.complaint(one.message).kinds]
     if hit:
         said = next(
@@ -49,7 +49,7 @@ def lacks_a_right(found: Findings) -> Iterator[Hypothesis]:
 
 
 def assertions(found: Findings) -> Iterator[Hypothesis]:
-    """Yield a hypothesis if tests failed, by the command's reports, with messages that show no other cause."""
+    """Yield a hypothesis if the command's reports contain failed tests whose messages show no other cause."""
     plain = [one for one in failed(found) if not log_patterns.complaint(one.message).kinds]
     if plain and found.tests:
         reason = f"{found.tests.failures} of {found.tests.tests} tests failed, first {plain[0].test}"
@@ -103,4 +103,4 @@ def exit_code(found: Findings) -> Iterator[Hypothesis]:
 
 
 TESTS: tuple[Rule, ...] = (registered_twice, lacks_a_right, strange_address, assertions, exit_code)
-"""Rules for faults of the command, in order."""
+"""Rules for faults of the tests and of the command, in order."""

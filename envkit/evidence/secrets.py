@@ -1,4 +1,4 @@
-"""Finds an environment's secrets: in its configuration, its variables, the user's variables and its generated files."""
+"""Finds an environment's secrets in its configuration, variables and generated files, and in the user's variables."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from envkit.evidence.redaction import SECRET_NAME, Redactor
 _USERINFO = re.compile(r"://[^:/@\s]*:([^@\s]+)@")
 _VALUE = re.compile(r"^[^:=#]*[:=]\s*[\"']?(.{6,}?)[\"']?\s*$")
 _ABOUT = re.compile(r"(_FILE|_PATH|_DIR|_NAME|File|Path|Key)$")
-"""Names of values that tell where a secret is, or under which key; the value itself is no secret."""
+"""Names of values that tell where a secret is, or under which key. Such a value is not a secret itself."""
 
 LARGEST = 64 << 10
-"""Bytes; a larger file is not searched for secrets."""
+"""Largest size in bytes of a file that is searched for secrets."""
 
 OWN_SHORTEST = 8
-"""Minimum length of a secret in the user's environment, because many variables there only have a similar name."""
+"""Minimum length of a secret in the user's variables, because many of them have a secret's name and hold no secret."""
 
 
 def redactor(environment: Environment, paths: Paths, environ: Mapping[str, str]) -> Redactor:
@@ -43,7 +43,7 @@ def telling(environment: Environment, paths: Paths) -> list[str]:
 
 def _configured(environment: Environment) -> Iterator[str]:
     yield from (secret.value for secret in environment.secrets.values() if secret.value)
-    # `credentials` names where passwords come from; it contains none.
+    # `credentials` names the sources of passwords; it contains no password.
     yield from _leaves(environment.model_dump(mode="json", exclude={"credentials"}), secret=False)
 
 
@@ -120,13 +120,13 @@ def _remembered(paths: Paths) -> Iterator[str]:
 
 
 def _own(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield secrets in the variables that the user's shell or CI has set, because logs of a suite may show them."""
+    """Yield secrets in the variables that the user's shell or CI has set, because logs of a suite can show them."""
     found = _leaves(dict(environ), secret=False)
     return (value for value in found if len(value) >= OWN_SHORTEST and not value.isdigit())
 
 
 def _public(environment: Environment) -> Iterator[str]:
-    """Yield public names of the environment. A password with the same value cannot be distinguished from its name."""
+    """Yield public names of the environment. A password with the same value cannot be distinguished from the name."""
     yield environment.name
     yield from environment.services
     yield from environment.cluster.identities

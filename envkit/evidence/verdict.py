@@ -20,7 +20,7 @@ NOTICED = 5.0
 class Verdict:
     """The result of the judgement: fault, reason, confidence, further evidence (`because`), and the next step.
 
-    Fault `none`: nothing failed. Fault `unknown`: something failed, and the findings do not show what.
+    The fault `none` means that nothing failed. `unknown` means that something failed, and its cause is not known.
     """
 
     fault: Fault
@@ -47,7 +47,7 @@ class Verdict:
 
 
 def judge(findings: Findings) -> Verdict:
-    """Return the verdict for the strongest hypothesis; among equals, the one of the earlier rule.
+    """Return the verdict for the strongest hypothesis. If several are equally strong, the first rule's is chosen.
 
     A fault of the environment counts less if no message of a failed test relates to it.
     """
@@ -63,7 +63,10 @@ def judge(findings: Findings) -> Verdict:
 
 
 def _verdict(chosen: Hypothesis, others: Sequence[Hypothesis], findings: Findings) -> Verdict:
-    """Return the verdict for the chosen hypothesis. Hypotheses for another fault lower its confidence."""
+    """Return the verdict for the chosen hypothesis.
+
+    If it says with certainty that the test is at fault, hypotheses for another fault make it one step less certain.
+    """
     against = [one for one in others if one.fault != chosen.fault and not one.plain]
     confidence = chosen.confidence
     if against and confidence == "certain" and chosen.fault == "test":
@@ -76,7 +79,7 @@ def _verdict(chosen: Hypothesis, others: Sequence[Hypothesis], findings: Finding
 
 
 def _nothing_failed(findings: Findings, found: Sequence[Hypothesis]) -> Verdict:
-    """Return the verdict if no command failed: no fault if it succeeded; without a command, the environment's state."""
+    """Return the verdict if the command succeeded or never ran. If it never ran, judge the environment's state."""
     told = tuple(dict.fromkeys(one.reason for one in found))
     if findings.code == 0:
         return Verdict("none", "the command succeeded", "certain", told)

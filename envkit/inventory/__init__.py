@@ -1,1 +1,1 @@
-"""What exists: modules observe it now, and read and write the record of the last `up`. `export` renders variables."""
+"""Observe what exists now, and read and write the record of the last `up`. `export` returns variables as text."""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Drivers:
     """The drivers that run an environment in its lane. Each opens at its first use, because its imports take time.
 
-    `address` is the value that `RuntimeKind.enter` returned: the engine, or whatever else the lane's runtime runs on.
-    `cancel` ends waits of the runtime.
+    `address` is the value that `RuntimeKind.enter` returned. It tells where the lane's runtime runs, for example on
+    which engine. `cancel` ends waits of the runtime.
     """
 
     environment: Environment
@@ -40,7 +40,7 @@ class Drivers:
     caller: Caller
     cancel: Cancel
     why: str = ""
-    """The reason for the lane."""
+    """The reason why envkit chose the lane."""
 
     def at(self, environment: Environment) -> Drivers:
         """Return the drivers of the same environment at another port offset. They keep an open runtime."""
@@ -64,7 +64,7 @@ class Drivers:
 
     @cached_property
     def claim(self) -> Claim:
-        """The claim of this user and checkout: it decides which resources envkit may change and remove."""
+        """The owner that this command acts for. It decides which resources envkit is allowed to change and remove."""
         record = state.read(self.paths)
         environment = self.environment
         return owner.claim(self.paths.home, environment.checkout, environment.root, record.owner if record else None)

@@ -80,7 +80,7 @@ def _by_service(found: Sequence[Instance]) -> tuple[dict[str, Instance], list[In
 
 
 def image_wants(environment: Environment, paths: Paths, drivers: Drivers) -> dict[str, Want]:
-    """Return each desired service with its image, as if none of them were running."""
+    """Return the inputs of each service with its image. Services that run now have no influence on the result."""
     found = _wants(environment, paths, drivers, {}, drivers.supply.ids(_references(environment, drivers)))
     for name in left_out(environment, drivers, {}):
         del found[name]
@@ -147,7 +147,7 @@ def _cluster_health(
 ) -> ClusterFact:
     """Return `fact` with the reason why the cluster does not work, or with the missing parts of its bootstrap.
 
-    All requests share one connection of the small client: importing the SDK takes too long.
+    All requests share one connection of envkit's own client, because importing the Kubernetes SDK takes too long.
     """
     from envkit.base.abilities import able
     from envkit.config.names import CONTROLLERS
@@ -185,8 +185,8 @@ def _unready(
 ) -> dict[str, str]:
     """Probe every running service; return the reason for each service that does not work.
 
-    A probe has `PATIENCE` seconds to pass, because a busy machine can delay a working service. A service that needs a
-    service that does not run is probed only once, for the report.
+    A probe has `PATIENCE` seconds to pass, because a busy machine can delay a working service. A service is
+    probed only once if another service that it needs does not run.
     """
     running = {
         name: instance
@@ -210,6 +210,6 @@ def _unready(
 
 
 def _strangers(runtime: FullRuntime, running: Mapping[str, Instance]) -> Iterable[tuple[str, Holder]]:
-    """Return each service whose port another program holds, with that program: a probe may pass there as well."""
+    """Return each service whose port another program holds, with that program. A probe can pass at such a port too."""
     found: Mapping[str, Holder] = runtime.strangers(list(running.values()))
     return found.items()

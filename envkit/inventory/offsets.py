@@ -29,7 +29,7 @@ WIDEST = 2000
 """Largest distance that `step` tries; for an environment of 60 ports, `step` finds one below 200."""
 
 OUTGOING = range(32768, 61000)
-"""Ports that Linux gives to outgoing connections: a client could take the port of a service during its restart."""
+"""Ports that Linux gives to outgoing connections. Such a connection could take a service's port during a restart."""
 
 LARGEST, HIGHEST_PORT = 50000, 65535
 
@@ -43,7 +43,7 @@ KEPT = 64
 class Reserved:
     """The offset of one checkout's environment, and its ports at that offset.
 
-    `used` is the time of its last use, in seconds since 1970.
+    `used` is the time of the offset's last use, in seconds since 1970.
     """
 
     name: str
@@ -65,7 +65,7 @@ def proposed(paths: Paths, root: str, ports: Collection[int]) -> int:
 
 
 def reserve(paths: Paths, root: str, ports: Collection[int], cancel: Cancel, lost: Collection[int] = ()) -> int:
-    """Return the stored offset or a new one, and store it: no other environment then gets a port of it.
+    """Return the stored offset or a new one, and store it. No other environment then gets a port at this offset.
 
     `lost` are offsets at which a port was already taken. Raises `EnvironmentFailed` when no offset is free.
     """
@@ -84,7 +84,7 @@ def reserve(paths: Paths, root: str, ports: Collection[int], cancel: Cancel, los
 
 
 def step(ports: Collection[int]) -> int:
-    """Return the distance between offsets: the first number from `STEP` of which no two ports differ by a multiple.
+    """Return the distance between two offsets: the smallest number, from `STEP`, that divides no distance of two ports.
 
     Two environments of one configuration, each at a multiple of this distance, therefore never share a port. This holds
     even if one port (`metrics`) is 1000 above another port: no two offsets then differ by 1000.
@@ -116,7 +116,7 @@ def _search(paths: Paths, root: str, ports: list[int], others: Collection[Reserv
     order = [it for group in slots(ports) for it in _begun(group, first, shuffled=bool(lost))]
     recorded = _recorded(paths)
     up = [it for it in others if _is_up(paths.home, it)]
-    for reserved in (others, up):  # if none is free, take one that is stored for an environment that is not up
+    for reserved in (others, up):  # if no offset is free, take one of an environment that is not up
         for offset in order:
             moved = _moved(ports, offset)
             taken = offset in lost or not recorded.isdisjoint(moved) or _overlap(moved, reserved)
@@ -136,7 +136,7 @@ def _begun(offsets: list[int], first: int, *, shuffled: bool) -> list[int]:
 
 
 def start(name: str, root: str) -> int:
-    """Return the number at which the search begins; users, checkouts and names seldom share the same number."""
+    """Return the number at which the search begins. Different users, checkouts and names seldom get the same number."""
     return int.from_bytes(hashlib.sha256(f"{os.getuid()}:{root}:{name}".encode()).digest()[:4], "big")
 
 
@@ -159,9 +159,9 @@ def _recorded(paths: Paths) -> set[int]:
 
 
 def _fresh(home: Path, entries: Iterable[Reserved]) -> list[Reserved]:
-    """Return the entries to keep: those of environments that are up, and the last `KEPT` used of the others.
+    """Return the stored offsets to keep: all of environments that are up, and the `KEPT` last used of the others.
 
-    Entries of deleted checkouts are dropped unless their environment is up.
+    Offsets of deleted checkouts are dropped, unless their environment is up.
     """
     up = [it for it in entries if _is_up(home, it)]
     down = [it for it in entries if it not in up and (not it.root or Path(it.root).is_dir())]
@@ -177,7 +177,7 @@ def _file(home: Path) -> Path:
 
 
 def _read(home: Path) -> list[Reserved]:
-    """Return the stored entries, or an empty list if the file is missing or broken."""
+    """Return the stored offsets, or an empty list if the file is missing or broken."""
     try:
         rows = json.loads(_file(home).read_text())
         return [Reserved(**{**row, "ports": tuple(map(int, row["ports"]))}) for row in rows]
@@ -187,7 +187,7 @@ def _read(home: Path) -> list[Reserved]:
 
 @contextmanager
 def _alone(home: Path, cancel: Cancel) -> Iterator[None]:
-    """Hold the lock for choosing an offset. The kernel frees it when its process ends; it is held for milliseconds."""
+    """Hold the lock for choosing an offset, for some milliseconds. The kernel frees it if the process ends earlier."""
     from filelock import FileLock, Timeout
 
     path = home / ".locks/.offsets"

@@ -41,9 +41,9 @@ class Prober:
     cancel: Cancel
 
     def health(self, name: str, instance: Instance, patience: float = PATIENCE) -> str:
-        """Return why a running service does not work, or "" when its probe passes within `patience` seconds.
+        """Return why a running service does not work, or "" if its probe passes within `patience` seconds.
 
-        The wait ends at once when the service ends.
+        The wait ends at once when the service ends. A service without a probe counts as working.
         """
         service = self.resolved(name, {name: instance})
         if service.probe is None:
@@ -73,7 +73,7 @@ class Prober:
 
         def port(name: str) -> int:
             key = name or next(iter(service.ports))
-            if service.ports[key].container not in instance.published:  # it was made before the port was configured
+            if service.ports[key].container not in instance.published:  # the container is older than this port
                 raise NotReady(f"{instance.service} does not publish its port {key}")
             return instance.published[service.ports[key].container]
 

@@ -18,7 +18,7 @@ from envkit.planning.origin import Inputs
 SCHEMA = 1
 
 PAUSED = "paused"
-"""The `status` of a record while the environment is paused; otherwise the status is `up`."""
+"""The `status` of a record while the environment is paused. If it is not paused, the status is `up`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ class Carried:
 
 @dataclass(frozen=True)
 class Record:
-    """What the last successful `up` brought up: `env` prints `variables`; each of `ports` must accept connections."""
+    """Facts about what the last successful `up` brought up.
+
+    `env` prints `variables`, and checks that each of `ports` accepts connections.
+    """
 
     name: str
     root: str
@@ -65,9 +68,9 @@ class Record:
     expires: float = 0.0
     carried: tuple[Carried, ...] = ()
     selected: tuple[str, ...] = ()
-    """Names of the requested services (`up redis`) and of what they need; empty if `up` was to start everything."""
+    """Names of the requested services (`up redis`) and of what they need; empty if the user requested everything."""
     parts: int = 0
-    """Number of all services, including the cluster; 0 if `up` was to start everything."""
+    """Number of all services, including the cluster; 0 if the user requested everything."""
     owner: Owner = UNKNOWN
     job: str = ""
     """The CI job for which `up` made the environment, or an empty string."""
@@ -80,7 +83,7 @@ class Record:
 
     @property
     def held_by(self) -> Owner:
-        """The owner who brought the environment up. Records of earlier versions contain only the folder."""
+        """The owner who brought the environment up. Records of earlier versions contain only the checkout."""
         return self.owner if self.owner.known else Owner(checkout=self.root)
 
     @property
@@ -94,19 +97,19 @@ class Record:
 
 
 def standing(count: int, parts: int) -> str:
-    """Return the text for an environment with `count` of its `parts` services up because no others were requested."""
+    """Return the text for an environment of `parts` services, of which only `count` were requested and are up."""
     return f"up in part ({count} of {parts})"
 
 
 def part(selected: Iterable[str], parts: int) -> dict[str, Any]:
-    """Return the names and the number of the services that are up, and the number of all services, for JSON output."""
+    """Return which services are up and how many, and the number of all services, as data for JSON output."""
     names = sorted(selected)
     return {"up": len(names), "of": parts, "selected": names}
 
 
 @dataclass(frozen=True)
 class Begun:
-    """What an `up` writes before its first change: the owner, and the engine that may hold parts of the environment."""
+    """The facts that an `up` writes before its first change: the owner, and the engine on which it makes changes."""
 
     owner: Owner = UNKNOWN
     engine: str = ""

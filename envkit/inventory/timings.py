@@ -40,7 +40,7 @@ class Span:
 
     @property
     def ended(self) -> float:
-        """When the step ended, in seconds since the command began."""
+        """The time at which the step ended, in seconds since the command began."""
         return (self.began or 0.0) + self.seconds
 
     @property
@@ -53,7 +53,7 @@ class Span:
 class Timings:
     """The timings of one `up`.
 
-    `at` is when it began, in seconds since 1970. `seconds` is its wall time. `result` is `up` or `failed`.
+    `at` is the time at which it began, in seconds since 1970. `seconds` is its wall time. `result` is `up` or `failed`.
     """
 
     name: str
@@ -67,7 +67,8 @@ class Timings:
     def critical(self) -> tuple[Span, ...]:
         """The critical path, first step first.
 
-        Its last step is the step that ended last. Before each step comes the one of its needs that ended last.
+        Its last step is the step that ended last. The step before a step S is, of the steps that S needed, the one that
+        ended last.
         """
         by_name = {span.step: span for span in self.spans if span.ran}
         chain: list[Span] = []

@@ -1,1 +1,1 @@
-"""The operations of a user, one module each: up, down, status, run and others. `effects` carries out a plan's steps."""
+"""The operations that a user starts, one module each (up, down, status, run ...). `effects` carries out a plan."""

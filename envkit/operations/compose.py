@@ -19,14 +19,17 @@ COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose
 
 TAKEN = {"image", "build", "command", "entrypoint", "environment", "ports", "depends_on", "user", "working_dir"}
 MEANINGLESS = {"container_name", "restart", "hostname", "networks", "healthcheck", "expose", "profiles"}
-"""Keys that envkit ignores without a remark: it makes names, the network and probes itself."""
+"""Keys that envkit ignores without a remark. For most of them envkit has its own: names, a network, probes."""
 
 PRESETS = {"postgres": 5432, "redis": 6379}
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)\}|(?<!\$)\$(\w+)")
 
 
 def to_envkit(file: Path) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
-    """Return the services by name, and the remarks by service. Raises `UsageError` if it is not a compose file."""
+    """Return the configuration and the remarks of each service, as two mappings by service name.
+
+    Raises `UsageError` if the file is not a compose file.
+    """
     try:
         raw = bounded.load(bounded.read_text(file), bounded.LOADER) or {}
         given = dict(raw.get("services") or {})
@@ -68,7 +71,7 @@ def _preset(preset: str, env: Mapping[str, str], ports: Mapping[int, int]) -> di
     known = {"user": "POSTGRES_USER", "password": "POSTGRES_PASSWORD", "database": "POSTGRES_DB"}
     options = {option: env[name] for option, name in known.items() if preset == "postgres" and name in env}
     if "user" in options:
-        options.setdefault("database", options["user"])  # the image does the same
+        options.setdefault("database", options["user"])  # the PostgreSQL image does the same
     inner = PRESETS[preset]
     made: dict[str, Any] = {"preset": preset}
     if options:
@@ -77,7 +80,7 @@ def _preset(preset: str, env: Mapping[str, str], ports: Mapping[int, int]) -> di
 
 
 def _full(image: str) -> str:
-    """Return the image's name with its registry: every engine accepts this form."""
+    """Return the image's name with its registry, because every engine accepts this form."""
     first, slash, _ = image.partition("/")
     if not slash:
         return f"docker.io/library/{image}"
@@ -92,9 +95,10 @@ def _build(build: Any) -> dict[str, Any]:
 
 
 def _environment(given: Any) -> dict[str, str]:
-    """Return the variables of a list or a mapping.
+    """Return the variables of an `environment:` or `args:` key, which contains a list or a mapping.
 
-    A name without a value refers to the caller's variable. As in compose, a variable that is not set is empty.
+    A name without a value refers to the variable of the user who runs envkit. As in compose, a variable that the user
+    has not set is empty.
     """
     pairs = dict(given) if isinstance(given, Mapping) else dict(_pair(str(word)) for word in given or ())
     return {str(name): f"${{{name}:-}}" if value is None else _optional(_text(value)) for name, value in pairs.items()}
@@ -116,7 +120,8 @@ def _optional(value: str) -> str:
 def _ports(given: Any) -> dict[int, int]:
     """Return the host port of each container port.
 
-    If the host port is below 1024 or not named, the number becomes its remainder modulo 20000, plus 10000.
+    envkit chooses another port if the compose file names no host port, or one below 1024. It divides the container port
+    (or the host port below 1024) by 20000 and adds 10000 to the remainder.
     """
     found = {}
     for port in given or ():

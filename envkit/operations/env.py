@@ -1,6 +1,6 @@
-"""`env`: the variables of an environment that is up.
+"""`env`: read the variables of an environment that is up.
 
-It is fast because it reads only the record and connects to the ports; it imports no SDK and no models.
+`env` is fast because it only reads the record and connects to the ports; it imports no SDK and no models.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from envkit.operations.tokens import renew_tokens_from_host
 
 
 def read(paths: Paths, up: str, environ: Mapping[str, str] = MappingProxyType({})) -> state.Record:
-    """Return the record of an environment that is up. Tokens that expire soon are renewed, also in services.
+    """Return the record of an environment that is up. Tokens that expire soon are renewed.
 
     Raises `NotUp`, with `up` as the command to run, if the environment is not up, is paused, or a port does not answer.
     """

@@ -1,4 +1,4 @@
-"""`logs --follow`: one stream of the new output of several services, until all of them have ended."""
+"""`logs --follow`: print the new output of several services as one stream, until all of them have ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from envkit.operations.services import instances
 from envkit.planning.facts import Instance
 
 LAST = 20
-"""Number of earlier lines of each service that are shown before its new lines."""
+"""Number of earlier lines of each service that are shown before its new lines, if the user requests no number."""
 
 BACK = 10.0
 """Seconds to wait until a service that ended runs again: a restart can be slow on a busy machine."""
@@ -37,7 +37,7 @@ def follow(
 ) -> None:
     """Call `write` for every line, with the service's name first.
 
-    Raises `Cancelled` on Ctrl-C, and `NotUp` if a named service, or every service, is missing.
+    Raises `Cancelled` on Ctrl-C, and `NotUp` if a named service does not exist, or if no service exists.
     """
     found = instances(environment, runtime, up_command, names)
     lines: queue.Queue[Line] = queue.Queue()
@@ -65,7 +65,7 @@ def _read(
     tail: int,
     lines: queue.Queue[Line],
 ) -> None:
-    """Put the lines of one service into the queue, also after restarts. The thread may outlive the command."""
+    """Put the lines of one service into the queue, also after restarts. The thread can run until the process ends."""
     name, place = instance.service, Place()
     try:
         while True:
@@ -85,7 +85,7 @@ def _read(
 
 
 def _again(environment: Environment, runtime: FullRuntime, instance: Instance) -> Instance:
-    """Wait until the service runs again, at most `BACK` seconds; return its last state."""
+    """Wait until the service runs again, at most `BACK` seconds; return its last observed state."""
     deadline = time.monotonic() + BACK
     while not instance.running and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""`gather`: collect evidence of the last run, or of the present state. It works without an engine as well."""
+"""`gather`: collect evidence of the last run and of the present state. This also works if no engine answers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ LOOK_SECONDS = 8.0
 """Longest time in seconds for examining the environment before collecting."""
 
 UP_SECONDS, CANCELLED_SECONDS = 20.0, 3.0
-"""Seconds for the evidence of an `up` that failed, and of one that was cancelled.
+"""Longest time in seconds for the evidence of an `up` that failed, and of one that was cancelled.
 
-CI kills a cancelled job ten seconds after its signal.
+CI kills a cancelled job ten seconds after the signal that cancels it.
 """
 
 
@@ -53,7 +53,7 @@ def gather(
 ) -> Gathered:
     """Collect all evidence, judge it, and return its path and the verdict.
 
-    The evidence includes the last run. The verdict ignores a last run that succeeded, and describes the present state.
+    The evidence includes the last run. If the last run succeeded, the verdict describes only the present state.
     """
     run = latest(paths)
     failed = run if run and run.read_facts().get("code") != 0 else None
@@ -89,7 +89,7 @@ def of_failed_up(
     error: BaseException,
     into: Path | None = None,
 ) -> Gathered | None:
-    """Collect the evidence of an `up` that failed, before anything is removed; set its path in the error.
+    """Collect the evidence of an `up` that failed, before anything is removed; set the evidence's path in the error.
 
     Returns None if collecting fails.
     """

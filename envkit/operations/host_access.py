@@ -1,4 +1,4 @@
-"""What a suite needs so that services can call it: the address of this host, the address to bind, a certificate."""
+"""Make a test suite reachable for services: give it this host's address, the address to bind, and a certificate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ ADDRESS, LISTEN, CERTIFICATES = "ENVKIT_HOST_ADDRESS", "ENVKIT_HOST_LISTEN", "EN
 def variables(environment: Environment, paths: Paths, drivers: Drivers) -> dict[str, str]:
     """Return variables with the address of this host, the address to bind, and the folder of a certificate.
 
-    Only an environment with a cluster has the folder: webhooks of a cluster require TLS.
+    Only an environment with a cluster has the folder, because webhooks of a cluster require TLS. If services cannot
+    reach this host, there are no variables.
     """
     host = drivers.this_host()
     if not host.address:

@@ -60,7 +60,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Result:
-    """The result for one part: `here` (it was present), `pulled`, `built`, `left` (it cannot be pulled) or `failed`."""
+    """The result for one part: `here` (it was present), `pulled`, `built`, `left` (to be built later) or `failed`."""
 
     part: Part
     result: Literal["here", "pulled", "built", "left", "failed"]
@@ -74,7 +74,7 @@ def list_parts(environment: Environment, paths: Paths, drivers: Drivers) -> list
 
 
 def pull(environment: Environment, paths: Paths, drivers: Drivers, control: Control) -> list[Result]:
-    """Pull each part that is not built here, several at once. If one fails, the others are still pulled."""
+    """Pull each part that envkit does not build, several at once. If one fails, the others are still pulled."""
     parts = [part for part in list_parts(environment, paths, drivers) if part.role != "build"]
     return _each(control, parts, partial(_pulled, environment, drivers, control))
 
@@ -82,7 +82,7 @@ def pull(environment: Environment, paths: Paths, drivers: Drivers, control: Cont
 def build(
     environment: Environment, paths: Paths, drivers: Drivers, control: Control, services: Sequence[str] = ()
 ) -> list[Result]:
-    """Build the images of the named services, or of all that have a `build`.
+    """Build the images of the named services, or of all services that have a `build`.
 
     Raises `UsageError` if a named service has no `build`, or if the lane runs processes.
     """
@@ -225,9 +225,9 @@ def _looked_up(environment: Environment, drivers: Drivers, part: Part) -> Part:
 
 
 def _origin(environment: Environment, part: Part, here: str) -> str:
-    """Return where the image comes from, as text: a build, this machine, a registry or a mirror of one.
+    """Return the origin of the image as text: a build, this machine, a registry, or a mirror of a registry.
 
-    If the image replaces another one (`images:`), the text names that one too.
+    If the image replaces another image (`images:`), the text also names the replaced image.
     """
     image = here or part.names[0]
     build_ = environment.services[part.used_by[0]].build if part.want else None

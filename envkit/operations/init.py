@@ -1,4 +1,4 @@
-"""`init`: write a first configuration with comments for a repository, from the repository's files. It asks nothing."""
+"""`init`: write a first configuration with comments, made from a repository's files. The user answers no questions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MENTIONS = {
               "ioredis"),
     "cluster": ("sigs.k8s.io/controller-runtime", "k8s.io/client-go", "kubernetes", "@kubernetes/client-node"),
 }  # fmt: skip
-"""Names of dependencies which show that a repository's tests need this service, or a cluster."""
+"""The names of dependencies that show what a repository's tests need: a service (the key), or a cluster."""
 
 PORTS = {"postgres": 15432, "redis": 16379}
 """Host ports of services that have no configured port. The usual port numbers are often taken."""
@@ -37,7 +37,11 @@ _PACKAGE = re.compile(r"^[A-Za-z0-9][\w.-]*")
 
 @dataclass
 class Seen:
-    """What a repository's files show: services in envkit's format, remarks by service, and the files that were used."""
+    """What envkit found in a repository's files.
+
+    `services` is configuration in envkit's format. `remarks` maps services to notes on them. `cluster` is a cluster
+    type or empty. `sources` are the files that were used, and `test` is the command that runs the tests.
+    """
 
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     remarks: dict[str, list[str]] = field(default_factory=dict)
@@ -48,7 +52,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Written:
-    """The files that were written, the files that were used, and notes on what the user has to do."""
+    """The files that were written, the files that were used, notes for the user, and the command to run the tests."""
 
     files: tuple[Path, ...]
     seen: tuple[str, ...]
@@ -57,7 +61,7 @@ class Written:
 
 
 def init(folder: Path, name: str | None = None) -> Written:
-    """Write `envkit.yaml`, and `tasks.py` if there is none. Raises `UsageError` if `envkit.yaml` exists already."""
+    """Write `envkit.yaml`, and also `tasks.py` if it is missing. Raises `UsageError` if `envkit.yaml` exists."""
     target = folder / OWN_FILE
     if target.exists():
         raise UsageError(f"there is {target} already, and nothing is overwritten", hint="`plan` shows what it would do")
@@ -78,7 +82,7 @@ def init(folder: Path, name: str | None = None) -> Written:
 
 
 def _create(path: Path, text: str) -> None:
-    """Write a new file. Raises `UsageError` if it exists, even if another program made it a moment ago."""
+    """Write a new file. Raises `UsageError` if the file cannot be written, or exists, even since a moment ago."""
     try:
         with path.open("x") as file:
             file.write(text)
@@ -116,7 +120,7 @@ def _mentioned(seen: Seen, packages: Iterable[str]) -> None:
 
 
 def _dependencies(folder: Path) -> Iterator[tuple[str, list[str], str]]:
-    """Return each file that lists dependencies, the names in it, and the usual command of such a repository's tests."""
+    """Yield each file that lists dependencies, the names of the dependencies, and the usual command to run tests."""
     if (text := _text(folder / "go.mod")) is not None:
         direct = [line for line in text.splitlines() if "// indirect" not in line]
         yield "go.mod", re.findall(r"([\w.-]+\.[\w.-]+/[^\s]+)\s+v", "\n".join(direct)), "go test -count=1 ./..."
@@ -164,7 +168,7 @@ def _text(path: Path) -> str | None:
 
 
 def _migrations(seen: Seen, folder: Path) -> None:
-    """Add a service that applies the repository's SQL files in goose's format, if it has PostgreSQL and such files."""
+    """Add a service that applies SQL files in goose's format, if the repository has such files and uses PostgreSQL."""
     database = next((name for name, it in seen.services.items() if it.get("preset") == "postgres"), None)
     for name in ("migrations", "db/migrations", "sql/migrations"):
         files = sorted((folder / name).glob("*.sql"))

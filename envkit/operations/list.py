@@ -1,4 +1,4 @@
-"""`list`: find every environment of this machine, by labels on engines, markers of processes, and files."""
+"""`list`: find every environment of this machine by the labels on engines, the markers of processes, and files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from envkit.inventory import state as records
 State = Literal["busy", "up", "paused", "broken", "unfinished", "gone"]
 """The state of an environment.
 
-busy: an envkit works on it. broken: it was up, and a port of it does not answer. unfinished: parts without a record (a
-failed `up` with `--keep`, or remains). gone: only files are left.
+busy: an envkit process is changing it. broken: it was up, but one of its ports does not answer. unfinished: parts of it
+exist, but no record (after a failed `up --keep`, or after an incomplete removal). gone: only files are left.
 """
 
 
 @dataclass(frozen=True)
 class Found:
-    """One environment: its traces, its record if this user can read it, and the state that follows from both."""
+    """One environment: its traces (the parts that were found), its record if this user can read it, and its state."""
 
     name: str
     state: State
@@ -39,13 +39,13 @@ class Found:
     record: records.Record | None = None
     homes: tuple[str, ...] = ()
     unseen: str = ""
-    """The reason why its engine could not be asked, or an empty string."""
+    """The reason why the environment's engine could not be searched, or an empty string."""
     running: str = ""
     """The `run` that uses it, or an empty string."""
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """The checkouts that own it, according to labels and to the record."""
+        """The checkouts that own the environment, according to the labels and the record."""
         named = {trace.owner.checkout for trace in self.traces} | ({self.record.root} if self.record else set())
         return tuple(sorted(root for root in named if root))
 
@@ -69,22 +69,22 @@ class Found:
 
     @property
     def where(self) -> tuple[str, ...]:
-        """The engines that hold a part of it; `processes` stands for plain processes."""
+        """The engines on which parts of the environment exist; `processes` stands for plain processes."""
         return tuple(sorted({trace.where for trace in self.things}))
 
     @property
     def began(self) -> float:
-        """When its oldest part was started, in seconds since 1970; 0 if no part has a time."""
+        """The time at which the oldest part was started, in seconds since 1970; 0 if no part has a time."""
         return min((trace.began for trace in self.things if trace.began), default=0.0)
 
     @property
     def job(self) -> str:
-        """The CI job for which `up` made it, or an empty string."""
+        """The CI job for which `up` made the environment, or an empty string."""
         return self.record.job if self.record else next((trace.job for trace in self.traces if trace.job), "")
 
     @property
     def expires(self) -> float:
-        """When it expires, in seconds since 1970; 0 means never.
+        """The time at which the environment expires, in seconds since 1970; 0 means never.
 
         The record has priority over labels, because it includes later calls of `up`.
         """
@@ -95,14 +95,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Machine:
-    """All environments of this machine, sorted by name, and the reason why each silent engine does not answer."""
+    """All environments of this machine, sorted by name, and for each engine that does not answer the reason."""
 
     environments: tuple[Found, ...] = ()
     silent: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_environments(home: Path, environ: Mapping[str, str]) -> Machine:
-    """Return the environments of every engine that answers, of all processes and of all files. Changes nothing."""
+    """Return the environments that exist on engines that answer, as processes, or as files. Changes nothing."""
     search = Search(environ)
     with ThreadPoolExecutor(8, thread_name_prefix="survey") as pool:
         sites, silent = _sites(pool.map(lambda kind: kind.sites(search), runtime_kinds()))
@@ -127,7 +127,7 @@ def _traces(site: Site, marks: Sequence[str]) -> list[Trace]:
 
 
 def _sites(found: Iterable[Sites]) -> tuple[list[Site], dict[str, str]]:
-    """Return all sites that answer, and why the others do not, by address."""
+    """Return all sites (engines, or this host for processes) that answer, and the others' addresses and reasons."""
     sites, silent = list[Site](), dict[str, str]()
     for some in found:
         sites += some.found
@@ -138,7 +138,7 @@ def _sites(found: Iterable[Sites]) -> tuple[list[Site], dict[str, str]]:
 def verdict_of(
     name: str, traces: Iterable[Trace], home: Path, sites: Iterable[Site], silent: Mapping[str, str]
 ) -> Found:
-    """Return the environment that the traces of one name belong to.
+    """Return the environment `name`, to which all these traces belong.
 
     The record is read from the state directory that the traces name, or from `home` if they name none.
     """
@@ -167,7 +167,7 @@ def _state(traces: tuple[Trace, ...], record: records.Record | None, busy: bool,
 
 
 def _unseen(record: records.Record | None, home: Path, sites: Iterable[Site], silent: Mapping[str, str]) -> str:
-    """Return why the site that the record names was not asked, or "" if it was asked or the record names none."""
+    """Return why the engine in the record was not searched; "" if it was searched, or if the record has no engine."""
     if record is None or not record.engine_url or any(site.is_at(record.engine_url, home) for site in sites):
         return ""
     return silent.get(record.engine_url, "it does not answer")
@@ -177,7 +177,7 @@ def _unseen(record: records.Record | None, home: Path, sites: Iterable[Site], si
 
 
 def in_files(home: Path) -> Iterator[Trace]:
-    """Return the environments' folders in the state directory, and the folders of services if they are elsewhere.
+    """Yield each environment's folder in the state directory, and each folder of services that is elsewhere.
 
     Services that root starts as processes have their folders outside of the state directory.
     """
@@ -201,7 +201,7 @@ def _written(home: Path, folder: Path) -> Owner:
 
 
 def _beside(services: Path) -> Owner:
-    """Return the owner that the `instance.json` of one of its processes names."""
+    """Return the owner that the `instance.json` of one of the services names."""
     import json
 
     for written in services.glob("*/instance.json"):
@@ -211,11 +211,11 @@ def _beside(services: Path) -> Owner:
     return UNKNOWN
 
 
-# Who uses it
+# Who uses an environment
 
 
 def is_locked(paths: Paths) -> bool:
-    """Return whether an envkit works on it at this moment. If this user cannot open the lock, return True.
+    """Return whether an envkit process is changing the environment. If this user cannot open its lock, return True.
 
     This check takes a shared lock. Several checks at the same time therefore do not report each other as busy.
     """

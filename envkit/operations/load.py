@@ -21,7 +21,7 @@ STEP = "load"
 
 @dataclass(frozen=True)
 class Brought:
-    """An image, its id on the engine, and the nodes into which it was copied."""
+    """An image, its id on the engine, and the nodes into which it was copied. Nodes that had it are left out."""
 
     image: str
     id: str
@@ -31,7 +31,7 @@ class Brought:
 def load(
     environment: Environment, drivers: Drivers, control: Control, up_command: str, images: Sequence[str]
 ) -> list[Brought]:
-    """Copy the images into each node that does not have the same image id yet, and return what was copied.
+    """Copy the images into each node that does not have the same image id yet, and return the result for each image.
 
     Raises `UsageError` if the cluster has no nodes, `NotUp` if it does not run, and `ImageUnavailable` with every image
     that this engine does not have.

@@ -15,8 +15,8 @@ from envkit.base.waiting import Cancel, until
 def locked(paths: Paths, seconds: float, stream: Stream, cancel: Cancel) -> Iterator[None]:
     """Hold the lock of the environment, so that no other envkit of this machine changes it.
 
-    The kernel frees the lock when its process ends. If another envkit holds the lock, this function reports that and
-    waits at most `seconds`; then it raises `EnvironmentFailed`.
+    The kernel frees the lock when the process that holds it ends. If another envkit holds the lock, this function
+    reports that and waits at most `seconds`. Then it raises `EnvironmentFailed`.
     """
     from filelock import FileLock, Timeout
 
@@ -31,7 +31,7 @@ def locked(paths: Paths, seconds: float, stream: Stream, cancel: Cancel) -> Iter
             return None
         except Timeout:
             refused += 1
-            if refused == 2:  # at the first refusal a `list` may be checking the lock
+            if refused == 2:  # the first time, a `list` may be checking the lock
                 stream.note(f"another envkit is working on environment {paths.name}; waiting for it to finish")
             return "the lock is held"
 

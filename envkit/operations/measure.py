@@ -26,7 +26,7 @@ class Measured:
 def measure(
     environment: Environment, drivers: Drivers, cancel: Cancel, instances: Mapping[str, Instance]
 ) -> dict[str, Measured]:
-    """Return the measured values of each store, by service. A store that does not answer is left out."""
+    """Return the measured values of each store under its service's name. A store that does not answer is left out."""
     prober = drivers.prober(cancel)
     questions: dict[str, Callable[[], Measured | None]] = {}
     for name, instance in instances.items():

@@ -1,4 +1,4 @@
-"""`images save` and `images load`: copy everything that `up` needs to a machine without network, in one file."""
+"""`images save` and `images load`: move everything that `up` needs, as one file, to a machine without network."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _save_programs(
 
 
 def load(drivers: Drivers, control: Control, caller: Caller, path: Path) -> Loaded:
-    """Load each image and program of the archive that is not present. If loading images fails, none of them stays.
+    """Load each image and program of the archive that is not present. If loading images fails, no new image stays.
 
     Raises `UsageError` if the archive is not for this machine, and `EnvironmentFailed` if it is damaged.
     """
@@ -138,7 +138,7 @@ def _step(stream: Stream, name: str) -> Iterator[Any]:
 
 
 def _engine(drivers: Drivers) -> OnEngine:
-    """Return the engine; the lane must have one."""
+    """Return the engine. Call this only in a lane that has an engine."""
     engine = able(drivers.backend, OnEngine)
     assert engine is not None  # only an engine has images
     return engine
@@ -222,7 +222,7 @@ def _load_images(drivers: Drivers, cancel: Cancel, archive: Archive, report: Any
             imported(api, archive.open(IMAGES), size, report, cancel)
             for row in lacking:
                 _named(drivers, api, row)
-            _back(api, [row for row in rows if row not in lacking], before)  # the engine moved these names too
+            _back(api, [row for row in rows if row not in lacking], before)  # loading moved these names too
         except BaseException:
             _back(api, lacking, before)
             raise
@@ -234,9 +234,9 @@ def _load_images(drivers: Drivers, cancel: Cancel, archive: Archive, report: Any
 
 
 def _serves(row: Mapping[str, Any], identity: str) -> bool:
-    """Return whether the present image, which has this id, can be used in place of the archive's image.
+    """Return whether the present image (`identity` is its id) can be used in place of the archive's image.
 
-    An image that envkit built has a name made from its content, so any image of that name is right.
+    The name of an image that envkit built contains a hash of its inputs, so every image of that name can be used.
     """
     return identity == row["id"] or bool(identity and row["built"])
 

@@ -1,4 +1,4 @@
-"""The check before every change: the existing resources must belong to this user and checkout."""
+"""Check before every change that the existing resources belong to this user and checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pause`: freeze the whole environment until `up` resumes it. It uses no processor time, and keeps its memory."""
+"""`pause`: freeze the whole environment until `up` resumes it. Frozen parts use no processor time, but keep memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from envkit.planning.plan import CLUSTER
 
 
 def pause(environment: Environment, paths: Paths, drivers: Drivers, control: Control, up_command: str) -> list[str]:
-    """Pause every running service and the cluster, and return their names. Those that are already paused stay so.
+    """Pause every running service and the cluster, and return their names. Parts that are paused already stay paused.
 
     Raises `UsageError` while a `run` uses the environment, `NotUp` if nothing of it exists, and `EnvironmentFailed` if
     a part could not be paused; then every service is resumed.

@@ -1,4 +1,4 @@
-"""Bring up an environment at a given port offset, or at one that envkit chooses.
+"""Bring up an environment at a given port offset, or at an offset that envkit chooses.
 
 If another program takes a port of a chosen offset first, envkit tries another offset.
 """
@@ -35,11 +35,11 @@ class PortsLost(Exception):
 
 @dataclass(frozen=True)
 class Placement:
-    """How an environment gets its port offset.
+    """What `with_port_offset` needs to choose a port offset.
 
     `fixed_ports` are the host ports of the configuration, without an offset; envkit chooses an offset for them.
-    `settle` makes the environment's files for an offset, and returns the environment at that offset. If it is None, the
-    environment is used as it is.
+    `settle` is a function that writes the environment's files for an offset, and returns the environment at that
+    offset. If `settle` is None, the environment is used as it is.
     """
 
     fixed_ports: frozenset[int] = frozenset()
@@ -95,7 +95,7 @@ def ports_lost_as_error(environment: Environment, *, from_nothing: bool) -> Iter
 
 
 def lost_port(environment: Environment, error: BaseException) -> EnvkitError | None:
-    """Return the failure if envkit chose the offset and another program holds a port of it, else None."""
+    """Return the error if envkit chose the offset and the error says that a port is taken, else None."""
     if not environment.offset_auto or not isinstance(error, EnvkitError):
         return None
     errors = error.errors.values() if isinstance(error, StepsFailed) else [error]

@@ -33,12 +33,12 @@ Report = Callable[[str], None]
 Row = dict[str, Any]
 
 ALONE = ("etcd", "kubernetes")
-"""Programs that need no other files, so that envkit can pack them from any folder."""
+"""Programs that need no other files. envkit can therefore pack them from any folder."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """The cache folder of programs, and the environment variables that may name another one."""
+    """The cache folder of programs, and the environment variables, which can name another folder."""
 
     cache: Path
     environ: Mapping[str, str]
@@ -50,7 +50,7 @@ class Home:
 
 
 def pack_kind(home: Home, archive: Writer) -> tuple[list[Row], list[str]]:
-    """Add kind to the archive; return its rows for the manifest, and a note if it is not on PATH."""
+    """Add kind to the archive; return its rows for the manifest, and a note if kind is not on PATH."""
     path = shutil.which(program(home.environ, home.cache))
     if not path:
         return [], ["kind is not on PATH here, and not in the archive: the other machine must have it"]
@@ -96,7 +96,7 @@ def _store(home: Home, name: str) -> Store:
 def _put(archive: Writer, name: str, version: str, room: str, entry: str, files: list[tuple[str, Path]]) -> Row:
     """Add files to the archive as one tar file; return its row for the manifest.
 
-    `room` and `entry` are the place in the cache into which `unpack` puts the files.
+    `room` (a part of the cache) and `entry` (a folder in it) tell `unpack` where to put the files.
     """
     member = f"programs/{name}.tar"
     archive.add(member, packed(files))
@@ -113,7 +113,7 @@ def _pack_site(home: Home, archive: Writer, report: Report, cancel: Cancel) -> R
 
 
 def _entry_of(store: Store, found: Program) -> Path | None:
-    """Return the entry of envkit's cache that contains all of the programs, or None if there is none."""
+    """Return the one folder of envkit's cache that contains all files of `found`, or None if no folder does."""
     folders = {store.folder / path.relative_to(store.folder).parts[0] for path in found.paths.values()
                if path.is_relative_to(store.folder)}  # fmt: skip
     whole = len(folders) == 1 and all(path.is_relative_to(store.folder) for path in found.paths.values())
@@ -122,7 +122,7 @@ def _entry_of(store: Store, found: Program) -> Path | None:
 
 @contextmanager
 def _as_entry(found: Program) -> Iterator[list[tuple[str, Path]]]:
-    """Yield the files for a cache entry with these programs: the name in the entry and the path of each file."""
+    """Yield the files of a new folder for the cache: for each file, its name in that folder and its present path."""
     programs = {name: f"bin/{name}" for name in found.paths}
     files = {programs[name]: digest(path.resolve()) for name, path in found.paths.items()}
     manifest = {"schema": SCHEMA, "origin": found.source, "version": found.version, "programs": programs,
@@ -163,7 +163,7 @@ def _place(home: Home, row: Row) -> Path:
 
 
 def _unpacked(home: Home, archive: Archive, row: Row) -> str:
-    """Unpack one program beside its place, then rename it; return `loaded`, or `kept` if an intact one is there."""
+    """Unpack one program into a new folder and rename the folder; return `loaded`, or `kept` if it was present."""
     place = _place(home, row)
     if _is_whole(home, row, place):
         return "kept"

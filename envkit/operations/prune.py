@@ -24,7 +24,7 @@ from envkit.operations.remove import down
 
 @dataclass(frozen=True)
 class PruneTarget:
-    """An environment that `prune` may remove, and the reason."""
+    """An environment that `prune` is allowed to remove, and the reason."""
 
     found: Found
     reason: str
@@ -32,7 +32,7 @@ class PruneTarget:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed of one environment, or the problem that prevented it."""
+    """The parts of one environment that were removed, or the problem that prevented the removal."""
 
     name: str
     removed: tuple[str, ...] = ()
@@ -42,14 +42,14 @@ class Pruned:
 def choose(environments: Iterable[Found], now: float | None = None) -> list[PruneTarget]:
     """Return the environments of this user that are expired or orphaned.
 
-    Environments that are in use stay, and so do those whose files this process cannot read.
+    Environments that are in use, or whose files this process cannot read, are left out.
     """
     moment = time.time() if now is None else now
     return [PruneTarget(found, reason) for found in environments if (reason := why(found, moment))]
 
 
 def why(found: Found, now: float) -> str:
-    """Return why `prune` may remove the environment, or "" if it must stay."""
+    """Return why `prune` is allowed to remove the environment, or "" if the environment must stay."""
     asks = here(Path(), "")
     if found.owner is None or found.owner.user not in ("", asks.user):
         return ""
@@ -87,7 +87,10 @@ def _revived(one: PruneTarget, paths: Paths) -> str:
 
 
 def _judgeable(found: Found) -> bool:
-    """Return whether this user can read all its state directories; those of another machine count as unreadable."""
+    """Return whether this user can read all state directories of the environment.
+
+    The state directories of another machine count as unreadable.
+    """
     folders = [labels.home_here(mark) for mark in found.homes]
     return all(folder is not None and _readable(folder) for folder in folders)
 
@@ -104,7 +107,7 @@ def _readable(folder: Path) -> bool:
 
 
 def _homely(found: Found) -> bool:
-    """Return whether the traces name their state directory. If they do not, a record may exist in any directory."""
+    """Return whether the traces name their state directory. If they do not, a record can exist in any directory."""
     return any(trace.owner.mark for trace in found.traces)
 
 
@@ -139,7 +142,8 @@ def prune(
 def _claim(found: Found, home: Path) -> Claim:
     """Return this user's claim with the machine, state directory and checkout of the environment's owner.
 
-    The owner's checkout is gone or its time is over, so this user may remove what is left.
+    A claim says for which owner a command acts. `why` showed that the environment is not needed any more, so this user
+    is allowed to remove it.
     """
     owner = found.owner or Owner()
     ours = here(home, owner.checkout or "")

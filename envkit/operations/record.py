@@ -1,4 +1,4 @@
-"""Write the record of an environment that is up: its variables, its ports, its tokens."""
+"""Write the record of an environment that is up: a file with its variables, ports and tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from envkit.planning.steps import CLUSTER, Want
 from envkit.planning.values import RuntimeValues, placeholder, values
 
 ENVIRONMENT = "ENVKIT_ENVIRONMENT"
-"""The variable with the environment's name. Test suites make the marker of their Redis from it."""
+"""The variable with the environment's name. A test suite can compare it with the marker that envkit puts into Redis."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Provenance:
     job: str = ""
     """The CI job for which the environment is made, or an empty string."""
     expires: float = 0.0
-    """The time in seconds since 1970 after which `prune` may remove the environment; 0 keeps an earlier value."""
+    """The time in seconds since 1970 after which `prune` removes the environment; 0 keeps an earlier value."""
 
 
 def write_record(
@@ -50,7 +50,7 @@ def write_record(
 ) -> state.Record:
     """Write the record of what is up now, for `env` and for the next `up`, and return it.
 
-    `selected` are the services that this `up` was to bring up; a command that brings up nothing more leaves it empty.
+    `selected` are the services that this `up` had to bring up; a command that brings up nothing leaves it empty.
     `fresh` means that nothing of the environment existed before. `wants` are the inputs of an `up`; other commands
     leave it None.
     """
@@ -123,7 +123,10 @@ def _origin(
 
 
 def _api_port(environment: Environment, paths: Paths) -> dict[str, int]:
-    """Return the port of the API server on this host: like services' ports, it must accept connections."""
+    """Return the port of the API server on this host under the name `cluster.api`, or {} without an API server.
+
+    `env` checks that this port accepts connections, as it checks the ports of services.
+    """
     from envkit.base import kubeconfig
 
     if not environment.cluster.wanted or not paths.kubeconfig.exists():
@@ -135,7 +138,7 @@ def _api_port(environment: Environment, paths: Paths) -> dict[str, int]:
 def variables(environment: Environment, paths: Paths, drivers: Drivers, ports: Mapping[str, int]) -> dict[str, str]:
     """Return all exported variables of the environment, with references resolved for this host.
 
-    A service that is not up (after `up SERVICE...`) exports nothing. Without a cluster, its variables are missing.
+    A service that is not up (after `up SERVICE...`) exports nothing. Variables of a cluster that is not up are missing.
     """
     addressing = wanted.published(environment, ports)
     known = values(environment, addressing, RuntimeValues(paths, host=drivers.this_host))
@@ -175,7 +178,7 @@ def _renewals(environment: Environment, paths: Paths) -> Iterator[state.Renewal]
 def _carried(
     environment: Environment, paths: Paths, drivers: Drivers, ports: Mapping[str, int]
 ) -> Iterator[state.Carried]:
-    """Return the services' files that contain a token, with a placeholder for each token."""
+    """Yield each file of a service that contains tokens, with a placeholder in place of each token."""
     there = {port.partition(".")[0] for port in ports}
     for name, service in environment.services.items():
         if service.once or not service.files or (service.ports and name not in there):

@@ -40,9 +40,10 @@ def said(error: BaseException) -> str:
 
 
 def claim_of_lost_checkout(claim: Claim, held: Owner | None) -> Claim:
-    """Return the claim. If the recorded owner's checkout was deleted, the claim gets that checkout.
+    """Return the claim. If the recorded owner's checkout was deleted, the returned claim names that checkout.
 
-    If the owner was in another mount namespace, the claim stays as it is: the folder may exist there.
+    The user can then remove an environment whose checkout was deleted. If the owner was in another mount namespace, the
+    claim stays as it is, because the folder can exist there.
     """
     if held is None or claim.on(held).whose is not Relation.CHECKOUT:
         return claim
@@ -52,7 +53,7 @@ def claim_of_lost_checkout(claim: Claim, held: Owner | None) -> Claim:
 
 
 def held_by(paths: Paths) -> Owner | None:
-    """Return the owner that the files of the state directory name, or None if they name none."""
+    """Return the owner that the environment's files name, or None if they do not name an owner."""
     record, begun = state.read(paths), state.read_begun(paths)
     if begun and begun.owner.known:
         return begun.owner
@@ -62,7 +63,7 @@ def held_by(paths: Paths) -> Owner | None:
 def down(
     name: str, paths: Paths, engine: str, environ: Mapping[str, str], say: Callable[[str], None], claim: Claim
 ) -> list[str]:  # fmt: skip
-    """Remove everything with this environment's label that the claim covers, and return the names.
+    """Remove everything with this environment's label that the claim covers, and return the names of what was removed.
 
     A second call removes nothing and succeeds. Resources of other owners stay. Raises `EnvironmentFailed` with what
     could not be removed, or `HolderError` if all of that belongs to other owners.
@@ -86,7 +87,8 @@ def down(
                 problems += wrong
             answering += sites.found
             if sites.found and not any(site.address for site in sites.found):
-                # After the services, which get more time to end, and before nodes: kind may be about to make one.
+                # Processes end after the services, which get more time to end, and before the engines are searched
+                # for nodes, because kind may be about to create one.
                 ended, left = end_processes(name, claim)
                 removed += ended
                 problems += left
@@ -112,7 +114,7 @@ def _left(problems: Sequence[BaseException]) -> EnvkitError:
 
 
 def known_engines(paths: Paths) -> Engines | None:
-    """Return the engines that the environment's files name; None if they do not show where the environment ran.
+    """Return the engines that the environment's files name, or None if the files do not show where it ran.
 
     The record has the engine of the last `up` that succeeded, and `paths.begun` the engine of the last `up` that began.
     """
@@ -126,7 +128,7 @@ def known_engines(paths: Paths) -> Engines | None:
 def _silent(
     known: Engines, sites: Sequence[Site], silent: Mapping[str, str], paths: Paths
 ) -> list[BaseException]:  # fmt: skip
-    """Return an error for each engine that may have something of the environment and was not asked."""
+    """Return an error for each engine on which parts of the environment may exist and which does not answer."""
     return [
         EngineError(
             f"{engine} at {url}, where the environment was brought up: "
@@ -145,7 +147,7 @@ def on_processes_alone(paths: Paths) -> bool:
 def _clear(
     site: Site, name: str, paths: Paths, say: Callable[[str], None], claim: Claim
 ) -> tuple[list[str], list[BaseException]]:  # fmt: skip
-    """Remove everything of the environment at one site. Return what was removed, and what went wrong."""
+    """Remove all parts of the environment on one engine, or all its processes; return their names, and the errors."""
     gone: list[str] = []
     try:
         with site.open(paths, claim) as place:
@@ -189,7 +191,7 @@ def _remove_folders(paths: Paths, sites: Iterable[Site], claim: Claim) -> tuple[
         if not is_own_folder(folder):
             problems.append(HolderError(f"{folder} is not a folder of this user's: somebody else made it"))
         elif folder == paths.services and _others_in(paths, sites, claim):
-            continue  # an earlier error names them
+            continue  # an earlier error names these services
         else:
             shutil.rmtree(folder)
             removed.append(str(folder))
@@ -197,7 +199,7 @@ def _remove_folders(paths: Paths, sites: Iterable[Site], claim: Claim) -> tuple[
 
 
 def _others_in(paths: Paths, sites: Iterable[Site], claim: Claim) -> bool:
-    """Return whether a service of another state directory or checkout has its folder there."""
+    """Return whether a service of another state directory or checkout has its folder in `paths.services`."""
     for site in sites:
         if site.address:
             continue
@@ -222,7 +224,7 @@ def end_processes(name: str, claim: Claim) -> tuple[list[str], list[BaseExceptio
         if claim.on(one.owner, process=True).ours:
             with suppress(psutil.NoSuchProcess):
                 found.append(psutil.Process(one.pid))
-        elif not one.service:  # `_clear_processes` reports services
+        elif not one.service:  # `_clear` reports services
             left.append(_stranger(one, claim))
     for process in found:
         _quietly(process.terminate)

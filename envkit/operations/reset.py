@@ -1,4 +1,4 @@
-"""`reset`: return the environment to the state before any test ran. It restarts nothing, and waits only for seconds."""
+"""`reset`: return the environment to the state before any test ran, within seconds and without a restart."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from envkit.operations.state_checks import check_not_paused, not_up
 from envkit.planning.facts import Instance
 
 DRAIN_SECONDS = 10.0
-"""Seconds for queued events to reach the database; otherwise they would appear during the next run."""
+"""Longest time in seconds until queued events are in the database. If they came later, the next run would see them."""
 
 HEALTHY_SECONDS = 10.0
-"""Seconds for services to reconnect to a database that `reset` had to create again."""
+"""Longest time in seconds until services work again with a database that `reset` had to create again."""
 
 ANSWER_SECONDS = 5.0
-"""Seconds for one HTTP answer about a queue."""
+"""Longest time in seconds for one HTTP answer about a queue."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part that was reset: its name, what was done, and the seconds that it took."""
+    """One part that was reset: its name, a text about what was done, and the seconds that it took."""
 
     name: str
     said: str

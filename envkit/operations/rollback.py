@@ -22,7 +22,7 @@ Failed = Callable[[Environment, Drivers, Exception], None]
 
 
 def rollback(effects: Effects, keep: bool, error: Exception, failed: Failed | None) -> None:
-    """Collect evidence, then remove what this run made unless `keep` is true. Problems are reported.
+    """Collect evidence, then remove what this run made, unless `keep` is true. Report problems of the removal.
 
     If `failed` is given, this function calls it and does not collect evidence itself.
     """
@@ -70,7 +70,7 @@ def undo(effects: Effects) -> list[str]:
 def _made(effects: Effects) -> list[Instance]:
     """Return the instances that one `up` recorded, and those that carry the label and did not exist before.
 
-    A signal may end a step after the engine has made a container and before the step has recorded it.
+    A signal can end a step after the engine has made a container and before the step has recorded it.
     """
     before = {it.id for it in (*effects.facts.instances.values(), *effects.facts.strays)}
     made = {it.id: it for it in effects.made.values()}
@@ -81,7 +81,7 @@ def _made(effects: Effects) -> list[Instance]:
 
 
 def _forget(environment: Environment, paths: Paths, drivers: Drivers) -> None:
-    """Remove the network and the files of an environment if none of its services exists any more."""
+    """Remove the network and the files of an environment if it has no services any more."""
     if not drivers.runtime.observe(environment.name):
         drivers.networks.remove_all(environment.name)
         shutil.rmtree(paths.folder, ignore_errors=True)

@@ -22,19 +22,22 @@ CANCELLING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals with which CI or a user cancels the whole run."""
 
 CHILD_GRACE = 3.0
-"""Seconds that a cancelled command has to end. CI kills after about ten, and `run` still removes the environment."""
+"""Seconds that a cancelled command has to end.
+
+CI kills a cancelled job after about ten seconds, and `run` must still remove the environment in that time.
+"""
 
 
 @dataclass
 class Cancelled:
-    """Whether a signal cancelled the run: the signal, its time, and whether a second one came (`hurry`)."""
+    """The signal that cancelled the run (0 if none did), its time, and whether a second signal came (`hurry`)."""
 
     signum: int = 0
     since: float = 0.0
     event: threading.Event = field(default_factory=threading.Event)
     hurry: threading.Event = field(default_factory=threading.Event)
     interrupted: bool = False
-    """Whether Ctrl-C was pressed on the terminal. The command gets that signal too, and decides whether to end."""
+    """Whether the user pressed Ctrl-C. The terminal sends that signal to the command too, which decides when to end."""
 
     def heard(self, signum: int) -> None:
         """Record a signal: the first cancels the run, each later one sets `hurry`."""
@@ -103,7 +106,10 @@ def _insist(
 
 @contextmanager
 def _forwarding(cancelled: Cancelled) -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Pass signals on to the child once it has begun; meanwhile signals do not end this process."""
+    """Pass signals on to the child process. A signal that comes before the child's start is passed on at the start.
+
+    Inside the `with` block, these signals do not end this process.
+    """
     running: list[subprocess.Popen[bytes]] = []
     early: list[int] = []
 
@@ -115,7 +121,7 @@ def _forwarding(cancelled: Cancelled) -> Iterator[Callable[[subprocess.Popen[byt
     def hand_on(signum: int, _frame: FrameType | None) -> None:
         if signum == signal.SIGINT and from_terminal():
             cancelled.interrupted = True
-            return  # the terminal sends it to the command as well; the command decides whether to end
+            return  # the terminal sends it to the command too, which decides whether to end
         if signum in CANCELLING:
             cancelled.heard(signum)
         if not running:
@@ -132,7 +138,7 @@ def _forwarding(cancelled: Cancelled) -> Iterator[Callable[[subprocess.Popen[byt
 
 
 def from_terminal() -> bool:
-    """Return whether Ctrl-C of a terminal reaches this process and its children."""
+    """Return whether Ctrl-C, pressed in the terminal, reaches this process and its children."""
     try:
         return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):

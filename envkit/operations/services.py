@@ -24,7 +24,7 @@ def instances(
 ) -> dict[str, Instance]:
     """Return the instances of the named services, or all instances if no name is given.
 
-    Raises `NotUp` if one of them does not exist.
+    Raises `NotUp` if a named service does not exist, or if no service exists.
     """
     found = {instance.service: instance for instance in runtime.observe(environment.name)}
     plan.select(environment, names)
@@ -42,7 +42,10 @@ def logs(
     tail: int | None,
     write: Callable[[str], None],
 ) -> None:
-    """Call `write` for each line of the services' logs. With several services each line begins with a name."""
+    """Call `write` for each line of the services' logs.
+
+    If there are several services, each line begins with the name of its service.
+    """
     found = instances(environment, runtime, up_command, names)
     for name, line in _lines(runtime, found, tail):
         write(f"{name} | {line}" if len(found) > 1 else line)
@@ -51,7 +54,7 @@ def logs(
 def rows(
     environment: Environment, runtime: FullRuntime, up_command: str, names: Sequence[str], tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Return each line of the services' logs, with the service's name first."""
+    """Return an iterator over the lines of the services' logs, each as a pair: the service's name and the line."""
     return _lines(runtime, instances(environment, runtime, up_command, names), tail)
 
 
@@ -92,7 +95,7 @@ def restart(
 
 
 def _remember(environment: Environment, paths: Paths, drivers: Drivers) -> None:
-    """Write the record again, because the engine may have chosen other ports."""
+    """Write the record again, because the engine can choose other ports at a restart."""
     record = state.read(paths)
     if record:
         found = {it.service: it for it in drivers.runtime.observe(environment.name)}

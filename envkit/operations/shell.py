@@ -44,7 +44,7 @@ def entry(
 ) -> Entry:
     """Return the command that runs `argv` in a service or with the cluster; without `argv` it runs a client or shell.
 
-    Raises `NotUp`, `UsageError` (the service does not run), or `ToolMissing` (the client is not installed).
+    Raises `NotUp`, `UsageError` (a one-shot on this host has no shell), or `ToolMissing` (the client is not installed).
     """
     prober = drivers.prober(cancel)
     if name == CLUSTER:
@@ -76,7 +76,7 @@ def _service(
 ) -> Entry:
     client, variables = client_of(service, drivers.runtime.ports_beside(instance))
     environ = dict(environ)
-    if sources := able(drivers.supply, KnowsSources):  # the client may be in the folder of the service's program
+    if sources := able(drivers.supply, KnowsSources):  # the client can be in the folder of the service's program
         folders = sources.folders_of(instance.image)
         environ["PATH"] = ":".join([*dict.fromkeys(folders), environ.get("PATH", "")])
     return Entry(*drivers.runtime.way_in(instance, client, variables, argv, environ, tty=tty))
@@ -104,7 +104,7 @@ def _cluster(
 
 
 def _kubectl(paths: Paths) -> list[str]:
-    """Return the folder of the API server's program, which may contain kubectl, if the server runs as a process."""
+    """Return the folder of the API server's program if the server is a process: kubectl can be in that folder."""
     from envkit.drivers.runtimes.spawning import launch_of
 
     try:

@@ -1,6 +1,6 @@
 """The errors of every command for an environment that is not up, is paused, or is up in another place.
 
-Each has one text and one hint. This module imports little, because `env` uses it too.
+Every command therefore prints the same text and hint. This module imports little, because `env` must be fast.
 """
 
 from __future__ import annotations

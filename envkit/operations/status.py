@@ -1,4 +1,4 @@
-"""`status`: which services exist, at which addresses, and whether they work."""
+"""`status`: show which services exist, their addresses, and whether they work."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Row:
     image: str = ""
     since: str = ""
     source: str = ""
-    """The version and the origin of its program; an empty string for a container."""
+    """The version and the origin of the service's program; an empty string for a container."""
     usage: Usage = field(default_factory=Usage)
     limit: int = 0
-    """Its memory limit in bytes; 0 means no limit."""
+    """The service's memory limit in bytes; 0 means no limit."""
     share: float | None = None
-    """Its share of one processor since the previous status (`--watch`); None in the first status."""
+    """The service's share of one processor since the previous status (`--watch`); None in the first status."""
 
 
 @dataclass(frozen=True)
@@ -55,35 +55,35 @@ class Status:
     engine: str
     rows: tuple[Row, ...]
     missing: tuple[str, ...] = ()
-    """Parts that cannot run on this machine, each with what does not work without it."""
+    """Parts of the cluster that cannot run on this machine, each with the missing program and the consequence."""
     host: str = ""
     """The address at which services reach this host."""
     selected: frozenset[str] = frozenset()
-    """The names of the services that `up` was to bring up; empty if it was everything."""
+    """The names of the services that the user requested from `up`; empty if the user requested everything."""
     port_offset: int = 0
     offset_chosen: bool = False
     """Whether envkit chose the port offset."""
 
     @property
     def asked(self) -> tuple[Row, ...]:
-        """The rows of the services that `up` was to bring up, and of everything else that exists."""
+        """The rows of the requested services, and of everything else that exists."""
         if not self.selected:
             return self.rows
         return tuple(row for row in self.rows if row.name in self.selected or row.state != "absent")
 
     @property
     def up(self) -> bool:
-        """Whether every row of `asked` is ready or done."""
+        """Whether every requested service is ready or done."""
         return bool(self.asked) and all(row.health in ("ready", "done") for row in self.asked)
 
     @property
     def in_part(self) -> bool:
-        """Whether the environment is up in part: `up` was to bring up some services only, and these work."""
+        """Whether only a part of the environment is up: the user requested some services only, and these work."""
         return self.up and len(self.asked) < len(self.rows)
 
     @property
     def standing(self) -> str:
-        """`up`, `up in part (1 of 5)`, `paused` or `not up`."""
+        """The state of the environment as text: `up`, `up in part (1 of 5)`, `paused` or `not up`."""
         if self.in_part:
             return state.standing(len(self.asked), len(self.rows))
         return "up" if self.up else "paused" if self.paused else "not up"
@@ -144,7 +144,7 @@ def looks(environment: Environment, paths: Paths, drivers: Drivers, cancel: Canc
 def _share(row: Row, now: float, before: tuple[float, Usage] | None) -> float | None:
     """Return the share of one processor, or None if there is no previous value, or if the service was restarted.
 
-    After a restart the processor time is less than the previous value.
+    A processor time that is less than the previous value shows a restart.
     """
     if before is None or row.usage.cpu < before[1].cpu:
         return None
@@ -161,7 +161,7 @@ def _measured(measure: Callable[[Measurable], Usage], things: Iterable[Measurabl
     def ask(thing: Measurable) -> Usage:
         try:
             return measure(thing)
-        except EngineError:  # the service ended meanwhile, or this engine reports no usage
+        except EngineError:  # the service has ended, or this engine reports no usage
             return Usage()
 
     with ThreadPoolExecutor(8, thread_name_prefix="usage") as pool:
@@ -211,7 +211,7 @@ def _row(environment: Environment, drivers: Drivers, name: str, facts: Facts, us
 
 
 def _source(drivers: Drivers, instance: Instance) -> str:
-    """Return the origin of the program that runs; a new start could use another program."""
+    """Return the origin of the program that runs now, or "" for a container. The next start can use another program."""
     if (sources := able(drivers.supply, KnowsSources)) is None:
         return ""
     same = drivers.supply.id_of(instance.image) in ("", instance.image_id)

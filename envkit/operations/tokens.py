@@ -1,4 +1,4 @@
-"""Renew tokens that expire soon: request a new token, write it into services, then write it into its own file.
+"""Renew tokens that expire soon: request a new token, write it into services' files, then into the token's own file.
 
 If a service's file cannot be written, the token's own file stays old, and the next command tries again.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from envkit.drivers.runtimes.base import Renewing
 
 LAST_PART = 0.25
-"""Fraction of a token's lifetime: a token with less than this left is renewed."""
+"""Fraction of a token's lifetime. A token is renewed if less than this fraction of its lifetime is left."""
 
 Opened = Callable[[], "AbstractContextManager[Renewing]"]
 """A function that opens the services' runtime. It is called only if a service's file contains a token to replace."""
@@ -57,7 +57,7 @@ def renew_tokens_from_host(record: state.Record, paths: Paths, environ: Mapping[
 def rewrite_files(
     record: state.Record, paths: Paths, runtime: Opened, new: Mapping[str, str], but: Collection[str] = ()
 ) -> list[str]:
-    """Write the new tokens into each service's file that contains one; return the files that changed.
+    """Write the new tokens into each file of a service that contains one of them; return the files that changed.
 
     `new` maps identities to tokens. Services in `but` are skipped.
     """
@@ -85,13 +85,13 @@ def _filled(one: state.Carried, paths: Paths, new: Mapping[str, str]) -> str:
 
 
 def _claim(record: state.Record, paths: Paths) -> Claim:
-    """Return the claim of this user and state directory on the environment of the record."""
+    """Return the claim with which this user and state directory change the environment of the record."""
     held = record.held_by
     return claim(paths.home, held.checkout or "", record.root, held)
 
 
 def at_hand(record: state.Record, paths: Paths, environ: Mapping[str, str]) -> AbstractContextManager[Renewing]:
-    """Return a context with the runtime that the record names."""
+    """Return a context manager that opens the runtime in which the record's environment runs."""
     from envkit.drivers.runtimes.base import runtime_kind
     from envkit.drivers.runtimes.sites import Recorded
 

@@ -30,7 +30,7 @@ def uncached(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _configured(go: str, environ: Mapping[str, str]) -> str:
-    """Return the flags that the user set with `go env -w`. A variable GOFLAGS would replace them."""
+    """Return the flags that the user set with `go env -w`. They have no effect if a variable GOFLAGS is set."""
     try:
         asked = subprocess.run(
             [go, "env", GOFLAGS], env=dict(environ), cwd="/", capture_output=True, text=True, timeout=GO_SECONDS,

@@ -1,4 +1,4 @@
-"""`up` and `plan`: make a plan, carry it out, check that all of it works, and undo it after a failure."""
+"""`up` and `plan`: make a plan, carry it out, check that every service works, and undo the plan after a failure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from envkit.planning.facts import Facts, Instance
 from envkit.planning.plan import Desired, Plan
 
 SETTLED = 0.3
-"""Seconds that a service without a probe must run before it counts as working: most broken services end at once."""
+"""Seconds that a service without a probe must run before envkit reports success. Most broken services end at once."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ class Intent(Protocol):
         """Record that `up` holds the lock. `fresh` means that no file of this environment exists."""
 
     def placed(self, environment: Environment, drivers: Drivers) -> None:
-        """The port offset is chosen; `environment` and `drivers` are those at this offset."""
+        """Record that the port offset is chosen. `environment` and `drivers` have this offset."""
 
     def owned(self, *, owned: bool) -> None:
         """Record that the plan is made. `owned` means that nothing of the environment existed before."""
 
     def failed(self, environment: Environment, drivers: Drivers, error: Exception) -> None:
-        """Record the error of a failed `up`. What it made still exists, and is removed after this call."""
+        """Record the error of a failed `up`. What the `up` made still exists, and is removed after this call."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,12 @@ class Options:
 
     services: Sequence[str] = ()
     rebuild: bool = False
-    """Build the images of services that have a `build` again."""
+    """Whether to build again the images of services that have a `build`."""
     keep: bool = False
-    """Keep what a failed `up` made."""
+    """Whether a failed `up` keeps what it made."""
     intent: Intent | None = None
     consent: Consent | None = None
-    """Called with the differences if a part of the environment exists already; it may raise."""
+    """A function that is called with the differences if a part of the environment exists already."""
 
 
 def up(
@@ -113,9 +113,9 @@ def up(
     placement: Placement,
     options: Options,
 ) -> Outcome:
-    """Bring up the environment, or a part with what it needs. A second call keeps what is unchanged and works.
+    """Bring up the environment, or the named services and what they need. Parts that are unchanged and work stay.
 
-    After a failure it collects evidence, and then removes what this call made, unless `options.keep`.
+    After a failure this function collects evidence. Then it removes what it made, unless `options.keep` is true.
     """
     with locked(paths, environment.timeout, control.stream, control.cancel):
         fresh = not paths.folder.exists()
@@ -195,7 +195,7 @@ def _with_tokens(effects: Effects, *, fresh: bool) -> state.Record:
 
 
 def _check_holder(environment: Environment, paths: Paths, drivers: Drivers, facts: Facts) -> None:
-    """Raise `HolderError` if another owner holds this name on the machine, or if it is up on another engine."""
+    """Raise `HolderError` if the environment of this name belongs to another owner, or is up on another engine."""
     check_holder(environment, drivers, [*facts.instances.values(), *facts.strays], facts.network_owner)
     record = state.read(paths)
     if record and record.engine != drivers.engine and any(accepts(port) for port in record.ports.values()):
@@ -212,7 +212,7 @@ def _check_holder(environment: Environment, paths: Paths, drivers: Drivers, fact
 
 
 def _recheck(effects: Effects) -> None:
-    """Raise an error if a service that was ready does not work any more: it may die while others come up."""
+    """Raise an error if a service that was ready does not work any more: it can end while other services start."""
     if not effects.steps.changes:
         return
     _let_settle(effects)

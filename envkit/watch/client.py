@@ -1,6 +1,7 @@
-"""The wrapper's connection to the supervisor.
+"""The connection of the wrapper (the process of `envkit run`) to the supervisor.
 
-The wrapper starts the supervisor before it brings anything up, and sends it every intent. A run works without it.
+The wrapper starts the supervisor before it brings anything up, and reports each stage to it in advance. If the
+supervisor dies, the run goes on.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from envkit.watch.folder import RunFolder
 from envkit.watch.timeline import Happening, parse
 
 ANSWER_SECONDS = 4.0
-"""Seconds to wait for an answer. A last check of everything takes less (`watch.LOOK_SECONDS`)."""
+"""Longest time in seconds to wait for an answer. A last check of everything takes less (`watch.LOOK_SECONDS`)."""
 
 END_SECONDS = 5.0
-"""Seconds in which the supervisor must exit after the message `done`."""
+"""Longest time in seconds until the supervisor must exit after the message `done`."""
 
 
 class Watcher:
-    """A running supervisor. If it has died, the methods do nothing, and the run goes on unwatched."""
+    """A running supervisor. If the supervisor has died, the methods do nothing, and the run goes on unwatched."""
 
     def __init__(
         self, module: str, folder: RunFolder, name: str, flags: Mapping[str, Any], *,
@@ -38,7 +39,7 @@ class Watcher:
     ) -> None:  # fmt: skip
         """Start `module`, the supervisor's program.
 
-        With the wrapper's `flags` it opens the same environment. `heard` is called with each happening.
+        With `flags`, the wrapper's own options, it opens the same environment. `heard` is called with each event.
         """
         self._heard = heard
         self._answers: dict[str, threading.Event] = {"settled": threading.Event(), "resting": threading.Event()}
@@ -72,11 +73,11 @@ class Watcher:
     # Messages of `run`
 
     def watch(self, instances: Mapping[str, Instance]) -> None:
-        """Report that the environment is up, and have these services watched."""
+        """Report that the environment is up. The supervisor then watches these services."""
         self._tell({"what": "up", "instances": {name: asdict(it) for name, it in instances.items()}})
 
     def settle(self, *, everything: bool) -> None:
-        """Have services checked once more; return when all reports about them have arrived."""
+        """Request a last check of the services (of everything, if `everything`); return when all reports have come."""
         self._ask("settle", "settled", everything=everything)
 
     def rest(self) -> None:

@@ -27,7 +27,7 @@ GRACE = 1.0
 def end_processes(run: Path, grace: float = GRACE) -> list[int]:
     """End every process of the run with SIGTERM, then after `grace` seconds with SIGKILL; return their process ids.
 
-    In another mount namespace the same path may be another folder, so processes there are left alone.
+    In another mount namespace the same path can be another folder, so processes in other namespaces are not ended.
     """
     import psutil
 
@@ -37,7 +37,7 @@ def end_processes(run: Path, grace: float = GRACE) -> list[int]:
             process.terminate() if grace else process.kill()
     deadline = time.monotonic() + grace
     psutil.wait_procs(found, timeout=grace)
-    for _ in range(3):  # also processes that were started meanwhile
+    for _ in range(3):  # also processes that were started in the meantime
         left = _marked(run)
         if not left:
             break

@@ -1,4 +1,4 @@
-"""Turns repeated observations into happenings that are reported once. Pure: no clock, no I/O."""
+"""Turns repeated observations into events, and reports each event once. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from envkit.planning.facts import Instance
 from envkit.watch.timeline import Happening, Scalar
 
 NEAR = 0.9
-"""Share of a limit from which it is reported. It is reported again only after it fell below `CALM`."""
+"""Share of a limit. If the use is at least this share, it is reported, and again only after it was below `CALM`."""
 
 CALM = 0.8
-"""Share of a limit below which it can be reported again."""
+"""Share of a limit. After the use was below this share, a use of at least `NEAR` is reported again."""
 
 TWICE = 2
-"""How many probes in a row must fail before a report. A single failure may come from a busy machine."""
+"""Number of probes in a row that must fail before a report. A busy machine can cause a single failure."""
 
 SLOW = 1.0
-"""Seconds; a slower answer of the API server to `/readyz` is reported."""
+"""Number of seconds. If the API server takes longer to answer `/readyz`, this is reported."""
 
 SCARCE = 200 << 20
-"""Bytes; less free space on a disk is reported, because etcd and PostgreSQL stop soon after."""
+"""Number of bytes. Less free space on a disk is reported, because etcd and PostgreSQL then stop soon."""
 
 Values = Mapping[str, float | str]
 
@@ -52,11 +52,11 @@ class Health:
     said: bool = False
 
     def dead(self) -> None:
-        """Record that the service does not run. `change` reports that; the next passed probe is reported."""
+        """Record that the service does not run; `change` reports that. The next probe that passes is reported."""
         self.failures, self.said = TWICE, True
 
     def saw(self, at: float, seen: str | None) -> Iterator[Happening]:
-        """Record the result of one attempt, None if it passed, and yield what is to be reported."""
+        """Record the result of one attempt (None if the probe passed), and yield what must be reported."""
         if seen is None:
             if self.said:
                 yield Happening(at, "recovered", self.service, "its probe passes again")
@@ -70,7 +70,7 @@ class Health:
 
 @dataclass
 class Level:
-    """Memory use against a limit. It is reported when it comes near, and again only after it fell below `CALM`."""
+    """Compares memory use with a limit. It reports use from `NEAR` upwards, and again only after use below `CALM`."""
 
     service: str
     what: str
@@ -95,7 +95,7 @@ class Level:
 
 @dataclass
 class RedisSigns:
-    """The numbers of a Redis over time: near its memory limit, evicting, refusing writes, restarted unnoticed."""
+    """Reports from the numbers of a Redis: little memory left, keys evicted, writes refused, the server restarted."""
 
     service: str
     last: Values = field(default_factory=dict)
@@ -106,7 +106,7 @@ class RedisSigns:
         self.level = Level(self.service, "data in memory")
 
     def saw(self, at: float, values: Values) -> Iterator[Happening]:
-        """Record the numbers of one INFO, and yield what is to be reported."""
+        """Record the numbers of one `INFO` command, and yield what must be reported."""
         last, self.last = self.last, values
         again = bool(last) and last.get("run_id") != values.get("run_id")
         if again:
@@ -134,14 +134,14 @@ class RedisSigns:
 
 @dataclass
 class PostgresSigns:
-    """The numbers of a PostgreSQL over time: few connections left, restarted unnoticed."""
+    """Reports from the numbers of a PostgreSQL: few connections left, the server restarted."""
 
     service: str
     last: Values = field(default_factory=dict)
     said: bool = False
 
     def saw(self, at: float, values: Values) -> Iterator[Happening]:
-        """Record the numbers of one query, and yield what is to be reported."""
+        """Record the numbers of one query, and yield what must be reported."""
         last, self.last = self.last, values
         if last and last.get("started") != values.get("started"):
             yield Happening(at, "restarted", self.service, "is a new server process", {})
@@ -170,7 +170,7 @@ def of_store(kind: str, service: str) -> RedisSigns | PostgresSigns | NoSigns:
 
 @dataclass
 class ApiSigns:
-    """The API server over time: unreachable, slow, or refusing requests because there are too many."""
+    """Reports that the API server is unreachable, is slow, or refuses requests because there are too many."""
 
     failures: int = 0
     said: bool = False
@@ -185,7 +185,7 @@ class ApiSigns:
             yield Happening(at, "apiserver", "cluster", f"the API server is not ready: {seen}", {"seen": seen})
 
     def saw(self, at: float, values: Values) -> Iterator[Happening]:
-        """Record that the API server is ready, or the counters of its metrics, and yield what is to be reported."""
+        """Record that the API server is ready, or the number of refused requests; yield what must be reported."""
         if "ready" in values:
             if self.said:
                 yield Happening(at, "recovered", "cluster", "the API server is ready again", {})
@@ -203,12 +203,12 @@ class ApiSigns:
 
 @dataclass
 class DiskSigns:
-    """The free bytes of the disks that the environment writes to."""
+    """Reports disks with little free space, among the disks that the environment writes to."""
 
     said: set[str] = field(default_factory=set)
 
     def saw(self, at: float, path: str, free: int) -> Iterator[Happening]:
-        """Yield a report if the disk has little space, once until it has `2 * SCARCE` bytes again."""
+        """Yield a report if less than `SCARCE` bytes are free; the next only after `2 * SCARCE` bytes were free."""
         if free < SCARCE and path not in self.said:
             self.said.add(path)
             text = f"{about(free)} free on the disk of {path}"

@@ -1,4 +1,4 @@
-"""The folder of one run. It has everything that is recorded about the run, even if envkit was killed."""
+"""The folder of one run. It contains everything that was recorded about the run, even if envkit was killed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from envkit.base.paths import Paths, make_folder, write_private
 from envkit.drivers.runtimes.process_table import Stamp
 
 KEPT = 10
-"""How many runs of one environment are kept; a new run removes older ones."""
+"""Number of runs that are kept for one environment. A new run removes the folders of older runs."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of one run's files. The folder has mode 0700, because logs and variables may contain secrets."""
+    """The paths of one run's files. The folder has mode 0700, because logs and variables can contain secrets."""
 
     path: Path
 
@@ -41,12 +41,12 @@ class RunFolder:
 
     @property
     def events(self) -> Path:
-        """Return the path of the events of `up` and `down` (`report.lines`), each with `time`, seconds since 1970."""
+        """Return the path of the events of `up` and `down` (`report.lines`). `time` is in seconds since 1970."""
         return self.path / "events.jsonl"
 
     @property
     def logs(self) -> Path:
-        """Return the folder with `SERVICE.log` for each service; a long log loses its middle."""
+        """Return the folder with `SERVICE.log` for each service. The middle of a long log is left out."""
         return self.path / "logs"
 
     @property

@@ -13,11 +13,11 @@ from envkit.base.paths import append_private
 
 HEAD = 1 << 20
 TAIL = 2 << 20
-"""Bytes that are kept of a long log: `HEAD` from its beginning, `TAIL` from its end."""
+"""Numbers of bytes that are kept of a long log: `HEAD` from its beginning, `TAIL` from its end."""
 
 
 class Bounded:
-    """A file of at most `head` + 2 * `tail` bytes. It is complete and readable at any moment."""
+    """A file of at most about `head` + 2 * `tail` bytes, which can be read at any moment."""
 
     def __init__(self, path: Path, head: int = HEAD, tail: int = TAIL) -> None:
         self._path, self._head, self._tail = path, head, tail
@@ -95,6 +95,6 @@ class Pump:
         self._thread.start()
 
     def _run(self) -> None:
-        with suppress(Exception):  # when a container ends, its stream may raise any error
+        with suppress(Exception):  # when a container ends, its stream can raise any error
             for data in self._follow():
                 self._sink.write(data)

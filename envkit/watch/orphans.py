@@ -1,4 +1,4 @@
-"""Finds what a run left behind if its wrapper and its supervisor were killed together."""
+"""Finds what a run left behind if its wrapper (the `envkit run` process) and its supervisor were killed together."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Presence:
         return found
 
     def _replaced(self, name: str, before: Instance) -> Instance:
-        """Return the new container of the service, or the old one if none is found."""
+        """Return the new container of the service, or the old container if no new one is found."""
         with suppress(EngineError):
             for instance in self._runtime.observe(self._environment):
                 if instance.service == name:

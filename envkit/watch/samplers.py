@@ -33,9 +33,9 @@ def apiserver(api: Api) -> Values:
 
 
 def rejected(api: Api) -> Values:
-    """Return how many requests the API server refused since its start because there were too many.
+    """Return `rejected`: how many requests the API server has refused since its start because there were too many.
 
-    Its metrics are megabytes long, so call this rarely.
+    Returns no numbers if the server does not answer. The metrics are megabytes long, so call this rarely.
     """
     from envkit.drivers.clusters.api import ApiError, Busy
 

@@ -1,7 +1,7 @@
-"""The process that watches a run. If the wrapper is killed, it cleans up and then exits.
+"""The process that watches a run. If the wrapper (the process of `envkit run`) is killed, it cleans up and then exits.
 
-The wrapper sends it one JSON object on each line. It sends each intent before the effect, because a SIGKILL may come
-in between. If the pipe ends without the message `done`, the wrapper is dead.
+The wrapper sends it one JSON object on each line. It sends each message before it does what the message says, because
+a SIGKILL can come in between. If the pipe ends without the message `done`, the wrapper is dead.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ IDLE = 60.0
 """Seconds to wait for a message while nothing is watched."""
 
 EVIDENCE_SECONDS = 3.0
-"""Seconds for evidence if the wrapper is dead. The rest of ten seconds is for taking the environment down."""
+"""Seconds for evidence if the wrapper is dead. CI gives about ten; the rest is for taking the environment down."""
 
 AFTERWARDS = (0.0, 0.7, 1.5, 1.5)
-"""Seconds before each attempt to take the environment down. An engine may finish the dead wrapper's last request late,
+"""Seconds before each attempt to take the environment down. An engine can finish the dead wrapper's last request late,
 so one attempt is not enough."""
 
 
@@ -177,12 +177,13 @@ class Supervisor:
     def _mine(self) -> bool:
         """Return whether this run must take the environment down.
 
-        If the wrapper died before it knew whether it owns the environment, `fresh` decides: nothing existed before.
+        If the wrapper died before it reported whether this run owns the environment, `fresh` decides. It is true if
+        nothing of the environment existed before.
         """
         return bool(self.owned or (self.owned is None and self.fresh)) and not self.keep
 
     def _late_logs(self) -> None:
-        """Keep the services' logs so far, if the wrapper was killed while the environment came up."""
+        """Write the services' logs into the run's folder after the wrapper was killed during the start."""
         try:
             with self.opened() as watched:
                 runtime = watched.drivers.runtime

@@ -1,7 +1,7 @@
 """The record of a run: happenings, samples and results of probes, as JSON lines.
 
-Each line is written with one call and is complete in itself. So the files can be read at any time, even after a
-SIGKILL of the writer: an incomplete last line is skipped.
+Each line is written with one call and can be read without the other lines. An incomplete last line is skipped.
+Therefore the files can be read at any time, even after a SIGKILL of the writer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Kind = Literal[
     "apiserver",  # unreachable or throttling; detail: seen, status, latency
     "evicting",  # Redis evicts keys; detail: evicted_keys
     "disk",  # nearly full; detail: path, free (bytes)
-    "error",  # an error of envkit's; detail: class, exit_code
+    "error",  # an error of envkit; detail: class, exit_code
     "note",
 ]  # fmt: skip
 
@@ -89,7 +89,7 @@ def render(line: Line) -> str:
 
 
 def parse(text: str, kind: type[T]) -> T | None:
-    """Return the line as that kind, or None if it is incomplete or another version wrote it."""
+    """Return the line as a value of the class `kind`; None if the line is incomplete or of another envkit version."""
     try:
         raw: dict[str, Any] = json.loads(text)
         return kind(**raw)
@@ -98,7 +98,7 @@ def parse(text: str, kind: type[T]) -> T | None:
 
 
 def read(path: Path, kind: type[T]) -> Iterator[T]:
-    """Yield every complete line of the file; nothing if there is no file."""
+    """Yield every complete line of the file, or nothing if the file does not exist."""
     try:
         with path.open(errors="replace") as file:
             for text in file:
@@ -109,7 +109,7 @@ def read(path: Path, kind: type[T]) -> Iterator[T]:
 
 
 class Writer:
-    """Appends lines to a file from any thread. Beyond `most` bytes it keeps only one line in `thin`."""
+    """Appends lines to a file from any thread. After `most` bytes it writes only one of every `thin` lines."""
 
     def __init__(self, path: Path, most: int = 8 << 20, thin: int = 20) -> None:
         self._file: IO[bytes] = os.fdopen(append_private(path), "ab", buffering=0)
@@ -118,7 +118,7 @@ class Writer:
         self._lock = threading.Lock()
 
     def __call__(self, line: Line) -> None:
-        """Write the line at once, because a SIGKILL may follow."""
+        """Write the line at once, because a SIGKILL can follow."""
         data = (render(line) + "\n").encode()
         with self._lock:
             if self._file.closed:

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from envkit.drivers.clusters.api import Api
 
 PRESENCE, LOGS, NUMBERS, PROBES, COSTLY = 0.4, 0.5, 1.5, 3.0, 10.0
-"""Seconds between checks: services; logs; numbers of Redis and the API server; probes, disks and tokens; costly
-checks."""
+"""Seconds between two checks of the same kind: services; logs; numbers of stores and the API server; probes, disks,
+memory and tokens; costly checks."""
 
 LOOK_SECONDS = 2.5
-"""Seconds for a last check of everything."""
+"""Longest time in seconds for a last check of everything."""
 
 ONCE = 5.0
-"""Seconds within which a second sign of the same restart is not reported."""
+"""Number of seconds after a report of a restart or an error. In this time the same restart is not reported again."""
 
 Say = Callable[[Happening], None]
 
@@ -190,7 +190,7 @@ class Watch:
         return self.prober.runtime.used_memory(instance)
 
     def copy_logs(self) -> None:
-        """Copy what services have logged since the last call, including new containers."""
+        """Copy what services have logged since the last call, also in new containers."""
         for name, instance in (*self.instances.items(), *self._presence.known.items()):
             if name not in self._sinks:
                 self._sinks[name] = Bounded(self.folder.logs / f"{name}.log")
@@ -244,7 +244,7 @@ class Watch:
         return max(0.05, min(every.next_at for every in self.looks) - time.monotonic())
 
     def settle(self, everything: bool) -> None:
-        """Check the services and logs once more, or with `everything` all, and wait for the results."""
+        """Check services and logs once more, or do all checks if `everything`; wait at most `LOOK_SECONDS`."""
         looks = [every for every in self.looks if everything or every.name in ("presence", "logs")]
         for every in looks:
             if every.name == "presence":
@@ -254,7 +254,7 @@ class Watch:
         wait([every.future for every in looks if every.future], timeout=LOOK_SECONDS)
 
     def _safely(self, every: Every) -> None:
-        """Run one check. If it raises, report that once in a few seconds, and go on."""
+        """Run one check. If it raises an error, report the error, but not twice within `ONCE` seconds."""
         try:
             every.look()
         except Exception as error:  # noqa: BLE001  the other checks must go on after any error

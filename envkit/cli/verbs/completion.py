@@ -52,7 +52,7 @@ GUARDS = {
     "zsh": "[[ $words[1] -ef {program} ]] || return 1",
     "fish": "test (realpath (commandline -opc)[1]) = {program}; or return",
 }
-"""Conditions in the scripts. In another folder `dev` is another program; only the script's own program is asked."""
+"""Conditions in the scripts. `./dev` can be another program in another folder; a script must call only its own."""
 
 
 def script(shell: str, called: str) -> str:

@@ -1,4 +1,4 @@
-"""The command `doctor`: prints the findings of the checks, and repairs what it may after asking."""
+"""The command `doctor`: print the findings of the checks, and with `--fix` repair what belongs to the user."""
 
 from __future__ import annotations
 

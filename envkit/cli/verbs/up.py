@@ -46,7 +46,7 @@ def up(
 
 
 def _clear_orphan(flags: Flags) -> None:
-    """Remove the environment of a killed run. Without folders of runs, skip the slow import."""
+    """Remove the environment of a killed run. If there was no run, skip the slow import."""
     if flags.paths().runs.exists():
         from envkit.cli.running import clear_orphan
 

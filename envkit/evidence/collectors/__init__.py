@@ -1,6 +1,6 @@
 """Collectors of evidence, each with a time limit. They run in parallel and do not depend on each other.
 
-Each module of `base.registry.COLLECTORS` has a tuple `COLLECTORS`.
+Each module that is named in `base.registry.COLLECTORS` contains its collectors in a tuple `COLLECTORS`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Collects from the cluster: objects without the data of secrets, events, throttling, logs of pods, kind's export."""
+"""Collects facts about the cluster: objects without secret data, events, throttling, logs of pods, kind's export."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from envkit.drivers.clusters.api import Api, ApiError, Busy
 from envkit.evidence.collectors.context import CollectionContext, Collector, each
 
 LIMIT = 500
-"""Maximum number of objects of one kind."""
+"""Maximum number of objects that are collected of one kind."""
 
 LINES = 2000
-"""Last lines of a container's log."""
+"""Number of lines that are read from the end of a container's log."""
 
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 HIDDEN_KINDS = frozenset({"secrets"})
@@ -54,7 +54,7 @@ def _api(scene: CollectionContext) -> Api | None:
 
 
 def _kinds(api: Api) -> Iterator[tuple[str, str]]:
-    """Yield name and API path of each kind of object that can be listed."""
+    """Yield the name and the API path of each kind of object that can be listed."""
     groups = [("v1", "/api/v1")]
     for group in api.ask("GET", "/apis").get("groups") or []:
         version = group["preferredVersion"]["groupVersion"]

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ABREAST = 8
-"""Threads of one collector."""
+"""Number of threads that one collector uses."""
 
 
 @dataclass(frozen=True)
 class CollectionContext:
-    """The environment in any state, the folder of its last run or None, and the bundle to fill.
+    """The input of a collector: the environment in any state, the folder of its last run or None, the bundle to fill.
 
-    No signal shortens the collection. `since` is when the run began, in seconds since 1970.
+    No signal shortens the collection. `since` is the time at which the run began, in seconds since 1970.
     """
 
     environment: Environment
@@ -56,7 +56,7 @@ class CollectionContext:
 
     @property
     def prober(self) -> Prober:
-        """Return a prober, which asks services whether they work."""
+        """Return a `Prober`, which checks whether the services work."""
         return self.drivers.prober(Cancel())
 
     @property
@@ -70,19 +70,19 @@ class CollectionContext:
         """Turn an exception of the block into a note in the bundle, so that the collector can go on."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001  a broken environment may raise any error
+        except Exception as error:  # noqa: BLE001  a broken environment can raise any error
             self.bundle.note(f"{what}: {one_line(error)}")
 
 
 @dataclass(frozen=True)
 class Collector:
-    """One kind of evidence. After `seconds` the collection no longer waits for it."""
+    """A function that collects one kind of evidence. After `seconds` the collection no longer waits for it."""
 
     name: str
     collect: Callable[[CollectionContext], None]
     seconds: float
     repeats: bool = False
-    """Whether it repeats what the error of a failed `up` already reports."""
+    """Whether this evidence repeats what the error of a failed `up` already reports."""
 
 
 def one_line(error: Exception) -> str:
@@ -94,7 +94,7 @@ def one_line(error: Exception) -> str:
 
 
 def each(scene: CollectionContext, things: Iterable[T], what: Callable[[T], str], collect: Callable[[T], None]) -> None:
-    """Collect from several things, at most `ABREAST` at a time. `what` names a thing for the note of a failure."""
+    """Call `collect` for each thing, in `ABREAST` threads. If a call fails, `what` names its thing in a note."""
     left = iter(tuple(things))
     lock = Lock()
 
@@ -112,7 +112,7 @@ def each(scene: CollectionContext, things: Iterable[T], what: Callable[[T], str]
 
 
 def in_background(work: Callable[[], None]) -> Thread:
-    """Start the work in a daemon thread: the program can exit before it ends, unlike with an executor's thread."""
+    """Start the work in a daemon thread. Unlike an executor's thread, it does not keep the program from exiting."""
     thread = Thread(target=work, daemon=True, name="evidence")
     thread.start()
     return thread

@@ -1,4 +1,4 @@
-"""Collects from this machine: memory, disks, load, limits, and which process listens on which port."""
+"""Collects facts about this machine: memory, disks, load, limits, and which process listens on which port."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FILES = (
 """Files in which Linux reports its state and limits. They do not exist on other systems."""
 
 TOP = 25
-"""How many of the processes that use the most memory are listed."""
+"""Number of processes that are listed: those that use the most memory."""
 
 
 def host(scene: CollectionContext) -> None:
@@ -70,7 +70,7 @@ def _summary(scene: CollectionContext) -> Iterator[str]:
 
 def places(paths: Paths, caller: Caller) -> list[Path]:
     """Return the folders of this machine to which the environment, the suite and the evidence write."""
-    temporary = caller.environ.get("TMPDIR") or tempfile.gettempdir()  # gettempdir tries others if this one is full
+    temporary = caller.environ.get("TMPDIR") or tempfile.gettempdir()  # gettempdir takes another folder if this is full
     return [paths.home, paths.services, caller.cache, Path(temporary), Path.cwd()]
 
 
@@ -99,7 +99,7 @@ def disks(wanted: list[Path]) -> list[DiskFact]:
 
 
 def _killed() -> str:
-    """Return the kernel's messages about processes that it killed and disk errors. Not every user may read them."""
+    """Return the kernel's messages about disk errors and killed processes. Not every user is allowed to read them."""
     import subprocess
 
     done = subprocess.run(["dmesg"], capture_output=True, timeout=5, check=False)

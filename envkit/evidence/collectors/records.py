@@ -60,7 +60,7 @@ def reports(scene: CollectionContext) -> None:
 
 
 def plan(scene: CollectionContext) -> None:
-    """Write the steps that `up` would do now, each with its reason: they show what differs from the configuration."""
+    """Write the steps that `up` would do now, each with its reason. They show what differs from the configuration."""
     from envkit.inventory import observe
     from envkit.planning import plan
 

@@ -1,4 +1,4 @@
-"""Collects from the services: logs, facts from the engine or the kernel, and the current results of probes."""
+"""Collects facts about the services: logs, what the engine or the kernel reports, and current results of probes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from envkit.planning.facts import Instance
 
 LINES = 20_000
-"""Last lines of a container's log. If the log is longer, its beginning is read as well."""
+"""Number of lines that are read from the end of a container's log. The beginning of a longer log is also read."""
 
 MEMORY = " ".join(f"/sys/fs/cgroup/{name}" for name in (
     "memory.current", "memory.peak", "memory.max", "memory.events",
@@ -24,11 +24,11 @@ MEMORY = " ".join(f"/sys/fs/cgroup/{name}" for name in (
 """Files with a container's memory use: control groups v2, then v1. The engine would take 2 s to answer."""
 
 BEGINNING = 256 << 10
-"""Bytes that are read from the beginning of a long log."""
+"""Number of bytes that are read from the beginning of a long log."""
 
 
 def logs(scene: CollectionContext) -> None:
-    """Collect the log of each service into its own file. Lines that an engine keeps carry its timestamps."""
+    """Collect the log of each service into its own file. Lines from an engine begin with the engine's timestamp."""
     each(scene, scene.instances, lambda one: f"the log of {one.name}", lambda one: _log(scene, one))
 
 
@@ -46,7 +46,7 @@ def _log(scene: CollectionContext, instance: Instance) -> None:
 
 
 def _beginning(api: APIClient, instance: Instance) -> str:
-    """Return the first lines of the log, about `BEGINNING` bytes, and stop reading the stream there."""
+    """Return the first lines of the log, about `BEGINNING` bytes. The rest of the stream is not read."""
     from envkit.drivers.engine.sdk import text, translated
 
     read, size = [], 0
@@ -120,7 +120,7 @@ def engine_events(scene: CollectionContext) -> None:
 
 
 def probes(scene: CollectionContext) -> None:
-    """Run each service's probe once, and write the results."""
+    """Probe each service for at most 2 s, and write the results."""
     said: dict[str, str] = {}
 
     def ask(one: Instance) -> None:

@@ -1,4 +1,4 @@
-"""Collects from the stores. Redis: memory, clients, slow commands; PostgreSQL: activity, locks, sizes."""
+"""Collects facts about the stores. Redis: memory, clients, slow commands; PostgreSQL: activity, locks, sizes."""
 
 from __future__ import annotations
 

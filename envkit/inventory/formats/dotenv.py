@@ -9,7 +9,7 @@ _PLAIN = re.compile(r"^[A-Za-z0-9_./:@%+,=?-]*$")
 _NOT_SINGLE = re.compile(r"['\r]|\\\\|\\\Z")
 """Matches values that single quotes cannot hold.
 
-A quote ends the value, text files change carriage returns, and some readers unescape `\\\\` and `\\'` even there.
+A quote ends the value, and text files change carriage returns. Some readers replace `\\\\` and `\\'` in single quotes.
 """
 
 
@@ -22,8 +22,8 @@ def _line(name: str, value: str) -> str:
     r"""Return `name=value` without quotes if the value allows it, else in single quotes, else in double quotes.
 
     Readers take a value in single quotes literally. In double quotes the escapes are those of a shell; godotenv and
-    compose read them in the same way. python-dotenv keeps the backslash of `\$` and `` \` ``: for these two there is no
-    spelling that all readers agree on.
+    compose read them in the same way. python-dotenv keeps the backslash of `\$` and `` \` ``. For these two characters
+    no spelling works in all readers.
     """
     if _PLAIN.fullmatch(value):
         return f"{name}={value}\n"

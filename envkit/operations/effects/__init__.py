@@ -30,7 +30,7 @@ from envkit.planning.plan import BOOTSTRAP, Action, Desired, Plan, Step, Subject
 Report = Callable[[str], None]
 
 RESUMED = 30.0
-"""Seconds that a resumed cluster has to work again; it needs less than one."""
+"""Longest time in seconds until a resumed cluster must work again. It usually takes less than one second."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Effects:
     facts: Facts
     steps: Plan
     wants: dict[str, Want] = field(default_factory=dict)
-    """The inputs of each service; those of a started service have the image that was pulled or built for it."""
+    """The inputs of each service. When an image is pulled or built for a service, its inputs get this image."""
     instances: dict[str, Instance] = field(default_factory=dict)
     made: dict[str, Instance] = field(default_factory=dict)
     images: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Effects:
     made_cluster: bool = False
     made_network: bool = False
     started: bool = False
-    """Whether this run called the runtime to start a service. A signal may end the step before `made` has it."""
+    """Whether this run called the runtime to start a service. A signal can end the step before `made` contains it."""
     resumed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -143,9 +143,10 @@ class Effects:
         return "API server, node and default ServiceAccount are ready"
 
     def _bootstrap(self, report: Report, cancel: Cancel) -> str:
-        """Apply the bootstrap if it is not done yet, and load the images.
+        """Apply the bootstrap unless this run has done so, load the images, and return a text about the result.
 
-        A new cluster gets CRDs, namespaces and identities during its creation, because they need no node.
+        A new cluster gets CRDs, namespaces and identities during its creation, because they need no node. A cluster
+        that was paused and still has everything is left as it is.
         """
         cluster = self.environment.cluster
         if self.resumed and not observe.cluster_lacks(
@@ -160,7 +161,7 @@ class Effects:
         return f"{said}, {len(loaded)} images loaded" if loaded else said
 
     def _load(self, images: Sequence[str], report: Report, cancel: Cancel) -> list[str]:
-        """Bring local images into the nodes; return the names of those that a node lacked."""
+        """Copy local images into the nodes; return the names of the images that at least one node did not have."""
         if (nodes := able(self.drivers.cluster, RunsPods)) is None:
             report(f"{len(images)} images are not needed: this cluster has no nodes")
             return []
@@ -207,7 +208,7 @@ class Effects:
         return said
 
     def _resume(self, old: Instance, report: Report, cancel: Cancel) -> str:
-        """Resume a paused service and wait for its probe. Do not run its first probe: it passed before the pause."""
+        """Resume a paused service and wait until its probe passes. The first probe is not run again."""
         instance = self.drivers.runtime.resume(old)
         with self._lock:
             self.instances[old.service] = instance
@@ -269,7 +270,7 @@ class Effects:
         return instance
 
     def _hosts(self) -> dict[str, str]:
-        """Return this host's usual name with its address, if the engine has no name server that resolves the name."""
+        """Return this host's usual name with its IP address, or nothing if the engine itself resolves the name."""
         from envkit.drivers.runtimes.this_host import ALIAS
 
         address = self.drivers.this_host().address

@@ -1,6 +1,6 @@
 """Find out whether a step failed because its engine stopped answering.
 
-This module asks the engine itself, because the error texts of its clients do not show the reason reliably.
+This module sends the engine a request, because the error texts of an engine's clients do not show the reason reliably.
 """
 
 from __future__ import annotations

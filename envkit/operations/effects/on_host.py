@@ -1,4 +1,4 @@
-"""Run the one-shots of the host: migrations over TCP, and commands."""
+"""Run one-shots on this host: database migrations over TCP, and commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def migrations(
 ) -> str:
     """Apply a folder of migrations to the database of a service; return a text about the result.
 
-    Raises `ServiceDied` with the file's name.
+    Raises `ServiceDied` with the name of the migration file that failed.
     """
     wanted = want.service.migrations
     assert wanted is not None
@@ -63,7 +63,7 @@ def command(
 ) -> str:
     """Run a command on the host with the service's variables; return a text about the result.
 
-    Raises `ServiceDied` with its output.
+    Raises `ServiceDied` with the end of the command's output if the command fails.
     """
     ports = chosen_ports(environment, instances)
     service = desired.resolve_for_host(environment, want.name, paths, ports)

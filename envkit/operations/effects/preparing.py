@@ -1,4 +1,4 @@
-"""Checks before the first removal. If one fails, the `up` stops and the environment stays as it was."""
+"""Check what the changes need before anything is removed. If a check fails, the environment stays as it was."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def at_once(environment: Environment, drivers: Drivers, steps: Plan, desired: De
 
 
 def starting(steps: Plan) -> Iterator[Step]:
-    """Return the steps that create a service or the cluster."""
+    """Yield the steps that start or replace a service or the cluster; a step that resumes one is left out."""
     for step in steps.changes:
         if step.subject in (Subject.SERVICE, Subject.CLUSTER) and step.action is not Action.RESUME:
             yield step
@@ -124,7 +124,8 @@ def _host_program(
 ) -> None:
     """Raise `ToolMissing` if the program of a one-shot on this host does not exist.
 
-    With several one-shots, a program that is given by its path passes: an earlier one-shot may create it.
+    If the plan has several one-shots on this host, a program given by its path passes the check: an earlier one-shot
+    can create the program.
     """
     service = desired.services[name].service
     program, *_ = service.host_command or ("",)
@@ -138,7 +139,7 @@ def _host_program(
 
 
 def _ports(environment: Environment, runtime: FullRuntime, steps: Plan, desired: Desired, facts: Facts) -> None:
-    """Raise `PortTaken` with every port that the plan binds and that is taken, unless the plan removes its holder."""
+    """Raise `PortTaken` with each taken port that the plan binds. Ports whose holder the plan removes count as free."""
     offset = environment.port_offset
     wanted_ports: dict[int, str] = {}
     for step in starting(steps):

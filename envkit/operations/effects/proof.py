@@ -17,12 +17,15 @@ from envkit.inventory.probing import Prober
 from envkit.planning.facts import Instance
 
 LOG_LINES = 20
-"""Number of lines from the end of a service's log in the error about its death."""
+"""Number of lines from the end of a service's log that an error about the service contains."""
 
 
 @dataclass
 class Proof:
-    """Checks that one started service works. Every failure carries the last lines of its log."""
+    """Checks that one started service works.
+
+    Its errors contain the last lines of the service's log, except the error about the memory limit.
+    """
 
     prober: Prober
     instance: Instance
@@ -40,7 +43,7 @@ class Proof:
         Raises `ServiceDied`, `NotReady` or `EnvironmentFailed`.
         """
         if not self.instance.running:
-            self._alive()  # a dead service publishes no ports for a probe
+            self._alive()  # an ended service publishes no ports for a probe
         service = self.prober.resolved(self.name, {self.name: self.instance})
         said = f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
         if service.first_probe:
@@ -51,14 +54,17 @@ class Proof:
         return said
 
     def answers(self) -> str:
-        """Wait until the probe passes, without the other checks; return a text about it. Raises the same as `ready`."""
+        """Wait until the probe passes; return a text about the result. A service without a probe must run.
+
+        Unlike `ready`, this method checks neither the first probe nor the memory limit. It raises the same errors.
+        """
         service = self.prober.resolved(self.name, {self.name: self.instance})
         return f"ready after {self._wait(service, service.probe):.1f} s" if service.probe else self._runs()
 
     def ended(self, seconds: float) -> tuple[Instance, str]:
-        """Wait until a one-shot ends; return it and a text about the result.
+        """Wait until a one-shot ends; return its instance and a text about the result.
 
-        Raises `ServiceDied` if its exit code is not 0.
+        Raises `ServiceDied` if its exit code is not 0, and `NotReady` if it does not end within `seconds`.
         """
         now = self.instance
 
@@ -126,7 +132,7 @@ class Proof:
         if now.running or now.state == "created":
             return
         wanted = self._ports()
-        if taken := holders(wanted, {}):  # taken after the check; only the bind decides
+        if taken := holders(wanted, {}):  # a port can be taken after the check; only the bind decides
             error = port_taken(wanted, taken)
             error.detail = self.tail()
             raise error
@@ -138,14 +144,14 @@ class Proof:
         )
 
     def _listens(self) -> None:
-        """Raise `PortTaken` if another program listens on one of its ports, even if the probe passed there."""
+        """Raise `PortTaken` if another program listens on a port of the service, even if the probe passed there."""
         for holder in self.prober.runtime.strangers([self.instance]).values():
             error = port_taken({holder.port: self.name}, [holder])
             error.detail = self.tail()
             raise error
 
     def _ports(self) -> dict[int, str]:
-        """Return the service's fixed host ports, each with its name."""
+        """Return the service's fixed host ports, each with the service's name."""
         environment = self.prober.environment
         ports = environment.services[self.name].ports.values()
         return {port.host + environment.port_offset: self.name for port in ports if isinstance(port.host, int)}
