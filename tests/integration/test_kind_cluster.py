@@ -234,7 +234,7 @@ def test_manifests_too_new_are_refused_before_anything_is_applied(cluster: Place
         "apiVersion: example.com/v9\nkind: Widget\nmetadata: {name: w}\n---\n"
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: never-made}\n"
     )
-    with pytest.raises(ClusterError, match=r"knows example\.com/v9 Widget"):
+    with pytest.raises(ClusterError, match=r"defines example\.com/v9 Widget"):
         brought_up(cluster, Cluster(manifests=(str(tmp_path),)))
     assert api.find("/api/v1/namespaces/never-made") is None
 

@@ -145,7 +145,9 @@ def test_the_preparation_of_a_host_unpacks_what_the_lists_name(debian: Repositor
 def test_the_preparation_of_a_host_compiles_no_spoilt_source(debian: Repository, home: Path, how: str) -> None:
     debian.proxy.suffix, debian.proxy.spoil = ".orig.tar.gz", SPOILS[how]
     done = prepare(debian, home)
-    assert done.returncode != 0 and "the source package kubernetes/stable cannot be had" in done.stderr, done.stderr
+    assert done.returncode != 0 and "the source package kubernetes/stable cannot be downloaded" in done.stderr, (
+        done.stderr
+    )
     assert not (home / "made").exists()
 
 
