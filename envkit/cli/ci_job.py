@@ -49,7 +49,10 @@ def in_job(
 
 @contextmanager
 def folded(flags: Flags, title: str, *, ci: bool = False) -> Iterator[Flags]:
-    """Yield the flags for a CI job, and fold the command's lines under a title if the CI service can do so."""
+    """Yield the flags, with `ci` set in a CI job.
+
+    If the CI service supports groups, the command's output is one group with this title.
+    """
     name = platform(flags.environ, asked=ci)
     flags = replace(flags, ci=ci or name is not None)
     if name in (None, PLAIN):

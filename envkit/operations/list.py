@@ -127,7 +127,7 @@ def _traces(site: Site, marks: Sequence[str]) -> list[Trace]:
 
 
 def _sites(found: Iterable[Sites]) -> tuple[list[Site], dict[str, str]]:
-    """Return all sites (engines, or this host for processes) that answer, and the others' addresses and reasons."""
+    """Return the sites that answer, and for each address that does not answer the reason."""
     sites, silent = list[Site](), dict[str, str]()
     for some in found:
         sites += some.found

@@ -21,7 +21,7 @@ from envkit.planning.steps import Subject as Subject
 from envkit.planning.steps import Want as Want
 
 NAMES_SHOWN = 6
-"""Maximum number of changed fields that a reason names; it counts the other fields."""
+"""A reason names at most this many changed fields, and gives only the number of the others (`and 3 more`)."""
 
 
 def select(environment: Environment, names: Iterable[str]) -> frozenset[str]:

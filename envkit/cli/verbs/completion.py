@@ -56,7 +56,7 @@ GUARDS = {
 
 
 def script(shell: str, called: str) -> str:
-    """Return the script of a shell for a program that is called by a name on PATH or by a path."""
+    """Return the completion script for the shell. `called` is how the user calls envkit: a name on PATH, or a path."""
     path = Path(called)
     there = "/" in called
     name, asked = (path.name, shlex.quote(os.path.realpath(called))) if there else (called, shlex.quote(called))

@@ -95,8 +95,9 @@ class EnvtestCluster:
     ) -> PartsFacts:  # fmt: skip
         """Wait until the API server is ready and the ServiceAccount `default` exists; return the cluster's state.
 
-        Without controllers, this does not wait for the ServiceAccount. Calls `work` with the
-        kubeconfig as soon as all checks except `LATE` pass and the namespaces of Kubernetes exist.
+        Before that, it calls `work` with the kubeconfig: as soon as the API server passes all its readiness checks
+        except `LATE` and has the namespaces of Kubernetes. A cluster without controllers has no ServiceAccount to wait
+        for.
         """
         self.restore_kubeconfig()
         api = Api.of(self.paths.kubeconfig)

@@ -138,7 +138,7 @@ class FakeEngine:
         return limits.inside(lambda argv: self.execute(instance, argv))
 
     def strangers(self, _instances: Sequence[Instance]) -> dict[str, Holder]:
-        """Return an empty dict, like an engine."""
+        """Return an empty dict, as the container runtime does: a client uses the service's own ports."""
         return {}
 
     def usage(self, instance: Instance) -> Usage:

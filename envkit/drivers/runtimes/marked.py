@@ -25,8 +25,10 @@ ENGINES_OWN = frozenset({
 variables of the command that started them, for example kind. envkit must not end them."""
 
 EXEC = 0.5
-"""The longest wait in seconds for a process that is in exec, before envkit reads its variables as they are. The longest
-measured exec was 0.4 ms."""
+"""The longest time in seconds that envkit waits for a process to finish its exec call.
+
+After that it reads the process's variables even if they are still empty. The longest measured exec took 0.4 ms.
+"""
 
 KERNEL_THREAD = 0x00200000
 """PF_KTHREAD, a bit of the flags in /proc/PID/stat, from Linux' include/linux/sched.h."""
