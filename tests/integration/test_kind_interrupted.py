@@ -77,7 +77,7 @@ def test_a_cancelled_creation_stops_at_once_and_leaves_nothing(places: Callable[
 CHILD = """
 import sys
 from pathlib import Path
-from envkit import labels
+from envkit.base import labels
 from envkit.drivers.clusters.kind import Kind
 from envkit.config.models import Cluster
 from envkit.base.owner import Claim, here
