@@ -143,7 +143,7 @@ def test_a_full_disk_is_told_and_nothing_stays(one: EmbeddedBox) -> None:
         assert "Traceback" not in said.stderr
         told = said.stderr.partition("\nerror: ")[2]
         assert "db cannot be started: " in told and "No space left on device" in told, told[:2000]
-        assert "next: is the disk full" in told
+        assert "next: check whether the disk is full" in told
         assert told.count("No space left") == 1, "one file tells it"
         assert one.ids() == {}
     finally:
